@@ -1,0 +1,88 @@
+# Lockkeeper from a fresh clone, with nothing but make and Python 3.11 or later:
+#   make run     starts it on this machine, without a cluster
+#   make help    tells the rest
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+WORKERS ?= 2
+ARGS    ?=
+UV      := $(shell command -v uv 2>/dev/null)
+
+# The first Python that is new enough; `make PYTHON=... run` says otherwise.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	if $$python -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$python; break; fi; done)
+
+ifeq ($(UV),)
+CREATE  = '$(PYTHON)' -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check
+else
+CREATE  = $(UV) venv -q --allow-existing --python '$(PYTHON)' $(VENV)
+INSTALL = $(UV) pip install -q --python $(BIN)/python
+endif
+
+# What `make check` asks of a built wheel: that it alone, and not this folder, gives a command that starts.
+define CHECK_WHEEL_SOURCE
+import importlib, importlib.metadata, sys
+unpacked = sys.argv.pop(1)
+(script,) = importlib.metadata.distribution("lockkeeper").entry_points.select(group="console_scripts")
+command = script.load()
+for name in ("lockkeeper", "webhook", "policy", "certs"):
+    found = importlib.import_module(name).__file__
+    assert found.startswith(unpacked), f"{name} came from {found}, not from the wheel"
+sys.argv = ["lockkeeper", "--help"]
+sys.exit(command())
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check bench lock clean
+
+help: ## Tell what there is (the default)
+	@echo 'Usage: make TARGET [ARGS="..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
+		printf '  %-8s %s\n' "$$target" "$$text"; done
+
+setup: $(READY) ## Make .venv with exactly the packages of requirements.lock (with uv where there is one)
+	@:
+
+run: $(READY) ## Start Lockkeeper here, without a cluster, on the examples; ARGS go to `lockkeeper run`
+	@exec $(BIN)/lockkeeper run --policies examples/policies --workflows examples/workflows $(ARGS)
+
+test: $(READY) ## Run the tests; ARGS go to pytest, WORKERS is how many run at once
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: export CHECK_WHEEL = $(CHECK_WHEEL_SOURCE)
+check: $(READY) ## Lint, check the format, the types and the layers, build the packages and try the wheel
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@echo 'build the sdist, the wheel from it, and start the command from the wheel'
+	@set -e; built=$$(mktemp -d); trap 'rm -rf "$$built"' EXIT; root=$$PWD; \
+	$(BIN)/python -m build --no-isolation --outdir "$$built" . >"$$built/log" 2>&1 || { cat "$$built/log" >&2; exit 1; }; \
+	$(BIN)/python -m zipfile -e "$$built"/lockkeeper-*.whl "$$built/unpacked"; \
+	cd "$$built"; \
+	PYTHONPATH="$$built/unpacked" "$$root/$(BIN)/python" -P -c "$$CHECK_WHEEL" "$$built/unpacked" >/dev/null
+
+bench: $(READY) ## Measure; ARGS go to the benchmark
+	@$(BIN)/python -m bench.run $(ARGS)
+
+lock: ## Choose versions anew from pyproject.toml and write requirements.lock (needs uv; ARGS=--upgrade for the newest)
+	@test -n '$(UV)' || { echo 'make lock needs uv on the PATH' >&2; exit 1; }
+	$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links --extra dev --python-version 3.11 pyproject.toml -o requirements.lock $(ARGS)
+
+clean: ## Remove everything that was made here, .venv too
+	@rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last: a set-up that broke off is taken up again.
+$(READY): requirements.lock pyproject.toml
+	@'$(PYTHON)' -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		echo 'Lockkeeper needs Python 3.11 or later: install it, or say where it is with make PYTHON=/path/to/python3' >&2; exit 1; }
+	@echo 'Setting up $(VENV) from requirements.lock ...'
+	@$(CREATE)
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,223 @@
+"""A CA and a serving certificate kept in a directory: read, made and renewed, each file written atomically.
+
+The file names are those of a Kubernetes Secret of type `kubernetes.io/tls`, so a mounted Secret reads alike.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from certs.authority import (
+    Authority,
+    ServingPair,
+    UnusableCertificateError,
+    create_authority,
+    describe,
+    is_signed_by,
+    issue_serving_pair,
+    key_matches,
+)
+from certs.naming import normalised_names
+from certs.schedule import Reason, reasons_to_renew_authority, reasons_to_renew_leaf
+
+KEY_MODE: Final = 0o600
+CERT_MODE: Final = 0o644
+DIRECTORY_MODE: Final = 0o700
+LOCK_NAME: Final = ".lock"
+
+Part: TypeAlias = Literal["CA", "serving certificate"]
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where the four files of a directory are."""
+
+    authority_cert: Path
+    authority_key: Path
+    cert: Path
+    key: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> "Paths":
+        """Return the paths of the four files in `directory`."""
+        return cls(directory / "ca.crt", directory / "ca.key", directory / "tls.crt", directory / "tls.key")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A certificate was made, and every reason why."""
+
+    part: Part
+    reasons: tuple[Reason, ...]
+
+    def __str__(self) -> str:
+        return f"made a new {self.part}: {', '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """What is in the directory now, and what had to be made for it; no changes mean that all was good."""
+
+    paths: Paths
+    authority: Authority
+    pair: ServingPair
+    changes: tuple[Change, ...]
+
+
+def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
+    """Make or renew what is missing, due, corrupt or for other names in the directory, and keep what is good.
+
+    Several processes may do this in one directory at once: they take turns, and later ones find it done.
+    Files that cannot be parsed are replaced, and the changes say so; a file that may not be read is an error,
+    because replacing a key that somebody protected from us would destroy it.
+
+    Args:
+        directory: where the files are; it is created where it is missing.
+        names: DNS names and IP addresses that the server answers under.
+        now: the time, with its zone.
+
+    Raises:
+        UnusableNameError: a name cannot stand in a certificate, or there is none.
+        UnusableCertificateError: the CA is good, but its key is of a kind that cannot sign here.
+        OSError: the directory cannot be read or written.
+    """
+    wanted = normalised_names(names)
+    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    paths = Paths.within(directory)
+    with _turn(directory):
+        changes: list[Change] = []
+        authority = read_authority(directory)
+        reasons = _reasons_against_authority(authority, now=now)
+        if authority is None or reasons:
+            authority = create_authority(now=now)
+            write_authority(directory, authority)
+            changes.append(Change("CA", reasons))
+        pair = read_pair(directory)
+        reasons = _reasons_against_pair(pair, authority=authority, names=wanted, now=now)
+        if pair is None or reasons:
+            pair = issue_serving_pair(authority, names=wanted, now=now)
+            write_pair(directory, pair)
+            changes.append(Change("serving certificate", reasons))
+        _close_to_others(paths.authority_key, paths.key)
+    return Ensured(paths, authority, pair, tuple(changes))
+
+
+def read_authority(directory: Path) -> Authority | None:
+    """Return the CA in the directory as it stands, unchecked; None where a file is missing."""
+    paths = Paths.within(directory)
+    return _read(paths.authority_cert, paths.authority_key, make=Authority)
+
+
+def read_pair(directory: Path) -> ServingPair | None:
+    """Return the serving pair in the directory as it stands, unchecked; None where a file is missing."""
+    paths = Paths.within(directory)
+    return _read(paths.cert, paths.key, make=ServingPair)
+
+
+def write_authority(directory: Path, authority: Authority) -> None:
+    """Write the CA into the directory; each file is replaced whole, the key is for its owner only."""
+    paths = Paths.within(directory)
+    _replace(paths.authority_key, authority.key_pem, mode=KEY_MODE)
+    _replace(paths.authority_cert, authority.cert_pem, mode=CERT_MODE)
+
+
+def write_pair(directory: Path, pair: ServingPair) -> None:
+    """Write the serving pair into the directory; each file is replaced whole, the key is for its owner only.
+
+    Between the two files a reader may see the new key beside the old certificate: `ReloadingContext` keeps
+    what it has through that moment, and `ensure` repairs what a crash right then leaves behind.
+    """
+    paths = Paths.within(directory)
+    _replace(paths.key, pair.key_pem, mode=KEY_MODE)
+    _replace(paths.cert, pair.cert_pem, mode=CERT_MODE)
+
+
+def _reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[Reason, ...]:
+    if authority is None:
+        return (Reason.MISSING,)
+    try:
+        facts = describe(authority.cert_pem)
+        belongs = key_matches(authority.cert_pem, authority.key_pem)
+    except UnusableCertificateError:
+        return (Reason.UNREADABLE,)
+    reasons = list(reasons_to_renew_authority(facts.validity, now=now))
+    if not belongs:
+        reasons.append(Reason.KEY_MISMATCH)
+    if not facts.is_authority:
+        reasons.append(Reason.NOT_A_CA)
+    return tuple(reasons)
+
+
+def _reasons_against_pair(
+    pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
+) -> tuple[Reason, ...]:
+    if pair is None:
+        return (Reason.MISSING,)
+    try:
+        facts = describe(pair.cert_pem)
+        belongs = key_matches(pair.cert_pem, pair.key_pem)
+    except UnusableCertificateError:
+        return (Reason.UNREADABLE,)
+    reasons = list(
+        reasons_to_renew_leaf(
+            facts.validity,
+            authority=describe(authority.cert_pem).validity,
+            signed_by_authority=is_signed_by(pair.cert_pem, authority.cert_pem),
+            now=now,
+        )
+    )
+    if not belongs:
+        reasons.append(Reason.KEY_MISMATCH)
+    if facts.names != names:
+        reasons.append(Reason.OTHER_NAMES)
+    return tuple(reasons)
+
+
+def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], Made]) -> Made | None:
+    try:
+        return make(cert.read_bytes(), key.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _replace(path: Path, content: bytes, *, mode: int) -> None:
+    # The temporary file is made for its owner only, so that others can never read a key, not for a moment.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            # Without this a power cut could leave the new name on an empty file.
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _turn(directory: Path) -> Iterator[None]:
+    # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
+    # The kernel lets go of the lock when its holder dies, so the file may stay.
+    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, KEY_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _close_to_others(*keys: Path) -> None:
+    for key in keys:
+        status = key.stat()
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~KEY_MODE:
+            key.chmod(KEY_MODE)

@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+from socket import socket
+
+from lockkeeper.cli.failing import UsageError
+from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
+from webhook.server import bind
+from webhook.settings import DEFAULT_PORT
+
+MAX_PORT = 65_535
+
+
+def add_policies(parser: argparse.ArgumentParser) -> None:
+    """Add `--policies` and `--argo-version`."""
+    parser.add_argument(
+        "--policies",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of YAML with the policies, and ConfigMaps, Namespaces and Argo templates beside them",
+    )
+    parser.add_argument(
+        "--argo-version",
+        type=argo_version,
+        default=DEFAULT_VERSION,
+        metavar="VERSION",
+        help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
+    )
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add `--host`, `--port` and `--certs`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=DEFAULT_PORT,
+        help="port to listen on; 0 takes a free one (default %(default)s)",
+    )
+    parser.add_argument(
+        "--certs",
+        type=Path,
+        metavar="DIR",
+        help="folder to keep the certificate and its CA in (default: a new temporary one)",
+    )
+
+
+def argo_version(text: str) -> ArgoVersion:
+    """Return the version, or an error that argparse shows."""
+    try:
+        return ArgoVersion.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def port(text: str) -> int:
+    """Return a port number, or an error that argparse shows."""
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number up to {MAX_PORT}")
+    return int(text)
+
+
+def existing_folder(path: Path, what: str) -> Path:
+    """Return the path if it is a folder.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise UsageError(f"{what} {path} {problem}")
+    return path
+
+
+def listen(host: str, number: int) -> socket:
+    """Return a listening socket.
+
+    Raises:
+        UsageError: the port is in use, or the address is not this machine's.
+    """
+    try:
+        return bind(host, number)
+    except OSError as error:
+        hint = "; end the other program or give another --port (0 takes a free one)"
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot listen on {host}:{number}: {reason}{hint}") from error

@@ -1,0 +1,67 @@
+"""`lockkeeper run`: the embedded mode."""
+
+import argparse
+import os
+import shutil
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from lockkeeper.cli.options import add_address, add_policies, existing_folder, listen
+from lockkeeper.embedded import Embedded, EmbeddedSettings
+from lockkeeper.wiring import load_once
+from policy.sources.manifests import read_manifests
+
+NAME = "run"
+SUMMARY = "Run the whole product on this machine, with no cluster, and play Workflows through it."
+EXAMPLES = """examples:
+  lockkeeper run --policies examples/policies --workflows examples/workflows --once
+  lockkeeper run --policies my-policies --port 0          only serve, on a free port
+
+The webhook, the controller, an in-memory cluster and a small simulated Argo run in one process tree. The
+Workflows of --workflows are created one after another through the HTTPS webhook, as the API server would.
+Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_policies(parser)
+    add_address(parser)
+    parser.add_argument("--workflows", type=Path, metavar="DIR", help="folder of Workflows to play")
+    parser.add_argument("--once", action="store_true", help="end after the play")
+    parser.add_argument(
+        "--task-time",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="how long each task of the simulated Argo takes (default %(default)s)",
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="file for the JSON log lines (default: none are kept)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check everything that can be wrong before anything starts, then run."""
+    load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
+    if arguments.workflows is not None:
+        read_manifests(existing_folder(arguments.workflows, "the folder of workflows"))
+    listener = listen(arguments.host, arguments.port)
+    temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
+    log = os.open(arguments.log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    settings = EmbeddedSettings(
+        policies=arguments.policies,
+        workflows=arguments.workflows,
+        certificates=temporary or arguments.certs,
+        host=arguments.host,
+        port=listener.getsockname()[1],
+        once=arguments.once,
+        task_time=timedelta(seconds=arguments.task_time),
+        argo=arguments.argo_version,
+        log=log,
+    )
+    try:
+        return Embedded(settings=settings, listener=listener).run()
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

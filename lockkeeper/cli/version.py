@@ -1,0 +1,22 @@
+"""`lockkeeper version`."""
+
+import argparse
+import platform
+
+from lockkeeper import __version__
+
+NAME = "version"
+SUMMARY = "Print the version of Lockkeeper and of Python."
+EXAMPLES = "example:\n  lockkeeper version"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command has no options."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the version."""
+    del arguments
+    print(f"lockkeeper {__version__} (Python {platform.python_version()})")
+    return 0

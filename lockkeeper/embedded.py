@@ -1,0 +1,195 @@
+"""The embedded mode: webhook, controller, an in-memory cluster and a simulated Argo in one worker process.
+
+The parent binds, forks the worker by gunicorn, and passes its word on: a play that went well ends with 0.
+"""
+
+import os
+import random
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from socket import socket
+from threading import Event, Thread
+from typing import Final
+from uuid import uuid4
+from wsgiref.types import WSGIApplication
+
+import msgspec
+
+from lockkeeper.front_door import FrontDoor
+from lockkeeper.narrator import Narrator, closing_table, lock_table
+from lockkeeper.play import Played, play
+from lockkeeper.simulated_argo import SimulatedArgo
+from lockkeeper.wiring import (
+    RELOAD_SECONDS,
+    ControllerLog,
+    Policies,
+    build_admission,
+    build_controller,
+    loopback_certificate,
+    utc_now,
+    write_to,
+)
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOWS
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.naming import read_limit
+from policy.core.snapshot import Snapshot
+from webhook.logs import Log
+from webhook.metrics import Metrics
+from webhook.server import Server
+from webhook.settings import ServerSettings
+
+DONE: Final = b"d"
+"""The worker's word to its parent: the play ended and went well."""
+STOPPED: Final = b"s"
+"""The worker's word that it ended by itself; one that was killed says nothing."""
+
+
+class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `lockkeeper run` was asked for; `once` ends after the play, `log` is a file descriptor."""
+
+    policies: Path
+    workflows: Path | None
+    certificates: Path
+    host: str
+    port: int
+    once: bool
+    task_time: timedelta
+    argo: ArgoVersion
+    log: int
+
+
+class Embedded:
+    """One run of the embedded mode."""
+
+    def __init__(self, *, settings: EmbeddedSettings, listener: socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._paths, tls = loopback_certificate(settings.certificates, settings.host)
+        self._said, self._word = os.pipe()
+        self._parent = os.getpid()
+        self._stop = Event()
+        self._server = Server(
+            settings=ServerSettings(
+                host=settings.host,
+                port=settings.port,
+                certificate=self._paths.cert,
+                key=self._paths.key,
+                graceful_timeout=2,
+            ),
+            listener=listener,
+            build=self._build,
+            tls=tls,
+            respawn=False,
+            on_leave=lambda: self._say(STOPPED),
+        )
+
+    def run(self) -> int:
+        """Serve until stopped; returns 0 where the play went well, or the user stopped a run without end."""
+        server = self._server.serve()
+        os.set_blocking(self._said, False)
+        words = _read(self._said)
+        if self._settings.once:
+            return 0 if DONE in words else 1
+        return server if STOPPED in words else 1
+
+    def _say(self, word: bytes) -> None:
+        os.write(self._word, word)
+
+    def _build(self) -> WSGIApplication:
+        """Build everything inside the worker and start its threads."""
+        settings = self._settings
+        metrics = Metrics()
+        log = Log(write=write_to(settings.log), clock=utc_now)
+        policies = Policies(folder=settings.policies, argo=settings.argo, log=log, metrics=metrics)
+        board = policies.load()
+        cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
+        ledgers = Ledgers(cluster=cluster, clock=utc_now)
+        narrator = Narrator(cluster=cluster, stopwatch=time.monotonic)
+        told = ControllerLog(log=log, on_wait=narrator.waits)
+        controller = build_controller(cluster=cluster, board=board, ledgers=ledgers, told=told)
+        argo = SimulatedArgo(
+            cluster=cluster,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            limit_of=lambda name: limit_of(name, board.current()),
+            task_time=settings.task_time,
+        )
+        application = build_admission(
+            board=board, ledgers=ledgers, log=log, metrics=metrics, draining=self._server.draining
+        )
+        begin = cluster.list(WORKFLOWS).resource_version
+        door = FrontDoor(
+            cluster=cluster,
+            host=settings.host,
+            port=settings.port,
+            tls=ssl.create_default_context(cafile=str(self._paths.authority_cert)),
+            new_uid=lambda: str(uuid4()),
+        )
+        for name, body in (
+            ("narrator", lambda: narrator.follow(begin)),
+            ("argo", argo.run),
+            ("controller", controller.run),
+            ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
+            ("play", lambda: self._play(door, narrator, argo, board.current)),
+        ):
+            Thread(target=body, name=name, daemon=True).start()
+        return application
+
+    def _play(
+        self, door: FrontDoor, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
+    ) -> None:
+        """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
+        url = f"https://{self._settings.host}:{self._settings.port}"
+        if self._settings.workflows is not None:
+            played = play(self._settings.workflows, door, narrator)
+            print(closing(played, narrator, argo, snapshot()), flush=True)
+            if self._settings.once:
+                if not played.failures:
+                    self._say(DONE)
+                os.kill(self._parent, signal.SIGTERM)
+                return
+        authority = self._paths.authority_cert
+        print(f"\nServing on {url} until Ctrl-C. Try:", flush=True)
+        print(f"  curl --cacert {authority} {url}/metrics", flush=True)
+        print(
+            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @review.json {url}/mutate",
+            flush=True,
+        )
+
+
+def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
+    """Return the closing tables, and a line for each thing that went wrong or never ran."""
+    limits = {name: limit_of(name, snapshot) for name in argo.locks.most}
+    parts = ["", closing_table(narrator.tallies, snapshot)]
+    if limits:
+        parts += ["", lock_table(limits, argo.locks.most)]
+    parts += [
+        f"{story.namespace}/{story.name} still waits: no slot came free for it"
+        for story in narrator.waiting()
+    ]
+    return "\n".join([*parts, *played.failures])
+
+
+def limit_of(lock: str, snapshot: Snapshot) -> int:
+    """Return the limit of a lock by Argo's name of it; a mutex has 1, an unknown semaphore none."""
+    namespace, kind, *rest = lock.split("/")
+    if kind != "ConfigMap":
+        return 1
+    locks = snapshot.policies(namespace).locks
+    value = locks.definitions.limit(namespace, *rest) if locks else None
+    if value is None:
+        value = snapshot.config_maps.get((namespace, rest[0]), {}).get(rest[1])
+    return (read_limit(value) or 0) if value is not None else 0
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 16)
+    except BlockingIOError:
+        return b""

@@ -1,0 +1,218 @@
+"""A small stand-in for Argo's controller, for the embedded mode: it starts, locks, and finishes Workflows.
+
+It does what Lockkeeper depends on: it sees only Workflows without a controller instance id, sets phase,
+labels and times, takes workflow-level locks before it starts and template-level locks before each task, and
+orders waiters of a lock by priority, then age. What it does not do: it runs the leaf templates of
+`spec.templates` one after another, whatever the entrypoint, steps and DAG say; it has no parameters,
+conditions, retries, failures, pods or deadlines; every task takes the same time.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import count
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
+from policy.core import marks
+from policy.core.kinds import LEAF_TYPES
+from policy.core.locks.inject import held_locks
+from policy.core.locks.places import places, type_of
+from policy.core.patches import JsonObject
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
+
+SEEN: Final = f"!{marks.INSTANCE_ID},{marks.COMPLETED}!=true"
+WATCH_SECONDS: Final = 300.0
+LimitOf = Callable[[str], int]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One leaf template to run and the locks that it needs."""
+
+    template: str
+    locks: frozenset[str]
+
+
+class Run(msgspec.Struct):
+    """A Workflow on its way: which task is next, and which locks it holds."""
+
+    namespace: str
+    name: str
+    uid: str
+    order: tuple[int, datetime, str]
+    whole: frozenset[str]
+    tasks: tuple[Task, ...]
+    next: int = -1
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The locks that the next step needs: the Workflow's own first, then each task's."""
+        return self.whole if self.next < 0 else self.tasks[self.next].locks
+
+
+class Locks:
+    """Holders and waiters of every lock; a lock's limit is asked for at each grant."""
+
+    def __init__(self, *, limit_of: LimitOf) -> None:
+        self._limit_of = limit_of
+        self.held: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+        self.waiting: list[Run] = []
+
+    def take(self, names: Iterable[str]) -> bool:
+        """Take all the locks, or none of them."""
+        wanted = tuple(names)
+        if any(self.held.get(name, 0) >= self._limit_of(name) for name in wanted):
+            return False
+        for name in wanted:
+            self.held[name] = self.held.get(name, 0) + 1
+            self.most[name] = max(self.most.get(name, 0), self.held[name])
+        return True
+
+    def give_back(self, names: Iterable[str]) -> None:
+        """Free locks that were taken."""
+        for name in names:
+            self.held[name] -= 1
+
+
+class SimulatedArgo:
+    """Runs what it sees until stopped; `task_time` is how long each task takes."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        limit_of: LimitOf,
+        task_time: timedelta,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._task_seconds = task_time.total_seconds()
+        self.locks = Locks(limit_of=limit_of)
+        self._started: set[str] = set()
+        self._timers: list[tuple[float, int, Run]] = []
+        self._ticket = count()
+        self._inbox: SimpleQueue[JsonObject | None] = SimpleQueue()
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """End the loop."""
+        self._stopped.set()
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Work until stopped."""
+        listing = self._cluster.list(WORKFLOWS, labels=SEEN)
+        for item in listing.items:
+            self._inbox.put(item)
+        Thread(target=self._watch, args=(listing.resource_version,), name="argo-watch", daemon=True).start()
+        while not self._stopped.is_set():
+            self._start_new()
+            self._finish_due()
+
+    def _watch(self, version: str) -> None:
+        while not self._stopped.is_set():
+            for event in self._cluster.watch(WORKFLOWS, since=version, labels=SEEN, timeout=WATCH_SECONDS):
+                version = event.resource_version
+                if event.type in (EventType.ADDED, EventType.MODIFIED):
+                    self._inbox.put(event.object)
+
+    def _start_new(self) -> None:
+        """Wait for a Workflow or the next due task, whichever comes first."""
+        wait = max(self._timers[0][0] - self._stopwatch(), 0.0) if self._timers else None
+        try:
+            item = self._inbox.get(timeout=wait)
+        except Empty:
+            return
+        if item is None:
+            return
+        run = plan_run(item)
+        if run.uid not in self._started:
+            self._started.add(run.uid)
+            self.locks.waiting.append(run)
+            self._grant()
+
+    def _finish_due(self) -> None:
+        while self._timers and self._timers[0][0] <= self._stopwatch():
+            run = heapq.heappop(self._timers)[2]
+            self.locks.give_back(run.tasks[run.next].locks)
+            self._advance(run)
+            self._grant()
+
+    def _grant(self) -> None:
+        """Give locks to waiters in order until nobody can go on; one that goes on may free some."""
+        granted: Run | None = self._next_granted()
+        while granted is not None:
+            self._proceed(granted)
+            granted = self._next_granted()
+
+    def _next_granted(self) -> Run | None:
+        for run in sorted(self.locks.waiting, key=lambda each: each.order):
+            if self.locks.take(run.wanted):
+                self.locks.waiting.remove(run)
+                return run
+        return None
+
+    def _proceed(self, run: Run) -> None:
+        """Go on with a step whose locks are held: start the Workflow, or run its task."""
+        if run.next < 0:
+            self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
+            self._advance(run)
+            return
+        heapq.heappush(self._timers, (self._stopwatch() + self._task_seconds, next(self._ticket), run))
+
+    def _advance(self, run: Run) -> None:
+        """Queue for the next task's locks, or finish."""
+        run.next += 1
+        if run.next < len(run.tasks):
+            self.locks.waiting.append(run)
+        else:
+            self.locks.give_back(run.whole)
+            self._mark(run, "Succeeded", {"finishedAt": _stamp(self._clock())})
+
+    def _mark(self, run: Run, phase: str, times: JsonObject) -> None:
+        """Write phase, labels and times, as the controller does with every change."""
+        completed = "true" if phase == "Succeeded" else "false"
+        patch: JsonObject = {
+            "metadata": {"labels": {marks.PHASE: phase, marks.COMPLETED: completed}},
+            "status": {"phase": phase, **times},
+        }
+        try:
+            self._cluster.patch(WORKFLOWS, run.name, MergePatch(patch), namespace=run.namespace)
+        except ClusterError:
+            return  # It was deleted meanwhile; its locks are freed all the same.
+
+
+def plan_run(obj: JsonObject) -> Run:
+    """Return the run of a Workflow: its leaf templates in the order they are written."""
+    workflow = msgspec.json.decode(msgspec.json.encode(obj), type=Workflow)
+    metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
+    namespace, name = metadata.namespace or "", metadata.name or ""
+    tasks = tuple(
+        Task(
+            place.template.name or "inline",
+            held_locks(place.template.synchronization, namespace)
+            if place.template.synchronization
+            else frozenset(),
+        )
+        for place in places(spec)
+        if type_of(place.template) in LEAF_TYPES
+    )
+    whole = held_locks(spec.synchronization, namespace) if spec.synchronization else frozenset()
+    created = metadata.creation_timestamp
+    if created is None:
+        raise ValueError("a stored object has a creationTimestamp")
+    order = (-(spec.priority or 0), created, name)
+    return Run(namespace, name, metadata.uid or "", order, whole, tasks)
+
+
+def _stamp(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,191 @@
+"""Puts the parts together; the only module that knows them all."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final
+from wsgiref.types import WSGIApplication
+
+from certs.files import Paths, ensure
+from certs.reload import ReloadingContext
+from policy.cluster.errors import ClusterError
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.protocol import Cluster
+from policy.core.decision import Decision
+from policy.core.locks.forms import ArgoVersion
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.service.controller import Controller
+from policy.service.releaser import Releaser
+from policy.service.tracker import Tracked
+from policy.sources.board import SnapshotBoard
+from policy.sources.directory import Loaded, PolicyErrors
+from policy.sources.reload import DirectorySource
+from webhook.admission import Admission
+from webhook.app import create_app
+from webhook.logs import Log
+from webhook.metrics import Metrics, SnapshotState
+from webhook.review import Reviewing
+from webhook.wire import Received
+
+RELOAD_SECONDS: Final = 1.0
+"""How often a folder of policies is looked at; the look is a stat of each file."""
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+def write_to(descriptor: int) -> Callable[[bytes], object]:
+    """Return a writer of whole lines to a file descriptor; one write each, so that threads do not mix."""
+
+    def write(line: bytes) -> object:
+        return os.write(descriptor, line)
+
+    return write
+
+
+def snapshot_of(argo: ArgoVersion) -> Callable[[Loaded], Snapshot]:
+    """Return the function that compiles loaded documents for an Argo version."""
+
+    def compile_loaded(loaded: Loaded) -> Snapshot:
+        return take_snapshot(loaded.documents, version=loaded.fingerprint, argo=argo)
+
+    return compile_loaded
+
+
+def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
+    """Load a folder of policies once. Raises PolicyErrors."""
+
+    def ignore(_: object) -> None:
+        """Take note of nothing: there is no later change of a folder that is read once."""
+
+    source = DirectorySource(policies, compile=snapshot_of(argo), on_change=ignore, on_error=ignore)
+    return source.load()
+
+
+class ReviewRecorder:
+    """Counts and logs every review."""
+
+    def __init__(self, *, metrics: Metrics, log: Log) -> None:
+        self._metrics = metrics
+        self._log = log
+
+    def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
+        """Take note of one answered review."""
+        self._metrics.reviewed(received, decision, seconds)
+        self._log.review(received, decision, seconds)
+
+
+class Policies:
+    """A folder of policies in force: the board that reviews read, kept up by reloads."""
+
+    def __init__(self, *, folder: Path, argo: ArgoVersion, log: Log, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self.source = DirectorySource(
+            folder, compile=snapshot_of(argo), on_change=self._changed, on_error=self._refused
+        )
+        self.board: SnapshotBoard | None = None
+
+    def load(self) -> SnapshotBoard:
+        """Load for the first time. Raises PolicyErrors."""
+        self.board = SnapshotBoard(snapshot=self.source.load(), clock=utc_now)
+        return self.board
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        self._metrics.loaded(good=True)
+        if self.board is not None:
+            self.board.put_policies(snapshot)
+            self._log.event("policies", f"policies {snapshot.version[:12]} are in force")
+
+    def _refused(self, errors: PolicyErrors) -> None:
+        self._metrics.loaded(good=False)
+        self._log.event("policies", f"the last good policies stay in force: {errors}", level="error")
+
+
+def build_admission(
+    *, board: SnapshotBoard, ledgers: Ledgers, log: Log, metrics: Metrics, draining: Callable[[], bool]
+) -> WSGIApplication:
+    """Return the webhook's WSGI application."""
+    state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
+    metrics.registry.register(state)
+    parts = Reviewing(
+        snapshot=board.current,
+        reservations=ledgers,
+        clock=utc_now,
+        stopwatch=time.perf_counter,
+        recorder=ReviewRecorder(metrics=metrics, log=log),
+    )
+
+    def not_ready() -> list[str]:
+        return ["shutting down"] if draining() else []
+
+    return Admission(
+        parts=parts,
+        log=log,
+        metrics=metrics,
+        draining=draining,
+        other=create_app(metrics=metrics, not_ready=not_ready),
+    )
+
+
+class ControllerLog:
+    """What the controller tells, as log lines; `on_wait` hears of waits as well."""
+
+    def __init__(self, *, log: Log, on_wait: Callable[[Tracked, str], None] | None = None) -> None:
+        self._log = log
+        self._on_wait = on_wait
+
+    def released(self, workflow: Tracked) -> None:
+        """A Workflow was let go."""
+        self._log.event("released", f"{workflow.namespace}/{workflow.name}")
+
+    def waits(self, workflow: Tracked, message: str) -> None:
+        """A Workflow waits."""
+        self._log.event("waits", f"{workflow.namespace}/{workflow.name}: {message}")
+        if self._on_wait is not None:
+            self._on_wait(workflow, message)
+
+    def failed(self, workflow: Tracked, error: ClusterError) -> None:
+        """A Workflow could not be let go yet."""
+        text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
+        self._log.event("release-failed", text, level="warning")
+
+    def trouble(self, doing: str, error: ClusterError) -> None:
+        """Something failed and will be tried again."""
+        self._log.event("retry", f"{doing}: {error.message}", level="warning")
+
+
+def build_controller(
+    *, cluster: Cluster, board: SnapshotBoard, ledgers: Ledgers, told: ControllerLog
+) -> Controller:
+    """Return the controller; it wakes when policies change."""
+    releaser = Releaser(
+        cluster=cluster,
+        ledgers=ledgers,
+        snapshot=board.current,
+        clock=utc_now,
+        publish=board.put_usage,
+        reporter=told,
+    )
+    controller = Controller(cluster=cluster, releaser=releaser, trouble=told.trouble)
+    board.on_policies(controller.wake)
+    return controller
+
+
+def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
+    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook."""
+    ensured = ensure(folder, names=(*LOOPBACK_NAMES, host), now=utc_now())
+    context = ReloadingContext(cert_path=ensured.paths.cert, key_path=ensured.paths.key)
+    return ensured.paths, context.current
+
+
+def tell(message: str) -> None:
+    """Print one line for a person on standard error."""
+    print(f"lockkeeper: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""The quota policy service: pure decisions, sources of policy, the cluster behind them, the controller."""

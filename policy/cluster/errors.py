@@ -1,0 +1,70 @@
+"""Errors of a cluster, one class for each reason that callers tell apart.
+
+ClusterError
+├── NotFound         404
+├── AlreadyExists    409, on create
+├── Conflict         409, the object moved on: read it again
+├── Invalid          422, the object or patch is wrong (a failed JSON Patch `test` too)
+├── Forbidden        403, RBAC or admission refused it
+├── Gone             410, the watch version is too old: list again
+├── TooManyRequests  429, come back later
+└── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
+"""
+
+
+class ClusterError(Exception):
+    """A request to the cluster failed; `code` is the HTTP status that stands for the reason."""
+
+    code = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotFound(ClusterError):  # noqa: N818 - named after the API's own reasons
+    """There is no such object."""
+
+    code = 404
+
+
+class AlreadyExists(ClusterError):  # noqa: N818 - as above
+    """An object of that name exists."""
+
+    code = 409
+
+
+class Conflict(ClusterError):  # noqa: N818 - as above
+    """The object changed since it was read."""
+
+    code = 409
+
+
+class Invalid(ClusterError):  # noqa: N818 - as above
+    """The API server would refuse this object or patch."""
+
+    code = 422
+
+
+class Forbidden(ClusterError):  # noqa: N818 - as above
+    """Access control or admission refused the request."""
+
+    code = 403
+
+
+class Gone(ClusterError):  # noqa: N818 - as above
+    """The version to watch from is no longer kept."""
+
+    code = 410
+
+
+class TooManyRequests(ClusterError):  # noqa: N818 - as above
+    """The server asks to slow down."""
+
+    code = 429
+
+
+class Unavailable(ClusterError):  # noqa: N818 - as above
+    """The server did not answer properly; a write may or may not have happened."""
+
+    code = 503

@@ -1,0 +1,176 @@
+"""Ledgers in the cluster: QuotaLedger objects, read whole and written by compare-and-swap.
+
+One object a quota root, kept apart from policies so that hot writes wake nobody. All threads of a process
+that write one root take turns, so that they conflict with other processes only.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from threading import Lock
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
+from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
+from policy.core.amounts import Usage
+from policy.core.decision import ReservationRequest
+from policy.core.ledger import Account, Ledger, Purpose, Reservation, Shortfall, cancel, reserve
+from policy.core.patches import JsonObject
+
+MAX_ATTEMPTS: Final = 8
+"""Conflicts in a row after which a write gives up; each means that another process made progress."""
+
+
+class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of `status.accounts`."""
+
+    account: Account
+    usage: Usage
+
+
+class LedgerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`status` of a QuotaLedger."""
+
+    epoch: int = 0
+    accounts: tuple[AccountUsage, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+
+
+class LedgerMetadata(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata that a compare-and-swap needs."""
+
+    name: str
+    resource_version: str = ""
+
+
+class LedgerObject(msgspec.Struct, frozen=True, rename="camel"):
+    """A QuotaLedger as the API serves it."""
+
+    metadata: LedgerMetadata
+    status: LedgerStatus = LedgerStatus()
+
+
+class Ledgers:
+    """Reads and writes of ledgers by root; safe to use from several threads."""
+
+    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._turns: dict[str, Lock] = {}
+        self._turns_lock = Lock()
+
+    def read(self, root: str) -> Ledger:
+        """Return the ledger of a root; one that was never written is empty."""
+        try:
+            return _decode(self._cluster.get(QUOTA_LEDGERS, root))[0]
+        except NotFound:
+            return Ledger(root)
+
+    def update(
+        self, root: str, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
+    ) -> Ledger:
+        """Write what `change` makes of the ledger, by compare-and-swap, and return it.
+
+        `change` runs again on what it finds after a conflict, so it must be pure. An unchanged ledger is not
+        written.
+
+        Raises:
+            Unavailable: too many conflicts, or the deadline passed.
+        """
+        with self._turn(root):
+            for _ in range(MAX_ATTEMPTS):
+                if deadline is not None and self._clock() >= deadline:
+                    break
+                current, version = self._read_version(root)
+                wanted = change(current)
+                if wanted == current:
+                    return current
+                try:
+                    self._write(wanted, version)
+                except (Conflict, AlreadyExists, NotFound):
+                    continue
+                return wanted
+        raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
+
+    def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
+        """Reserve what a create asks for; returns what is short, or nothing once it is reserved.
+
+        Raises:
+            Unavailable: the ledger could not be written in time; nothing is known to be reserved.
+        """
+        wanted = Reservation(
+            id=request.id,
+            namespace=request.namespace,
+            workflow=request.workflow,
+            accounts=tuple(demand.account for demand in request.demands),
+            weight=request.weight,
+            at=self._clock(),
+            purpose=Purpose.CREATE,
+        )
+        short: list[Shortfall] = []
+
+        def change(ledger: Ledger) -> Ledger:
+            nonlocal short
+            reserved, short = reserve(ledger, wanted, request.demands)
+            return reserved
+
+        self.update(request.root, change, deadline=deadline)
+        return short
+
+    def probe(self, request: ReservationRequest) -> list[Shortfall]:
+        """Return what would be short now, reserving nothing: for dry runs."""
+        reservation = Reservation(
+            request.id, request.namespace, request.workflow, (), request.weight, self._clock()
+        )
+        return reserve(self.read(request.root), reservation, request.demands)[1]
+
+    def holds(self, request: ReservationRequest) -> bool:
+        """Tell whether the ledger holds the reservation that an object claims for itself."""
+        found = self.read(request.root).reservations.get(request.id)
+        return found is not None and found.namespace == request.namespace
+
+    def cancel(self, request: ReservationRequest) -> None:
+        """Give back a reservation whose create was refused (protocol rule 4d)."""
+        self.update(request.root, lambda ledger: cancel(ledger, request.id))
+
+    def _read_version(self, root: str) -> tuple[Ledger, str]:
+        try:
+            return _decode(self._cluster.get(QUOTA_LEDGERS, root))
+        except NotFound:
+            return Ledger(root), ""
+
+    def _write(self, ledger: Ledger, version: str) -> None:
+        if version:
+            self._cluster.replace(QUOTA_LEDGERS, _encode(ledger, version))
+        else:
+            self._cluster.create(QUOTA_LEDGERS, _encode(ledger, version))
+
+    def _turn(self, root: str) -> Lock:
+        with self._turns_lock:
+            return self._turns.setdefault(root, Lock())
+
+
+def _decode(obj: JsonObject) -> tuple[Ledger, str]:
+    ledger = msgspec.convert(obj, LedgerObject)
+    status = ledger.status
+    used: Mapping[Account, Usage] = {line.account: line.usage for line in status.accounts}
+    reservations = {reservation.id: reservation for reservation in status.reservations}
+    return Ledger(ledger.metadata.name, status.epoch, used, reservations), ledger.metadata.resource_version
+
+
+def _encode(ledger: Ledger, version: str) -> JsonObject:
+    status = LedgerStatus(
+        epoch=ledger.epoch,
+        accounts=tuple(AccountUsage(account, ledger.used[account]) for account in sorted(ledger.used)),
+        reservations=tuple(ledger.reservations.values()),
+    )
+    metadata: JsonObject = {"name": ledger.root}
+    if version:
+        metadata["resourceVersion"] = version
+    return {
+        "apiVersion": QUOTA_LEDGERS.api_version,
+        "kind": QUOTA_LEDGERS.kind,
+        "metadata": metadata,
+        "status": msgspec.to_builtins(status),
+    }

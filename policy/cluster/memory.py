@@ -1,0 +1,233 @@
+"""The Cluster protocol in memory, with the contracts of the Kubernetes API server.
+
+It is what embedded mode, the simulation and most tests run on. One lock guards everything; under it a write
+is checked, stored and logged as one step, and what callers get is decoded outside of it. The clock and the
+random numbers are given, so a run can be repeated exactly.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from random import Random
+from threading import RLock
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
+from policy.cluster.jsonpatch_apply import apply_patch
+from policy.cluster.memory_objects import (
+    Metadata,
+    Stored,
+    home,
+    marked_deleted,
+    newborn,
+    revised,
+    seal,
+    without_owner,
+)
+from policy.cluster.memory_table import ObjectTable
+from policy.cluster.memory_watch import ChangeLog, View
+from policy.cluster.protocol import Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.selection import parse_selector
+from policy.core.patches import JsonObject
+
+_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""What Kubernetes makes name suffixes of: no vowels and no look-alikes."""
+_SUFFIX_LENGTH: Final = 5
+_NAME_ATTEMPTS: Final = 8
+"""How many generated names the API server tries before it answers AlreadyExists."""
+
+
+class MemoryCluster:
+    """A cluster in memory; safe for any number of threads.
+
+    `clock` gives aware times for creation and deletion stamps, `rng` makes uids and generated names, and
+    `log_size` is how many changes a watch may lag behind before it is Gone.
+    """
+
+    def __init__(self, *, clock: Callable[[], datetime], rng: Random, log_size: int = 10_000) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._lock = RLock()
+        self._table = ObjectTable()
+        self._log = ChangeLog(lock=self._lock, size=log_size)
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Return one object. Raises NotFound."""
+        with self._lock:
+            stored = self._find(resource, namespace, name)
+        return stored.full()
+
+    def list(
+        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+    ) -> Listing:
+        """Return the objects, sorted by namespace and name. Raises Invalid for a bad selector."""
+        view = _view(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        with self._lock:
+            present = self._table.every(resource)
+            version = self._log.version
+        found = sorted(filter(view.covers, present), key=lambda one: (one.facts.namespace, one.facts.name))
+        return Listing(tuple(map(view.shown, found)), str(version))
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+        timeout: float = 60.0,
+    ) -> Iterator[WatchEvent]:
+        """Yield every change after version `since` until `timeout` seconds from now, or `close`.
+
+        With a timeout of 0 it yields what there is. Raises Gone (here, or later when the reader is outrun)
+        and Invalid for a bad selector.
+        """
+        view = _view(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        return self._log.follow(view, position=self._log.position(since), deadline=monotonic() + timeout)
+
+    def create(
+        self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
+    ) -> JsonObject:
+        """Store a new object and return it as stored; a dry run stores nothing, so its version is absent.
+
+        Raises AlreadyExists, Invalid.
+        """
+        draft = seal(resource, obj)
+        with self._lock:
+            name = self._free_name(resource, home(draft, namespace), draft.facts)
+            uid = str(UUID(int=self._rng.getrandbits(128), version=4))
+            new = newborn(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
+            stored = new if dry_run else self._put(new, before=None)
+        return stored.full()
+
+    def replace(self, resource: Resource, obj: JsonObject) -> JsonObject:
+        """Store the object over the one with its name; without a resourceVersion it does so in any case.
+
+        Raises NotFound, Conflict when version or uid are others, Invalid.
+        """
+        draft = seal(resource, obj)
+        if not draft.facts.name:
+            raise Invalid("metadata.name: name is required")
+        with self._lock:
+            old = self._find(resource, home(draft), draft.facts.name)
+            _require(old, uid=draft.facts.uid)
+            stored = self._update(old, draft)
+        return stored.full()
+
+    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
+        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
+        with self._lock:
+            old = self._find(resource, namespace, name)
+            draft = seal(resource, apply_patch(old.full(), patch))
+            _keeps_identity(old.facts, draft.facts)
+            stored = self._update(old, draft)
+        return stored.full()
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str = "",
+        preconditions: Preconditions | None = None,
+    ) -> None:
+        """Delete the object and what it owns; with finalizers it is marked, and goes with the last of them.
+
+        Raises NotFound, Conflict.
+        """
+        wanted = preconditions or Preconditions()
+        with self._lock:
+            old = self._find(resource, namespace, name)
+            _require(old, uid=wanted.uid or "", version=wanted.resource_version or "")
+            if old.facts.finalizers:
+                self._mark_deleted(old)
+            else:
+                self._remove(old)
+
+    def close(self) -> None:
+        """End every watch, now and later; reads and writes go on."""
+        self._log.close()
+
+    def _find(self, resource: Resource, namespace: str, name: str) -> Stored:
+        """Return the stored object. Raises NotFound."""
+        stored = self._table.find(resource, namespace, name)
+        if stored is None:
+            raise NotFound(f'{resource.plural} "{name}" not found in namespace "{namespace}"')
+        return stored
+
+    def _free_name(self, resource: Resource, namespace: str, facts: Metadata) -> str:
+        """Return the name that the object asks for, or one made from its generateName, if it is free."""
+        if not (facts.name or facts.generate_name):
+            raise Invalid("metadata.name: name or generateName is required")
+        name = facts.name
+        for _ in range(1 if facts.name else _NAME_ATTEMPTS):
+            if not facts.name:
+                name = facts.generate_name + "".join(self._rng.choices(_SUFFIX_LETTERS, k=_SUFFIX_LENGTH))
+            if self._table.find(resource, namespace, name) is None:
+                return name
+        raise AlreadyExists(f'{resource.plural} "{name}" already exists')
+
+    def _update(self, old: Stored, draft: Stored) -> Stored:
+        """Store the draft over the object, or let the object go when that took its last finalizer away."""
+        _require(old, version=draft.facts.resource_version)
+        new = revised(old, draft)
+        if new is old:
+            return old
+        if new.facts.deletion_timestamp and not new.facts.finalizers:
+            self._remove(old)
+            return new
+        return self._put(new, before=old)
+
+    def _put(self, new: Stored, *, before: Stored | None) -> Stored:
+        """Store an object at the next version and log the change."""
+        stored = new.with_metadata({"resourceVersion": str(self._log.version + 1)})
+        self._table.put(stored)
+        self._log.append(before=before, after=stored)
+        return stored
+
+    def _mark_deleted(self, old: Stored) -> None:
+        """Ask for the deletion of an object that finalizers still keep."""
+        new = marked_deleted(old, at=self._clock())
+        if new is not old:
+            self._put(new, before=old)
+
+    def _remove(self, old: Stored) -> None:
+        """Remove an object and, as the garbage collector does, what only it owned."""
+        leaving = [old]
+        while leaving:
+            gone = leaving.pop()
+            self._table.drop(gone)
+            self._log.append(before=gone, after=None)
+            for dependant in self._table.dependants(gone.facts.uid):
+                if any(self._table.lives(owner.uid) for owner in dependant.facts.owner_references):
+                    self._put(without_owner(dependant, gone.facts.uid), before=dependant)
+                elif dependant.facts.finalizers:
+                    self._mark_deleted(dependant)
+                else:
+                    leaving.append(dependant)
+
+
+def _view(resource: Resource, *, namespace: str, labels: str, metadata_only: bool) -> View:
+    """Return what a list or watch asks for. Raises Invalid for a bad selector."""
+    try:
+        return View(resource, namespace, parse_selector(labels), metadata_only)
+    except ValueError as error:
+        raise Invalid(str(error)) from error
+
+
+def _require(old: Stored, *, uid: str = "", version: str = "") -> None:
+    """Check the uid and version that a caller insists on, where it does. Raises Conflict."""
+    if uid and uid != old.facts.uid:
+        raise Conflict(f"{old.facts.name} has the uid {old.facts.uid}, not {uid}")
+    if version and version != old.facts.resource_version:
+        raise Conflict(
+            f"{old.facts.name} has been modified: its version is {old.facts.resource_version}, not {version}"
+        )
+
+
+def _keeps_identity(old: Metadata, draft: Metadata) -> None:
+    """Check that a patch leaves name, namespace and uid alone. Raises Invalid."""
+    if draft.name != old.name or draft.namespace not in ("", old.namespace) or draft.uid not in ("", old.uid):
+        raise Invalid("a patch may not change metadata.name, metadata.namespace or metadata.uid")

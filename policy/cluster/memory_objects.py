@@ -1,0 +1,183 @@
+"""Objects of the in-memory cluster, and what the API server does to their metadata on a write.
+
+A stored object is bytes. So no caller can reach stored state through what it was given or what it gave,
+whatever is handed out needs no lock, and "did this write change anything" is an exact comparison
+(Python would call 1, 1.0 and True equal).
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import Invalid
+from policy.cluster.protocol import WORKFLOWS, Resource
+from policy.core.patches import JsonObject, JsonValue
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_SERVER_OWNED: Final = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+_IDENTITY: Final = ("name", "namespace")
+
+
+class OwnerReference(msgspec.Struct, frozen=True):
+    """The part of an owner reference that the cascade needs."""
+
+    uid: str
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata that the cluster itself acts upon; absent strings are empty."""
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    deletion_timestamp: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One object at one version: its parts as JSON bytes with sorted keys, and its metadata decoded.
+
+    `content` is everything but apiVersion, kind, metadata and status; `status` is `{}` or `{"status": ...}`.
+    """
+
+    resource: Resource
+    facts: Metadata
+    metadata: bytes
+    content: bytes
+    status: bytes
+
+    def full(self) -> JsonObject:
+        """Return a new copy of the whole object."""
+        obj = self.partial()
+        for part in (self.content, self.status):
+            obj.update(msgspec.json.decode(part))
+        return obj
+
+    def partial(self) -> JsonObject:
+        """Return a new object with apiVersion, kind and metadata alone."""
+        return {
+            "apiVersion": self.resource.api_version,
+            "kind": self.resource.kind,
+            "metadata": msgspec.json.decode(self.metadata),
+        }
+
+    def with_metadata(self, changes: Mapping[str, JsonValue]) -> "Stored":
+        """Return this object with some fields of its metadata set, or removed where the value is null."""
+        metadata: JsonObject = msgspec.json.decode(self.metadata)
+        facts, encoded = _read_metadata({**metadata, **changes})
+        return msgspec.structs.replace(self, facts=facts, metadata=encoded)
+
+
+def seal(resource: Resource, obj: JsonObject) -> Stored:
+    """Return the object as bytes, its metadata as sent. Raises Invalid for a wrong kind or metadata."""
+    if (obj.get("apiVersion"), obj.get("kind")) != (resource.api_version, resource.kind):
+        raise Invalid(
+            f"the object is {obj.get('apiVersion')} {obj.get('kind')}, "
+            f"but {resource.plural} are {resource.api_version} {resource.kind}"
+        )
+    facts, encoded = _read_metadata(obj.get("metadata"))
+    content = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata", "status")}
+    status = {"status": obj["status"]} if "status" in obj else {}
+    return Stored(resource, facts, encoded, _ENCODER.encode(content), _ENCODER.encode(status))
+
+
+def newborn(draft: Stored, *, namespace: str, name: str, uid: str, at: datetime) -> Stored:
+    """Return the object to store for a create: the draft with its identity, and nothing else server-owned.
+
+    `namespace` is that of the request; it and the object's own must agree. Raises Invalid.
+    """
+    if draft.facts.resource_version:
+        raise Invalid("resourceVersion should not be set on objects to be created")
+    identity: JsonObject = {
+        "name": name,
+        "namespace": home(draft, namespace),
+        "uid": uid,
+        "creationTimestamp": timestamp(at),
+        "generation": 1,
+    }
+    return draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
+
+
+def home(draft: Stored, namespace: str = "") -> str:
+    """Return the namespace an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
+    own = draft.facts.namespace
+    if not draft.resource.namespaced:
+        if own or namespace:
+            raise Invalid(f"{draft.resource.plural} are cluster-scoped: namespace must be empty")
+        return ""
+    if own and namespace and own != namespace:
+        raise Invalid(f"the object's namespace {own} is not the request's namespace {namespace}")
+    if not (own or namespace):
+        raise Invalid(f"{draft.resource.plural} are namespaced: namespace is required")
+    return own or namespace
+
+
+def revised(old: Stored, draft: Stored) -> Stored:
+    """Return the object to store over `old`, or `old` itself when the draft changes nothing.
+
+    Identity and server-owned metadata stay; the generation rises when the content changed. Raises Invalid.
+    """
+    present: JsonObject = msgspec.json.decode(old.metadata)
+    new = draft.with_metadata({field: present.get(field) for field in (*_IDENTITY, *_SERVER_OWNED)})
+    if old.facts.deletion_timestamp and not set(new.facts.finalizers) <= set(old.facts.finalizers):
+        raise Invalid("no new finalizers can be added if the object is being deleted")
+    if new == old:
+        return old
+    # Argo's kinds have no status subresource, so to the API server their status is content like any other.
+    status_counts = old.resource.group == WORKFLOWS.group
+    if new.content != old.content or (status_counts and new.status != old.status):
+        return new.with_metadata({"generation": old.facts.generation + 1})
+    return new
+
+
+def marked_deleted(old: Stored, *, at: datetime) -> Stored:
+    """Return the object with its deletion asked for, or `old` itself where it was already."""
+    if old.facts.deletion_timestamp:
+        return old
+    # The API server raises the generation here, so that controllers see a change of intent.
+    generation = old.facts.generation + 1
+    return old.with_metadata(
+        {"deletionTimestamp": timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
+    )
+
+
+def without_owner(dependant: Stored, uid: str) -> Stored:
+    """Return the object without its references to the owner of that uid."""
+    metadata: JsonObject = msgspec.json.decode(dependant.metadata)
+    references = metadata.get("ownerReferences")
+    if not isinstance(references, list):
+        return dependant
+    kept: list[JsonValue] = [r for r in references if not (isinstance(r, dict) and r.get("uid") == uid)]
+    return dependant.with_metadata({"ownerReferences": kept})
+
+
+def timestamp(at: datetime) -> str:
+    """Return an aware time as Kubernetes writes it: UTC, whole seconds, `2026-11-23T10:00:00Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _read_metadata(metadata: JsonValue) -> tuple[Metadata, bytes]:
+    """Return metadata decoded and encoded. Raises Invalid where a field has the wrong type."""
+    # The API server omits empty fields, which decides whether a JSON patch finds the map it adds to.
+    present = metadata if isinstance(metadata, dict) else {}
+    tidy = {key: value for key, value in present.items() if value not in (None, "", {}, [])}
+    try:
+        facts = msgspec.convert(tidy, Metadata)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"metadata: {error}") from error
+    return facts, _ENCODER.encode(tidy)

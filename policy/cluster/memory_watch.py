@@ -1,0 +1,135 @@
+"""The change log of the in-memory cluster, and the watches that follow it.
+
+Every write is one change with the next version, so the log is dense and a version is a position in it.
+A change keeps the object before and after; each watch decides for itself what the change means to it.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from threading import TIMEOUT_MAX, Condition, RLock
+from time import monotonic
+
+import msgspec
+
+from policy.cluster.errors import Gone
+from policy.cluster.memory_objects import Stored
+from policy.cluster.protocol import EventType, Resource, WatchEvent
+from policy.core.patches import JsonObject
+from policy.core.selectors import Predicate
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One write: the object before it (None for a create) and after it (None for a removal)."""
+
+    version: int
+    before: Stored | None
+    after: Stored | None
+
+
+class View(msgspec.Struct, frozen=True):
+    """What a list or a watch asks for; namespace "" is all of them."""
+
+    resource: Resource
+    namespace: str
+    matches: Predicate
+    metadata_only: bool
+
+    def covers(self, stored: Stored | None) -> bool:
+        """Tell whether an object is there and asked for."""
+        return (
+            stored is not None
+            and stored.resource == self.resource
+            and self.namespace in ("", stored.facts.namespace)
+            and self.matches(stored.facts.labels)
+        )
+
+    def shown(self, stored: Stored) -> JsonObject:
+        """Return a new copy of the object, or of its metadata where no more is asked for."""
+        return stored.partial() if self.metadata_only else stored.full()
+
+    def event(self, change: Change) -> WatchEvent | None:
+        """Return what the change means to whoever watches this view, None where it is not concerned."""
+        version = str(change.version)
+        if change.after is not None and self.covers(change.after):
+            kind = EventType.MODIFIED if self.covers(change.before) else EventType.ADDED
+            return WatchEvent(kind, self.shown(change.after), version)
+        if change.before is not None and self.covers(change.before):
+            # As the API server does (cacher, convertToWatchEvent): the last state that matched, at the
+            # version of the change, both when the object is gone and when it only stopped matching.
+            last = change.before.with_metadata({"resourceVersion": version})
+            return WatchEvent(EventType.DELETED, self.shown(last), version)
+        return None
+
+
+class ChangeLog:
+    """The last `size` changes, and the version of the newest.
+
+    `lock` is the cluster's own: writers hold it while they append, so a change and its state appear at once.
+    """
+
+    def __init__(self, *, lock: RLock, size: int) -> None:
+        self._moved = Condition(lock)
+        self._size = size
+        self._changes: deque[Change] = deque()
+        # "0" means "any version" to the Kubernetes API, so no state of ours has that version.
+        self._version = 1
+        self._closed = False
+
+    @property
+    def version(self) -> int:
+        """The version of the newest change."""
+        return self._version
+
+    def append(self, *, before: Stored | None, after: Stored | None) -> None:
+        """Record the next change, forget the oldest where there are too many, and wake the watches."""
+        with self._moved:
+            self._version += 1
+            self._changes.append(Change(self._version, before, after))
+            if len(self._changes) > self._size:
+                self._changes.popleft()
+            self._moved.notify_all()
+
+    def close(self) -> None:
+        """End every watch, now and later."""
+        with self._moved:
+            self._closed = True
+            self._moved.notify_all()
+
+    def position(self, since: str) -> int:
+        """Return the version to follow from. Raises Gone for one too old, not given out yet, or malformed."""
+        with self._moved:
+            oldest = self._version - len(self._changes)
+            position = int(since) if since.isdecimal() and len(since) <= len(str(self._version)) else -1
+            if str(position) != since or not oldest <= position <= self._version:
+                raise Gone(f"too old or unknown resource version: {since!r} (oldest kept: {oldest})")
+            return position
+
+    def follow(self, view: View, *, position: int, deadline: float) -> Iterator[WatchEvent]:
+        """Yield the view's events after a version until the deadline (of `time.monotonic`) or `close`.
+
+        What is there already comes even with the deadline passed. Raises Gone when the log outran the reader.
+        """
+        while changes := self._take(position, deadline):
+            for change in changes:
+                # Decoding and the reader's own work happen here, outside the lock.
+                event = view.event(change)
+                if event is not None:
+                    yield event
+                if self._closed:
+                    return
+            position = changes[-1].version
+            if monotonic() >= deadline:
+                return
+
+    def _take(self, position: int, deadline: float) -> tuple[Change, ...]:
+        """Return all changes after a version, waiting for the first; none at the deadline or when closed."""
+        with self._moved:
+            patience = min(max(0.0, deadline - monotonic()), TIMEOUT_MAX)
+            self._moved.wait_for(lambda: self._closed or self._version > position, patience)
+            if self._closed:
+                return ()
+            skipped = len(self._changes) - (self._version - position)
+            if skipped < 0:
+                raise Gone(f"too old resource version: {position} is no longer kept")
+            return tuple(islice(self._changes, skipped, None))

@@ -1,0 +1,147 @@
+"""The Cluster protocol: everything that touches a cluster goes through it.
+
+Two implementations keep the same contracts, proved by one suite (tests/policy/cluster): `memory.py`, and the
+Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into narrow structs.
+Semantics follow the Kubernetes API conventions (sig-architecture/api-conventions.md): resourceVersion is
+opaque, compared for equality only, and moves on every write that changes an object.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from policy.core.patches import JsonObject, PatchOp
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """A kind of object: where the API serves it and what it is called."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or `v1` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows", "Workflow")
+WORKFLOW_TEMPLATES: Final = Resource("argoproj.io", "v1alpha1", "workflowtemplates", "WorkflowTemplate")
+CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+QUOTA_LEDGERS: Final = Resource(
+    "lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False
+)
+
+
+class EventType(StrEnum):
+    """What a watch event says."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+
+
+class WatchEvent(msgspec.Struct, frozen=True):
+    """One change. An object that stops matching the selector arrives as DELETED, one that starts as ADDED."""
+
+    type: EventType
+    object: JsonObject
+    resource_version: str
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """The objects at one point in time; watch from `resource_version` to see every later change."""
+
+    items: tuple[JsonObject, ...]
+    resource_version: str
+
+
+class MergePatch(msgspec.Struct, frozen=True):
+    """A JSON merge patch (RFC 7396)."""
+
+    value: JsonObject
+
+
+class JsonPatch(msgspec.Struct, frozen=True):
+    """A JSON patch (RFC 6902): all operations or none; a failing `test` is `Invalid`."""
+
+    operations: tuple[PatchOp, ...]
+
+
+Patch: TypeAlias = MergePatch | JsonPatch
+
+
+class Preconditions(msgspec.Struct, frozen=True):
+    """What must still hold for a delete to happen; otherwise Conflict."""
+
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class Cluster(Protocol):
+    """Reads, writes and watches of objects. Every method may raise the errors of `policy.cluster.errors`."""
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Return one object. Raises NotFound."""
+        ...
+
+    def list(
+        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+    ) -> Listing:
+        """Return all objects of a namespace ("" is all), consistent at one version.
+
+        `labels` is a selector string (`a=b,c!=d,e in (x,y),!f`). With `metadata_only` items carry
+        apiVersion, kind and metadata alone (PartialObjectMetadata).
+        """
+        ...
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+        timeout: float = 60.0,
+    ) -> Iterator[WatchEvent]:
+        """Yield every change after version `since` until `timeout` seconds have passed.
+
+        Raises Gone when `since` is older than what is kept: list again.
+        """
+        ...
+
+    def create(
+        self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
+    ) -> JsonObject:
+        """Store a new object and return it as stored: name from generateName, uid, creationTimestamp.
+
+        Raises AlreadyExists, Invalid.
+        """
+        ...
+
+    def replace(self, resource: Resource, obj: JsonObject) -> JsonObject:
+        """Store the object over the one with its name. Raises NotFound, Conflict when its version moved."""
+        ...
+
+    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
+        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
+        ...
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str = "",
+        preconditions: Preconditions | None = None,
+    ) -> None:
+        """Delete the object, and in the background what it owns. Raises NotFound, Conflict."""
+        ...

@@ -1,0 +1,1 @@
+"""The pure core: decides on data; clock and snapshot are arguments, and nothing here has effects."""

@@ -1,0 +1,116 @@
+"""Quota amounts: exact integers with an explicit Unlimited, and sums that can be taken apart again.
+
+Using a type instead of `int | None` prevents two bugs: `None` taken for zero, and an unlimited weight
+that, once added to a total, can never be subtracted (Kueue's `pkg/resources/amount.go` lists the same).
+"""
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+UNLIMITED_WORD: Final = "Unlimited"
+AmountField: TypeAlias = int | Literal["Unlimited"]
+"""How an amount is written in a policy file: an integer >= 0 or the word `Unlimited`."""
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """An upper bound on a count: an integer >= 0, or unlimited (`value` is None)."""
+
+    value: int | None
+
+    @classmethod
+    def parse(cls, field: AmountField | None) -> "Amount":
+        """Return the amount written in a policy; an absent field is unlimited.
+
+        Raises:
+            ValueError: the integer is negative.
+        """
+        if field is None or field == UNLIMITED_WORD:
+            return UNLIMITED
+        if field < 0:
+            raise ValueError(f"must be 0 or more, or {UNLIMITED_WORD}; got {field}")
+        return cls(field)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether there is no bound."""
+        return self.value is None
+
+    def covers(self, count: int) -> bool:
+        """Tell whether `count` stays within this bound."""
+        return self.value is None or count <= self.value
+
+    def minus(self, count: int) -> "Amount":
+        """Return what is left after `count`; may be negative after an edit, and unlimited stays unlimited."""
+        return self if self.value is None else Amount(self.value - count)
+
+    def tightest(self, other: "Amount") -> "Amount":
+        """Return the smaller of two bounds."""
+        if self.value is None:
+            return other
+        if other.value is None:
+            return self
+        return self if self.value <= other.value else other
+
+    def __str__(self) -> str:
+        return UNLIMITED_WORD.lower() if self.value is None else str(self.value)
+
+
+UNLIMITED: Final = Amount(None)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What Workflows use: how many, how many tasks, and how many of them have no bound on their tasks.
+
+    Keeping the unbounded ones as a count makes every sum exact and reversible:
+    `(a + b) - b == a`, which a saturating total would not give.
+    """
+
+    workflows: int = 0
+    tasks: int = 0
+    unbounded: int = 0
+
+    @classmethod
+    def of(cls, tasks: Amount) -> "Usage":
+        """Return the weight of one Workflow that runs at most `tasks` tasks at once."""
+        return cls(1, 0, 1) if tasks.value is None else cls(1, tasks.value, 0)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.workflows + other.workflows, self.tasks + other.tasks, self.unbounded + other.unbounded
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.workflows - other.workflows, self.tasks - other.tasks, self.unbounded - other.unbounded
+        )
+
+    @property
+    def task_amount(self) -> Amount:
+        """The tasks as an amount: unlimited as soon as one Workflow in the sum is unbounded."""
+        return UNLIMITED if self.unbounded else Amount(self.tasks)
+
+
+ZERO: Final = Usage()
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much may run at once: Workflows and tasks, each with its own bound."""
+
+    workflows: Amount = UNLIMITED
+    tasks: Amount = UNLIMITED
+
+    def admits(self, usage: Usage) -> bool:
+        """Tell whether `usage`, the newcomer included, stays within both bounds."""
+        if not self.workflows.covers(usage.workflows):
+            return False
+        return self.tasks.value is None or (not usage.unbounded and usage.tasks <= self.tasks.value)
+
+    def tightest(self, other: "Limits") -> "Limits":
+        """Return the smaller bound of each kind."""
+        return Limits(self.workflows.tightest(other.workflows), self.tasks.tightest(other.tasks))
+
+    @property
+    def bounds_tasks(self) -> bool:
+        """Whether a Workflow needs a known number of tasks to be judged."""
+        return not self.tasks.unlimited

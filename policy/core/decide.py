@@ -1,0 +1,218 @@
+"""The decision: a review, a snapshot and the time make a Decision. Nothing is read, written or remembered.
+
+The mutating side turns a Workflow into what policies want. The validating side, which sees the final object,
+decides the same again and refuses whatever the mutating side would still have to change; so the two cannot
+drift apart, and a mutating webhook that was skipped is noticed.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from policy.core import explain, holding
+from policy.core.amounts import Usage
+from policy.core.decision import (
+    IGNORED,
+    UNGOVERNED,
+    Code,
+    Decision,
+    Operation,
+    Outcome,
+    Reason,
+    ReservationRequest,
+    Review,
+    Side,
+    denied,
+)
+from policy.core.governing import by_effect, demands, governing, tasks_of
+from policy.core.kinds import OnExceed
+from policy.core.ledger import shortfalls
+from policy.core.locks.inject import NOTHING, Injected, inject
+from policy.core.locks.places import field_path, places
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.validate import Rulebook, lock_faults
+from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
+from policy.core.patches import Op, PatchOp
+from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
+
+PARALLELISM_POINTER: Final = "/spec/parallelism"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one half of the policies (quotas or locks) says of a Workflow."""
+
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    patch: tuple[PatchOp, ...] = ()
+    policies: tuple[str, ...] = ()
+    queued: bool = False
+    reservation: ReservationRequest | None = None
+
+
+SILENT: Final = Part()
+
+
+def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
+    """Decide about one admission request.
+
+    Only the CREATE of a Workflow is judged. `now` is the time of the decision; windows will need it, and no
+    decision may read a clock.
+    """
+    del now
+    if review.workflow is None or review.operation is not Operation.CREATE:
+        return IGNORED
+    policies = snapshot.policies(review.namespace)
+    if not policies.governed:
+        return UNGOVERNED
+    spec = review.workflow.spec or EMPTY_SPEC
+    metadata = review.workflow.metadata or EMPTY_METADATA
+    quotas = governing(policies.quotas, metadata.labels or {})
+    lock_part, injected = _locks(spec, metadata, policies.locks)
+    quota_part = _quotas(review, review.workflow, quotas, policies, snapshot) if quotas else SILENT
+    if not quotas and lock_part is SILENT:
+        return UNGOVERNED
+    return _join(review, quota_part, lock_part, injected)
+
+
+def _join(review: Review, quotas: Part, locks: Part, injected: Injected) -> Decision:
+    """Put both halves together: any reason refuses, otherwise the patch is made or demanded."""
+    decision = Decision(
+        outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
+        warnings=quotas.warnings + locks.warnings,
+        patch=locks.patch + quotas.patch,
+        injected=injected.locks,
+        policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
+        reservation=quotas.reservation,
+    )
+    reasons = quotas.reasons + locks.reasons
+    if reasons:
+        return denied(decision, reasons)
+    if review.side is Side.MUTATE:
+        return decision
+    if decision.patch:
+        return denied(decision, tuple(_not_mutated(operation) for operation in decision.patch))
+    return msgspec.structs.replace(decision, warnings=())
+
+
+def _not_mutated(operation: PatchOp) -> Reason:
+    message = (
+        "is not as Lockkeeper's mutating webhook leaves it: the webhook was away, or another one changed it "
+        "back. Try again"
+    )
+    return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
+
+
+def _locks(spec: WorkflowSpec, metadata: Metadata, locks: LockPolicies | None) -> tuple[Part, Injected]:
+    active = locks.active(metadata.labels or {}) if locks is not None else ()
+    if locks is None or not active:
+        return SILENT, NOTHING
+    found = places(spec)
+    faults = tuple(lock_faults(spec, found, Rulebook(locks, active)))
+    injected = inject(spec, found, locks, active)
+    part = Part(
+        reasons=faults + injected.faults,
+        warnings=injected.warnings,
+        patch=injected.patch,
+        policies=tuple(policy.source for policy in active),
+    )
+    return part, injected
+
+
+def _quotas(
+    review: Review,
+    workflow: Workflow,
+    quotas: Sequence[CompiledQuota],
+    policies: NamespacePolicies,
+    snapshot: Snapshot,
+) -> Part:
+    spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
+    tasks = tasks_of(spec, review.namespace, quotas, snapshot)
+    reasons = tasks.faults + _status_faults(workflow, quotas)
+    weight = Usage.of(tasks.amount)
+    weighed = holding.Weighed(tasks.amount, spec.priority or 0, review.user)
+    queueing = by_effect(quotas, OnExceed.QUEUE)
+    denying = by_effect(quotas, OnExceed.DENY)
+    reservation_id = _reservation_id(review, metadata) if denying else ""
+    patch = holding.mark_patch(metadata, weighed, reservation=reservation_id, hold=bool(queueing))
+    if tasks.injected is not None:
+        patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
+    warnings = _warn(review, quotas, weight, snapshot)
+    if queueing:
+        message, told = _queue_place(review, weighed, weight, queueing, snapshot)
+        patch += holding.hold_status_patch(workflow, message)
+        warnings += told
+    reservation = None
+    if denying:
+        reservation = ReservationRequest(
+            root=policies.root,
+            id=reservation_id,
+            namespace=review.namespace,
+            workflow=metadata.name or metadata.generate_name or "",
+            weight=weight,
+            demands=demands(denying, weighed.user),
+        )
+    return Part(
+        reasons=reasons,
+        warnings=tuple(warnings),
+        patch=tuple(patch),
+        policies=tuple(quota.source for quota in quotas),
+        queued=bool(queueing),
+        reservation=reservation,
+    )
+
+
+def _reservation_id(review: Review, metadata: Metadata) -> str:
+    """Return the id of the reservation that the object must carry (docs/adr/0003).
+
+    The mutating side names it after its own request, over whatever came with the object. The API server
+    gives each webhook call a uid of its own, so the validating side takes the id as it stands; the ledger
+    knows which ones are real.
+    """
+    if review.side is Side.MUTATE:
+        return review.uid
+    return (metadata.labels or {}).get(RESERVATION) or review.uid
+
+
+def _status_faults(workflow: Workflow, quotas: Sequence[CompiledQuota]) -> tuple[Reason, ...]:
+    if not holding.foreign_status(workflow):
+        return ()
+    message = (
+        "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
+        "(argo resubmit without --memoized does)"
+    )
+    return (Reason(Code.FOREIGN_STATUS, "status", message, quotas[0].source),)
+
+
+def _warn(review: Review, quotas: Sequence[CompiledQuota], weight: Usage, snapshot: Snapshot) -> list[str]:
+    """Return the warnings of quotas that only warn, by the latest view of usage."""
+    wanted = demands(by_effect(quotas, OnExceed.WARN), review.user)
+    return [
+        f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
+        for short in shortfalls(snapshot.usage.taken, weight, wanted)
+    ]
+
+
+def _queue_place(
+    review: Review,
+    weighed: holding.Weighed,
+    weight: Usage,
+    queueing: Sequence[CompiledQuota],
+    snapshot: Snapshot,
+) -> tuple[str, list[str]]:
+    """Return the message that the held Workflow shows, and the warnings for whoever created it.
+
+    Nobody is warned of a wait that the view does not foresee.
+    """
+    view = snapshot.usage
+    position, depth = explain.newcomer_place(review.namespace, weighed.priority, view)
+    place = explain.queue_message(review.namespace, queueing, view, position=position, depth=depth)
+    never = shortfalls({}, weight, demands(queueing, weighed.user))
+    warnings = []
+    if never:
+        warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
+    elif depth > 1 or not explain.has_room(weight, queueing, view):
+        warnings.append(f"lockkeeper: queued, {place}")
+    return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

@@ -1,0 +1,133 @@
+"""A decision is a value: what was decided, every reason with its field path, warnings, patch, policies."""
+
+from enum import StrEnum
+
+import msgspec
+
+from policy.core.amounts import Usage
+from policy.core.ledger import Demand
+from policy.core.patches import PatchOp
+from policy.core.workflow import Workflow
+
+
+class Side(StrEnum):
+    """Which webhook asks: the mutating one, which may patch, or the validating one, which may not."""
+
+    MUTATE = "mutate"
+    VALIDATE = "validate"
+
+
+class Operation(StrEnum):
+    """What happens to the object (admission/v1 `Operation`)."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CONNECT = "CONNECT"
+
+
+class Review(msgspec.Struct, frozen=True):
+    """An admission request as the core sees it: who does what to which object.
+
+    `workflow` is None for objects of other kinds, which are not judged.
+    """
+
+    uid: str
+    side: Side
+    operation: Operation
+    namespace: str
+    user: str
+    dry_run: bool
+    workflow: Workflow | None
+
+
+class Outcome(StrEnum):
+    """What became of a review; also the label of its metric."""
+
+    IGNORED = "ignored"
+    UNGOVERNED = "ungoverned"
+    ALLOWED = "allowed"
+    QUEUED = "queued"
+    DENIED = "denied"
+
+
+class Code(StrEnum):
+    """Stable identifiers of reasons, for machines and documentation."""
+
+    EXCEEDED_QUOTA = "ExceededQuota"
+    UNBOUNDED_TASKS = "UnboundedTasks"
+    TASKS_ABOVE_CAP = "TasksAboveCap"
+    FOREIGN_STATUS = "ForeignStatus"
+    WRONG_TYPE = "WrongType"
+    LOCK_UNDEFINED = "LockUndefined"
+    LOCK_LIMIT = "LockLimit"
+    LOCK_NAME = "LockName"
+    LOCK_FORM = "LockForm"
+    LOCK_PLACE = "LockPlace"
+    LOCK_NAMESPACE = "LockNamespace"
+    LOCK_CONFLICT = "LockConflict"
+    NOT_MUTATED = "NotMutated"
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One reason of a denial: what, where in the object, which policy says so, and what to do."""
+
+    code: Code
+    field: str
+    message: str
+    policy: str = ""
+
+
+class Injection(msgspec.Struct, frozen=True):
+    """A lock that was put on a template: for people to read."""
+
+    template: str
+    lock: str
+    rule: str
+    policy: str
+
+
+class ReservationRequest(msgspec.Struct, frozen=True):
+    """What must be reserved in the ledger of `root` before the answer may be yes (onExceed: Deny)."""
+
+    root: str
+    id: str
+    namespace: str
+    workflow: str
+    weight: Usage
+    demands: tuple[Demand, ...]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The outcome of a review. `patch` is empty unless the side is MUTATE and nothing was refused."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    patch: tuple[PatchOp, ...] = ()
+    injected: tuple[Injection, ...] = ()
+    policies: tuple[str, ...] = ()
+    reservation: ReservationRequest | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the object may be stored."""
+        return self.outcome is not Outcome.DENIED
+
+
+IGNORED = Decision(Outcome.IGNORED)
+UNGOVERNED = Decision(Outcome.UNGOVERNED)
+
+
+def denied(decision: Decision, reasons: tuple[Reason, ...]) -> Decision:
+    """Return the decision turned into a denial: nothing is patched or reserved.
+
+    The reservation stays named, so that one made for the same create can be given back.
+    """
+    return Decision(
+        Outcome.DENIED,
+        reasons,
+        decision.warnings,
+        policies=decision.policies,
+        reservation=decision.reservation,
+    )

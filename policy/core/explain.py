@@ -1,0 +1,109 @@
+"""Sentences for people: what, which object, limit, usage, request, and the next thing to do."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.decision import Code, Reason
+from policy.core.kinds import OnExceed
+from policy.core.ledger import Shortfall
+from policy.core.snapshot import CompiledQuota
+from policy.core.usage import EMPTY_QUEUE, UsageView
+
+MAX_REASONS: Final = 10
+"""Reasons shown in one message; the API server and terminals cut longer ones."""
+
+
+def denial(reasons: Sequence[Reason]) -> str:
+    """Return the text of a denial: every reason with its policy and field, one a line."""
+    lines = [_line(reason) for reason in reasons[:MAX_REASONS]]
+    more = len(reasons) - MAX_REASONS
+    if more > 0:
+        lines.append(f"and {more} more")
+    return "\n".join(lines)
+
+
+def _line(reason: Reason) -> str:
+    policy = f"[{reason.policy}] " if reason.policy else ""
+    field = f"{reason.field}: " if reason.field else ""
+    return f"{policy}{field}{reason.message}"
+
+
+def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
+    """Return the sentence for a limit that does not admit a Workflow.
+
+    The first part has ResourceQuota's shape, which Argo and people match on (`isTransientErr` in
+    util/errors/errors.go).
+    """
+    requested, used, limited = _columns(short)
+    name = short.demand.source.partition(" ")[2]
+    text = f"exceeded quota: {name}, requested: {requested}, used: {used}, limited: {limited}"
+    if short.never_fits:
+        return f"{text}. It can never fit: {_shrink(short)}"
+    if on_exceed is OnExceed.DENY:
+        return f"{text}. Try again when a running Workflow has ended, or ask for a higher limit"
+    return text
+
+
+def exceeded_reason(short: Shortfall) -> Reason:
+    """Return the reason of a denial by a limit."""
+    return Reason(Code.EXCEEDED_QUOTA, "", exceeded(short, OnExceed.DENY), short.demand.source)
+
+
+def never_fits(short: Shortfall) -> str:
+    """Return the warning for a Workflow that is queued and can never be released as things stand."""
+    requested, _, limited = _columns(short)
+    needs = f"it needs {requested} and {short.demand.source} allows {limited}"
+    return f"it can never start: {needs}; {_shrink(short)}"
+
+
+def _columns(short: Shortfall) -> tuple[str, str, str]:
+    """Return requested, used and limited for the resources that are short."""
+    limits, used, weight = short.demand.limits, short.used, short.requested
+    rows: list[tuple[str, str, str]] = []
+    if not limits.workflows.covers(used.workflows + weight.workflows):
+        rows.append(("workflows", str(weight.workflows), f"{used.workflows}|{limits.workflows}"))
+    if not Limits(tasks=limits.tasks).admits(used + weight):
+        rows.append(("tasks", str(weight.task_amount), f"{used.task_amount}|{limits.tasks}"))
+    requested = ",".join(f"{name}={asked}" for name, asked, _ in rows)
+    taken = ",".join(f"{name}={both.partition('|')[0]}" for name, _, both in rows)
+    limited = ",".join(f"{name}={both.partition('|')[2]}" for name, _, both in rows)
+    return requested, taken, limited
+
+
+def _shrink(short: Shortfall) -> str:
+    limits = short.demand.limits
+    if not limits.workflows.covers(short.requested.workflows):
+        return "the limit is 0, nothing may run until it is raised"
+    return f"set spec.parallelism to {limits.tasks} or less"
+
+
+def queue_message(
+    namespace: str, quotas: Sequence[CompiledQuota], view: UsageView, *, position: int, depth: int
+) -> str:
+    """Return the sentence that a held Workflow carries: its position and how full the tightest limit is."""
+    return f"position {position} of {depth} in {namespace}{fill(quotas, view)}"
+
+
+def fill(quotas: Iterable[CompiledQuota], view: UsageView) -> str:
+    """Return ` (10/10 running)` for the limit on Workflows with the least room, or nothing without one."""
+    tightest: tuple[int, str] | None = None
+    for quota in quotas:
+        limit = quota.limits.workflows
+        if limit.value is None:
+            continue
+        running = view.taken.get(quota.account, ZERO).workflows
+        candidate = (limit.value - running, f" ({running}/{limit.value} running)")
+        tightest = candidate if tightest is None or candidate < tightest else tightest
+    return tightest[1] if tightest else ""
+
+
+def newcomer_place(namespace: str, priority: int, view: UsageView) -> tuple[int, int]:
+    """Return position and depth of the queue for a Workflow that joins it now."""
+    queue = view.queues.get(namespace, EMPTY_QUEUE)
+    return queue.position_of_newcomer(priority), queue.depth + 1
+
+
+def has_room(weight: Usage, quotas: Iterable[CompiledQuota], view: UsageView) -> bool:
+    """Tell whether the limits of the quotas, as far as the view knows, admit a Workflow at once."""
+    return all(quota.limits.admits(view.taken.get(quota.account, ZERO) + weight) for quota in quotas)

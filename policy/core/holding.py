@@ -1,0 +1,167 @@
+"""The hold: how a Workflow waits without Argo touching it, and how it is let go.
+
+A held Workflow carries a foreign controller instance id, the only hold that takes no slot, no lock and no
+deadline (argo-workflows A.1-A.3, argo-verified 10). Nobody else writes it meanwhile, so its status is ours.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core import marks
+from policy.core.amounts import UNLIMITED, Amount, Usage
+from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
+from policy.core.workflow import Metadata, Workflow
+
+LABELS: Final = pointer("metadata", "labels")
+ANNOTATIONS: Final = pointer("metadata", "annotations")
+STATUS: Final = pointer("status")
+INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
+ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+_EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
+
+
+class Weighed(msgspec.Struct, frozen=True):
+    """What admission writes on a governed Workflow, because metadata carries no spec for the tracker."""
+
+    tasks: Amount
+    priority: int
+    user: str
+
+
+def mark_patch(metadata: Metadata, weighed: Weighed, *, reservation: str, hold: bool) -> list[PatchOp]:
+    """Return the operations that write our labels and annotations, overwriting what came with the object.
+
+    `reservation` is the request's uid where a slot is reserved, or "". Applied to an object that has them
+    already, nothing is left to do.
+    """
+    labels: dict[str, str] = {}
+    annotations = {
+        marks.TASKS: marks.UNBOUNDED if weighed.tasks.unlimited else str(weighed.tasks),
+        marks.PRIORITY: str(weighed.priority),
+        marks.USER: weighed.user,
+    }
+    if reservation:
+        labels[marks.RESERVATION] = reservation
+    original = original_instance_id(metadata)
+    if hold:
+        labels[marks.INSTANCE_ID] = marks.HOLD_VALUE
+        annotations[marks.HOLDS] = "1"
+        if original is not None:
+            annotations[marks.ORIGINAL_INSTANCE_ID] = original
+    patch = set_entries(LABELS, metadata.labels, labels.items())
+    patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
+    return patch + _stale_marks(metadata, labels, annotations)
+
+
+def _stale_marks(
+    metadata: Metadata, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> list[PatchOp]:
+    """Return removals of our marks that are not due; `argo resubmit` copies them onto new objects."""
+    removals = []
+    for path, present, due, ours in (
+        (LABELS, metadata.labels, labels, (marks.RESERVATION,)),
+        (ANNOTATIONS, metadata.annotations, annotations, (marks.HOLDS, marks.ORIGINAL_INSTANCE_ID)),
+    ):
+        stale = [key for key in ours if key in (present or {}) and key not in due]
+        removals += [PatchOp(Op.REMOVE, path + pointer(key)) for key in stale]
+    held_before = (metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+    if held_before and marks.INSTANCE_ID not in labels:
+        removals.append(_restore(original_instance_id(metadata)))
+    return removals
+
+
+def original_instance_id(metadata: Metadata) -> str | None:
+    """Return the instance id that the Workflow has apart from our hold."""
+    value = (metadata.labels or {}).get(marks.INSTANCE_ID)
+    if value != marks.HOLD_VALUE:
+        return value
+    return (metadata.annotations or {}).get(marks.ORIGINAL_INSTANCE_ID)
+
+
+def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
+    """Return the operation that shows `Pending` and the message, unless a hold shows already."""
+    if _shows_hold(workflow.status):
+        return []
+    status: JsonObject = {"phase": marks.HELD_PHASE, "message": message}
+    return [PatchOp(Op.ADD, STATUS, status)]
+
+
+def foreign_status(workflow: Workflow) -> bool:
+    """Tell whether a new Workflow brings a status of its own.
+
+    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign.
+    """
+    return not _shows_hold(workflow.status) and bool(_filled(workflow.status))
+
+
+def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
+    raw = {key: bytes(value).strip() for key, value in (status or {}).items()}
+    return {key: value for key, value in raw.items() if value not in _EMPTY_VALUES}
+
+
+def _shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+    filled = _filled(status)
+    return (
+        filled.keys() == {"phase", "message"}
+        and filled["phase"] == f'"{marks.HELD_PHASE}"'.encode()
+        and filled["message"].startswith(f'"{marks.HELD_MESSAGE_PREFIX}'.encode())
+    )
+
+
+def is_held(labels: Mapping[str, str] | None) -> bool:
+    """Tell whether an object with these labels is held by us."""
+    return (labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+
+
+def release_patch(metadata: Metadata, *, has_status: bool) -> tuple[PatchOp, ...]:
+    """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6)."""
+    patch = [
+        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
+        PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
+        PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
+        _restore((metadata.annotations or {}).get(marks.ORIGINAL_INSTANCE_ID)),
+    ]
+    if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
+        patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+    if has_status:
+        patch.append(PatchOp(Op.REMOVE, STATUS))
+    return tuple(patch)
+
+
+def _restore(original: str | None) -> PatchOp:
+    if original is None:
+        return PatchOp(Op.REMOVE, INSTANCE_LABEL)
+    return PatchOp(Op.REPLACE, INSTANCE_LABEL, original)
+
+
+def refresh_patch(metadata: Metadata, message: str) -> tuple[PatchOp, ...]:
+    """Return the patch that shows a new message on a Workflow that is still held."""
+    status: JsonValue = {"phase": marks.HELD_PHASE, "message": message}
+    return (
+        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
+        PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
+        PatchOp(Op.ADD, STATUS, status),
+    )
+
+
+def weighed_of(metadata: Metadata) -> Weighed:
+    """Read our marks back from an object's metadata; one that came past us weighs an unbounded Workflow."""
+    annotations = metadata.annotations or {}
+    tasks, priority = annotations.get(marks.TASKS, ""), annotations.get(marks.PRIORITY, "")
+    return Weighed(
+        tasks=Amount(int(tasks)) if tasks.isascii() and tasks.isdigit() else UNLIMITED,
+        priority=int(priority) if priority.isascii() and priority.removeprefix("-").isdigit() else 0,
+        user=annotations.get(marks.USER, ""),
+    )
+
+
+def release_id(metadata: Metadata) -> str:
+    """Return the id of a release reservation: the uid and how many times it was held (protocol rule 8)."""
+    return f"{metadata.uid}.{(metadata.annotations or {}).get(marks.HOLDS, '1')}"
+
+
+def weight_of(weighed: Weighed) -> Usage:
+    """Return what a Workflow with these marks weighs."""
+    return Usage.of(weighed.tasks)

@@ -1,0 +1,241 @@
+"""The policy objects of group `lockkeeper.dev/v1alpha1`, as their authors write them.
+
+Field names are camelCase on the wire. These structs are the schema: `policy.sources` walks them to report
+every wrong field of a file, and the CRDs say the same in OpenAPI.
+"""
+
+from enum import StrEnum
+from typing import Final, Literal
+
+import msgspec
+
+from policy.core.amounts import AmountField
+from policy.core.marks import API_VERSION
+from policy.core.selectors import EVERYTHING, LabelSelector
+
+DEFAULT_NAMESPACE: Final = "default"
+"""Namespace of a namespaced object that names none, as kubectl would apply it."""
+
+
+class Field(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Base of policy structs: immutable, camelCase on the wire."""
+
+
+class OnExceed(StrEnum):
+    """What happens to a Workflow that does not fit: waits its turn, is refused, or runs with a warning."""
+
+    QUEUE = "Queue"
+    DENY = "Deny"
+    WARN = "Warn"
+
+
+class TemplateType(StrEnum):
+    """The types of Argo template that can hold a lock by name of their body field."""
+
+    CONTAINER = "container"
+    SCRIPT = "script"
+    CONTAINER_SET = "containerSet"
+    RESOURCE = "resource"
+    DATA = "data"
+    HTTP = "http"
+    PLUGIN = "plugin"
+    SUSPEND = "suspend"
+    DAG = "dag"
+    STEPS = "steps"
+
+
+LEAF_TYPES: Final = frozenset(TemplateType) - {TemplateType.DAG, TemplateType.STEPS, TemplateType.SUSPEND}
+"""Types that do work themselves. A lock on a dag or steps is held for its whole sub-tree, so it is never
+implied: it deadlocks with the same lock on a leaf (argo-workflows D.1)."""
+
+
+class Strategy(StrEnum):
+    """How a lock reaches a template: Direct edits the template in place; Auto picks, today Direct."""
+
+    AUTO = "Auto"
+    DIRECT = "Direct"
+
+
+class CrossNamespace(StrEnum):
+    """Whether a lock may name another namespace's ConfigMap or mutex."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+class PolicyMetadata(Field, frozen=True):
+    """Object metadata of a policy; a namespaced policy without a namespace belongs to `default`."""
+
+    name: str
+    namespace: str = DEFAULT_NAMESPACE
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+
+
+class QuotaLimits(Field, frozen=True):
+    """How much may run at once; an absent bound is unlimited, 0 lets nothing run."""
+
+    workflows: AmountField | None = None
+    tasks: AmountField | None = None
+
+
+class PerWorkflow(Field, frozen=True):
+    """Default and cap of `spec.parallelism`, the tasks that one Workflow may run at once."""
+
+    default_tasks: int | None = None
+    max_tasks: int | None = None
+
+
+class WorkflowQuotaSpec(Field, frozen=True):
+    """Limits of the Workflows that match `selector` (absent: all)."""
+
+    selector: LabelSelector = EVERYTHING
+    limits: QuotaLimits = QuotaLimits()
+    per_workflow: PerWorkflow = PerWorkflow()
+    per_user: QuotaLimits = QuotaLimits()
+    on_exceed: OnExceed = OnExceed.QUEUE
+
+
+class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
+    """A pool: the limits hold for all selected namespaces together."""
+
+    namespace_selector: LabelSelector
+    namespace_defaults: WorkflowQuotaSpec | None = None
+
+
+class SemaphoreDefinition(Field, frozen=True):
+    """A semaphore that the policy owns: the ConfigMap and key that Argo reads, and the limit."""
+
+    config_map: str
+    key: str
+    limit: int
+
+
+class SemaphoreTarget(Field, frozen=True):
+    """The semaphore that a rule injects; `namespace` only where it is another's."""
+
+    config_map: str
+    key: str
+    namespace: str | None = None
+
+
+class LockTarget(Field, frozen=True):
+    """Exactly one of a semaphore, the name of a mutex, or the key of a database semaphore."""
+
+    semaphore: SemaphoreTarget | None = None
+    mutex: str | None = None
+    database: str | None = None
+
+
+class TemplateSelector(Field, frozen=True):
+    """Which templates: every given part must match; names and images are globs, absent types are leaves."""
+
+    names: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    types: tuple[TemplateType, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class InjectRule(Field, frozen=True):
+    """One lock for the templates that match."""
+
+    name: str
+    templates: TemplateSelector
+    lock: LockTarget
+    strategy: Strategy = Strategy.AUTO
+
+
+class PolicyMatch(Field, frozen=True):
+    """Which objects a synchronization policy speaks about."""
+
+    kinds: tuple[Literal["Workflow"], ...] = ("Workflow",)
+    workflows: LabelSelector = EVERYTHING
+
+
+class LockValidation(Field, frozen=True):
+    """What every lock of a matching Workflow must satisfy.
+
+    `key_pattern` is a regular expression where it starts with `^`; otherwise a shape such as
+    `<resource-type>-<purpose>`, in which each `<word>` stands for lower-case letters and digits.
+    """
+
+    require_defined: bool = True
+    key_pattern: str | None = None
+    cross_namespace: CrossNamespace = CrossNamespace.DENY
+
+
+class SynchronizationPolicySpec(Field, frozen=True):
+    """Semaphores as policy: definitions, where they are injected, and what is valid."""
+
+    match: PolicyMatch = PolicyMatch()
+    semaphores: tuple[SemaphoreDefinition, ...] = ()
+    inject: tuple[InjectRule, ...] = ()
+    validate: LockValidation = LockValidation()
+
+
+class ClusterSynchronizationPolicySpec(SynchronizationPolicySpec, frozen=True, kw_only=True):
+    """The same for every namespace that matches."""
+
+    namespace_selector: LabelSelector
+
+
+class WorkflowQuota(Field, frozen=True):
+    """Limits of one namespace."""
+
+    metadata: PolicyMetadata
+    spec: WorkflowQuotaSpec
+    api_version: Literal["lockkeeper.dev/v1alpha1"] = API_VERSION
+    kind: Literal["WorkflowQuota"] = "WorkflowQuota"
+
+
+class ClusterWorkflowQuota(Field, frozen=True):
+    """Limits of a pool of namespaces."""
+
+    metadata: PolicyMetadata
+    spec: ClusterWorkflowQuotaSpec
+    api_version: Literal["lockkeeper.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ClusterWorkflowQuota"] = "ClusterWorkflowQuota"
+
+
+class SynchronizationPolicy(Field, frozen=True):
+    """Locks of one namespace."""
+
+    metadata: PolicyMetadata
+    spec: SynchronizationPolicySpec
+    api_version: Literal["lockkeeper.dev/v1alpha1"] = API_VERSION
+    kind: Literal["SynchronizationPolicy"] = "SynchronizationPolicy"
+
+
+class ClusterSynchronizationPolicy(Field, frozen=True):
+    """Locks of every namespace that matches."""
+
+    metadata: PolicyMetadata
+    spec: ClusterSynchronizationPolicySpec
+    api_version: Literal["lockkeeper.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ClusterSynchronizationPolicy"] = "ClusterSynchronizationPolicy"
+
+
+Policy = WorkflowQuota | ClusterWorkflowQuota | SynchronizationPolicy | ClusterSynchronizationPolicy
+POLICY_KINDS: Final[dict[str, type[Policy]]] = {
+    "WorkflowQuota": WorkflowQuota,
+    "ClusterWorkflowQuota": ClusterWorkflowQuota,
+    "SynchronizationPolicy": SynchronizationPolicy,
+    "ClusterSynchronizationPolicy": ClusterSynchronizationPolicy,
+}
+
+
+class ConfigMap(msgspec.Struct, frozen=True, rename="camel"):
+    """A ConfigMap beside the policies: the limits of its keys count as definitions."""
+
+    metadata: PolicyMetadata
+    data: dict[str, str] = {}
+
+
+class NamespaceObject(msgspec.Struct, frozen=True, rename="camel"):
+    """A Namespace beside the policies: its labels decide which pools and cluster policies cover it."""
+
+    metadata: PolicyMetadata

@@ -1,0 +1,166 @@
+"""The ledger of a quota root, as a value: what is used, what is reserved, and by which epoch of leader.
+
+The rules that keep a limit exact (fence first, reserve then release, what may drop a reservation) are those
+of docs/protocol.md. Every function returns a new ledger; writing it by compare-and-swap is the caller's.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import ZERO, Limits, Usage
+
+RESERVATION_TTL: Final = timedelta(seconds=90)
+"""Longer than the API server's longest request (60 s by default), so a late create cannot outlive it."""
+
+
+class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """What is counted together: a quota in a namespace ("" for a pool), for one user where it is per user."""
+
+    namespace: str
+    quota: str
+    user: str = ""
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """One account that a Workflow touches and the limits that must hold there; `source` names the policy."""
+
+    account: Account
+    limits: Limits
+    source: str
+
+
+class Purpose(StrEnum):
+    """Why a slot is reserved: for a create that is being answered, or for a held Workflow to be released."""
+
+    CREATE = "Create"
+    RELEASE = "Release"
+
+
+class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A slot taken before the Workflow can run. `id` is as protocol rule 8 says; `at` is aware."""
+
+    id: str
+    namespace: str
+    workflow: str
+    accounts: tuple[Account, ...]
+    weight: Usage
+    at: datetime
+    purpose: Purpose = Purpose.CREATE
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """A demand that does not fit: what is used or reserved already, and what was asked for."""
+
+    demand: Demand
+    used: Usage
+    requested: Usage
+
+    @property
+    def never_fits(self) -> bool:
+        """Whether the request alone is above the limit (reason ExceedsMaxQuota)."""
+        return not self.demand.limits.admits(self.requested)
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """One root's accounts and reservations; `epoch` fences leaders that were deposed (rule 1)."""
+
+    root: str
+    epoch: int = 0
+    used: Mapping[Account, Usage] = {}
+    reservations: Mapping[str, Reservation] = {}
+
+    def taken(self) -> dict[Account, Usage]:
+        """Return used plus reserved, by account."""
+        total = dict(self.used)
+        for reservation in self.reservations.values():
+            for account in reservation.accounts:
+                total[account] = total.get(account, ZERO) + reservation.weight
+        return total
+
+
+def shortfalls(taken: Mapping[Account, Usage], weight: Usage, demands: Iterable[Demand]) -> list[Shortfall]:
+    """Return every demand that `weight` on top of `taken` would break; empty means that it fits."""
+    found = []
+    for demand in demands:
+        used = taken.get(demand.account, ZERO)
+        if not demand.limits.admits(used + weight):
+            found.append(Shortfall(demand, used, weight))
+    return found
+
+
+def reserve(
+    ledger: Ledger, reservation: Reservation, demands: Iterable[Demand]
+) -> tuple[Ledger, list[Shortfall]]:
+    """Return the ledger with the reservation, or the ledger unchanged and what is short.
+
+    A reservation that is already there is left as it is: a repeated request finds its own (rule 8).
+    """
+    if reservation.id in ledger.reservations:
+        return ledger, []
+    short = shortfalls(ledger.taken(), reservation.weight, demands)
+    if short:
+        return ledger, short
+    return with_reservations(ledger, [reservation]), []
+
+
+def with_reservations(ledger: Ledger, added: Iterable[Reservation]) -> Ledger:
+    """Return the ledger with reservations that were already found to fit."""
+    merged = {**ledger.reservations, **{reservation.id: reservation for reservation in added}}
+    return msgspec.structs.replace(ledger, reservations=merged)
+
+
+def confirm(ledger: Ledger, reservation_id: str) -> Ledger:
+    """Turn a reservation into usage, its object having been seen live (rule 4a); unknown ids do nothing."""
+    reservation = ledger.reservations.get(reservation_id)
+    if reservation is None:
+        return ledger
+    used = dict(ledger.used)
+    for account in reservation.accounts:
+        used[account] = used.get(account, ZERO) + reservation.weight
+    return msgspec.structs.replace(cancel(ledger, reservation_id), used=used)
+
+
+def cancel(ledger: Ledger, reservation_id: str) -> Ledger:
+    """Drop a reservation whose object was refused, finished or deleted (rules 4b, 4d)."""
+    if reservation_id not in ledger.reservations:
+        return ledger
+    kept = {key: value for key, value in ledger.reservations.items() if key != reservation_id}
+    return msgspec.structs.replace(ledger, reservations=kept)
+
+
+def overdue(ledger: Ledger, now: datetime) -> list[Reservation]:
+    """Return the create reservations past their time; they may go once a consistent list found nothing.
+
+    A release reservation never expires: it is completed by whoever leads (rule 5).
+    """
+    return [
+        reservation
+        for reservation in ledger.reservations.values()
+        if reservation.purpose is Purpose.CREATE and now - reservation.at >= RESERVATION_TTL
+    ]
+
+
+def expire(ledger: Ledger, now: datetime, seen: Iterable[str]) -> Ledger:
+    """Drop overdue create reservations of which no object was `seen` in a consistent list (rule 4c)."""
+    alive = set(seen)
+    gone = {reservation.id for reservation in overdue(ledger, now)} - alive
+    if not gone:
+        return ledger
+    kept = {key: value for key, value in ledger.reservations.items() if key not in gone}
+    return msgspec.structs.replace(ledger, reservations=kept)
+
+
+def recount(ledger: Ledger, used: Mapping[Account, Usage], counted: Iterable[str]) -> Ledger:
+    """Set `used` to what the leader's watch holds and drop the reservations that it counted (rules 4a, 7)."""
+    done = set(counted)
+    kept = {key: value for key, value in ledger.reservations.items() if key not in done}
+    return msgspec.structs.replace(ledger, used=dict(used), reservations=kept)
+
+
+def fence(ledger: Ledger) -> Ledger:
+    """Return the ledger with the next epoch: the first write of a new leader (rule 1)."""
+    return msgspec.structs.replace(ledger, epoch=ledger.epoch + 1)

@@ -1,0 +1,1 @@
+"""Locks: how Argo reads them, which are wrong, and where policies want them."""

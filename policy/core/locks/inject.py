@@ -1,0 +1,175 @@
+"""Putting a policy's locks on templates, in place (strategy Direct).
+
+The patch adds what is missing and replaces nothing: a template that already holds the lock is left alone, so
+a second pass gives no operation. Only fields that the installed Argo knows are written.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from policy.core.decision import Code, Injection, Reason
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.naming import name_of_mutex, name_of_semaphore
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
+from policy.core.locks.validate import Rulebook, semaphore_faults
+from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
+
+
+class Injected(msgspec.Struct, frozen=True):
+    """What injection gives: operations, the locks it put, warnings, and reasons why it cannot."""
+
+    patch: tuple[PatchOp, ...] = ()
+    locks: tuple[Injection, ...] = ()
+    warnings: tuple[str, ...] = ()
+    faults: tuple[Reason, ...] = ()
+
+
+NOTHING = Injected()
+
+
+def inject(
+    spec: WorkflowSpec, found: Sequence[Place], locks: LockPolicies, active: Sequence[CompiledLockPolicy]
+) -> Injected:
+    """Return how the rules of the active policies change the templates of a Workflow."""
+    if not locks.rules:
+        return NOTHING
+    patch: list[PatchOp] = []
+    put: list[Injection] = []
+    warnings: list[str] = []
+    faults: list[Reason] = []
+    held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else frozenset()
+    everyone = len(active) == len(locks.policies)
+    for place in found:
+        rules = locks.rules_for(place.template)
+        if not rules:
+            continue
+        if not everyone:
+            rules = tuple(rule for rule in rules if rule.policy in active)
+        missing = _missing(place, rules, held_above, locks.namespace, warnings)
+        if not missing:
+            continue
+        rulebook = Rulebook(locks, active)
+        faults.extend(_faults(place, missing, rulebook))
+        operations = _operations(place, missing, locks.argo)
+        if isinstance(operations, Reason):
+            faults.append(operations)
+            continue
+        patch.extend(operations)
+        put.extend(Injection(_name(place), rule.lock_name, rule.name, rule.policy.source) for rule in missing)
+    return Injected(tuple(patch), tuple(put), tuple(warnings), tuple(faults))
+
+
+def held_locks(block: Synchronization, namespace: str) -> frozenset[str]:
+    """Return Argo's names of the locks in a `synchronization` block, in either form."""
+    semaphores = [*(block.semaphores or ()), *([block.semaphore] if block.semaphore else [])]
+    mutexes = [*(block.mutexes or ()), *([block.mutex] if block.mutex else [])]
+    return frozenset(
+        [
+            *(name_of_semaphore(each, namespace) for each in semaphores),
+            *(name_of_mutex(each, namespace) for each in mutexes),
+        ]
+    )
+
+
+def _missing(
+    place: Place,
+    rules: Sequence[CompiledRule],
+    held_above: frozenset[str],
+    namespace: str,
+    warnings: list[str],
+) -> list[CompiledRule]:
+    """Return the rules whose lock the template lacks, each lock once."""
+    template = place.template
+    own = held_locks(template.synchronization, namespace) if template.synchronization else frozenset()
+    missing: dict[str, CompiledRule] = {}
+    for rule in rules:
+        if rule.lock_name in own or rule.lock_name in missing:
+            continue
+        if rule.lock_name in held_above:
+            warnings.append(
+                f"{_name(place)}: lock {rule.lock_name} is not injected, the whole Workflow holds it already"
+            )
+        elif template.daemon:
+            warnings.append(
+                f"{_name(place)}: lock {rule.lock_name} is not injected, Argo frees a daemon's locks early"
+            )
+        else:
+            missing[rule.lock_name] = rule
+    return list(missing.values())
+
+
+def _faults(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
+    """Return what is wrong with the injected semaphores themselves: the fault of the policy's author."""
+    where = f"{field_path(place.pointer)}.synchronization"
+    return [
+        msgspec.structs.replace(
+            fault, field=where, message=f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
+        )
+        for rule in missing
+        if isinstance(rule.lock, SemaphoreRef)
+        for fault in semaphore_faults(rule.lock, where, rulebook)
+    ]
+
+
+def _operations(place: Place, missing: Sequence[CompiledRule], argo: ArgoVersion) -> list[PatchOp] | Reason:
+    block = place.template.synchronization
+    at = f"{place.pointer}/synchronization"
+    if not argo.reads_lists:
+        return _singular(place, missing, at)
+    lists = {
+        "semaphores": [_item(rule.lock) for rule in missing if isinstance(rule.lock, SemaphoreRef)],
+        "mutexes": [_item(rule.lock) for rule in missing if isinstance(rule.lock, MutexRef)],
+    }
+    if block is None:
+        whole: JsonObject = {name: items for name, items in lists.items() if items}
+        return [PatchOp(Op.ADD, at, whole)]
+    present = {"semaphores": block.semaphores, "mutexes": block.mutexes}
+    patch: list[PatchOp] = []
+    for name, items in lists.items():
+        if not items:
+            continue
+        if present[name] is None:
+            patch.append(PatchOp(Op.ADD, f"{at}/{name}", items))
+        else:
+            patch.extend(PatchOp(Op.ADD, f"{at}/{name}/-", item) for item in items)
+    return patch
+
+
+def _singular(place: Place, missing: Sequence[CompiledRule], at: str) -> list[PatchOp] | Reason:
+    """Return the one lock that Argo before 3.6 can hold, or the reason why it cannot take another."""
+    block = place.template.synchronization
+    has_own = block is not None and (block.semaphore is not None or block.mutex is not None)
+    if has_own or len(missing) > 1:
+        names = ", ".join(rule.lock_name for rule in missing)
+        message = (
+            f"needs the lock {names}, but Argo before 3.6 holds one lock a template. "
+            "Split the template, or remove its own lock"
+        )
+        return Reason(Code.LOCK_CONFLICT, field_path(at), message, missing[0].policy.source)
+    name = "mutex" if isinstance(missing[0].lock, MutexRef) else "semaphore"
+    item = _item(missing[0].lock)
+    if block is None:
+        return [PatchOp(Op.ADD, at, {name: item})]
+    return [PatchOp(Op.ADD, f"{at}/{name}", item)]
+
+
+def _item(lock: SemaphoreRef | MutexRef) -> JsonValue:
+    """Return the reference as Argo reads it, without empty fields."""
+    item: JsonObject = {}
+    if isinstance(lock, MutexRef):
+        item["name"] = lock.name
+        return item
+    if lock.namespace:
+        item["namespace"] = lock.namespace
+    if lock.database is not None:
+        item["database"] = {"key": lock.database.key}
+    elif lock.config_map_key_ref is not None:
+        item["configMapKeyRef"] = {"name": lock.config_map_key_ref.name, "key": lock.config_map_key_ref.key}
+    return item
+
+
+def _name(place: Place) -> str:
+    return place.template.name or field_path(place.pointer)

@@ -1,0 +1,90 @@
+"""Names of locks: how Argo encodes them, which names break it, and the pattern a policy asks of keys."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from policy.core.problems import Problem
+from policy.core.workflow import MutexRef, SemaphoreRef
+
+ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+INT64_DIGITS: Final = 19
+INT64_MAX: Final = 2**63 - 1
+PARAMETER_MARK: Final = "{{"
+_PLACEHOLDER: Final = re.compile(r"<[^<>]+>")
+_WORD: Final = "[a-z0-9]+"
+_WORDS: Final = "[a-z0-9]+(?:-[a-z0-9]+)*"
+
+
+def semaphore_name(namespace: str, config_map: str, key: str) -> str:
+    """Return Argo's encoded name of a ConfigMap semaphore (workflow/sync/lock_name.go)."""
+    return f"{namespace}/ConfigMap/{config_map}/{key}"
+
+
+def mutex_name(namespace: str, name: str) -> str:
+    """Return Argo's encoded name of a mutex."""
+    return f"{namespace}/Mutex/{name}"
+
+
+def database_name(namespace: str, key: str) -> str:
+    """Return Argo's encoded name of a database lock; a mutex and a semaphore share it."""
+    return f"{namespace}/Database/{key}"
+
+
+def name_of_semaphore(ref: SemaphoreRef, own_namespace: str) -> str:
+    """Return the encoded name of a semaphore reference; missing parts stay empty."""
+    namespace = ref.namespace or own_namespace
+    if ref.config_map_key_ref is not None:
+        return semaphore_name(namespace, ref.config_map_key_ref.name or "", ref.config_map_key_ref.key or "")
+    return database_name(namespace, (ref.database.key if ref.database else None) or "")
+
+
+def name_of_mutex(ref: MutexRef, own_namespace: str) -> str:
+    """Return the encoded name of a mutex reference."""
+    namespace = ref.namespace or own_namespace
+    return database_name(namespace, ref.name or "") if ref.database else mutex_name(namespace, ref.name or "")
+
+
+def parameterised(text: str | None) -> bool:
+    """Tell whether Argo fills in a part of this text at run time."""
+    return text is not None and PARAMETER_MARK in text
+
+
+def name_problems(text: str | None, path: str) -> Iterator[Problem]:
+    """Yield what makes Argo fail with "unable to decode lock": an empty part, or one with a slash."""
+    if not text:
+        yield Problem(path, "is empty; Argo ends such a Workflow with an error: give a name")
+    elif "/" in text and not parameterised(text):
+        yield Problem(path, f'"{text}" contains "/", which Argo cannot decode: leave the slash out')
+
+
+def read_limit(value: str) -> int | None:
+    """Return a limit as Argo reads it (Go `strconv.Atoi`), or None where Argo would fail.
+
+    A sign and ASCII digits within 64 bits; no blanks, no fraction, no underscores.
+    """
+    if not ATOI.fullmatch(value):
+        return None
+    if len(value.lstrip("+-0")) > INT64_DIGITS:
+        return None
+    number = int(value)
+    return number if -INT64_MAX - 1 <= number <= INT64_MAX else None
+
+
+def compile_key_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile `validate.keyPattern`: a regular expression (from `^`) or a shape with `<placeholders>`.
+
+    In a shape the last placeholder may hold several words joined by `-`, the others are one word.
+
+    Raises:
+        re.error: the regular expression is wrong.
+        ValueError: the text is neither.
+    """
+    if pattern.startswith("^"):
+        return re.compile(pattern)
+    if not _PLACEHOLDER.search(pattern):
+        raise ValueError("start it with ^ (a regular expression) or use <placeholders>")
+    literals = [re.escape(literal) for literal in _PLACEHOLDER.split(pattern)]
+    words = [_WORD] * (len(literals) - 2) + [_WORDS]
+    body = "".join(part for pair in zip(literals, [*words, ""], strict=True) for part in pair)
+    return re.compile(f"^{body}$")

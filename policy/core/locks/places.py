@@ -1,0 +1,87 @@
+"""Where locks can stand in a Workflow: every template body, inline ones included, with its JSON pointer."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from policy.core.kinds import TemplateType
+from policy.core.workflow import Call, Template, WorkflowSpec
+
+_INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """A template body and the JSON pointer to it."""
+
+    template: Template
+    pointer: str
+
+
+def places(spec: WorkflowSpec) -> list[Place]:
+    """Return every template body of the spec, outer ones first, inline ones where they stand."""
+    found: list[Place] = []
+    for index, template in enumerate(spec.templates or ()):
+        _collect(template, f"/spec/templates/{index}", found)
+    return found
+
+
+def _collect(template: Template, pointer: str, found: list[Place]) -> None:
+    found.append(Place(template, pointer))
+    if template.dag is None and template.steps is None:
+        return
+    for call, where in calls(template, pointer):
+        if call.inline is not None:
+            _collect(call.inline, f"{where}/inline", found)
+
+
+def calls(template: Template, pointer: str) -> Iterator[tuple[Call, str]]:
+    """Yield the tasks and steps of a template with their JSON pointers."""
+    if template.dag is not None:
+        for index, task in enumerate(template.dag.tasks or ()):
+            yield task, f"{pointer}/dag/tasks/{index}"
+    for group_index, group in enumerate(template.steps or ()):
+        for index, step in enumerate(group):
+            yield step, f"{pointer}/steps/{group_index}/{index}"
+
+
+def field_path(pointer: str) -> str:
+    """Return a JSON pointer as Kubernetes writes field paths: `spec.templates[3].dag.tasks[0]`."""
+    return _INDEX.sub(r"[\1]", pointer).replace("/", ".").lstrip(".").replace("~1", "/").replace("~0", "~")
+
+
+def type_of(template: Template) -> TemplateType | None:  # noqa: C901, PLR0911 - one line for each of ten types
+    """Return the type of a template body, or None where it has none."""
+    if template.container is not None:
+        return TemplateType.CONTAINER
+    if template.script is not None:
+        return TemplateType.SCRIPT
+    if template.dag is not None:
+        return TemplateType.DAG
+    if template.steps is not None:
+        return TemplateType.STEPS
+    if template.container_set is not None:
+        return TemplateType.CONTAINER_SET
+    if template.resource is not None:
+        return TemplateType.RESOURCE
+    if template.suspend is not None:
+        return TemplateType.SUSPEND
+    if template.http is not None:
+        return TemplateType.HTTP
+    if template.data is not None:
+        return TemplateType.DATA
+    if template.plugin is not None:
+        return TemplateType.PLUGIN
+    return None
+
+
+def images_of(template: Template) -> tuple[str, ...]:
+    """Return the images that a template's own containers run."""
+    if template.container is not None:
+        return (template.container.image or "",)
+    if template.script is not None:
+        return (template.script.image or "",)
+    if template.container_set is not None:
+        return tuple(each.image or "" for each in template.container_set.containers or ())
+    return ()

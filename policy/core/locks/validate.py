@@ -1,0 +1,190 @@
+"""Which locks of a Workflow are wrong, each with its field path and the fix. Argo itself checks nothing.
+
+What Argo does with each fault stands in argo-workflows C.1-C.6: an undefined or zero limit fails the
+Workflow, a wrong name ends it with an error, and from 4.0 the singular form runs it unlocked.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import Code, Reason
+from policy.core.kinds import CrossNamespace
+from policy.core.locks.naming import name_problems, parameterised, read_limit
+from policy.core.locks.places import Place, calls, field_path
+from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
+from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
+
+LISTS_SINCE: Final = "3.6"
+
+
+class Rulebook(msgspec.Struct, frozen=True):
+    """What is checked, and by the word of which policies."""
+
+    locks: LockPolicies
+    policies: Sequence[CompiledLockPolicy]
+
+    @property
+    def source(self) -> str:
+        """The policy that faults of form and place are reported under."""
+        return self.policies[0].source
+
+
+def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
+    if spec.synchronization is not None:
+        yield from _block(spec.synchronization, "spec.synchronization", rulebook)
+    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
+        where = "spec.templateDefaults.synchronization"
+        yield from _block(spec.template_defaults.synchronization, where, rulebook)
+    for place in found:
+        template = place.template
+        if template.synchronization is not None:
+            where = f"{field_path(place.pointer)}.synchronization"
+            yield from _block(template.synchronization, where, rulebook)
+        if template.dag is not None or template.steps is not None:
+            yield from _misplaced(place, rulebook)
+
+
+def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield the tasks and steps that carry a lock: Argo drops it there and runs them unlocked."""
+    for call, pointer in calls(place.template, place.pointer):
+        if call.synchronization is None:
+            continue
+        kind = "DAG task" if place.template.dag is not None else "step"
+        if call.template:
+            belongs = f'the template "{call.template}" (spec.templates[name={call.template}].synchronization)'
+        elif call.inline is not None:
+            belongs = f"its inline template ({field_path(pointer)}.inline.synchronization)"
+        else:
+            belongs = "the template that it refers to"
+        message = (
+            f'a {kind} ("{call.name}") cannot hold a lock: Argo drops it and runs unlocked. '
+            f"Move it to {belongs}"
+        )
+        yield Reason(Code.LOCK_PLACE, f"{field_path(pointer)}.synchronization", message, rulebook.source)
+
+
+def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    yield from _forms(block, where, rulebook)
+    for index, semaphore in enumerate(block.semaphores or ()):
+        yield from semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
+    for index, mutex in enumerate(block.mutexes or ()):
+        yield from mutex_faults(mutex, f"{where}.mutexes[{index}]", rulebook)
+    if block.semaphore is not None:
+        yield from semaphore_faults(block.semaphore, f"{where}.semaphore", rulebook)
+    if block.mutex is not None:
+        yield from mutex_faults(block.mutex, f"{where}.mutex", rulebook)
+
+
+def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield the fields that the installed Argo does not read (argo-workflows C.1)."""
+    argo = rulebook.locks.argo
+    forms = (
+        ("semaphore", "semaphores", block.semaphore is not None, block.semaphores is not None),
+        ("mutex", "mutexes", block.mutex is not None, block.mutexes is not None),
+    )
+    for singular, plural, has_singular, has_plural in forms:
+        if has_singular and not argo.reads_singular:
+            message = (
+                f'Argo {argo} drops "{singular}" and would run this unlocked; '
+                f'write it as a list: "{plural}: [...]"'
+            )
+            yield Reason(Code.LOCK_FORM, f"{where}.{singular}", message, rulebook.source)
+        if has_plural and not argo.reads_lists:
+            message = (
+                f'Argo {argo} does not know "{plural}" (it came with {LISTS_SINCE}) and would fail this; '
+                f'write a single "{singular}"'
+            )
+            yield Reason(Code.LOCK_FORM, f"{where}.{plural}", message, rulebook.source)
+
+
+def semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield what is wrong with one semaphore reference."""
+    yield from _foreign_namespace(ref.namespace, where, rulebook)
+    if (ref.config_map_key_ref is None) == (ref.database is None):
+        message = "needs exactly one of configMapKeyRef and database: Argo ends the Workflow with an error"
+        yield Reason(Code.LOCK_NAME, where, message, rulebook.source)
+    elif ref.database is not None:
+        yield from _named(ref.database.key, f"{where}.database.key", rulebook)
+    elif ref.config_map_key_ref is not None:
+        yield from _config_map_key(
+            ref.config_map_key_ref, ref.namespace, f"{where}.configMapKeyRef", rulebook
+        )
+
+
+def mutex_faults(ref: MutexRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield what is wrong with one mutex reference."""
+    yield from _foreign_namespace(ref.namespace, where, rulebook)
+    yield from _named(ref.name, f"{where}.name", rulebook)
+
+
+def _named(text: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    for problem in name_problems(text, where):
+        yield Reason(Code.LOCK_NAME, problem.path, problem.message, rulebook.source)
+
+
+def _foreign_namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    own = rulebook.locks.namespace
+    if not namespace or namespace == own:
+        return
+    for policy in rulebook.policies:
+        if policy.cross_namespace is CrossNamespace.DENY:
+            message = (
+                f'locks of namespace "{namespace}" are not open to "{own}"; use one of your own namespace'
+            )
+            yield Reason(Code.LOCK_NAMESPACE, f"{where}.namespace", message, policy.source)
+            return
+
+
+def _config_map_key(
+    ref: ConfigMapKeyRef, namespace: str | None, where: str, rulebook: Rulebook
+) -> Iterator[Reason]:
+    named = [
+        *_named(ref.name, f"{where}.name", rulebook),
+        *_named(ref.key, f"{where}.key", rulebook),
+    ]
+    yield from named
+    if named or parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):
+        return  # What Argo fills in at run time is unknown here; a wrong name was reported already.
+    yield from _key_pattern(ref.key or "", where, rulebook)
+    yield from _limit(namespace or rulebook.locks.namespace, ref.name or "", ref.key or "", where, rulebook)
+
+
+def _key_pattern(key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    for policy in rulebook.policies:
+        if policy.key_pattern is not None and not policy.key_pattern.search(key):
+            message = f'key "{key}" does not follow the naming rule {policy.key_pattern_text}; rename it'
+            yield Reason(Code.LOCK_NAME, f"{where}.key", message, policy.source)
+
+
+def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
+    if demanding is None:
+        return
+    value = rulebook.locks.definitions.limit(namespace, config_map, key)
+    if value is None:
+        known = rulebook.locks.definitions.keys_beside(namespace, config_map)
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
+        message = (
+            f'semaphore "{key}" is not defined in ConfigMap {namespace}/{config_map}; Argo would fail the '
+            f"Workflow. {hint}"
+        )
+        yield Reason(Code.LOCK_UNDEFINED, f"{where}.key", message, demanding.source)
+        return
+    limit = read_limit(value)
+    if limit is None or limit < 1:
+        message = (
+            f"ConfigMap {namespace}/{config_map} has {key}: {value!r}; Argo needs an integer of 1 or more, "
+            "digits only. Correct the ConfigMap"
+        )
+        yield Reason(Code.LOCK_LIMIT, f"{where}.key", message, demanding.source)
+
+
+def _known_keys(known: list[str]) -> str:
+    if not known:
+        return "Define it there, or in a SynchronizationPolicy under spec.semaphores"
+    return f"Known keys: {', '.join(known[:10])}"

@@ -1,0 +1,47 @@
+"""Explicit JSON Patch operations (RFC 6902); never the diff of a re-serialised model."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+class Op(StrEnum):
+    """The operations that Lockkeeper emits."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    REMOVE = "remove"
+    TEST = "test"
+
+
+class PatchOp(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation; `value` is absent for `remove`."""
+
+    op: Op
+    path: str
+    value: "JsonValue | msgspec.UnsetType" = msgspec.UNSET
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the JSON pointer (RFC 6901) of a path, with `~` and `/` escaped."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, str]]) -> list[PatchOp]:
+    """Return operations that set string entries of the map at `path`, making the map where it is absent.
+
+    `present` is the map as it stands (None when absent or null). Entries that already have their value
+    give no operation, so applying the result twice changes nothing.
+    """
+    current = present if isinstance(present, dict) else None
+    if current is None:
+        made: dict[str, JsonValue] = dict(entries)
+        return [PatchOp(Op.ADD, path, made)] if made else []
+    return [
+        PatchOp(Op.ADD, path + pointer(key), value) for key, value in entries if current.get(key) != value
+    ]

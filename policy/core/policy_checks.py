@@ -1,0 +1,131 @@
+"""What a policy's schema cannot say: rules over its values, each problem with its field path."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from policy.core.amounts import UNLIMITED_WORD
+from policy.core.kinds import (
+    ClusterSynchronizationPolicySpec,
+    ClusterWorkflowQuota,
+    ClusterWorkflowQuotaSpec,
+    InjectRule,
+    LockTarget,
+    LockValidation,
+    PerWorkflow,
+    Policy,
+    QuotaLimits,
+    SynchronizationPolicySpec,
+    WorkflowQuota,
+    WorkflowQuotaSpec,
+)
+from policy.core.locks.naming import compile_key_pattern, name_problems
+from policy.core.problems import Problem
+
+
+def problems(policy: Policy) -> list[Problem]:
+    """Return everything that is wrong with the values of a policy that fits its schema."""
+    if isinstance(policy, WorkflowQuota | ClusterWorkflowQuota):
+        return list(_quota(policy.spec, "spec"))
+    return list(_synchronization(policy.spec, "spec"))
+
+
+def _quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    yield from spec.selector.problems(f"{path}.selector")
+    yield from _limits(spec.limits, f"{path}.limits")
+    yield from _limits(spec.per_user, f"{path}.perUser")
+    yield from _per_workflow(spec.per_workflow, f"{path}.perWorkflow")
+    if isinstance(spec, ClusterWorkflowQuotaSpec):
+        yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
+        if spec.namespace_defaults is not None:
+            yield from _quota(spec.namespace_defaults, f"{path}.namespaceDefaults")
+
+
+def _limits(limits: QuotaLimits, path: str) -> Iterator[Problem]:
+    for name, amount in (("workflows", limits.workflows), ("tasks", limits.tasks)):
+        if isinstance(amount, int) and amount < 0:
+            yield Problem(f"{path}.{name}", f"must be 0 or more, or {UNLIMITED_WORD}; got {amount}")
+
+
+def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
+    for name, tasks in (("defaultTasks", bounds.default_tasks), ("maxTasks", bounds.max_tasks)):
+        if tasks is not None and tasks < 1:
+            yield Problem(f"{path}.{name}", f"must be 1 or more (Argo starts no task at 0); got {tasks}")
+    if bounds.default_tasks and bounds.max_tasks and bounds.default_tasks > bounds.max_tasks:
+        yield Problem(
+            f"{path}.defaultTasks", f"{bounds.default_tasks} is above maxTasks {bounds.max_tasks}: lower it"
+        )
+
+
+def _synchronization(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+    yield from spec.match.workflows.problems(f"{path}.match.workflows")
+    if isinstance(spec, ClusterSynchronizationPolicySpec):
+        yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
+    if not spec.match.kinds:
+        yield Problem(f"{path}.match.kinds", "needs at least one kind; leave it out to match Workflow")
+    yield from _definitions(spec, f"{path}.semaphores")
+    yield from _rules(spec, f"{path}.inject")
+    yield from _validation(spec.validate, f"{path}.validate")
+
+
+def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+    seen: dict[tuple[str, str], int] = {}
+    for index, definition in enumerate(spec.semaphores):
+        where = f"{path}[{index}]"
+        yield from chain(
+            name_problems(definition.config_map, f"{where}.configMap"),
+            name_problems(definition.key, f"{where}.key"),
+        )
+        if definition.limit < 1:
+            yield Problem(
+                f"{where}.limit", f"must be 1 or more (Argo fails Workflows at 0); got {definition.limit}"
+            )
+        first = seen.setdefault((definition.config_map, definition.key), index)
+        if first != index:
+            yield Problem(where, f"defines the same ConfigMap key as {path}[{first}]: remove one of them")
+
+
+def _rules(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(spec.inject):
+        where = f"{path}[{index}]"
+        first = seen.setdefault(rule.name, index)
+        if first != index:
+            yield Problem(f"{where}.name", f"{rule.name!r} is the name of {path}[{first}] too")
+        yield from _selects_something(rule, f"{where}.templates")
+        yield from _target(rule.lock, f"{where}.lock")
+
+
+def _selects_something(rule: InjectRule, path: str) -> Iterator[Problem]:
+    templates = rule.templates
+    if not (templates.names or templates.images or templates.types or templates.labels):
+        yield Problem(path, 'selects nothing: give names, images, types or labels (names: ["*"] for all)')
+    for field, globs in (("names", templates.names), ("images", templates.images)):
+        for index, glob in enumerate(globs):
+            if not glob:
+                yield Problem(f"{path}.{field}[{index}]", "is empty and would match nothing")
+
+
+def _target(lock: LockTarget, path: str) -> Iterator[Problem]:
+    given = [name for name in ("semaphore", "mutex", "database") if getattr(lock, name) is not None]
+    if len(given) != 1:
+        said = " and ".join(given) if given else "none of them"
+        yield Problem(path, f"needs exactly one of semaphore, mutex, database; got {said}")
+    if lock.semaphore is not None:
+        yield from name_problems(lock.semaphore.config_map, f"{path}.semaphore.configMap")
+        yield from name_problems(lock.semaphore.key, f"{path}.semaphore.key")
+        if lock.semaphore.namespace is not None:
+            yield from name_problems(lock.semaphore.namespace, f"{path}.semaphore.namespace")
+    if lock.mutex is not None:
+        yield from name_problems(lock.mutex, f"{path}.mutex")
+    if lock.database is not None:
+        yield from name_problems(lock.database, f"{path}.database")
+
+
+def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:
+    if validation.key_pattern is None:
+        return
+    try:
+        compile_key_pattern(validation.key_pattern)
+    except (re.error, ValueError) as error:
+        yield Problem(f"{path}.keyPattern", f"is not a usable pattern: {error}")

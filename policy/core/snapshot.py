@@ -1,0 +1,193 @@
+"""The immutable snapshot that a review decides on: policies compiled once, looked up by namespace.
+
+All that can be prepared when policies change is prepared here, so that a review only looks things up. What
+depends on a namespace is compiled at its first review and kept; the snapshot itself never changes meaning.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import Amount, Limits
+from policy.core.kinds import (
+    ClusterSynchronizationPolicy,
+    ClusterWorkflowQuota,
+    ConfigMap,
+    NamespaceObject,
+    Policy,
+    QuotaLimits,
+    SynchronizationPolicy,
+    WorkflowQuota,
+    WorkflowQuotaSpec,
+)
+from policy.core.ledger import Account
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.policies import LockPolicies, compile_lock_policies
+from policy.core.marks import NAMESPACE_NAME
+from policy.core.selectors import LabelSelector
+from policy.core.usage import NO_USAGE, UsageView
+from policy.core.workflow import TemplateObject, WorkflowSpec
+
+MAX_KNOWN_NAMESPACES: Final = 10_000
+"""Compiled namespaces kept; beyond it they are compiled anew, so made-up names cannot fill the memory."""
+
+Document = Policy | ConfigMap | NamespaceObject | TemplateObject
+
+
+class CompiledQuota(msgspec.Struct, frozen=True):
+    """One quota ready to judge: whom it selects, and the accounts and limits that it adds."""
+
+    source: str
+    account: Account
+    selector: LabelSelector
+    selects_all: bool
+    limits: Limits
+    per_user: Limits
+    bounds_users: bool
+    on_exceed: str
+    default_tasks: int | None
+    max_tasks: int | None
+
+
+class NamespacePolicies(msgspec.Struct, frozen=True):
+    """Everything that governs one namespace. `root` names the ledger that its accounts stand in."""
+
+    namespace: str
+    root: str
+    quotas: tuple[CompiledQuota, ...]
+    locks: LockPolicies | None
+
+    @property
+    def governed(self) -> bool:
+        """Whether any policy speaks about this namespace."""
+        return bool(self.quotas) or self.locks is not None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Policies, namespaces and templates at one moment, with the latest view of usage beside them."""
+
+    version: str
+    argo: ArgoVersion
+    quotas: Mapping[str, tuple[WorkflowQuota, ...]]
+    pools: tuple[ClusterWorkflowQuota, ...]
+    lock_policies: tuple[SynchronizationPolicy | ClusterSynchronizationPolicy, ...]
+    config_maps: Mapping[tuple[str, str], Mapping[str, str]]
+    namespace_labels: Mapping[str, Mapping[str, str]]
+    templates: Mapping[tuple[str, str], WorkflowSpec]
+    compiled: dict[str, NamespacePolicies]
+    usage: UsageView = NO_USAGE
+
+    def policies(self, namespace: str) -> NamespacePolicies:
+        """Return what governs a namespace, compiled at its first review."""
+        found = self.compiled.get(namespace)
+        if found is None:
+            if len(self.compiled) >= MAX_KNOWN_NAMESPACES:
+                self.compiled.clear()
+            found = self.compiled[namespace] = _compile_namespace(self, namespace)
+        return found
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
+        return self.namespace_labels.get(namespace) or {NAMESPACE_NAME: namespace}
+
+    def with_usage(self, usage: UsageView) -> "Snapshot":
+        """Return the same policies with another view of usage; shares all that was compiled."""
+        return msgspec.structs.replace(self, usage=usage)
+
+
+def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVersion) -> Snapshot:
+    """Build the snapshot of documents that were already found valid; pools are ordered oldest first."""
+    quotas: dict[str, list[WorkflowQuota]] = {}
+    pools: list[ClusterWorkflowQuota] = []
+    locks: list[SynchronizationPolicy | ClusterSynchronizationPolicy] = []
+    config_maps: dict[tuple[str, str], Mapping[str, str]] = {}
+    namespaces: dict[str, Mapping[str, str]] = {}
+    templates: dict[tuple[str, str], WorkflowSpec] = {}
+    for document in documents:
+        meta = document.metadata
+        match document:
+            case WorkflowQuota():
+                quotas.setdefault(document.metadata.namespace, []).append(document)
+            case ClusterWorkflowQuota():
+                pools.append(document)
+            case SynchronizationPolicy() | ClusterSynchronizationPolicy():
+                locks.append(document)
+            case ConfigMap():
+                config_maps[document.metadata.namespace, document.metadata.name] = document.data
+            case NamespaceObject():
+                name = document.metadata.name
+                namespaces[name] = {**document.metadata.labels, NAMESPACE_NAME: name}
+            case TemplateObject():
+                scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
+                templates[scope, meta.name or ""] = document.spec
+    return Snapshot(
+        version=version,
+        argo=argo,
+        quotas={name: tuple(sorted(each, key=_by_name)) for name, each in quotas.items()},
+        pools=tuple(sorted(pools, key=lambda pool: (pool.metadata.creation_timestamp, pool.metadata.name))),
+        lock_policies=tuple(
+            sorted(locks, key=lambda each: (each.kind, each.metadata.namespace, each.metadata.name))
+        ),
+        config_maps=config_maps,
+        namespace_labels=namespaces,
+        templates=templates,
+        compiled={},
+    )
+
+
+def _by_name(quota: WorkflowQuota) -> str:
+    return quota.metadata.name
+
+
+def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
+    labels = snapshot.labels_of(namespace)
+    own = snapshot.quotas.get(namespace, ())
+    quotas = [
+        _compile_quota(
+            quota.spec,
+            Account(namespace, quota.metadata.name),
+            f"WorkflowQuota {namespace}/{quota.metadata.name}",
+        )
+        for quota in own
+    ]
+    root = f"namespace.{namespace}"
+    for pool in snapshot.pools:
+        if pool.spec.namespace_selector.matches(labels):
+            root = f"pool.{pool.metadata.name}"
+            source = f"ClusterWorkflowQuota {pool.metadata.name}"
+            if not own and pool.spec.namespace_defaults is not None:
+                defaults = Account(namespace, f"{pool.metadata.name}.defaults")
+                quotas.append(
+                    _compile_quota(pool.spec.namespace_defaults, defaults, f"{source} (namespaceDefaults)")
+                )
+            quotas.append(_compile_quota(pool.spec, Account("", pool.metadata.name), source))
+            break  # A namespace belongs to one pool at most; the oldest wins.
+    locks = compile_lock_policies(
+        snapshot.lock_policies,
+        namespace=namespace,
+        labels_of=snapshot.labels_of,
+        config_maps=snapshot.config_maps,
+        argo=snapshot.argo,
+    )
+    return NamespacePolicies(namespace, root, tuple(quotas), locks)
+
+
+def _compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> CompiledQuota:
+    per_user = _limits(spec.per_user)
+    return CompiledQuota(
+        source=source,
+        account=account,
+        selector=spec.selector,
+        selects_all=not (spec.selector.match_labels or spec.selector.match_expressions),
+        limits=_limits(spec.limits),
+        per_user=per_user,
+        bounds_users=per_user != Limits(),
+        on_exceed=spec.on_exceed,
+        default_tasks=spec.per_workflow.default_tasks,
+        max_tasks=spec.per_workflow.max_tasks,
+    )
+
+
+def _limits(limits: QuotaLimits) -> Limits:
+    return Limits(Amount.parse(limits.workflows), Amount.parse(limits.tasks))

@@ -1,0 +1,39 @@
+"""The latest view of what runs and waits: for messages and warnings, never for admitting anything.
+
+Only the ledger admits; a view may be a moment old. It is published by the controller and shown by metrics.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import Usage
+from policy.core.ledger import Account
+
+
+class NamespaceQueue(msgspec.Struct, frozen=True):
+    """The held Workflows of a namespace by priority: `waiting[priority]` is how many have it."""
+
+    waiting: Mapping[int, int] = {}
+
+    @property
+    def depth(self) -> int:
+        """How many wait."""
+        return sum(self.waiting.values())
+
+    def position_of_newcomer(self, priority: int) -> int:
+        """Return the position (from 1) that a Workflow of this priority would take now."""
+        return 1 + sum(count for each, count in self.waiting.items() if each >= priority)
+
+
+class UsageView(msgspec.Struct, frozen=True):
+    """What is taken by account, what waits by namespace, and what runs by namespace."""
+
+    taken: Mapping[Account, Usage] = {}
+    queues: Mapping[str, NamespaceQueue] = {}
+    running: Mapping[str, Usage] = {}
+
+
+NO_USAGE: Final = UsageView()
+EMPTY_QUEUE: Final = NamespaceQueue()

@@ -1,0 +1,177 @@
+"""The fields of Argo's objects that Lockkeeper reads; everything else passes through untouched.
+
+Shapes follow Argo 4.1 `pkg/apis/workflow/v1alpha1/workflow_types.go`. Every field may be null, because
+Go decodes null as the zero value. A value of another type does not decode: Argo's own controller would
+crash on it (argo-verified V.0), so it is refused with its path.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+
+class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base of the narrow structs: camelCase on the wire, unknown fields ignored."""
+
+
+class Present(Read, frozen=True):
+    """An object of which only the presence matters."""
+
+
+class OwnerReference(Read, frozen=True):
+    """Who owns an object (`metav1.OwnerReference`)."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Read, frozen=True):
+    """The object metadata that decisions and the tracker need."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    owner_references: tuple[OwnerReference, ...] | None = None
+
+
+class ConfigMapKeyRef(Read, frozen=True):
+    """`corev1.ConfigMapKeySelector`: where Argo reads a semaphore's limit."""
+
+    name: str | None = None
+    key: str | None = None
+
+
+class DatabaseRef(Read, frozen=True):
+    """A limit kept in Argo's SQL database (3.7 and later)."""
+
+    key: str | None = None
+
+
+class SemaphoreRef(Read, frozen=True):
+    """One semaphore: `configMapKeyRef` or `database`, in `namespace` or the Workflow's own."""
+
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    database: DatabaseRef | None = None
+    namespace: str | None = None
+
+
+class MutexRef(Read, frozen=True):
+    """One mutex: a name, in `namespace` or the Workflow's own."""
+
+    name: str | None = None
+    namespace: str | None = None
+    database: bool | None = None
+
+
+class Synchronization(Read, frozen=True):
+    """The locks of a Workflow or template: lists since Argo 3.6, single fields until 3.7."""
+
+    semaphores: tuple[SemaphoreRef, ...] | None = None
+    mutexes: tuple[MutexRef, ...] | None = None
+    semaphore: SemaphoreRef | None = None
+    mutex: MutexRef | None = None
+
+
+class Container(Read, frozen=True):
+    """A container or script of which only the image is read."""
+
+    image: str | None = None
+
+
+class ContainerSet(Read, frozen=True):
+    """A set of containers that share one pod."""
+
+    containers: tuple[Container, ...] | None = None
+
+
+class TemplateRef(Read, frozen=True):
+    """A reference to a template of a WorkflowTemplate or ClusterWorkflowTemplate."""
+
+    name: str | None = None
+    template: str | None = None
+    cluster_scope: bool | None = None
+
+
+class Call(Read, frozen=True):
+    """A DAG task or a step: what it runs. `synchronization` does not belong here; Argo drops it."""
+
+    name: str | None = None
+    template: str | None = None
+    template_ref: TemplateRef | None = None
+    inline: "Template | None" = None
+    synchronization: Present | None = None
+
+
+class Dag(Read, frozen=True):
+    """A DAG template's tasks."""
+
+    tasks: tuple[Call, ...] | None = None
+
+
+class TemplateMetadata(Read, frozen=True):
+    """Labels that a template puts on its pods."""
+
+    labels: dict[str, str] | None = None
+
+
+class Template(Read, frozen=True):
+    """A template body: exactly one of the type fields is set (CEL rule of the full CRD)."""
+
+    name: str | None = None
+    container: Container | None = None
+    script: Container | None = None
+    dag: Dag | None = None
+    steps: tuple[tuple[Call, ...], ...] | None = None
+    synchronization: Synchronization | None = None
+    metadata: TemplateMetadata | None = None
+    daemon: bool | None = None
+    container_set: ContainerSet | None = None
+    resource: Present | None = None
+    suspend: Present | None = None
+    http: Present | None = None
+    data: Present | None = None
+    plugin: Present | None = None
+
+
+class WorkflowSpec(Read, frozen=True):
+    """The spec of a Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
+
+    entrypoint: str | None = None
+    templates: tuple[Template, ...] | None = None
+    template_defaults: Template | None = None
+    workflow_template_ref: TemplateRef | None = None
+    synchronization: Synchronization | None = None
+    parallelism: int | None = None
+    priority: int | None = None
+
+
+class Workflow(Read, frozen=True):
+    """A Workflow as it is reviewed. `status` values stay raw: only their emptiness and ours are judged."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: Metadata | None = None
+    spec: WorkflowSpec | None = None
+    status: dict[str, msgspec.Raw] | None = None
+
+
+class TemplateObject(Read, frozen=True):
+    """A WorkflowTemplate or ClusterWorkflowTemplate."""
+
+    kind: str = ""
+    metadata: Metadata = Metadata()
+    spec: WorkflowSpec = WorkflowSpec()
+
+
+EMPTY_SPEC: Final = WorkflowSpec()
+EMPTY_METADATA: Final = Metadata()

@@ -1,0 +1,1 @@
+"""The controller: tracks live Workflows, keeps the ledgers, releases the queue."""

@@ -1,0 +1,141 @@
+"""The controller's loop: list, watch, and a pass after every change; nothing is polled.
+
+One thread reads the watch and hands events over; the loop folds in all that came and then makes one pass, so
+a burst of changes costs one write a root. Every listing starts a new generation of the watch: events of an
+older one are dropped, because folding them into a newer listing would count too little.
+"""
+
+from datetime import timedelta
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.protocol import WORKFLOWS, Cluster, Listing, WatchEvent
+from policy.core.ledger import RESERVATION_TTL
+from policy.service.releaser import Releaser
+from policy.service.tracker import LIVE, Tracker
+
+IDLE_PASS: Final = RESERVATION_TTL / 3
+"""Without any change a pass is made this often, so that a reservation of a lost create comes back."""
+RETRY_AFTER: Final = timedelta(seconds=1)
+WATCH_SECONDS: Final = 300.0
+
+
+class Trouble(Protocol):
+    """Where the loop tells of errors that it survives."""
+
+    def __call__(self, doing: str, error: ClusterError) -> None:
+        """Take note that `doing` failed and will be tried again."""
+        ...
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """The watch ended with an error; list again."""
+
+    error: ClusterError
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Make a pass: something other than a Workflow changed."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the watch of one generation saw."""
+
+    generation: int
+    what: WatchEvent | Broken
+
+
+class Controller:
+    """Runs until it is stopped; `run` is the body of its thread."""
+
+    def __init__(self, *, cluster: Cluster, releaser: Releaser, trouble: Trouble) -> None:
+        self._cluster = cluster
+        self._releaser = releaser
+        self._trouble = trouble
+        self._tracker = Tracker()
+        self._inbox: SimpleQueue[Seen | Wake] = SimpleQueue()
+        self._stopped = Event()
+        self._generation = 0
+        self._listed = False
+
+    def wake(self) -> None:
+        """Make a pass soon: policies changed."""
+        self._inbox.put(Wake())
+
+    def stop(self) -> None:
+        """End the loop and its watch."""
+        self._stopped.set()
+        self._inbox.put(Wake())
+
+    def run(self) -> None:
+        """Work until stopped; an error of the cluster delays the pass, it does not end the loop.
+
+        Raises:
+            Deposed: another leader took over.
+        """
+        while not self._stopped.is_set():
+            try:
+                self._pass()
+            except ClusterError as error:
+                self._trouble("a pass over the queues", error)
+                self._stopped.wait(RETRY_AFTER.total_seconds())
+                continue
+            self._take_events()
+
+    def _pass(self) -> None:
+        """List where that is due, fence roots that are new (then list once more), and make a pass."""
+        if not self._listed:
+            self._list()
+        while self._releaser.fence_new(self._releaser.roots(self._tracker)):
+            self._list()
+        self._releaser.run_pass(self._tracker)
+
+    def _list(self) -> None:
+        """List all live Workflows and watch from there."""
+        listing = self._cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
+        self._tracker.reset(listing)
+        self._generation += 1
+        self._listed = True
+        Thread(
+            target=self._watch,
+            args=(self._generation, listing),
+            name=f"workflow-watch-{self._generation}",
+            daemon=True,
+        ).start()
+
+    def _take_events(self) -> None:
+        """Wait for something to happen, then fold in all that did."""
+        try:
+            self._fold(self._inbox.get(timeout=IDLE_PASS.total_seconds()))
+            while not self._inbox.empty():
+                self._fold(self._inbox.get())
+        except Empty:
+            return  # Nothing happened; the next pass looks for overdue reservations.
+
+    def _fold(self, item: Seen | Wake) -> None:
+        if isinstance(item, Wake) or item.generation != self._generation:
+            return
+        if isinstance(item.what, Broken):
+            self._trouble("watching Workflows", item.what.error)
+            self._listed = False
+            return
+        self._tracker.apply(item.what)
+
+    def _watch(self, generation: int, listing: Listing) -> None:
+        """Hand over every event after the listing until the watch breaks or another generation begins."""
+        version = listing.resource_version
+        try:
+            while not self._stopped.is_set() and generation == self._generation:
+                for event in self._cluster.watch(
+                    WORKFLOWS, since=version, labels=LIVE, metadata_only=True, timeout=WATCH_SECONDS
+                ):
+                    version = event.resource_version
+                    self._inbox.put(Seen(generation, event))
+                    if self._stopped.is_set() or generation != self._generation:
+                        return
+        except ClusterError as error:
+            self._inbox.put(Seen(generation, Broken(error)))

@@ -1,0 +1,131 @@
+"""The live Workflows as the leader's watch shows them: metadata only, folded event by event.
+
+A Workflow is live while it does not carry `completed=true` (argo-workflows B); the watch asks for no others,
+so one that completes arrives as deleted.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Final
+
+import msgspec
+
+from policy.cluster.protocol import EventType, Listing, WatchEvent
+from policy.core import holding, marks
+from policy.core.amounts import Usage
+from policy.core.patches import JsonObject
+from policy.core.workflow import Metadata, Read
+
+LIVE: Final = f"{marks.COMPLETED}!=true"
+"""The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+class MetadataOnly(Read, frozen=True):
+    """A PartialObjectMetadata."""
+
+    metadata: Metadata
+
+
+class Tracked(msgspec.Struct, frozen=True):
+    """One live Workflow: who and where it is, what it weighs, and whether we hold it.
+
+    `arrival` counts up in the order in which Workflows were first seen; it parts those of one second.
+    """
+
+    metadata: Metadata
+    uid: str
+    namespace: str
+    name: str
+    created: datetime
+    arrival: int
+    held: bool
+    weighed: holding.Weighed
+
+    @property
+    def weight(self) -> Usage:
+        """What it counts for."""
+        return holding.weight_of(self.weighed)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.metadata.labels or {}
+
+    @property
+    def reservation(self) -> str:
+        """The id of the reservation that its create made, or ""."""
+        return self.labels.get(marks.RESERVATION, "")
+
+
+class Tracker:
+    """Folds a listing and the events after it into the set of live Workflows."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Tracked] = {}
+        self._seen = count()
+
+    def reset(self, listing: Listing) -> None:
+        """Start anew from a listing; what is not in it is gone."""
+        tracked = [self._track(item) for item in listing.items]
+        self._live = {each.uid: each for each in tracked}
+
+    def apply(self, event: WatchEvent) -> None:
+        """Fold one event in."""
+        if event.type is EventType.BOOKMARK:
+            return
+        tracked = self._track(event.object)
+        if event.type is EventType.DELETED:
+            self._live.pop(tracked.uid, None)
+        else:
+            self._live[tracked.uid] = tracked
+
+    def _track(self, obj: JsonObject) -> Tracked:
+        """Return what is tracked of an object, with the place in the order in which it was first seen."""
+        tracked = track(obj)
+        before = self._live.get(tracked.uid)
+        arrival = before.arrival if before is not None else next(self._seen)
+        return msgspec.structs.replace(tracked, arrival=arrival)
+
+    def get(self, uid: str) -> Tracked | None:
+        """Return a live Workflow by its uid."""
+        return self._live.get(uid)
+
+    def by_namespace(self) -> dict[str, list[Tracked]]:
+        """Return the live Workflows, grouped."""
+        groups: dict[str, list[Tracked]] = {}
+        for tracked in self._live.values():
+            groups.setdefault(tracked.namespace, []).append(tracked)
+        return groups
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(self._live.values())
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+def track(obj: JsonObject) -> Tracked:
+    """Return what is tracked of an object."""
+    metadata = msgspec.convert(obj, MetadataOnly).metadata
+    return Tracked(
+        metadata=metadata,
+        uid=metadata.uid or "",
+        namespace=metadata.namespace or "",
+        name=metadata.name or "",
+        created=metadata.creation_timestamp or _EPOCH,
+        arrival=0,
+        held=holding.is_held(metadata.labels),
+        weighed=holding.weighed_of(metadata),
+    )
+
+
+def held(workflows: Iterable[Tracked]) -> list[Tracked]:
+    """Return those that wait."""
+    return [each for each in workflows if each.held]
+
+
+def running(workflows: Iterable[Tracked]) -> list[Tracked]:
+    """Return those that run."""
+    return [each for each in workflows if not each.held]

@@ -1,0 +1,262 @@
+"""A directory of YAML becomes policy documents, or every error of every file at once."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from policy.core.problems import Problem
+from policy.sources.documents import Document, Identity, join, read
+from policy.sources.positions import Fault, ParsedDocument, parse
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+MAX_FILE_BYTES: Final = 10 * 1024 * 1024
+"""Larger than any object that a cluster would store; a larger file is there by mistake."""
+
+_FOLDER_REASONS: Final = {errno.ENOENT: "there is no such folder", errno.ENOTDIR: "is not a folder"}
+
+
+class SourceError(msgspec.Struct, frozen=True, order=True):
+    """One thing to repair in a file; line and column are 0 where the file itself is the problem."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class PolicyErrors(Exception):  # noqa: N818 - it holds many
+    """Everything that is wrong with the policies, sorted by file and line; as text one line each."""
+
+    def __init__(self, errors: Iterable[SourceError]) -> None:
+        self.errors = tuple(sorted(set(errors)))
+        super().__init__(*self.errors)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A document of a kind that Lockkeeper does not read."""
+
+    file: str
+    line: int
+    api_version: str
+    kind: str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a document was read, to place what is found wrong with it later."""
+
+    file: str
+    path: str
+    source: ParsedDocument
+
+    def error(self, problem: Problem) -> SourceError:
+        """Return the problem of this document as an error at its place in the file."""
+        path = join(self.path, problem.path)
+        mark = self.source.locate(path)
+        return SourceError(self.file, mark.line, mark.column, path, problem.message)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The documents of a directory in the order of files, each with its origin at the same index."""
+
+    documents: tuple[Document, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    fingerprint: str = ""
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """The contents of a directory's policy files by name, and the files that could not be read."""
+
+    files: tuple[tuple[str, bytes], ...]
+    errors: tuple[SourceError, ...]
+    fingerprint: str
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What `stat` says about every file, which differs after most changes, and the newest time in it."""
+
+    files: tuple[tuple[str | int, ...], ...]
+    newest: float
+
+
+def load_directory(path: Path) -> Loaded:
+    """Return the documents of all `*.yaml`, `*.yml` and `*.json` files below a folder.
+
+    Raises:
+        PolicyErrors: at least one file or document is wrong; nothing is loaded then.
+    """
+    return load_tree(read_tree(path))
+
+
+def load_tree(tree: Tree) -> Loaded:
+    """Return the documents of files that were read already.
+
+    Raises:
+        PolicyErrors: at least one file or document is wrong.
+    """
+    reading = _Reading()
+    for file, content in tree.files:
+        reading.add(file, content)
+    errors = [*tree.errors, *reading.errors]
+    if errors:
+        raise PolicyErrors(errors)
+    return Loaded(tuple(reading.documents), tuple(reading.origins), tuple(reading.ignored), tree.fingerprint)
+
+
+class _Reading:
+    """Collects what the files hold, one file after the other."""
+
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.origins: list[Origin] = []
+        self.ignored: list[Ignored] = []
+        self.errors: list[SourceError] = []
+        self._names: dict[Identity, SourceError] = {}
+
+    def add(self, file: str, content: bytes) -> None:
+        text = parse(content)
+        for document in text.documents:
+            self._add_document(file, document)
+        if text.fault is not None:
+            self.errors.append(_fault_error(file, text.fault))
+
+    def _add_document(self, file: str, source: ParsedDocument) -> None:
+        contents = read(source.value)
+        whole = Origin(file, "", source)
+        self.errors += [_fault_error(file, fault) for fault in source.faults]
+        # What could not be read is null in the value: that is no second error.
+        unread = {fault.path for fault in source.faults}
+        self.errors += [whole.error(found) for found in contents.problems if found.path not in unread]
+        for named in contents.named:
+            self._add_name(named.identity, Origin(file, named.path, source))
+        for passed in contents.ignored:
+            mark = source.locate(passed.path)
+            self.ignored.append(Ignored(file, mark.line, passed.api_version, passed.kind))
+        for decoded in contents.documents:
+            self.documents.append(decoded.document)
+            self.origins.append(Origin(file, decoded.path, source))
+
+    def _add_name(self, identity: Identity, origin: Origin) -> None:
+        here = origin.error(Problem("metadata.name", ""))
+        first = self._names.setdefault(identity, here)
+        if first is not here:
+            message = f"{identity} is defined in {first.file}:{first.line} too: remove one of them"
+            self.errors.append(origin.error(Problem("metadata.name", message)))
+
+
+def _fault_error(file: str, fault: Fault) -> SourceError:
+    return SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
+
+
+def read_tree(path: Path) -> Tree:
+    """Return the contents of a folder's policy files; what cannot be read is listed, not raised."""
+    files: list[tuple[str, bytes]] = []
+    errors: list[SourceError] = []
+    digest = hashlib.sha256()
+    for entry in sorted(_entries(path), key=lambda entry: entry.name):
+        shown = os.fsencode(path / entry.name).decode(errors="replace")
+        content = _content(path / entry.name, entry)
+        if isinstance(content, bytes):
+            files.append((shown, content))
+        else:
+            errors.append(SourceError(shown, 0, 0, "", content))
+            content = content.encode()
+        # Lengths keep the end of one part from passing for the start of the next.
+        for part in (os.fsencode(entry.name), content):
+            digest.update(b"%d:%b" % (len(part), part))
+    return Tree(tuple(files), tuple(errors), digest.hexdigest())
+
+
+def signature(path: Path) -> Signature:
+    """Return what tells a changed folder from the same one without reading its files."""
+    entries = sorted(_entries(path), key=lambda entry: entry.name)
+    statuses = [entry.status for entry in entries if entry.status is not None]
+    times = [max(status.st_mtime, status.st_ctime) for status in statuses]
+    return Signature(tuple(_facts(entry) for entry in entries), max(times, default=0.0))
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A policy file by its name below the folder, or why it, or a folder, cannot be read."""
+
+    name: str
+    status: os.stat_result | None = None
+    reason: str = ""
+
+
+def _facts(entry: _Entry) -> tuple[str | int, ...]:
+    status = entry.status
+    if status is None:
+        return (entry.name, entry.reason)
+    return (
+        entry.name,
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _entries(root: Path) -> Iterator[_Entry]:
+    """Yield the policy files below a folder; links to folders are followed, as ConfigMap mounts have them."""
+    visited: set[tuple[int, int]] = set()
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        try:
+            status = (root / folder).stat()
+            inside = sorted((root / folder).iterdir())
+        except OSError as error:
+            yield _Entry(folder, None, _FOLDER_REASONS.get(error.errno or 0, _unreadable(error)))
+            continue
+        # A link may lead to a folder around it.
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for path in inside:
+            if path.name.startswith("."):
+                continue
+            found = _look(path, f"{folder}/{path.name}" if folder else path.name)
+            if found.status is not None and stat.S_ISDIR(found.status.st_mode):
+                pending.append(found.name)
+            elif path.name.endswith(SUFFIXES):
+                yield found
+
+
+def _look(path: Path, name: str) -> _Entry:
+    try:
+        return _Entry(name, path.stat())
+    except OSError as error:
+        return _Entry(name, None, _unreadable(error))
+
+
+def _content(path: Path, entry: _Entry) -> bytes | str:
+    """Return the bytes of a file, or why there are none."""
+    if entry.status is None:
+        return entry.reason
+    if not stat.S_ISREG(entry.status.st_mode):
+        return "is not a regular file"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        return _unreadable(error)
+    return content if len(content) <= MAX_FILE_BYTES else f"is larger than {MAX_FILE_BYTES >> 20} MiB"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"

@@ -1,0 +1,159 @@
+"""Classifies one document and decodes it: a policy, an object that policies speak about, or something else."""
+
+import re
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core import policy_checks
+from policy.core.kinds import DEFAULT_NAMESPACE, POLICY_KINDS, ConfigMap, NamespaceObject, Policy
+from policy.core.marks import API_VERSION, GROUP
+from policy.core.problems import Problem
+from policy.core.workflow import TemplateObject
+from policy.sources.positions import Json, child, item
+from policy.sources.schema import decode, did_you_mean, walk
+
+Document: TypeAlias = Policy | ConfigMap | NamespaceObject | TemplateObject
+
+ARGO_API_VERSION: Final = "argoproj.io/v1alpha1"
+_LIST: Final = ("v1", "List")
+_TYPES: Final[dict[tuple[str, str], type[Document]]] = {
+    **{(API_VERSION, kind): struct for kind, struct in POLICY_KINDS.items()},
+    ("v1", "ConfigMap"): ConfigMap,
+    ("v1", "Namespace"): NamespaceObject,
+    (ARGO_API_VERSION, "WorkflowTemplate"): TemplateObject,
+    (ARGO_API_VERSION, "ClusterWorkflowTemplate"): TemplateObject,
+}
+_NAMESPACED: Final = frozenset({"WorkflowQuota", "SynchronizationPolicy", "ConfigMap", "WorkflowTemplate"})
+_NAME_LENGTH: Final = 253
+_LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What one object alone may be called; `namespace` is empty for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Named(msgspec.Struct, frozen=True):
+    """An object's identity and the path of the object: empty, or `items[0]` in a List."""
+
+    identity: Identity
+    path: str
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    """An object that has no problems, and its path."""
+
+    document: Document
+    path: str
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """An object of a kind that Lockkeeper does not read, and its path."""
+
+    api_version: str
+    kind: str
+    path: str
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What one YAML document holds; a wrong object is named too, so that its double is found at once."""
+
+    documents: tuple[Decoded, ...] = ()
+    ignored: tuple[PassedOver, ...] = ()
+    named: tuple[Named, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def read(value: Json, path: str = "") -> Contents:
+    """Classify and decode one document, or each item of a `v1 List`; an empty document holds nothing."""
+    if value is None and not path:
+        return Contents()
+    if not isinstance(value, dict):
+        return _wrong(path, "must be a map with apiVersion and kind")
+    api_version, kind = value.get("apiVersion"), value.get("kind")
+    if not isinstance(kind, str) or not kind:
+        return _wrong(child(path, "kind"), "is required, as a string: what is this document?")
+    if kind in POLICY_KINDS and api_version != API_VERSION:
+        said = f'found "{api_version}"' if isinstance(api_version, str) else "none is given"
+        return _wrong(child(path, "apiVersion"), f"must be {API_VERSION} for kind {kind}; {said}")
+    if not isinstance(api_version, str) or not api_version:
+        return _wrong(child(path, "apiVersion"), f"is required, as a string, beside kind {kind}")
+    if (api_version, kind) == _LIST:
+        return _items(value.get("items"), child(path, "items"))
+    if struct := _TYPES.get((api_version, kind)):
+        return _object(value, struct, kind, path)
+    if api_version.partition("/")[0] == GROUP:
+        hint = did_you_mean(kind, list(POLICY_KINDS)) or f"; known are {', '.join(POLICY_KINDS)}"
+        return _wrong(child(path, "kind"), f'"{kind}" is not a kind of {GROUP}{hint}')
+    return Contents(ignored=(PassedOver(api_version, kind, path),))
+
+
+def join(path: str, inner: str) -> str:
+    """Return the path of a field inside the object at `path`."""
+    return f"{path}.{inner}" if path and inner and not inner.startswith("[") else f"{path}{inner}"
+
+
+def _wrong(path: str, message: str) -> Contents:
+    return Contents(problems=(Problem(path, message),))
+
+
+def _items(items: Json, path: str) -> Contents:
+    if items is None:
+        return Contents()
+    if not isinstance(items, list):
+        return _wrong(path, "must be a list")
+    parts = [read(entry, item(path, index)) for index, entry in enumerate(items)]
+    return Contents(
+        tuple(one for part in parts for one in part.documents),
+        tuple(one for part in parts for one in part.ignored),
+        tuple(one for part in parts for one in part.named),
+        tuple(one for part in parts for one in part.problems),
+    )
+
+
+def _object(value: dict[str, Json], struct: type[Document], kind: str, path: str) -> Contents:
+    """Decode an object of a known kind; its values are judged only where its shape is right."""
+    metadata = value.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    identity = _identity(metadata, kind)
+    named = (Named(identity, path),) if identity.name else ()
+    problems = walk(value, struct, path) + _name_problems(metadata, struct, child(path, "metadata"))
+    if problems:
+        return Contents(named=named, problems=tuple(problems))
+    document = decode(value, struct)
+    if isinstance(document, Policy):
+        problems = [
+            Problem(join(path, found.path), found.message) for found in policy_checks.problems(document)
+        ]
+    if problems:
+        return Contents(named=named, problems=tuple(problems))
+    return Contents(documents=(Decoded(document, path),), named=named)
+
+
+def _identity(metadata: dict[str, Json], kind: str) -> Identity:
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    if kind not in _NAMESPACED:
+        namespace = ""
+    elif not isinstance(namespace, str) or not namespace:
+        namespace = DEFAULT_NAMESPACE
+    return Identity(kind, namespace, name if isinstance(name, str) else "")
+
+
+def _name_problems(metadata: dict[str, Json], struct: type[Document], path: str) -> list[Problem]:
+    """Return what is wrong with the name; a name of another type is the schema's to report."""
+    name, where = metadata.get("name"), child(path, "name")
+    if name is None and struct is TemplateObject:
+        # Argo's own struct has an optional name, for Workflows may have a generateName instead.
+        return [Problem(where, "is required, but missing")]
+    if not isinstance(name, str) or (len(name) <= _NAME_LENGTH and _SUBDOMAIN.match(name)):
+        return []
+    rule = f"at most {_NAME_LENGTH} lower-case letters, digits, - and ., letters or digits at the ends"
+    return [Problem(where, f'"{name[:_NAME_LENGTH]}" is not a name for Kubernetes: use {rule}')]

@@ -1,0 +1,126 @@
+"""The two admission routes as a WSGI application, kept off Flask because every create waits for them.
+
+Flask's routing and context cost more than the whole review (docs/adr/0004); everything else is Flask's.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Final, TypeAlias, cast
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import msgspec
+
+from policy.core.decision import Side
+from webhook.deadline import budget_of
+from webhook.failure import MAX_BODY, BadRequest, NotAllowed, ReviewError, TooLarge, WrongMediaType
+from webhook.logs import Log
+from webhook.metrics import Metrics
+from webhook.review import Reviewing, review
+
+ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE}
+MAX_DISCARDED: Final = 16 * 1024 * 1024
+"""Bytes of a body that is too large which are still read, so that its sender hears why."""
+_CHUNK: Final = 64 * 1024
+_JSON: Final = ("Content-Type", "application/json")
+_TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
+Headers: TypeAlias = list[tuple[str, str]]
+
+
+class UidOnly(msgspec.Struct):
+    """Just enough of a review to name it in a log line about our own fault."""
+
+    request: dict[str, msgspec.Raw] = {}
+
+
+class Admission:
+    """Answers POST /mutate and /validate; hands every other path to `other`."""
+
+    def __init__(
+        self,
+        *,
+        parts: Reviewing,
+        log: Log,
+        metrics: Metrics,
+        draining: Callable[[], bool],
+        other: WSGIApplication,
+    ) -> None:
+        self._parts = parts
+        self._log = log
+        self._metrics = metrics
+        self._draining = draining
+        self._other = other
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request (PEP 3333)."""
+        side = ROUTES.get(environ["PATH_INFO"])
+        if side is None:
+            return self._other(environ, start_response)
+        body = b""
+        headers: Headers = [_TEXT]
+        try:
+            body = read_body(environ)
+            answer = review(body, side, budget_of(environ.get("QUERY_STRING", "")), self._parts)
+            status, headers = "200 OK", [_JSON]
+        except ReviewError as error:
+            status, answer = error.status, f"{error.message}\n".encode()
+            self._log.refused(uid_of(body), status, error.message)
+            self._metrics.failed(status)
+            if isinstance(error, TooLarge):
+                headers.append(("Connection", "close"))
+            if isinstance(error, NotAllowed):
+                headers.append(("Allow", "POST"))
+        except Exception as error:  # noqa: BLE001 - our bug must be a 500 with its uid in the log
+            status = "500 Internal Server Error"
+            answer = b"an error of lockkeeper's own; its log has the details under the review's uid\n"
+            self._log.bug(uid_of(body), error)
+            self._metrics.failed(status)
+        if self._draining():
+            headers.append(("Connection", "close"))
+        headers.append(("Content-Length", str(len(answer))))
+        start_response(status, headers)
+        return (answer,)
+
+
+def read_body(environ: WSGIEnvironment) -> bytes:
+    """Return the body of a POST of JSON, at most MAX_BODY bytes, with a length or in chunks.
+
+    Raises:
+        BadRequest: the method, the media type, the size or the length is wrong.
+    """
+    if environ["REQUEST_METHOD"] != "POST":
+        raise NotAllowed(f"{environ['REQUEST_METHOD']} is not allowed here; POST an AdmissionReview")
+    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise WrongMediaType(f"Content-Type is {media_type or 'missing'}; it must be application/json")
+    stream = cast("BinaryIO", environ["wsgi.input"])
+    declared = environ.get("CONTENT_LENGTH", "")
+    if declared and not (declared.isascii() and declared.isdigit()):
+        raise BadRequest(f"Content-Length {declared!r} is no length")
+    if declared and int(declared) > MAX_BODY:
+        _discard(stream, min(int(declared), MAX_DISCARDED))
+        raise TooLarge
+    body = stream.read(int(declared)) if declared else stream.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        _discard(stream, MAX_DISCARDED)
+        raise TooLarge
+    if declared and len(body) < int(declared):
+        raise BadRequest(f"the body ended after {len(body)} of {declared} bytes")
+    if not body:
+        raise BadRequest("the body is empty; send an AdmissionReview")
+    return body
+
+
+def _discard(stream: BinaryIO, most: int) -> None:
+    while most > 0:
+        chunk = stream.read(min(_CHUNK, most))
+        if not chunk:
+            return
+        most -= len(chunk)
+
+
+def uid_of(body: bytes) -> str:
+    """Return the uid of the review in a body, or "" where none can be read."""
+    try:
+        raw = msgspec.json.decode(body, type=UidOnly).request.get("uid")
+        return msgspec.json.decode(raw, type=str) if raw is not None else ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""

@@ -1,0 +1,67 @@
+"""What can go wrong with a review, and the HTTP status that says so.
+
+ReviewError
+├── BadRequest           4xx: the request is wrong; nobody but its sender can mend it
+│   ├── NotAllowed       405, only POST
+│   ├── TooLarge         413, above MAX_BODY
+│   └── WrongMediaType   415, only application/json
+├── OutOfTime            504: the API server has stopped waiting
+└── LedgerUnavailable    503: a slot could not be reserved in time
+
+A user's fault is none of these: it is a decision, answered with 200 and `allowed: false`. Whatever is not 200
+is a failed call to the API server, and the webhook's failurePolicy decides (admission-webhooks 1.11).
+"""
+
+from typing import Final
+
+MAX_BODY: Final = 7 * 1024 * 1024
+"""Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""
+
+
+class ReviewError(Exception):
+    """A review that could not be answered; `status` is the HTTP status, the text is for its sender."""
+
+    status = "500 Internal Server Error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(ReviewError):  # noqa: N818 - named after the HTTP status
+    """The request is not an AdmissionReview that can be read."""
+
+    status = "400 Bad Request"
+
+
+class NotAllowed(BadRequest):
+    """The method is not POST."""
+
+    status = "405 Method Not Allowed"
+
+
+class TooLarge(BadRequest):
+    """The body is larger than the API server can send."""
+
+    status = "413 Content Too Large"
+
+    def __init__(self) -> None:
+        super().__init__(f"the body is larger than {MAX_BODY} bytes")
+
+
+class WrongMediaType(BadRequest):
+    """The body is not declared as JSON."""
+
+    status = "415 Unsupported Media Type"
+
+
+class OutOfTime(ReviewError):  # noqa: N818 - as above
+    """The time that the API server gives us has passed."""
+
+    status = "504 Gateway Timeout"
+
+
+class LedgerUnavailable(ReviewError):  # noqa: N818 - as above
+    """Nothing is known to be reserved, so nothing may be promised."""
+
+    status = "503 Service Unavailable"

@@ -1,0 +1,93 @@
+"""One JSON line a review, and one for each fault of ours, with the review's uid."""
+
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.decision import Decision
+from webhook.wire import Received
+
+WriteLine: TypeAlias = Callable[[bytes], object]
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class ReviewLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The log line of an answered review; `took_us` is in microseconds."""
+
+    time: datetime
+    level: str
+    event: str
+    uid: str
+    webhook: str
+    operation: str
+    kind: str
+    namespace: str
+    name: str
+    user: str
+    outcome: str
+    took_us: int
+    dry_run: bool = False
+    operations: int = 0
+    codes: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+
+
+class FaultLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The log line of a request that was not answered with a decision."""
+
+    time: datetime
+    level: str
+    event: str
+    uid: str
+    message: str
+    status: str = ""
+    trace: str = ""
+
+
+class Log:
+    """Writes lines; `write` takes one line with its end and must not interleave lines of several threads."""
+
+    def __init__(self, *, write: WriteLine, clock: Callable[[], datetime]) -> None:
+        self._write = write
+        self._clock = clock
+
+    def review(self, received: Received, decision: Decision, seconds: float) -> None:
+        """Log an answered review."""
+        review = received.review
+        line = ReviewLine(
+            time=self._clock(),
+            level="info",
+            event="review",
+            uid=review.uid,
+            webhook=review.side.value,
+            operation=review.operation.value,
+            kind=received.kind,
+            namespace=review.namespace,
+            name=received.name,
+            user=review.user,
+            outcome=decision.outcome.value,
+            took_us=int(seconds * 1_000_000),
+            dry_run=review.dry_run,
+            operations=len(decision.patch),
+            codes=tuple(reason.code.value for reason in decision.reasons),
+            policies=decision.policies,
+        )
+        self._write(_ENCODER.encode(line) + b"\n")
+
+    def refused(self, uid: str, status: str, message: str) -> None:
+        """Log a request that could not be answered: a wrong one, or one that we had no time for."""
+        line = FaultLine(self._clock(), "warning", "refused", uid, message, status)
+        self._write(_ENCODER.encode(line) + b"\n")
+
+    def bug(self, uid: str, error: BaseException) -> None:
+        """Log a bug of ours with its traceback."""
+        trace = "".join(traceback.format_exception(error))
+        line = FaultLine(self._clock(), "error", "bug", uid, f"{type(error).__name__}: {error}", trace=trace)
+        self._write(_ENCODER.encode(line) + b"\n")
+
+    def event(self, event: str, message: str, *, level: str = "info") -> None:
+        """Log something that is not a review: policies loaded, refused, shutting down."""
+        self._write(_ENCODER.encode(FaultLine(self._clock(), level, event, "", message)) + b"\n")

@@ -1,0 +1,168 @@
+"""Metrics of the webhook, named in docs/metrics.md. Label sets of the hot path are bound once."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from policy.core.decision import Decision, Outcome, Side
+from policy.core.snapshot import Snapshot
+from policy.core.usage import EMPTY_QUEUE
+from webhook.wire import Received
+
+DURATION_BUCKETS: Final = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.5,
+    1.0,
+    5.0,
+)
+"""Seconds; a review takes tens of microseconds, a reservation a few milliseconds."""
+
+
+class SnapshotState(Collector):
+    """Gauges read from the current snapshot when they are scraped: policy age, usage, queues and limits."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Callable[[], Snapshot],
+        loaded_at: Callable[[], datetime],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._snapshot = snapshot
+        self._loaded_at = loaded_at
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the names are known only with a snapshot, and registering must not ask for one."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the gauges of the current snapshot."""
+        snapshot = self._snapshot()
+        age = GaugeMetricFamily(
+            "lockkeeper_snapshot_age_seconds", "Time since the policies in force were loaded."
+        )
+        age.add_metric([], (self._clock() - self._loaded_at()).total_seconds())
+        yield age
+        yield from self._namespaces(snapshot)
+        yield from self._quotas(snapshot)
+
+    def _namespaces(self, snapshot: Snapshot) -> Iterable[Metric]:
+        running = GaugeMetricFamily(
+            "lockkeeper_running_workflows", "Workflows that run, by namespace.", labels=["namespace"]
+        )
+        queued = GaugeMetricFamily(
+            "lockkeeper_queued_workflows",
+            "Workflows that wait their turn, by namespace.",
+            labels=["namespace"],
+        )
+        view = snapshot.usage
+        for namespace in sorted({*view.queues, *view.running, *snapshot.quotas}):
+            usage = view.running.get(namespace)
+            running.add_metric([namespace], usage.workflows if usage else 0)
+            queued.add_metric([namespace], view.queues.get(namespace, EMPTY_QUEUE).depth)
+        yield running
+        yield queued
+
+    def _quotas(self, snapshot: Snapshot) -> Iterable[Metric]:
+        labels = ["namespace", "quota", "resource"]
+        used = GaugeMetricFamily(
+            "lockkeeper_quota_used", "What a quota counts as used or reserved.", labels=labels
+        )
+        limit = GaugeMetricFamily(
+            "lockkeeper_quota_limit", "The limit of a quota; +Inf is unlimited.", labels=labels
+        )
+        for account, usage in sorted(snapshot.usage.taken.items()):
+            if account.user:
+                continue
+            used.add_metric([account.namespace, account.quota, "workflows"], usage.workflows)
+            used.add_metric([account.namespace, account.quota, "tasks"], usage.tasks)
+        seen = {
+            quota.account: quota.limits
+            for namespace in snapshot.quotas
+            for quota in snapshot.policies(namespace).quotas
+        }
+        for account, limits in sorted(seen.items(), key=lambda each: each[0]):
+            for resource, amount in (("workflows", limits.workflows), ("tasks", limits.tasks)):
+                value = float("inf") if amount.value is None else amount.value
+                limit.add_metric([account.namespace, account.quota, resource], value)
+        yield used
+        yield limit
+
+
+class Metrics:
+    """The metric objects of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        reviews = Counter(
+            "lockkeeper_reviews",
+            "Answered admission reviews by outcome.",
+            ["webhook", "outcome", "dry_run"],
+            registry=self.registry,
+        )
+        self._reviews = {
+            (side, outcome, dry_run): reviews.labels(side.value, outcome.value, str(dry_run).lower())
+            for side in Side
+            for outcome in Outcome
+            for dry_run in (False, True)
+        }
+        durations = Histogram(
+            "lockkeeper_review_duration_seconds",
+            "Time from the read body to the encoded answer.",
+            ["webhook"],
+            buckets=DURATION_BUCKETS,
+            registry=self.registry,
+        )
+        self._durations = {side: durations.labels(side.value) for side in Side}
+        self._denials = Counter(
+            "lockkeeper_denials",
+            "Reasons of denials, by code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "lockkeeper_errors",
+            "Requests answered with an HTTP error, by status.",
+            ["status"],
+            registry=self.registry,
+        )
+        self._loads = Counter(
+            "lockkeeper_policy_loads",
+            "Loads of the policies, by result.",
+            ["result"],
+            registry=self.registry,
+        )
+
+    def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
+        """Count an answered review."""
+        review = received.review
+        self._reviews[review.side, decision.outcome, review.dry_run].inc()
+        self._durations[review.side].observe(seconds)
+        for reason in decision.reasons:
+            self._denials.labels(reason.code.value).inc()
+
+    def failed(self, status: str) -> None:
+        """Count a request that got an HTTP error; `status` is the status line."""
+        self._errors.labels(status[:3]).inc()
+
+    def loaded(self, *, good: bool) -> None:
+        """Count a load of the policies."""
+        self._loads.labels("good" if good else "refused").inc()
+
+    def render(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,80 @@
+"""Reserving a slot for a create: the only I/O that a review may do, and only under `onExceed: Deny`."""
+
+from datetime import datetime
+from typing import Protocol
+
+from policy.cluster.errors import ClusterError
+from policy.core import explain
+from policy.core.decision import Code, Decision, Reason, ReservationRequest, Review, Side, denied
+from policy.core.ledger import Shortfall
+from policy.core.marks import RESERVATION
+from webhook.failure import LedgerUnavailable
+
+
+class Reservations(Protocol):
+    """The ledger as a review needs it; see `policy.cluster.ledgers.Ledgers`."""
+
+    def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
+        """Reserve, or return what is short."""
+        ...
+
+    def probe(self, request: ReservationRequest) -> list[Shortfall]:
+        """Return what would be short, reserving nothing."""
+        ...
+
+    def holds(self, request: ReservationRequest) -> bool:
+        """Tell whether the reservation is there."""
+        ...
+
+    def cancel(self, request: ReservationRequest) -> None:
+        """Give a reservation back."""
+        ...
+
+
+def settle(decision: Decision, review: Review, reservations: Reservations, deadline: datetime) -> Decision:
+    """Return the decision after the ledger was asked, where the decision depends on it.
+
+    Raises:
+        LedgerUnavailable: the ledger did not answer; the failure policy decides.
+    """
+    request = decision.reservation
+    if request is None:
+        return decision
+    try:
+        if review.side is Side.MUTATE:
+            return _reserve(decision, request, review, reservations, deadline)
+        return _verify(decision, request, review, reservations)
+    except ClusterError as error:
+        raise LedgerUnavailable(f"the ledger {request.root} did not answer: {error.message}") from error
+
+
+def _reserve(
+    decision: Decision,
+    request: ReservationRequest,
+    review: Review,
+    reservations: Reservations,
+    deadline: datetime,
+) -> Decision:
+    if not decision.allowed:
+        return decision
+    dry_run = review.dry_run  # A dry run stores nothing, so it may not take a slot.
+    short = reservations.probe(request) if dry_run else reservations.reserve(request, deadline=deadline)
+    if not short:
+        return decision
+    return denied(decision, tuple(explain.exceeded_reason(each) for each in short))
+
+
+def _verify(
+    decision: Decision, request: ReservationRequest, review: Review, reservations: Reservations
+) -> Decision:
+    """Check that the create has its slot, or give the slot back where the create is refused after all."""
+    if review.dry_run:
+        return decision
+    if not decision.allowed:
+        if request.id != review.uid:
+            reservations.cancel(request)
+        return decision
+    if reservations.holds(request):
+        return decision
+    message = f"label {RESERVATION} names no reservation of this create. Try again"
+    return denied(decision, (Reason(Code.NOT_MUTATED, "metadata.labels", message),))

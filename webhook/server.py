@@ -1,0 +1,145 @@
+"""gunicorn around the WSGI application: one gthread worker, TLS, certificates swapped hot."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final, Protocol, TypeAlias
+from wsgiref.types import WSGIApplication
+
+from gunicorn.app.base import BaseApplication
+
+from webhook.settings import ServerSettings
+
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
+HUNG_AFTER: Final = 60
+"""Seconds without a heartbeat after which the worker is taken for hung; the API server waits 30 at most."""
+
+
+class Arbiter(Protocol):
+    """What we need of gunicorn's master."""
+
+    num_workers: int
+
+
+class Worker(Protocol):
+    """What we need of gunicorn's worker."""
+
+    alive: bool
+
+
+Build: TypeAlias = Callable[[], WSGIApplication]
+"""Makes the application inside the worker process, after the fork, so that threads may be started there."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """Runs the application of `build` on a socket that is bound already.
+
+    With `respawn` a worker that dies is replaced; without, the server ends with it, because what the worker
+    held in memory is gone. `on_leave` is called in a worker that ends by itself, not in one that was killed.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ServerSettings,
+        listener: socket.socket,
+        build: Build,
+        tls: Callable[[], SSLContext],
+        respawn: bool = True,
+        on_leave: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._build = build
+        self._tls = tls
+        self._respawn = respawn
+        self._on_leave = on_leave
+        self._worker: Worker | None = None
+        super().__init__()
+
+    def draining(self) -> bool:
+        """Tell, in the worker, whether it is about to stop: connections then close after an answer."""
+        return self._worker is not None and not self._worker.alive
+
+    def load_config(self) -> None:
+        """Set gunicorn's options; nothing is read from the environment or a file."""
+        settings = self._settings
+        options: dict[str, object] = {
+            "bind": [f"fd://{self._listener.fileno()}"],
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": settings.threads,
+            "keepalive": settings.keep_alive,
+            "graceful_timeout": settings.graceful_timeout,
+            "timeout": HUNG_AFTER,
+            "backlog": settings.backlog,
+            "certfile": str(settings.certificate),
+            "keyfile": str(settings.key),
+            "ssl_context": lambda _config, _default: self._tls(),
+            "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
+            "worker_tmp_dir": str(MEMORY_FOLDER) if MEMORY_FOLDER.is_dir() else None,
+            "loglevel": "error",
+            "post_worker_init": self._remember,
+            "child_exit": self._ended,
+            "worker_exit": self._leave,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> WSGIApplication:
+        """Return the application; gunicorn calls this in the worker process."""
+        return self._build()
+
+    def serve(self) -> int:
+        """Serve until stopped and return the exit code.
+
+        gunicorn ends master and worker by SystemExit. The worker is a fork in the middle of this call, so it
+        leaves at once: what the caller does afterwards is the parent's alone.
+        """
+        parent = os.getpid()
+        code = 0
+        try:
+            self.run()
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if os.getpid() != parent:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
+
+    def _remember(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def _ended(self, arbiter: Arbiter, _worker: object) -> None:
+        """End with the worker where it may not be replaced; harmless while the server is stopping anyway."""
+        if not self._respawn:
+            arbiter.num_workers = 0
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _leave(self, _arbiter: object, _worker: object) -> None:
+        if self._on_leave is not None:
+            self._on_leave()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket on the address; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is in use or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
