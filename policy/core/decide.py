@@ -109,7 +109,7 @@ def _locks(spec: WorkflowSpec, metadata: Metadata, locks: LockPolicies | None) -
     active = locks.active(metadata.labels or {}) if locks is not None else ()
     if locks is None or not active:
         return SILENT, NOTHING
-    found = places(spec)
+    found = places(spec, locks.rules_for)
     faults = tuple(lock_faults(spec, found, Rulebook(locks, active)))
     injected = inject(spec, found, locks, active)
     part = Part(

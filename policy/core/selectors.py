@@ -49,9 +49,13 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
 
     def matches(self, labels: Labels) -> bool:
         """Tell whether every part of the selector holds for the labels."""
-        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
-            requirement.matches(labels) for requirement in self.match_expressions
-        )
+        for key, value in self.match_labels.items():  # Loops, because this runs for every quota of a review.
+            if labels.get(key) != value:
+                return False
+        for requirement in self.match_expressions:  # noqa: SIM110 - as above
+            if not requirement.matches(labels):
+                return False
+        return True
 
     def problems(self, path: str) -> list[Problem]:
         """Return what Kubernetes would refuse: values where none belong, or none where some are needed."""

@@ -13,7 +13,7 @@ from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import name_of_mutex, name_of_semaphore
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
-from policy.core.locks.validate import Rulebook, semaphore_faults
+from policy.core.locks.validate import Rulebook
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
@@ -51,8 +51,7 @@ def inject(
         missing = _missing(place, rules, held_above, locks.namespace, warnings)
         if not missing:
             continue
-        rulebook = Rulebook(locks, active)
-        faults.extend(_faults(place, missing, rulebook))
+        faults.extend(_faults(place, missing, Rulebook(locks, active)))
         operations = _operations(place, missing, locks.argo)
         if isinstance(operations, Reason):
             faults.append(operations)
@@ -103,15 +102,13 @@ def _missing(
 
 def _faults(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
     """Return what is wrong with the injected semaphores themselves: the fault of the policy's author."""
-    where = f"{field_path(place.pointer)}.synchronization"
-    return [
-        msgspec.structs.replace(
-            fault, field=where, message=f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
-        )
-        for rule in missing
-        if isinstance(rule.lock, SemaphoreRef)
-        for fault in semaphore_faults(rule.lock, where, rulebook)
-    ]
+    found = []
+    for rule in missing:
+        for fault in rulebook.faults_of(rule):
+            where = f"{field_path(place.pointer)}.synchronization"
+            text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
+            found.append(msgspec.structs.replace(fault, field=where, message=text))
+    return found
 
 
 def _operations(place: Place, missing: Sequence[CompiledRule], argo: ArgoVersion) -> list[PatchOp] | Reason:

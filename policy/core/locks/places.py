@@ -1,7 +1,7 @@
 """Where locks can stand in a Workflow: every template body, inline ones included, with its JSON pointer."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -12,17 +12,29 @@ from policy.core.workflow import Call, Template, WorkflowSpec
 _INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class Place(msgspec.Struct, frozen=True):
     """A template body and the JSON pointer to it."""
 
     template: Template
     pointer: str
 
 
-def places(spec: WorkflowSpec) -> list[Place]:
-    """Return every template body of the spec, outer ones first, inline ones where they stand."""
+def places(spec: WorkflowSpec, wanted: Callable[[Template], object] | None = None) -> list[Place]:
+    """Return every template body of the spec, outer ones first, inline ones where they stand.
+
+    With `wanted`, leaf templates that hold no lock are left out unless it says something true of them: most
+    templates of most Workflows concern no lock, and a review should not pay for them.
+    """
     found: list[Place] = []
     for index, template in enumerate(spec.templates or ()):
+        if (
+            wanted is not None
+            and template.dag is None
+            and template.steps is None
+            and template.synchronization is None
+            and not wanted(template)
+        ):
+            continue
         _collect(template, f"/spec/templates/{index}", found)
     return found
 

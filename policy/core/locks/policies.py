@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.decision import Reason
 from policy.core.kinds import (
     LEAF_TYPES,
     ClusterSynchronizationPolicy,
@@ -90,7 +91,8 @@ class Definitions(msgspec.Struct, frozen=True):
         return sorted(known)
 
 
-RuleKey: TypeAlias = tuple[str | None, TemplateType, tuple[str, ...]]
+RuleKey: TypeAlias = tuple[str | None, str | None]
+"""Name and image of a container template."""
 
 
 class LockPolicies(msgspec.Struct, frozen=True):
@@ -104,6 +106,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     match_everyone: bool
     reads_labels: bool
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
+    rule_faults: dict[str, tuple[Reason, ...]]
 
     def active(self, labels: Labels) -> tuple[CompiledLockPolicy, ...]:
         """Return the policies that match a Workflow with these labels."""
@@ -113,19 +116,22 @@ class LockPolicies(msgspec.Struct, frozen=True):
 
     def rules_for(self, template: Template) -> tuple[CompiledRule, ...]:
         """Return the rules that select a template, in the order of policies and rules."""
-        type_ = type_of(template)
-        if type_ is None or not self.rules:
-            return ()
-        if self.reads_labels and template.metadata is not None:
-            return tuple(rule for rule in self.rules if rule.selects(template, type_))
-        key = (template.name, type_, images_of(template))
+        container = template.container
+        if container is None or (self.reads_labels and template.metadata is not None):
+            return self._match(template)
+        key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
         found = self.remembered.get(key)
         if found is None:
             if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
                 self.remembered.clear()
-            found = tuple(rule for rule in self.rules if rule.selects(template, type_))
-            self.remembered[key] = found
+            found = self.remembered[key] = self._match(template)
         return found
+
+    def _match(self, template: Template) -> tuple[CompiledRule, ...]:
+        type_ = type_of(template)
+        if type_ is None:
+            return ()
+        return tuple(rule for rule in self.rules if rule.selects(template, type_))
 
 
 def compile_lock_policies(
@@ -152,6 +158,7 @@ def compile_lock_policies(
         match_everyone=all(own.workflows == EVERYTHING for own, _ in compiled),
         reads_labels=any(rule.labels for rule in rules),
         remembered={},
+        rule_faults={},
     )
 
 

@@ -14,7 +14,7 @@ from policy.core.decision import Code, Reason
 from policy.core.kinds import CrossNamespace
 from policy.core.locks.naming import name_problems, parameterised, read_limit
 from policy.core.locks.places import Place, calls, field_path
-from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
+from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
 LISTS_SINCE: Final = "3.6"
@@ -26,10 +26,25 @@ class Rulebook(msgspec.Struct, frozen=True):
     locks: LockPolicies
     policies: Sequence[CompiledLockPolicy]
 
+    def faults_of(self, rule: CompiledRule) -> tuple[Reason, ...]:
+        """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
+        if len(self.policies) < len(self.locks.policies):
+            return tuple(_lock_faults(rule, self))
+        found = self.locks.rule_faults.get(rule.lock_name)
+        if found is None:
+            found = self.locks.rule_faults[rule.lock_name] = tuple(_lock_faults(rule, self))
+        return found
+
     @property
     def source(self) -> str:
         """The policy that faults of form and place are reported under."""
         return self.policies[0].source
+
+
+def _lock_faults(rule: CompiledRule, rulebook: Rulebook) -> Iterator[Reason]:
+    if isinstance(rule.lock, MutexRef):
+        return mutex_faults(rule.lock, "", rulebook)
+    return semaphore_faults(rule.lock, "", rulebook)
 
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[Reason]:
