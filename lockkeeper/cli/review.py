@@ -27,7 +27,7 @@ NAME = "review"
 SUMMARY = "Show what the webhook would decide about Workflows in files, and how it would change them."
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
-  lockkeeper review workflows/ --policies policies/ --show none
+  lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
   kustomize build . | lockkeeper review - --policies policies/ -o json
 
 Every document is reviewed by itself, as if nothing else ran. Exit codes: 0 nothing is denied, 1 something is,
@@ -73,6 +73,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="diff",
         help="how the table shows a changed object: diff, whole, or none (default %(default)s)",
     )
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default=DEFAULT_NAMESPACE,
+        help="namespace of Workflows that name none (default %(default)s)",
+    )
     parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
 
 
@@ -82,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version
     )
     manifests = [manifest for file in arguments.files for manifest in _read(file)]
-    reviewed = [_review(manifest, snapshot, arguments.user) for manifest in manifests]
+    reviewed = [_review(manifest, snapshot, arguments.namespace, arguments.user) for manifest in manifests]
     if arguments.output == "json":
         print(msgspec.json.format(msgspec.json.encode(reviewed), indent=2).decode())
     elif arguments.output == "yaml":
@@ -98,9 +104,9 @@ def _read(file: str) -> list[Manifest]:
     return read_manifests(Path(file))
 
 
-def _review(manifest: Manifest, snapshot: Snapshot, user: str) -> Reviewed:
+def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> Reviewed:
     """Send a document down the webhook's own path: the same decoding, the same decision."""
-    namespace = manifest.namespace or DEFAULT_NAMESPACE
+    namespace = manifest.namespace or namespace
     group, _, version = manifest.api_version.rpartition("/")
     envelope = admission_review(manifest.value, namespace=namespace, uid="review", user=user)
     request = envelope["request"]

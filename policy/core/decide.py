@@ -31,7 +31,7 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
 from policy.core.locks.inject import NOTHING, Injected, inject
 from policy.core.locks.places import field_path, places
-from policy.core.locks.policies import LockPolicies
+from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
 from policy.core.locks.validate import Rulebook, lock_faults
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.patches import Op, PatchOp
@@ -70,7 +70,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     spec = review.workflow.spec or EMPTY_SPEC
     metadata = review.workflow.metadata or EMPTY_METADATA
     quotas = governing(policies.quotas, metadata.labels or {})
-    lock_part, injected = _locks(spec, metadata, policies.locks)
+    lock_part, injected = _locks(spec, metadata, policies, snapshot)
     quota_part = _quotas(review, review.workflow, quotas, policies, snapshot) if quotas else SILENT
     if not quotas and lock_part is SILENT:
         return UNGOVERNED
@@ -87,7 +87,7 @@ def _join(review: Review, quotas: Part, locks: Part, injected: Injected) -> Deci
         policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
         reservation=quotas.reservation,
     )
-    reasons = quotas.reasons + locks.reasons
+    reasons = _status_faults(review, decision.policies) + quotas.reasons + locks.reasons
     if reasons:
         return denied(decision, reasons)
     if review.side is Side.MUTATE:
@@ -105,7 +105,10 @@ def _not_mutated(operation: PatchOp) -> Reason:
     return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
 
 
-def _locks(spec: WorkflowSpec, metadata: Metadata, locks: LockPolicies | None) -> tuple[Part, Injected]:
+def _locks(
+    spec: WorkflowSpec, metadata: Metadata, policies: NamespacePolicies, snapshot: Snapshot
+) -> tuple[Part, Injected]:
+    locks = policies.locks
     active = locks.active(metadata.labels or {}) if locks is not None else ()
     if locks is None or not active:
         return SILENT, NOTHING
@@ -114,11 +117,28 @@ def _locks(spec: WorkflowSpec, metadata: Metadata, locks: LockPolicies | None) -
     injected = inject(spec, found, locks, active)
     part = Part(
         reasons=faults + injected.faults,
-        warnings=injected.warnings,
+        warnings=injected.warnings + _beyond_reach(spec, locks, active, snapshot),
         patch=injected.patch,
         policies=tuple(policy.source for policy in active),
     )
     return part, injected
+
+
+def _beyond_reach(
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], snapshot: Snapshot
+) -> tuple[str, ...]:
+    """Return warnings for locks that rules want in a referenced template, which a Workflow cannot carry."""
+    ref = spec.workflow_template_ref
+    if ref is None:
+        return ()
+    template = snapshot.template(locks.namespace, ref)
+    if template is None:
+        return ()
+    return tuple(
+        f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from {ref.name}; "
+        "write the lock there"
+        for each in inject(template, places(template, locks.rules_for), locks, active).locks
+    )
 
 
 def _quotas(
@@ -130,7 +150,6 @@ def _quotas(
 ) -> Part:
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     tasks = tasks_of(spec, review.namespace, quotas, snapshot)
-    reasons = tasks.faults + _status_faults(workflow, quotas)
     weight = Usage.of(tasks.amount)
     weighed = holding.Weighed(tasks.amount, spec.priority or 0, review.user)
     queueing = by_effect(quotas, OnExceed.QUEUE)
@@ -155,7 +174,7 @@ def _quotas(
             demands=demands(denying, weighed.user),
         )
     return Part(
-        reasons=reasons,
+        reasons=tasks.faults,
         warnings=tuple(warnings),
         patch=tuple(patch),
         policies=tuple(quota.source for quota in quotas),
@@ -176,14 +195,14 @@ def _reservation_id(review: Review, metadata: Metadata) -> str:
     return (metadata.labels or {}).get(RESERVATION) or review.uid
 
 
-def _status_faults(workflow: Workflow, quotas: Sequence[CompiledQuota]) -> tuple[Reason, ...]:
-    if not holding.foreign_status(workflow):
+def _status_faults(review: Review, policies: Sequence[str]) -> tuple[Reason, ...]:
+    if review.workflow is None or not holding.foreign_status(review.workflow):
         return ()
     message = (
         "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
         "(argo resubmit without --memoized does)"
     )
-    return (Reason(Code.FOREIGN_STATUS, "status", message, quotas[0].source),)
+    return (Reason(Code.FOREIGN_STATUS, "status", message, policies[0]),)
 
 
 def _warn(review: Review, quotas: Sequence[CompiledQuota], weight: Usage, snapshot: Snapshot) -> list[str]:

@@ -65,9 +65,7 @@ def tasks_of(
 
 def _template_parallelism(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:
     ref = spec.workflow_template_ref
-    if ref is None or not ref.name:
-        return None
-    template = snapshot.templates.get(("" if ref.cluster_scope else namespace, ref.name))
+    template = snapshot.template(namespace, ref) if ref is not None else None
     return template.parallelism if template is not None else None
 
 

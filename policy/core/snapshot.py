@@ -27,7 +27,7 @@ from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.selectors import LabelSelector
 from policy.core.usage import NO_USAGE, UsageView
-from policy.core.workflow import TemplateObject, WorkflowSpec
+from policy.core.workflow import TemplateObject, TemplateRef, WorkflowSpec
 
 MAX_KNOWN_NAMESPACES: Final = 10_000
 """Compiled namespaces kept; beyond it they are compiled anew, so made-up names cannot fill the memory."""
@@ -90,6 +90,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     def labels_of(self, namespace: str) -> Mapping[str, str]:
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
         return self.namespace_labels.get(namespace) or {NAMESPACE_NAME: namespace}
+
+    def template(self, namespace: str, ref: TemplateRef) -> WorkflowSpec | None:
+        """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
+        return self.templates.get(("" if ref.cluster_scope else namespace, ref.name or ""))
 
     def with_usage(self, usage: UsageView) -> "Snapshot":
         """Return the same policies with another view of usage; shares all that was compiled."""

@@ -49,10 +49,14 @@ def read_manifests(path: Path) -> list[Manifest]:
 
 
 def read_text(content: bytes, file: str) -> list[Manifest]:
-    """Return the objects of one text. Raises PolicyErrors as `read_manifests`."""
+    """Return the objects of one text. Raises PolicyErrors as `read_manifests`.
+
+    A repeated key is not an error here, unlike in a policy: the API server takes the last one, so that is
+    what would be reviewed.
+    """
     parsed = parse(content)
     errors = [] if parsed.fault is None else [parsed.fault]
-    errors += [fault for document in parsed.documents for fault in document.faults]
+    errors += [fault for document in parsed.documents for fault in document.faults if not fault.repeated]
     if errors:
         raise PolicyErrors(
             SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)

@@ -63,11 +63,15 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Something in the text that has no value: where it is, the field path as far as known, a sentence."""
+    """Something in the text that has no value: where it is, the field path as far as known, a sentence.
+
+    A `repeated` key has one, the last; kubectl takes it where it is not strict.
+    """
 
     mark: Mark
     path: str
     message: str
+    repeated: bool = False
 
 
 class ParsedDocument(msgspec.Struct, frozen=True):
@@ -229,11 +233,13 @@ class _Builder:
                 )
                 continue
             entries = merges if key_node.tag == f"{_TAG}merge" else own
-            first, _ = entries.setdefault(key_node.value, (key_node, value_node))
-            if first is not key_node:
-                line = first.start_mark.line + 1
+            first = entries.get(key_node.value)
+            if first is not None:
+                line = first[0].start_mark.line + 1
                 where = child(path, key_node.value)
-                self._fault(key_node, where, f"is given twice, first in line {line}: remove one of them")
+                message = f"is given twice, first in line {line}: remove one of them"
+                self._fault(key_node, where, message, repeated=True)
+            entries[key_node.value] = (key_node, value_node)
         for key_node, value_node in merges.values():
             for merged, entry in self._merged(key_node, value_node, path).items():
                 own.setdefault(merged, entry)
@@ -261,8 +267,8 @@ class _Builder:
             self._open.discard(id(source))
         return entries
 
-    def _fault(self, node: yaml.Node, path: str, message: str) -> None:
-        self._faults.append(Fault(_mark(node), path, message))
+    def _fault(self, node: yaml.Node, path: str, message: str, *, repeated: bool = False) -> None:
+        self._faults.append(Fault(_mark(node), path, message, repeated))
 
 
 def _scalar(node: yaml.ScalarNode, path: str) -> Json:

@@ -88,16 +88,16 @@ def _missing(
         if rule.lock_name in own or rule.lock_name in missing:
             continue
         if rule.lock_name in held_above:
-            warnings.append(
-                f"{_name(place)}: lock {rule.lock_name} is not injected, the whole Workflow holds it already"
-            )
+            warnings.append(_skipped(place, rule, "the whole Workflow holds it already"))
         elif template.daemon:
-            warnings.append(
-                f"{_name(place)}: lock {rule.lock_name} is not injected, Argo frees a daemon's locks early"
-            )
+            warnings.append(_skipped(place, rule, "Argo frees a daemon's locks as soon as it is ready"))
         else:
             missing[rule.lock_name] = rule
     return list(missing.values())
+
+
+def _skipped(place: Place, rule: CompiledRule, why: str) -> str:
+    return f"lockkeeper: {_name(place)}: lock {rule.lock_name} is not injected, {why}"
 
 
 def _faults(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
