@@ -30,7 +30,9 @@ from lockkeeper.wiring import (
     build_admission,
     build_controller,
     loopback_certificate,
+    tell,
     utc_now,
+    write_errors,
     write_to,
 )
 from policy.cluster.ledgers import Ledgers
@@ -51,7 +53,10 @@ STOPPED: Final = b"s"
 
 
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `lockkeeper run` was asked for; `once` ends after the play, `log` is a file descriptor."""
+    """What `lockkeeper run` was asked for; `once` ends after the play.
+
+    `log` is a file descriptor; without one only errors are written, to standard error.
+    """
 
     policies: Path
     workflows: Path | None
@@ -61,7 +66,7 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     once: bool
     task_time: timedelta
     argo: ArgoVersion
-    log: int
+    log: int | None
 
 
 class Embedded:
@@ -105,8 +110,9 @@ class Embedded:
         """Build everything inside the worker and start its threads."""
         settings = self._settings
         metrics = Metrics()
-        log = Log(write=write_to(settings.log), clock=utc_now)
-        policies = Policies(folder=settings.policies, argo=settings.argo, log=log, metrics=metrics)
+        write = write_errors if settings.log is None else write_to(settings.log)
+        log = Log(write=write, clock=utc_now)
+        policies = Policies(folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell)
         board = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         ledgers = Ledgers(cluster=cluster, clock=utc_now)

@@ -33,6 +33,7 @@ from webhook.wire import Received
 
 RELOAD_SECONDS: Final = 1.0
 """How often a folder of policies is looked at; the look is a stat of each file."""
+ERROR_LEVEL: Final = b'"level":"error"'
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -48,6 +49,11 @@ def write_to(descriptor: int) -> Callable[[bytes], object]:
         return os.write(descriptor, line)
 
     return write
+
+
+def write_errors(line: bytes) -> object:
+    """Write a line to standard error if it tells of an error of ours; drop the others."""
+    return os.write(sys.stderr.fileno(), line) if ERROR_LEVEL in line else None
 
 
 def snapshot_of(argo: ArgoVersion) -> Callable[[Loaded], Snapshot]:
@@ -83,11 +89,23 @@ class ReviewRecorder:
 
 
 class Policies:
-    """A folder of policies in force: the board that reviews read, kept up by reloads."""
+    """A folder of policies in force: the board that reviews read, kept up by reloads.
 
-    def __init__(self, *, folder: Path, argo: ArgoVersion, log: Log, metrics: Metrics) -> None:
+    Every later change is logged, and told to a person through `say`.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        argo: ArgoVersion,
+        log: Log,
+        metrics: Metrics,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self._log = log
         self._metrics = metrics
+        self._say = say
         self.source = DirectorySource(
             folder, compile=snapshot_of(argo), on_change=self._changed, on_error=self._refused
         )
@@ -102,11 +120,17 @@ class Policies:
         self._metrics.loaded(good=True)
         if self.board is not None:
             self.board.put_policies(snapshot)
-            self._log.event("policies", f"policies {snapshot.version[:12]} are in force")
+            self._tell(f"changed policies are in force, version {snapshot.version[:12]}", "info")
 
     def _refused(self, errors: PolicyErrors) -> None:
         self._metrics.loaded(good=False)
-        self._log.event("policies", f"the last good policies stay in force: {errors}", level="error")
+        if self.board is not None:
+            self._tell(f"changed policies are refused, the last good ones stay in force: {errors}", "warning")
+
+    def _tell(self, message: str, level: str) -> None:
+        self._log.event("policies", message, level=level)
+        if self._say is not None:
+            self._say(message)
 
 
 def build_admission(

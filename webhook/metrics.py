@@ -4,7 +4,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -107,6 +113,7 @@ class Metrics:
     """The metric objects of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # A second series beside every counter that nobody asks for.
         self.registry = CollectorRegistry()
         reviews = Counter(
             "lockkeeper_reviews",

@@ -7,11 +7,13 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import add_address, add_policies, existing_folder, listen
 from lockkeeper.embedded import Embedded, EmbeddedSettings
 from lockkeeper.wiring import load_once
 from policy.sources.manifests import read_manifests
 
+MAX_TASK_SECONDS = 3600
 NAME = "run"
 SUMMARY = "Run the whole product on this machine, with no cluster, and play Workflows through it."
 EXAMPLES = """examples:
@@ -31,13 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end after the play")
     parser.add_argument(
         "--task-time",
-        type=float,
-        default=0.5,
+        type=seconds,
+        default=timedelta(seconds=0.5),
         metavar="SECONDS",
-        help="how long each task of the simulated Argo takes (default %(default)s)",
+        help="how long each task of the simulated Argo takes (default 0.5)",
     )
     parser.add_argument(
-        "--log", type=Path, metavar="FILE", help="file for the JSON log lines (default: none are kept)"
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="file for the JSON log lines (default: only errors are shown)",
     )
 
 
@@ -46,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
     if arguments.workflows is not None:
         read_manifests(existing_folder(arguments.workflows, "the folder of workflows"))
+    log = _open_log(arguments.log) if arguments.log else None
     listener = listen(arguments.host, arguments.port)
     temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
-    log = os.open(arguments.log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     settings = EmbeddedSettings(
         policies=arguments.policies,
         workflows=arguments.workflows,
@@ -56,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=listener.getsockname()[1],
         once=arguments.once,
-        task_time=timedelta(seconds=arguments.task_time),
+        task_time=arguments.task_time,
         argo=arguments.argo_version,
         log=log,
     )
@@ -65,3 +70,25 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seconds(text: str) -> timedelta:
+    """Return a time above 0, up to an hour, or an error that argparse shows."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MAX_TASK_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; give seconds above 0, up to {MAX_TASK_SECONDS}"
+        )
+    return timedelta(seconds=value)
+
+
+def _open_log(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise UsageError(
+            f"the log {path} cannot be written: {(error.strerror or str(error)).lower()}"
+        ) from error

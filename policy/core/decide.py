@@ -30,7 +30,7 @@ from policy.core.governing import by_effect, demands, governing, tasks_of
 from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
 from policy.core.locks.inject import NOTHING, Injected, inject
-from policy.core.locks.places import field_path, places
+from policy.core.locks.places import field_path
 from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
 from policy.core.locks.validate import Rulebook, lock_faults
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
@@ -112,7 +112,7 @@ def _locks(
     active = locks.active(metadata.labels or {}) if locks is not None else ()
     if locks is None or not active:
         return SILENT, NOTHING
-    found = places(spec, locks.rules_for)
+    found = locks.concerned(spec)
     faults = tuple(lock_faults(spec, found, Rulebook(locks, active)))
     injected = inject(spec, found, locks, active)
     part = Part(
@@ -137,7 +137,7 @@ def _beyond_reach(
     return tuple(
         f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from {ref.name}; "
         "write the lock there"
-        for each in inject(template, places(template, locks.rules_for), locks, active).locks
+        for each in inject(template, locks.concerned(template), locks, active).locks
     )
 
 

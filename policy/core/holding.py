@@ -93,7 +93,7 @@ def foreign_status(workflow: Workflow) -> bool:
 
     Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign.
     """
-    return not _shows_hold(workflow.status) and bool(_filled(workflow.status))
+    return bool(workflow.status) and not _shows_hold(workflow.status) and bool(_filled(workflow.status))
 
 
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
@@ -102,6 +102,8 @@ def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
 
 
 def _shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+    if not status:
+        return False
     filled = _filled(status)
     return (
         filled.keys() == {"phase", "message"}

@@ -138,8 +138,8 @@ class _Reading:
         contents = read(source.value)
         whole = Origin(file, "", source)
         self.errors += [_fault_error(file, fault) for fault in source.faults]
-        # What could not be read is null in the value: that is no second error.
-        unread = {fault.path for fault in source.faults}
+        # What could not be read is null in the value: that is no second error. A repeated key has a value.
+        unread = {fault.path for fault in source.faults if not fault.repeated}
         self.errors += [whole.error(found) for found in contents.problems if found.path not in unread]
         for named in contents.named:
             self._add_name(named.identity, Origin(file, named.path, source))

@@ -1,4 +1,4 @@
-"""Classifies one document and decodes it: a policy, an object that policies speak about, or something else."""
+"""Classifies one document and decodes it: a policy, an object beside the policies, or something else."""
 
 import re
 from typing import Final, TypeAlias
@@ -78,22 +78,14 @@ def read(value: Json, path: str = "") -> Contents:
         return Contents()
     if not isinstance(value, dict):
         return _wrong(path, "must be a map with apiVersion and kind")
-    api_version, kind = value.get("apiVersion"), value.get("kind")
-    if not isinstance(kind, str) or not kind:
-        return _wrong(child(path, "kind"), "is required, as a string: what is this document?")
-    if kind in POLICY_KINDS and api_version != API_VERSION:
-        said = f'found "{api_version}"' if isinstance(api_version, str) else "none is given"
-        return _wrong(child(path, "apiVersion"), f"must be {API_VERSION} for kind {kind}; {said}")
-    if not isinstance(api_version, str) or not api_version:
-        return _wrong(child(path, "apiVersion"), f"is required, as a string, beside kind {kind}")
+    kind, api_version = value.get("kind"), value.get("apiVersion")
+    if not (isinstance(kind, str) and kind and isinstance(api_version, str) and api_version):
+        return _untyped(kind, api_version, path)
     if (api_version, kind) == _LIST:
         return _items(value.get("items"), child(path, "items"))
     if struct := _TYPES.get((api_version, kind)):
         return _object(value, struct, kind, path)
-    if api_version.partition("/")[0] == GROUP:
-        hint = did_you_mean(kind, list(POLICY_KINDS)) or f"; known are {', '.join(POLICY_KINDS)}"
-        return _wrong(child(path, "kind"), f'"{kind}" is not a kind of {GROUP}{hint}')
-    return Contents(ignored=(PassedOver(api_version, kind, path),))
+    return _unread(api_version, kind, path)
 
 
 def join(path: str, inner: str) -> str:
@@ -103,6 +95,30 @@ def join(path: str, inner: str) -> str:
 
 def _wrong(path: str, message: str) -> Contents:
     return Contents(problems=(Problem(path, message),))
+
+
+def _untyped(kind: Json, api_version: Json, path: str) -> Contents:
+    """Ask for what says which kind a document is of, naming the apiVersion where the kind is one of ours."""
+    right = f": {API_VERSION} for kind {kind}" if isinstance(kind, str) and kind in POLICY_KINDS else ""
+    wanted = (("apiVersion", api_version, right), ("kind", kind, ""))
+    return Contents(
+        problems=tuple(
+            Problem(child(path, field), f"is required, as a string{advice}")
+            for field, found, advice in wanted
+            if not isinstance(found, str) or not found
+        )
+    )
+
+
+def _unread(api_version: str, kind: str, path: str) -> Contents:
+    """Tell another's object, which is passed over, from one of ours that is written wrongly."""
+    if kind in POLICY_KINDS:
+        message = f'must be {API_VERSION} for kind {kind}; found "{api_version}"'
+        return _wrong(child(path, "apiVersion"), message)
+    if api_version.partition("/")[0] == GROUP:
+        hint = did_you_mean(kind, list(POLICY_KINDS)) or f"; known are {', '.join(POLICY_KINDS)}"
+        return _wrong(child(path, "kind"), f'"{kind}" is not a kind of {GROUP}{hint}')
+    return Contents(ignored=(PassedOver(api_version, kind, path),))
 
 
 def _items(items: Json, path: str) -> Contents:

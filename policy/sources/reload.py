@@ -110,7 +110,7 @@ class DirectorySource(Generic[T]):
         while not stop.wait(interval):
             try:
                 self.check()
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is
                 # The thread must outlive a bug: without it policies would silently stay as they are.
                 _LOG.exception("checking the policies in %s failed", self._path)
 

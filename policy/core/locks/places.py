@@ -1,7 +1,7 @@
 """Where locks can stand in a Workflow: every template body, inline ones included, with its JSON pointer."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -19,33 +19,22 @@ class Place(msgspec.Struct, frozen=True):
     pointer: str
 
 
-def places(spec: WorkflowSpec, wanted: Callable[[Template], object] | None = None) -> list[Place]:
-    """Return every template body of the spec, outer ones first, inline ones where they stand.
-
-    With `wanted`, leaf templates that hold no lock are left out unless it says something true of them: most
-    templates of most Workflows concern no lock, and a review should not pay for them.
-    """
+def places(spec: WorkflowSpec) -> list[Place]:
+    """Return every template body of the spec, outer ones first, inline ones where they stand."""
     found: list[Place] = []
     for index, template in enumerate(spec.templates or ()):
-        if (
-            wanted is not None
-            and template.dag is None
-            and template.steps is None
-            and template.synchronization is None
-            and not wanted(template)
-        ):
-            continue
-        _collect(template, f"/spec/templates/{index}", found)
+        collect(template, f"/spec/templates/{index}", found)
     return found
 
 
-def _collect(template: Template, pointer: str, found: list[Place]) -> None:
+def collect(template: Template, pointer: str, found: list[Place]) -> None:
+    """Append a template body at `pointer`, and the inline ones in it."""
     found.append(Place(template, pointer))
     if template.dag is None and template.steps is None:
         return
     for call, where in calls(template, pointer):
         if call.inline is not None:
-            _collect(call.inline, f"{where}/inline", found)
+            collect(call.inline, f"{where}/inline", found)
 
 
 def calls(template: Template, pointer: str) -> Iterator[tuple[Call, str]]:

@@ -19,9 +19,9 @@ from policy.core.kinds import (
 )
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import compile_key_pattern, name_of_mutex, name_of_semaphore
-from policy.core.locks.places import images_of, type_of
+from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector
-from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Template
+from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Template, WorkflowSpec
 
 LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
 LabelsOf: TypeAlias = Callable[[str], Labels]
@@ -113,6 +113,22 @@ class LockPolicies(msgspec.Struct, frozen=True):
         if self.match_everyone:
             return self.policies
         return tuple(policy for policy in self.policies if policy.workflows.matches(labels))
+
+    def concerned(self, spec: WorkflowSpec) -> list[Place]:
+        """Return the template bodies that hold a lock, call others, or are selected by a rule.
+
+        Most templates of most Workflows are none of these, and a review should not pay for them.
+        """
+        found: list[Place] = []
+        recall = {} if self.reads_labels else self.remembered
+        for index, template in enumerate(spec.templates or ()):
+            if template.dag is None and template.steps is None and template.synchronization is None:
+                container = template.container
+                rules = recall.get((template.name, container.image)) if container is not None else None
+                if not (self.rules_for(template) if rules is None else rules):
+                    continue
+            collect(template, f"/spec/templates/{index}", found)
+        return found
 
     def rules_for(self, template: Template) -> tuple[CompiledRule, ...]:
         """Return the rules that select a template, in the order of policies and rules."""

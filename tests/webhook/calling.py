@@ -1,0 +1,210 @@
+"""The webhook's WSGI application on a stopped clock and an in-memory ledger, and calls of it without a server."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from lockkeeper.wiring import ReviewRecorder
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.memory import MemoryCluster
+from policy.core.decision import Decision, ReservationRequest
+from policy.core.ledger import Reservation, Shortfall
+from policy.core.snapshot import Snapshot
+from tests.webhook.oracle import Json, patch_of, verify_admission_response
+from tests.webhook.reviews import admission_review, encoded, snapshot_of
+from webhook.admission import ROUTES, Admission
+from webhook.app import create_app
+from webhook.logs import Log
+from webhook.metrics import Metrics
+from webhook.reserving import Reservations
+from webhook.review import Reviewing
+from webhook.wire import Received
+
+START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+    def move(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.now += by
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What a WSGI application answered."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        """The number of the status line."""
+        return int(self.line.split(" ", 1)[0])
+
+
+class CountingStream(io.BytesIO):
+    """A body that knows how much of it was read."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, and count."""
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+class SlowLedgers:
+    """Ledgers of which every answer takes `delay` on the tests' clock."""
+
+    def __init__(self, inner: Ledgers, clock: Clock, delay: timedelta) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._delay = delay
+
+    def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
+        """Reserve after the delay."""
+        self._clock.move(self._delay)
+        return self._inner.reserve(request, deadline=deadline)
+
+    def probe(self, request: ReservationRequest) -> list[Shortfall]:
+        """Probe after the delay."""
+        self._clock.move(self._delay)
+        return self._inner.probe(request)
+
+    def holds(self, request: ReservationRequest) -> bool:
+        """Look after the delay."""
+        self._clock.move(self._delay)
+        return self._inner.holds(request)
+
+    def cancel(self, request: ReservationRequest) -> None:
+        """Cancel after the delay."""
+        self._clock.move(self._delay)
+        self._inner.cancel(request)
+
+
+class Webhook:
+    """The admission application with its parts in reach; every 200 of an admission route is verified."""
+
+    def __init__(self, policies: str = "", *, snapshot: Callable[[], Snapshot] | None = None) -> None:
+        self.clock = Clock()
+        self.lines: list[bytes] = []
+        self.metrics = Metrics()
+        self.draining = False
+        self.not_ready: list[str] = []
+        self.decisions: list[Decision] = []
+        self.ledgers = Ledgers(
+            cluster=MemoryCluster(clock=self.clock, rng=Random(1)),  # noqa: S311 - no secret
+            clock=self.clock,
+        )
+        self.log = Log(write=self.lines.append, clock=self.clock)
+        self._recorder = ReviewRecorder(metrics=self.metrics, log=self.log)
+        compiled = snapshot_of(policies)
+        self._snapshot: Callable[[], Snapshot] = snapshot or (lambda: compiled)
+        self._ticks = 0
+        self.serve_with(self.ledgers)
+
+    def serve_with(self, reservations: Reservations) -> None:
+        """Serve with another ledger from now on."""
+        self.app = Admission(
+            parts=Reviewing(
+                snapshot=self._snapshot,
+                reservations=reservations,
+                clock=self.clock,
+                stopwatch=self._tick,
+                recorder=self,
+            ),
+            log=self.log,
+            metrics=self.metrics,
+            draining=lambda: self.draining,
+            other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
+        )
+
+    def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
+        """Keep the decision, then count and log it as the product does."""
+        self.decisions.append(decision)
+        self._recorder.reviewed(received, decision, seconds)
+
+    def call(self, method: str, path: str, body: bytes = b"", **environ: Any) -> Reply:
+        """Make one WSGI call; a POST has a length and the type JSON unless `environ` says otherwise."""
+        path, _, query = path.partition("?")
+        settings: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "443",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.url_scheme": "https",
+            "wsgi.input": io.BytesIO(body),
+        }
+        if method == "POST":
+            settings |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
+        settings |= environ
+        answered: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], object]:
+            answered.append((status, headers))
+            return lambda data: data
+
+        content = b"".join(self.app({k: v for k, v in settings.items() if v is not None}, start))
+        [(line, headers)] = answered
+        reply = Reply(line, {name.lower(): value for name, value in headers}, content)
+        if reply.status == 200 and path in ROUTES:
+            verify_admission_response(content, request=json.loads(body), mutating=path == "/mutate")
+        return reply
+
+    def post(self, body: bytes, path: str = "/mutate", **environ: Any) -> Reply:
+        """POST a body."""
+        return self.call("POST", path, body, **environ)
+
+    def response(self, review: Json, path: str = "/mutate") -> Json:
+        """Return the response to a review, which must be a 200."""
+        reply = self.post(encoded(review), path)
+        assert reply.status == 200, reply.body
+        response: Json = json.loads(reply.body)["response"]
+        return response
+
+    def mutate(self, obj: object, **request: Any) -> Json:
+        """Return the mutating response to a create."""
+        return self.response(admission_review(obj, **request), "/mutate")
+
+    def validate(self, obj: object, **request: Any) -> Json:
+        """Return the validating response to a create."""
+        return self.response(admission_review(obj, **request), "/validate")
+
+    def logged(self) -> list[Json]:
+        """Return the log lines so far; each must be one whole line of JSON."""
+        assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in self.lines)
+        return [json.loads(line) for line in self.lines]
+
+    def reserved(self, root: str = "namespace.team") -> dict[str, Reservation]:
+        """Return the reservations in a ledger."""
+        return dict(self.ledgers.read(root).reservations)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the value of a metric, 0 where it was never set."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def _tick(self) -> float:
+        self._ticks += 1
+        return self._ticks / 1000
+
+
+__all__ = ["Clock", "CountingStream", "Reply", "SlowLedgers", "Webhook", "patch_of"]
