@@ -36,11 +36,11 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test e2e check bench lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
 		printf '  %-8s %s\n' "$$target" "$$text"; done
 
 setup: $(READY) ## Make .venv with exactly the packages of requirements.lock (with uv where there is one)
@@ -51,6 +51,9 @@ run: $(READY) ## Start Lockkeeper here, without a cluster, on the examples; ARGS
 
 test: $(READY) ## Run the tests; ARGS go to pytest, WORKERS is how many run at once
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+e2e: $(READY) ## Run the tests that need a real control plane (the first time it builds one: needs Go); ARGS go to pytest
+	@LOCKKEEPER_E2E=1 $(BIN)/python -m pytest tests/e2e tests/policy/cluster -m e2e $(ARGS)
 
 check: export CHECK_WHEEL = $(CHECK_WHEEL_SOURCE)
 check: $(READY) ## Lint, check the format, the types and the layers, build the packages and try the wheel

@@ -113,7 +113,7 @@ class Metrics:
     """The metric objects of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # A second series beside every counter that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that nobody asks for.
         self.registry = CollectorRegistry()
         reviews = Counter(
             "lockkeeper_reviews",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
+import jsonpatch
 import msgspec
 
 from lockkeeper.wiring import ReviewRecorder
@@ -189,6 +190,13 @@ class Webhook:
         """Return the validating response to a create."""
         return self.response(admission_review(obj, **request), "/validate")
 
+    def mutated(self, obj: Json, **request: Any) -> Json:
+        """Return the object as the mutating side, which must allow it, leaves it."""
+        response = self.mutate(obj, **request)
+        assert response["allowed"], response
+        changed: Json = jsonpatch.apply_patch(obj, patch_of(response))
+        return changed
+
     def logged(self) -> list[Json]:
         """Return the log lines so far; each must be one whole line of JSON."""
         assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in self.lines)
@@ -205,6 +213,3 @@ class Webhook:
     def _tick(self) -> float:
         self._ticks += 1
         return self._ticks / 1000
-
-
-__all__ = ["Clock", "CountingStream", "Reply", "SlowLedgers", "Webhook", "patch_of"]

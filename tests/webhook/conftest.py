@@ -1,6 +1,5 @@
 """What the tests of the webhook share: the oracle of answers, and the application without a server."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -22,12 +21,6 @@ class Verify(Protocol):
 def verify_admission_response() -> Verify:
     """Return the API server's check of an answer."""
     return oracle.verify_admission_response
-
-
-@pytest.fixture
-def webhook_of() -> Callable[..., Webhook]:
-    """Return the maker of a webhook with policies in YAML."""
-    return Webhook
 
 
 @pytest.fixture

@@ -79,7 +79,9 @@ def _verify_patch(response: Json, *, mutating: bool) -> None:
     operations = _json(decoded, "the patch")
     _demand(isinstance(operations, list) and bool(operations), "the patch is no list with operations")
     for operation in operations:
-        _demand(isinstance(operation, dict) and operation.get("op") in _NEEDS, "the patch has no such operation")
+        _demand(
+            isinstance(operation, dict) and operation.get("op") in _NEEDS, "the patch has no such operation"
+        )
         path = operation.get("path")
         _demand(isinstance(path, str) and (not path or path.startswith("/")), "the patch has no JSON pointer")
         needed = _NEEDS[operation["op"]]
@@ -99,7 +101,8 @@ def _verify_status(response: Json) -> None:
     _demand(isinstance(status.get("message"), str) and bool(status["message"]), "a denial has no message")
     for cause in status.get("details", {}).get("causes", ()):
         _demand(
-            cause.keys() <= {"reason", "message", "field"} and all(isinstance(v, str) for v in cause.values()),
+            cause.keys() <= {"reason", "message", "field"}
+            and all(isinstance(v, str) for v in cause.values()),
             "a cause is no metav1.StatusCause",
         )
 
@@ -120,7 +123,9 @@ def _verify_annotations(annotations: object) -> None:
     if not isinstance(annotations, dict):
         raise BrokenRuleError("auditAnnotations are no object")
     for key, value in annotations.items():
-        _demand(_QUALIFIED_NAME_PART.fullmatch(key) is not None, "an audit annotation's key is no qualified name")
+        _demand(
+            _QUALIFIED_NAME_PART.fullmatch(key) is not None, "an audit annotation's key is no qualified name"
+        )
         _demand(isinstance(value, str), "an audit annotation's value is no string")
 
 

@@ -57,7 +57,8 @@ def test_the_empty_selector_matches_everything(labels: dict[str, str]) -> None:
 def test_a_selector_is_read_as_kubernetes_writes_it() -> None:
     """The wire names are matchLabels, matchExpressions, key, operator and values."""
     written = b"""{"matchLabels": {"team": "etl"}, "matchExpressions": [
-        {"key": "tier", "operator": "NotIn", "values": ["test"]}, {"key": "old", "operator": "DoesNotExist"}]}"""
+        {"key": "tier", "operator": "NotIn", "values": ["test"]},
+        {"key": "old", "operator": "DoesNotExist"}]}"""
     selector = msgspec.json.decode(written, type=LabelSelector)
     assert selector.matches({"team": "etl"})
     assert not selector.matches({"team": "etl", "tier": "test"})

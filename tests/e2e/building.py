@@ -1,0 +1,139 @@
+"""Building the control plane of the tests: the Go module in `controlplane/`, into one binary kept in `.cache/`.
+
+The binary is named by a hash of what it is made of, so it is built once and again only after a change. Where
+modules come from and how their sums are checked is the environment's business, as for any other Go build.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+CACHE: Final = ROOT / ".cache"
+MODULE: Final = Path(__file__).with_name("controlplane")
+DEFAULT_VERSION: Final = "1.36"
+VERSIONS: Final[Mapping[str, str]] = {
+    "1.34": "1.34.4",
+    "1.35": "1.35.4",
+    "1.36": "1.36.3",
+    "1.37": "1.37.2",
+}
+"""The patch release that is built for each minor; the sums of the default's are in go.sum."""
+
+_KUBERNETES: Final = "k8s.io/kubernetes"
+_VERSION_PACKAGE: Final = "k8s.io/component-base/version"
+_NICENESS: Final = 5
+"""A build takes minutes of every core; whatever else runs on the machine goes first."""
+
+
+class GoIsMissingError(Exception):
+    """There is no Go to build with."""
+
+    def __str__(self) -> str:
+        return "the control plane of these tests is built with Go, and there is no `go` on the PATH"
+
+
+class BuildFailedError(Exception):
+    """A command of the build failed; `output` is what it said."""
+
+    def __init__(self, command: list[str], output: str) -> None:
+        super().__init__(command, output)
+        self.command = command
+        self.output = output
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.command)} failed:\n{self.output}"
+
+
+class Versioned(msgspec.Struct, frozen=True, rename={"path": "Path"}):
+    """One side of a `replace` in a go.mod, as `go mod edit -json` prints it."""
+
+    path: str
+
+
+class Replacement(msgspec.Struct, frozen=True, rename={"old": "Old"}):
+    """One `replace` of a go.mod."""
+
+    old: Versioned
+
+
+class ModFile(msgspec.Struct, frozen=True, rename={"replace": "Replace"}):
+    """The part of a go.mod that names the staging modules."""
+
+    replace: tuple[Replacement, ...] = ()
+
+
+class Downloaded(msgspec.Struct, frozen=True, rename={"go_mod": "GoMod"}):
+    """The part of `go mod download -json` that says where the go.mod lies."""
+
+    go_mod: str
+
+
+def control_plane_binary(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the control plane's binary for the Kubernetes that LOCKKEEPER_KUBERNETES names, built if need be.
+
+    Raises:
+        GoIsMissingError: it has to be built and there is no Go.
+        BuildFailedError: it could not be built.
+        KeyError: the version is none of VERSIONS.
+    """
+    version = VERSIONS[environment.get("LOCKKEEPER_KUBERNETES") or DEFAULT_VERSION]
+    made_of = sha256(version.encode())
+    for name in ("main.go", "go.mod", "go.sum"):
+        made_of.update((MODULE / name).read_bytes())
+    binary = CACHE / "controlplane" / f"{version}-{made_of.hexdigest()[:12]}"
+    if not binary.is_file():
+        if shutil.which("go") is None:
+            raise GoIsMissingError
+        _build(version, binary)
+    return binary
+
+
+def _build(version: str, binary: Path) -> None:
+    """Build the binary beside its place and move it there, so that nobody ever sees half of one."""
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=binary.parent, prefix="building-") as folder:
+        module = Path(folder) / "module"
+        shutil.copytree(MODULE, module)
+        if version != VERSIONS[DEFAULT_VERSION]:
+            _turn_to(version, module)
+        made = Path(folder) / "controlplane"
+        _run(["go", "build", "-buildvcs=false", "-ldflags", _linker_flags(version), "-o", str(made), "."], module)
+        made.replace(binary)
+
+
+def _turn_to(version: str, module: Path) -> None:
+    """Rewrite the copied module for another release of Kubernetes, with the staging modules of that release."""
+    printed = _run(["go", "mod", "download", "-json", f"{_KUBERNETES}@v{version}"], module)
+    downloaded = msgspec.json.decode(printed, type=Downloaded)
+    release = msgspec.json.decode(_run(["go", "mod", "edit", "-json", downloaded.go_mod], module), type=ModFile)
+    (module / "go.sum").unlink()
+    (module / "go.mod").write_text("module controlplane\n", encoding="utf-8")
+    staging = version.replace("1.", "0.", 1)
+    edits = [f"-require={_KUBERNETES}@v{version}"]
+    edits += [f"-replace={one.old.path}={one.old.path}@v{staging}" for one in release.replace]
+    _run(["go", "mod", "edit", *edits], module)
+    _run(["go", "mod", "tidy"], module)
+
+
+def _linker_flags(version: str) -> str:
+    """Return the flags that leave debug data out and tell the binary its version, which kubectl has to parse."""
+    major, minor, _ = version.split(".")
+    said = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in said.items())])
+
+
+def _run(command: list[str], folder: Path) -> bytes:
+    """Run one command of the build and return what it printed. Raises BuildFailedError."""
+    polite = ["nice", "-n", str(_NICENESS), *command]
+    done = subprocess.run(polite, cwd=folder, capture_output=True, check=False)  # noqa: S603 - fixed commands
+    if done.returncode:
+        raise BuildFailedError(command, done.stderr.decode(errors="replace"))
+    return done.stdout

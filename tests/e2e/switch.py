@@ -1,0 +1,16 @@
+"""Whether this run has a control plane: building one takes minutes, so `make e2e` has to ask for it."""
+
+import os
+from typing import Final
+
+import pytest
+
+ENABLED: Final = os.environ.get("LOCKKEEPER_E2E") == "1"
+"""What `make e2e` sets."""
+
+
+def configure(config: pytest.Config) -> None:
+    """Make the marker known, and in a run that asks for it the fixtures; for `pytest_configure` of a conftest."""
+    config.addinivalue_line("markers", "e2e: runs against a real control plane, with LOCKKEEPER_E2E=1 (make e2e)")
+    if ENABLED:
+        config.pluginmanager.import_plugin("tests.e2e.fixtures")

@@ -1,0 +1,452 @@
+"""Ledgers in the cluster: exact under threads and processes, repeated on conflict, bounded in time."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Event
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.cluster.errors import Conflict, NotFound, Unavailable
+from policy.cluster.ledgers import MAX_ATTEMPTS, Ledgers, _decode, _encode
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import QUOTA_LEDGERS
+from policy.core.amounts import ZERO, Amount, Limits, Usage
+from policy.core.decision import ReservationRequest
+from policy.core.ledger import Account, Demand, Ledger, Purpose, Reservation, cancel, fence
+from tests.policy.service.world import NOON, PATIENCE, Call, Clock, Spy, memory
+
+ROOT = "namespace.ci"
+ACCOUNT = Account("ci", "builds")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that moves only when told to."""
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Iterator[MemoryCluster]:
+    """Return an empty cluster, closed afterwards."""
+    made = memory(clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledgers(store: MemoryCluster, clock: Clock) -> Ledgers:
+    """Return the ledgers of one process."""
+    return Ledgers(cluster=store, clock=clock)
+
+
+def ask(name: str, *, limit: int = 2, root: str = ROOT, tasks: int = 1) -> ReservationRequest:
+    """Return what a create of one Workflow asks for, under a limit on Workflows."""
+    return ReservationRequest(
+        root=root,
+        id=name,
+        namespace="ci",
+        workflow=name,
+        weight=Usage(1, tasks),
+        demands=(Demand(ACCOUNT, Limits(Amount(limit)), "WorkflowQuota ci/builds"),),
+    )
+
+
+def version(store: MemoryCluster) -> str:
+    """Return the version of the whole cluster, which every write moves."""
+    return store.list(QUOTA_LEDGERS).resource_version
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns a hundred times as often as usual, so that they meet in the worst places."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 100)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_threads_of_two_processes_reserve_exactly_the_limit(store: MemoryCluster, clock: Clock) -> None:
+    """No interleaving admits one too many, and none loses a slot."""
+    limit, wanted, workers = 13, 40, 8
+    processes = [Ledgers(cluster=store, clock=clock) for _ in range(2)]
+    begin = store.list(QUOTA_LEDGERS).resource_version
+    together = Barrier(workers)
+
+    def create(number: int) -> bool:
+        if number < workers:
+            together.wait(PATIENCE)
+        for _ in range(50):
+            try:
+                return not processes[number % 2].reserve(ask(f"w{number}", limit=limit))
+            except Unavailable:  # Eight conflicts in a row; the API server's client asks again as well.
+                continue
+        return False
+
+    with ThreadPoolExecutor(workers) as threads:
+        admitted = [number for number, got in enumerate(threads.map(create, range(wanted))) if got]
+    states = [_decode(each.object)[0] for each in store.watch(QUOTA_LEDGERS, since=begin, timeout=0)]
+    assert len(admitted) == limit
+    assert set(processes[0].read(ROOT).reservations) == {f"w{number}" for number in admitted}
+    assert [state.taken()[ACCOUNT].workflows for state in states] == list(range(1, limit + 1))
+
+
+def test_a_ledger_that_was_never_written_reads_as_empty(ledgers: Ledgers, store: MemoryCluster) -> None:
+    """Reading makes no object."""
+    assert ledgers.read(ROOT) == Ledger(ROOT)
+    assert store.list(QUOTA_LEDGERS).items == ()
+
+
+def test_an_update_runs_its_change_again_on_what_another_process_wrote(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """A conflict loses neither of the two writes."""
+    ledgers.reserve(ask("first", limit=9))
+    spy = Spy(store)
+    rivals = iter(["rival"])
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace":
+            for rival in rivals:
+                ledgers.reserve(ask(rival, limit=9))
+
+    spy.before = meddle
+    seen: list[set[str]] = []
+
+    def change(ledger: Ledger) -> Ledger:
+        seen.append(set(ledger.reservations))
+        return fence(ledger)
+
+    written = Ledgers(cluster=spy, clock=clock).update(ROOT, change)
+    assert seen == [{"first"}, {"first", "rival"}]
+    assert ledgers.read(ROOT) == written
+    assert (written.epoch, set(written.reservations)) == (1, {"first", "rival"})
+
+
+def test_two_first_writes_of_a_ledger_both_count(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """The loser of the race to create the object finds the winner's reservation."""
+    spy = Spy(store)
+    rivals = iter(["rival"])
+
+    def meddle(call: Call) -> None:
+        if call.verb == "create":
+            for rival in rivals:
+                ledgers.reserve(ask(rival))
+
+    spy.before = meddle
+    assert Ledgers(cluster=spy, clock=clock).reserve(ask("late")) == []
+    assert set(ledgers.read(ROOT).reservations) == {"rival", "late"}
+
+
+def test_a_rival_that_takes_the_last_slot_between_read_and_write_wins(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """The shortfall is that of the ledger as it stands, not as it was first read."""
+    ledgers.reserve(ask("one"))
+    spy = Spy(store)
+    rivals = iter(["two"])
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace":
+            for rival in rivals:
+                ledgers.reserve(ask(rival))
+
+    spy.before = meddle
+    short = Ledgers(cluster=spy, clock=clock).reserve(ask("three"))
+    assert [(each.used.workflows, each.requested.workflows) for each in short] == [(2, 1)]
+    assert set(ledgers.read(ROOT).reservations) == {"one", "two"}
+
+
+def test_a_ledger_deleted_between_read_and_write_is_made_anew(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """The change runs on the empty ledger, so nothing of the old one comes back."""
+    ledgers.reserve(ask("old"))
+    spy = Spy(store)
+    deletions = iter([ROOT])
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace":
+            for name in deletions:
+                store.delete(QUOTA_LEDGERS, name)
+
+    spy.before = meddle
+    assert Ledgers(cluster=spy, clock=clock).reserve(ask("new")) == []
+    assert set(ledgers.read(ROOT).reservations) == {"new"}
+
+
+def test_conflicts_without_end_are_given_up(store: MemoryCluster, clock: Clock, ledgers: Ledgers) -> None:
+    """The caller hears that nothing was reserved instead of waiting for ever."""
+    ledgers.update(ROOT, fence)
+    spy = Spy(store)
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace":
+            raise Conflict("another process was faster")
+
+    spy.before = meddle
+    with pytest.raises(Unavailable, match=f"ledger {ROOT} could not be written"):
+        Ledgers(cluster=spy, clock=clock).reserve(ask("unlucky"))
+    assert len([call for call in spy.calls if call.verb == "get"]) == MAX_ATTEMPTS
+    assert ledgers.read(ROOT) == Ledger(ROOT, 1)
+
+
+def test_nothing_is_asked_of_the_cluster_after_the_deadline(store: MemoryCluster, clock: Clock) -> None:
+    """An answer that nobody waits for may not take a slot."""
+    spy = Spy(store)
+    with pytest.raises(Unavailable):
+        Ledgers(cluster=spy, clock=clock).reserve(ask("late"), deadline=NOON)
+    assert spy.calls == []
+
+
+def test_a_deadline_that_passes_between_two_conflicts_ends_the_attempts(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """Time is looked at before each attempt, not only before the first."""
+    ledgers.update(ROOT, fence)
+    spy = Spy(store)
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace":
+            clock.advance(timedelta(seconds=2))
+            raise Conflict("another process was faster")
+
+    spy.before = meddle
+    with pytest.raises(Unavailable):
+        Ledgers(cluster=spy, clock=clock).reserve(ask("late"), deadline=NOON + timedelta(seconds=5))
+    assert len([call for call in spy.calls if call.verb == "get"]) == 3
+    assert ledgers.read(ROOT).reservations == {}
+
+
+def test_a_deadline_counts_while_a_thread_waits_for_its_turn(ledgers: Ledgers, clock: Clock) -> None:
+    """A thread that got its turn too late writes nothing."""
+    inside, go_on = Event(), Event()
+
+    def slow(ledger: Ledger) -> Ledger:
+        inside.set()
+        assert go_on.wait(PATIENCE)
+        return fence(ledger)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(ledgers.update, ROOT, slow)
+        assert inside.wait(PATIENCE)
+        second = threads.submit(ledgers.reserve, ask("late"), deadline=NOON + timedelta(seconds=1))
+        clock.advance(timedelta(seconds=2))
+        go_on.set()
+        assert first.result(PATIENCE).epoch == 1
+        assert isinstance(second.exception(PATIENCE), Unavailable)
+    assert ledgers.read(ROOT).reservations == {}
+
+
+def test_writers_of_different_roots_do_not_wait_for_each_other(ledgers: Ledgers) -> None:
+    """A slow pool holds up nobody else."""
+
+    def slow(ledger: Ledger) -> Ledger:
+        assert ledgers.reserve(ask("quick", root="namespace.other")) == []
+        return fence(ledger)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(ledgers.update, ROOT, slow)
+        assert done.result(PATIENCE).epoch == 1
+    assert set(ledgers.read("namespace.other").reservations) == {"quick"}
+
+
+def test_a_change_that_fails_writes_nothing_and_gives_its_turn_back(
+    ledgers: Ledgers, store: MemoryCluster
+) -> None:
+    """An exception, such as that of a deposed leader, leaves the ledger usable."""
+    before = version(store)
+
+    def fail(_: Ledger) -> Ledger:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        ledgers.update(ROOT, fail)
+    assert version(store) == before
+    with ThreadPoolExecutor(1) as threads:  # Another thread: a lock left taken would stop it.
+        assert threads.submit(ledgers.reserve, ask("next")).result(PATIENCE) == []
+
+
+def test_an_unchanged_ledger_is_not_written(ledgers: Ledgers, store: MemoryCluster) -> None:
+    """A pass that finds nothing new costs no write and wakes nobody."""
+    ledgers.reserve(ask("one"))
+    before = version(store)
+    assert ledgers.update(ROOT, lambda ledger: ledger) == ledgers.read(ROOT)
+    assert version(store) == before
+
+
+@pytest.mark.parametrize("error", [Unavailable("broken"), NotFound("gone")])
+def test_an_error_of_the_read_that_is_no_answer_reaches_the_caller(
+    store: MemoryCluster, clock: Clock, error: Exception
+) -> None:
+    """Only NotFound means an empty ledger; a broken connection must not look like one."""
+    spy = Spy(store)
+
+    def meddle(call: Call) -> None:
+        if call.verb == "get":
+            raise error
+
+    spy.before = meddle
+    ledgers = Ledgers(cluster=spy, clock=clock)
+    if isinstance(error, NotFound):
+        assert ledgers.read(ROOT) == Ledger(ROOT)
+    else:
+        with pytest.raises(Unavailable):
+            ledgers.read(ROOT)
+        with pytest.raises(Unavailable):
+            ledgers.reserve(ask("one"))
+
+
+def test_a_write_whose_answer_was_lost_is_found_by_the_repeated_request(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """The same request takes one slot, however often it has to ask."""
+    ledgers.update(ROOT, fence)
+    spy = Spy(store)
+    losses = iter([1])
+
+    def lose(call: Call) -> None:
+        if call.verb == "replace":
+            for _ in losses:
+                raise Unavailable("the connection broke after the write")
+
+    spy.after = lose
+    other = Ledgers(cluster=spy, clock=clock)
+    with pytest.raises(Unavailable):
+        other.reserve(ask("one", limit=1))
+    assert other.reserve(ask("one", limit=1)) == []
+    assert ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+
+
+def test_a_probe_tells_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
+    """A dry run hears the same as a create, and takes no slot."""
+    assert ledgers.probe(ask("dry", limit=1)) == []
+    assert store.list(QUOTA_LEDGERS).items == ()
+    ledgers.reserve(ask("one", limit=1))
+    before = version(store)
+    probed = ledgers.probe(ask("dry", limit=1))
+    assert version(store) == before
+    assert probed == ledgers.reserve(ask("dry", limit=1))
+    assert len(probed) == 1
+
+
+def test_a_full_ledger_tells_what_is_short_and_stays_as_it_is(ledgers: Ledgers, store: MemoryCluster) -> None:
+    """A denial writes nothing."""
+    for name in ("one", "two"):
+        assert ledgers.reserve(ask(name)) == []
+    before = version(store)
+    short = ledgers.reserve(ask("three"))
+    assert [(each.demand.account, each.used.workflows) for each in short] == [(ACCOUNT, 2)]
+    assert version(store) == before
+
+
+def test_a_reservation_says_when_by_whom_and_for_what(ledgers: Ledgers) -> None:
+    """What a leader needs to count it or let it expire stands in it."""
+    ledgers.reserve(ask("one", tasks=3))
+    assert ledgers.read(ROOT).reservations["one"] == Reservation(
+        id="one",
+        namespace="ci",
+        workflow="one",
+        accounts=(ACCOUNT,),
+        weight=Usage(1, 3),
+        at=NOON,
+        purpose=Purpose.CREATE,
+    )
+
+
+def test_a_ledger_holds_a_reservation_for_its_own_namespace_only(ledgers: Ledgers) -> None:
+    """A label copied into another namespace of the pool claims nothing."""
+    request = ask("one")
+    assert not ledgers.holds(request)
+    ledgers.reserve(request)
+    assert ledgers.holds(request)
+    assert not ledgers.holds(msgspec.structs.replace(request, namespace="other"))
+    assert not ledgers.holds(ask("two"))
+
+
+def test_a_cancelled_reservation_frees_its_slot(ledgers: Ledgers) -> None:
+    """A create that our validating side refused costs nobody a slot."""
+    ledgers.reserve(ask("one", limit=1))
+    ledgers.cancel(ask("one", limit=1))
+    assert not ledgers.holds(ask("one"))
+    assert ledgers.reserve(ask("two", limit=1)) == []
+
+
+def test_cancelling_what_is_not_there_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
+    """A refusal of an object that never had a slot touches no ledger."""
+    before = version(store)
+    ledgers.cancel(ask("never"))
+    assert version(store) == before
+
+
+words = st.text(max_size=12)
+accounts = st.builds(Account, namespace=words, quota=words, user=words)
+usages = st.builds(
+    Usage, workflows=st.integers(0, 10**6), tasks=st.integers(0, 10**9), unbounded=st.integers(0, 10**6)
+)
+reservations = st.builds(
+    Reservation,
+    id=words,
+    namespace=words,
+    workflow=words,
+    accounts=st.lists(accounts, max_size=3).map(tuple),
+    weight=usages,
+    at=st.datetimes(
+        min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy makes them aware
+        max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - as above
+        timezones=st.just(UTC),
+    ),
+    purpose=st.sampled_from(Purpose),
+)
+books = st.builds(
+    Ledger,
+    root=st.just(ROOT),
+    epoch=st.integers(0, 2**40),
+    used=st.dictionaries(accounts, usages, max_size=4),
+    reservations=st.lists(reservations, max_size=4).map(lambda each: {one.id: one for one in each}),
+)
+
+
+@given(ledger=books)
+def test_a_ledger_survives_the_way_through_the_api(ledger: Ledger) -> None:
+    """What is decoded from the JSON that is stored equals what was encoded."""
+    wire = msgspec.json.decode(msgspec.json.encode(_encode(ledger, "7")))
+    assert _decode(wire) == (ledger, "7")
+
+
+steps = st.lists(st.tuples(st.sampled_from(["reserve", "cancel", "fence"]), st.integers(0, 5)), max_size=12)
+
+
+@given(steps=steps, limit=st.integers(0, 4))
+def test_any_sequence_of_writes_stays_within_the_limit_and_is_what_is_read(
+    steps: list[tuple[str, int]], limit: int
+) -> None:
+    """The stored ledger always equals the one that the caller was told of."""
+    clock = Clock()
+    ledgers = Ledgers(cluster=memory(clock), clock=clock)
+    kept: set[str] = set()
+    changes: dict[str, Callable[[str], object]] = {
+        "reserve": lambda name: ledgers.reserve(ask(name, limit=limit)) or kept.add(name),
+        "cancel": lambda name: (ledgers.cancel(ask(name)), kept.discard(name)),
+        "fence": lambda _: ledgers.update(ROOT, fence),
+    }
+    for step, number in steps:
+        changes[step](f"w{number}")
+        stored = ledgers.read(ROOT)
+        assert set(stored.reservations) == kept
+        assert stored.taken().get(ACCOUNT, ZERO).workflows == len(kept) <= limit
+    assert ledgers.read(ROOT).epoch == sum(step == "fence" for step, _ in steps)
+
+
+def test_an_update_returns_what_was_written(ledgers: Ledgers) -> None:
+    """Whoever acts on the result acts on what the cluster holds."""
+    ledgers.reserve(ask("one"))
+    written = ledgers.update(ROOT, lambda ledger: cancel(fence(ledger), "one"))
+    assert written == ledgers.read(ROOT) == Ledger(ROOT, 1)

@@ -1,0 +1,28 @@
+"""A clock that stands still and an empty cluster."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from policy.cluster.memory import MemoryCluster
+from tests.policy.service.world import Clock, Spy, memory
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that moves only when told to."""
+    return Clock()
+
+
+@pytest.fixture
+def cluster(clock: Clock) -> Iterator[MemoryCluster]:
+    """Return an empty cluster, closed afterwards."""
+    made = memory(clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spy(cluster: MemoryCluster) -> Spy:
+    """Return the cluster behind a Spy."""
+    return Spy(cluster)

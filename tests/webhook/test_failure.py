@@ -1,0 +1,69 @@
+"""The errors of a review and the HTTP status of each."""
+
+import inspect
+
+import pytest
+
+from tests.webhook.calling import Webhook
+from tests.webhook.reviews import admission_review, encoded, workflow
+from webhook import failure
+from webhook.failure import (
+    BadRequest,
+    LedgerUnavailable,
+    NotAllowed,
+    OutOfTime,
+    ReviewError,
+    TooLarge,
+    WrongMediaType,
+)
+
+EVERY = [
+    each
+    for _, each in inspect.getmembers(failure, inspect.isclass)
+    if issubclass(each, ReviewError) and each is not ReviewError
+]
+
+
+def test_no_error_is_forgotten_here() -> None:
+    """A new kind of error has to be added to the cases below."""
+    assert set(EVERY) == {BadRequest, NotAllowed, TooLarge, WrongMediaType, OutOfTime, LedgerUnavailable}
+
+
+@pytest.mark.parametrize("error", EVERY)
+def test_no_error_looks_like_an_answer(error: type[ReviewError]) -> None:
+    """Whatever is not a decision is not 200, so that the API server asks the failure policy."""
+    assert 400 <= int(error.status[:3]) < 600
+
+
+@pytest.mark.parametrize("error", [NotAllowed, TooLarge, WrongMediaType])
+def test_what_the_sender_has_to_mend_is_a_4xx(error: type[ReviewError]) -> None:
+    """Errors of the request are told from ours by their class and their status."""
+    assert issubclass(error, BadRequest)
+    assert error.status.startswith("4")
+
+
+def test_the_limit_is_two_objects_and_an_envelope() -> None:
+    """The API server sends objects of 3 MiB at most, the old one beside the new one."""
+    assert failure.MAX_BODY == (2 * 3 + 1) * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (BadRequest("it is bad"), "400 Bad Request"),
+        (OutOfTime("it is late"), "504 Gateway Timeout"),
+        (LedgerUnavailable("it is away"), "503 Service Unavailable"),
+        (WrongMediaType("it is XML"), "415 Unsupported Media Type"),
+    ],
+)
+def test_an_error_is_answered_with_its_status_and_text(error: ReviewError, line: str) -> None:
+    """The sender reads the error's own sentence, as plain text."""
+
+    def fails() -> None:
+        raise error
+
+    webhook = Webhook(snapshot=fails)  # type: ignore[arg-type]  # it never returns
+    reply = webhook.post(encoded(admission_review(workflow())))
+    assert (reply.line, reply.body.decode()) == (line, f"{error.message}\n")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert webhook.metric("lockkeeper_errors_total", status=line[:3]) == 1

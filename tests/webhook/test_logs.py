@@ -1,0 +1,113 @@
+"""One JSON line for each review and each fault."""
+
+import pytest
+
+from tests.webhook.calling import START, Clock, Webhook
+from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, quota, workflow
+from webhook.logs import Log
+
+TIME = "2026-03-01T12:00:00Z"
+
+
+def test_an_answered_review_is_one_line() -> None:
+    """Who created what where, what was decided by which policies, and how long it took."""
+    webhook = Webhook(quota("Queue", limits={"workflows": 3}))
+    webhook.mutate(workflow())
+    assert webhook.logged() == [
+        {
+            "time": TIME,
+            "level": "info",
+            "event": "review",
+            "uid": UID,
+            "webhook": "mutate",
+            "operation": "CREATE",
+            "kind": "Workflow",
+            "namespace": "team",
+            "name": "hello",
+            "user": "ada",
+            "outcome": "queued",
+            "took_us": 1000,
+            "operations": 3,
+            "policies": ["WorkflowQuota team/builds"],
+        }
+    ]
+
+
+def test_a_denial_is_logged_with_its_codes() -> None:
+    """Reasons are codes in the log, so that they can be counted there."""
+    webhook = Webhook(lock_policy())
+    semaphore = {"configMapKeyRef": {"name": "no", "key": "such"}}
+    webhook.mutate(workflow(synchronization={"semaphores": [semaphore], "mutexes": [{"name": ""}]}))
+    [line] = webhook.logged()
+    assert (line["outcome"], line["codes"]) == ("denied", ["LockUndefined", "LockName"])
+
+
+def test_a_dry_run_says_so(webhook: Webhook) -> None:
+    """A dry run is told from a create that is stored."""
+    webhook.mutate(workflow(), dryRun=True)
+    webhook.mutate(workflow())
+    assert [line.get("dry_run", False) for line in webhook.logged()] == [True, False]
+
+
+def test_a_refused_request_is_a_warning_with_its_status(webhook: Webhook) -> None:
+    """A wrong request is logged with the uid that it has, where it can be read."""
+    review = admission_review(workflow(), version="admission.k8s.io/v7")
+    webhook.post(encoded(review))
+    [line] = webhook.logged()
+    assert line["message"].startswith("apiVersion is 'admission.k8s.io/v7'")
+    assert {key: line[key] for key in ("time", "level", "event", "uid", "status")} == {
+        "time": TIME,
+        "level": "warning",
+        "event": "refused",
+        "uid": UID,
+        "status": "400 Bad Request",
+    }
+
+
+def test_a_bug_is_logged_with_its_cause_and_trace() -> None:
+    """The whole chain of a traceback is in one line, line ends escaped."""
+    lines: list[bytes] = []
+    log = Log(write=lines.append, clock=Clock())
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise LookupError("second") from error
+    except LookupError as error:
+        log.bug("some-uid", error)
+    [line] = lines
+    assert line.count(b"\n") == 1
+    for part in (b'"uid":"some-uid"', b"KeyError: 'first'", b"LookupError: second", b"direct cause"):
+        assert part in line
+
+
+@pytest.mark.parametrize("level", ["info", "error"])
+def test_other_events_have_a_name_and_a_message(level: str) -> None:
+    """Loads and shutdowns stand in the same log, in the same form."""
+    lines: list[bytes] = []
+    Log(write=lines.append, clock=lambda: START).event("policies", 'in "force"', level=level)
+    assert lines == [
+        f'{{"time":"{TIME}","level":"{level}","event":"policies","uid":"","message":"in \\"force\\""}}\n'.encode()
+    ]
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "a\r\nb", '"quoted"', "\u2028", "\x00", "😀"])
+def test_what_users_write_cannot_break_a_line(text: str, webhook: Webhook) -> None:
+    """Names and users come from outside; whatever they hold, a review stays one line of JSON."""
+    obj = workflow()
+    obj["metadata"]["name"] = text
+    webhook.mutate(obj, userInfo={"username": text}, namespace=text)
+    [line] = webhook.logged()
+    assert (line["name"], line["user"], line["namespace"]) == (text, text, text)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="webhook/logs.py:80 lists a code for each of any number of reasons: 5,000 faults make a line of 80 kB",
+)
+def test_a_line_stays_short_whatever_is_wrong() -> None:
+    """A user cannot fill the log with one Workflow: lines stay below what a pipe writes in one piece."""
+    webhook = Webhook(lock_policy())
+    webhook.mutate(workflow(synchronization={"mutexes": [{"name": ""}] * 5000}))
+    [line] = webhook.lines
+    assert len(line) <= 4096
