@@ -1,0 +1,163 @@
+"""Leader election over the Cluster protocol: one of several controllers works, another takes over at once.
+
+The work is started when the lease is taken and stopped when it is lost; a lost leader goes on as a candidate.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event, Thread
+from typing import Protocol
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
+from policy.cluster.protocol import Cluster
+from policy.core.patches import JsonObject
+from policy.service.leases import (
+    LEASES,
+    RENEW_WITHIN,
+    RETRY,
+    Lease,
+    Sighting,
+    Step,
+    given_up,
+    new_lease,
+    next_step,
+    observe,
+    renewed,
+    taken,
+)
+
+
+class Work(Protocol):
+    """What a leader does; `run` returns soon after `stop`."""
+
+    def run(self) -> None:
+        """Work until stopped."""
+        ...
+
+    def stop(self) -> None:
+        """End the work."""
+        ...
+
+
+class Elector:
+    """A candidate named `me`; `start` makes the work anew for each term."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        namespace: str,
+        name: str,
+        me: str,
+        start: Callable[[], Work],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        trouble: Callable[[str, ClusterError], None],
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._me = me
+        self._start = start
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._seen: Sighting | None = None
+        self._renewed_at = 0.0
+        self._stopped = Event()
+        self._work: Work | None = None
+        self._working: Thread | None = None
+
+    @property
+    def leading(self) -> bool:
+        """Whether the work is being done here."""
+        return self._working is not None and self._working.is_alive()
+
+    def stop(self) -> None:
+        """End the work, give the lease up, and end the loop."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Campaign, lead and campaign again until stopped."""
+        while not self._stopped.is_set():
+            self.turn()
+            self._stopped.wait(RETRY.total_seconds())
+        self._resign()
+
+    def turn(self) -> None:
+        """Look at the lease once, and take it, renew it or leave it; start or end the work accordingly."""
+        try:
+            holding = self._campaign()
+        except ClusterError as error:
+            self._trouble("leader election", error)
+            holding = self.leading and not self._overdue()
+        if holding and not self.leading:
+            self._begin()
+        elif not holding and self.leading:
+            self._end()
+
+    def _campaign(self) -> bool:
+        """Return whether the lease is ours after one look at it."""
+        now = self._stopwatch()
+        try:
+            lease = self._read()
+        except NotFound:
+            return self._write(new_lease(self._name, self._namespace, self._me, self._clock()), new=True)
+        self._seen = observe(self._seen, lease, now)
+        match next_step(self._seen, self._me, now):
+            case Step.TAKE:
+                return self._write(taken(lease, self._me, self._clock()))
+            case Step.RENEW if self._work_has_died():
+                self._resign()
+                return False
+            case Step.RENEW:
+                return self._write(renewed(lease, self._clock()))
+            case Step.WAIT:
+                return False
+
+    def _work_has_died(self) -> bool:
+        """Tell whether the work ended by itself: another leader fenced it off, or it has a bug."""
+        return self._working is not None and not self._working.is_alive()
+
+    def _read(self) -> Lease:
+        return msgspec.convert(self._cluster.get(LEASES, self._name, namespace=self._namespace), Lease)
+
+    def _write(self, obj: JsonObject, *, new: bool = False) -> bool:
+        """Write the lease; False where another candidate was first."""
+        asked = self._stopwatch()
+        try:
+            if new:
+                self._cluster.create(LEASES, obj, namespace=self._namespace)
+            else:
+                self._cluster.replace(LEASES, obj)
+        except (AlreadyExists, Conflict, NotFound):
+            return False
+        self._renewed_at = asked
+        return True
+
+    def _overdue(self) -> bool:
+        return self._stopwatch() - self._renewed_at >= RENEW_WITHIN.total_seconds()
+
+    def _begin(self) -> None:
+        self._work = self._start()
+        self._working = Thread(target=self._work.run, name="leader", daemon=True)
+        self._working.start()
+
+    def _end(self) -> None:
+        if self._work is not None:
+            self._work.stop()
+        if self._working is not None:
+            self._working.join()
+        self._work = self._working = None
+
+    def _resign(self) -> None:
+        """End the work first, then give the lease up: never two at work."""
+        self._end()
+        try:
+            lease = self._read()
+            if lease.spec.holder_identity == self._me:
+                self._cluster.replace(LEASES, given_up(lease, self._clock()))
+        except ClusterError as error:
+            self._trouble("giving the lease up", error)
