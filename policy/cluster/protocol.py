@@ -32,11 +32,26 @@ class Resource(msgspec.Struct, frozen=True):
 
 WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows", "Workflow")
 WORKFLOW_TEMPLATES: Final = Resource("argoproj.io", "v1alpha1", "workflowtemplates", "WorkflowTemplate")
+CLUSTER_WORKFLOW_TEMPLATES: Final = Resource(
+    "argoproj.io", "v1alpha1", "clusterworkflowtemplates", "ClusterWorkflowTemplate", namespaced=False
+)
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
-QUOTA_LEDGERS: Final = Resource(
-    "lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False
+WORKFLOW_QUOTAS: Final = Resource("lockkeeper.dev", "v1alpha1", "workflowquotas", "WorkflowQuota")
+CLUSTER_WORKFLOW_QUOTAS: Final = Resource(
+    "lockkeeper.dev", "v1alpha1", "clusterworkflowquotas", "ClusterWorkflowQuota", namespaced=False
 )
+SYNCHRONIZATION_POLICIES: Final = Resource(
+    "lockkeeper.dev", "v1alpha1", "synchronizationpolicies", "SynchronizationPolicy"
+)
+CLUSTER_SYNCHRONIZATION_POLICIES: Final = Resource(
+    "lockkeeper.dev",
+    "v1alpha1",
+    "clustersynchronizationpolicies",
+    "ClusterSynchronizationPolicy",
+    namespaced=False,
+)
+QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False)
 
 
 class EventType(StrEnum):

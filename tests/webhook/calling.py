@@ -1,4 +1,4 @@
-"""The webhook's WSGI application on a stopped clock and an in-memory ledger, and calls of it without a server."""
+"""The webhook's application on a stopped clock and an in-memory ledger, called without a server."""
 
 import io
 import json
@@ -142,7 +142,9 @@ class Webhook:
         self.decisions.append(decision)
         self._recorder.reviewed(received, decision, seconds)
 
-    def call(self, method: str, path: str, body: bytes = b"", **environ: Any) -> Reply:
+    def call(
+        self, method: str, path: str, body: bytes = b"", *, stream: io.BytesIO | None = None, **environ: Any
+    ) -> Reply:
         """Make one WSGI call; a POST has a length and the type JSON unless `environ` says otherwise."""
         path, _, query = path.partition("?")
         settings: dict[str, Any] = {
@@ -153,7 +155,7 @@ class Webhook:
             "SERVER_PORT": "443",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(body),
+            "wsgi.input": io.BytesIO(body) if stream is None else stream,
         }
         if method == "POST":
             settings |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}

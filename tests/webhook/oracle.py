@@ -1,7 +1,7 @@
 """The API server's own check of a webhook's answer, written from its rules and not from our encoder.
 
-It follows `VerifyAdmissionResponse` (apiserver `pkg/admission/plugin/webhook/request/admissionreview.go`) for v1,
-applied to v1beta1 as well, and what is done with warnings and audit annotations afterwards.
+It follows `VerifyAdmissionResponse` (apiserver `admission/plugin/webhook/request/admissionreview.go`) for v1,
+applied to v1beta1 as well, and what becomes of warnings and audit annotations afterwards.
 """
 
 import base64

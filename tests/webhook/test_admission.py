@@ -60,7 +60,7 @@ def test_a_byte_more_than_seven_mebibytes_is_too_large(declared: bool, webhook: 
 def test_the_declared_length_is_looked_at_before_the_body(webhook: Webhook) -> None:
     """What says that it is too large is not kept: it is read away, so that its sender hears why."""
     stream = CountingStream(GOOD)
-    reply = webhook.post(GOOD, CONTENT_LENGTH=str(MAX_BODY + 1), **{"wsgi.input": stream})
+    reply = webhook.post(GOOD, CONTENT_LENGTH=str(MAX_BODY + 1), stream=stream)
     assert (reply.status, stream.taken) == (413, len(GOOD))
     assert webhook.decisions == []
 
@@ -77,12 +77,12 @@ def test_of_an_endless_body_only_so_much_is_read(declared: str | None, webhook: 
             return b" " * size
 
     stream = Endless(b"")
-    reply = webhook.post(b"", CONTENT_LENGTH=declared, **{"wsgi.input": stream})
+    reply = webhook.post(b"", CONTENT_LENGTH=declared, stream=stream)
     assert reply.status == 413
     assert stream.taken <= MAX_BODY + 1 + MAX_DISCARDED
 
 
-@pytest.mark.parametrize("declared", ["-1", "+5", "1e3", "0x10", "five", " 7", "٧", "1,2"])
+@pytest.mark.parametrize("declared", ["-1", "+5", "1e3", "0x10", "five", " 7", "\u0667", "1,2"])
 def test_a_length_that_is_no_number_is_a_bad_request(declared: str, webhook: Webhook) -> None:
     """Anything but ASCII digits is refused, so that no two readers disagree on where a body ends."""
     assert webhook.post(GOOD, CONTENT_LENGTH=declared).status == 400
@@ -107,7 +107,7 @@ def test_a_body_that_ends_early_is_a_bad_request(webhook: Webhook) -> None:
 def test_nothing_is_read_beyond_the_declared_length(webhook: Webhook) -> None:
     """What follows on the connection is the next request."""
     stream = CountingStream(GOOD + b"POST /next")
-    assert webhook.post(GOOD, **{"wsgi.input": stream}).status == 200
+    assert webhook.post(GOOD, stream=stream).status == 200
     assert stream.taken == len(GOOD)
 
 
@@ -268,7 +268,7 @@ def test_the_uid_is_found_where_there_is_one(body: bytes, uid: str) -> None:
 
 def test_a_stream_of_chunks_is_read_to_its_end(webhook: Webhook) -> None:
     """A body without a length is read whole, as gunicorn gives chunks: one read may return them all."""
-    reply = webhook.post(GOOD, CONTENT_LENGTH=None, **{"wsgi.input": io.BytesIO(GOOD)})
+    reply = webhook.post(GOOD, CONTENT_LENGTH=None, stream=io.BytesIO(GOOD))
     assert reply.status == 200
 
 

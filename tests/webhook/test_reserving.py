@@ -1,12 +1,12 @@
 """Slots under `onExceed: Deny`: who reserves, who only looks, and who gives back."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
-from policy.core.decision import ReservationRequest
-from policy.core.ledger import Purpose, Shortfall
+from policy.core.ledger import Purpose
 from policy.core.marks import RESERVATION
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
@@ -26,21 +26,10 @@ class FailingLedgers:
     def __init__(self, error: ClusterError) -> None:
         self._error = error
 
-    def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
-        """Fail."""
+    def _fail(self, *_: object, **__: object) -> NoReturn:
         raise self._error
 
-    def probe(self, request: ReservationRequest) -> list[Shortfall]:
-        """Fail."""
-        raise self._error
-
-    def holds(self, request: ReservationRequest) -> bool:
-        """Fail."""
-        raise self._error
-
-    def cancel(self, request: ReservationRequest) -> None:
-        """Fail."""
-        raise self._error
+    reserve = probe = holds = cancel = _fail
 
 
 def test_a_create_takes_a_slot_under_its_uid() -> None:

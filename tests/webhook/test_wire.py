@@ -132,7 +132,7 @@ MISFITS: list[tuple[Json | Any, str, str]] = [
 @pytest.mark.parametrize(("obj", "field", "said"), MISFITS)
 def test_a_workflow_of_wrong_types_is_denied_with_its_path(obj: Json, field: str, said: str) -> None:
     """The user reads which field is wrong, what it should be, and why it matters."""
-    received = decoded(obj)
+    received = decoded(obj, name="")
     assert received.fault is not None
     [reason] = received.fault.reasons
     assert (received.fault.outcome, reason.code, reason.field) == (Outcome.DENIED, Code.WRONG_TYPE, field)
@@ -151,8 +151,8 @@ def test_wrong_types_matter_only_in_a_create(operation: str) -> None:
 )
 @pytest.mark.xfail(
     strict=True,
-    reason="policy/core/workflow.py:161 the integers have no bounds, but Argo's are int64 and int32: its controller "
-    "cannot decode such a Workflow and stops for everybody",
+    reason="policy/core/workflow.py:161 the integers have no bounds, but Argo's are int64 and int32: "
+    "its controller cannot decode such a Workflow and stops for everybody",
 )
 def test_a_number_that_argo_cannot_hold_is_denied(field: str, most: int) -> None:
     """An integer beyond Go's type is as bad as a string there."""
@@ -242,8 +242,8 @@ def test_warnings_are_cut_as_the_api_server_would(verify_admission_response: Ver
 
 @pytest.mark.xfail(
     strict=True,
-    reason="webhook/wire.py:262 a warning quotes template names as they are; the API server drops warnings with "
-    "control characters (apimachinery NewWarningHeader)",
+    reason="webhook/wire.py:262 a warning quotes template names as they are; the API server drops warnings "
+    "with control characters (apimachinery NewWarningHeader)",
 )
 @pytest.mark.parametrize("name", ["two\nlines", "a\tb", "\x7f"])
 def test_a_warning_has_no_control_characters(name: str, verify_admission_response: Verify) -> None:

@@ -1,4 +1,4 @@
-"""What the controller's tests stand on: policies, Workflows as admission leaves them, a cluster that is watched.
+"""What the controller's tests stand on: policies, Workflows as admission leaves them, a watched cluster.
 
 Nothing here sleeps: whoever waits, waits for an event of the watch or for a condition, with a bound.
 """

@@ -42,7 +42,7 @@ def test_every_example_is_parsed_to_what_pyyaml_loads(examples: list[Path]) -> N
     for path in examples:
         parsed = parse(path.read_bytes())
         assert parsed.fault is None, path
-        expected = list(yaml.load_all(path.read_bytes(), Loader=JsonLoader))  # noqa: S506 - it is a safe loader
+        expected = list(yaml.load_all(path.read_bytes(), Loader=JsonLoader))
         assert [document.value for document in parsed.documents] == expected, path
         faulty += [path.name for document in parsed.documents for _ in document.faults]
     assert faulty == [REPEATS_A_KEY]

@@ -23,6 +23,11 @@ metadata: {{name: {name}}}
 spec:
   limits: {{workflows: {workflows}}}
 """
+NO_INTEGER = 'spec.limits.workflows: must be an integer or "Unlimited"; found the string "{}"'
+NO_NAME = (
+    '"A" is not a name for Kubernetes: use at most 253 lower-case letters, digits, - and ., '
+    "letters or digits at the ends"
+)
 
 
 def write(folder: Path, name: str, text: str | bytes) -> Path:
@@ -80,16 +85,14 @@ def test_every_error_of_every_file_is_reported_with_its_line(tmp_path: Path) -> 
     write(tmp_path, "e.yaml", quota("e", -5) + "  limits: {workflows: x}\n")
     write(tmp_path, "good.yaml", quota("good"))
     assert errors(tmp_path) == [
-        'a.yaml:5: spec.limits.workflows: must be an integer or "Unlimited"; found the string "10"'
-        ": write it without quotes",
+        f"a.yaml:5: {NO_INTEGER.format('10')}: write it without quotes",
         'a.yaml:6: spec.limts: unknown field; did you mean "limits"?',
-        'a.yaml:10: metadata.name: "A" is not a name for Kubernetes: use at most 253 lower-case letters, '
-        "digits, - and ., letters or digits at the ends",
+        f"a.yaml:10: metadata.name: {NO_NAME}",
         "b.yaml:8: is not YAML: did not find expected node content (while parsing a flow node)",
         "c.yaml:1: apiVersion: is required, as a string",
         "d.yaml:1: is not UTF-8 text",
         "e.yaml:6: spec.limits: is given twice, first in line 5: remove one of them",
-        'e.yaml:6: spec.limits.workflows: must be an integer or "Unlimited"; found the string "x"',
+        f"e.yaml:6: {NO_INTEGER.format('x')}",
     ]
 
 
@@ -118,7 +121,7 @@ def test_an_object_that_is_defined_twice_is_reported_with_both_places(tmp_path: 
     double = f"WorkflowQuota default/same is defined in {tmp_path}/a.yaml:3 too: remove one of them"
     assert errors(tmp_path) == [
         f"b.yaml:4: metadata.name: {double}",
-        'b.yaml:6: spec.limits.workflows: must be an integer or "Unlimited"; found the string "x"',
+        f"b.yaml:6: {NO_INTEGER.format('x')}",
         f"c.yaml:6: items[0].metadata.name: {double}",
     ]
 

@@ -1,0 +1,145 @@
+"""The Cluster protocol over the Kubernetes API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random, SystemRandom
+from threading import Event
+from typing import Final
+
+from policy.cluster import kube_requests as requests
+from policy.cluster.errors import Gone
+from policy.cluster.kube_answers import decoded_object, decoded_page
+from policy.cluster.kube_connection import connection
+from policy.cluster.kube_requests import Scope, Transport
+from policy.cluster.kube_watch import Watcher
+from policy.cluster.protocol import Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.core.patches import JsonObject
+
+PAGE_SIZE: Final = 500
+"""Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
+_PAGED_ATTEMPTS: Final = 2
+"""How often a list whose pages expired half-way begins again before it asks for everything at once."""
+
+
+def connect(kubeconfig: Path | None) -> "KubeCluster":
+    """Return the cluster that a kubeconfig leads to, or, with None, the one that this process runs in.
+
+    Raises:
+        ClusterSettingsError: there are no such settings, or they cannot be used.
+    """
+    return KubeCluster(transport=connection(kubeconfig), rng=SystemRandom())
+
+
+class KubeCluster:
+    """A Kubernetes cluster; safe for any number of threads.
+
+    `transport` carries the requests, `rng` spreads the attempts of broken watches to connect again.
+    """
+
+    def __init__(self, *, transport: Transport, rng: Random) -> None:
+        self._transport = transport
+        self._closed = Event()
+        self._watcher = Watcher(transport=transport, rng=rng, closed=self._closed)
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
+        """Return one object. Raises NotFound."""
+        return decoded_object(self._transport.send(requests.get(resource, namespace, name)))
+
+    def list(
+        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+    ) -> Listing:
+        """Return all objects of a namespace, consistent at one version. Raises Invalid for a bad selector."""
+        scope = Scope(resource, namespace, labels, metadata_only)
+        for _ in range(_PAGED_ATTEMPTS):
+            try:
+                return self._listing(scope, limit=PAGE_SIZE)
+            except Gone:  # Etcd compacted the version of the first page away before we had the last one.
+                continue
+        return self._listing(scope, limit=0)
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+        timeout: float = 60.0,
+    ) -> Iterator[WatchEvent]:
+        """Yield every change after version `since` until `timeout` seconds have passed, or `close`.
+
+        The server counts whole seconds, so it lasts up to a second longer, and with a timeout of 0 one second.
+
+        Raises:
+            Gone: `since` is older than what the server keeps.
+            Invalid: a bad selector.
+            Unavailable: there was no connection when the time was over, nor for a while before.
+        """
+        scope = Scope(resource, namespace, labels, metadata_only)
+        return self._watcher.follow(scope, since=since, timeout=timeout)
+
+    def create(
+        self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
+    ) -> JsonObject:
+        """Store a new object and return it as stored. Raises AlreadyExists, Invalid."""
+        request = requests.create(resource, obj, namespace=namespace, dry_run=dry_run)
+        return decoded_object(self._transport.send(request))
+
+    def replace(self, resource: Resource, obj: JsonObject) -> JsonObject:
+        """Store the object over the one with its name. Raises NotFound, Conflict, Invalid.
+
+        Custom resources need a resourceVersion; some built-in kinds are replaced in any case without one.
+        """
+        return decoded_object(self._transport.send(requests.replace(resource, obj)))
+
+    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
+        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
+        return decoded_object(self._transport.send(requests.patch(resource, namespace, name, patch)))
+
+    def apply(
+        self,
+        resource: Resource,
+        obj: JsonObject,
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+    ) -> JsonObject:
+        """Apply an object on the server: create it, or set the fields that it gives and own them.
+
+        Raises:
+            Conflict: another manager owns one of the fields, and `force` is not set.
+        """
+        request = requests.apply(
+            resource, obj, field_manager=field_manager, force=force, subresource=subresource
+        )
+        return decoded_object(self._transport.send(request))
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str = "",
+        preconditions: Preconditions | None = None,
+    ) -> None:
+        """Delete the object, and in the background what it owns. Raises NotFound, Conflict."""
+        self._transport.send(requests.delete(resource, namespace, name, preconditions or Preconditions()))
+
+    def close(self) -> None:
+        """End every watch, and let go of the connections."""
+        self._closed.set()
+        self._transport.close()
+
+    def _listing(self, scope: Scope, *, limit: int) -> Listing:
+        """Return a list, page by page. Raises Gone when the pages expire on the way."""
+        items = deque[JsonObject]()
+        after = ""
+        while True:
+            request = requests.page(scope, limit=limit, after=after)
+            page = decoded_page(self._transport.send(request), scope)
+            items.extend(page.items)
+            after = page.after
+            if not after:
+                return Listing(tuple(items), page.resource_version)

@@ -1,0 +1,171 @@
+"""Answers of the Kubernetes API: bytes to objects, pages, watch events and errors."""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from policy.cluster.errors import (
+    AlreadyExists,
+    ClusterError,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from policy.cluster.kube_requests import Scope
+from policy.cluster.protocol import EventType, WatchEvent
+from policy.core.patches import JsonObject
+
+SUCCESSES: Final = range(200, 300)
+_CLIENT_ERRORS: Final = range(400, 500)
+_BY_CODE: Final[dict[int, type[ClusterError]]] = {
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    408: Unavailable,
+    409: Conflict,
+    410: Gone,
+    429: TooManyRequests,
+}
+"""All other 4xx mean that the request is wrong as it stands; everything else, that the outcome is unknown."""
+_EXCERPT: Final = 300
+"""How much of an answer that is no Status is shown, in characters."""
+
+
+Wanted = TypeVar("Wanted")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list; `after` is the token for the next one, "" on the last."""
+
+    items: tuple[JsonObject, ...]
+    resource_version: str
+    after: str
+
+
+class ListMetadata(
+    msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "after": "continue"}
+):
+    """The metadata of a list."""
+
+    resource_version: str = ""
+    after: str = ""
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A list of whole objects. An empty list may be null."""
+
+    metadata: ListMetadata
+    items: tuple[dict[str, Any], ...] | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """An object of which only the metadata is read."""
+
+    metadata: dict[str, Any]
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """A list of objects of which only the metadata is read."""
+
+    metadata: ListMetadata
+    items: tuple[Part, ...] | None = None
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of a watch; what the object is depends on the type."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Versioned(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata that every event has."""
+
+    resource_version: str
+
+
+class Bookmark(msgspec.Struct, frozen=True):
+    """An object of which only the version is read."""
+
+    metadata: Versioned
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What the API says when it refuses."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+
+
+def decoded_object(body: bytes) -> JsonObject:
+    """Return the object that an answer is. Raises Unavailable when it is none."""
+    return _decoded(body, dict[str, Any])
+
+
+def decoded_page(body: bytes, scope: Scope) -> Page:
+    """Return one page of a list. Raises Unavailable when the answer is none."""
+    if scope.metadata_only:
+        parts = _decoded(body, Parts)
+        items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
+        return Page(items, parts.metadata.resource_version, parts.metadata.after)
+    whole = _decoded(body, Whole)
+    items = tuple(_named(item, scope) for item in whole.items or ())
+    return Page(items, whole.metadata.resource_version, whole.metadata.after)
+
+
+def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
+    """Return the event that one line of a watch is.
+
+    Raises:
+        ClusterError: the line says that the watch failed: Gone, or whatever else its status stands for.
+        Unavailable: the line is no event.
+    """
+    said = _decoded(line, Line)
+    if said.type == "ERROR":
+        status = _decoded(said.object, Status)
+        raise failure(status.code, bytes(said.object))
+    try:
+        kind = EventType(said.type)
+    except ValueError:
+        raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
+    version = _decoded(said.object, Bookmark).metadata.resource_version
+    if scope.metadata_only:
+        return WatchEvent(kind, _partial(_decoded(said.object, Part).metadata, scope), version)
+    return WatchEvent(kind, _named(_decoded(said.object, dict[str, Any]), scope), version)
+
+
+def failure(code: int, body: bytes) -> ClusterError:
+    """Return the error that an answer with this HTTP status stands for."""
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        status = Status(body[:_EXCERPT].decode(errors="replace"))
+    message = f"{status.message or 'no reason given'} (HTTP {code})"
+    if status.reason == "AlreadyExists":
+        return AlreadyExists(message)
+    return _BY_CODE.get(code, Invalid if code in _CLIENT_ERRORS else Unavailable)(message)
+
+
+def _named(item: dict[str, Any], scope: Scope) -> JsonObject:
+    """Return the item with its kind: the built-in kinds leave that out in lists."""
+    item.setdefault("apiVersion", scope.resource.api_version)
+    item.setdefault("kind", scope.resource.kind)
+    return item
+
+
+def _partial(metadata: dict[str, Any], scope: Scope) -> JsonObject:
+    """Return the object of which only the metadata is known; it keeps its kind, whatever the wire called it."""
+    return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
+
+
+def _decoded(body: bytes | msgspec.Raw, wanted: type[Wanted]) -> Wanted:
+    """Decode an answer. Raises Unavailable when it is something else: a proxy in between, for instance."""
+    try:
+        return msgspec.json.decode(body, type=wanted)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Unavailable(f"the API server answered something that cannot be read: {error}") from error

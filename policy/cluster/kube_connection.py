@@ -1,0 +1,148 @@
+"""The connection to a Kubernetes API server: the only module that imports the `kubernetes` package.
+
+Of the official client it uses what has to be right for every kind of cluster: kubeconfig and in-cluster
+configuration, authentication with its renewals, proxies, TLS and the pool of connections. It sends and
+receives bytes; the client's models are slow, and know nothing of our kinds.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+import urllib3
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import load_incluster_config
+from kubernetes.config.kube_config import load_kube_config
+
+from policy.cluster.errors import Unavailable
+from policy.cluster.kube_answers import SUCCESSES, failure
+from policy.cluster.kube_requests import Method, Request
+
+USER_AGENT: Final = "lockkeeper"
+"""The API server takes the part before any slash as the field manager of our writes."""
+CONNECT_TIMEOUT: Final = 5.0
+READ_TIMEOUT: Final = 30.0
+"""Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
+_PIECE: Final = 1 << 16
+_READ_RETRY: Final = urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, raise_on_redirect=False)
+_WRITE_RETRY: Final = urllib3.Retry(connect=1, read=0, redirect=0, status=0, other=0, raise_on_redirect=False)
+"""A write is sent again only where no connection was made; otherwise it may have happened already."""
+
+
+class ClusterSettingsError(Exception):
+    """The settings that lead to a cluster cannot be used; `source` says where they are from."""
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(source, why)
+        self.source = source
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"no cluster can be reached with the settings of {self.source}: {self.why}"
+
+
+class Connection:
+    """Sends requests through the official client's pool; safe for any number of threads."""
+
+    def __init__(self, *, client: ApiClient) -> None:
+        self._client = client
+        self._pool = client.rest_client.pool_manager
+        self._streams: set[urllib3.BaseHTTPResponse] = set()
+        self._streams_lock = Lock()
+
+    def send(self, request: Request) -> bytes:
+        """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
+        with _as_unavailable():
+            response = self._ask(request, silence=READ_TIMEOUT, whole=True)
+        if response.status not in SUCCESSES:
+            raise failure(response.status, response.data)
+        return response.data
+
+    @contextmanager
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+        """Give the body of the answer in pieces as they come.
+
+        Raises Unavailable when the connection breaks or nothing comes for `silence` seconds; otherwise as `send`.
+        """
+        with _as_unavailable():
+            response = self._ask(request, silence=silence, whole=False)
+        try:
+            if response.status not in SUCCESSES:
+                with _as_unavailable():
+                    said = response.data
+                raise failure(response.status, said)
+            with self._streams_lock:
+                self._streams.add(response)
+            yield _pieces(response)
+        finally:
+            with self._streams_lock:
+                self._streams.discard(response)
+            # What was not read stays unread, so the connection cannot be used again.
+            response.close()
+
+    def close(self) -> None:
+        """Break off every stream, also those that other threads are waiting on, and close all connections."""
+        with self._streams_lock:
+            waiting = tuple(self._streams)
+        for response in waiting:
+            with suppress(OSError, ValueError, RuntimeError):  # It ended by itself just now.
+                response.shutdown()
+        self._pool.clear()
+
+    def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+        """Send a request with what proves who we are, and return the answer, its body read where it is wanted."""
+        headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        # It asks the configuration each time, which reads a token again when it is about to expire.
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
+        return self._pool.request(
+            request.method.value,
+            self._client.configuration.host.rstrip("/") + request.target,
+            headers=headers,
+            body=request.body,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=silence),
+            retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
+            redirect=False,
+            preload_content=whole,
+        )
+
+
+def connection(kubeconfig: Path | None) -> Connection:
+    """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
+
+    Raises:
+        ClusterSettingsError: there are no such settings, or they cannot be used.
+    """
+    configuration = Configuration()
+    try:
+        if kubeconfig is None:
+            load_incluster_config(client_configuration=configuration)
+        else:
+            load_kube_config(
+                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
+            )
+    except (ConfigException, OSError) as error:
+        source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
+        raise ClusterSettingsError(source, str(error)) from error
+    configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
+    return Connection(client=ApiClient(configuration))
+
+
+def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield the pieces of a body as they arrive. Raises Unavailable when it breaks off."""
+    with _as_unavailable():
+        yield from response.stream(_PIECE)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """Turn whatever goes wrong on the way into Unavailable."""
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unavailable(f"the API server did not answer: {error}") from error

@@ -1,0 +1,191 @@
+"""Requests to the Kubernetes API as data: which path, query, headers and body each operation of a cluster is.
+
+Building them touches nothing, and sending them (`Transport`) knows nothing of what they mean, so tests can put
+scripted answers in the place of a server.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from typing import Final, Protocol
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from policy.cluster.errors import Invalid
+from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource
+from policy.core.patches import JsonObject, JsonValue
+
+_JSON: Final = "application/json"
+_METADATA: Final = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"
+_METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_JSON}"
+"""Servers that cannot cut objects down send them whole; the decoder drops the rest then."""
+
+
+class Method(StrEnum):
+    """The HTTP methods that the API takes."""
+
+    GET = "GET"
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+    DELETE = "DELETE"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request; `path` is escaped, and relative to the server's address."""
+
+    method: Method
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    accept: str = _JSON
+    content_type: str = _JSON
+    body: bytes | None = None
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+
+class Transport(Protocol):
+    """Sends requests; whatever is not a success arrives as one of the errors of `policy.cluster.errors`."""
+
+    def send(self, request: Request) -> bytes:
+        """Return the body of the answer."""
+        ...
+
+    def stream(self, request: Request, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
+        """Give the body of the answer in pieces as they come; `silence` is how long none may come, in seconds."""
+        ...
+
+    def close(self) -> None:
+        """Break off every stream and let go of all connections."""
+        ...
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Which objects a list or a watch is about."""
+
+    resource: Resource
+    namespace: str = ""
+    labels: str = ""
+    metadata_only: bool = False
+
+
+def get(resource: Resource, namespace: str, name: str) -> Request:
+    """Return the request that reads one object."""
+    return Request(Method.GET, _path(resource, namespace, name))
+
+
+def page(scope: Scope, *, limit: int, after: str) -> Request:
+    """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
+
+    No resourceVersion is asked for, which makes the list consistent: it holds every write that was answered
+    before it was sent.
+    """
+    query = [("limit", str(limit))] if limit else []
+    query += [("continue", after)] if after else []
+    accept = _METADATA_LIST if scope.metadata_only else _JSON
+    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+
+
+def watch(scope: Scope, *, since: str, seconds: int) -> Request:
+    """Return the request that watches from a version for some time."""
+    query = [
+        ("watch", "true"),
+        ("allowWatchBookmarks", "true"),
+        ("resourceVersion", since),
+        ("timeoutSeconds", str(seconds)),
+    ]
+    accept = _METADATA if scope.metadata_only else _JSON
+    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+
+
+def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> Request:
+    """Return the request that stores a new object. Raises Invalid where the namespace is missing."""
+    path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
+    return Request(Method.POST, path, (("dryRun", "All"),) if dry_run else (), body=_encode(obj))
+
+
+def replace(resource: Resource, obj: JsonObject) -> Request:
+    """Return the request that stores an object over the one of its name. Raises Invalid for a nameless one."""
+    return Request(Method.PUT, _path(resource, _said(obj, "namespace"), _name(obj)), body=_encode(obj))
+
+
+def patch(resource: Resource, namespace: str, name: str, change: Patch) -> Request:
+    """Return the request that applies a patch."""
+    merge = isinstance(change, MergePatch)
+    return Request(
+        Method.PATCH,
+        _path(resource, namespace, name),
+        content_type="application/merge-patch+json" if merge else "application/json-patch+json",
+        body=msgspec.json.encode(change.value if isinstance(change, MergePatch) else change.operations),
+    )
+
+
+def apply(
+    resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
+) -> Request:
+    """Return the request of a server-side apply. Raises Invalid for an object without a name."""
+    path = _path(resource, _said(obj, "namespace"), _name(obj))
+    return Request(
+        Method.PATCH,
+        f"{path}/{quote(subresource)}" if subresource else path,
+        (("fieldManager", field_manager), ("force", "true" if force else "false")),
+        content_type="application/apply-patch+yaml",  # JSON is YAML.
+        body=_encode(obj),
+    )
+
+
+def delete(resource: Resource, namespace: str, name: str, conditions: Preconditions) -> Request:
+    """Return the request that deletes an object, and in the background what it owns."""
+    options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    wanted: JsonObject = {}
+    if conditions.uid is not None:
+        wanted["uid"] = conditions.uid
+    if conditions.resource_version is not None:
+        wanted["resourceVersion"] = conditions.resource_version
+    if wanted:
+        options["preconditions"] = wanted
+    return Request(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
+
+
+def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:
+    """Return the path of a collection, or of an object in it. Raises Invalid where the namespace is wrong."""
+    parts = ["apis", resource.group] if resource.group else ["api"]
+    parts.append(resource.version)
+    if namespace and not resource.namespaced:
+        raise Invalid(f"{resource.plural} are cluster-scoped: namespace must be empty")
+    if namespace:
+        parts += ["namespaces", namespace]
+    elif resource.namespaced and (name or to_one):
+        raise Invalid(f"{resource.plural} are namespaced: namespace is required")
+    parts.append(resource.plural)
+    if name:
+        parts.append(name)
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _selected(scope: Scope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the query of a list or watch with the label selector, where there is one."""
+    return (*query, ("labelSelector", scope.labels)) if scope.labels else tuple(query)
+
+
+def _name(obj: JsonObject) -> str:
+    """Return the name of an object. Raises Invalid where it has none."""
+    name = _said(obj, "name")
+    if not name:
+        raise Invalid("metadata.name: name is required")
+    return name
+
+
+def _said(obj: JsonObject, field: str) -> str:
+    """Return a string of the object's metadata, "" where there is none."""
+    metadata: JsonValue = obj.get("metadata")
+    found = metadata.get(field) if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _encode(obj: JsonObject) -> bytes:
+    return msgspec.json.encode(obj)

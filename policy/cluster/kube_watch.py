@@ -1,0 +1,83 @@
+"""A watch that lasts as long as its caller wants, over connections that break.
+
+The API server ends every watch after a while, and so do proxies and restarts. Each event, bookmarks too, moves
+the version from which the next connection goes on, so nothing is missed and nothing is seen twice.
+"""
+
+from collections.abc import Iterable, Iterator
+from math import ceil
+from random import Random
+from threading import Event
+from time import monotonic
+from typing import Final
+
+from policy.cluster import kube_requests as requests
+from policy.cluster.errors import TooManyRequests, Unavailable
+from policy.cluster.kube_answers import decoded_event
+from policy.cluster.kube_requests import Scope, Transport
+from policy.cluster.protocol import WatchEvent
+
+SILENCE: Final = 150.0
+"""Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
+FIRST_DELAY: Final = 0.25
+LAST_DELAY: Final = 15.0
+"""Seconds between two attempts to connect: the first, doubled each time up to the last."""
+_ALLOWANCE: Final = 15.0
+"""Seconds that the server may be late in ending a watch."""
+
+
+class Watcher:
+    """Follows changes of one scope; `closed` ends every wait and every watch when it is set."""
+
+    def __init__(self, *, transport: Transport, rng: Random, closed: Event) -> None:
+        self._transport = transport
+        self._rng = rng
+        self._closed = closed
+
+    def follow(self, scope: Scope, *, since: str, timeout: float) -> Iterator[WatchEvent]:
+        """Yield every change after a version until the time is over.
+
+        Raises:
+            Gone: the version is older than what the server keeps.
+            Unavailable: there was no connection when the time was over, nor for a while before.
+            TooManyRequests: the same, because the server was too busy.
+        """
+        deadline = monotonic() + timeout
+        version, fruitless = since, 0
+        while not self._closed.is_set():
+            left = deadline - monotonic()
+            broken: Unavailable | TooManyRequests | None = None
+            try:
+                for event in self._connected(scope, version, left):
+                    version, fruitless = event.resource_version, 0
+                    yield event
+            except (Unavailable, TooManyRequests) as error:
+                broken = error
+            delay = self._delay(fruitless)
+            fruitless += 1
+            if monotonic() + delay >= deadline:
+                if broken is not None and not self._closed.is_set():
+                    raise broken
+                return
+            # An early end without any event waits too, or a server that hangs up at once would be stormed.
+            self._closed.wait(delay)
+
+    def _connected(self, scope: Scope, version: str, left: float) -> Iterator[WatchEvent]:
+        """Yield the events of one connection."""
+        request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
+        with self._transport.stream(request, silence=min(SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
+            for line in lines(pieces):
+                yield decoded_event(line, scope)
+
+    def _delay(self, fruitless: int) -> float:
+        """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""
+        longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(fruitless, 10))
+        return self._rng.uniform(longest / 2, longest)
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the whole lines of a stream; a last one without an end was cut off, and is dropped."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from filter(None, whole)
