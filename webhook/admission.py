@@ -19,6 +19,7 @@ from webhook.review import Reviewing, review
 ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE}
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""
+MAX_DIGITS: Final = 18
 _CHUNK: Final = 64 * 1024
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -94,11 +95,14 @@ def read_body(environ: WSGIEnvironment) -> bytes:
     stream = cast("BinaryIO", environ["wsgi.input"])
     declared = environ.get("CONTENT_LENGTH", "")
     if declared and not (declared.isascii() and declared.isdigit()):
-        raise BadRequest(f"Content-Length {declared!r} is no length")
-    if declared and int(declared) > MAX_BODY:
-        _discard(stream, min(int(declared), MAX_DISCARDED))
+        raise BadRequest("Content-Length is no length")
+    if len(declared) > MAX_DIGITS or (declared and int(declared) > MAX_BODY):
+        _discard(stream, MAX_DISCARDED)
         raise TooLarge
-    body = stream.read(int(declared)) if declared else stream.read(MAX_BODY + 1)
+    try:
+        body = stream.read(int(declared)) if declared else stream.read(MAX_BODY + 1)
+    except OSError as error:  # The client went away, or did not send its request in time.
+        raise BadRequest(f"the body could not be read: {error}") from error
     if len(body) > MAX_BODY:
         _discard(stream, MAX_DISCARDED)
         raise TooLarge
@@ -110,11 +114,12 @@ def read_body(environ: WSGIEnvironment) -> bytes:
 
 
 def _discard(stream: BinaryIO, most: int) -> None:
-    while most > 0:
-        chunk = stream.read(min(_CHUNK, most))
-        if not chunk:
-            return
-        most -= len(chunk)
+    """Read on to the end of the body, or for `most` bytes, so that its sender listens to the answer."""
+    try:
+        while most > 0 and (chunk := stream.read(min(_CHUNK, most))):
+            most -= len(chunk)
+    except OSError:
+        return  # Its sender has gone.
 
 
 def uid_of(body: bytes) -> str:

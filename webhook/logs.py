@@ -72,7 +72,7 @@ class Log:
             took_us=int(seconds * 1_000_000),
             dry_run=review.dry_run,
             operations=len(decision.patch),
-            codes=tuple(reason.code.value for reason in decision.reasons),
+            codes=tuple(dict.fromkeys(reason.code.value for reason in decision.reasons)),
             policies=decision.policies,
         )
         self._write(_ENCODER.encode(line) + b"\n")

@@ -1,4 +1,4 @@
-"""gunicorn around the WSGI application: one gthread worker, TLS, certificates swapped hot."""
+"""gunicorn around the WSGI application: one threaded worker, TLS, certificates swapped hot."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from wsgiref.types import WSGIApplication
 from gunicorn.app.base import BaseApplication
 
 from webhook.settings import ServerSettings
+from webhook.worker import WAITING_THREADS, PatientSocket, PatientWorker
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 HUNG_AFTER: Final = 60
@@ -71,15 +72,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, object] = {
             "bind": [f"fd://{self._listener.fileno()}"],
             "workers": 1,
-            "worker_class": "gthread",
-            "threads": settings.threads,
+            "worker_class": PatientWorker,
+            "threads": settings.threads + WAITING_THREADS,
             "keepalive": settings.keep_alive,
             "graceful_timeout": settings.graceful_timeout,
             "timeout": HUNG_AFTER,
             "backlog": settings.backlog,
             "certfile": str(settings.certificate),
             "keyfile": str(settings.key),
-            "ssl_context": lambda _config, _default: self._tls(),
+            "ssl_context": lambda _config, _default: patient(self._tls()),
             "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
             "worker_tmp_dir": str(MEMORY_FOLDER) if MEMORY_FOLDER.is_dir() else None,
             "loglevel": "error",
@@ -124,6 +125,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _leave(self, _arbiter: object, _worker: object) -> None:
         if self._on_leave is not None:
             self._on_leave()
+
+
+def patient(context: SSLContext) -> SSLContext:
+    """Return the context, made to wrap connections in the socket that PatientWorker expects."""
+    context.sslsocket_class = PatientSocket
+    return context
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ decoded again without it, to tell a wrong request (400) from a user's wrong obje
 """
 
 import base64
+import re
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from policy.core import explain
 from policy.core.decision import Code, Decision, Operation, Outcome, Reason, Review, Side
 from policy.core.workflow import Metadata, Read, Workflow
+from policy.sources.schema import walk
 from webhook.failure import BadRequest
 
 KIND: Final = "AdmissionReview"
@@ -20,6 +22,9 @@ ARGO_GROUP: Final = "argoproj.io"
 MAX_WARNING: Final = 256
 """Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
 MAX_WARNINGS: Final = 16
+CRASHES: Final = "Argo cannot decode such a Workflow, and its controller would stop for everybody"
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
 
 
@@ -90,7 +95,6 @@ class Received(msgspec.Struct, frozen=True):
 
 _TYPED: Final = msgspec.json.Decoder(TypedEnvelope)
 _UNTYPED: Final = msgspec.json.Decoder(UntypedEnvelope)
-_WORKFLOW: Final = msgspec.json.Decoder(Workflow)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -163,19 +167,15 @@ def _received(api_version: str, request: Head | None, side: Side, workflow: Work
 
 
 def _misfit(raw: msgspec.Raw) -> Decision:
-    """Return the denial of a Workflow that Argo could not decode, with the field that is wrong."""
+    """Return the denial of a Workflow that Argo could not decode, with every field that is wrong."""
     try:
-        _WORKFLOW.decode(raw)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").removeprefix(".").replace("[...]", "")
-        expected = message.replace(" | null", "")
-        text = (
-            f"{expected}. Argo cannot decode such a Workflow, and its controller would stop for everybody: "
-            "correct the value"
-        )
-        return Decision(Outcome.DENIED, (Reason(Code.WRONG_TYPE, field, text),))
-    return Decision(Outcome.DENIED, (Reason(Code.WRONG_TYPE, "", "the object does not fit a Workflow"),))
+        problems = walk(msgspec.json.decode(raw), Workflow)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
+    found = [Reason(Code.WRONG_TYPE, each.path, f"{each.message}. {CRASHES}") for each in problems]
+    return Decision(
+        Outcome.DENIED, tuple(found) or (Reason(Code.WRONG_TYPE, "", f"does not fit. {CRASHES}"),)
+    )
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -260,5 +260,5 @@ def _status(received: Received, decision: Decision) -> Status:
 
 
 def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    kept = warnings[:MAX_WARNINGS]
+    kept = [_CONTROL.sub(" ", text) for text in warnings[:MAX_WARNINGS]]
     return tuple(text if len(text) <= MAX_WARNING else f"{text[: MAX_WARNING - 1]}…" for text in kept)

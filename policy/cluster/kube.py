@@ -52,10 +52,10 @@ class KubeCluster:
         scope = Scope(resource, namespace, labels, metadata_only)
         for _ in range(_PAGED_ATTEMPTS):
             try:
-                return self._listing(scope, limit=PAGE_SIZE)
+                return _listing(self._transport, scope, limit=PAGE_SIZE)
             except Gone:  # Etcd compacted the version of the first page away before we had the last one.
                 continue
-        return self._listing(scope, limit=0)
+        return _listing(self._transport, scope, limit=0)
 
     def watch(
         self,
@@ -69,7 +69,7 @@ class KubeCluster:
     ) -> Iterator[WatchEvent]:
         """Yield every change after version `since` until `timeout` seconds have passed, or `close`.
 
-        The server counts whole seconds, so it lasts up to a second longer, and with a timeout of 0 one second.
+        The server counts whole seconds: a watch lasts up to one longer, and with a timeout of 0 one.
 
         Raises:
             Gone: `since` is older than what the server keeps.
@@ -132,14 +132,14 @@ class KubeCluster:
         self._closed.set()
         self._transport.close()
 
-    def _listing(self, scope: Scope, *, limit: int) -> Listing:
-        """Return a list, page by page. Raises Gone when the pages expire on the way."""
-        items = deque[JsonObject]()
-        after = ""
-        while True:
-            request = requests.page(scope, limit=limit, after=after)
-            page = decoded_page(self._transport.send(request), scope)
-            items.extend(page.items)
-            after = page.after
-            if not after:
-                return Listing(tuple(items), page.resource_version)
+
+def _listing(transport: Transport, scope: Scope, *, limit: int) -> Listing:
+    """Return a list, page by page. Raises Gone when the pages expire on the way."""
+    items: list[JsonObject] = []
+    after = ""
+    while True:
+        page = decoded_page(transport.send(requests.page(scope, limit=limit, after=after)), scope)
+        items.extend(page.items)
+        after = page.after
+        if not after:
+            return Listing(tuple(items), page.resource_version)

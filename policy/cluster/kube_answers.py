@@ -159,7 +159,7 @@ def _named(item: dict[str, Any], scope: Scope) -> JsonObject:
 
 
 def _partial(metadata: dict[str, Any], scope: Scope) -> JsonObject:
-    """Return the object of which only the metadata is known; it keeps its kind, whatever the wire called it."""
+    """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
     return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
 
 

@@ -53,6 +53,7 @@ class Connection:
         self._pool = client.rest_client.pool_manager
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
+        self._closed = False
 
     def send(self, request: Request) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
@@ -66,7 +67,7 @@ class Connection:
     def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body of the answer in pieces as they come.
 
-        Raises Unavailable when the connection breaks or nothing comes for `silence` seconds; otherwise as `send`.
+        Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
         """
         with _as_unavailable():
             response = self._ask(request, silence=silence, whole=False)
@@ -76,6 +77,8 @@ class Connection:
                     said = response.data
                 raise failure(response.status, said)
             with self._streams_lock:
+                if self._closed:  # While we waited for the answer; nobody would break this stream off again.
+                    raise Unavailable("the connection to the API server was closed")
                 self._streams.add(response)
             yield _pieces(response)
         finally:
@@ -87,6 +90,7 @@ class Connection:
     def close(self) -> None:
         """Break off every stream, also those that other threads are waiting on, and close all connections."""
         with self._streams_lock:
+            self._closed = True
             waiting = tuple(self._streams)
         for response in waiting:
             with suppress(OSError, ValueError, RuntimeError):  # It ended by itself just now.
@@ -94,7 +98,7 @@ class Connection:
         self._pool.clear()
 
     def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
-        """Send a request with what proves who we are, and return the answer, its body read where it is wanted."""
+        """Send a request with what proves who we are; return the answer, with its body where `whole`."""
         headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
@@ -121,9 +125,9 @@ def connection(kubeconfig: Path | None) -> Connection:
     configuration = Configuration()
     try:
         if kubeconfig is None:
-            load_incluster_config(client_configuration=configuration)
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # is untyped
         else:
-            load_kube_config(
+            load_kube_config(  # type: ignore[no-untyped-call] # is untyped, too
                 config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
             )
     except (ConfigException, OSError) as error:

@@ -1,7 +1,7 @@
-"""Requests to the Kubernetes API as data: which path, query, headers and body each operation of a cluster is.
+"""Requests to the Kubernetes API as data: the path, query, headers and body of each operation.
 
-Building them touches nothing, and sending them (`Transport`) knows nothing of what they mean, so tests can put
-scripted answers in the place of a server.
+Building them touches nothing, and sending them (`Transport`) knows nothing of what they mean, so tests can
+put scripted answers in the place of a server.
 """
 
 from collections.abc import Iterable, Iterator
@@ -56,7 +56,7 @@ class Transport(Protocol):
         ...
 
     def stream(self, request: Request, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
-        """Give the body of the answer in pieces as they come; `silence` is how long none may come, in seconds."""
+        """Give the body in pieces as they come; `silence` is how many seconds none may come."""
         ...
 
     def close(self) -> None:
@@ -103,13 +103,16 @@ def watch(scope: Scope, *, since: str, seconds: int) -> Request:
 
 
 def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> Request:
-    """Return the request that stores a new object. Raises Invalid where the namespace is missing."""
+    """Return the request that stores a new object. Raises Invalid without a namespace, or with a version."""
+    if _said(obj, "resourceVersion"):
+        # The API server answers 500 to this, which would read as an outcome that is unknown.
+        raise Invalid("resourceVersion should not be set on objects to be created")
     path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
     return Request(Method.POST, path, (("dryRun", "All"),) if dry_run else (), body=_encode(obj))
 
 
 def replace(resource: Resource, obj: JsonObject) -> Request:
-    """Return the request that stores an object over the one of its name. Raises Invalid for a nameless one."""
+    """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
     return Request(Method.PUT, _path(resource, _said(obj, "namespace"), _name(obj)), body=_encode(obj))
 
 

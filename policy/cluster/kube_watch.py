@@ -1,7 +1,7 @@
 """A watch that lasts as long as its caller wants, over connections that break.
 
-The API server ends every watch after a while, and so do proxies and restarts. Each event, bookmarks too, moves
-the version from which the next connection goes on, so nothing is missed and nothing is seen twice.
+The API server ends every watch after a while, and so do proxies and restarts. Each event, bookmarks too,
+moves the version from which the next connection goes on, so nothing is missed and nothing is seen twice.
 """
 
 from collections.abc import Iterable, Iterator

@@ -7,6 +7,7 @@ drift apart, and a mutating webhook that was skipped is noticed.
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -35,9 +36,12 @@ from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
 from policy.core.locks.validate import Rulebook, lock_faults
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.patches import Op, PatchOp
+from policy.core.selectors import Labels
 from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
 
+MAX_FAULTS: Final = 100
+"""Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
@@ -69,8 +73,9 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
         return UNGOVERNED
     spec = review.workflow.spec or EMPTY_SPEC
     metadata = review.workflow.metadata or EMPTY_METADATA
-    quotas = governing(policies.quotas, metadata.labels or {})
-    lock_part, injected = _locks(spec, metadata, policies, snapshot)
+    labels = holding.original_labels(metadata)
+    quotas = governing(policies.quotas, labels)
+    lock_part, injected = _locks(spec, labels, policies, snapshot)
     quota_part = _quotas(review, review.workflow, quotas, policies, snapshot) if quotas else SILENT
     if not quotas and lock_part is SILENT:
         return UNGOVERNED
@@ -106,14 +111,14 @@ def _not_mutated(operation: PatchOp) -> Reason:
 
 
 def _locks(
-    spec: WorkflowSpec, metadata: Metadata, policies: NamespacePolicies, snapshot: Snapshot
+    spec: WorkflowSpec, labels: Labels, policies: NamespacePolicies, snapshot: Snapshot
 ) -> tuple[Part, Injected]:
     locks = policies.locks
-    active = locks.active(metadata.labels or {}) if locks is not None else ()
+    active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return SILENT, NOTHING
     found = locks.concerned(spec)
-    faults = tuple(lock_faults(spec, found, Rulebook(locks, active)))
+    faults = tuple(islice(lock_faults(spec, found, Rulebook(locks, active)), MAX_FAULTS))
     injected = inject(spec, found, locks, active)
     part = Part(
         reasons=faults + injected.faults,
@@ -155,8 +160,10 @@ def _quotas(
     queueing = by_effect(quotas, OnExceed.QUEUE)
     denying = by_effect(quotas, OnExceed.DENY)
     reservation_id = _reservation_id(review, metadata) if denying else ""
-    patch = holding.mark_patch(metadata, weighed, reservation=reservation_id, hold=bool(queueing))
+    patch = holding.mark_patch(workflow.metadata, weighed, reservation=reservation_id, hold=bool(queueing))
     if tasks.injected is not None:
+        if workflow.spec is None:
+            patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
     warnings = _warn(review, quotas, weight, snapshot)
     if queueing:
@@ -228,10 +235,11 @@ def _queue_place(
     view = snapshot.usage
     position, depth = explain.newcomer_place(review.namespace, weighed.priority, view)
     place = explain.queue_message(review.namespace, queueing, view, position=position, depth=depth)
-    never = shortfalls({}, weight, demands(queueing, weighed.user))
+    wanted = demands(queueing, weighed.user)
+    never = shortfalls({}, weight, wanted)
     warnings = []
     if never:
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
-    elif depth > 1 or not explain.has_room(weight, queueing, view):
+    elif depth > 1 or shortfalls(view.taken, weight, wanted):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

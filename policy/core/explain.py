@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Shortfall
@@ -75,6 +75,8 @@ def _shrink(short: Shortfall) -> str:
     limits = short.demand.limits
     if not limits.workflows.covers(short.requested.workflows):
         return "the limit is 0, nothing may run until it is raised"
+    if not limits.tasks.covers(1):
+        return "the limit on tasks is 0, nothing may run until it is raised"
     return f"set spec.parallelism to {limits.tasks} or less"
 
 
@@ -102,8 +104,3 @@ def newcomer_place(namespace: str, priority: int, view: UsageView) -> tuple[int,
     """Return position and depth of the queue for a Workflow that joins it now."""
     queue = view.queues.get(namespace, EMPTY_QUEUE)
     return queue.position_of_newcomer(priority), queue.depth + 1
-
-
-def has_room(weight: Usage, quotas: Iterable[CompiledQuota], view: UsageView) -> bool:
-    """Tell whether the limits of the quotas, as far as the view knows, admit a Workflow at once."""
-    return all(quota.limits.admits(view.taken.get(quota.account, ZERO) + weight) for quota in quotas)

@@ -14,6 +14,8 @@ from policy.core.snapshot import CompiledQuota, Snapshot
 from policy.core.workflow import WorkflowSpec
 
 PARALLELISM: Final = "spec.parallelism"
+ANONYMOUS: Final = "system:anonymous"
+"""Kubernetes' name for whoever gives none; an account without a user is the quota's own."""
 
 
 class Tasks(msgspec.Struct, frozen=True):
@@ -35,8 +37,9 @@ def demands(quotas: Iterable[CompiledQuota], user: str) -> tuple[Demand, ...]:
     for quota in quotas:
         found.append(Demand(quota.account, quota.limits, quota.source))
         if quota.bounds_users:
-            account = Account(quota.account.namespace, quota.account.quota, user)
-            found.append(Demand(account, quota.per_user, f"{quota.source} for user {user}"))
+            name = user or ANONYMOUS
+            account = Account(quota.account.namespace, quota.account.quota, name)
+            found.append(Demand(account, quota.per_user, f"{quota.source} for user {name}"))
     return tuple(found)
 
 
@@ -57,7 +60,8 @@ def tasks_of(
     written = own if own is not None else _template_parallelism(spec, namespace, snapshot)
     defaults = [quota.default_tasks for quota in quotas if quota.default_tasks is not None]
     if written is None and defaults:
-        return Tasks(Amount(min(defaults)), injected=min(defaults))
+        default = Amount(min(defaults)).tightest(_cap(quotas))
+        return Tasks(default, injected=default.value)
     if written is None:
         return Tasks(UNLIMITED, faults=tuple(_unbounded(quotas)))
     return Tasks(Amount(max(written, 0)), faults=tuple(_out_of_bounds(written, quotas)))

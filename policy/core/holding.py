@@ -4,6 +4,7 @@ A held Workflow carries a foreign controller instance id, the only hold that tak
 deadline (argo-workflows A.1-A.3, argo-verified 10). Nobody else writes it meanwhile, so its status is ours.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,13 +13,14 @@ import msgspec
 from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
-from policy.core.workflow import Metadata, Workflow
+from policy.core.workflow import EMPTY_METADATA, Metadata, Workflow
 
 LABELS: Final = pointer("metadata", "labels")
 ANNOTATIONS: Final = pointer("metadata", "annotations")
 STATUS: Final = pointer("status")
 INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
 ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
 
@@ -30,12 +32,13 @@ class Weighed(msgspec.Struct, frozen=True):
     user: str
 
 
-def mark_patch(metadata: Metadata, weighed: Weighed, *, reservation: str, hold: bool) -> list[PatchOp]:
+def mark_patch(present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool) -> list[PatchOp]:
     """Return the operations that write our labels and annotations, overwriting what came with the object.
 
     `reservation` is the request's uid where a slot is reserved, or "". Applied to an object that has them
     already, nothing is left to do.
     """
+    metadata = present or EMPTY_METADATA
     labels: dict[str, str] = {}
     annotations = {
         marks.TASKS: marks.UNBOUNDED if weighed.tasks.unlimited else str(weighed.tasks),
@@ -50,7 +53,8 @@ def mark_patch(metadata: Metadata, weighed: Weighed, *, reservation: str, hold: 
         annotations[marks.HOLDS] = "1"
         if original is not None:
             annotations[marks.ORIGINAL_INSTANCE_ID] = original
-    patch = set_entries(LABELS, metadata.labels, labels.items())
+    patch = [PatchOp(Op.ADD, pointer("metadata"), {})] if present is None else []
+    patch += set_entries(LABELS, metadata.labels, labels.items())
     patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
     return patch + _stale_marks(metadata, labels, annotations)
 
@@ -75,9 +79,19 @@ def _stale_marks(
 def original_instance_id(metadata: Metadata) -> str | None:
     """Return the instance id that the Workflow has apart from our hold."""
     value = (metadata.labels or {}).get(marks.INSTANCE_ID)
-    if value != marks.HOLD_VALUE:
-        return value
-    return (metadata.annotations or {}).get(marks.ORIGINAL_INSTANCE_ID)
+    if value == marks.HOLD_VALUE:
+        value = (metadata.annotations or {}).get(marks.ORIGINAL_INSTANCE_ID)
+    return None if value == marks.HOLD_VALUE else value
+
+
+def original_labels(metadata: Metadata) -> Mapping[str, str]:
+    """Return the labels that a Workflow has apart from our hold: selectors of policies go by these."""
+    labels = metadata.labels or {}
+    if labels.get(marks.INSTANCE_ID) != marks.HOLD_VALUE:
+        return labels
+    original = original_instance_id(metadata)
+    kept = {key: value for key, value in labels.items() if key != marks.INSTANCE_ID}
+    return kept if original is None else {**kept, marks.INSTANCE_ID: original}
 
 
 def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
@@ -123,7 +137,7 @@ def release_patch(metadata: Metadata, *, has_status: bool) -> tuple[PatchOp, ...
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
         PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
         PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
-        _restore((metadata.annotations or {}).get(marks.ORIGINAL_INSTANCE_ID)),
+        _restore(original_instance_id(metadata)),
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
         patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
@@ -153,8 +167,8 @@ def weighed_of(metadata: Metadata) -> Weighed:
     annotations = metadata.annotations or {}
     tasks, priority = annotations.get(marks.TASKS, ""), annotations.get(marks.PRIORITY, "")
     return Weighed(
-        tasks=Amount(int(tasks)) if tasks.isascii() and tasks.isdigit() else UNLIMITED,
-        priority=int(priority) if priority.isascii() and priority.removeprefix("-").isdigit() else 0,
+        tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
+        priority=int(priority) if _NUMBER.fullmatch(priority) else 0,
         user=annotations.get(marks.USER, ""),
     )
 

@@ -9,6 +9,7 @@ from policy.core.kinds import (
     ClusterSynchronizationPolicySpec,
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
+    CrossNamespace,
     InjectRule,
     LockTarget,
     LockValidation,
@@ -19,7 +20,7 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.locks.naming import compile_key_pattern, name_problems
+from policy.core.locks.naming import INT64_MAX, compile_key_pattern, empty_problems, name_problems
 from policy.core.problems import Problem
 
 
@@ -80,6 +81,8 @@ def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem
             yield Problem(
                 f"{where}.limit", f"must be 1 or more (Argo fails Workflows at 0); got {definition.limit}"
             )
+        if definition.limit > INT64_MAX:
+            yield Problem(f"{where}.limit", f"must be at most {INT64_MAX}, or Argo cannot read it")
         first = seen.setdefault((definition.config_map, definition.key), index)
         if first != index:
             yield Problem(where, f"defines the same ConfigMap key as {path}[{first}]: remove one of them")
@@ -94,6 +97,12 @@ def _rules(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
             yield Problem(f"{where}.name", f"{rule.name!r} is the name of {path}[{first}] too")
         yield from _selects_something(rule, f"{where}.templates")
         yield from _target(rule.lock, f"{where}.lock")
+        foreign = rule.lock.semaphore is not None and rule.lock.semaphore.namespace is not None
+        if foreign and spec.validate.cross_namespace is CrossNamespace.DENY:
+            message = (
+                "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
+            )
+            yield Problem(f"{where}.lock.semaphore.namespace", message)
 
 
 def _selects_something(rule: InjectRule, path: str) -> Iterator[Problem]:
@@ -117,9 +126,9 @@ def _target(lock: LockTarget, path: str) -> Iterator[Problem]:
         if lock.semaphore.namespace is not None:
             yield from name_problems(lock.semaphore.namespace, f"{path}.semaphore.namespace")
     if lock.mutex is not None:
-        yield from name_problems(lock.mutex, f"{path}.mutex")
+        yield from empty_problems(lock.mutex, f"{path}.mutex")
     if lock.database is not None:
-        yield from name_problems(lock.database, f"{path}.database")
+        yield from empty_problems(lock.database, f"{path}.database")
 
 
 def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:
@@ -127,5 +136,5 @@ def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:
         return
     try:
         compile_key_pattern(validation.key_pattern)
-    except (re.error, ValueError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         yield Problem(f"{path}.keyPattern", f"is not a usable pattern: {error}")

@@ -140,6 +140,11 @@ def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVers
     )
 
 
+def pool_root(pool: ClusterWorkflowQuota) -> str:
+    """Return the quota root of a pool."""
+    return f"pool.{pool.metadata.name}"
+
+
 def _by_name(quota: WorkflowQuota) -> str:
     return quota.metadata.name
 
@@ -158,7 +163,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     root = f"namespace.{namespace}"
     for pool in snapshot.pools:
         if pool.spec.namespace_selector.matches(labels):
-            root = f"pool.{pool.metadata.name}"
+            root = pool_root(pool)
             source = f"ClusterWorkflowQuota {pool.metadata.name}"
             if not own and pool.spec.namespace_defaults is not None:
                 defaults = Account(namespace, f"{pool.metadata.name}.defaults")

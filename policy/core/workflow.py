@@ -6,9 +6,13 @@ crash on it (argo-verified V.0), so it is refused with its path.
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""Go's integers; a number beyond them does not decode there."""
 
 
 class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -151,8 +155,8 @@ class WorkflowSpec(Read, frozen=True):
     template_defaults: Template | None = None
     workflow_template_ref: TemplateRef | None = None
     synchronization: Synchronization | None = None
-    parallelism: int | None = None
-    priority: int | None = None
+    parallelism: Int64 | None = None
+    priority: Int32 | None = None
 
 
 class Workflow(Read, frozen=True):

@@ -1,6 +1,6 @@
 """One root's books, pure: from the live Workflows and the policies to the next ledger and who is released."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -29,13 +29,21 @@ class Books(msgspec.Struct, frozen=True):
     plan: Plan
 
 
-def balance(ledger: Ledger, workflows: Sequence[Tracked], snapshot: Snapshot, now: datetime) -> Books:
+def balance(
+    ledger: Ledger,
+    workflows: Sequence[Tracked],
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    departed: Collection[str] = (),
+) -> Books:
     """Count what is live, drop the reservations that this accounts for, and reserve for all that fits.
 
-    `workflows` are all live ones of the root. A release that is reserved already is not planned again: it
+    `workflows` are all live ones of the root, `departed` the reservations of those that were seen and are
+    gone (protocol rule 4b). A release that is reserved already is not planned again: it
     is completed, never cancelled (protocol rule 5).
     """
-    counted = recount(ledger, _used(workflows, snapshot), _settled(ledger, workflows))
+    counted = recount(ledger, _used(workflows, snapshot), _settled(ledger, workflows, departed))
     outstanding = counted.reservations
     waiters = [
         waiter(each, snapshot)
@@ -65,7 +73,8 @@ def waiter(tracked: Tracked, snapshot: Snapshot) -> Waiter:
 
 def quotas_of(tracked: Tracked, snapshot: Snapshot) -> tuple[CompiledQuota, ...]:
     """Return the quotas that govern a live Workflow as policies stand now."""
-    return governing(snapshot.policies(tracked.namespace).quotas, tracked.labels)
+    labels = holding.original_labels(tracked.metadata)
+    return governing(snapshot.policies(tracked.namespace).quotas, labels)
 
 
 def _used(workflows: Iterable[Tracked], snapshot: Snapshot) -> dict[Account, Usage]:
@@ -78,10 +87,10 @@ def _used(workflows: Iterable[Tracked], snapshot: Snapshot) -> dict[Account, Usa
     return used
 
 
-def _settled(ledger: Ledger, workflows: Sequence[Tracked]) -> set[str]:
+def _settled(ledger: Ledger, workflows: Sequence[Tracked], departed: Collection[str]) -> set[str]:
     """Return the reservations that may go: their objects are counted now, or are finished or deleted."""
     live = {tracked.uid: tracked for tracked in workflows}
-    seen = {tracked.reservation for tracked in workflows}
+    seen = {*(tracked.reservation for tracked in workflows), *departed}
     settled = set()
     for reservation in ledger.reservations.values():
         if reservation.purpose is Purpose.CREATE:

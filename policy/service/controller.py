@@ -61,6 +61,7 @@ class Controller:
         self._stopped = Event()
         self._generation = 0
         self._listed = False
+        self._wait = IDLE_PASS
 
     def wake(self) -> None:
         """Make a pass soon: policies changed."""
@@ -77,22 +78,30 @@ class Controller:
         Raises:
             Deposed: another leader took over.
         """
-        while not self._stopped.is_set():
-            try:
-                self._pass()
-            except ClusterError as error:
-                self._trouble("a pass over the queues", error)
-                self._stopped.wait(RETRY_AFTER.total_seconds())
-                continue
-            self._take_events()
+        try:
+            while not self._stopped.is_set():
+                self._turn()
+        finally:
+            self._stopped.set()  # The watch ends with the loop, however that ended.
+
+    def _turn(self) -> None:
+        try:
+            self._pass()
+        except ClusterError as error:
+            self._trouble("a pass over the queues", error)
+            self._stopped.wait(RETRY_AFTER.total_seconds())
+            return
+        self._take_events()
 
     def _pass(self) -> None:
         """List where that is due, fence roots that are new (then list once more), and make a pass."""
         if not self._listed:
             self._list()
         while self._releaser.fence_new(self._releaser.roots(self._tracker)):
+            self._listed = False  # Should the list fail, what was counted before the fence may not be used.
             self._list()
         self._releaser.run_pass(self._tracker)
+        self._wait = RETRY_AFTER if self._releaser.unsent else IDLE_PASS
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""
@@ -110,7 +119,7 @@ class Controller:
     def _take_events(self) -> None:
         """Wait for something to happen, then fold in all that did."""
         try:
-            self._fold(self._inbox.get(timeout=IDLE_PASS.total_seconds()))
+            self._fold(self._inbox.get(timeout=self._wait.total_seconds()))
             while not self._inbox.empty():
                 self._fold(self._inbox.get())
         except Empty:
@@ -122,6 +131,7 @@ class Controller:
         if isinstance(item.what, Broken):
             self._trouble("watching Workflows", item.what.error)
             self._listed = False
+            self._stopped.wait(RETRY_AFTER.total_seconds())
             return
         self._tracker.apply(item.what)
 

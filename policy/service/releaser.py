@@ -4,6 +4,7 @@ The order is the protocol's: the reservation is in the ledger before the patch t
 and the patch tests uid, hold and resourceVersion.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
@@ -17,11 +18,12 @@ from policy.core.governing import by_effect
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, expire, fence, overdue
 from policy.core.queueing import Plan, Waiting
-from policy.core.snapshot import Snapshot
+from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import NamespaceQueue, UsageView
 from policy.service.accounting import Books, balance, quotas_of
-from policy.service.tracker import Tracked, Tracker, track
+from policy.service.tracker import LIVE, Tracked, Tracker, track
 
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 REFRESHED_POSITIONS: Final = 10
 """How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
 
@@ -67,6 +69,7 @@ class Releaser:
         self._reporter = reporter
         self._epochs: dict[str, int] = {}
         self._shown: dict[str, str] = {}
+        self.unsent = 0
 
     def fence_new(self, roots: Sequence[str]) -> bool:
         """Raise the epoch of every root that this leader has not fenced yet; tells whether there were any.
@@ -79,29 +82,35 @@ class Releaser:
         return bool(new)
 
     def roots(self, tracker: Tracker) -> list[str]:
-        """Return the roots that have live Workflows or policies."""
+        """Return the roots that have live Workflows or policies; every pool is one."""
         snapshot = self._snapshot()
         namespaces = {*tracker.by_namespace(), *snapshot.quotas, *snapshot.namespace_labels}
-        return sorted({snapshot.policies(each).root for each in namespaces})
+        roots = {snapshot.policies(each).root for each in namespaces}
+        return sorted(roots | {pool_root(pool) for pool in snapshot.pools})
 
     def run_pass(self, tracker: Tracker) -> int:
         """Balance every root, release what fits, refresh what waits; returns how many were released.
+
+        A root that appeared since `fence_new` waits for the next pass. `unsent` then counts the releases
+        that stand in a ledger and could not be sent.
 
         Raises:
             Deposed: a ledger carries a higher epoch than ours.
         """
         snapshot = self._snapshot()
         grouped: dict[str, list[Tracked]] = {root: [] for root in self._epochs}
+        self.unsent = 0
         for namespace, workflows in tracker.by_namespace().items():
-            grouped.setdefault(snapshot.policies(namespace).root, []).extend(workflows)
+            grouped.get(snapshot.policies(namespace).root, []).extend(workflows)
         taken: dict[Account, Usage] = {}
         plans: list[Plan] = []
         released = 0
         for root, workflows in grouped.items():
-            books = self._write(root, workflows, snapshot)
+            books = self._write(root, workflows, snapshot, tracker.departed)
             taken.update(books.ledger.taken())
             plans.append(books.plan)
             released += self._send_releases(books.ledger, workflows)
+        tracker.forget_departed()
         self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
         view = _view(tracker, taken, plans)
         self._publish(view)
@@ -109,7 +118,9 @@ class Releaser:
             self._refresh(decided, tracker, snapshot, view)
         return released
 
-    def _write(self, root: str, workflows: Sequence[Tracked], snapshot: Snapshot) -> Books:
+    def _write(
+        self, root: str, workflows: Sequence[Tracked], snapshot: Snapshot, departed: frozenset[str]
+    ) -> Books:
         now = self._clock()
         books: Books | None = None
 
@@ -117,7 +128,7 @@ class Releaser:
             nonlocal books
             if ledger.epoch != self._epochs[root]:
                 raise Deposed(f"ledger {root} is at epoch {ledger.epoch}, ours is {self._epochs[root]}")
-            books = balance(self._expired(ledger, now), workflows, snapshot, now)
+            books = balance(self._expired(ledger, now), workflows, snapshot, now, departed=departed)
             return books.ledger
 
         self._ledgers.update(root, change)
@@ -126,14 +137,13 @@ class Releaser:
         return books
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
-        """Drop create reservations of which a consistent list knows no object (protocol rule 4c)."""
+        """Drop create reservations of which a consistent list knows no live object (protocol rule 4c)."""
         due = overdue(ledger, now)
-        if not due:
-            return ledger
-        wanted = ",".join(reservation.id for reservation in due)
-        listing = self._cluster.list(
-            WORKFLOWS, labels=f"{marks.RESERVATION} in ({wanted})", metadata_only=True
-        )
+        wanted = ",".join(each.id for each in due if _LABEL_VALUE.fullmatch(each.id))
+        if not wanted:  # What is no label value can be on no object.
+            return expire(ledger, now, ())
+        selector = f"{LIVE},{marks.RESERVATION} in ({wanted})"
+        listing = self._cluster.list(WORKFLOWS, labels=selector, metadata_only=True)
         return expire(ledger, now, [track(item).reservation for item in listing.items])
 
     def _send_releases(self, ledger: Ledger, workflows: Sequence[Tracked]) -> int:
@@ -152,12 +162,15 @@ class Releaser:
             except (Conflict, Invalid):
                 obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
                 fresh = track(obj)
-                if fresh.uid != tracked.uid or not fresh.held:
+                if not fresh.held or holding.release_id(fresh.metadata) != holding.release_id(
+                    tracked.metadata
+                ):
                     return False
                 self._patch_release(fresh, has_status="status" in obj)
         except NotFound:
             return False
         except ClusterError as error:
+            self.unsent += 1
             self._reporter.failed(tracked, error)
             return False
         self._shown.pop(tracked.uid, None)

@@ -65,11 +65,13 @@ class Tracker:
     def __init__(self) -> None:
         self._live: dict[str, Tracked] = {}
         self._seen = count()
+        self._departed: set[str] = set()
 
     def reset(self, listing: Listing) -> None:
         """Start anew from a listing; what is not in it is gone."""
         tracked = [self._track(item) for item in listing.items]
-        self._live = {each.uid: each for each in tracked}
+        before, self._live = self._live, {each.uid: each for each in tracked}
+        self._departed.update(each.reservation for uid, each in before.items() if uid not in self._live)
 
     def apply(self, event: WatchEvent) -> None:
         """Fold one event in."""
@@ -78,8 +80,18 @@ class Tracker:
         tracked = self._track(event.object)
         if event.type is EventType.DELETED:
             self._live.pop(tracked.uid, None)
+            self._departed.add(tracked.reservation)
         else:
             self._live[tracked.uid] = tracked
+
+    @property
+    def departed(self) -> frozenset[str]:
+        """The reservations of Workflows that were seen and are finished or deleted, until forgotten."""
+        return frozenset(self._departed)
+
+    def forget_departed(self) -> None:
+        """Forget them: the ledgers have been told."""
+        self._departed.clear()
 
     def _track(self, obj: JsonObject) -> Tracked:
         """Return what is tracked of an object, with the place in the order in which it was first seen."""

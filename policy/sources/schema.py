@@ -200,6 +200,15 @@ def _scalar(value: Json, schema: inspect.Type, path: str) -> Iterator[Problem]:
         raise TypeError(f"the schema walker does not know {schema!r}, met at {path or 'the top'}")
     if type(value) not in accepted:
         yield _mismatch(value, name, path)
+    elif isinstance(schema, inspect.IntType) and isinstance(value, int):
+        yield from _bounds(value, schema, path)
+
+
+def _bounds(value: int, schema: inspect.IntType, path: str) -> Iterator[Problem]:
+    if schema.ge is not None and value < schema.ge:
+        yield Problem(path, f"must be at least {schema.ge}; found {value}")
+    if schema.le is not None and value > schema.le:
+        yield Problem(path, f"must be at most {schema.le}; found {value}")
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Building the control plane of the tests: the Go module in `controlplane/`, into one binary kept in `.cache/`.
+"""Building the control plane of the tests: the Go module `controlplane/`, into one binary in `.cache/`.
 
 The binary is named by a hash of what it is made of, so it is built once and again only after a change. Where
 modules come from and how their sums are checked is the environment's business, as for any other Go build.
@@ -77,7 +77,7 @@ class Downloaded(msgspec.Struct, frozen=True, rename={"go_mod": "GoMod"}):
 
 
 def control_plane_binary(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the control plane's binary for the Kubernetes that LOCKKEEPER_KUBERNETES names, built if need be.
+    """Return the binary for the Kubernetes that LOCKKEEPER_KUBERNETES names, built if need be.
 
     Raises:
         GoIsMissingError: it has to be built and there is no Go.
@@ -105,15 +105,20 @@ def _build(version: str, binary: Path) -> None:
         if version != VERSIONS[DEFAULT_VERSION]:
             _turn_to(version, module)
         made = Path(folder) / "controlplane"
-        _run(["go", "build", "-buildvcs=false", "-ldflags", _linker_flags(version), "-o", str(made), "."], module)
+        _run(
+            ["go", "build", "-buildvcs=false", "-ldflags", _linker_flags(version), "-o", str(made), "."],
+            module,
+        )
         made.replace(binary)
 
 
 def _turn_to(version: str, module: Path) -> None:
-    """Rewrite the copied module for another release of Kubernetes, with the staging modules of that release."""
+    """Rewrite the copied module for another release of Kubernetes and its staging modules."""
     printed = _run(["go", "mod", "download", "-json", f"{_KUBERNETES}@v{version}"], module)
     downloaded = msgspec.json.decode(printed, type=Downloaded)
-    release = msgspec.json.decode(_run(["go", "mod", "edit", "-json", downloaded.go_mod], module), type=ModFile)
+    release = msgspec.json.decode(
+        _run(["go", "mod", "edit", "-json", downloaded.go_mod], module), type=ModFile
+    )
     (module / "go.sum").unlink()
     (module / "go.mod").write_text("module controlplane\n", encoding="utf-8")
     staging = version.replace("1.", "0.", 1)
@@ -124,7 +129,7 @@ def _turn_to(version: str, module: Path) -> None:
 
 
 def _linker_flags(version: str) -> str:
-    """Return the flags that leave debug data out and tell the binary its version, which kubectl has to parse."""
+    """Return the flags that leave debug data out and tell the version, which kubectl has to parse."""
     major, minor, _ = version.split(".")
     said = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s -w", *(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in said.items())])

@@ -10,7 +10,9 @@ ENABLED: Final = os.environ.get("LOCKKEEPER_E2E") == "1"
 
 
 def configure(config: pytest.Config) -> None:
-    """Make the marker known, and in a run that asks for it the fixtures; for `pytest_configure` of a conftest."""
-    config.addinivalue_line("markers", "e2e: runs against a real control plane, with LOCKKEEPER_E2E=1 (make e2e)")
+    """Make the marker known, and the fixtures where they are asked for; for a conftest."""
+    config.addinivalue_line(
+        "markers", "e2e: runs against a real control plane, with LOCKKEEPER_E2E=1 (make e2e)"
+    )
     if ENABLED:
         config.pluginmanager.import_plugin("tests.e2e.fixtures")

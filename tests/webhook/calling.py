@@ -111,7 +111,7 @@ class Webhook:
         self.not_ready: list[str] = []
         self.decisions: list[Decision] = []
         self.ledgers = Ledgers(
-            cluster=MemoryCluster(clock=self.clock, rng=Random(1)),  # noqa: S311 - no secret
+            cluster=MemoryCluster(clock=self.clock, rng=Random(1)),
             clock=self.clock,
         )
         self.log = Log(write=self.lines.append, clock=self.clock)

@@ -1,7 +1,7 @@
 """AdmissionReviews as the API server sends them, and policies from their YAML, for all tests of reviews."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -89,3 +89,21 @@ def lock_policy(**spec: Any) -> str:
         "spec": spec,
     }
     return f"---\n{yaml.safe_dump(document)}"
+
+
+EVERYTHING: Final = (
+    quota("Queue", limits={"workflows": 2, "tasks": 40}, perWorkflow={"defaultTasks": 4, "maxTasks": 20})
+    + quota("Deny", name="hard", limits={"workflows": 9})
+    + quota("Warn", name="soft", limits={"workflows": 0})
+    + lock_policy(
+        semaphores=[{"configMap": "locks", "key": "db", "limit": 2}],
+        inject=[
+            {
+                "name": "database",
+                "templates": {"names": ["*"]},
+                "lock": {"semaphore": {"configMap": "locks", "key": "db"}},
+            }
+        ],
+    )
+)
+"""Policies of every kind and effect, all of which speak about a small Workflow."""

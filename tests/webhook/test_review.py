@@ -10,27 +10,12 @@ from policy.core.snapshot import Snapshot
 from tests.webhook.calling import Clock, Webhook
 from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json, patch_of
-from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, quota, snapshot_of, workflow
+from tests.webhook.reviews import EVERYTHING, UID, admission_review, encoded, snapshot_of, workflow
 from webhook.failure import BadRequest, OutOfTime
 from webhook.review import Reviewing, review
 from webhook.wire import Received
 
 SECOND = timedelta(seconds=1)
-ALL = (
-    quota("Queue", limits={"workflows": 2, "tasks": 40}, perWorkflow={"defaultTasks": 4, "maxTasks": 20})
-    + quota("Deny", name="hard", limits={"workflows": 9})
-    + quota("Warn", name="soft", limits={"workflows": 0})
-    + lock_policy(
-        semaphores=[{"configMap": "locks", "key": "db", "limit": 2}],
-        inject=[
-            {
-                "name": "database",
-                "templates": {"names": ["*"]},
-                "lock": {"semaphore": {"configMap": "locks", "key": "db"}},
-            }
-        ],
-    )
-)
 
 
 class Record:
@@ -66,7 +51,7 @@ def test_a_review_is_answered_and_recorded(verify_admission_response: Verify) ->
 def test_a_review_takes_one_snapshot() -> None:
     """A reload in the middle of a review cannot mix two states of the policies."""
     taken: list[int] = []
-    snapshot = snapshot_of(ALL)
+    snapshot = snapshot_of(EVERYTHING)
 
     def current() -> Snapshot:
         taken.append(1)
@@ -97,7 +82,7 @@ def test_a_late_answer_is_not_recorded_as_a_review() -> None:
 
 def test_all_policies_together_make_one_patch() -> None:
     """Marks, hold, default and lock come in one answer, which a second pass leaves alone."""
-    webhook = Webhook(ALL)
+    webhook = Webhook(EVERYTHING)
     changed = webhook.mutated(workflow())
     assert changed["spec"]["parallelism"] == 4
     assert changed["spec"]["templates"][0]["synchronization"] == {
@@ -114,7 +99,7 @@ def test_all_policies_together_make_one_patch() -> None:
 
 def test_a_warning_comes_with_the_mutating_answer_only() -> None:
     """A user reads each warning once."""
-    webhook = Webhook(ALL)
+    webhook = Webhook(EVERYTHING)
     response = webhook.mutate(workflow())
     assert [text for text in response["warnings"] if "onExceed: Warn" in text]
     assert "warnings" not in webhook.validate(webhook.mutated(workflow()), uid="second")
@@ -126,7 +111,7 @@ def test_a_warning_comes_with_the_mutating_answer_only() -> None:
 )
 def test_other_kinds_are_allowed_and_skipped(kind: str, path: str) -> None:
     """A webhook configuration that sends too much harms nobody, whatever the objects look like."""
-    webhook = Webhook(ALL)
+    webhook = Webhook(EVERYTHING)
     for group in ("", "argoproj.io"):
         for obj in (workflow(), {"metadata": {"labels": {"a": 1}}, "spec": "text"}, None, [1]):
             review = admission_review(obj, kind={"group": group, "version": "v1", "kind": kind})
@@ -137,14 +122,14 @@ def test_other_kinds_are_allowed_and_skipped(kind: str, path: str) -> None:
 def test_workflows_of_another_group_are_skipped() -> None:
     """Other projects have Workflows too."""
     kind = {"group": "example.com", "version": "v1", "kind": "Workflow"}
-    assert Webhook(ALL).mutate(workflow(), kind=kind) == {"uid": UID, "allowed": True}
+    assert Webhook(EVERYTHING).mutate(workflow(), kind=kind) == {"uid": UID, "allowed": True}
 
 
 @pytest.mark.parametrize("version", ["v1alpha1", "v1", "v2"])
 def test_every_version_of_a_workflow_is_judged(version: str) -> None:
     """A new API version of Argo is no way past the limits."""
     kind = {"group": "argoproj.io", "version": version, "kind": "Workflow"}
-    assert "patch" in Webhook(ALL).mutate(workflow(), kind=kind)
+    assert "patch" in Webhook(EVERYTHING).mutate(workflow(), kind=kind)
 
 
 @pytest.mark.parametrize("path", ["/mutate", "/validate"])
@@ -153,20 +138,20 @@ def test_every_version_of_a_workflow_is_judged(version: str) -> None:
 def test_operations_other_than_create_are_ignored(path: str, operation: str, obj: Json | None) -> None:
     """The controller writes its Workflows all the time, and what exists cannot be judged anew."""
     review = admission_review(obj, operation=operation, oldObject=workflow())
-    assert Webhook(ALL).response(review, path) == {"uid": UID, "allowed": True}
+    assert Webhook(EVERYTHING).response(review, path) == {"uid": UID, "allowed": True}
 
 
 @pytest.mark.parametrize("sub_resource", ["status", "scale", "anything"])
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 def test_subresources_are_ignored(sub_resource: str, operation: str) -> None:
     """Part of an object is not the object."""
-    response = Webhook(ALL).mutate(workflow(), subResource=sub_resource, operation=operation)
+    response = Webhook(EVERYTHING).mutate(workflow(), subResource=sub_resource, operation=operation)
     assert response == {"uid": UID, "allowed": True}
 
 
 def test_an_empty_subresource_is_none() -> None:
     """API servers leave the field out or send it empty; both mean the object itself."""
-    assert "patch" in Webhook(ALL).mutate(workflow(), subResource="")
+    assert "patch" in Webhook(EVERYTHING).mutate(workflow(), subResource="")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +166,7 @@ def test_an_empty_subresource_is_none() -> None:
 )
 def test_a_create_needs_no_name(metadata: Json) -> None:
     """With generateName the object has no name yet; it is governed all the same."""
-    webhook = Webhook(ALL)
+    webhook = Webhook(EVERYTHING)
     changed = webhook.mutated({**workflow(), "metadata": metadata}, name="")
     assert changed["metadata"]["annotations"]["lockkeeper.dev/tasks"] == "4"
     [reservation] = webhook.reserved().values()
@@ -198,7 +183,7 @@ def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
         metadata: {{name: etl, namespace: team}}
         spec: {{parallelism: 7, templates: [{{name: load, container: {{image: db}}}}]}}
         """
-    webhook = Webhook(ALL + template)
+    webhook = Webhook(EVERYTHING + template)
     reference = {"name": "etl", "clusterScope": scope.startswith("Cluster")}
     obj = {**workflow(), "spec": {"workflowTemplateRef": reference}}
     changed = webhook.mutated(obj)
@@ -212,7 +197,7 @@ def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
 def test_an_unknown_template_gets_the_default() -> None:
     """A reference that nobody knows is bounded by what the policy says."""
     obj = {**workflow(), "spec": {"workflowTemplateRef": {"name": "unknown"}}}
-    assert Webhook(ALL).mutated(obj)["spec"] == {**obj["spec"], "parallelism": 4}
+    assert Webhook(EVERYTHING).mutated(obj)["spec"] == {**obj["spec"], "parallelism": 4}
 
 
 def test_many_templates_are_judged_each_for_itself() -> None:
@@ -224,7 +209,7 @@ def test_many_templates_are_judged_each_for_itself() -> None:
         {"name": "locked", "script": {"image": "a"}, "synchronization": {"semaphores": [lock]}},
         {"name": "other", "http": {"url": "x"}, "synchronization": {"mutexes": [{"name": "m"}]}},
     ]
-    changed = Webhook(ALL).mutated(workflow(templates=templates))["spec"]["templates"]
+    changed = Webhook(EVERYTHING).mutated(workflow(templates=templates))["spec"]["templates"]
     assert [each.get("synchronization") for each in changed] == [
         None,
         {"semaphores": [lock]},
@@ -236,7 +221,7 @@ def test_many_templates_are_judged_each_for_itself() -> None:
 @pytest.mark.parametrize("templates", [None, []])
 def test_no_templates_are_no_fault_of_admission(templates: list[Json] | None) -> None:
     """Argo itself says that a Workflow without templates cannot run."""
-    assert Webhook(ALL).mutate(workflow(templates=templates))["allowed"]
+    assert Webhook(EVERYTHING).mutate(workflow(templates=templates))["allowed"]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +240,7 @@ def test_no_templates_are_no_fault_of_admission(templates: list[Json] | None) ->
 )
 def test_a_patch_applies_to_an_object_without_its_main_parts(obj: Json) -> None:
     """The API server mutates before it checks the schema, so even a hollow object is patched or denied."""
-    webhook = Webhook(ALL)
+    webhook = Webhook(EVERYTHING)
     response = webhook.mutate(obj)
     applied: list[Json] = []
     for operation in patch_of(response):

@@ -4,7 +4,7 @@ The patch adds what is missing and replaces nothing: a template that already hol
 a second pass gives no operation. Only fields that the installed Argo knows are written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -41,6 +41,7 @@ def inject(
     warnings: list[str] = []
     faults: list[Reason] = []
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else frozenset()
+    defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     everyone = len(active) == len(locks.policies)
     for place in found:
         rules = locks.rules_for(place.template)
@@ -48,11 +49,16 @@ def inject(
             continue
         if not everyone:
             rules = tuple(rule for rule in rules if rule.policy in active)
-        missing = _missing(place, rules, held_above, locks.namespace, warnings)
+        held = _with_defaults(place.template.synchronization, defaults)
+        own = held_locks(held, locks.namespace) if held is not None else frozenset()
+        missing = _missing(place, rules, own, held_above, warnings)
         if not missing:
             continue
-        faults.extend(_faults(place, missing, Rulebook(locks, active)))
-        operations = _operations(place, missing, locks.argo)
+        wrong = _faults(place, missing, Rulebook(locks, active))
+        faults.extend(wrong)
+        if any(fault.code is Code.LOCK_FORM for fault in wrong):
+            continue  # The installed Argo does not know a field that would be written.
+        operations = _operations(place, missing, locks.argo, defaults)
         if isinstance(operations, Reason):
             faults.append(operations)
             continue
@@ -73,23 +79,33 @@ def held_locks(block: Synchronization, namespace: str) -> frozenset[str]:
     )
 
 
+def _with_defaults(block: Synchronization | None, defaults: Synchronization | None) -> Synchronization | None:
+    """Return the locks that a template holds at run time: Argo merges templateDefaults field by field."""
+    if block is None or defaults is None:
+        return defaults if block is None else block
+    return Synchronization(
+        semaphores=defaults.semaphores if block.semaphores is None else block.semaphores,
+        mutexes=defaults.mutexes if block.mutexes is None else block.mutexes,
+        semaphore=block.semaphore or defaults.semaphore,
+        mutex=block.mutex or defaults.mutex,
+    )
+
+
 def _missing(
     place: Place,
     rules: Sequence[CompiledRule],
+    own: frozenset[str],
     held_above: frozenset[str],
-    namespace: str,
     warnings: list[str],
 ) -> list[CompiledRule]:
     """Return the rules whose lock the template lacks, each lock once."""
-    template = place.template
-    own = held_locks(template.synchronization, namespace) if template.synchronization else frozenset()
     missing: dict[str, CompiledRule] = {}
     for rule in rules:
         if rule.lock_name in own or rule.lock_name in missing:
             continue
         if rule.lock_name in held_above:
             warnings.append(_skipped(place, rule, "the whole Workflow holds it already"))
-        elif template.daemon:
+        elif place.template.daemon:
             warnings.append(_skipped(place, rule, "Argo frees a daemon's locks as soon as it is ready"))
         else:
             missing[rule.lock_name] = rule
@@ -111,28 +127,39 @@ def _faults(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -
     return found
 
 
-def _operations(place: Place, missing: Sequence[CompiledRule], argo: ArgoVersion) -> list[PatchOp] | Reason:
+def _operations(
+    place: Place, missing: Sequence[CompiledRule], argo: ArgoVersion, defaults: Synchronization | None
+) -> list[PatchOp] | Reason:
+    """Return the operations that add the missing locks.
+
+    A list that the template does not have itself begins with that of templateDefaults, which it replaces.
+    """
     block = place.template.synchronization
     at = f"{place.pointer}/synchronization"
     if not argo.reads_lists:
         return _singular(place, missing, at)
-    lists = {
-        "semaphores": [_item(rule.lock) for rule in missing if isinstance(rule.lock, SemaphoreRef)],
-        "mutexes": [_item(rule.lock) for rule in missing if isinstance(rule.lock, MutexRef)],
-    }
-    if block is None:
-        whole: JsonObject = {name: items for name, items in lists.items() if items}
-        return [PatchOp(Op.ADD, at, whole)]
-    present = {"semaphores": block.semaphores, "mutexes": block.mutexes}
+    added: dict[str, list[JsonValue]] = {}
+    for rule in missing:
+        added.setdefault(_list_of(rule.lock), []).append(_item(rule.lock))
+    own, default = _lists(block), _lists(defaults)
+    whole: JsonObject = {}
     patch: list[PatchOp] = []
-    for name, items in lists.items():
-        if not items:
-            continue
-        if present[name] is None:
-            patch.append(PatchOp(Op.ADD, f"{at}/{name}", items))
-        else:
+    for name, items in added.items():
+        if own.get(name) is not None:
             patch.extend(PatchOp(Op.ADD, f"{at}/{name}/-", item) for item in items)
-    return patch
+        else:
+            whole[name] = [*(_item(each) for each in default.get(name) or ()), *items]
+    if block is None:
+        return [PatchOp(Op.ADD, at, whole)]
+    return patch + [PatchOp(Op.ADD, f"{at}/{name}", items) for name, items in whole.items()]
+
+
+def _list_of(lock: SemaphoreRef | MutexRef) -> str:
+    return "mutexes" if isinstance(lock, MutexRef) else "semaphores"
+
+
+def _lists(block: Synchronization | None) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
+    return {} if block is None else {"semaphores": block.semaphores, "mutexes": block.mutexes}
 
 
 def _singular(place: Place, missing: Sequence[CompiledRule], at: str) -> list[PatchOp] | Reason:
@@ -156,11 +183,13 @@ def _singular(place: Place, missing: Sequence[CompiledRule], at: str) -> list[Pa
 def _item(lock: SemaphoreRef | MutexRef) -> JsonValue:
     """Return the reference as Argo reads it, without empty fields."""
     item: JsonObject = {}
-    if isinstance(lock, MutexRef):
-        item["name"] = lock.name
-        return item
     if lock.namespace:
         item["namespace"] = lock.namespace
+    if isinstance(lock, MutexRef):
+        item["name"] = lock.name
+        if lock.database:
+            item["database"] = True
+        return item
     if lock.database is not None:
         item["database"] = {"key": lock.database.key}
     elif lock.config_map_key_ref is not None:

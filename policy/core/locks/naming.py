@@ -50,11 +50,19 @@ def parameterised(text: str | None) -> bool:
     return text is not None and PARAMETER_MARK in text
 
 
-def name_problems(text: str | None, path: str) -> Iterator[Problem]:
-    """Yield what makes Argo fail with "unable to decode lock": an empty part, or one with a slash."""
+def empty_problems(text: str | None, path: str) -> Iterator[Problem]:
+    """Yield that a name is empty, which makes Argo fail with "unable to decode lock"."""
     if not text:
         yield Problem(path, "is empty; Argo ends such a Workflow with an error: give a name")
-    elif "/" in text and not parameterised(text):
+
+
+def name_problems(text: str | None, path: str) -> Iterator[Problem]:
+    """Yield what makes Argo fail: an empty part, or a slash in a namespace, a ConfigMap's name or a key.
+
+    The last part of a name, of a mutex or a database lock, may have slashes (lock_name.go, SplitN 3).
+    """
+    yield from empty_problems(text, path)
+    if text and "/" in text and not parameterised(text):
         yield Problem(path, f'"{text}" contains "/", which Argo cannot decode: leave the slash out')
 
 
@@ -65,9 +73,10 @@ def read_limit(value: str) -> int | None:
     """
     if not ATOI.fullmatch(value):
         return None
-    if len(value.lstrip("+-0")) > INT64_DIGITS:
+    digits = value.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > INT64_DIGITS:
         return None
-    number = int(value)
+    number = -int(digits) if value.startswith("-") else int(digits)
     return number if -INT64_MAX - 1 <= number <= INT64_MAX else None
 
 
@@ -87,4 +96,4 @@ def compile_key_pattern(pattern: str) -> re.Pattern[str]:
     literals = [re.escape(literal) for literal in _PLACEHOLDER.split(pattern)]
     words = [_WORD] * (len(literals) - 2) + [_WORDS]
     body = "".join(part for pair in zip(literals, [*words, ""], strict=True) for part in pair)
-    return re.compile(f"^{body}$")
+    return re.compile(rf"^{body}\Z")

@@ -87,7 +87,9 @@ class Definitions(msgspec.Struct, frozen=True):
         """Return the keys known in a ConfigMap, to suggest the nearest one."""
         known = {key for ns, name, key in self.owned if (ns, name) == (namespace, config_map)}
         known.update(self.config_maps.get((namespace, config_map), {}))
-        known.update(key for _, limits in self.everywhere for name, key in limits if name == config_map)
+        for selector, limits in self.everywhere:
+            if selector.matches(self.labels_of(namespace)):
+                known.update(key for name, key in limits if name == config_map)
         return sorted(known)
 
 

@@ -5,16 +5,17 @@ Workflow, a wrong name ends it with an error, and from 4.0 the singular form run
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from policy.core.decision import Code, Reason
 from policy.core.kinds import CrossNamespace
-from policy.core.locks.naming import name_problems, parameterised, read_limit
+from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
 from policy.core.locks.places import Place, calls, field_path
 from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
+from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
 LISTS_SINCE: Final = "3.6"
@@ -84,6 +85,8 @@ def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
 
 def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     yield from _forms(block, where, rulebook)
+    yield from _repeated(block.semaphores or (), f"{where}.semaphores", rulebook)
+    yield from _repeated(block.mutexes or (), f"{where}.mutexes", rulebook)
     for index, semaphore in enumerate(block.semaphores or ()):
         yield from semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
     for index, mutex in enumerate(block.mutexes or ()):
@@ -101,6 +104,9 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
         ("semaphore", "semaphores", block.semaphore is not None, block.semaphores is not None),
         ("mutex", "mutexes", block.mutex is not None, block.mutexes is not None),
     )
+    if not argo.reads_lists and block.semaphore is not None and block.mutex is not None:
+        message = f"Argo {argo} takes one lock and ignores the mutex beside a semaphore; remove one of them"
+        yield Reason(Code.LOCK_FORM, f"{where}.mutex", message, rulebook.source)
     for singular, plural, has_singular, has_plural in forms:
         if has_singular and not argo.reads_singular:
             message = (
@@ -116,14 +122,25 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
             yield Reason(Code.LOCK_FORM, f"{where}.{plural}", message, rulebook.source)
 
 
+def _repeated(refs: Sequence[SemaphoreRef | MutexRef], where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield the items that stand in a list twice: Argo ends such a Workflow with an error."""
+    first: dict[SemaphoreRef | MutexRef, int] = {}
+    for index, ref in enumerate(refs):
+        if first.setdefault(ref, index) != index:
+            message = f"is the same lock as {where}[{first[ref]}]; Argo would end the Workflow: remove one"
+            yield Reason(Code.LOCK_NAME, f"{where}[{index}]", message, rulebook.source)
+
+
 def semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield what is wrong with one semaphore reference."""
-    yield from _foreign_namespace(ref.namespace, where, rulebook)
+    yield from _namespace(ref.namespace, where, rulebook)
+    if ref.database is not None:
+        yield from _database(f"{where}.database", rulebook)
     if (ref.config_map_key_ref is None) == (ref.database is None):
         message = "needs exactly one of configMapKeyRef and database: Argo ends the Workflow with an error"
         yield Reason(Code.LOCK_NAME, where, message, rulebook.source)
     elif ref.database is not None:
-        yield from _named(ref.database.key, f"{where}.database.key", rulebook)
+        yield from _named(empty_problems(ref.database.key, f"{where}.database.key"), rulebook)
     elif ref.config_map_key_ref is not None:
         yield from _config_map_key(
             ref.config_map_key_ref, ref.namespace, f"{where}.configMapKeyRef", rulebook
@@ -132,18 +149,34 @@ def semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Itera
 
 def mutex_faults(ref: MutexRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield what is wrong with one mutex reference."""
-    yield from _foreign_namespace(ref.namespace, where, rulebook)
-    yield from _named(ref.name, f"{where}.name", rulebook)
+    yield from _namespace(ref.namespace, where, rulebook)
+    if ref.database:
+        yield from _database(f"{where}.database", rulebook)
+    yield from _named(empty_problems(ref.name, f"{where}.name"), rulebook)
 
 
-def _named(text: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    for problem in name_problems(text, where):
+def _named(problems: Iterable[Problem], rulebook: Rulebook) -> Iterator[Reason]:
+    for problem in problems:
         yield Reason(Code.LOCK_NAME, problem.path, problem.message, rulebook.source)
 
 
-def _foreign_namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    own = rulebook.locks.namespace
-    if not namespace or namespace == own:
+def _database(where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    argo = rulebook.locks.argo
+    if not argo.reads_databases:
+        message = f"Argo {argo} knows no locks in a database (they came with 3.7); use a ConfigMap or a mutex"
+        yield Reason(Code.LOCK_FORM, where, message, rulebook.source)
+
+
+def _namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Yield what is wrong with a lock's namespace: its form, or that it is another's."""
+    own, argo = rulebook.locks.namespace, rulebook.locks.argo
+    if not namespace:
+        return
+    yield from _named(name_problems(namespace, f"{where}.namespace"), rulebook)
+    if not argo.reads_namespaces:
+        message = f"Argo {argo} drops it (it came with 3.5) and takes a lock of the Workflow's own namespace"
+        yield Reason(Code.LOCK_FORM, f"{where}.namespace", message, rulebook.source)
+    if namespace == own:
         return
     for policy in rulebook.policies:
         if policy.cross_namespace is CrossNamespace.DENY:
@@ -158,8 +191,8 @@ def _config_map_key(
     ref: ConfigMapKeyRef, namespace: str | None, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
     named = [
-        *_named(ref.name, f"{where}.name", rulebook),
-        *_named(ref.key, f"{where}.key", rulebook),
+        *_named(name_problems(ref.name, f"{where}.name"), rulebook),
+        *_named(name_problems(ref.key, f"{where}.key"), rulebook),
     ]
     yield from named
     if named or parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):

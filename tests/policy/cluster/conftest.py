@@ -22,6 +22,7 @@ from policy.cluster.protocol import (
     WatchEvent,
 )
 from policy.core.patches import JsonObject, JsonValue
+from tests.e2e import switch
 
 PATIENCE = 30.0
 """Seconds until a watch that shows nothing fails a test; no passing test waits for it."""
@@ -118,10 +119,17 @@ def text(obj: JsonValue, *path: str) -> str:
     return found
 
 
-@pytest.fixture(params=["memory"])
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker and, where it is asked for, the control plane known."""
+    switch.configure(config)
+
+
+@pytest.fixture(params=["memory", *([pytest.param("kube", marks=pytest.mark.e2e)] if switch.ENABLED else [])])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Give each implementation of the protocol in turn."""
-    assert request.param == "memory"
+    if request.param == "kube":
+        yield request.getfixturevalue("kube_cluster")
+        return
     memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7))  # noqa: S311 - names, not secrets
     yield memory
     memory.close()

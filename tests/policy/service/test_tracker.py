@@ -264,11 +264,6 @@ def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: 
     assert tracked.weight == Usage(1, 0, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="holding.weighed_of: int() of more than 4300 digits raises ValueError, which ends the controller",
-)
 @pytest.mark.parametrize("mark", [marks.TASKS, marks.PRIORITY])
 def test_a_mark_of_thousands_of_digits_is_no_trouble(mark: str) -> None:
     """An annotation that any user can write must not end the controller for everybody."""

@@ -355,7 +355,7 @@ def is_held(obj: JsonObject) -> bool:
 
 def memory(clock: Callable[[], datetime] | None = None, *, seed: int = 1) -> MemoryCluster:
     """Return an empty cluster."""
-    return MemoryCluster(clock=clock or Clock(), rng=Random(seed))  # noqa: S311 - repeatable, no secret
+    return MemoryCluster(clock=clock or Clock(), rng=Random(seed))
 
 
 def eventually(cluster: Cluster, condition: Callable[[], bool], resource: Resource = WORKFLOWS) -> bool:

@@ -112,6 +112,15 @@ def test_what_cannot_be_read_is_not_reported_a_second_time(tmp_path: Path) -> No
     assert errors(tmp_path) == ["a.yaml:3: metadata.name: is tagged !!int, but 'x' is none"]
 
 
+def test_the_value_of_a_repeated_key_is_judged_as_well(tmp_path: Path) -> None:
+    """Repairing the one mistake must not bring up the other."""
+    write(tmp_path, "a.yaml", quota("a") + "  onExceed: Deny\n  onExceed: 3\n")
+    assert errors(tmp_path) == [
+        "a.yaml:7: spec.onExceed: is given twice, first in line 6: remove one of them",
+        'a.yaml:7: spec.onExceed: must be one of "Queue", "Deny", "Warn"; found the integer 3',
+    ]
+
+
 def test_an_object_that_is_defined_twice_is_reported_with_both_places(tmp_path: Path) -> None:
     """Also where one of them is wrong in another way, or an item of a List."""
     write(tmp_path, "a.yaml", quota("same"))

@@ -43,7 +43,7 @@ def problems(text: str) -> dict[str, str]:
         ),
         ("{apiVersion: v1, kind: Namespace, metadata: {name: a}, spec: {}, status: {}}", NamespaceObject),
         (
-            "{apiVersion: argoproj.io/v1alpha1, kind: WorkflowTemplate, metadata: {name: a}, spec: {hooks: {}}}",
+            "{apiVersion: argoproj.io/v1alpha1, kind: WorkflowTemplate, metadata: {name: a}, spec: {x: {}}}",
             TemplateObject,
         ),
         (

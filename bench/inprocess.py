@@ -1,0 +1,113 @@
+"""The parts of a review without a server: best of several timed loops, in microseconds."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.reviews import CASES, NAMESPACE, Case, body, uids
+from lockkeeper.wiring import ReviewRecorder, load_once, utc_now, write_to
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.memory import MemoryCluster
+from policy.core.decide import decide
+from policy.core.decision import Side
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.snapshot import Snapshot
+from webhook import wire
+from webhook.logs import Log
+from webhook.metrics import Metrics
+from webhook.review import Reviewing, review
+
+DECODE: Final = "decode"
+DECIDE: Final = "decide"
+DECIDE_NEW: Final = "decide, new templates"
+ENCODE: Final = "encode"
+RECORD: Final = "metrics and log line"
+WHOLE: Final = "whole review"
+PARTS: Final = (DECODE, DECIDE, DECIDE_NEW, ENCODE, RECORD, WHOLE)
+BUDGET: Final = timedelta(seconds=8.5)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one part of a review costs at one size."""
+
+    case: str
+    part: str
+    us: float
+
+
+def answer_bytes(case: Case, snapshot: Snapshot) -> int:
+    """Return how long our answer is, for the servers that answer a constant."""
+    received = wire.decode(body(case, uids(1)[0]), Side.MUTATE)
+    return len(wire.encode(received, decide(received.review, snapshot, utc_now())))
+
+
+def load_policies(folder: Path) -> Snapshot:
+    """Return the snapshot of a folder of policies."""
+    return load_once(folder, DEFAULT_VERSION)
+
+
+def measure(snapshot: Snapshot, log: Path, *, loops: int, seconds: float) -> list[Part]:
+    """Time every part at every size; the log line goes to a file, as in the server."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        recorder = ReviewRecorder(metrics=Metrics(), log=Log(write=write_to(descriptor), clock=utc_now))
+        return [
+            Part(case.name, name, best(part, loops, seconds))
+            for case in CASES
+            for name, part in parts_of(body(case, uids(1)[0]), snapshot, recorder).items()
+        ]
+    finally:
+        os.close(descriptor)
+
+
+def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> dict[str, Callable[[], object]]:
+    """Return each part as a function to time; in the path they follow each other in this order."""
+    now = utc_now()
+    received = wire.decode(content, Side.MUTATE)
+    decision = decide(received.review, snapshot, now)
+    locks = snapshot.policies(NAMESPACE).locks
+    cluster = MemoryCluster(clock=utc_now, rng=random.Random(1))  # noqa: S311 - no secret depends on it
+    parts = Reviewing(
+        snapshot=lambda: snapshot,
+        reservations=Ledgers(cluster=cluster, clock=utc_now),
+        clock=utc_now,
+        stopwatch=time.perf_counter,
+        recorder=recorder,
+    )
+
+    def decide_new() -> object:
+        """Decide as if no template of the Workflow had been seen before."""
+        if locks is not None:
+            locks.remembered.clear()
+        return decide(received.review, snapshot, now)
+
+    return {
+        DECODE: lambda: wire.decode(content, Side.MUTATE),
+        DECIDE: lambda: decide(received.review, snapshot, now),
+        DECIDE_NEW: decide_new,
+        ENCODE: lambda: wire.encode(received, decision),
+        RECORD: lambda: recorder.reviewed(received, decision, 1e-4),
+        WHOLE: lambda: review(content, Side.MUTATE, BUDGET, parts),
+    }
+
+
+def best(part: Callable[[], object], loops: int, seconds: float) -> float:
+    """Return the microseconds of one call: the smallest mean of `loops` loops of `seconds` each."""
+    part()
+    since = time.perf_counter()
+    part()
+    calls = max(1, int(seconds / (time.perf_counter() - since)))
+    return min(_loop(part, calls) for _ in range(loops))
+
+
+def _loop(part: Callable[[], object], calls: int) -> float:
+    since = time.perf_counter()
+    for _ in range(calls):
+        part()
+    return (time.perf_counter() - since) / calls * 1e6

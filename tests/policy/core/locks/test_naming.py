@@ -1,0 +1,192 @@
+"""Lock names and limits are read as Argo reads them, and key patterns mean what their authors expect."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.core.locks.naming import (
+    compile_key_pattern,
+    database_name,
+    mutex_name,
+    name_of_mutex,
+    name_of_semaphore,
+    name_problems,
+    parameterised,
+    read_limit,
+    semaphore_name,
+)
+from policy.core.problems import Problem
+from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ("5", 5),
+        ("+5", 5),
+        ("05", 5),
+        ("0", 0),
+        ("-0", 0),
+        ("-1", -1),
+        ("3000000000", 3_000_000_000),
+        ("00000000000000000005", 5),
+        ("-00000000000000000005", -5),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("9223372036854775808", None),
+        ("-9223372036854775809", None),
+        ("99999999999999999999", None),
+        ("", None),
+        (" 5", None),
+        ("5 ", None),
+        ("5\n", None),
+        ("\n5", None),
+        ("5x", None),
+        ("5.0", None),
+        ("1e1", None),
+        ("1_000", None),
+        ("0x10", None),
+        ("+", None),
+        ("-", None),
+        ("+-5", None),
+        ("--5", None),
+        ("+ 5", None),
+        ("\u0665", None),  # Arabic-Indic
+        ("\uff15", None),  # full width
+        ("\xb2", None),
+        ("5\x00", None),
+    ],
+)
+def test_a_limit_is_read_as_gos_atoi_reads_it(value: str, limit: int | None) -> None:
+    """Each value and what strconv.Atoi of Go 1.24 gives on a 64-bit machine; None is its error."""
+    assert read_limit(value) == limit
+
+
+@given(st.integers(-(2**65), 2**65), st.sampled_from(("", "+", "-")), st.integers(0, 30))
+def test_leading_zeros_and_signs_do_not_change_which_numbers_are_read(
+    number: int, sign: str, zeros: int
+) -> None:
+    """Any integer of 64 bits is read whatever its padding, and no other."""
+    digits = "0" * zeros + str(abs(number))
+    expected = -abs(number) if sign == "-" else abs(number)
+    assert read_limit(sign + digits) == (expected if -(2**63) <= expected < 2**63 else None)
+
+
+@given(st.text(alphabet="0123456789+-_ .eEx\n\t", max_size=22))
+def test_no_text_makes_reading_a_limit_fail(value: str) -> None:
+    """Whatever stands in a ConfigMap, there is an answer, and it is a number of 64 bits or none."""
+    limit = read_limit(value)
+    assert limit is None or (re.fullmatch(r"[+-]?[0-9]+", value) and -(2**63) <= limit < 2**63)
+
+
+def test_a_limit_with_thousands_of_zeros_is_read_too() -> None:
+    """Go reads it; Python's int() refuses it, which would be an HTTP 500 by the owner of a ConfigMap."""
+    assert read_limit("0" * 5000 + "5") == 5
+
+
+def test_names_are_encoded_as_argo_encodes_them() -> None:
+    """The forms of workflow/sync/lock_name.go, which also show in a Workflow's status."""
+    assert semaphore_name("ns", "limits", "db") == "ns/ConfigMap/limits/db"
+    assert mutex_name("ns", "one") == "ns/Mutex/one"
+    assert database_name("ns", "one") == "ns/Database/one"
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [
+        (SemaphoreRef(ConfigMapKeyRef("limits", "db")), "own/ConfigMap/limits/db"),
+        (SemaphoreRef(ConfigMapKeyRef("limits", "db"), namespace="own"), "own/ConfigMap/limits/db"),
+        (SemaphoreRef(ConfigMapKeyRef("limits", "db"), namespace=""), "own/ConfigMap/limits/db"),
+        (SemaphoreRef(ConfigMapKeyRef("limits", "db"), namespace="far"), "far/ConfigMap/limits/db"),
+        (SemaphoreRef(database=DatabaseRef("db")), "own/Database/db"),
+        (SemaphoreRef(ConfigMapKeyRef()), "own/ConfigMap//"),
+        (SemaphoreRef(), "own/Database/"),
+        (MutexRef("one"), "own/Mutex/one"),
+        (MutexRef("one", database=False), "own/Mutex/one"),
+        (MutexRef("one", database=True), "own/Database/one"),
+        (MutexRef("one", namespace="far"), "far/Mutex/one"),
+        (MutexRef(), "own/Mutex/"),
+    ],
+)
+def test_a_reference_without_a_namespace_is_a_lock_of_the_workflows_own(
+    ref: SemaphoreRef | MutexRef, name: str
+) -> None:
+    """Two references are the same lock where their encoded names are equal."""
+    found = name_of_mutex(ref, "own") if isinstance(ref, MutexRef) else name_of_semaphore(ref, "own")
+    assert found == name
+
+
+@pytest.mark.parametrize(
+    ("text", "filled_in"),
+    [(None, False), ("", False), ("db", False), ("{db}", False), ("{{inputs.x}}", True), ("a-{{=x}}", True)],
+)
+def test_a_name_with_a_tag_is_filled_in_at_run_time(text: str | None, filled_in: bool) -> None:  # noqa: FBT001
+    """Simple and expression tags alike."""
+    assert parameterised(text) == filled_in
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_an_empty_name_is_a_problem(text: str | None) -> None:
+    """Argo panics on it, and ends the Workflow."""
+    message = "is empty; Argo ends such a Workflow with an error: give a name"
+    assert list(name_problems(text, "here")) == [Problem("here", message)]
+
+
+def test_a_slash_in_the_name_or_key_of_a_config_map_is_a_problem() -> None:
+    """Argo cannot take the encoded name apart again."""
+    message = '"a/b" contains "/", which Argo cannot decode: leave the slash out'
+    assert list(name_problems("a/b", "here")) == [Problem("here", message)]
+
+
+@pytest.mark.parametrize("text", ["db", "a.b-c_d", "{{inputs.parameters.x}}", "{{= a / b }}"])
+def test_a_plain_or_parameterised_name_is_no_problem(text: str) -> None:
+    """A slash inside an expression is a division."""
+    assert list(name_problems(text, "here")) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "misfits"),
+    [
+        (
+            "<resource-type>-<purpose>",
+            ["db-load", "gpu2-model-training", "db-a-b-c"],
+            ["db", "db-", "-load", "DB-load", "db_load", "db--load", "x db-load", "db-load "],
+        ),
+        ("<team>.<what>", ["etl.db", "etl.db-load"], ["etl-db", "etlXdb", "a-b.db", ".db"]),
+        ("lock-<what>", ["lock-db"], ["db", "lock-", "unlock-db"]),
+        ("<what>-lock", ["db-lock", "a-b-lock"], ["lock", "-lock"]),
+        ("<one>", ["db", "db-load"], ["", "db-"]),
+        ("^[a-z]+-[0-9]+$", ["db-1"], ["db", "xdb-1x"]),
+        ("^db", ["db", "db-anything"], ["a-db"]),
+        ("^<x>$", ["<x>"], ["db"]),
+    ],
+)
+def test_a_key_pattern_is_a_shape_or_a_regular_expression(
+    pattern: str, fits: list[str], misfits: list[str]
+) -> None:
+    """In a shape each placeholder is one word, the last may be several; from `^` on it is an expression."""
+    compiled = compile_key_pattern(pattern)
+    assert [key for key in fits if not compiled.search(key)] == []
+    assert [key for key in misfits if compiled.search(key)] == []
+
+
+def test_a_shape_does_not_take_a_newline_at_the_end() -> None:
+    """A shape covers the whole key."""
+    assert not compile_key_pattern("<type>-<purpose>").search("db-load\n")
+
+
+@pytest.mark.parametrize("pattern", ["", "db", "resource-purpose", "[a-z]+", "<>", "a<b"])
+def test_a_text_that_is_neither_shape_nor_expression_is_refused(pattern: str) -> None:
+    """A pattern that would match one key only, or nothing, is a mistake."""
+    with pytest.raises(
+        ValueError, match=r"^start it with \^ \(a regular expression\) or use <placeholders>$"
+    ):
+        compile_key_pattern(pattern)
+
+
+def test_a_broken_expression_is_refused() -> None:
+    """Python's own message reaches the author of the policy."""
+    with pytest.raises(re.error):
+        compile_key_pattern("^[a-z")

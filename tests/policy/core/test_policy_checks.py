@@ -1,0 +1,252 @@
+"""Every mistake in the values of a policy is found, with its path, before the policy decides anything."""
+
+import pytest
+
+from policy.core.kinds import Policy
+from policy.core.patches import JsonObject, JsonValue
+from policy.core.policy_checks import problems
+from policy.core.problems import Problem
+from tests.policy.core.builders import (
+    cluster_lock_policy,
+    definition,
+    lock_policy,
+    pool,
+    quota,
+    rule,
+    semaphore_target,
+)
+
+BAD_SELECTOR: JsonObject = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+NEEDS_VALUES = "operator In needs at least one value"
+EMPTY = "is empty; Argo ends such a Workflow with an error: give a name"
+MUTEX: JsonObject = {"mutex": "one"}
+
+
+def _slash(name: str) -> str:
+    return f'"{name}" contains "/", which Argo cannot decode: leave the slash out'
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        quota(),
+        quota(
+            selector={"matchExpressions": [{"key": "a", "operator": "In", "values": ["x"]}]},
+            limits={"workflows": 0, "tasks": "Unlimited"},
+            perUser={"workflows": 1},
+            perWorkflow={"defaultTasks": 5, "maxTasks": 5},
+        ),
+        pool(namespaceDefaults={"limits": {"workflows": 1}}),
+        lock_policy(
+            semaphores=[definition("db"), definition("db", config_map="other"), definition("gpu", 3)],
+            inject=[
+                rule("a", semaphore_target("db", namespace="team-b")),
+                rule("b", MUTEX, types=["script"]),
+                rule("c", {"database": "lab"}, images=["*/db:*"]),
+                rule("d", MUTEX, labels={"a": "1"}),
+            ],
+            validate={"keyPattern": "<resource-type>-<purpose>", "crossNamespace": "Allow"},
+        ),
+        cluster_lock_policy(validate={"keyPattern": "^[a-z]+$"}),
+    ],
+)
+def test_a_policy_whose_values_make_sense_has_no_problem(policy: Policy) -> None:
+    """All four kinds, with every field that can be right."""
+    assert problems(policy) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "path", "message"),
+    [
+        (quota(selector=BAD_SELECTOR), "spec.selector.matchExpressions[0].values", NEEDS_VALUES),
+        (quota(limits={"workflows": -1}), "spec.limits.workflows", "must be 0 or more, or Unlimited; got -1"),
+        (quota(limits={"tasks": -2}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -2"),
+        (
+            quota(perUser={"workflows": -3}),
+            "spec.perUser.workflows",
+            "must be 0 or more, or Unlimited; got -3",
+        ),
+        (quota(perUser={"tasks": -4}), "spec.perUser.tasks", "must be 0 or more, or Unlimited; got -4"),
+        (
+            quota(perWorkflow={"defaultTasks": 0}),
+            "spec.perWorkflow.defaultTasks",
+            "must be 1 or more (Argo starts no task at 0); got 0",
+        ),
+        (
+            quota(perWorkflow={"maxTasks": -1}),
+            "spec.perWorkflow.maxTasks",
+            "must be 1 or more (Argo starts no task at 0); got -1",
+        ),
+        (
+            quota(perWorkflow={"defaultTasks": 6, "maxTasks": 5}),
+            "spec.perWorkflow.defaultTasks",
+            "6 is above maxTasks 5: lower it",
+        ),
+        (
+            pool(namespaceSelector=BAD_SELECTOR),
+            "spec.namespaceSelector.matchExpressions[0].values",
+            NEEDS_VALUES,
+        ),
+        (pool(limits={"tasks": -1}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -1"),
+        (
+            pool(namespaceDefaults={"limits": {"workflows": -1}}),
+            "spec.namespaceDefaults.limits.workflows",
+            "must be 0 or more, or Unlimited; got -1",
+        ),
+        (
+            pool(namespaceDefaults={"selector": BAD_SELECTOR}),
+            "spec.namespaceDefaults.selector.matchExpressions[0].values",
+            NEEDS_VALUES,
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_quota_is_found_at_its_path(policy: Policy, path: str, message: str) -> None:
+    """One mistake, one problem, in the namespaced and the cluster kind and in its defaults."""
+    assert problems(policy) == [Problem(path, message)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "message"),
+    [
+        (
+            {"match": {"workflows": BAD_SELECTOR}},
+            "spec.match.workflows.matchExpressions[0].values",
+            NEEDS_VALUES,
+        ),
+        (
+            {"match": {"kinds": []}},
+            "spec.match.kinds",
+            "needs at least one kind; leave it out to match Workflow",
+        ),
+        ({"semaphores": [definition("db", config_map="")]}, "spec.semaphores[0].configMap", EMPTY),
+        ({"semaphores": [definition("a/b")]}, "spec.semaphores[0].key", _slash("a/b")),
+        (
+            {"semaphores": [definition("ok"), definition("db", 0)]},
+            "spec.semaphores[1].limit",
+            "must be 1 or more (Argo fails Workflows at 0); got 0",
+        ),
+        (
+            {"semaphores": [definition("db"), definition("gpu"), definition("db", 2)]},
+            "spec.semaphores[2]",
+            "defines the same ConfigMap key as spec.semaphores[0]: remove one of them",
+        ),
+        (
+            {"inject": [rule("a", MUTEX), rule("b", MUTEX), rule("a", MUTEX)]},
+            "spec.inject[2].name",
+            "'a' is the name of spec.inject[0] too",
+        ),
+        (
+            {"inject": [{"name": "a", "templates": {}, "lock": MUTEX}]},
+            "spec.inject[0].templates",
+            'selects nothing: give names, images, types or labels (names: ["*"] for all)',
+        ),
+        (
+            {"inject": [rule("a", MUTEX, names=["ok", ""])]},
+            "spec.inject[0].templates.names[1]",
+            "is empty and would match nothing",
+        ),
+        (
+            {"inject": [rule("a", MUTEX, images=[""])]},
+            "spec.inject[0].templates.images[0]",
+            "is empty and would match nothing",
+        ),
+        (
+            {"inject": [rule("a", {})]},
+            "spec.inject[0].lock",
+            "needs exactly one of semaphore, mutex, database; got none of them",
+        ),
+        (
+            {"inject": [rule("a", {"mutex": "one", "database": "lab"})]},
+            "spec.inject[0].lock",
+            "needs exactly one of semaphore, mutex, database; got mutex and database",
+        ),
+        (
+            {"inject": [rule("a", semaphore_target("db", config_map=""))]},
+            "spec.inject[0].lock.semaphore.configMap",
+            EMPTY,
+        ),
+        (
+            {"inject": [rule("a", semaphore_target("a/b"))]},
+            "spec.inject[0].lock.semaphore.key",
+            _slash("a/b"),
+        ),
+        (
+            {
+                "inject": [rule("a", semaphore_target("db", namespace=""))],
+                "validate": {"crossNamespace": "Allow"},
+            },
+            "spec.inject[0].lock.semaphore.namespace",
+            EMPTY,
+        ),
+        ({"inject": [rule("a", {"mutex": ""})]}, "spec.inject[0].lock.mutex", EMPTY),
+        ({"inject": [rule("a", {"database": ""})]}, "spec.inject[0].lock.database", EMPTY),
+        (
+            {"validate": {"keyPattern": "plain"}},
+            "spec.validate.keyPattern",
+            "is not a usable pattern: start it with ^ (a regular expression) or use <placeholders>",
+        ),
+    ],
+)
+def test_a_wrong_value_of_a_lock_policy_is_found_at_its_path(
+    spec: dict[str, JsonValue], path: str, message: str
+) -> None:
+    """The namespaced and the cluster kind have the same checks."""
+    assert problems(lock_policy("p", namespace="team-a", **spec)) == [Problem(path, message)]
+    assert problems(cluster_lock_policy("p", **spec)) == [Problem(path, message)]
+
+
+def test_a_broken_expression_is_found_with_what_is_wrong_with_it() -> None:
+    """The message of Python's compiler says where."""
+    (found,) = problems(lock_policy(validate={"keyPattern": "^[a-z"}))
+    assert found.path == "spec.validate.keyPattern"
+    assert found.message.startswith("is not a usable pattern: unterminated character set")
+
+
+def test_a_cluster_lock_policy_has_its_namespace_selector_checked() -> None:
+    """The selector of namespaces is required, so it can be wrong."""
+    assert problems(cluster_lock_policy(namespaceSelector=BAD_SELECTOR)) == [
+        Problem("spec.namespaceSelector.matchExpressions[0].values", NEEDS_VALUES)
+    ]
+
+
+def test_all_problems_of_a_policy_come_at_once() -> None:
+    """Nobody should have to apply a file once for each mistake."""
+    wrong = quota(limits={"workflows": -1, "tasks": -1}, perWorkflow={"defaultTasks": 0, "maxTasks": 0})
+    assert [each.path for each in problems(wrong)] == [
+        "spec.limits.workflows",
+        "spec.limits.tasks",
+        "spec.perWorkflow.defaultTasks",
+        "spec.perWorkflow.maxTasks",
+    ]
+
+
+def test_a_limit_that_argo_could_not_read_is_a_problem_of_the_policy() -> None:
+    """It is written to the ConfigMap as it is; users would be told to correct that."""
+    assert problems(lock_policy(semaphores=[definition("db", 2**63 - 1)])) == []
+    assert problems(lock_policy(semaphores=[definition("db", 2**63)])) == [
+        Problem("spec.semaphores[0].limit", "must be at most 9223372036854775807, or Argo cannot read it")
+    ]
+
+
+def test_a_rule_for_another_namespace_needs_a_policy_that_allows_such_locks() -> None:
+    """Otherwise every Workflow that the rule selects would be refused by the policy itself."""
+    spec: dict[str, JsonValue] = {"inject": [rule("a", semaphore_target("db", namespace="team-b"))]}
+    message = "needs validate.crossNamespace: Allow in this policy, which refuses such locks otherwise"
+    wrong = [Problem("spec.inject[0].lock.semaphore.namespace", message)]
+    assert problems(lock_policy("p", namespace="team-a", **spec)) == wrong
+    assert problems(cluster_lock_policy("p", **spec)) == wrong
+
+
+@pytest.mark.xfail(
+    strict=True, reason="policy_checks._rules: takes the policy's own namespace, spelled out, for another one"
+)
+def test_a_rule_that_spells_out_its_own_namespace_is_fine() -> None:
+    """A namespaced policy speaks about that namespace only, and a lock of it is not foreign."""
+    rules: JsonValue = [rule("a", semaphore_target("db", namespace="team-a"))]
+    assert problems(lock_policy("p", namespace="team-a", inject=rules)) == []
+
+
+@pytest.mark.parametrize("lock", [{"mutex": "team/job"}, {"database": "team/job"}])
+def test_a_rule_may_put_a_mutex_or_database_lock_with_a_slash_in_its_name(lock: JsonObject) -> None:
+    """Only the parts of a ConfigMap semaphore may have none."""
+    assert problems(lock_policy(inject=[rule("a", lock)])) == []
