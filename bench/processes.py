@@ -21,7 +21,7 @@ KOPF_ALLOWS: Final = "kopf, no patch"
 VARIANTS: Final = (OURS, NULL, NULL_FLASK, KOPF, KOPF_ALLOWS)
 HOST: Final = "127.0.0.1"
 ROOT: Final = Path(__file__).resolve().parent.parent
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 5.0
 _MODULES: Final = {OURS: "servers", NULL: "servers", NULL_FLASK: "servers", KOPF: "kopf_server"}
 """The module of each server; both variants of kopf are handlers of one."""

@@ -130,7 +130,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     if request.param == "kube":
         yield request.getfixturevalue("kube_cluster")
         return
-    memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7))  # noqa: S311 - names, not secrets
+    memory = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(7))
     yield memory
     memory.close()
 

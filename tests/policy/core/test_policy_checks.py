@@ -231,7 +231,7 @@ def test_a_limit_that_argo_could_not_read_is_a_problem_of_the_policy() -> None:
 def test_a_rule_for_another_namespace_needs_a_policy_that_allows_such_locks() -> None:
     """Otherwise every Workflow that the rule selects would be refused by the policy itself."""
     spec: dict[str, JsonValue] = {"inject": [rule("a", semaphore_target("db", namespace="team-b"))]}
-    message = "needs validate.crossNamespace: Allow in this policy, which refuses such locks otherwise"
+    message = "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
     wrong = [Problem("spec.inject[0].lock.semaphore.namespace", message)]
     assert problems(lock_policy("p", namespace="team-a", **spec)) == wrong
     assert problems(cluster_lock_policy("p", **spec)) == wrong

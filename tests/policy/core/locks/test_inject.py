@@ -111,8 +111,8 @@ def test_a_lock_is_written_in_the_form_that_the_installed_argo_reads(
             semaphore_target("db", namespace="team-b"),
             "3.4",
             (
-                "team-b/ConfigMap/limits/db, but Argo 3.4 drops it (it came with 3.5) and takes a lock of the "
-                "Workflow's own namespace"
+                "team-b/ConfigMap/limits/db, but Argo 3.4 drops it (it came with 3.5) and takes a lock of "
+                "the Workflow's own namespace"
             ),
         ),
     ],
