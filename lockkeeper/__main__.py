@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lockkeeper.cli import review, run, serve, version
+from lockkeeper.cli import controller, review, run, serve, version
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.wiring import tell
 from policy.sources.directory import PolicyErrors
 
-COMMANDS: Final = (run, serve, review, version)
+COMMANDS: Final = (run, serve, controller, review, version)
 USAGE: Final = 2
 """Exit code for everything that the caller has to mend: arguments, files, a port in use."""
 

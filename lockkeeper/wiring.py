@@ -134,13 +134,24 @@ class Policies:
 
 
 def build_admission(
-    *, board: SnapshotBoard, ledgers: Ledgers, log: Log, metrics: Metrics, draining: Callable[[], bool]
+    *,
+    board: SnapshotBoard,
+    ledgers: Ledgers,
+    log: Log,
+    metrics: Metrics,
+    draining: Callable[[], bool],
+    current: Callable[[], Snapshot] | None = None,
+    missing: Callable[[], list[str]] = list,
 ) -> WSGIApplication:
-    """Return the webhook's WSGI application."""
+    """Return the webhook's WSGI application.
+
+    `current` gives reviews their snapshot where that is not simply the board's; `missing` says what is still
+    to come before any review may be sent here.
+    """
     state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
     metrics.registry.register(state)
     parts = Reviewing(
-        snapshot=board.current,
+        snapshot=current or board.current,
         reservations=ledgers,
         clock=utc_now,
         stopwatch=time.perf_counter,
@@ -148,7 +159,7 @@ def build_admission(
     )
 
     def not_ready() -> list[str]:
-        return ["shutting down"] if draining() else []
+        return ["shutting down"] if draining() else missing()
 
     return Admission(
         parts=parts,

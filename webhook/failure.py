@@ -6,6 +6,7 @@ ReviewError
 │   ├── TooLarge         413, above MAX_BODY
 │   └── WrongMediaType   415, only application/json
 ├── OutOfTime            504: the API server has stopped waiting
+├── NotSynced            503: the policies were not all read yet
 └── LedgerUnavailable    503: a slot could not be reserved in time
 
 A user's fault is none of these: it is a decision, answered with 200 and `allowed: false`. Whatever is not 200
@@ -59,6 +60,12 @@ class OutOfTime(ReviewError):  # noqa: N818 - as above
     """The time that the API server gives us has passed."""
 
     status = "504 Gateway Timeout"
+
+
+class NotSynced(ReviewError):  # noqa: N818 - as above
+    """Nothing is known yet about who is governed."""
+
+    status = "503 Service Unavailable"
 
 
 class LedgerUnavailable(ReviewError):  # noqa: N818 - as above

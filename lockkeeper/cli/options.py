@@ -3,24 +3,33 @@
 import argparse
 from pathlib import Path
 from socket import socket
+from typing import TYPE_CHECKING
 
 from lockkeeper.cli.failing import UsageError
 from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from webhook.server import bind
 from webhook.settings import DEFAULT_PORT
 
+if TYPE_CHECKING:
+    from policy.cluster.kube import KubeCluster
+
 MAX_PORT = 65_535
 
 
-def add_policies(parser: argparse.ArgumentParser) -> None:
+def add_policies(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add `--policies` and `--argo-version`."""
     parser.add_argument(
         "--policies",
         type=Path,
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of YAML with the policies, and ConfigMaps, Namespaces and Argo templates beside them",
     )
+    add_argo_version(parser)
+
+
+def add_argo_version(parser: argparse.ArgumentParser) -> None:
+    """Add `--argo-version`."""
     parser.add_argument(
         "--argo-version",
         type=argo_version,
@@ -28,6 +37,32 @@ def add_policies(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
     )
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """Add `--kubeconfig`."""
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="how to reach the cluster (default: the one that this process runs in)",
+    )
+
+
+def reach(kubeconfig: Path | None) -> "KubeCluster":
+    """Return the cluster.
+
+    Raises:
+        UsageError: there are no settings that lead to one.
+    """
+    # The official client takes a second to import, which commands without a cluster should not wait for.
+    from policy.cluster.kube import connect  # noqa: PLC0415 - see above
+    from policy.cluster.kube_connection import ClusterSettingsError  # noqa: PLC0415 - see above
+
+    try:
+        return connect(kubeconfig)
+    except ClusterSettingsError as error:
+        raise UsageError(str(error)) from error
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:

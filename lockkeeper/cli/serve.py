@@ -5,11 +5,21 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 from wsgiref.types import WSGIApplication
 
-from lockkeeper.cli.options import add_address, add_policies, existing_folder, listen
+from lockkeeper.cli.failing import UsageError
+from lockkeeper.cli.options import (
+    add_address,
+    add_kubeconfig,
+    add_policies,
+    existing_folder,
+    listen,
+    reach,
+)
+from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.wiring import (
     RELOAD_SECONDS,
     Policies,
@@ -22,31 +32,43 @@ from lockkeeper.wiring import (
 )
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import Cluster
+from policy.core.locks.forms import ArgoVersion
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings
 
 NAME = "serve"
-SUMMARY = "Serve the admission webhook alone, with policies from files."
+SUMMARY = "Serve the admission webhook alone, with policies from files or a cluster."
 EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
+  lockkeeper serve --cluster --kubeconfig ~/.kube/config
   curl --cacert DIR/ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/mutate
 
-One JSON line a review goes to standard output. Without a controller beside it nothing that it holds is let
-go, and limits of quotas that deny count only the creates of the last 90 seconds.
+One JSON line a review goes to standard output. With policies from files nothing that it holds is let go,
+and limits of quotas that deny count only the creates of the last 90 seconds; with --cluster the command
+`lockkeeper controller` lets go, and the ledgers in the cluster count.
 Exit codes: 0 stopped by a signal, 2 something to mend before it can serve."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    add_policies(parser)
+    add_policies(parser, required=False)
+    parser.add_argument(
+        "--cluster", action="store_true", help="take policies from the cluster, and keep its ledgers"
+    )
+    add_kubeconfig(parser)
     add_address(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then serve."""
-    load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
+    if arguments.cluster == (arguments.policies is not None):
+        raise UsageError("give either --policies DIR or --cluster")
+    cluster = reach(arguments.kubeconfig) if arguments.cluster else None
+    if cluster is None:
+        load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
     listener = listen(arguments.host, arguments.port)
     port = listener.getsockname()[1]
     temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
@@ -55,10 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
     def build() -> WSGIApplication:
         metrics = Metrics()
         log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
+        if cluster is not None:
+            return _on_cluster(cluster, arguments.argo_version, log, metrics, server.draining)
         policies = Policies(folder=arguments.policies, argo=arguments.argo_version, log=log, metrics=metrics)
         board = policies.load()
-        cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
-        ledgers = Ledgers(cluster=cluster, clock=utc_now)
+        memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
+        ledgers = Ledgers(cluster=memory, clock=utc_now)
         Thread(
             target=lambda: policies.source.watch(Event(), RELOAD_SECONDS), name="policies", daemon=True
         ).start()
@@ -78,3 +102,19 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _on_cluster(
+    cluster: Cluster, argo: ArgoVersion, log: Log, metrics: Metrics, draining: Callable[[], bool]
+) -> WSGIApplication:
+    policies = ClusterPolicies(cluster=cluster, argo=argo, log=log)
+    policies.start()
+    return build_admission(
+        board=policies.board,
+        ledgers=Ledgers(cluster=cluster, clock=utc_now),
+        log=log,
+        metrics=metrics,
+        draining=draining,
+        current=policies.current,
+        missing=policies.missing,
+    )

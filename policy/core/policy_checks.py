@@ -99,9 +99,7 @@ def _rules(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
         yield from _target(rule.lock, f"{where}.lock")
         foreign = rule.lock.semaphore is not None and rule.lock.semaphore.namespace is not None
         if foreign and spec.validate.cross_namespace is CrossNamespace.DENY:
-            message = (
-                "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
-            )
+            message = "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
             yield Problem(f"{where}.lock.semaphore.namespace", message)
 
 

@@ -67,6 +67,7 @@ class Elector:
         self._seen: Sighting | None = None
         self._renewed_at = 0.0
         self._stopped = Event()
+        self.ended = Event()
         self._work: Work | None = None
         self._working: Thread | None = None
 
@@ -75,16 +76,24 @@ class Elector:
         """Whether the work is being done here."""
         return self._working is not None and self._working.is_alive()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the end was asked for."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """End the work, give the lease up, and end the loop."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Campaign, lead and campaign again until stopped."""
-        while not self._stopped.is_set():
-            self.turn()
-            self._stopped.wait(RETRY.total_seconds())
-        self._resign()
+        """Campaign, lead and campaign again until stopped; `ended` is set when the lease is given up."""
+        try:
+            while not self._stopped.is_set():
+                self.turn()
+                self._stopped.wait(RETRY.total_seconds())
+            self._resign()
+        finally:
+            self.ended.set()
 
     def turn(self) -> None:
         """Look at the lease once, and take it, renew it or leave it; start or end the work accordingly."""

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
@@ -22,6 +22,7 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     Cluster,
     EventType,
+    Listing,
     Resource,
 )
 from policy.core.kinds import ConfigMap
@@ -46,6 +47,9 @@ LONGEST_LIMIT: Final = 64
 """Characters of a ConfigMap's value that may be a limit; longer ones are not kept in memory."""
 WATCH_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 1.0
+ABSENT_SECONDS: Final = 30.0
+OPTIONAL: Final = (WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
+"""Kinds that a cluster may lack; without ours nothing could be decided, so those are waited for."""
 
 Changed: TypeAlias = Callable[[tuple[Document, ...]], None]
 Trouble: TypeAlias = Callable[[str, ClusterError], None]
@@ -160,10 +164,18 @@ class ClusterSource:
                 self._stopped.wait(RETRY_SECONDS)
 
     def _list_and_watch(self, shelf: Shelf) -> None:
-        listing = self._cluster.list(shelf.resource)
+        try:
+            listing = self._cluster.list(shelf.resource)
+        except NotFound:
+            if shelf.resource not in OPTIONAL:
+                raise
+            listing = Listing((), "")  # Argo's templates are not installed here, or not yet.
         with self._lock:
             verdicts = shelf.reset(listing.items)
         self._note(verdicts)
+        if not listing.resource_version:
+            self._stopped.wait(ABSENT_SECONDS)
+            return
         version = listing.resource_version
         while not self._stopped.is_set():
             for event in self._cluster.watch(shelf.resource, since=version, timeout=WATCH_SECONDS):

@@ -164,3 +164,12 @@ def group_is_empty(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is gone, or only waits for somebody to ask how it ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"

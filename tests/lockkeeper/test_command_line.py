@@ -7,7 +7,7 @@ import pytest
 
 from lockkeeper import __version__
 from lockkeeper.__main__ import COMMANDS, main
-from tests.lockkeeper.commands import EXAMPLES, ROOT, Finished, Lockkeeper
+from tests.lockkeeper.commands import EXAMPLES, Finished, Lockkeeper
 
 POLICIES = EXAMPLES / "policies"
 
@@ -237,9 +237,3 @@ def test_once_without_workflows_is_a_usage_error(lockkeeper: Lockkeeper) -> None
     with lockkeeper.started("run", "--policies", POLICIES, "--once", "--port", "0") as running:
         assert not running.until("Serving on")
         assert running.wait() == 2
-
-
-def test_the_command_works_as_a_module_of_the_project_only_by_its_name() -> None:
-    """The parser calls itself lockkeeper, however it was started."""
-    assert (ROOT / "lockkeeper" / "__main__.py").is_file()
-    assert [module.NAME for module in COMMANDS] == ["run", "serve", "review", "version"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from policy.sources.manifests import read_manifests
-from tests.lockkeeper.commands import EXAMPLES, Lockkeeper, Running, group_is_empty
+from tests.lockkeeper.commands import EXAMPLES, Lockkeeper, Running, group_is_empty, has_ended
 
 PLAY = ("--policies", EXAMPLES / "policies", "--workflows", EXAMPLES / "workflows")
 READY = "/mutate"
@@ -110,7 +110,7 @@ def serving(running: Running) -> str:
 
 
 def test_what_a_run_prints_can_be_used(lockkeeper: Lockkeeper) -> None:
-    """The address and the CA certificate of its last lines reach the webhook with the certificate verified."""
+    """The address and the CA certificate of its last lines reach the webhook, verified."""
     with lockkeeper.started("run", *PLAY[:2], "--port", "0") as running:
         port = int(serving(running).rpartition(":")[2])
         authority = re.search(r"--cacert (\S+)", running.text)
@@ -168,10 +168,10 @@ def test_a_worker_whose_parent_is_killed_ends_by_itself(lockkeeper: Lockkeeper) 
     """It must not go on serving, and keep the port, with nobody to stop it."""
     with lockkeeper.started("run", *PLAY[:2], "--port", "0") as running:
         serving(running)
-        assert len(running.workers()) == 1
+        (worker,) = running.workers()
         running.send(signal.SIGKILL)
         running.wait()  # Reads up to the end of output, which the worker holds open.
-        assert group_is_empty(running.pid)
+        assert has_ended(worker)
 
 
 def play_texts(lockkeeper: Lockkeeper, folder: Path, texts: dict[str, str], *endings: str) -> tuple[int, str]:

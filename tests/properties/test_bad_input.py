@@ -1,10 +1,6 @@
 """Whatever is sent to the webhook, it answers: 400, or a right 200; never a bug of ours, never no answer."""
 
-import base64
-import json
 from collections.abc import Callable
-from datetime import timedelta
-from time import perf_counter
 from typing import Any, Final
 
 import jsonpatch
@@ -12,95 +8,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policy.core.decision import Side
-from tests.properties.shapes import KEY, Json, Node, Path, grown, kind_of, nodes, replaced
-from tests.properties.shapes import example as example_of
-from tests.webhook.calling import Webhook
-from tests.webhook.oracle import patch_of, verify_admission_response
-from tests.webhook.reviews import EVERYTHING, NAMESPACE, UID, admission_review, encoded, lock_policy, workflow
-from webhook.failure import MAX_BODY, BadRequest
-from webhook.review import Reviewing, review
-from webhook.wire import TypedEnvelope
+from tests.properties.asking import (
+    FULL,
+    INSIDE,
+    NODES,
+    OBJECT,
+    OUTSIDE,
+    SMALL,
+    WORLDS,
+    answers,
+)
+from tests.properties.shapes import KEY, Node, Path, grown, kind_of, replaced
+from tests.webhook.oracle import Json, patch_of
+from tests.webhook.reviews import UID, admission_review, encoded, workflow
 
-BUDGET: Final = timedelta(seconds=10)
-SIDES: Final = (Side.MUTATE, Side.VALIDATE)
-
-
-class Nobody:
-    """Takes note of nothing."""
-
-    def reviewed(self, *_: object) -> None:
-        """Take no note."""
-
-
-def reviewing(policies: str) -> Reviewing:
-    """Return what a review depends on, with these policies."""
-    webhook = Webhook(policies)
-    return Reviewing(
-        snapshot=webhook._snapshot,
-        reservations=webhook.ledgers,
-        clock=webhook.clock,
-        stopwatch=lambda: 0.0,
-        recorder=Nobody(),
-    )
-
-
-WORLDS: Final = (reviewing(""), reviewing(EVERYTHING))
-"""Without policies, and with policies of every kind."""
-
-
-def answers(
-    body: bytes, request: Json | None = None, *, worlds: tuple[Reviewing, ...] = WORLDS
-) -> list[Json | None]:
-    """Return the verified responses to a body from both sides and all worlds; None stands for 400.
-
-    Anything but a BadRequest comes through and fails the test.
-    """
-    found: list[Json | None] = []
-    for side in SIDES:
-        for parts in worlds:
-            try:
-                answer = review(body, side, BUDGET, parts)
-            except BadRequest:
-                found.append(None)
-                continue
-            asked = request if request is not None else readable(body, answer)
-            found.append(verify_admission_response(answer, request=asked, mutating=side is Side.MUTATE))
-    return found
-
-
-def readable(body: bytes, answer: bytes) -> Json:
-    """Return the request as a lenient reader sees it; where none can, as the answer has it."""
-    try:
-        asked: Json = json.loads(body.decode(errors="replace"), strict=False)
-    except (ValueError, RecursionError):
-        said = json.loads(answer)
-        asked = {**said, "request": {"uid": said["response"]["uid"]}}
-    return asked
-
-
-def full_review() -> Json:
-    """Return a valid review that has every field that we read."""
-    made: Json = example_of(TypedEnvelope)
-    made |= {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
-    made["request"] |= {
-        "uid": UID,
-        "kind": {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"},
-        "operation": "CREATE",
-        "subResource": "",
-        "namespace": NAMESPACE,
-        "dryRun": False,
-    }
-    return made
-
-
-FULL: Final = full_review()
-NODES: Final = tuple(nodes(TypedEnvelope))
-OBJECT: Final = ("request", "object")
-INSIDE: Final = tuple(node for node in NODES if node.path[:2] == OBJECT)
-OUTSIDE: Final = tuple(node for node in NODES if node.path[:2] != OBJECT)
 WRONG: Final[tuple[Any, ...]] = (None, True, 7, 1.5, 2**70, "wrong", [], {})
-SMALL: Final = admission_review(workflow(), namespace=NAMESPACE)
 
 
 def test_the_example_is_valid_and_whole() -> None:
@@ -249,8 +171,8 @@ MARK: Final = "put-it-here"
 def test_text_that_is_no_unicode_is_answered_everywhere(text: bytes) -> None:
     """In every string that we read, and in keys, broken text is 400 or harmless, and never a bug."""
     for node in NODES:
-        body = encoded(replaced(FULL, node.path, MARK)).replace(f'"{MARK}"'.encode(), text)
-        for response in answers(body):
+        body = encoded(grown(SMALL, node.path, MARK)).replace(f'"{MARK}"'.encode(), text)
+        for response in answers(body, worlds=WORLDS[1:]):
             assert response is None or node.kind != "string" or not response["allowed"], node
     for path in ((), ("request",), OBJECT, (*OBJECT, "metadata", "labels"), (*OBJECT, "status")):
         place = FULL
@@ -266,7 +188,7 @@ def test_text_that_is_no_unicode_is_answered_everywhere(text: bytes) -> None:
 def test_what_is_no_number_is_a_bad_request_everywhere(number: str) -> None:
     """JSON has no such numbers, in a field that is read or in one that is not."""
     paths: list[Path] = [node.path for node in NODES if node.path]
-    bodies = [encoded(replaced(FULL, path, MARK)) for path in paths]
+    bodies = [encoded(grown(SMALL, path, MARK)) for path in paths]
     bodies.append(encoded({**FULL, "unknown": MARK}))
     for body in bodies:
         assert answers(body.replace(f'"{MARK}"'.encode(), number.encode()), worlds=WORLDS[:1]) == [None, None]
@@ -279,8 +201,8 @@ def test_numbers_of_any_length_are_answered(digits: int, sign: str) -> None:
     number = sign + "9" * digits
     for node in NODES:
         if node.kind in {"integer", "any", "boolean"}:
-            body = encoded(replaced(FULL, node.path, MARK)).replace(f'"{MARK}"'.encode(), number.encode())
-            for response in answers(body):
+            body = encoded(grown(SMALL, node.path, MARK)).replace(f'"{MARK}"'.encode(), number.encode())
+            for response in answers(body, worlds=WORLDS[1:]):
                 assert response is None or not response["allowed"] or node.kind != "boolean", node
 
 
@@ -295,7 +217,7 @@ def test_fields_that_stand_twice_are_answered(first: str) -> None:
     body = encoded(FULL)
     for key in dict.fromkeys(node.path[-1] for node in NODES if node.path):
         if isinstance(key, str) and key != KEY:
-            for response in answers(doubled(body, key, first)):
+            for response in answers(doubled(body, key, first), worlds=WORLDS[1:]):
                 assert response is None or response["uid"] in {UID, "text"}
 
 
@@ -356,129 +278,3 @@ def test_templates_inside_each_other_are_judged_to_the_last() -> None:
     assert cause["field"] == (
         "spec.templates[0]" + ".dag.tasks[0].inline" * 100 + ".synchronization.mutexes[0].name"
     )
-
-
-def seconds(obj: Json, parts: Reviewing) -> float:
-    """Return how long the mutating review of an object takes, at its best."""
-    body = encoded(admission_review(obj))
-    best = float("inf")
-    for _ in range(3):
-        started = perf_counter()
-        verified = review(body, Side.MUTATE, BUDGET, parts)
-        best = min(best, perf_counter() - started)
-        assert b'"uid"' in verified
-    return best
-
-
-def templates(count: int) -> list[Json]:
-    """Return so many templates of all sorts, half of them with the lock already."""
-    lock = {"configMapKeyRef": {"name": "locks", "key": "db"}}
-    made: list[Json] = []
-    for number in range(count):
-        body: Json = {"name": f"t{number}", "container": {"image": f"image:{number}"}}
-        if number % 2:
-            body["synchronization"] = {"semaphores": [lock]}
-        if number % 5 == 0:
-            body = {"name": f"t{number}", "steps": [[{"name": "s", "template": f"t{number + 1}"}]]}
-        made.append(body)
-    return made
-
-
-def test_many_templates_take_time_in_proportion() -> None:
-    """Ten times as many templates take about ten times as long, so one big Workflow stops nobody."""
-    few, many = templates(500), templates(5_000)
-    parts = reviewing(EVERYTHING)
-    assert seconds(workflow(templates=many), parts) < 50 * seconds(workflow(templates=few), parts)
-    body = admission_review(workflow(templates=many))
-    response = answers(encoded(body), body, worlds=(parts,))[0]
-    assert response is not None
-    assert sum(operation["path"].endswith("/synchronization") for operation in patch_of(response)) == 2_000
-
-
-def semaphores(count: int, name: str) -> Json:
-    """Return a Workflow with so many semaphores, of other keys each."""
-    refs = [{"configMapKeyRef": {"name": "locks", "key": f"{name}-{number}"}} for number in range(count)]
-    return workflow(synchronization={"semaphores": refs})
-
-
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="policy/core/locks/validate.py:163 difflib looks for the nearest key for each undefined "
-    "semaphore, though ten reasons are shown: 1.3 MB with 20,000 of them keep a core busy for 17 s",
-)
-def test_wrong_semaphores_cost_about_as_much_as_right_ones() -> None:
-    """A user cannot slow the webhook down for everybody by mistakes in one Workflow."""
-    definitions = [{"configMap": "locks", "key": f"right-{number}", "limit": 1} for number in range(50)]
-    parts = reviewing(lock_policy(semaphores=definitions))
-    right = workflow(
-        synchronization={"semaphores": semaphores(50, "right")["spec"]["synchronization"]["semaphores"] * 8}
-    )
-    assert seconds(semaphores(400, "wrongg"), parts) < 20 * seconds(right, parts)
-
-
-@pytest.mark.parametrize("path", ["/mutate", "/validate"])
-@pytest.mark.parametrize("filler", [b" ", b"a", b"[", b"{", b'"', b"\x00"])
-def test_ten_megabytes_of_anything_are_too_large(path: str, filler: bytes) -> None:
-    """Size is looked at before content, with a length and without one."""
-    webhook = Webhook()
-    body = encoded(SMALL) + filler * 10_000_000
-    assert webhook.post(body, path).status == 413
-    assert webhook.post(body, path, CONTENT_LENGTH=None).status == 413
-
-
-@pytest.mark.parametrize("filler", [b" ", b"[", b'{"a":'])
-def test_seven_megabytes_of_nothing_are_a_bad_request(filler: bytes) -> None:
-    """The largest body that is read is refused in an instant where it holds nothing."""
-    assert answers((filler * MAX_BODY)[:MAX_BODY], worlds=WORLDS[:1]) == [None, None]
-
-
-LONG: Final = "x" * 1_000_000
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        ("request", "namespace"),
-        ("request", "name"),
-        ("request", "userInfo", "username"),
-        (*OBJECT, "metadata", "name"),
-        (*OBJECT, "metadata", "labels", "long"),
-        (*OBJECT, "spec", "templates", 0, "name"),
-        (*OBJECT, "spec", "templates", 0, "container", "image"),
-        (*OBJECT, "spec", "entrypoint"),
-    ],
-)
-def test_very_long_texts_are_answered(path: Path) -> None:
-    """A name of a million letters is somebody else's to refuse; we answer."""
-    body = grown(SMALL, path, LONG)
-    assert None not in answers(encoded(body), body)
-
-
-def test_a_very_long_uid_comes_back_whole() -> None:
-    """The uid is the API server's; it is echoed whatever it is."""
-    body = replaced(SMALL, ("request", "uid"), LONG)
-    assert [response and response["uid"] for response in answers(encoded(body), body)] == [LONG] * 4
-
-
-@pytest.mark.parametrize("field", ["labels", "annotations"])
-def test_thousands_of_labels_are_answered(field: str) -> None:
-    """Ours are added to any number of them, and nothing else changes."""
-    many = {f"label-{number}": "value" for number in range(20_000)}
-    body = grown(SMALL, (*OBJECT, "metadata", field), many)
-    response = answers(encoded(body), body)[1]
-    assert response is not None
-    changed = jsonpatch.apply_patch(body["request"]["object"], patch_of(response))
-    assert many.items() <= changed["metadata"][field].items()
-    assert all(
-        "lockkeeper" in key + changed["metadata"][field][key]
-        for key in changed["metadata"][field].keys() - many.keys()
-    )
-
-
-def test_the_size_of_a_patch_follows_what_changes() -> None:
-    """A large object that lacks one label gets a small patch, not itself back."""
-    body = admission_review(workflow(arguments={"parameters": [{"name": "p", "value": LONG}]}))
-    response = answers(encoded(body), body)[1]
-    assert response is not None
-    assert len(base64.b64decode(response["patch"])) < 2_000

@@ -104,3 +104,16 @@ def test_a_line_stays_short_whatever_is_wrong() -> None:
     webhook.mutate(workflow(synchronization={"mutexes": [{"name": ""}] * 5000}))
     [line] = webhook.lines
     assert len(line) <= 4096
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="webhook/logs.py:69 names are logged whole, and the API server checks them only after admission: "
+    "a name of 3 MB makes a line of 3 MB",
+)
+@pytest.mark.parametrize("field", ["name", "generateName"])
+def test_a_line_stays_short_whatever_a_name_is(field: str, webhook: Webhook) -> None:
+    """Nor can a user fill the log with one name."""
+    webhook.mutate({**workflow(), "metadata": {field: "x" * 100_000}})
+    [line] = webhook.lines
+    assert len(line) <= 4096

@@ -235,7 +235,7 @@ def test_no_templates_are_no_fault_of_admission(templates: list[Json] | None) ->
 )
 @pytest.mark.xfail(
     strict=True,
-    reason="policy/core/holding.py:58, decide.py:157 patches add below /metadata or /spec although the "
+    reason="policy/core/holding.py:57, decide.py:167 patches add below /metadata or /spec although the "
     "object has none, so the API server cannot apply them and answers 500 to the user",
 )
 def test_a_patch_applies_to_an_object_without_its_main_parts(obj: Json) -> None:
