@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from bench.processes import HOST, cpu_us
+from bench.processes import HOST, TICK_US, cpu_us
 
 READ_BYTES: Final = 256 * 1024
 MAX_SECONDS: Final = 30.0
@@ -167,7 +167,7 @@ class Load:
         return Measured(
             requests=count,
             seconds=seconds,
-            cpu_us=server / count,
+            cpu_us=max(server, TICK_US) / count,  # Ratios are taken of it, so it may not be nothing.
             own_cpu_us=own * 1e6 / count,
             p50_ms=waits[count // 2] * 1e3,
             p99_ms=waits[min(count - 1, count * 99 // 100)] * 1e3,

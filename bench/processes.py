@@ -26,7 +26,8 @@ STOP_SECONDS: Final = 5.0
 _MODULES: Final = {OURS: "servers", NULL: "servers", NULL_FLASK: "servers", KOPF: "kopf_server"}
 """The module of each server; both variants of kopf are handlers of one."""
 _SERVING: Final = re.compile(rb"serving on https://[^ ]*:(\d+)")
-_TICK: Final = 1e6 / os.sysconf("SC_CLK_TCK")
+TICK_US: Final = 1e6 / os.sysconf("SC_CLK_TCK")
+"""The step in which the system counts CPU time."""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class Running(msgspec.Struct, frozen=True):
 
 def cpu_us(pids: tuple[int, ...]) -> float:
     """Return the CPU time that processes have used, user and system, in microseconds."""
-    return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) * _TICK
+    return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) * TICK_US
 
 
 def _stat(pid: int) -> list[str]:

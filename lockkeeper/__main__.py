@@ -1,6 +1,7 @@
 """The command line: `lockkeeper COMMAND`. Each command is a module of `lockkeeper.cli`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +12,8 @@ from lockkeeper.wiring import tell
 from policy.sources.directory import PolicyErrors
 
 COMMANDS: Final = (run, serve, controller, review, version)
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as a shell gives it."""
 USAGE: Final = 2
 """Exit code for everything that the caller has to mend: arguments, files, a port in use."""
 
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
+        sys.stdout.flush()
     except UsageError as error:
         tell(str(error))
         return USAGE
@@ -43,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell(str(each))
         return USAGE
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # The reader, `head` perhaps, has what it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 

@@ -184,13 +184,14 @@ def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: S
 
 def limit_of(lock: str, snapshot: Snapshot) -> int:
     """Return the limit of a lock by Argo's name of it; a mutex has 1, an unknown semaphore none."""
-    namespace, kind, *rest = lock.split("/")
+    namespace, kind, name = lock.split("/", 2)
     if kind != "ConfigMap":
         return 1
+    config_map, _, key = name.partition("/")
     locks = snapshot.policies(namespace).locks
-    value = locks.definitions.limit(namespace, *rest) if locks else None
+    value = locks.definitions.limit(namespace, config_map, key) if locks else None
     if value is None:
-        value = snapshot.config_maps.get((namespace, rest[0]), {}).get(rest[1])
+        value = snapshot.config_maps.get((namespace, config_map), {}).get(key)
     return (read_limit(value) or 0) if value is not None else 0
 
 

@@ -9,20 +9,47 @@ import json
 import ssl
 from collections.abc import Callable
 from http.client import HTTPException, HTTPSConnection
-from typing import Final
+from typing import Any, Final
 
 import jsonpatch
 import msgspec
 
 from policy.cluster.protocol import WORKFLOWS, Cluster
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.patches import JsonObject
+from policy.core.workflow import Read
 
 TIMEOUT_SECONDS: Final = 10
+REVIEW_VERSION: Final = "admission.k8s.io/v1"
 USER: Final = "you@example.com"
 
 
 class AdmissionFailed(Exception):  # noqa: N818 - the API server's own words: "failed calling webhook"
     """A webhook did not answer as it must; the object is not stored (failurePolicy Fail)."""
+
+
+class Status(Read, frozen=True):
+    """The text of a denial."""
+
+    message: str = ""
+
+
+class Response(Read, frozen=True):
+    """An AdmissionResponse."""
+
+    uid: str
+    allowed: bool | None = None
+    status: Status | None = None
+    patch: str | None = None
+    patch_type: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class ReviewAnswer(Read, frozen=True):
+    """An AdmissionReview that came back."""
+
+    response: Response
+    api_version: str = ""
+    kind: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -62,11 +89,15 @@ class FrontDoor:
 
         Raises:
             AdmissionFailed: a webhook could not be reached or gave no answer.
+        ClusterError: the object cannot be stored: its name is taken, or it has none.
         """
         mutated = self._call("/mutate", obj, namespace)
         if not mutated.allowed:
             return Admitted(None, (), mutated.warnings, mutated.message)
-        changed: JsonObject = jsonpatch.apply_patch(obj, list(mutated.patch))
+        try:
+            changed: JsonObject = jsonpatch.apply_patch(obj, list(mutated.patch))
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            raise AdmissionFailed(f"the patch does not apply: {error}") from error
         validated = self._call("/validate", changed, namespace)
         warnings = mutated.warnings + validated.warnings
         if not validated.allowed:
@@ -122,23 +153,24 @@ def read_answer(body: bytes, uid: str) -> Answer:
     Raises:
         AdmissionFailed: it is no answer to this request.
     """
-    review: JsonObject = json.loads(body)
-    response = review.get("response")
-    if not isinstance(response, dict) or response.get("uid") != uid:
-        raise AdmissionFailed("expected response.uid to be that of the request")
-    patch: list[JsonObject] = []
-    encoded = response.get("patch")
-    if isinstance(encoded, str):
-        patch = json.loads(base64.b64decode(encoded))
-    status = response.get("status")
-    message = status.get("message") if isinstance(status, dict) else ""
+    try:
+        review = msgspec.json.decode(body, type=ReviewAnswer)
+        response = review.response
+        if review.api_version != REVIEW_VERSION or review.kind != "AdmissionReview":
+            raise AdmissionFailed(f"expected an AdmissionReview of {REVIEW_VERSION}")
+        if response.uid != uid:
+            raise AdmissionFailed("expected response.uid to be that of the request")
+        if (response.patch is None) != (response.patch_type is None):
+            raise AdmissionFailed("patch and patchType come together or not at all")
+        if response.patch_type not in (None, "JSONPatch"):
+            raise AdmissionFailed(f"patchType is {response.patch_type}; it must be JSONPatch")
+        patch = base64.b64decode(response.patch or "W10=", validate=True)
+        operations = msgspec.json.decode(patch, type=tuple[dict[str, Any], ...])
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise AdmissionFailed(f"the answer cannot be read: {error}") from error
     return Answer(
-        allowed=response.get("allowed") is True,
-        message=str(message or ""),
-        warnings=tuple(str(each) for each in _list(response.get("warnings"))),
-        patch=tuple(patch),
+        allowed=response.allowed is True,
+        message=response.status.message if response.status else "",
+        warnings=response.warnings,
+        patch=operations,
     )
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []

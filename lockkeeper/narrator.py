@@ -7,7 +7,7 @@ from typing import Final, TextIO
 
 import msgspec
 
-from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
 from policy.core import holding, marks
 from policy.core.amounts import Amount
 from policy.core.patches import JsonObject
@@ -92,8 +92,6 @@ class Narrator:
             story = Story(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
             self._stories[uid] = story
             self._tally(namespace).created += 1
-            if not holding.is_held(metadata.labels):
-                self._tell_running(story, "")
             if uid in self._waits_early:
                 self._tell_queued(story, self._waits_early.pop(uid))
             for early in self._early.pop(uid, ()):
@@ -125,8 +123,6 @@ class Narrator:
         uid = str(metadata.get("uid")) if isinstance(metadata, dict) else ""
         with self._changed:
             story = self._stories.get(uid)
-            if event.type is EventType.ADDED:
-                return  # It is as it was created; what the controller makes of it comes next.
             if story is None:
                 self._early.setdefault(uid, []).append(event.object)
             else:

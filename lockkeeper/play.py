@@ -9,6 +9,7 @@ import msgspec
 
 from lockkeeper.front_door import AdmissionFailed, Admitted, FrontDoor
 from lockkeeper.narrator import Narrator
+from policy.cluster.errors import ClusterError
 from policy.core.kinds import DEFAULT_NAMESPACE
 from policy.core.patches import JsonObject, JsonValue
 from policy.sources.manifests import Manifest, read_manifests
@@ -35,7 +36,7 @@ def play(folder: Path, door: FrontDoor, narrator: Narrator) -> Played:
             continue
         try:
             _create(manifest, door, narrator)
-        except AdmissionFailed as error:
+        except (AdmissionFailed, ClusterError) as error:
             failures.append(f"{manifest.file}: {error}")
             narrator.line(manifest.namespace or DEFAULT_NAMESPACE, manifest.name, f"failed: {error}")
     complete = narrator.finished(QUIET_SECONDS)

@@ -12,6 +12,7 @@ from wsgiref.types import WSGIApplication
 
 from certs.files import Paths, ensure
 from certs.reload import ReloadingContext
+from lockkeeper.cli.failing import UsageError
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
@@ -165,7 +166,6 @@ def build_admission(
         parts=parts,
         log=log,
         metrics=metrics,
-        draining=draining,
         other=create_app(metrics=metrics, not_ready=not_ready),
     )
 
@@ -215,8 +215,16 @@ def build_controller(
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
-    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook."""
-    ensured = ensure(folder, names=(*LOOPBACK_NAMES, host), now=utc_now())
+    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook.
+
+    Raises:
+        UsageError: the folder cannot be used.
+    """
+    try:
+        ensured = ensure(folder, names=(*LOOPBACK_NAMES, host), now=utc_now())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason}") from error
     context = ReloadingContext(cert_path=ensured.paths.cert, key_path=ensured.paths.key)
     return ensured.paths, context.current
 

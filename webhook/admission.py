@@ -3,7 +3,7 @@
 Flask's routing and context cost more than the whole review (docs/adr/0004); everything else is Flask's.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import BinaryIO, Final, TypeAlias, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -41,13 +41,11 @@ class Admission:
         parts: Reviewing,
         log: Log,
         metrics: Metrics,
-        draining: Callable[[], bool],
         other: WSGIApplication,
     ) -> None:
         self._parts = parts
         self._log = log
         self._metrics = metrics
-        self._draining = draining
         self._other = other
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -65,8 +63,6 @@ class Admission:
             status, answer = error.status, f"{error.message}\n".encode()
             self._log.refused(uid_of(body), status, error.message)
             self._metrics.failed(status)
-            if isinstance(error, TooLarge):
-                headers.append(("Connection", "close"))
             if isinstance(error, NotAllowed):
                 headers.append(("Allow", "POST"))
         except Exception as error:  # noqa: BLE001 - our bug must be a 500 with its uid in the log
@@ -74,8 +70,6 @@ class Admission:
             answer = b"an error of lockkeeper's own; its log has the details under the review's uid\n"
             self._log.bug(uid_of(body), error)
             self._metrics.failed(status)
-        if self._draining():
-            headers.append(("Connection", "close"))
         headers.append(("Content-Length", str(len(answer))))
         start_response(status, headers)
         return (answer,)

@@ -10,6 +10,8 @@ import msgspec
 from policy.core.decision import Decision
 from webhook.wire import Received
 
+LONGEST_NAME: Final = 253
+"""Characters of a Kubernetes name; the API server checks it only after admission."""
 WriteLine: TypeAlias = Callable[[bytes], object]
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -65,9 +67,9 @@ class Log:
             webhook=review.side.value,
             operation=review.operation.value,
             kind=received.kind,
-            namespace=review.namespace,
-            name=received.name,
-            user=review.user,
+            namespace=review.namespace[:LONGEST_NAME],
+            name=received.name[:LONGEST_NAME],
+            user=review.user[:LONGEST_NAME],
             outcome=decision.outcome.value,
             took_us=int(seconds * 1_000_000),
             dry_run=review.dry_run,

@@ -22,6 +22,8 @@ ARGO_GROUP: Final = "argoproj.io"
 MAX_WARNING: Final = 256
 """Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
 MAX_WARNINGS: Final = 16
+MAX_MISFITS: Final = 100
+"""Wrong types that are looked for; a message shows ten."""
 CRASHES: Final = "Argo cannot decode such a Workflow, and its controller would stop for everybody"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
@@ -169,7 +171,7 @@ def _received(api_version: str, request: Head | None, side: Side, workflow: Work
 def _misfit(raw: msgspec.Raw) -> Decision:
     """Return the denial of a Workflow that Argo could not decode, with every field that is wrong."""
     try:
-        problems = walk(msgspec.json.decode(raw), Workflow)
+        problems = walk(msgspec.json.decode(raw), Workflow, most=MAX_MISFITS)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
     found = [Reason(Code.WRONG_TYPE, each.path, f"{each.message}. {CRASHES}") for each in problems]

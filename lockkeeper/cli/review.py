@@ -15,9 +15,11 @@ from lockkeeper.cli.options import add_policies, existing_folder
 from lockkeeper.front_door import admission_review
 from lockkeeper.narrator import aligned
 from lockkeeper.wiring import load_once
+from policy.core import explain
 from policy.core.decide import decide
-from policy.core.decision import Decision, Side
+from policy.core.decision import Decision, Side, denied
 from policy.core.kinds import DEFAULT_NAMESPACE
+from policy.core.ledger import shortfalls
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
@@ -114,6 +116,11 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
         request["kind"] = {"group": group, "version": version, "kind": manifest.kind}
     received = wire.decode(msgspec.json.encode(envelope), Side.MUTATE)
     decision = received.fault or decide(received.review, snapshot, datetime.now(UTC))
+    if decision.allowed and decision.reservation is not None:
+        wanted = decision.reservation
+        short = shortfalls({}, wanted.weight, wanted.demands)
+        if short:  # Not even an empty ledger would admit it.
+            decision = denied(decision, tuple(explain.exceeded_reason(each) for each in short))
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch))
     return Reviewed(
         file=manifest.file,

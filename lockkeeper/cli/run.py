@@ -48,6 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then run."""
+    if arguments.once and arguments.workflows is None:
+        raise UsageError("--once ends after a play: give --workflows DIR as well")
     load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
     if arguments.workflows is not None:
         read_manifests(existing_folder(arguments.workflows, "the folder of workflows"))

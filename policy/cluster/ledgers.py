@@ -131,8 +131,18 @@ class Ledgers:
         return found is not None and found.namespace == request.namespace
 
     def cancel(self, request: ReservationRequest) -> None:
-        """Give back a reservation whose create was refused (protocol rule 4d)."""
-        self.update(request.root, lambda ledger: cancel(ledger, request.id))
+        """Give back a reservation whose create was refused (protocol rule 4d).
+
+        One that was made for another create stays: the id comes from a label, which anybody may have written.
+        """
+
+        def change(ledger: Ledger) -> Ledger:
+            found = ledger.reservations.get(request.id)
+            if found is None or (found.namespace, found.workflow) != (request.namespace, request.workflow):
+                return ledger
+            return cancel(ledger, request.id)
+
+        self.update(request.root, change)
 
     def _read_version(self, root: str) -> tuple[Ledger, str]:
         try:

@@ -16,6 +16,7 @@ from policy.core.kinds import (
     PerWorkflow,
     Policy,
     QuotaLimits,
+    SynchronizationPolicy,
     SynchronizationPolicySpec,
     WorkflowQuota,
     WorkflowQuotaSpec,
@@ -28,7 +29,8 @@ def problems(policy: Policy) -> list[Problem]:
     """Return everything that is wrong with the values of a policy that fits its schema."""
     if isinstance(policy, WorkflowQuota | ClusterWorkflowQuota):
         return list(_quota(policy.spec, "spec"))
-    return list(_synchronization(policy.spec, "spec"))
+    own = policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
+    return list(_synchronization(policy.spec, "spec", own))
 
 
 def _quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
@@ -58,14 +60,14 @@ def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
         )
 
 
-def _synchronization(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
     yield from spec.match.workflows.problems(f"{path}.match.workflows")
     if isinstance(spec, ClusterSynchronizationPolicySpec):
         yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
     if not spec.match.kinds:
         yield Problem(f"{path}.match.kinds", "needs at least one kind; leave it out to match Workflow")
     yield from _definitions(spec, f"{path}.semaphores")
-    yield from _rules(spec, f"{path}.inject")
+    yield from _rules(spec, f"{path}.inject", own)
     yield from _validation(spec.validate, f"{path}.validate")
 
 
@@ -88,7 +90,7 @@ def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem
             yield Problem(where, f"defines the same ConfigMap key as {path}[{first}]: remove one of them")
 
 
-def _rules(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+def _rules(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(spec.inject):
         where = f"{path}[{index}]"
@@ -97,7 +99,7 @@ def _rules(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
             yield Problem(f"{where}.name", f"{rule.name!r} is the name of {path}[{first}] too")
         yield from _selects_something(rule, f"{where}.templates")
         yield from _target(rule.lock, f"{where}.lock")
-        foreign = rule.lock.semaphore is not None and rule.lock.semaphore.namespace is not None
+        foreign = rule.lock.semaphore is not None and rule.lock.semaphore.namespace not in (None, own)
         if foreign and spec.validate.cross_namespace is CrossNamespace.DENY:
             message = "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
             yield Problem(f"{where}.lock.semaphore.namespace", message)

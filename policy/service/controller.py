@@ -97,9 +97,10 @@ class Controller:
         """List where that is due, fence roots that are new (then list once more), and make a pass."""
         if not self._listed:
             self._list()
+        self._listed = False  # Should fence or list fail, what was counted before may not be used.
         while self._releaser.fence_new(self._releaser.roots(self._tracker)):
-            self._listed = False  # Should the list fail, what was counted before the fence may not be used.
             self._list()
+        self._listed = True
         self._releaser.run_pass(self._tracker)
         self._wait = RETRY_AFTER if self._releaser.unsent else IDLE_PASS
 

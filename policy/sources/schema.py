@@ -5,6 +5,7 @@ msgspec stops at its first error and speaks of Python types; an author wants all
 
 import difflib
 import functools
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -69,15 +70,16 @@ _SCALARS: Final[Mapping[type[inspect.Type], tuple[str, tuple[type, ...]]]] = {
 _BOOLEAN_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 
-def walk(value: Json, expected: type, path: str = "") -> list[Problem]:
+def walk(value: Json, expected: type, path: str = "", *, most: int | None = None) -> list[Problem]:
     """Return everything about a value that does not fit a struct type, with field paths below `path`.
 
-    Null for an optional field counts as absent. A value without problems can be given to `decode`.
+    Null for an optional field counts as absent. After `most` problems no more are looked for. A value without
+    problems can be given to `decode`.
 
     Raises:
         TypeError: the struct uses a type that no policy has used so far.
     """
-    return list(_check(value, _schema(expected), path))
+    return list(itertools.islice(_check(value, _schema(expected), path), most))
 
 
 def decode(value: Json, expected: type[T]) -> T:

@@ -247,11 +247,6 @@ def test_the_simulated_argo_reads_limits_of_config_maps(value: str, limit: int) 
     assert limit_of("here/ConfigMap/sem/key", snapshot(config_map)) == limit
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="embedded.limit_of: a key with a slash, allowed where it has {{...}}, ends the simulated Argo",
-)
 def test_a_lock_whose_key_is_filled_in_at_run_time_is_an_unknown_one() -> None:
     """`{{=a/b}}` passes validation, since nobody knows its value yet."""
     policies = load_once(EXAMPLES / "policies", DEFAULT_VERSION)

@@ -151,10 +151,6 @@ def policy(folder: Path, spec: str) -> Path:
     return folder
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cli/review._review never asks a ledger, so a limit that denies even an empty one is `allowed`",
-)
 @pytest.mark.parametrize("limits", ["workflows: 0", "tasks: 2"])
 def test_what_no_ledger_would_ever_admit_is_denied_as_the_webhook_denies_it(
     tmp_path: Path, limits: str, capsys: pytest.CaptureFixture[str]
@@ -317,9 +313,6 @@ def test_a_workflow_with_parts_missing_is_reviewed_without_a_trace(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.xfail(
-    strict=True, reason="cli/review.run: a closed standard output is a traceback of BrokenPipeError"
-)
 def test_a_reader_that_leaves_early_is_no_trace(lockkeeper: Lockkeeper) -> None:
     """`lockkeeper review ... | head` ends quietly."""
     finished = lockkeeper.with_closed_output("review", WORKFLOWS, "--policies", POLICIES)

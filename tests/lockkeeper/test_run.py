@@ -188,10 +188,6 @@ def play_texts(lockkeeper: Lockkeeper, folder: Path, texts: dict[str, str], *end
 SPEC = "spec: {entrypoint: a, templates: [{name: a, container: {image: i}}]}"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="play.play: a ClusterError of the create ends the play thread with a trace, and --once never ends",
-)
 @pytest.mark.parametrize(
     "metadata",
     ["{name: same, namespace: sandbox}", "{namespace: sandbox}"],

@@ -107,7 +107,6 @@ class Webhook:
         self.clock = Clock()
         self.lines: list[bytes] = []
         self.metrics = Metrics()
-        self.draining = False
         self.not_ready: list[str] = []
         self.decisions: list[Decision] = []
         self.ledgers = Ledgers(
@@ -133,7 +132,6 @@ class Webhook:
             ),
             log=self.log,
             metrics=self.metrics,
-            draining=lambda: self.draining,
             other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
         )
 

@@ -106,11 +106,6 @@ def test_a_line_stays_short_whatever_is_wrong() -> None:
     assert len(line) <= 4096
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="webhook/logs.py:69 names are logged whole, and the API server checks them only after admission: "
-    "a name of 3 MB makes a line of 3 MB",
-)
 @pytest.mark.parametrize("field", ["name", "generateName"])
 def test_a_line_stays_short_whatever_a_name_is(field: str, webhook: Webhook) -> None:
     """Nor can a user fill the log with one name."""

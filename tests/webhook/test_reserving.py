@@ -152,6 +152,14 @@ def test_a_refused_create_without_a_label_gives_nothing_back() -> None:
     assert list(webhook.reserved()) == ["another"]
 
 
+def test_a_refused_create_without_a_label_does_not_wait_for_the_ledger() -> None:
+    """A denial that needs no ledger is given even while the ledger is away."""
+    webhook = Webhook(DENY_TWO)
+    webhook.serve_with(FailingLedgers(Unavailable("away")))
+    response = webhook.validate({**workflow(), "status": {"phase": "Running"}})
+    assert "ForeignStatus" in causes(response)
+
+
 def test_a_denied_create_takes_no_slot() -> None:
     """Where a lock policy refuses, the quota is not charged."""
     webhook = Webhook(DENY_TWO + lock_policy())

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import jsonpatch
 import pytest
 
 from policy.core.decision import Decision, Side
@@ -233,20 +234,13 @@ def test_no_templates_are_no_fault_of_admission(templates: list[Json] | None) ->
         pytest.param({"metadata": None, "spec": {}}, id="metadata null"),
     ],
 )
-@pytest.mark.xfail(
-    strict=True,
-    reason="policy/core/holding.py:57, decide.py:167 patches add below /metadata or /spec although the "
-    "object has none, so the API server cannot apply them and answers 500 to the user",
-)
 def test_a_patch_applies_to_an_object_without_its_main_parts(obj: Json) -> None:
     """The API server mutates before it checks the schema, so even a hollow object is patched or denied."""
     webhook = Webhook(EVERYTHING)
     response = webhook.mutate(obj)
-    applied: list[Json] = []
-    for operation in patch_of(response):
-        parent = obj.get(operation["path"].split("/")[1])
-        applied += [operation] if isinstance(parent, dict) or operation["path"].count("/") == 1 else []
-    assert applied == patch_of(response)
+    changed: Json = jsonpatch.apply_patch(obj, patch_of(response))
+    assert changed["metadata"]["labels"]
+    assert isinstance(changed["spec"], dict)
 
 
 def test_the_answer_has_no_patch_where_nothing_changes(webhook: Webhook) -> None:

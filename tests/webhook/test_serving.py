@@ -274,19 +274,6 @@ def test_a_request_in_flight_is_answered_before_the_end(own: Served) -> None:
     assert len(own.stderr) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="webhook/admission.py:69,78 the header has no effect: gunicorn drops an application's Connection "
-    "header (http/wsgi.py process_headers) and writes its own",
-)
-def test_a_body_that_was_too_large_ends_its_connection(shared: Served) -> None:
-    """What a sender of too much still sends is not waited for: the answer says that the connection closes."""
-    with shared.connected() as connection:
-        connection.send("POST", "/mutate", b" " * (MAX_BODY + 1))
-        assert connection.socket is None
-
-
 def test_an_idle_server_stops_at_once_with_code_0(own: Served) -> None:
     """Nothing holds the end up, and nothing is said about it on standard error."""
     with own.connected() as connection:

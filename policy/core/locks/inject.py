@@ -84,8 +84,8 @@ def _with_defaults(block: Synchronization | None, defaults: Synchronization | No
     if block is None or defaults is None:
         return defaults if block is None else block
     return Synchronization(
-        semaphores=defaults.semaphores if block.semaphores is None else block.semaphores,
-        mutexes=defaults.mutexes if block.mutexes is None else block.mutexes,
+        semaphores=block.semaphores or defaults.semaphores,  # Go leaves an empty list out of the merge.
+        mutexes=block.mutexes or defaults.mutexes,
         semaphore=block.semaphore or defaults.semaphore,
         mutex=block.mutex or defaults.mutex,
     )
@@ -137,7 +137,7 @@ def _operations(
     block = place.template.synchronization
     at = f"{place.pointer}/synchronization"
     if not argo.reads_lists:
-        return _singular(place, missing, at)
+        return _singular(place, missing, at, _with_defaults(block, defaults))
     added: dict[str, list[JsonValue]] = {}
     for rule in missing:
         added.setdefault(_list_of(rule.lock), []).append(_item(rule.lock))
@@ -145,7 +145,7 @@ def _operations(
     whole: JsonObject = {}
     patch: list[PatchOp] = []
     for name, items in added.items():
-        if own.get(name) is not None:
+        if own.get(name):
             patch.extend(PatchOp(Op.ADD, f"{at}/{name}/-", item) for item in items)
         else:
             whole[name] = [*(_item(each) for each in default.get(name) or ()), *items]
@@ -162,10 +162,12 @@ def _lists(block: Synchronization | None) -> Mapping[str, Sequence[SemaphoreRef 
     return {} if block is None else {"semaphores": block.semaphores, "mutexes": block.mutexes}
 
 
-def _singular(place: Place, missing: Sequence[CompiledRule], at: str) -> list[PatchOp] | Reason:
+def _singular(
+    place: Place, missing: Sequence[CompiledRule], at: str, held: Synchronization | None
+) -> list[PatchOp] | Reason:
     """Return the one lock that Argo before 3.6 can hold, or the reason why it cannot take another."""
     block = place.template.synchronization
-    has_own = block is not None and (block.semaphore is not None or block.mutex is not None)
+    has_own = held is not None and (held.semaphore is not None or held.mutex is not None)
     if has_own or len(missing) > 1:
         names = ", ".join(rule.lock_name for rule in missing)
         message = (

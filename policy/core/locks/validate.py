@@ -18,6 +18,8 @@ from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPol
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
+LONGEST_KEY: Final = 253
+"""Characters of a ConfigMap key that a near one is looked for by; there are none longer."""
 LISTS_SINCE: Final = "3.6"
 
 
@@ -215,7 +217,7 @@ def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rule
     value = rulebook.locks.definitions.limit(namespace, config_map, key)
     if value is None:
         known = rulebook.locks.definitions.keys_beside(namespace, config_map)
-        near = difflib.get_close_matches(key, known, n=1)
+        near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
         hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
         message = (
             f'semaphore "{key}" is not defined in ConfigMap {namespace}/{config_map}; Argo would fail the '

@@ -29,7 +29,7 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, 999_999, tzinfo=timezone(timedelta(hours
 
 def _cluster(*, seed: int = 1, log_size: int = 10_000) -> MemoryCluster:
     """Return a cluster whose clock stands still."""
-    return MemoryCluster(clock=lambda: NOON, rng=Random(seed), log_size=log_size)  # noqa: S311 - repeatable
+    return MemoryCluster(clock=lambda: NOON, rng=Random(seed), log_size=log_size)
 
 
 def _config_map(name: str, **metadata: JsonValue) -> JsonObject:

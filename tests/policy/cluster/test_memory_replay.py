@@ -114,7 +114,7 @@ def test_replaying_a_watch_over_a_list_gives_the_later_list(
     before: list[Step], after: list[Step], selector: str, namespace: str, *, metadata_only: bool
 ) -> None:
     """For every selector and namespace, and with each event fitting the state that it meets."""
-    cluster = MemoryCluster(clock=lambda: datetime(2026, 11, 23, tzinfo=UTC), rng=Random(1))  # noqa: S311
+    cluster = MemoryCluster(clock=lambda: datetime(2026, 11, 23, tzinfo=UTC), rng=Random(1))
 
     def listed() -> Listing:
         return cluster.list(CONFIG_MAPS, namespace=namespace, labels=selector, metadata_only=metadata_only)

@@ -99,6 +99,19 @@ def _lock_policies(draw: st.DrawFn) -> list[Document]:
 
 
 @st.composite
+def _many_templates(draw: st.DrawFn) -> tuple[JsonObject, Snapshot]:
+    """Draw a Workflow of several templates, of which rules select some: what a review has to tell apart."""
+    chosen = draw(st.lists(st.sampled_from(TARGETS), min_size=1, max_size=2))
+    rules: list[JsonValue] = [
+        rule(f"{target}-{n}", lock, **draw(st.sampled_from(SELECTORS)))
+        for n, (target, lock) in enumerate(chosen)
+    ]
+    policy = lock_policy(semaphores=[definition("db"), definition("gpu")], inject=rules)
+    drawn = draw(st.lists(templates(lists=True, depth=1), min_size=2, max_size=6))
+    return workflow({"templates": list(drawn)}), snapshot(policy)
+
+
+@st.composite
 def _policies(draw: st.DrawFn) -> tuple[Snapshot, bool]:
     """Draw a snapshot, and whether its Argo reads lists."""
     argo = draw(st.sampled_from(("4.1", "4.1", "3.7", "3.5")))
@@ -243,7 +256,7 @@ def test_only_the_create_of_a_governed_workflow_gets_a_patch_and_only_from_the_m
         assert held == (first.outcome is Outcome.QUEUED)
 
 
-@given(cases)
+@given(st.one_of(cases, _many_templates()))
 @settings(max_examples=200)
 def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, Snapshot]) -> None:
     """A decision has the faults and locks that a walk over every single template finds."""

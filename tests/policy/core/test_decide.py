@@ -2,6 +2,7 @@
 
 import ast
 from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Final
 
@@ -327,6 +328,23 @@ def test_locks_are_put_on_and_named_in_the_decision() -> None:
     changed = patched(obj, decision.patch)
     assert at(changed, "spec", "templates", 0, "synchronization") == {"semaphores": [semaphore("db")]}
     assert at(changed, "metadata") == at(obj, "metadata")
+
+
+def test_a_selected_template_gets_its_lock_wherever_it_stands_among_others() -> None:
+    """Templates that concern no lock are passed over, at the first review and when they are remembered."""
+    policies = snapshot(LOCKS)
+    plain: JsonObject = {"name": "save", "container": {"image": "a"}}
+    load: JsonObject = {"name": "load", "container": {"image": "a"}}
+    caller: JsonObject = {"name": "main", "steps": [[{"name": "s", "inline": load}]]}
+    bodies: list[JsonObject] = [plain, load, caller, {"name": "s", "suspend": {}}]
+    for _ in range(2):
+        for order in permutations(bodies):
+            decision = mutate(workflow({"templates": list(order)}), policies)
+            assert [each.path for each in decision.patch] == [
+                f"/spec/templates/{index}{where}/synchronization"
+                for index, each in enumerate(order)
+                for where in {"load": [""], "main": ["/steps/0/0/inline"]}.get(str(each["name"]), [])
+            ]
 
 
 def test_a_lock_in_a_referenced_template_cannot_be_put_there_and_is_warned_of() -> None:

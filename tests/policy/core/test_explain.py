@@ -159,6 +159,7 @@ def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() ->
     [
         ([quota(limits={"workflows": 10})], " (0/10 running)"),
         ([quota(limits={"tasks": 10})], ""),
+        ([quota("a"), quota("b", limits={"workflows": 10})], " (0/10 running)"),
         ([quota()], ""),
         ([], ""),
     ],

@@ -225,9 +225,11 @@ def test_a_release_of_a_workflow_without_status_does_not_try_to_remove_one() -> 
     assert not is_held(_metadata(released).labels)
 
 
-def test_a_refresh_shows_a_new_message_on_what_is_still_held() -> None:
-    """Only the status changes."""
-    held = _held(workflow(uid="uid-1", resourceVersion="7"))
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_refresh_shows_a_new_message_on_what_is_still_held(shown: bool) -> None:  # noqa: FBT001
+    """Only the status changes, and one that somebody took away comes back."""
+    fresh_one = workflow(uid="uid-1", resourceVersion="7")
+    held = _held(fresh_one) if shown else _marked(fresh_one, hold=True)
     refreshed = patched(held, refresh_patch(_metadata(held), f"{marks.HELD_MESSAGE_PREFIX}: position 9"))
     assert at(refreshed, "status") == {"phase": "Pending", "message": "queued by lockkeeper: position 9"}
     assert without(refreshed, "status") == without(held, "status")

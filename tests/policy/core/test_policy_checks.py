@@ -237,9 +237,6 @@ def test_a_rule_for_another_namespace_needs_a_policy_that_allows_such_locks() ->
     assert problems(cluster_lock_policy("p", **spec)) == wrong
 
 
-@pytest.mark.xfail(
-    strict=True, reason="policy_checks._rules: takes the policy's own namespace, spelled out, for another one"
-)
 def test_a_rule_that_spells_out_its_own_namespace_is_fine() -> None:
     """A namespaced policy speaks about that namespace only, and a lock of it is not foreign."""
     rules: JsonValue = [rule("a", semaphore_target("db", namespace="team-a"))]

@@ -306,6 +306,7 @@ def test_two_controllers_in_a_row_never_let_two_run(cluster: MemoryCluster, cloc
             create(old, name)
         assert eventually(cluster, runs(cluster, names[0]))
         with new.running(cluster.close):
+            assert eventually(cluster, lambda: new.ledgers.read(ROOT).epoch == 2, QUOTA_LEDGERS)
             for name in names:
                 assert eventually(cluster, runs(cluster, name))
                 complete(cluster, name, namespace="etl")
@@ -357,10 +358,6 @@ def test_a_failed_list_after_the_fence_is_made_up_for_before_anything_is_written
     assert steps[:4] == ["list", "ledger", "list", "ledger"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="controller._pass: fence_new fences one root, fails on the next, and _listed stays as it was",
-)
 def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
     stage: Stage, cluster: MemoryCluster, spy: Spy
 ) -> None:

@@ -59,6 +59,8 @@ def wire(expected: inspect.Type, twist: Callable[[st.SearchStrategy[Json]], st.S
             strategy = st.sampled_from([member.value for member in enum])
         case inspect.LiteralType(values=values):
             strategy = st.sampled_from(list(values))
+        case inspect.IntType(ge=least, le=most):
+            strategy = st.integers(least, most)
         case _:
             strategy = LEAVES[type(expected)]
     return twist(strategy)

@@ -178,6 +178,16 @@ def test_rules_that_want_the_same_lock_put_it_once() -> None:
     assert at(patched(_one(), found.patch), *BLOCK) == {"semaphores": [semaphore("db")]}
 
 
+def test_a_lock_that_a_template_holds_already_does_not_hide_the_rules_after_it() -> None:
+    """The first and the second rule are met; the third still has to be."""
+    rules = [rule("a", DB), rule("b", {"mutex": "one"}), rule("c", semaphore_target("gpu"))]
+    held: JsonObject = {"semaphores": [semaphore("db")], "mutexes": [{"name": "one"}]}
+    assert _after(_one(synchronization=held), _policy(*rules)) == {
+        "semaphores": [semaphore("db"), semaphore("gpu")],
+        "mutexes": [{"name": "one"}],
+    }
+
+
 def test_every_lock_that_was_put_is_named_for_people() -> None:
     """Template, lock, rule and policy; an inline template without a name is known by its path."""
     dag: JsonObject = {"tasks": [{"name": "t", "inline": {"container": {"image": "a"}}}]}
@@ -300,22 +310,6 @@ def test_faults_of_a_rule_follow_the_policies_that_speak_about_the_workflow() ->
         assert _inject(_one(), locks).faults == ()
 
 
-@pytest.mark.parametrize(
-    "present",
-    [
-        None,
-        {},
-        {"semaphores": None},
-        {"mutexes": [{"name": "own"}]},
-        pytest.param(
-            {"semaphores": []},
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="inject._with_defaults: an empty list is absent to Argo (omitempty), so defaults hold",
-            ),
-        ),
-    ],
-)
 def test_an_injected_lock_does_not_take_away_the_one_of_the_template_defaults(present: JsonValue) -> None:
     """C.3: Argo merges the defaults field by field, so a list of the template's own replaces theirs."""
     defaults: JsonObject = {"semaphores": [semaphore("gpu")], "mutexes": [{"name": "one", "database": True}]}
@@ -338,19 +332,28 @@ def _merged(own: JsonValue, defaults: JsonObject) -> frozenset[str]:
     return _held({"synchronization": {**defaults, **filled}})
 
 
-def test_a_lock_of_the_template_defaults_is_not_put_again() -> None:
-    """Every template holds it already."""
-    defaults: JsonObject = {"synchronization": {"semaphores": [semaphore("db")]}}
+@pytest.mark.parametrize(
+    ("default", "argo"),
+    [
+        ({"semaphores": [semaphore("db")], "mutexes": [{"name": "one"}]}, "4.1"),
+        ({"semaphore": semaphore("db"), "mutex": {"name": "one"}}, "3.6"),
+    ],
+)
+@pytest.mark.parametrize("present", [None, {}, {"mutexes": None}])
+def test_a_lock_of_the_template_defaults_is_not_put_again(
+    default: JsonObject, argo: str, present: JsonValue
+) -> None:
+    """Every template holds it already, in either form."""
     obj = workflow(
-        {"templateDefaults": defaults, "templates": [{"name": "load", "container": {"image": "a"}}]}
+        {
+            "templateDefaults": {"synchronization": default},
+            "templates": [{"name": "load", "container": {"image": "a"}, "synchronization": present}],
+        }
     )
-    found = _inject(obj, locks_of(_policy(rule("r", DB))))
+    found = _inject(obj, locks_of(_policy(rule("r", DB), rule("m", {"mutex": "one"})), argo=argo))
     assert (found.patch, found.locks) == ((), ())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="inject._singular: does not see that templateDefaults hold the one lock already"
-)
 @pytest.mark.parametrize("default", [{"semaphore": semaphore("gpu")}, {"mutex": {"name": "other"}}])
 def test_a_default_lock_is_the_one_lock_of_an_argo_before_3_6(default: JsonObject) -> None:
     """Merged with the injected one it would be replaced by it, or the mutex would be ignored."""
