@@ -31,6 +31,7 @@ from lockkeeper.wiring import (
     build_controller,
     loopback_certificate,
     tell,
+    url_of,
     utc_now,
     write_errors,
     write_to,
@@ -151,9 +152,9 @@ class Embedded:
         self, door: FrontDoor, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
     ) -> None:
         """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
-        url = f"https://{self._settings.host}:{self._settings.port}"
+        url = url_of(self._settings.host, self._settings.port)
         if self._settings.workflows is not None:
-            played = play(self._settings.workflows, door, narrator)
+            played = play(self._settings.workflows, door, narrator, task_time=self._settings.task_time)
             print(closing(played, narrator, argo, snapshot()), flush=True)
             if self._settings.once:
                 if not played.failures:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ from policy.sources.manifests import Manifest, read_manifests
 SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's word on a new Workflow before the next is created all the same."""
 QUIET_SECONDS: Final = 10.0
-"""After so long without any event the play is over, even if some Workflows can never run."""
+"""After so long without any event, or two tasks' time if that is longer, the play is over: what still waits can
+never run."""
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
 
 
@@ -28,7 +30,7 @@ class Played(msgspec.Struct, frozen=True):
     failures: tuple[str, ...]
 
 
-def play(folder: Path, door: FrontDoor, narrator: Narrator) -> Played:
+def play(folder: Path, door: FrontDoor, narrator: Narrator, *, task_time: timedelta = timedelta()) -> Played:
     """Create every Workflow of the folder, in the order of file names, and wait until all have run."""
     failures = []
     for manifest in read_manifests(folder):
@@ -39,7 +41,7 @@ def play(folder: Path, door: FrontDoor, narrator: Narrator) -> Played:
         except (AdmissionFailed, ClusterError) as error:
             failures.append(f"{manifest.file}: {error}")
             narrator.line(manifest.namespace or DEFAULT_NAMESPACE, manifest.name, f"failed: {error}")
-    complete = narrator.finished(QUIET_SECONDS)
+    complete = narrator.finished(max(QUIET_SECONDS, 2 * task_time.total_seconds()))
     door.close()
     return Played(complete, tuple(failures))
 

@@ -229,6 +229,11 @@ def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], S
     return ensured.paths, context.current
 
 
+def url_of(host: str, port: int) -> str:
+    """Return the address for people; an IPv6 host stands in brackets."""
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
 def tell(message: str) -> None:
     """Print one line for a person on standard error."""
     print(f"lockkeeper: {message}", file=sys.stderr, flush=True)

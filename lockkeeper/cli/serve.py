@@ -27,6 +27,7 @@ from lockkeeper.wiring import (
     load_once,
     loopback_certificate,
     tell,
+    url_of,
     utc_now,
     write_to,
 )
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         build=build,
         tls=tls,
     )
-    tell(f"serving on https://{arguments.host}:{port}, CA certificate {paths.authority_cert}")
+    tell(f"serving on {url_of(arguments.host, port)}, CA certificate {paths.authority_cert}")
     try:
         return server.serve()
     finally:

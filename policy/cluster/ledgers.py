@@ -162,7 +162,11 @@ class Ledgers:
 
 
 def _decode(obj: JsonObject) -> tuple[Ledger, str]:
-    ledger = msgspec.convert(obj, LedgerObject)
+    """Return a ledger and its version. Raises Unavailable where somebody has damaged the object."""
+    try:
+        ledger = msgspec.convert(obj, LedgerObject)
+    except msgspec.ValidationError as error:
+        raise Unavailable(f"a ledger cannot be read: {error}; delete it, and it is made anew") from error
     status = ledger.status
     used: Mapping[Account, Usage] = {line.account: line.usage for line in status.accounts}
     reservations = {reservation.id: reservation for reservation in status.reservations}

@@ -21,7 +21,7 @@ from policy.service.tracker import LIVE, Tracker
 IDLE_PASS: Final = RESERVATION_TTL / 3
 """Without any change a pass is made this often, so that a reservation of a lost create comes back."""
 RETRY_AFTER: Final = timedelta(seconds=1)
-WATCH_SECONDS: Final = 300.0
+WATCH_SECONDS: Final = 60.0
 
 
 class Trouble(Protocol):
@@ -68,7 +68,7 @@ class Controller:
         self._inbox.put(Wake())
 
     def stop(self) -> None:
-        """End the loop and its watch."""
+        """End the loop; its watch ends with the next event or time-out."""
         self._stopped.set()
         self._inbox.put(Wake())
 

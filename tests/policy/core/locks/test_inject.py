@@ -310,6 +310,17 @@ def test_faults_of_a_rule_follow_the_policies_that_speak_about_the_workflow() ->
         assert _inject(_one(), locks).faults == ()
 
 
+@pytest.mark.parametrize(
+    "present",
+    [
+        None,
+        {},
+        {"semaphores": None},
+        {"mutexes": [{"name": "own"}]},
+        {"semaphores": []},
+        {"semaphores": [], "mutexes": []},
+    ],
+)
 def test_an_injected_lock_does_not_take_away_the_one_of_the_template_defaults(present: JsonValue) -> None:
     """C.3: Argo merges the defaults field by field, so a list of the template's own replaces theirs."""
     defaults: JsonObject = {"semaphores": [semaphore("gpu")], "mutexes": [{"name": "one", "database": True}]}
