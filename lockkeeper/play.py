@@ -18,8 +18,7 @@ from policy.sources.manifests import Manifest, read_manifests
 SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's word on a new Workflow before the next is created all the same."""
 QUIET_SECONDS: Final = 10.0
-"""After so long without any event, or two tasks' time if that is longer, the play is over: what still waits can
-never run."""
+"""After so long without any event, or the time of two tasks, the play is over: what waits can never run."""
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
 
 

@@ -214,7 +214,10 @@ def _status_faults(review: Review, policies: Sequence[str]) -> tuple[Reason, ...
 
 def _warn(review: Review, quotas: Sequence[CompiledQuota], weight: Usage, snapshot: Snapshot) -> list[str]:
     """Return the warnings of quotas that only warn, by the latest view of usage."""
-    wanted = demands(by_effect(quotas, OnExceed.WARN), review.user)
+    warning = by_effect(quotas, OnExceed.WARN)
+    if not warning:
+        return []
+    wanted = demands(warning, review.user)
     return [
         f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
         for short in shortfalls(snapshot.usage.taken, weight, wanted)

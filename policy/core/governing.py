@@ -28,7 +28,7 @@ class Tasks(msgspec.Struct, frozen=True):
 
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
     """Return the quotas whose selector matches a Workflow with these labels."""
-    return tuple(quota for quota in quotas if quota.selects_all or quota.selector.matches(labels))
+    return tuple([quota for quota in quotas if quota.selects_all or quota.selector.matches(labels)])
 
 
 def demands(quotas: Iterable[CompiledQuota], user: str) -> tuple[Demand, ...]:
@@ -45,7 +45,7 @@ def demands(quotas: Iterable[CompiledQuota], user: str) -> tuple[Demand, ...]:
 
 def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[CompiledQuota, ...]:
     """Return the quotas with this `onExceed`."""
-    return tuple(quota for quota in quotas if quota.on_exceed == effect)
+    return tuple([quota for quota in quotas if quota.on_exceed == effect])
 
 
 def tasks_of(
@@ -91,7 +91,9 @@ def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota]) -> Iterable[Re
         if quota.max_tasks is not None and written > quota.max_tasks:
             message = f"{written} is above the cap of {quota.max_tasks} tasks of one Workflow: lower it"
             yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
-        elif written < 1 and (quota.limits.bounds_tasks or quota.max_tasks is not None):
+        elif written < 1 and (
+            quota.limits.bounds_tasks or quota.per_user.bounds_tasks or quota.max_tasks is not None
+        ):
             message = f"{written} lets Argo start no task at all: set it to 1 or more"
             yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -32,6 +33,12 @@ def pointer(*parts: str | int) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+@lru_cache(maxsize=256)
+def _below(path: str, key: str) -> str:
+    """Return the pointer of an entry; the same few of our own names are asked for all the time."""
+    return path + pointer(key)
+
+
 def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, str]]) -> list[PatchOp]:
     """Return operations that set string entries of the map at `path`, making the map where it is absent.
 
@@ -42,6 +49,4 @@ def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, 
     if current is None:
         made: dict[str, JsonValue] = dict(entries)
         return [PatchOp(Op.ADD, path, made)] if made else []
-    return [
-        PatchOp(Op.ADD, path + pointer(key), value) for key, value in entries if current.get(key) != value
-    ]
+    return [PatchOp(Op.ADD, _below(path, key), value) for key, value in entries if current.get(key) != value]

@@ -5,6 +5,7 @@ a second pass gives no operation. Only fields that the installed Argo knows are 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -12,7 +13,7 @@ from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import name_of_mutex, name_of_semaphore
 from policy.core.locks.places import Place, field_path
-from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
+from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies, item_of, list_of
 from policy.core.locks.validate import Rulebook
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
@@ -28,6 +29,7 @@ class Injected(msgspec.Struct, frozen=True):
 
 
 NOTHING = Injected()
+NO_LOCKS: Final[frozenset[str]] = frozenset()
 
 
 def inject(
@@ -40,7 +42,7 @@ def inject(
     put: list[Injection] = []
     warnings: list[str] = []
     faults: list[Reason] = []
-    held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else frozenset()
+    held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     everyone = len(active) == len(locks.policies)
     for place in found:
@@ -50,7 +52,7 @@ def inject(
         if not everyone:
             rules = tuple(rule for rule in rules if rule.policy in active)
         held = _with_defaults(place.template.synchronization, defaults)
-        own = held_locks(held, locks.namespace) if held is not None else frozenset()
+        own = held_locks(held, locks.namespace) if held is not None else NO_LOCKS
         missing = _missing(place, rules, own, held_above, warnings)
         if not missing:
             continue
@@ -138,9 +140,11 @@ def _operations(
     at = f"{place.pointer}/synchronization"
     if not argo.reads_lists:
         return _singular(place, missing, at, _with_defaults(block, defaults))
+    if block is None and defaults is None and len(missing) == 1:
+        return [PatchOp(Op.ADD, at, missing[0].whole)]
     added: dict[str, list[JsonValue]] = {}
     for rule in missing:
-        added.setdefault(_list_of(rule.lock), []).append(_item(rule.lock))
+        added.setdefault(list_of(rule.lock), []).append(rule.item)
     own, default = _lists(block), _lists(defaults)
     whole: JsonObject = {}
     patch: list[PatchOp] = []
@@ -148,14 +152,10 @@ def _operations(
         if own.get(name):
             patch.extend(PatchOp(Op.ADD, f"{at}/{name}/-", item) for item in items)
         else:
-            whole[name] = [*(_item(each) for each in default.get(name) or ()), *items]
+            whole[name] = [*(item_of(each) for each in default.get(name) or ()), *items]
     if block is None:
         return [PatchOp(Op.ADD, at, whole)]
     return patch + [PatchOp(Op.ADD, f"{at}/{name}", items) for name, items in whole.items()]
-
-
-def _list_of(lock: SemaphoreRef | MutexRef) -> str:
-    return "mutexes" if isinstance(lock, MutexRef) else "semaphores"
 
 
 def _lists(block: Synchronization | None) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
@@ -176,27 +176,10 @@ def _singular(
         )
         return Reason(Code.LOCK_CONFLICT, field_path(at), message, missing[0].policy.source)
     name = "mutex" if isinstance(missing[0].lock, MutexRef) else "semaphore"
-    item = _item(missing[0].lock)
+    item = missing[0].item
     if block is None:
         return [PatchOp(Op.ADD, at, {name: item})]
     return [PatchOp(Op.ADD, f"{at}/{name}", item)]
-
-
-def _item(lock: SemaphoreRef | MutexRef) -> JsonValue:
-    """Return the reference as Argo reads it, without empty fields."""
-    item: JsonObject = {}
-    if lock.namespace:
-        item["namespace"] = lock.namespace
-    if isinstance(lock, MutexRef):
-        item["name"] = lock.name
-        if lock.database:
-            item["database"] = True
-        return item
-    if lock.database is not None:
-        item["database"] = {"key": lock.database.key}
-    elif lock.config_map_key_ref is not None:
-        item["configMapKeyRef"] = {"name": lock.config_map_key_ref.name, "key": lock.config_map_key_ref.key}
-    return item
 
 
 def _name(place: Place) -> str:

@@ -13,10 +13,15 @@ _INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A template body and the JSON pointer to it."""
+    """A template body and the JSON pointer to it.
+
+    `remarkable` tells whether one of its tasks or steps has an inline template or a lock of its own; where
+    none has, nobody need look at them again.
+    """
 
     template: Template
     pointer: str
+    remarkable: bool
 
 
 def places(spec: WorkflowSpec) -> list[Place]:
@@ -29,12 +34,25 @@ def places(spec: WorkflowSpec) -> list[Place]:
 
 def collect(template: Template, pointer: str, found: list[Place]) -> None:
     """Append a template body at `pointer`, and the inline ones in it."""
-    found.append(Place(template, pointer))
-    if template.dag is None and template.steps is None:
+    remarkable = _remarkable(template)
+    found.append(Place(template, pointer, remarkable))
+    if not remarkable:
         return
     for call, where in calls(template, pointer):
         if call.inline is not None:
             collect(call.inline, f"{where}/inline", found)
+
+
+def _remarkable(template: Template) -> bool:
+    if template.dag is not None:
+        for task in template.dag.tasks or ():
+            if task.inline is not None or task.synchronization is not None:
+                return True
+    for group in template.steps or ():
+        for step in group:
+            if step.inline is not None or step.synchronization is not None:
+                return True
+    return False
 
 
 def calls(template: Template, pointer: str) -> Iterator[tuple[Call, str]]:

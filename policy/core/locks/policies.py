@@ -20,6 +20,7 @@ from policy.core.kinds import (
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import compile_key_pattern, name_of_mutex, name_of_semaphore
 from policy.core.locks.places import Place, collect, images_of, type_of
+from policy.core.patches import JsonObject
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector
 from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Template, WorkflowSpec
 
@@ -41,7 +42,11 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
-    """An injection rule with its globs compiled; `lock` is what Argo reads, `lock_name` its encoded name."""
+    """An injection rule with its globs compiled.
+
+    `lock` is what Argo reads and `lock_name` its encoded name; `item` is the lock as JSON, and `whole` a
+    `synchronization` block of it alone. The JSON is shared by all patches and must not be changed.
+    """
 
     name: str
     policy: CompiledLockPolicy
@@ -51,6 +56,8 @@ class CompiledRule(msgspec.Struct, frozen=True):
     labels: Mapping[str, str]
     lock: SemaphoreRef | MutexRef
     lock_name: str
+    item: JsonObject
+    whole: JsonObject
 
     def selects(self, template: Template, type_: TemplateType) -> bool:
         """Tell whether every given part of the selector matches the template."""
@@ -214,7 +221,30 @@ def _compile_rule(rule: InjectRule, policy: CompiledLockPolicy, namespace: str) 
         labels=rule.templates.labels,
         lock=lock,
         lock_name=name,
+        item=item_of(lock),
+        whole={list_of(lock): [item_of(lock)]},
     )
+
+
+def list_of(lock: SemaphoreRef | MutexRef) -> str:
+    """Return the list of `synchronization` that a lock belongs to."""
+    return "mutexes" if isinstance(lock, MutexRef) else "semaphores"
+
+
+def item_of(lock: SemaphoreRef | MutexRef) -> JsonObject:
+    """Return a reference as Argo reads it, without empty fields."""
+    item: JsonObject = {}
+    if lock.namespace:
+        item["namespace"] = lock.namespace
+    if isinstance(lock, MutexRef):
+        item["name"] = lock.name
+        if lock.database:
+            item["database"] = True
+    elif lock.database is not None:
+        item["database"] = {"key": lock.database.key}
+    elif lock.config_map_key_ref is not None:
+        item["configMapKeyRef"] = {"name": lock.config_map_key_ref.name, "key": lock.config_map_key_ref.key}
+    return item
 
 
 def _reference(lock: LockTarget) -> SemaphoreRef | MutexRef:

@@ -62,7 +62,7 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
         if template.synchronization is not None:
             where = f"{field_path(place.pointer)}.synchronization"
             yield from _block(template.synchronization, where, rulebook)
-        if template.dag is not None or template.steps is not None:
+        if place.remarkable:
             yield from _misplaced(place, rulebook)
 
 
