@@ -51,7 +51,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         build: Build,
         tls: Callable[[], SSLContext],
         respawn: bool = True,
-        on_leave: Callable[[], None] | None = None,
+        on_leave: Callable[[], object] | None = None,
     ) -> None:
         self._settings = settings
         self._listener = listener

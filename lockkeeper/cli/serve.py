@@ -29,12 +29,12 @@ from lockkeeper.wiring import (
     tell,
     url_of,
     utc_now,
-    write_to,
 )
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.core.locks.forms import ArgoVersion
+from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.server import Server
@@ -75,9 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
     temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
     paths, tls = loopback_certificate(temporary or arguments.certs, arguments.host)
 
+    writers: list[LineWriter] = []  # Made in the worker, closed there.
+
     def build() -> WSGIApplication:
         metrics = Metrics()
-        log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
+        writers.append(LineWriter(descriptor=sys.stdout.fileno()))
+        log = Log(write=writers[0], clock=utc_now)
         if cluster is not None:
             return _on_cluster(cluster, arguments.argo_version, log, metrics, server.draining)
         policies = Policies(folder=arguments.policies, argo=arguments.argo_version, log=log, metrics=metrics)
@@ -91,11 +94,16 @@ def run(arguments: argparse.Namespace) -> int:
             board=board, ledgers=ledgers, log=log, metrics=metrics, draining=server.draining
         )
 
+    def close_log() -> None:
+        for writer in writers:
+            writer.close()
+
     server = Server(
         settings=ServerSettings(host=arguments.host, port=port, certificate=paths.cert, key=paths.key),
         listener=listener,
         build=build,
         tls=tls,
+        on_leave=close_log,
     )
     tell(f"serving on {url_of(arguments.host, port)}, CA certificate {paths.authority_cert}")
     try:
