@@ -16,6 +16,7 @@ import msgspec
 
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 from policy.core.workflow import Read
 
 TIMEOUT_SECONDS: Final = 10
@@ -50,6 +51,9 @@ class ReviewAnswer(Read, frozen=True):
     response: Response
     api_version: str = ""
     kind: str = ""
+
+
+prepare(ReviewAnswer)
 
 
 class Answer(msgspec.Struct, frozen=True):

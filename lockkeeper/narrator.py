@@ -11,6 +11,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
 from policy.core import holding, marks
 from policy.core.amounts import Amount
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata, Read
 from policy.service.tracker import Tracked
@@ -24,6 +25,9 @@ class Told(Read, frozen=True):
     """A Workflow as the narrator sees it."""
 
     metadata: Metadata
+
+
+prepare(Told)
 
 
 class Story(msgspec.Struct):

@@ -10,6 +10,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import msgspec
 
 from policy.core.decision import Side
+from policy.core.prepared import prepare
 from webhook.deadline import budget_of
 from webhook.failure import MAX_BODY, BadRequest, NotAllowed, ReviewError, TooLarge, WrongMediaType
 from webhook.logs import Log
@@ -30,6 +31,9 @@ class UidOnly(msgspec.Struct):
     """Just enough of a review to name it in a log line about our own fault."""
 
     request: dict[str, msgspec.Raw] = {}
+
+
+prepare(UidOnly)
 
 
 class Admission:

@@ -18,6 +18,7 @@ from policy.cluster.errors import (
 from policy.cluster.kube_requests import Scope
 from policy.cluster.protocol import EventType, WatchEvent
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 
 SUCCESSES: Final = range(200, 300)
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -100,6 +101,9 @@ class Status(msgspec.Struct, frozen=True):
     message: str = ""
     reason: str = ""
     code: int = 0
+
+
+prepare(Page, Whole, Part, Parts, Line, Versioned, Bookmark, Status)
 
 
 def decoded_object(body: bytes) -> JsonObject:

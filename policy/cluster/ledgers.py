@@ -17,6 +17,7 @@ from policy.core.amounts import Usage
 from policy.core.decision import ReservationRequest
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, Shortfall, cancel, reserve
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
@@ -49,6 +50,9 @@ class LedgerObject(msgspec.Struct, frozen=True, rename="camel"):
 
     metadata: LedgerMetadata
     status: LedgerStatus = LedgerStatus()
+
+
+prepare(LedgerObject)
 
 
 class Ledgers:

@@ -14,6 +14,7 @@ import msgspec
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core.patches import JsonObject, JsonValue
+from policy.core.prepared import prepare
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _SERVER_OWNED: Final = (
@@ -47,6 +48,9 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
     owner_references: tuple[OwnerReference, ...] = ()
+
+
+prepare(Metadata)
 
 
 class Stored(msgspec.Struct, frozen=True):

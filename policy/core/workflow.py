@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from policy.core.prepared import prepare
+
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """Go's integers; a number beyond them does not decode there."""
@@ -179,3 +181,5 @@ class TemplateObject(Read, frozen=True):
 
 EMPTY_SPEC: Final = WorkflowSpec()
 EMPTY_METADATA: Final = Metadata()
+
+prepare(Workflow, TemplateObject)

@@ -14,6 +14,7 @@ import msgspec
 
 from policy.cluster.protocol import Resource
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 DURATION: Final = timedelta(seconds=4)
@@ -46,6 +47,9 @@ class Lease(msgspec.Struct, frozen=True):
 
     metadata: LeaseMetadata
     spec: LeaseSpec = LeaseSpec()
+
+
+prepare(Lease)
 
 
 class Step(StrEnum):

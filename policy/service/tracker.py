@@ -15,6 +15,7 @@ from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core import holding, marks
 from policy.core.amounts import Usage
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, Read
 
 LIVE: Final = f"{marks.COMPLETED}!=true"
@@ -26,6 +27,9 @@ class MetadataOnly(Read, frozen=True):
     """A PartialObjectMetadata."""
 
     metadata: Metadata
+
+
+prepare(MetadataOnly)
 
 
 class Tracked(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.kinds import ConfigMap
 from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
 from policy.core.problems import Problem
 from policy.sources.documents import Document, read
 
@@ -72,6 +73,9 @@ class Meta(msgspec.Struct, frozen=True):
     namespace: str = ""
     uid: str = ""
     generation: int = 0
+
+
+prepare(Meta)
 
 
 class Shelf:

@@ -8,6 +8,7 @@ import msgspec
 from policy.core import policy_checks
 from policy.core.kinds import DEFAULT_NAMESPACE, POLICY_KINDS, ConfigMap, NamespaceObject, Policy
 from policy.core.marks import API_VERSION, GROUP
+from policy.core.prepared import prepare
 from policy.core.problems import Problem
 from policy.core.workflow import TemplateObject
 from policy.sources.positions import Json, child, item
@@ -25,6 +26,7 @@ _TYPES: Final[dict[tuple[str, str], type[Document]]] = {
     (ARGO_API_VERSION, "ClusterWorkflowTemplate"): TemplateObject,
 }
 _NAMESPACED: Final = frozenset({"WorkflowQuota", "SynchronizationPolicy", "ConfigMap", "WorkflowTemplate"})
+prepare(*_TYPES.values())
 _NAME_LENGTH: Final = 253
 _LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
