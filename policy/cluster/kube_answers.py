@@ -103,7 +103,7 @@ class Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(Page, Whole, Part, Parts, Line, Versioned, Bookmark, Status)
+prepare(Whole, Parts, Part, Line, Bookmark, Versioned, Status)
 
 
 def decoded_object(body: bytes) -> JsonObject:
