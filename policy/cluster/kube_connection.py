@@ -25,11 +25,27 @@ from policy.cluster.kube_requests import Method, Request
 USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
 CONNECT_TIMEOUT: Final = 5.0
-READ_TIMEOUT: Final = 30.0
+READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
 _PIECE: Final = 1 << 16
-_READ_RETRY: Final = urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, raise_on_redirect=False)
-_WRITE_RETRY: Final = urllib3.Retry(connect=1, read=0, redirect=0, status=0, other=0, raise_on_redirect=False)
+_READ_RETRY: Final = urllib3.Retry(
+    connect=1,
+    read=1,
+    redirect=0,
+    status=0,
+    other=0,
+    raise_on_redirect=False,
+    respect_retry_after_header=False,
+)
+_WRITE_RETRY: Final = urllib3.Retry(
+    connect=1,
+    read=0,
+    redirect=0,
+    status=0,
+    other=0,
+    raise_on_redirect=False,
+    respect_retry_after_header=False,
+)
 """A write is sent again only where no connection was made; otherwise it may have happened already."""
 
 

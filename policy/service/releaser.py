@@ -82,10 +82,19 @@ class Releaser:
         return bool(new)
 
     def roots(self, tracker: Tracker) -> list[str]:
-        """Return the roots that have live Workflows or policies; every pool is one."""
+        """Return the roots that quotas speak of, and those where a Workflow is held; every pool is one.
+
+        A namespace that nobody governs needs no ledger.
+        """
         snapshot = self._snapshot()
-        namespaces = {*tracker.by_namespace(), *snapshot.quotas, *snapshot.namespace_labels}
-        roots = {snapshot.policies(each).root for each in namespaces}
+        live = tracker.by_namespace()
+        namespaces = {*live, *snapshot.quotas, *snapshot.namespace_labels}
+        governed = [snapshot.policies(each) for each in namespaces]
+        roots = {
+            each.root
+            for each in governed
+            if each.quotas or any(tracked.held for tracked in live.get(each.namespace, ()))
+        }
         return sorted(roots | {pool_root(pool) for pool in snapshot.pools})
 
     def run_pass(self, tracker: Tracker) -> int:

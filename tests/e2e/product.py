@@ -3,10 +3,13 @@
 import base64
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPSConnection
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -16,7 +19,8 @@ import msgspec
 
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster
-from policy.cluster.protocol import Resource
+from policy.cluster.protocol import WORKFLOWS, Resource
+from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane
@@ -75,11 +79,12 @@ def product(plane: ControlPlane, cluster: KubeCluster, folder: Path) -> Iterator
         found = _ADDRESS.search(serving.read_text())
         assert found is not None
         running = Product(int(found[1]), folder, {})
+        until(lambda: _ready(running.port, certs / "ca.crt"), "the webhook is not ready")
         for name in ("one", "two"):
             running.controllers[name] = stack.enter_context(controller(plane, name, folder))
         _register(cluster, running.port, (certs / "ca.crt").read_bytes())
         stack.callback(_unregister, cluster)
-        until(lambda: _leader(cluster) != "", "no controller leads")
+        _await_release(cluster)
         yield running
 
 
@@ -95,6 +100,36 @@ def leading(cluster: KubeCluster, running: Product) -> str:
     """Return the name of the controller that holds the lease."""
     pid = _leader(cluster).rpartition("-")[2]
     return next(name for name, process in running.controllers.items() if str(process.pid) == pid)
+
+
+def _ready(port: int, authority: Path) -> bool:
+    """Ask the webhook as a kubelet does; it gets reviews only when it is ready."""
+    context = ssl.create_default_context(cafile=str(authority))
+    connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == HTTPStatus.OK
+    finally:
+        connection.close()
+
+
+def _await_release(cluster: KubeCluster) -> None:
+    """Hold a Workflow that nobody governs and wait until the leader lets it go: from then on it counts."""
+    name = "held-for-a-start"
+    held: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "metadata": {"name": name, "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}},
+        "spec": {},
+    }
+    cluster.create(WORKFLOWS, held, namespace=LEASE_NAMESPACE)
+
+    def released() -> bool:
+        metadata = cluster.get(WORKFLOWS, name, namespace=LEASE_NAMESPACE)["metadata"]
+        return isinstance(metadata, dict) and not metadata.get("labels")
+
+    until(released, "no controller releases")
+    cluster.delete(WORKFLOWS, name, namespace=LEASE_NAMESPACE)
 
 
 def _leader(cluster: KubeCluster) -> str:
