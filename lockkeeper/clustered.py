@@ -1,11 +1,10 @@
 """Policies of a real cluster in force: for `serve --cluster` and `controller`."""
 
-from collections.abc import Callable
 from itertools import count
 from threading import Thread
+from typing import Final
 
-from lockkeeper.wiring import utc_now
-from policy.cluster.errors import ClusterError
+from lockkeeper.wiring import ControllerLog, utc_now
 from policy.cluster.protocol import Cluster
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
@@ -14,6 +13,8 @@ from policy.sources.cluster_objects import ClusterSource, Verdict
 from policy.sources.documents import Document
 from webhook.failure import NotSynced
 from webhook.logs import Log
+
+NOT_READ: Final = "the policies of the cluster are not read yet"
 
 
 class ClusterPolicies:
@@ -25,7 +26,10 @@ class ClusterPolicies:
         self._versions = count(1)
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._source = ClusterSource(
-            cluster=cluster, changed=self._changed, judged=self._judged, trouble=self._trouble
+            cluster=cluster,
+            changed=self._changed,
+            judged=self._judged,
+            trouble=ControllerLog(log=log).trouble,
         )
 
     def start(self) -> None:
@@ -43,7 +47,7 @@ class ClusterPolicies:
             NotSynced: the policies were not all read yet; to allow would be to let everything pass.
         """
         if not self._source.synced.is_set():
-            raise NotSynced("the policies of the cluster are not read yet")
+            raise NotSynced(NOT_READ)
         return self.board.current()
 
     def wait(self, seconds: float) -> bool:
@@ -52,7 +56,7 @@ class ClusterPolicies:
 
     def missing(self) -> list[str]:
         """Return why nothing can be decided yet, or nothing."""
-        return [] if self._source.synced.is_set() else ["the policies of the cluster are not read yet"]
+        return [] if self._source.synced.is_set() else [NOT_READ]
 
     def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
         return take_snapshot(documents, version=str(next(self._versions)), argo=self._argo)
@@ -66,15 +70,3 @@ class ClusterPolicies:
             name = f"{verdict.resource.kind} {verdict.namespace}/{verdict.name}"
             message = f"{name} is wrong, its last good form stays in force: {faults}"
             self._log.event("policies", message, level="warning")
-
-    def _trouble(self, doing: str, error: ClusterError) -> None:
-        self._log.event("retry", f"{doing}: {error.message}", level="warning")
-
-
-def trouble_in(log: Log) -> Callable[[str, ClusterError], None]:
-    """Return what notes errors that are survived in a log."""
-
-    def note(doing: str, error: ClusterError) -> None:
-        log.event("retry", f"{doing}: {error.message}", level="warning")
-
-    return note

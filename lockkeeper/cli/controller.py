@@ -10,7 +10,7 @@ from threading import Thread
 from types import FrameType
 
 from lockkeeper.cli.options import add_argo_version, add_kubeconfig, reach
-from lockkeeper.clustered import ClusterPolicies, trouble_in
+from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.wiring import ControllerLog, build_controller, tell, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.service.controller import Controller
@@ -48,12 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
     policies = ClusterPolicies(cluster=cluster, argo=arguments.argo_version, log=log)
     ledgers = Ledgers(cluster=cluster, clock=utc_now)
+    told = ControllerLog(log=log)
 
     def start() -> Controller:
         log.event("leader", "leading")
-        return build_controller(
-            cluster=cluster, board=policies.board, ledgers=ledgers, told=ControllerLog(log=log)
-        )
+        return build_controller(cluster=cluster, board=policies.board, ledgers=ledgers, told=told)
 
     elector = Elector(
         cluster=cluster,
@@ -63,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         start=start,
         clock=utc_now,
         stopwatch=time.monotonic,
-        trouble=trouble_in(log),
+        trouble=told.trouble,
     )
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
