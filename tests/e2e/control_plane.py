@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from secrets import token_hex
+from secrets import randbelow, token_hex
 from socket import create_server
 from typing import Final
 
@@ -169,7 +169,7 @@ def _apiserver_flags(files: Files, port: int, etcd_url: str) -> list[str]:
         f"--service-account-issuer={_ISSUER}",
         f"--service-account-key-file={files.accounts_cert}",
         f"--service-account-signing-key-file={files.accounts_key}",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        f"--service-cluster-ip-range={_service_range()}",
         "--allow-privileged",
     ]
 
@@ -211,6 +211,16 @@ def _answers(port: int, path: str, *, trust: ssl.SSLContext | None) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _service_range() -> str:
+    """Return a range of addresses for Services that lies in loopback.
+
+    The API server calls a webhook's Service at its cluster IP. Whoever plays kube-proxy listens there, so a
+    chart works as it is, with the certificate checked for the Service's own name. The range is drawn by
+    chance, so that control planes side by side do not meet.
+    """
+    return f"127.{128 + randbelow(126)}.{randbelow(256)}.0/24"
 
 
 def _free_port() -> int:
