@@ -1,16 +1,24 @@
 """Policies of a real cluster in force: for `serve --cluster` and `controller`."""
 
+import time
+from collections.abc import Callable, Mapping
 from itertools import count
 from threading import Thread
 from typing import Final
 
 from lockkeeper.wiring import ControllerLog, utc_now
 from policy.cluster.protocol import Cluster
+from policy.core.findings import Finding, PolicyName, all_findings
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
+from policy.service.conditions import ready
+from policy.service.controller import Trouble
+from policy.service.metrics import Recorder
+from policy.service.policy_status import PolicyStatusWriter
 from policy.sources.board import SnapshotBoard
-from policy.sources.cluster_objects import ClusterSource, Verdict
+from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
+from policy.sources.shelf import Verdict
 from webhook.failure import NotSynced
 from webhook.logs import Log
 
@@ -20,16 +28,22 @@ NOT_READ: Final = "the policies of the cluster are not read yet"
 class ClusterPolicies:
     """The cluster's policies on a board, kept up by watches; nothing is decided before all were read."""
 
-    def __init__(self, *, cluster: Cluster, argo: ArgoVersion, log: Log) -> None:
+    def __init__(
+        self, *, cluster: Cluster, argo: ArgoVersion, log: Log, recorder: Recorder | None = None
+    ) -> None:
+        self._cluster = cluster
         self._argo = argo
         self._log = log
         self._versions = count(1)
+        self._listeners: list[Callable[[], None]] = []
+        self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
             judged=self._judged,
-            trouble=ControllerLog(log=log).trouble,
+            trouble=ControllerLog(log=log, recorder=recorder).trouble,
+            moved=self._moved,
         )
 
     def start(self) -> None:
@@ -58,15 +72,45 @@ class ClusterPolicies:
         """Return why nothing can be decided yet, or nothing."""
         return [] if self._source.synced.is_set() else [NOT_READ]
 
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return the latest verdict on each policy, whoever leads: a new leader takes them over."""
+        return self._source.verdicts()
+
+    def findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
+        """Return what the set of policies in force shows; worked out once for each set, for one thread."""
+        snapshot = self.board.current()
+        if self._found[0] != snapshot.version:
+            self._found = (snapshot.version, all_findings(snapshot))
+        return self._found[1]
+
+    def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
+        """Return the part of a leader's term that keeps the conditions on policies."""
+        writer = PolicyStatusWriter(
+            cluster=self._cluster,
+            verdicts=self.verdicts,
+            findings=self.findings,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            trouble=trouble,
+        )
+        self.on_verdicts(writer.wake)
+        return writer
+
+    def on_verdicts(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
+        self._listeners.append(listener)
+
     def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
         return take_snapshot(documents, version=str(next(self._versions)), argo=self._argo)
 
     def _changed(self, documents: tuple[Document, ...]) -> None:
         self.board.put_policies(self._compile(documents))
+        self._moved()
+
+    def _moved(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _judged(self, verdict: Verdict) -> None:
         if verdict.problems:
-            faults = "; ".join(f"{each.path}: {each.message}" for each in verdict.problems)
-            name = f"{verdict.resource.kind} {verdict.namespace}/{verdict.name}"
-            message = f"{name} is wrong, its last good form stays in force: {faults}"
-            self._log.event("policies", message, level="warning")
+            self._log.event("policies", f"{verdict}: {ready(verdict).message}", level="warning")

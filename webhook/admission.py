@@ -1,4 +1,4 @@
-"""The two admission routes as a WSGI application, kept off Flask because every create waits for them.
+"""The admission routes as a WSGI application, kept off Flask because every create waits for them.
 
 Flask's routing and context cost more than the whole review (docs/adr/0004); everything else is Flask's.
 """
@@ -15,9 +15,10 @@ from webhook.deadline import budget_of
 from webhook.failure import MAX_BODY, BadRequest, NotAllowed, ReviewError, TooLarge, WrongMediaType
 from webhook.logs import Log
 from webhook.metrics import Metrics
+from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
 
-ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE}
+ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE, "/policies": Side.POLICIES}
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""
 MAX_DIGITS: Final = 18
@@ -37,7 +38,7 @@ prepare(UidOnly)
 
 
 class Admission:
-    """Answers POST /mutate and /validate; hands every other path to `other`."""
+    """Answers POST /mutate, /validate and /policies; hands every other path to `other`."""
 
     def __init__(
         self,
@@ -61,7 +62,9 @@ class Admission:
         headers: Headers = [_TEXT]
         try:
             body = read_body(environ)
-            answer = review(body, side, budget_of(environ.get("QUERY_STRING", "")), self._parts)
+            budget = budget_of(environ.get("QUERY_STRING", ""))
+            judge = review_policy if side is Side.POLICIES else review
+            answer = judge(body, side, budget, self._parts)
             status, headers = "200 OK", [_JSON]
         except ReviewError as error:
             status, answer = error.status, f"{error.message}\n".encode()

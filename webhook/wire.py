@@ -93,6 +93,7 @@ class Received(msgspec.Struct, frozen=True):
     name: str
     kind: str
     fault: Decision | None = None
+    group: str = ARGO_GROUP
 
 
 _TYPED: Final = msgspec.json.Decoder(TypedEnvelope)
@@ -113,7 +114,7 @@ def decode(body: bytes, side: Side) -> Received:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON that can be read: {error}") from error
     request = envelope.request
-    api_version = _checked(envelope.api_version, envelope.kind, request)
+    api_version = checked(envelope.api_version, envelope.kind, request)
     if request is None or not _is_workflow(request):
         return _received(api_version, request, side, None)
     if request.operation is Operation.CREATE and request.object is None:
@@ -128,14 +129,15 @@ def _decode_misfit(body: bytes, side: Side) -> Received:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not an AdmissionReview: {error}") from error
     request = envelope.request
-    api_version = _checked(envelope.api_version, envelope.kind, request)
+    api_version = checked(envelope.api_version, envelope.kind, request)
     received = _received(api_version, request, side, None)
     if request is None or not _is_workflow(request) or request.operation is not Operation.CREATE:
         return received
     return msgspec.structs.replace(received, fault=_misfit(request.object))
 
 
-def _checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
+def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
+    """Return the version to answer in. Raises BadRequest for an envelope that is no AdmissionReview."""
     if kind != KIND:
         raise BadRequest(f"kind is {kind!r}; it must be {KIND}")
     if api_version not in VERSIONS:
@@ -257,7 +259,7 @@ def _status(received: Received, decision: Decision) -> Status:
         code=403 if retryable else 422,
         reason="Forbidden" if retryable else "Invalid",
         message=explain.denial(decision.reasons),
-        details=Details(received.name, ARGO_GROUP, received.kind, causes),
+        details=Details(received.name, received.group, received.kind, causes),
     )
 
 

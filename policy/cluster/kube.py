@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random, SystemRandom
 from threading import Event
+from time import monotonic
 from typing import Final
 
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import Gone
 from policy.cluster.kube_answers import decoded_object, decoded_page
 from policy.cluster.kube_connection import connection
+from policy.cluster.kube_observed import ObservedTransport, Observer
 from policy.cluster.kube_requests import Scope, Transport
 from policy.cluster.kube_watch import Watcher
 from policy.cluster.protocol import Listing, Patch, Preconditions, Resource, WatchEvent
@@ -21,13 +23,18 @@ _PAGED_ATTEMPTS: Final = 2
 """How often a list whose pages expired half-way begins again before it asks for everything at once."""
 
 
-def connect(kubeconfig: Path | None) -> "KubeCluster":
+def connect(kubeconfig: Path | None, *, observer: Observer | None = None) -> "KubeCluster":
     """Return the cluster that a kubeconfig leads to, or, with None, the one that this process runs in.
+
+    `observer` is told of every request.
 
     Raises:
         ClusterSettingsError: there are no such settings, or they cannot be used.
     """
-    return KubeCluster(transport=connection(kubeconfig), rng=SystemRandom())
+    transport: Transport = connection(kubeconfig)
+    if observer is not None:
+        transport = ObservedTransport(inner=transport, observer=observer, stopwatch=monotonic)
+    return KubeCluster(transport=transport, rng=SystemRandom())
 
 
 class KubeCluster:
@@ -46,10 +53,16 @@ class KubeCluster:
         return decoded_object(self._transport.send(requests.get(resource, namespace, name)))
 
     def list(
-        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
     ) -> Listing:
         """Return all objects of a namespace, consistent at one version. Raises Invalid for a bad selector."""
-        scope = Scope(resource, namespace, labels, metadata_only)
+        scope = Scope(resource, namespace, labels, metadata_only, name)
         for _ in range(_PAGED_ATTEMPTS):
             try:
                 return _listing(self._transport, scope, limit=PAGE_SIZE)
@@ -63,6 +76,7 @@ class KubeCluster:
         *,
         since: str,
         namespace: str = "",
+        name: str = "",
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
@@ -76,7 +90,7 @@ class KubeCluster:
             Invalid: a bad selector.
             Unavailable: there was no connection when the time was over, nor for a while before.
         """
-        scope = Scope(resource, namespace, labels, metadata_only)
+        scope = Scope(resource, namespace, labels, metadata_only, name)
         return self._watcher.follow(scope, since=since, timeout=timeout)
 
     def create(
@@ -93,9 +107,12 @@ class KubeCluster:
         """
         return decoded_object(self._transport.send(requests.replace(resource, obj)))
 
-    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
-        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
-        return decoded_object(self._transport.send(requests.patch(resource, namespace, name, patch)))
+    def patch(
+        self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
+    ) -> JsonObject:
+        """Apply a patch to an object or its subresource. Raises NotFound, Conflict, Invalid."""
+        request = requests.patch(resource, namespace, name, patch, subresource=subresource)
+        return decoded_object(self._transport.send(request))
 
     def apply(
         self,

@@ -71,6 +71,7 @@ class Scope(msgspec.Struct, frozen=True):
     namespace: str = ""
     labels: str = ""
     metadata_only: bool = False
+    name: str = ""
 
 
 def get(resource: Resource, namespace: str, name: str) -> Request:
@@ -116,12 +117,12 @@ def replace(resource: Resource, obj: JsonObject) -> Request:
     return Request(Method.PUT, _path(resource, _said(obj, "namespace"), _name(obj)), body=_encode(obj))
 
 
-def patch(resource: Resource, namespace: str, name: str, change: Patch) -> Request:
+def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = "") -> Request:
     """Return the request that applies a patch."""
     merge = isinstance(change, MergePatch)
     return Request(
         Method.PATCH,
-        _path(resource, namespace, name),
+        _below(_path(resource, namespace, name), subresource),
         content_type="application/merge-patch+json" if merge else "application/json-patch+json",
         body=msgspec.json.encode(change.value if isinstance(change, MergePatch) else change.operations),
     )
@@ -131,10 +132,9 @@ def apply(
     resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
 ) -> Request:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
-    path = _path(resource, _said(obj, "namespace"), _name(obj))
     return Request(
         Method.PATCH,
-        f"{path}/{quote(subresource)}" if subresource else path,
+        _below(_path(resource, _said(obj, "namespace"), _name(obj)), subresource),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
         content_type="application/apply-patch+yaml",  # JSON is YAML.
         body=_encode(obj),
@@ -170,9 +170,23 @@ def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = 
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def _below(path: str, subresource: str) -> str:
+    """Return the path of a subresource, or the object's own where there is none."""
+    return f"{path}/{quote(subresource, safe='')}" if subresource else path
+
+
 def _selected(scope: Scope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return the query of a list or watch with the label selector, where there is one."""
-    return (*query, ("labelSelector", scope.labels)) if scope.labels else tuple(query)
+    """Return the query of a list or watch with its selectors, where there are any.
+
+    By name it is a field selector on the path of the collection: access control takes that for a request for
+    the one object, so a role with resourceNames allows it.
+    """
+    selected = list(query)
+    if scope.labels:
+        selected.append(("labelSelector", scope.labels))
+    if scope.name:
+        selected.append(("fieldSelector", f"metadata.name={scope.name}"))
+    return tuple(selected)
 
 
 def _name(obj: JsonObject) -> str:

@@ -18,16 +18,18 @@ from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory_objects import (
     Metadata,
     Stored,
+    has_status_apart,
     home,
     marked_deleted,
     newborn,
     revised,
     seal,
+    with_status_of,
     without_owner,
 )
 from policy.cluster.memory_table import ObjectTable
 from policy.cluster.memory_watch import ChangeLog, View
-from policy.cluster.protocol import Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.protocol import STATUS, Listing, Patch, Preconditions, Resource, WatchEvent
 from policy.cluster.selection import parse_selector
 from policy.core.patches import JsonObject
 
@@ -59,10 +61,16 @@ class MemoryCluster:
         return stored.full()
 
     def list(
-        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
     ) -> Listing:
         """Return the objects, sorted by namespace and name. Raises Invalid for a bad selector."""
-        view = _view(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
         with self._lock:
             present = self._table.every(resource)
             version = self._log.version
@@ -75,6 +83,7 @@ class MemoryCluster:
         *,
         since: str,
         namespace: str = "",
+        name: str = "",
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
@@ -84,7 +93,7 @@ class MemoryCluster:
         With a timeout of 0 it yields what there is. Raises Gone (here, or later when the reader is outrun)
         and Invalid for a bad selector.
         """
-        view = _view(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
         return self._log.follow(view, position=self._log.position(since), deadline=monotonic() + timeout)
 
     def create(
@@ -116,13 +125,17 @@ class MemoryCluster:
             stored = self._update(old, draft)
         return stored.full()
 
-    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
-        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
+    def patch(
+        self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
+    ) -> JsonObject:
+        """Apply a patch to an object, or to its status alone. Raises NotFound, Conflict, Invalid."""
         with self._lock:
             old = self._find(resource, namespace, name)
+            if subresource and not (subresource == STATUS and has_status_apart(old)):
+                raise NotFound(f"{resource.plural} have no subresource {subresource!r}")
             draft = seal(resource, apply_patch(old.full(), patch))
             _keeps_identity(old.facts, draft.facts)
-            stored = self._update(old, draft)
+            stored = self._update_status(old, draft) if subresource else self._update(old, draft)
         return stored.full()
 
     def delete(
@@ -180,6 +193,12 @@ class MemoryCluster:
             return new
         return self._put(new, before=old)
 
+    def _update_status(self, old: Stored, draft: Stored) -> Stored:
+        """Store the draft's status; whatever else it would change is passed over, as the API server does."""
+        _require(old, version=draft.facts.resource_version)
+        new = with_status_of(old, draft)
+        return old if new is old else self._put(new, before=old)
+
     def _put(self, new: Stored, *, before: Stored | None) -> Stored:
         """Store an object at the next version and log the change."""
         stored = new.with_metadata({"resourceVersion": str(self._log.version + 1)})
@@ -209,10 +228,10 @@ class MemoryCluster:
                     leaving.append(dependant)
 
 
-def _view(resource: Resource, *, namespace: str, labels: str, metadata_only: bool) -> View:
+def _view(resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool) -> View:
     """Return what a list or watch asks for. Raises Invalid for a bad selector."""
     try:
-        return View(resource, namespace, parse_selector(labels), metadata_only)
+        return View(resource, namespace, name, parse_selector(labels), metadata_only)
     except ValueError as error:
         raise Invalid(str(error)) from error
 

@@ -12,7 +12,14 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import Invalid
-from policy.cluster.protocol import WORKFLOWS, Resource
+from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_QUOTAS,
+    WORKFLOWS,
+    Resource,
+)
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 
@@ -26,6 +33,14 @@ _SERVER_OWNED: Final = (
     "deletionGracePeriodSeconds",
 )
 _IDENTITY: Final = ("name", "namespace")
+_STATUS_APART: Final = (
+    WORKFLOW_QUOTAS,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+)
+"""Kinds with a status subresource: their status is written through it, and through nothing else."""
+_NO_STATUS: Final = _ENCODER.encode({})
 
 
 class OwnerReference(msgspec.Struct, frozen=True):
@@ -114,7 +129,18 @@ def newborn(draft: Stored, *, namespace: str, name: str, uid: str, at: datetime)
         "creationTimestamp": timestamp(at),
         "generation": 1,
     }
-    return draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
+    stored = draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
+    return msgspec.structs.replace(stored, status=_NO_STATUS) if has_status_apart(stored) else stored
+
+
+def has_status_apart(stored: Stored) -> bool:
+    """Tell whether the object's kind has a status subresource."""
+    return stored.resource in _STATUS_APART
+
+
+def with_status_of(old: Stored, draft: Stored) -> Stored:
+    """Return the object with the draft's status, or `old` itself where that is the same."""
+    return old if draft.status == old.status else msgspec.structs.replace(old, status=draft.status)
 
 
 def home(draft: Stored, namespace: str = "") -> str:
@@ -138,6 +164,8 @@ def revised(old: Stored, draft: Stored) -> Stored:
     """
     present: JsonObject = msgspec.json.decode(old.metadata)
     new = draft.with_metadata({field: present.get(field) for field in (*_IDENTITY, *_SERVER_OWNED)})
+    if has_status_apart(old):
+        new = msgspec.structs.replace(new, status=old.status)
     if old.facts.deletion_timestamp and not set(new.facts.finalizers) <= set(old.facts.finalizers):
         raise Invalid("no new finalizers can be added if the object is being deleted")
     if new == old:

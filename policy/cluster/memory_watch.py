@@ -28,10 +28,11 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """What a list or a watch asks for; namespace "" is all of them."""
+    """What a list or a watch asks for; namespace "" is all of them, and so is name ""."""
 
     resource: Resource
     namespace: str
+    name: str
     matches: Predicate
     metadata_only: bool
 
@@ -41,6 +42,7 @@ class View(msgspec.Struct, frozen=True):
             stored is not None
             and stored.resource == self.resource
             and self.namespace in ("", stored.facts.namespace)
+            and self.name in ("", stored.facts.name)
             and self.matches(stored.facts.labels)
         )
 

@@ -51,6 +51,8 @@ CLUSTER_SYNCHRONIZATION_POLICIES: Final = Resource(
     "ClusterSynchronizationPolicy",
     namespaced=False,
 )
+STATUS: Final = "status"
+"""The subresource that writes of a status go through, where a kind has it."""
 QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False)
 
 
@@ -108,11 +110,18 @@ class Cluster(Protocol):
         ...
 
     def list(
-        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
     ) -> Listing:
         """Return all objects of a namespace ("" is all), consistent at one version.
 
-        `labels` is a selector string (`a=b,c!=d,e in (x,y),!f`). With `metadata_only` items carry
+        `name` asks for the one object of that name alone, which is all that access control by resourceNames
+        lets pass. `labels` is a selector string (`a=b,c!=d,e in (x,y),!f`). With `metadata_only` items carry
         apiVersion, kind and metadata alone (PartialObjectMetadata).
         """
         ...
@@ -123,6 +132,7 @@ class Cluster(Protocol):
         *,
         since: str,
         namespace: str = "",
+        name: str = "",
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
@@ -146,8 +156,14 @@ class Cluster(Protocol):
         """Store the object over the one with its name. Raises NotFound, Conflict when its version moved."""
         ...
 
-    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
-        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid."""
+    def patch(
+        self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
+    ) -> JsonObject:
+        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid.
+
+        With the subresource `status` it changes the status alone, and the generation stays. Kinds that have
+        none are NotFound; of those that have it, a patch without it leaves the status as it is.
+        """
         ...
 
     def delete(

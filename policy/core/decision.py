@@ -11,10 +11,11 @@ from policy.core.workflow import Workflow
 
 
 class Side(StrEnum):
-    """Which webhook asks: the mutating one, which may patch, or the validating one, which may not."""
+    """Which webhook asks: the mutating one, which may patch, the validating one, or that of policies."""
 
     MUTATE = "mutate"
     VALIDATE = "validate"
+    POLICIES = "policies"
 
 
 class Operation(StrEnum):
@@ -67,6 +68,7 @@ class Code(StrEnum):
     LOCK_NAMESPACE = "LockNamespace"
     LOCK_CONFLICT = "LockConflict"
     NOT_MUTATED = "NotMutated"
+    WRONG_POLICY = "WrongPolicy"
 
 
 class Reason(msgspec.Struct, frozen=True):

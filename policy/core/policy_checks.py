@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from itertools import chain
+from typing import Final
 
 from policy.core.amounts import UNLIMITED_WORD
 from policy.core.kinds import (
@@ -23,6 +24,12 @@ from policy.core.kinds import (
 )
 from policy.core.locks.naming import INT64_MAX, compile_key_pattern, empty_problems, name_problems
 from policy.core.problems import Problem
+from policy.core.selectors import too_many
+
+MAX_SEMAPHORES: Final = 500
+MAX_RULES: Final = 200
+MAX_GIVEN: Final = 100
+"""Bounds of the CRDs: definitions, rules, and entries of each part of a template selector."""
 
 
 def problems(policy: Policy) -> list[Problem]:
@@ -48,12 +55,16 @@ def _limits(limits: QuotaLimits, path: str) -> Iterator[Problem]:
     for name, amount in (("workflows", limits.workflows), ("tasks", limits.tasks)):
         if isinstance(amount, int) and amount < 0:
             yield Problem(f"{path}.{name}", f"must be 0 or more, or {UNLIMITED_WORD}; got {amount}")
+        elif isinstance(amount, int) and amount > INT64_MAX:
+            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}, or {UNLIMITED_WORD}")
 
 
 def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
     for name, tasks in (("defaultTasks", bounds.default_tasks), ("maxTasks", bounds.max_tasks)):
         if tasks is not None and tasks < 1:
             yield Problem(f"{path}.{name}", f"must be 1 or more (Argo starts no task at 0); got {tasks}")
+        elif tasks is not None and tasks > INT64_MAX:
+            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}")
     if bounds.default_tasks and bounds.max_tasks and bounds.default_tasks > bounds.max_tasks:
         yield Problem(
             f"{path}.defaultTasks", f"{bounds.default_tasks} is above maxTasks {bounds.max_tasks}: lower it"
@@ -72,8 +83,9 @@ def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None
 
 
 def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+    yield from too_many(spec.semaphores, MAX_SEMAPHORES, path)
     seen: dict[tuple[str, str], int] = {}
-    for index, definition in enumerate(spec.semaphores):
+    for index, definition in enumerate(spec.semaphores[:MAX_SEMAPHORES]):
         where = f"{path}[{index}]"
         yield from chain(
             name_problems(definition.config_map, f"{where}.configMap"),
@@ -91,8 +103,9 @@ def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem
 
 
 def _rules(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
+    yield from too_many(spec.inject, MAX_RULES, path)
     seen: dict[str, int] = {}
-    for index, rule in enumerate(spec.inject):
+    for index, rule in enumerate(spec.inject[:MAX_RULES]):
         where = f"{path}[{index}]"
         first = seen.setdefault(rule.name, index)
         if first != index:
@@ -109,8 +122,10 @@ def _selects_something(rule: InjectRule, path: str) -> Iterator[Problem]:
     templates = rule.templates
     if not (templates.names or templates.images or templates.types or templates.labels):
         yield Problem(path, 'selects nothing: give names, images, types or labels (names: ["*"] for all)')
+    for field in ("names", "images", "types", "labels"):
+        yield from too_many(getattr(templates, field), MAX_GIVEN, f"{path}.{field}")
     for field, globs in (("names", templates.names), ("images", templates.images)):
-        for index, glob in enumerate(globs):
+        for index, glob in enumerate(globs[:MAX_GIVEN]):
             if not glob:
                 yield Problem(f"{path}.{field}[{index}]", "is empty and would match nothing")
 

@@ -1,8 +1,8 @@
 """Label selectors as Kubernetes reads them: `matchLabels` and `matchExpressions`, all of which must hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -10,6 +10,9 @@ from policy.core.problems import Problem
 
 Labels: TypeAlias = Mapping[str, str]
 Predicate: TypeAlias = Callable[[Labels], bool]
+MAX_EXPRESSIONS: Final = 64
+MAX_VALUES: Final = 256
+"""Bounds of a selector in the CRDs, without which the API server would refuse the cost of their rules."""
 
 
 class Operator(StrEnum):
@@ -58,16 +61,44 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
         return True
 
     def problems(self, path: str) -> list[Problem]:
-        """Return what Kubernetes would refuse: values where none belong, or none where some are needed."""
-        found = []
-        for index, requirement in enumerate(self.match_expressions):
-            where = f"{path}.matchExpressions[{index}].values"
+        """Return what the CRDs refuse: values where none belong, none where some are needed, or too many."""
+        expressions = f"{path}.matchExpressions"
+        found = too_many(self.match_expressions, MAX_EXPRESSIONS, expressions)
+        for index, requirement in enumerate(self.match_expressions[:MAX_EXPRESSIONS]):
+            where = f"{expressions}[{index}].values"
+            found += too_many(requirement.values, MAX_VALUES, where)
             takes_values = requirement.operator in (Operator.IN, Operator.NOT_IN)
             if takes_values and not requirement.values:
                 found.append(Problem(where, f"operator {requirement.operator} needs at least one value"))
             if not takes_values and requirement.values:
                 found.append(Problem(where, f"operator {requirement.operator} takes no values"))
         return found
+
+
+def why_nothing(selector: LabelSelector) -> str:
+    """Return why no labels whatsoever can match a selector, or nothing where some can."""
+    equal = [Requirement(key, Operator.IN, (value,)) for key, value in selector.match_labels.items()]
+    by_key: dict[str, list[Requirement]] = {}
+    for each in (*equal, *selector.match_expressions):
+        by_key.setdefault(each.key, []).append(each)
+    for key, asked in by_key.items():
+        lists = [each.values for each in asked if each.operator is Operator.IN]
+        # Where no list says which values may be, one that nobody names stands for all the others.
+        unnamed = "".join(value for each in asked for value in each.values) + "x"
+        tried = min(lists, key=len) if lists else (unnamed,)
+        candidates: list[Labels] = [{}, *({key: value} for value in tried)]
+        if not any(all(each.matches(labels) for each in asked) for labels in candidates):
+            return f"nothing can satisfy all that it asks of the label {key}"
+    return ""
+
+
+def too_many(entries: Sized, most: int, path: str) -> list[Problem]:
+    """Return that a list or map is longer than its CRD allows, where it is."""
+    return (
+        [Problem(path, f"has {len(entries)} entries: at most {most} are allowed")]
+        if len(entries) > most
+        else []
+    )
 
 
 EVERYTHING = LabelSelector()

@@ -5,7 +5,7 @@ depends on a namespace is compiled at its first review and kept; the snapshot it
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -23,7 +23,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.policies import LockPolicies, compile_lock_policies
+from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.selectors import LabelSelector
 from policy.core.usage import NO_USAGE, UsageView
@@ -33,6 +33,7 @@ MAX_KNOWN_NAMESPACES: Final = 10_000
 """Compiled namespaces kept; beyond it they are compiled anew, so made-up names cannot fill the memory."""
 
 Document = Policy | ConfigMap | NamespaceObject | TemplateObject
+PolicyT = TypeVar("PolicyT", bound=Policy)
 
 
 class CompiledQuota(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     argo: ArgoVersion
     quotas: Mapping[str, tuple[WorkflowQuota, ...]]
     pools: tuple[ClusterWorkflowQuota, ...]
-    lock_policies: tuple[SynchronizationPolicy | ClusterSynchronizationPolicy, ...]
+    lock_policies: tuple[LockPolicy, ...]
     config_maps: Mapping[tuple[str, str], Mapping[str, str]]
     namespace_labels: Mapping[str, Mapping[str, str]]
     templates: Mapping[tuple[str, str], WorkflowSpec]
@@ -104,7 +105,7 @@ def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVers
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first."""
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
-    locks: list[SynchronizationPolicy | ClusterSynchronizationPolicy] = []
+    locks: list[LockPolicy] = []
     config_maps: dict[tuple[str, str], Mapping[str, str]] = {}
     namespaces: dict[str, Mapping[str, str]] = {}
     templates: dict[tuple[str, str], WorkflowSpec] = {}
@@ -129,10 +130,8 @@ def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVers
         version=version,
         argo=argo,
         quotas={name: tuple(sorted(each, key=_by_name)) for name, each in quotas.items()},
-        pools=tuple(sorted(pools, key=lambda pool: (pool.metadata.creation_timestamp, pool.metadata.name))),
-        lock_policies=tuple(
-            sorted(locks, key=lambda each: (each.kind, each.metadata.namespace, each.metadata.name))
-        ),
+        pools=tuple(sorted(pools, key=_by_age)),
+        lock_policies=tuple(sorted(locks, key=_by_kind_and_name)),
         config_maps=config_maps,
         namespace_labels=namespaces,
         templates=templates,
@@ -145,8 +144,43 @@ def pool_root(pool: ClusterWorkflowQuota) -> str:
     return f"pool.{pool.metadata.name}"
 
 
+def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
+    """Return what would be in force with a policy that is new, or in the place of the one of its name.
+
+    A pool that was not stored yet counts as the newest.
+    """
+    if isinstance(policy, WorkflowQuota):
+        namespace = policy.metadata.namespace
+        beside = _without(snapshot.quotas.get(namespace, ()), policy)
+        own = tuple(sorted((*beside, policy), key=_by_name))
+        return msgspec.structs.replace(snapshot, quotas={**snapshot.quotas, namespace: own}, compiled={})
+    if isinstance(policy, ClusterWorkflowQuota):
+        older = _without(snapshot.pools, policy)
+        stored = bool(policy.metadata.creation_timestamp)
+        pools = tuple(sorted((*older, policy), key=_by_age)) if stored else (*older, policy)
+        return msgspec.structs.replace(snapshot, pools=pools, compiled={})
+    locks = tuple(sorted((*_without(snapshot.lock_policies, policy), policy), key=_by_kind_and_name))
+    return msgspec.structs.replace(snapshot, lock_policies=locks, compiled={})
+
+
+def _without(policies: tuple[PolicyT, ...], one: Policy) -> tuple[PolicyT, ...]:
+    """Return the policies but the one of this kind and name."""
+    named = (one.kind, one.metadata.namespace, one.metadata.name)
+    return tuple(
+        each for each in policies if (each.kind, each.metadata.namespace, each.metadata.name) != named
+    )
+
+
 def _by_name(quota: WorkflowQuota) -> str:
     return quota.metadata.name
+
+
+def _by_age(pool: ClusterWorkflowQuota) -> tuple[str, str]:
+    return pool.metadata.creation_timestamp, pool.metadata.name
+
+
+def _by_kind_and_name(policy: LockPolicy) -> tuple[str, str, str]:
+    return policy.kind, policy.metadata.namespace, policy.metadata.name
 
 
 def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:

@@ -4,39 +4,25 @@ One thread a resource lists and watches; one more puts the documents together on
 object that is wrong keeps its last good form in force and is reported; the others are not held up by it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from threading import Event, Lock, Thread
 from typing import Final, TypeAlias
 
-import msgspec
-
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import (
-    CLUSTER_SYNCHRONIZATION_POLICIES,
-    CLUSTER_WORKFLOW_QUOTAS,
     CLUSTER_WORKFLOW_TEMPLATES,
     CONFIG_MAPS,
     NAMESPACES,
-    SYNCHRONIZATION_POLICIES,
-    WORKFLOW_QUOTAS,
     WORKFLOW_TEMPLATES,
     Cluster,
     EventType,
     Listing,
     Resource,
 )
-from policy.core.kinds import ConfigMap
 from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
-from policy.core.problems import Problem
-from policy.sources.documents import Document, read
+from policy.sources.documents import Document
+from policy.sources.shelf import POLICY_RESOURCES, Shelf, Taken, Verdict
 
-POLICY_RESOURCES: Final = (
-    WORKFLOW_QUOTAS,
-    CLUSTER_WORKFLOW_QUOTAS,
-    SYNCHRONIZATION_POLICIES,
-    CLUSTER_SYNCHRONIZATION_POLICIES,
-)
 RESOURCES: Final = (
     *POLICY_RESOURCES,
     NAMESPACES,
@@ -44,8 +30,6 @@ RESOURCES: Final = (
     WORKFLOW_TEMPLATES,
     CLUSTER_WORKFLOW_TEMPLATES,
 )
-LONGEST_LIMIT: Final = 64
-"""Characters of a ConfigMap's value that may be a limit; longer ones are not kept in memory."""
 WATCH_SECONDS: Final = 300.0
 RETRY_SECONDS: Final = 1.0
 ABSENT_SECONDS: Final = 30.0
@@ -56,62 +40,12 @@ Changed: TypeAlias = Callable[[tuple[Document, ...]], None]
 Trouble: TypeAlias = Callable[[str, ClusterError], None]
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """Whether an object is in force as it stands: no problems, or what is wrong with it."""
-
-    resource: Resource
-    namespace: str
-    name: str
-    generation: int
-    problems: tuple[Problem, ...]
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """The metadata that a verdict names."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    generation: int = 0
-
-
-prepare(Meta)
-
-
-class Shelf:
-    """The documents of one resource by uid, the last good form of each."""
-
-    def __init__(self, *, resource: Resource) -> None:
-        self.resource = resource
-        self.documents: dict[str, Document] = {}
-        self.listed = False
-
-    def reset(self, items: Iterable[JsonObject]) -> list[Verdict]:
-        """Start anew from a listing; returns the verdict on each object."""
-        objects = {_meta(item).uid: item for item in items}
-        self.documents = {uid: kept for uid, kept in self.documents.items() if uid in objects}
-        self.listed = True
-        return [self.put(item) for item in objects.values()]
-
-    def put(self, obj: JsonObject) -> Verdict:
-        """Take an object in if it is good."""
-        meta = _meta(obj)
-        typed: JsonObject = {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **obj}
-        contents = read(typed)
-        for decoded in contents.documents:
-            self.documents[meta.uid] = _slim(decoded.document)
-        return Verdict(self.resource, meta.namespace, meta.name, meta.generation, contents.problems)
-
-    def drop(self, obj: JsonObject) -> None:
-        """Take an object out."""
-        self.documents.pop(_meta(obj).uid, None)
-
-
 class ClusterSource:
     """Follows the cluster's policies until stopped.
 
-    `changed` receives all good documents after every change, first when every resource was listed; `judged`
-    the verdict on each policy that was read.
+    `changed` receives all good documents after every change of them, first when every resource was listed;
+    `judged` the verdict on each policy that was read. `moved` hears when `verdicts` are others than before,
+    if only because the status of a policy was written.
     """
 
     def __init__(
@@ -121,12 +55,14 @@ class ClusterSource:
         changed: Changed,
         judged: Callable[[Verdict], None],
         trouble: Trouble,
+        moved: Callable[[], None],
         resources: tuple[Resource, ...] = RESOURCES,
     ) -> None:
         self._cluster = cluster
         self._changed = changed
         self._judged = judged
         self._trouble = trouble
+        self._moved = moved
         self._shelves = [Shelf(resource=resource) for resource in resources]
         self._lock = Lock()
         self._dirty = Event()
@@ -138,6 +74,11 @@ class ClusterSource:
         self._stopped.set()
         self._dirty.set()
 
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return the latest verdict on each policy that there is."""
+        with self._lock:
+            return tuple(each for shelf in self._shelves for each in shelf.verdicts.values())
+
     def run(self) -> None:
         """Work until stopped."""
         for shelf in self._shelves:
@@ -145,13 +86,13 @@ class ClusterSource:
             Thread(target=self._follow, args=(shelf,), name=name, daemon=True).start()
         while True:
             self._dirty.wait()
-            self._dirty.clear()
             if self._stopped.is_set():
                 return
             self._put_together()
 
     def _put_together(self) -> None:
         with self._lock:
+            self._dirty.clear()  # Under the lock, as it is set, so that nothing is put together twice.
             if not all(shelf.listed for shelf in self._shelves):
                 return
             documents = tuple(each for shelf in self._shelves for each in shelf.documents.values())
@@ -175,8 +116,8 @@ class ClusterSource:
                 raise
             listing = Listing((), "")  # Argo's templates are not installed here, or not yet.
         with self._lock:
-            verdicts = shelf.reset(listing.items)
-        self._note(verdicts)
+            taken = self._note(shelf.reset(listing.items))
+        self._tell(taken)
         if not listing.resource_version:
             self._stopped.wait(ABSENT_SECONDS)
             return
@@ -185,31 +126,22 @@ class ClusterSource:
             for event in self._cluster.watch(shelf.resource, since=version, timeout=WATCH_SECONDS):
                 version = event.resource_version
                 if event.type is not EventType.BOOKMARK:
-                    self._note(self._fold(shelf, event.type, event.object))
+                    self._tell(self._fold(shelf, event.type, event.object))
                 if self._stopped.is_set():
                     return
 
-    def _fold(self, shelf: Shelf, type_: EventType, obj: JsonObject) -> list[Verdict]:
+    def _fold(self, shelf: Shelf, type_: EventType, obj: JsonObject) -> Taken:
         with self._lock:
-            if type_ is EventType.DELETED:
-                shelf.drop(obj)
-                return []
-            return [shelf.put(obj)]
+            return self._note(shelf.drop(obj) if type_ is EventType.DELETED else shelf.put(obj))
 
-    def _note(self, verdicts: list[Verdict]) -> None:
-        for verdict in verdicts:
-            if verdict.resource in POLICY_RESOURCES:
-                self._judged(verdict)
-        self._dirty.set()
+    def _note(self, taken: Taken) -> Taken:
+        """Have documents that changed put together soon; called under the lock."""
+        if taken.documents:
+            self._dirty.set()
+        return taken
 
-
-def _meta(obj: JsonObject) -> Meta:
-    return msgspec.convert(obj.get("metadata") or {}, Meta)
-
-
-def _slim(document: Document) -> Document:
-    """Return a ConfigMap with only the values that can be limits; other documents as they are."""
-    if not isinstance(document, ConfigMap):
-        return document
-    short = {key: value for key, value in document.data.items() if len(value) <= LONGEST_LIMIT}
-    return msgspec.structs.replace(document, data=short)
+    def _tell(self, taken: Taken) -> None:
+        for verdict in taken.judged:
+            self._judged(verdict)
+        if taken.moved:
+            self._moved()

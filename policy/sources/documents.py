@@ -74,8 +74,11 @@ class Contents(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-def read(value: Json, path: str = "") -> Contents:
-    """Classify and decode one document, or each item of a `v1 List`; an empty document holds nothing."""
+def read(value: Json, path: str = "", *, most: int | None = None) -> Contents:
+    """Classify and decode one document, or each item of a `v1 List`; an empty document holds nothing.
+
+    After `most` problems with the shape of an object no more are looked for.
+    """
     if value is None and not path:
         return Contents()
     if not isinstance(value, dict):
@@ -84,9 +87,9 @@ def read(value: Json, path: str = "") -> Contents:
     if not (isinstance(kind, str) and kind and isinstance(api_version, str) and api_version):
         return _untyped(kind, api_version, path)
     if (api_version, kind) == _LIST:
-        return _items(value.get("items"), child(path, "items"))
+        return _items(value.get("items"), child(path, "items"), most)
     if struct := _TYPES.get((api_version, kind)):
-        return _object(value, struct, kind, path)
+        return _object(value, struct, kind, path, most)
     return _unread(api_version, kind, path)
 
 
@@ -123,12 +126,12 @@ def _unread(api_version: str, kind: str, path: str) -> Contents:
     return Contents(ignored=(PassedOver(api_version, kind, path),))
 
 
-def _items(items: Json, path: str) -> Contents:
+def _items(items: Json, path: str, most: int | None) -> Contents:
     if items is None:
         return Contents()
     if not isinstance(items, list):
         return _wrong(path, "must be a list")
-    parts = [read(entry, item(path, index)) for index, entry in enumerate(items)]
+    parts = [read(entry, item(path, index), most=most) for index, entry in enumerate(items)]
     return Contents(
         tuple(one for part in parts for one in part.documents),
         tuple(one for part in parts for one in part.ignored),
@@ -137,13 +140,16 @@ def _items(items: Json, path: str) -> Contents:
     )
 
 
-def _object(value: dict[str, Json], struct: type[Document], kind: str, path: str) -> Contents:
+def _object(
+    value: dict[str, Json], struct: type[Document], kind: str, path: str, most: int | None
+) -> Contents:
     """Decode an object of a known kind; its values are judged only where its shape is right."""
     metadata = value.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     identity = _identity(metadata, kind)
     named = (Named(identity, path),) if identity.name else ()
-    problems = walk(value, struct, path) + _name_problems(metadata, struct, child(path, "metadata"))
+    problems = walk(value, struct, path, most=most)
+    problems += _name_problems(metadata, struct, child(path, "metadata"))
     if problems:
         return Contents(named=named, problems=tuple(problems))
     document = decode(value, struct)

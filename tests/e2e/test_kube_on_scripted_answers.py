@@ -139,6 +139,17 @@ def test_a_list_whose_pages_keep_expiring_is_read_at_once() -> None:
     assert transport.values("limit") == [str(PAGE_SIZE)] * 4 + [""]
 
 
+def test_one_name_is_asked_for_in_the_way_that_access_control_understands() -> None:
+    """A role with resourceNames allows a list or a watch only with this very field selector."""
+    transport = Scripted(_page("a"), [_event("ADDED", "8", name="a")], _page())
+    cluster = _cluster(transport)
+    cluster.list(WORKFLOWS, name="a", labels="x=y")
+    next(cluster.watch(WORKFLOWS, since="7", name="a", timeout=60))
+    cluster.list(WORKFLOWS)
+    assert transport.values("fieldSelector") == ["metadata.name=a", "metadata.name=a", ""]
+    assert transport.values("labelSelector") == ["x=y", "", ""]
+
+
 def test_an_empty_list_may_be_null() -> None:
     """As Go writes a list that was never filled."""
     transport = Scripted(b'{"metadata": {"resourceVersion": "7"}, "items": null}')

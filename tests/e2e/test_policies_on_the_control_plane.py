@@ -5,56 +5,18 @@ import pytest
 
 from policy.cluster.errors import Invalid
 from policy.cluster.kube import KubeCluster
-from policy.cluster.protocol import MergePatch, Resource
+from policy.cluster.protocol import MergePatch
 from policy.core.kinds import POLICY_KINDS
-from policy.core.marks import API_VERSION
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.policy_checks import problems
 from tests.e2e.building import ROOT
 from tests.e2e.kubectl import Kubectl
 from tests.policy.cluster.conftest import field
+from tests.policy.wrong_policies import LOCKS, QUOTA, REFUSED_BY_BOTH, RESOURCES, a_rule, policy
 
 pytestmark = pytest.mark.e2e
 
 EXAMPLES = ROOT / "examples" / "policies"
-GROUP, _, VERSION = API_VERSION.partition("/")
-RESOURCES = {
-    "WorkflowQuota": Resource(GROUP, VERSION, "workflowquotas", "WorkflowQuota"),
-    "ClusterWorkflowQuota": Resource(
-        GROUP, VERSION, "clusterworkflowquotas", "ClusterWorkflowQuota", namespaced=False
-    ),
-    "SynchronizationPolicy": Resource(GROUP, VERSION, "synchronizationpolicies", "SynchronizationPolicy"),
-    "ClusterSynchronizationPolicy": Resource(
-        GROUP, VERSION, "clustersynchronizationpolicies", "ClusterSynchronizationPolicy", namespaced=False
-    ),
-}
-QUOTA, POOL, LOCKS, CLUSTER_LOCKS = RESOURCES
-EVERYTHING: JsonObject = {}
-LOCK: JsonObject = {"mutex": "m"}
-LOADS: JsonObject = {"names": ["load-*"]}
-RULE: JsonObject = {"name": "a", "templates": LOADS, "lock": LOCK}
-
-
-def _rule(**parts: JsonValue) -> JsonObject:
-    """Return a policy spec with one rule, whose parts may be replaced."""
-    return {"inject": [{**RULE, **parts}]}
-
-
-def _definition(**parts: JsonValue) -> JsonObject:
-    """Return a policy spec with one semaphore, whose parts may be replaced."""
-    return {"semaphores": [{"configMap": "c", "key": "k", "limit": 1, **parts}]}
-
-
-def _requirement(operator: str, *values: JsonValue) -> JsonObject:
-    """Return a label selector with one expression."""
-    return {"matchExpressions": [{"key": "team", "operator": operator, "values": list(values)}]}
-
-
-def _policy(kind: str, spec: JsonObject, name: str = "a") -> JsonObject:
-    metadata: JsonObject = {"name": name}
-    if RESOURCES[kind].namespaced:
-        metadata["namespace"] = "default"
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
@@ -67,93 +29,17 @@ def test_every_example_is_accepted(kubectl: Kubectl, name: str) -> None:
     assert set(generations.split()) <= {"1"}, "applying the same again changed something"
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec", "where", "why"),
-    [
-        (QUOTA, {"limits": {"workflows": -1}}, "spec.limits.workflows", "0 or more, or Unlimited"),
-        (QUOTA, {"limits": {"tasks": "lots"}}, "spec.limits.tasks", "0 or more, or Unlimited"),
-        (QUOTA, {"limits": {"workflows": 1.5}}, "spec.limits.workflows", "int"),
-        (QUOTA, {"perUser": {"workflows": -2}}, "spec.perUser.workflows", "0 or more"),
-        (QUOTA, {"perWorkflow": {"maxTasks": 0}}, "spec.perWorkflow.maxTasks", "greater than or equal to 1"),
-        (
-            QUOTA,
-            {"perWorkflow": {"defaultTasks": 5, "maxTasks": 4}},
-            "spec.perWorkflow.defaultTasks",
-            "must not be above maxTasks",
-        ),
-        (QUOTA, {"onExceed": "Wait"}, "spec.onExceed", '"Queue", "Deny", "Warn"'),
-        (QUOTA, {"selector": _requirement("In")}, "spec.selector.matchExpressions[0].values", "at least one"),
-        (
-            QUOTA,
-            {"selector": _requirement("Exists", "x")},
-            "spec.selector.matchExpressions[0].values",
-            "take none",
-        ),
-        (
-            QUOTA,
-            {"selector": _requirement("Like", "x")},
-            "spec.selector.matchExpressions[0].operator",
-            "NotIn",
-        ),
-        (POOL, {"limits": {"workflows": 1}}, "spec.namespaceSelector", "Required"),
-        (
-            POOL,
-            {"namespaceSelector": EVERYTHING, "namespaceDefaults": {"limits": {"workflows": -1}}},
-            "spec.namespaceDefaults.limits.workflows",
-            "0 or more",
-        ),
-        (LOCKS, _definition(limit=0), "spec.semaphores[0].limit", "greater than or equal to 1"),
-        (LOCKS, _definition(key="a/b"), "spec.semaphores[0].key", "should match"),
-        (LOCKS, _definition(configMap=""), "spec.semaphores[0].configMap", "should match"),
-        (
-            LOCKS,
-            {"semaphores": [{"configMap": "c", "key": "k", "limit": limit} for limit in (1, 2)]},
-            "spec.semaphores[1]",
-            "Duplicate",
-        ),
-        (LOCKS, {"inject": [RULE, RULE]}, "spec.inject[1]", "Duplicate"),
-        (LOCKS, _rule(lock={}), "spec.inject[0].lock", "exactly one of semaphore, mutex, database"),
-        (
-            LOCKS,
-            _rule(lock={"mutex": "m", "database": "d"}),
-            "spec.inject[0].lock",
-            "exactly one of semaphore, mutex, database",
-        ),
-        (LOCKS, _rule(lock={"mutex": ""}), "spec.inject[0].lock.mutex", "at least 1"),
-        (LOCKS, _rule(lock={"database": ""}), "spec.inject[0].lock.database", "at least 1"),
-        (
-            LOCKS,
-            _rule(lock={"semaphore": {"configMap": "c", "key": "a/b"}}),
-            "spec.inject[0].lock.semaphore.key",
-            "should match",
-        ),
-        (
-            LOCKS,
-            _rule(lock={"semaphore": {"configMap": "c"}}),
-            "spec.inject[0].lock.semaphore.key",
-            "Required",
-        ),
-        (LOCKS, _rule(templates={}), "spec.inject[0].templates", "selects nothing"),
-        (LOCKS, _rule(templates={"names": [""]}), "spec.inject[0].templates.names[0]", "at least 1"),
-        (LOCKS, _rule(templates={"types": ["job"]}), "spec.inject[0].templates.types[0]", "container"),
-        (LOCKS, _rule(strategy="Clone"), "spec.inject[0].strategy", '"Auto", "Direct"'),
-        (LOCKS, {"match": {"kinds": []}}, "spec.match.kinds", "at least 1"),
-        (LOCKS, {"match": {"kinds": ["CronWorkflow"]}}, "spec.match.kinds[0]", "Workflow"),
-        (LOCKS, {"validate": {"keyPattern": "db"}}, "spec.validate.keyPattern", "placeholders"),
-        (LOCKS, {"validate": {"crossNamespace": "Maybe"}}, "spec.validate.crossNamespace", '"Allow", "Deny"'),
-        (CLUSTER_LOCKS, _rule(), "spec.namespaceSelector", "Required"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "spec", "where", "why"), REFUSED_BY_BOTH)
 def test_a_wrong_policy_is_refused_with_the_field_named(
     kube_cluster: KubeCluster, kind: str, spec: JsonObject, where: str, why: str
 ) -> None:
     """By the API server in a cluster, and by our own checks where there is none."""
     with pytest.raises(Invalid) as refused:
-        kube_cluster.create(RESOURCES[kind], _policy(kind, spec), dry_run=True)
+        kube_cluster.create(RESOURCES[kind], policy(kind, spec), dry_run=True)
     assert f"{where}: " in refused.value.message
     assert why in refused.value.message
     try:
-        found = problems(msgspec.convert(_policy(kind, spec), POLICY_KINDS[kind]))
+        found = problems(msgspec.convert(policy(kind, spec), POLICY_KINDS[kind]))
     except msgspec.ValidationError:
         return
     assert found, "the API server refuses this, and policy_checks does not"
@@ -161,7 +47,7 @@ def test_a_wrong_policy_is_refused_with_the_field_named(
 
 def test_an_unknown_field_is_refused_by_kubectl(kubectl: Kubectl) -> None:
     """A misspelt limit would be no limit."""
-    text = msgspec.json.encode(_policy(QUOTA, {"limit": {"workflows": 1}})).decode()
+    text = msgspec.json.encode(policy(QUOTA, {"limit": {"workflows": 1}})).decode()
     refused = kubectl.run("create", "-f", "-", text=text)
     assert refused.returncode != 0
     assert 'unknown field "spec.limit"' in refused.stderr
@@ -171,7 +57,7 @@ def test_an_unknown_field_is_refused_by_kubectl(kubectl: Kubectl) -> None:
 def test_an_amount_is_a_number_or_the_word_unlimited(kube_cluster: KubeCluster, amount: JsonValue) -> None:
     """It is stored as it was written."""
     made = kube_cluster.create(
-        RESOURCES[QUOTA], _policy(QUOTA, {"limits": {"workflows": amount}}), dry_run=True
+        RESOURCES[QUOTA], policy(QUOTA, {"limits": {"workflows": amount}}), dry_run=True
     )
     assert field(made, "spec", "limits", "workflows") == amount
 
@@ -179,15 +65,15 @@ def test_an_amount_is_a_number_or_the_word_unlimited(kube_cluster: KubeCluster, 
 def test_a_lock_may_be_named_by_a_parameter_with_a_slash(kube_cluster: KubeCluster) -> None:
     """Argo fills it in at run time, so what it will be is not known here."""
     key = "{{= inputs.parameters.size == 'a/b' ? 'large' : 'small'}}"
-    spec = _rule(lock={"semaphore": {"configMap": "c", "key": key}})
-    made = kube_cluster.create(RESOURCES[LOCKS], _policy(LOCKS, spec), dry_run=True)
+    spec = a_rule(lock={"semaphore": {"configMap": "c", "key": key}})
+    made = kube_cluster.create(RESOURCES[LOCKS], policy(LOCKS, spec), dry_run=True)
     assert not problems(msgspec.convert(made, POLICY_KINDS[LOCKS]))
 
 
 def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubectl: Kubectl) -> None:
     """An author cannot set it; what Lockkeeper writes there is what `kubectl get` shows."""
     quota = RESOURCES[QUOTA]
-    forged: JsonObject = {**_policy(QUOTA, {"limits": {"workflows": 7}}, "shown"), "status": {"running": 99}}
+    forged: JsonObject = {**policy(QUOTA, {"limits": {"workflows": 7}}, "shown"), "status": {"running": 99}}
     made = kube_cluster.create(quota, forged)
     assert field(made, "status") is None
     ready: JsonObject = {
@@ -207,7 +93,7 @@ def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubect
     }
     found = kube_cluster.apply(
         quota,
-        {**_policy(QUOTA, {}, "shown"), "status": status},
+        {**policy(QUOTA, {}, "shown"), "status": status},
         field_manager="lockkeeper",
         subresource="status",
     )

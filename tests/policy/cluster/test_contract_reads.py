@@ -153,6 +153,44 @@ def test_an_object_that_stops_matching_is_shown_as_it_last_matched(place: Place)
     assert field(event.object, "metadata", "resourceVersion") == left
 
 
+def test_a_list_by_name_holds_that_object_alone(place: Place, elsewhere: Place) -> None:
+    """Names are matched whole; together with a selector both must fit."""
+    for name in ("a", "a-b", "b"):
+        place.add(name, labels={"state": "live"})
+    elsewhere.add("a")
+
+    def found(name: str, labels: str = "") -> list[JsonValue]:
+        listing = place.cluster.list(WORKFLOWS, namespace=place.namespace, name=name, labels=labels)
+        return [field(item, "metadata", "name") for item in listing.items]
+
+    assert found("a") == ["a"]
+    assert found("a", "state=live") == ["a"]
+    assert found("a", "state=done") == []
+    assert found("nobody") == []
+    assert found("") == ["a", "a-b", "b"]
+
+
+def test_a_watch_by_name_shows_that_object_alone(place: Place) -> None:
+    """It sees the object come, change, go and come again, and nothing of its neighbours."""
+    listing = place.cluster.list(WORKFLOWS, namespace=place.namespace, name="a")
+    place.add("ab")
+    place.add("a")
+    _label(place, "ab", x="y")
+    _label(place, "a", x="y")
+    place.cluster.delete(WORKFLOWS, "ab", namespace=place.namespace)
+    place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)
+    place.add("a", labels={"last": "yes"})
+    seen: list[WatchEvent] = []
+    for event in place.cluster.watch(
+        WORKFLOWS, since=listing.resource_version, namespace=place.namespace, name="a", timeout=PATIENCE
+    ):
+        if event.type is not EventType.BOOKMARK:
+            seen.append(event)
+        if field(event.object, "metadata", "labels", "last") == "yes":
+            break
+    assert _said(seen) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "a")]
+
+
 def test_a_watch_keeps_to_its_kind_and_namespace(place: Place, elsewhere: Place) -> None:
     """Other kinds and other namespaces stay out."""
     since = place.version()

@@ -26,6 +26,130 @@ def _slash(name: str) -> str:
     return f'"{name}" contains "/", which Argo cannot decode: leave the slash out'
 
 
+WRONG_QUOTAS: list[tuple[Policy, str, str]] = [
+    (quota(selector=BAD_SELECTOR), "spec.selector.matchExpressions[0].values", NEEDS_VALUES),
+    (quota(limits={"workflows": -1}), "spec.limits.workflows", "must be 0 or more, or Unlimited; got -1"),
+    (quota(limits={"tasks": -2}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -2"),
+    (
+        quota(perUser={"workflows": -3}),
+        "spec.perUser.workflows",
+        "must be 0 or more, or Unlimited; got -3",
+    ),
+    (quota(perUser={"tasks": -4}), "spec.perUser.tasks", "must be 0 or more, or Unlimited; got -4"),
+    (
+        quota(perWorkflow={"defaultTasks": 0}),
+        "spec.perWorkflow.defaultTasks",
+        "must be 1 or more (Argo starts no task at 0); got 0",
+    ),
+    (
+        quota(perWorkflow={"maxTasks": -1}),
+        "spec.perWorkflow.maxTasks",
+        "must be 1 or more (Argo starts no task at 0); got -1",
+    ),
+    (
+        quota(perWorkflow={"defaultTasks": 6, "maxTasks": 5}),
+        "spec.perWorkflow.defaultTasks",
+        "6 is above maxTasks 5: lower it",
+    ),
+    (
+        pool(namespaceSelector=BAD_SELECTOR),
+        "spec.namespaceSelector.matchExpressions[0].values",
+        NEEDS_VALUES,
+    ),
+    (pool(limits={"tasks": -1}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -1"),
+    (
+        pool(namespaceDefaults={"limits": {"workflows": -1}}),
+        "spec.namespaceDefaults.limits.workflows",
+        "must be 0 or more, or Unlimited; got -1",
+    ),
+    (
+        pool(namespaceDefaults={"selector": BAD_SELECTOR}),
+        "spec.namespaceDefaults.selector.matchExpressions[0].values",
+        NEEDS_VALUES,
+    ),
+]
+WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
+    (
+        {"match": {"workflows": BAD_SELECTOR}},
+        "spec.match.workflows.matchExpressions[0].values",
+        NEEDS_VALUES,
+    ),
+    (
+        {"match": {"kinds": []}},
+        "spec.match.kinds",
+        "needs at least one kind; leave it out to match Workflow",
+    ),
+    ({"semaphores": [definition("db", config_map="")]}, "spec.semaphores[0].configMap", EMPTY),
+    ({"semaphores": [definition("a/b")]}, "spec.semaphores[0].key", _slash("a/b")),
+    (
+        {"semaphores": [definition("ok"), definition("db", 0)]},
+        "spec.semaphores[1].limit",
+        "must be 1 or more (Argo fails Workflows at 0); got 0",
+    ),
+    (
+        {"semaphores": [definition("db"), definition("gpu"), definition("db", 2)]},
+        "spec.semaphores[2]",
+        "defines the same ConfigMap key as spec.semaphores[0]: remove one of them",
+    ),
+    (
+        {"inject": [rule("a", MUTEX), rule("b", MUTEX), rule("a", MUTEX)]},
+        "spec.inject[2].name",
+        "'a' is the name of spec.inject[0] too",
+    ),
+    (
+        {"inject": [{"name": "a", "templates": {}, "lock": MUTEX}]},
+        "spec.inject[0].templates",
+        'selects nothing: give names, images, types or labels (names: ["*"] for all)',
+    ),
+    (
+        {"inject": [rule("a", MUTEX, names=["ok", ""])]},
+        "spec.inject[0].templates.names[1]",
+        "is empty and would match nothing",
+    ),
+    (
+        {"inject": [rule("a", MUTEX, images=[""])]},
+        "spec.inject[0].templates.images[0]",
+        "is empty and would match nothing",
+    ),
+    (
+        {"inject": [rule("a", {})]},
+        "spec.inject[0].lock",
+        "needs exactly one of semaphore, mutex, database; got none of them",
+    ),
+    (
+        {"inject": [rule("a", {"mutex": "one", "database": "lab"})]},
+        "spec.inject[0].lock",
+        "needs exactly one of semaphore, mutex, database; got mutex and database",
+    ),
+    (
+        {"inject": [rule("a", semaphore_target("db", config_map=""))]},
+        "spec.inject[0].lock.semaphore.configMap",
+        EMPTY,
+    ),
+    (
+        {"inject": [rule("a", semaphore_target("a/b"))]},
+        "spec.inject[0].lock.semaphore.key",
+        _slash("a/b"),
+    ),
+    (
+        {
+            "inject": [rule("a", semaphore_target("db", namespace=""))],
+            "validate": {"crossNamespace": "Allow"},
+        },
+        "spec.inject[0].lock.semaphore.namespace",
+        EMPTY,
+    ),
+    ({"inject": [rule("a", {"mutex": ""})]}, "spec.inject[0].lock.mutex", EMPTY),
+    ({"inject": [rule("a", {"database": ""})]}, "spec.inject[0].lock.database", EMPTY),
+    (
+        {"validate": {"keyPattern": "plain"}},
+        "spec.validate.keyPattern",
+        "is not a usable pattern: start it with ^ (a regular expression) or use <placeholders>",
+    ),
+]
+"""Specs that are wrong in one place, for both kinds; the review of policies is tested with them, too."""
+
+
 @pytest.mark.parametrize(
     "policy",
     [
@@ -55,138 +179,13 @@ def test_a_policy_whose_values_make_sense_has_no_problem(policy: Policy) -> None
     assert problems(policy) == []
 
 
-@pytest.mark.parametrize(
-    ("policy", "path", "message"),
-    [
-        (quota(selector=BAD_SELECTOR), "spec.selector.matchExpressions[0].values", NEEDS_VALUES),
-        (quota(limits={"workflows": -1}), "spec.limits.workflows", "must be 0 or more, or Unlimited; got -1"),
-        (quota(limits={"tasks": -2}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -2"),
-        (
-            quota(perUser={"workflows": -3}),
-            "spec.perUser.workflows",
-            "must be 0 or more, or Unlimited; got -3",
-        ),
-        (quota(perUser={"tasks": -4}), "spec.perUser.tasks", "must be 0 or more, or Unlimited; got -4"),
-        (
-            quota(perWorkflow={"defaultTasks": 0}),
-            "spec.perWorkflow.defaultTasks",
-            "must be 1 or more (Argo starts no task at 0); got 0",
-        ),
-        (
-            quota(perWorkflow={"maxTasks": -1}),
-            "spec.perWorkflow.maxTasks",
-            "must be 1 or more (Argo starts no task at 0); got -1",
-        ),
-        (
-            quota(perWorkflow={"defaultTasks": 6, "maxTasks": 5}),
-            "spec.perWorkflow.defaultTasks",
-            "6 is above maxTasks 5: lower it",
-        ),
-        (
-            pool(namespaceSelector=BAD_SELECTOR),
-            "spec.namespaceSelector.matchExpressions[0].values",
-            NEEDS_VALUES,
-        ),
-        (pool(limits={"tasks": -1}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -1"),
-        (
-            pool(namespaceDefaults={"limits": {"workflows": -1}}),
-            "spec.namespaceDefaults.limits.workflows",
-            "must be 0 or more, or Unlimited; got -1",
-        ),
-        (
-            pool(namespaceDefaults={"selector": BAD_SELECTOR}),
-            "spec.namespaceDefaults.selector.matchExpressions[0].values",
-            NEEDS_VALUES,
-        ),
-    ],
-)
+@pytest.mark.parametrize(("policy", "path", "message"), WRONG_QUOTAS)
 def test_a_wrong_value_of_a_quota_is_found_at_its_path(policy: Policy, path: str, message: str) -> None:
     """One mistake, one problem, in the namespaced and the cluster kind and in its defaults."""
     assert problems(policy) == [Problem(path, message)]
 
 
-@pytest.mark.parametrize(
-    ("spec", "path", "message"),
-    [
-        (
-            {"match": {"workflows": BAD_SELECTOR}},
-            "spec.match.workflows.matchExpressions[0].values",
-            NEEDS_VALUES,
-        ),
-        (
-            {"match": {"kinds": []}},
-            "spec.match.kinds",
-            "needs at least one kind; leave it out to match Workflow",
-        ),
-        ({"semaphores": [definition("db", config_map="")]}, "spec.semaphores[0].configMap", EMPTY),
-        ({"semaphores": [definition("a/b")]}, "spec.semaphores[0].key", _slash("a/b")),
-        (
-            {"semaphores": [definition("ok"), definition("db", 0)]},
-            "spec.semaphores[1].limit",
-            "must be 1 or more (Argo fails Workflows at 0); got 0",
-        ),
-        (
-            {"semaphores": [definition("db"), definition("gpu"), definition("db", 2)]},
-            "spec.semaphores[2]",
-            "defines the same ConfigMap key as spec.semaphores[0]: remove one of them",
-        ),
-        (
-            {"inject": [rule("a", MUTEX), rule("b", MUTEX), rule("a", MUTEX)]},
-            "spec.inject[2].name",
-            "'a' is the name of spec.inject[0] too",
-        ),
-        (
-            {"inject": [{"name": "a", "templates": {}, "lock": MUTEX}]},
-            "spec.inject[0].templates",
-            'selects nothing: give names, images, types or labels (names: ["*"] for all)',
-        ),
-        (
-            {"inject": [rule("a", MUTEX, names=["ok", ""])]},
-            "spec.inject[0].templates.names[1]",
-            "is empty and would match nothing",
-        ),
-        (
-            {"inject": [rule("a", MUTEX, images=[""])]},
-            "spec.inject[0].templates.images[0]",
-            "is empty and would match nothing",
-        ),
-        (
-            {"inject": [rule("a", {})]},
-            "spec.inject[0].lock",
-            "needs exactly one of semaphore, mutex, database; got none of them",
-        ),
-        (
-            {"inject": [rule("a", {"mutex": "one", "database": "lab"})]},
-            "spec.inject[0].lock",
-            "needs exactly one of semaphore, mutex, database; got mutex and database",
-        ),
-        (
-            {"inject": [rule("a", semaphore_target("db", config_map=""))]},
-            "spec.inject[0].lock.semaphore.configMap",
-            EMPTY,
-        ),
-        (
-            {"inject": [rule("a", semaphore_target("a/b"))]},
-            "spec.inject[0].lock.semaphore.key",
-            _slash("a/b"),
-        ),
-        (
-            {
-                "inject": [rule("a", semaphore_target("db", namespace=""))],
-                "validate": {"crossNamespace": "Allow"},
-            },
-            "spec.inject[0].lock.semaphore.namespace",
-            EMPTY,
-        ),
-        ({"inject": [rule("a", {"mutex": ""})]}, "spec.inject[0].lock.mutex", EMPTY),
-        ({"inject": [rule("a", {"database": ""})]}, "spec.inject[0].lock.database", EMPTY),
-        (
-            {"validate": {"keyPattern": "plain"}},
-            "spec.validate.keyPattern",
-            "is not a usable pattern: start it with ^ (a regular expression) or use <placeholders>",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("spec", "path", "message"), WRONG_LOCKS)
 def test_a_wrong_value_of_a_lock_policy_is_found_at_its_path(
     spec: dict[str, JsonValue], path: str, message: str
 ) -> None:

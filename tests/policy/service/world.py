@@ -124,11 +124,19 @@ class Spy:
         return self.inner.get(resource, name, namespace=namespace)
 
     def list(
-        self, resource: Resource, *, namespace: str = "", labels: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
     ) -> Listing:
         """Pass on."""
         call = self._note(Call("list", resource.plural, labels=labels))
-        found = self.inner.list(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        found = self.inner.list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )
         self.after(call)
         return found
 
@@ -138,6 +146,7 @@ class Spy:
         *,
         since: str,
         namespace: str = "",
+        name: str = "",
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
@@ -148,6 +157,7 @@ class Spy:
             resource,
             since=since,
             namespace=namespace,
+            name=name,
             labels=labels,
             metadata_only=metadata_only,
             timeout=timeout,
@@ -169,10 +179,12 @@ class Spy:
         self.after(call)
         return made
 
-    def patch(self, resource: Resource, name: str, patch: Patch, *, namespace: str = "") -> JsonObject:
+    def patch(
+        self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
+    ) -> JsonObject:
         """Pass on."""
         call = self._note(Call("patch", resource.plural, name, patch=patch))
-        made = self.inner.patch(resource, name, patch, namespace=namespace)
+        made = self.inner.patch(resource, name, patch, namespace=namespace, subresource=subresource)
         self.after(call)
         return made
 

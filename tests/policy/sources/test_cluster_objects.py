@@ -9,11 +9,20 @@ import pytest
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
-from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
-from policy.core.kinds import ConfigMap, WorkflowQuota
+from policy.cluster.protocol import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    STATUS,
+    WORKFLOW_QUOTAS,
+    WORKFLOWS,
+    MergePatch,
+)
+from policy.core.kinds import ConfigMap, NamespaceObject, WorkflowQuota
 from policy.core.patches import JsonObject
-from policy.sources.cluster_objects import ClusterSource, Verdict
+from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
+from policy.sources.shelf import Verdict
+from tests.policy.cluster.conftest import field
 
 RESOURCES = (WORKFLOW_QUOTAS, CONFIG_MAPS, NAMESPACES)
 
@@ -24,6 +33,9 @@ class Following:
     def __init__(self, cluster: MemoryCluster) -> None:
         self._said = Condition()
         self.documents: tuple[Document, ...] | None = None
+        self.compiled = 0
+        self.judged: list[tuple[str, int]] = []
+        self.moves = 0
         self.verdicts: dict[str, Verdict] = {}
         self.troubles: list[str] = []
         self.source = ClusterSource(
@@ -31,6 +43,7 @@ class Following:
             changed=self._change,
             judged=self._judge,
             trouble=self._note,
+            moved=self._move,
             resources=RESOURCES,
         )
         self.thread = Thread(target=self.source.run, daemon=True)
@@ -48,14 +61,28 @@ class Following:
                 lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, 5
             )
 
+    def until_known(self, name: str, holds: Callable[[Verdict], bool]) -> bool:
+        """Wait until the latest verdict on a policy satisfies a condition."""
+        with self._said:
+            return self._said.wait_for(
+                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), 5
+            )
+
     def _change(self, documents: tuple[Document, ...]) -> None:
         with self._said:
             self.documents = documents
+            self.compiled += 1
             self._said.notify_all()
 
     def _judge(self, verdict: Verdict) -> None:
         with self._said:
             self.verdicts[verdict.name] = verdict
+            self.judged.append((verdict.name, verdict.generation))
+            self._said.notify_all()
+
+    def _move(self) -> None:
+        with self._said:
+            self.moves += 1
             self._said.notify_all()
 
     def _note(self, doing: str, error: ClusterError) -> None:
@@ -178,3 +205,84 @@ def test_a_watch_that_is_too_old_is_begun_anew(cluster: MemoryCluster, following
     again.source.stop()
     again.thread.join(5)
     assert not again.thread.is_alive()
+
+
+def test_a_status_write_is_seen_and_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:
+    """Otherwise the status that we write ourselves would make every replica compile everything anew."""
+    before = following.compiled
+    cluster.patch(
+        WORKFLOW_QUOTAS,
+        "etl",
+        MergePatch({"status": {"running": 3}}),
+        namespace="team-a",
+        subresource=STATUS,
+    )
+    assert following.until_known("etl", lambda verdict: verdict.status == {"running": 3})
+    labels = MergePatch({"metadata": {"labels": {"a": "b"}}})
+    stored = cluster.patch(WORKFLOW_QUOTAS, "etl", labels, namespace="team-a")
+    version = field(stored, "metadata", "resourceVersion")
+    assert following.until_known("etl", lambda verdict: verdict.resource_version == version)
+    assert following.judged == [("etl", 1)]
+    edit = MergePatch({"spec": {"limits": {"workflows": 8}}})
+    cluster.patch(WORKFLOW_QUOTAS, "etl", edit, namespace="team-a")
+    assert following.until(lambda documents: limits(documents) == [8])
+    assert following.compiled == before + 1, "only the edit of the spec was compiled"
+    assert following.judged == [("etl", 1), ("etl", 2)]
+
+
+def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:
+    """ConfigMaps and Namespaces of a cluster are written all the time for reasons that are not ours."""
+    for resource, name in ((NAMESPACES, "team-a"), (CONFIG_MAPS, "limits")):
+        obj: JsonObject = {
+            "apiVersion": "v1",
+            "kind": resource.kind,
+            "metadata": {"name": name},
+            **({"data": {"db": "2"}} if resource is CONFIG_MAPS else {}),
+        }
+        cluster.create(resource, obj, namespace="team-a" if resource.namespaced else "")
+    assert following.until(lambda documents: len(documents) == 3)
+    before = following.compiled
+    beat = MergePatch({"metadata": {"annotations": {"heart": "beat"}}})
+    cluster.patch(NAMESPACES, "team-a", beat)
+    notes = MergePatch({"metadata": {"annotations": {"heart": "beat"}}, "data": {"notes": "x" * 100}})
+    cluster.patch(CONFIG_MAPS, "limits", notes, namespace="team-a")
+    cluster.patch(CONFIG_MAPS, "limits", MergePatch({"data": {"db": "3"}}), namespace="team-a")
+    assert following.until(
+        lambda documents: [each.data for each in documents if isinstance(each, ConfigMap)] == [{"db": "3"}]
+    )
+    cluster.patch(NAMESPACES, "team-a", MergePatch({"metadata": {"labels": {"team": "etl"}}}))
+    assert following.until(
+        lambda documents: (
+            [dict(each.metadata.labels) for each in documents if isinstance(each, NamespaceObject)]
+            == [{"team": "etl"}]
+        )
+    )
+    assert following.compiled == before + 2
+
+
+def test_the_latest_verdicts_are_kept_for_whoever_asks_later(
+    cluster: MemoryCluster, following: Following
+) -> None:
+    """A new leader writes the status of policies that were judged long before; deleted ones are gone."""
+    wrong = MergePatch({"spec": {"limits": {"workflows": "many"}}})
+    cluster.patch(WORKFLOW_QUOTAS, "etl", wrong, namespace="team-a")
+    assert following.until_known("etl", lambda verdict: bool(verdict.problems))
+    (verdict,) = following.source.verdicts()
+    assert (str(verdict), verdict.generation, verdict.in_force) == ("WorkflowQuota team-a/etl", 2, 1)
+    moves = following.moves
+    cluster.delete(WORKFLOW_QUOTAS, "etl", namespace="team-a")
+    assert following.until(lambda documents: limits(documents) == [])
+    assert following.source.verdicts() == ()
+    assert following.moves > moves
+
+
+def test_a_new_listing_judges_nothing_again(cluster: MemoryCluster, following: Following) -> None:
+    """After a watch that was too old the same objects are listed, and they stand as they stood."""
+    shelf = following.source._shelves[0]
+    listing = cluster.list(WORKFLOW_QUOTAS)
+    again = shelf.reset(listing.items)
+    assert (again.documents, again.judged, again.moved) == (False, (), False)
+    gone = shelf.reset(())
+    assert (gone.documents, gone.judged, gone.moved) == (True, (), True)
+    back = shelf.reset(listing.items)
+    assert (back.documents, len(back.judged), back.moved) == (True, 1, True)

@@ -1,0 +1,234 @@
+"""What only the whole set of policies shows: which counts instead of another, and which selects nothing.
+
+Each is resolved in the same way in every replica (the older pool wins, one of two definitions counts), and
+reviews decide by it. The author would not know; so it is said here, on the policy that gives way.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import Reason
+from policy.core.kinds import (
+    ClusterSynchronizationPolicy,
+    ClusterWorkflowQuota,
+    Policy,
+    SynchronizationPolicy,
+    WorkflowQuota,
+    WorkflowQuotaSpec,
+)
+from policy.core.locks.policies import CompiledRule, LockPolicies, LockPolicy
+from policy.core.locks.validate import Rulebook
+from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
+from policy.core.snapshot import Snapshot
+
+MOST_NAMESPACES: Final = 100
+"""Namespaces that the rules of a policy for many are tried in; what is wrong is mostly wrong in all."""
+SHOWN: Final = 5
+"""Namespaces that a sentence names."""
+
+
+class FindingKind(StrEnum):
+    """What a finding is about; also the reason of a condition."""
+
+    OLDER_POOL = "OlderPool"
+    DEFINED_ELSEWHERE = "DefinedElsewhere"
+    RULE_REFUSED = "RuleRefused"
+    SELECTS_NOTHING = "SelectsNothing"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing about a policy in force: where, what, and which policy counts instead of it, if any."""
+
+    kind: FindingKind
+    path: str
+    message: str
+    winner: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class PolicyName(msgspec.Struct, frozen=True):
+    """What one policy alone is called; `namespace` is empty for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """One definition of a semaphore: whose, where in it, and the limit."""
+
+    policy: LockPolicy
+    path: str
+    limit: int
+
+
+def name_of(policy: Policy) -> PolicyName:
+    """Return what a policy is called."""
+    namespaced = isinstance(policy, WorkflowQuota | SynchronizationPolicy)
+    return PolicyName(policy.kind, policy.metadata.namespace if namespaced else "", policy.metadata.name)
+
+
+def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
+    """Return what there is to say about each policy in force; those with nothing are left out."""
+    policies: list[Policy] = [quota for own in snapshot.quotas.values() for quota in own]
+    policies += [*snapshot.pools, *snapshot.lock_policies]
+    examined = Examined(snapshot)
+    found = {name_of(policy): tuple(examined.findings(policy)) for policy in policies}
+    return {name: findings for name, findings in found.items() if findings}
+
+
+class Examined:
+    """A snapshot, prepared to be asked about its policies."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._definitions: dict[tuple[str, str], list[Definition]] = {}
+        for policy in snapshot.lock_policies:
+            for index, each in enumerate(policy.spec.semaphores):
+                definition = Definition(policy, f"spec.semaphores[{index}]", each.limit)
+                self._definitions.setdefault((each.config_map, each.key), []).append(definition)
+
+    def findings(self, policy: Policy) -> Iterator[Finding]:
+        """Yield what there is to say about one policy of the snapshot."""
+        match policy:
+            case WorkflowQuota():
+                yield from _of_quota(policy.spec, "spec")
+            case ClusterWorkflowQuota():
+                yield from self._of_pool(policy)
+            case SynchronizationPolicy() | ClusterSynchronizationPolicy():
+                yield from self._of_locks(policy)
+
+    def _selected(self, selector: LabelSelector) -> list[str]:
+        """Return the known namespaces that a selector selects, by name."""
+        known = sorted(self._snapshot.namespace_labels.items())
+        return [name for name, labels in known if selector.matches(labels)]
+
+    def _of_pool(self, pool: ClusterWorkflowQuota) -> Iterator[Finding]:
+        yield from _of_quota(pool.spec, "spec")
+        if pool.spec.namespace_defaults is not None:
+            yield from _of_quota(pool.spec.namespace_defaults, "spec.namespaceDefaults")
+        selected = self._selected(pool.spec.namespace_selector)
+        if not selected:
+            yield _no_namespace(pool.spec.namespace_selector)
+        lost: dict[str, list[str]] = {}
+        for namespace in selected:
+            winner = self._pool_of(self._snapshot.labels_of(namespace))
+            if winner is not pool:
+                lost.setdefault(str(name_of(winner)), []).append(namespace)
+        for winner_name, namespaces in lost.items():
+            whole = " (all that this one selects)" if len(namespaces) == len(selected) else ""
+            message = (
+                f"{winner_name} is the oldest pool that selects {_some(namespaces)}{whole}, and its limits "
+                "count there: select other namespaces in one of the two"
+            )
+            yield Finding(FindingKind.OLDER_POOL, "spec.namespaceSelector", message, winner_name)
+
+    def _pool_of(self, labels: Labels) -> ClusterWorkflowQuota:
+        """Return the pool that a namespace belongs to; at least one selects it."""
+        return next(pool for pool in self._snapshot.pools if pool.spec.namespace_selector.matches(labels))
+
+    def _of_locks(self, policy: LockPolicy) -> Iterator[Finding]:
+        yield from _contradictory(policy.spec.match.workflows, "spec.match.workflows", "Workflow")
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            selector = policy.spec.namespace_selector
+            governed = self._selected(selector)
+            if not governed:
+                yield _no_namespace(selector)
+        else:
+            governed = [policy.metadata.namespace]
+        yield from self._definitions_that_do_not_count(policy, governed)
+        if policy.spec.inject:
+            yield from self._refused_rules(policy, governed[:MOST_NAMESPACES])
+
+    def _definitions_that_do_not_count(
+        self, policy: LockPolicy, governed: Sequence[str]
+    ) -> Iterator[Finding]:
+        for index, own in enumerate(policy.spec.semaphores):
+            lost: dict[tuple[str, int], list[str]] = {}
+            others = self._definitions[own.config_map, own.key]
+            if all(other.limit == own.limit for other in others):
+                continue
+            for namespace in governed:
+                winner = _counting(others, namespace, self._snapshot.labels_of(namespace))
+                if winner is not None and winner.limit != own.limit:
+                    lost.setdefault((str(name_of(winner.policy)), winner.limit), []).append(namespace)
+            for (name, limit), namespaces in lost.items():
+                message = (
+                    f"{name} gives key {own.key} of ConfigMap {own.config_map} the limit {limit}, and that "
+                    f"counts in {_some(namespaces)}: give both the same limit, or remove one of them"
+                )
+                path = f"spec.semaphores[{index}]"
+                yield Finding(FindingKind.DEFINED_ELSEWHERE, path, message, name)
+
+    def _refused_rules(self, policy: LockPolicy, governed: Sequence[str]) -> Iterator[Finding]:
+        """Yield the rules whose lock a policy refuses, so that no Workflow they select can be created."""
+        source = str(name_of(policy))
+        refused: dict[tuple[str, str, str], list[str]] = {}
+        texts: dict[tuple[str, str, str], str] = {}
+        for namespace in governed:
+            locks = self._snapshot.policies(namespace).locks
+            for rule in locks.rules if locks is not None else ():
+                if locks is None or rule.policy.source != source:
+                    continue
+                for fault in _certain(locks, rule):
+                    key = (rule.name, fault.code.value, fault.policy)
+                    refused.setdefault(key, []).append(namespace)
+                    texts.setdefault(key, fault.message)
+        for key, namespaces in refused.items():
+            rule_name, _, winner = key
+            message = (
+                f"every Workflow of {_some(namespaces)} that it selects is refused by {winner}, because of "
+                f"the lock that it injects: {texts[key]}"
+            )
+            path = f"spec.inject[name={rule_name}]"
+            yield Finding(FindingKind.RULE_REFUSED, path, message, winner if winner != source else "")
+
+
+def _of_quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Finding]:
+    return _contradictory(spec.selector, f"{path}.selector", "Workflow")
+
+
+def _contradictory(selector: LabelSelector, path: str, what: str) -> Iterator[Finding]:
+    if selector != EVERYTHING and (why := why_nothing(selector)):
+        yield Finding(FindingKind.SELECTS_NOTHING, path, f"selects no {what}: {why}")
+
+
+def _no_namespace(selector: LabelSelector) -> Finding:
+    why = why_nothing(selector) or "none that exists now has such labels"
+    return Finding(FindingKind.SELECTS_NOTHING, "spec.namespaceSelector", f"selects no namespace: {why}")
+
+
+def _counting(definitions: Iterable[Definition], namespace: str, labels: Labels) -> Definition | None:
+    """Return the definition that counts in a namespace, as reviews look it up: its own before the cluster's.
+
+    Of several of its own the last by name counts, of several of the cluster the first.
+    """
+    own = everywhere = None
+    for each in definitions:
+        if isinstance(each.policy, SynchronizationPolicy):
+            own = each if each.policy.metadata.namespace == namespace else own
+        elif everywhere is None and each.policy.spec.namespace_selector.matches(labels):
+            everywhere = each
+    return own or everywhere
+
+
+def _certain(locks: LockPolicies, rule: CompiledRule) -> Sequence[Reason]:
+    """Return what is wrong with an injected lock for every Workflow, whatever its labels are."""
+    speaking = [each for each in locks.policies if each.workflows == EVERYTHING or each is rule.policy]
+    return Rulebook(locks, speaking).faults_of(rule)
+
+
+def _some(namespaces: Sequence[str]) -> str:
+    """Name some namespaces, and how many more there are."""
+    more = len(namespaces) - SHOWN
+    names = ", ".join(namespaces[:SHOWN])
+    word = "namespace" if len(namespaces) == 1 else "namespaces"
+    return f"{word} {names} and {more} more" if more > 0 else f"{word} {names}"

@@ -1,0 +1,182 @@
+"""Keeps the conditions on policies: what was judged is written where it does not stand already.
+
+There is no queue. Every pass compares the latest verdict on each policy with the status that the cluster
+showed last, so a new leader writes only what differs, and a write that comes back by the watch is seen to be
+done. Each write insists on the version that it was compared with: nothing unseen is written over.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from threading import Event
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, Conflict, NotFound
+from policy.cluster.protocol import STATUS, Cluster, MergePatch
+from policy.core.findings import Finding, PolicyName
+from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
+from policy.service.conditions import status_to_write
+from policy.service.controller import Trouble
+from policy.sources.shelf import Verdict
+
+SETTLE: Final = 0.2
+"""Seconds from a change to the pass over it: a burst makes one pass, and other replicas have heard of it."""
+PAUSE: Final = 0.05
+"""Seconds after each write, so that there are at most twenty a second."""
+FIRST_DELAY: Final = 1.0
+LAST_DELAY: Final = 300.0
+"""Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
+
+
+class Written(msgspec.Struct, frozen=True, rename="camel"):
+    """The version of an object as a write left it."""
+
+    resource_version: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An object as a write left it."""
+
+    metadata: Written
+
+
+prepare(Answer)
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How our own write left a policy; it holds until the watch shows another version than `seen`."""
+
+    seen: str
+    version: str
+    status: JsonObject
+
+
+class Delay(msgspec.Struct, frozen=True):
+    """Writes of one policy that failed, and when to try again: at once where it is no longer as `seen`."""
+
+    failures: int
+    until: float
+    seen: str = ""
+
+
+class PolicyStatusWriter:
+    """The work of one term: `run` writes until `stop`, `wake` makes it look at everything again.
+
+    `verdicts` and `findings` give what is known now; `stopwatch` counts seconds, of which `pause` pass after
+    each write.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        verdicts: Callable[[], tuple[Verdict, ...]],
+        findings: Callable[[], Mapping[PolicyName, tuple[Finding, ...]]],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        pause: float = PAUSE,
+    ) -> None:
+        self._cluster = cluster
+        self._verdicts = verdicts
+        self._findings = findings
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._pause = pause
+        self._written: dict[str, Standing] = {}
+        self._delayed: dict[str, Delay] = {}
+        self._woken = Event()
+        self._stopped = Event()
+
+    def wake(self) -> None:
+        """Make a pass soon: a policy was judged, or its status changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work after the write that is under way."""
+        self._stopped.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Write until stopped; no error of the cluster ends it."""
+        while not self._stopped.wait(SETTLE):
+            self._woken.clear()
+            self._woken.wait(self.run_pass())
+
+    def run_pass(self) -> float | None:
+        """Write every status that is not as it should be; returns the seconds until one is to be tried again.
+
+        None stands for no such time.
+        """
+        verdicts = self._verdicts()
+        self._forget({verdict.uid for verdict in verdicts})
+        findings = self._findings()
+        for verdict in verdicts:
+            if self._stopped.is_set():
+                return None
+            name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
+            self._keep(self._as_written(verdict), findings.get(name, ()))
+        left = [delay.until - self._stopwatch() for delay in self._delayed.values()]
+        return max(0.0, min(left)) if left else None
+
+    def _keep(self, verdict: Verdict, findings: tuple[Finding, ...]) -> None:
+        """Write the status of one policy, if that is needed and not to be put off."""
+        status = status_to_write(verdict, findings, now=self._clock())
+        if status is None:
+            self._delayed.pop(verdict.uid, None)
+            return
+        delay = self._delayed.get(verdict.uid)
+        if delay is not None and self._is_early(delay, verdict):
+            return
+        try:
+            self._write(verdict, status)
+        except ClusterError as error:
+            self._put_off(verdict, error)
+        else:
+            self._delayed.pop(verdict.uid, None)
+        self._stopped.wait(self._pause)
+
+    def _is_early(self, delay: Delay, verdict: Verdict) -> bool:
+        """Tell whether a write that failed is not to be tried again yet."""
+        return delay.seen in ("", verdict.resource_version) and self._stopwatch() < delay.until
+
+    def _write(self, verdict: Verdict, status: JsonObject) -> None:
+        patch = MergePatch({"metadata": {"resourceVersion": verdict.resource_version}, "status": status})
+        stored = self._cluster.patch(
+            verdict.resource, verdict.name, patch, namespace=verdict.namespace, subresource=STATUS
+        )
+        version = msgspec.convert(stored, Answer).metadata.resource_version
+        answered = stored.get("status")
+        seen = self._written[verdict.uid].seen if verdict.uid in self._written else verdict.resource_version
+        self._written[verdict.uid] = Standing(seen, version, answered if isinstance(answered, dict) else {})
+
+    def _as_written(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with the status that we wrote, until the watch shows it or something newer."""
+        own = self._written.get(verdict.uid)
+        if own is None:
+            return verdict
+        if own.seen != verdict.resource_version:
+            del self._written[verdict.uid]
+            return verdict
+        return msgspec.structs.replace(verdict, resource_version=own.version, status=own.status)
+
+    def _put_off(self, verdict: Verdict, error: ClusterError) -> None:
+        """Try again later. An object that changed or went is told of by the watch, so that is no trouble."""
+        before = self._delayed.get(verdict.uid)
+        failures = before.failures + 1 if before is not None else 1
+        passing = isinstance(error, Conflict | NotFound)
+        if not passing or failures > 1:
+            self._trouble(f"writing the status of {verdict}", error)
+        self._delayed[verdict.uid] = Delay(
+            failures,
+            self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10)),
+            verdict.resource_version if passing else "",
+        )
+
+    def _forget(self, present: set[str]) -> None:
+        """Let go of what is known about policies that are gone."""
+        self._written = {uid: each for uid, each in self._written.items() if uid in present}
+        self._delayed = {uid: each for uid, each in self._delayed.items() if uid in present}

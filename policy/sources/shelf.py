@@ -1,0 +1,173 @@
+"""The objects of one resource as the cluster has them: their last good forms, and the verdicts on policies.
+
+An event that asks for nothing new (a status was written, a label was set) changes no document, so that the
+status writes of Lockkeeper itself compile nothing anew. `metadata.generation` counts what is asked for.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_QUOTAS,
+    Resource,
+)
+from policy.core.kinds import ConfigMap, NamespaceObject, Policy, PolicyMetadata
+from policy.core.patches import JsonObject, JsonValue
+from policy.core.prepared import prepare
+from policy.core.problems import Problem
+from policy.core.workflow import Metadata
+from policy.sources.documents import Document, read
+
+POLICY_RESOURCES: Final = (
+    WORKFLOW_QUOTAS,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+)
+LONGEST_LIMIT: Final = 64
+"""Characters of a ConfigMap's value that may be a limit; longer ones are not kept in memory."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a policy is in force as it stands, and how the object stands in the cluster.
+
+    `generation` is the one that was judged, and `in_force` the one of the last good form, 0 where there is
+    none; `status` is the status of the object at `resource_version`.
+    """
+
+    resource: Resource
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    in_force: int
+    problems: tuple[Problem, ...]
+    status: JsonValue = None
+
+    def __str__(self) -> str:
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.resource.kind} {name}"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What a shelf made of something new: whether documents changed, and what was judged.
+
+    `moved` tells that something about a policy is other than before, if only its status.
+    """
+
+    documents: bool = False
+    judged: tuple[Verdict, ...] = ()
+    moved: bool = False
+
+
+class Meta(msgspec.Struct, frozen=True, rename="camel"):
+    """The metadata that a verdict names."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+
+
+prepare(Meta)
+
+
+class Shelf:
+    """The documents of one resource by uid, the last good form of each, and the verdicts on policies."""
+
+    def __init__(self, *, resource: Resource) -> None:
+        self.resource = resource
+        self.documents: dict[str, Document] = {}
+        self.verdicts: dict[str, Verdict] = {}
+        self.listed = False
+        self._judges = resource in POLICY_RESOURCES
+
+    def reset(self, items: Iterable[JsonObject]) -> Taken:
+        """Start anew from a listing; what is known already is not judged again."""
+        objects = {_meta(item).uid: item for item in items}
+        gone = [uid for uid in (*self.documents, *self.verdicts) if uid not in objects]
+        parts = [self._remove(uid) for uid in gone] + [self.put(item) for item in objects.values()]
+        first, self.listed = not self.listed, True
+        return Taken(
+            documents=first or any(part.documents for part in parts),
+            judged=tuple(verdict for part in parts for verdict in part.judged),
+            moved=any(part.moved for part in parts),
+        )
+
+    def put(self, obj: JsonObject) -> Taken:
+        """Take an object in if it is good; one that asks for the same as before is only looked at."""
+        meta = _meta(obj)
+        before = self.verdicts.get(meta.uid)
+        if before is not None and meta.generation and before.generation == meta.generation:
+            return self._look_again(before, meta, obj)
+        typed: JsonObject = {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **obj}
+        contents = read(typed)
+        changed = False
+        for decoded in contents.documents:
+            slim = _slim(decoded.document)
+            changed = changed or self.documents.get(meta.uid) != slim
+            self.documents[meta.uid] = slim
+        if not self._judges:
+            return Taken(documents=changed)
+        kept = before.in_force if before is not None else 0
+        verdict = Verdict(
+            resource=self.resource,
+            namespace=meta.namespace,
+            name=meta.name,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            generation=meta.generation,
+            in_force=kept if contents.problems else meta.generation,
+            problems=contents.problems,
+            status=obj.get("status"),
+        )
+        self.verdicts[meta.uid] = verdict
+        return Taken(documents=changed, judged=(verdict,), moved=True)
+
+    def drop(self, obj: JsonObject) -> Taken:
+        """Take an object out."""
+        return self._remove(_meta(obj).uid)
+
+    def _look_again(self, before: Verdict, meta: Meta, obj: JsonObject) -> Taken:
+        """Note how an object stands whose spec is the one that was judged."""
+        if before.resource_version == meta.resource_version:
+            return Taken()
+        self.verdicts[meta.uid] = msgspec.structs.replace(
+            before, resource_version=meta.resource_version, status=obj.get("status")
+        )
+        return Taken(moved=True)
+
+    def _remove(self, uid: str) -> Taken:
+        document, verdict = self.documents.pop(uid, None), self.verdicts.pop(uid, None)
+        return Taken(documents=document is not None, moved=verdict is not None)
+
+
+def _meta(obj: JsonObject) -> Meta:
+    return msgspec.convert(obj.get("metadata") or {}, Meta)
+
+
+def _slim(document: Document) -> Document:
+    """Return a document with only what a snapshot is made of, so that it is equal while that is the same."""
+    if isinstance(document, NamespaceObject):
+        return NamespaceObject(PolicyMetadata(name=document.metadata.name, labels=document.metadata.labels))
+    if isinstance(document, ConfigMap):
+        short = {key: value for key, value in document.data.items() if len(value) <= LONGEST_LIMIT}
+        return ConfigMap(_identity(document.metadata), short)
+    if isinstance(document, Policy):
+        return msgspec.structs.replace(document, metadata=_identity(document.metadata))
+    named = Metadata(name=document.metadata.name, namespace=document.metadata.namespace)
+    return msgspec.structs.replace(document, metadata=named)
+
+
+def _identity(metadata: PolicyMetadata) -> PolicyMetadata:
+    """Return what tells objects apart, and which of two is older."""
+    return PolicyMetadata(
+        name=metadata.name, namespace=metadata.namespace, creation_timestamp=metadata.creation_timestamp
+    )

@@ -1,0 +1,143 @@
+"""Every request to the API server is told with what it asked and what came of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import pytest
+
+from policy.cluster import kube_requests as requests
+from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
+from policy.cluster.kube_observed import ObservedTransport, asked
+from policy.cluster.kube_requests import Request, Scope
+from policy.cluster.protocol import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    QUOTA_LEDGERS,
+    WORKFLOW_QUOTAS,
+    WORKFLOWS,
+    MergePatch,
+    Preconditions,
+)
+from policy.core.patches import JsonObject
+
+LEDGER: JsonObject = {"metadata": {"name": "namespace.etl"}}
+STATUS_OF_A_QUOTA = requests.apply(
+    WORKFLOW_QUOTAS,
+    {"metadata": {"name": "a", "namespace": "etl"}},
+    field_manager="tests",
+    force=False,
+    subresource="status",
+)
+WATCH = requests.watch(Scope(WORKFLOWS), since="1", seconds=60)
+
+
+class Answering:
+    """A transport that answers with bytes, or with an error."""
+
+    def __init__(self, error: ClusterError | None = None) -> None:
+        self.error = error
+        self.closed = False
+
+    def send(self, request: Request) -> bytes:
+        assert request.path
+        if self.error is not None:
+            raise self.error
+        return b"answer"
+
+    @contextmanager
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+        assert request.path
+        assert silence
+        if self.error is not None:
+            raise self.error
+        yield iter((b"one", b"two"))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Noting:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str, float]] = []
+
+    def answered(self, verb: str, resource: str, result: str, seconds: float) -> None:
+        self.told.append((verb, resource, result, seconds))
+
+
+def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
+    """Return a transport whose every request takes one tick of its stopwatch."""
+    noting, ticks = Noting(), count()
+    return ObservedTransport(inner=inner, observer=noting, stopwatch=lambda: float(next(ticks))), noting
+
+
+@pytest.mark.parametrize(
+    ("request_", "verb", "resource"),
+    [
+        (requests.get(WORKFLOWS, "etl", "a"), "get", "workflows"),
+        (requests.get(NAMESPACES, "", "etl"), "get", "namespaces"),
+        (requests.get(CONFIG_MAPS, "namespaces", "a"), "get", "configmaps"),
+        (requests.page(Scope(NAMESPACES), limit=5, after=""), "list", "namespaces"),
+        (requests.page(Scope(WORKFLOWS), limit=5, after=""), "list", "workflows"),
+        (requests.page(Scope(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
+        (WATCH, "watch", "workflows"),
+        (requests.create(WORKFLOWS, {}, namespace="etl", dry_run=True), "create", "workflows"),
+        (requests.replace(QUOTA_LEDGERS, LEDGER), "update", "quotaledgers"),
+        (requests.patch(WORKFLOWS, "etl", "a", MergePatch({})), "patch", "workflows"),
+        (STATUS_OF_A_QUOTA, "patch", "workflowquotas/status"),
+        (requests.delete(NAMESPACES, "", "etl", Preconditions()), "delete", "namespaces"),
+    ],
+)
+def test_verb_and_resource_are_those_of_access_control(request_: Request, verb: str, resource: str) -> None:
+    """Whoever reads the metric looks next at a role, where the same words stand."""
+    assert asked(request_) == (verb, resource)
+
+
+def test_an_answer_is_told_with_its_time_and_passed_on() -> None:
+    """The answer itself is none of the observer's business."""
+    transport, noting = observed(Answering())
+    assert transport.send(requests.get(WORKFLOWS, "etl", "a")) == b"answer"
+    assert noting.told == [("get", "workflows", "ok", 1.0)]
+
+
+@pytest.mark.parametrize("error", [Conflict("moved on"), NotFound("none")])
+def test_an_error_is_told_by_its_name_and_raised(error: ClusterError) -> None:
+    """Whoever asked has to hear of it just the same."""
+    transport, noting = observed(Answering(error))
+    with pytest.raises(type(error)):
+        transport.send(requests.replace(QUOTA_LEDGERS, LEDGER))
+    assert noting.told == [("update", "quotaledgers", type(error).__name__, 1.0)]
+
+
+def test_a_stream_is_told_when_it_ends() -> None:
+    """While it flows there is nothing to tell."""
+    transport, noting = observed(Answering())
+    with transport.stream(WATCH, silence=5) as pieces:
+        assert list(pieces) == [b"one", b"two"]
+        assert noting.told == []
+    assert noting.told == [("watch", "workflows", "ok", 1.0)]
+
+
+def test_an_error_that_its_reader_finds_in_a_stream_is_the_streams_result() -> None:
+    """The API server tells of a version that is too old inside the stream, after a 200."""
+    transport, noting = observed(Answering())
+    with pytest.raises(Gone), transport.stream(WATCH, silence=5):
+        raise Gone("too old")
+    assert noting.told == [("watch", "workflows", "Gone", 1.0)]
+
+
+def test_a_stream_that_cannot_be_opened_is_told() -> None:
+    """A watch that does not come about is a request, too."""
+    transport, noting = observed(Answering(Gone("too old")))
+    with pytest.raises(Gone), transport.stream(WATCH, silence=5):
+        pass
+    assert noting.told == [("watch", "workflows", "Gone", 1.0)]
+
+
+def test_closing_reaches_the_connection() -> None:
+    """Otherwise a watch would outlive its process's end."""
+    inner = Answering()
+    observed(inner)[0].close()
+    assert inner.closed
