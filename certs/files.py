@@ -7,30 +7,23 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from certs.authority import (
-    Authority,
-    ServingPair,
-    UnusableCertificateError,
-    create_authority,
-    describe,
-    is_signed_by,
-    issue_serving_pair,
-    key_matches,
-)
+from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
+from certs.judging import reasons_against_authority, reasons_against_pair
 from certs.naming import normalised_names
-from certs.schedule import Reason, reasons_to_renew_authority, reasons_to_renew_leaf
+from certs.schedule import Reason
 
 KEY_MODE: Final = 0o600
 CERT_MODE: Final = 0o644
 DIRECTORY_MODE: Final = 0o700
 LOCK_NAME: Final = ".lock"
+KEY_SUFFIX: Final = ".key"
 
 Part: TypeAlias = Literal["CA", "serving certificate"]
 Made = TypeVar("Made")
@@ -92,16 +85,16 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
     wanted = normalised_names(names)
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     paths = Paths.within(directory)
-    with _turn(directory):
+    with turn(directory):
         changes: list[Change] = []
         authority = read_authority(directory)
-        reasons = _reasons_against_authority(authority, now=now)
+        reasons = reasons_against_authority(authority, now=now)
         if authority is None or reasons:
             authority = create_authority(now=now)
             write_authority(directory, authority)
             changes.append(Change("CA", reasons))
         pair = read_pair(directory)
-        reasons = _reasons_against_pair(pair, authority=authority, names=wanted, now=now)
+        reasons = reasons_against_pair(pair, authority=authority, names=wanted, now=now)
         if pair is None or reasons:
             pair = issue_serving_pair(authority, names=wanted, now=now)
             write_pair(directory, pair)
@@ -140,45 +133,29 @@ def write_pair(directory: Path, pair: ServingPair) -> None:
     _replace(paths.cert, pair.cert_pem, mode=CERT_MODE)
 
 
-def _reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[Reason, ...]:
-    if authority is None:
-        return (Reason.MISSING,)
-    try:
-        facts = describe(authority.cert_pem)
-        belongs = key_matches(authority.cert_pem, authority.key_pem)
-    except UnusableCertificateError:
-        return (Reason.UNREADABLE,)
-    reasons = list(reasons_to_renew_authority(facts.validity, now=now))
-    if not belongs:
-        reasons.append(Reason.KEY_MISMATCH)
-    if not facts.is_authority:
-        reasons.append(Reason.NOT_A_CA)
-    return tuple(reasons)
+def read_files(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the content of the files in the directory; one that is not there is empty."""
+    content: dict[str, bytes] = {}
+    for name in names:
+        try:
+            content[name] = (directory / name).read_bytes()
+        except FileNotFoundError:
+            content[name] = b""
+    return content
 
 
-def _reasons_against_pair(
-    pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
-) -> tuple[Reason, ...]:
-    if pair is None:
-        return (Reason.MISSING,)
-    try:
-        facts = describe(pair.cert_pem)
-        belongs = key_matches(pair.cert_pem, pair.key_pem)
-    except UnusableCertificateError:
-        return (Reason.UNREADABLE,)
-    reasons = list(
-        reasons_to_renew_leaf(
-            facts.validity,
-            authority=describe(authority.cert_pem).validity,
-            signed_by_authority=is_signed_by(pair.cert_pem, authority.cert_pem),
-            now=now,
-        )
-    )
-    if not belongs:
-        reasons.append(Reason.KEY_MISMATCH)
-    if facts.names != names:
-        reasons.append(Reason.OTHER_NAMES)
-    return tuple(reasons)
+def write_files(directory: Path, content: Mapping[str, bytes]) -> None:
+    """Make the files hold this, keys first; each is replaced whole, one without content is removed.
+
+    Those that hold it already are left alone, so that nobody has to read them again.
+    """
+    present = read_files(directory, content)
+    for name in sorted(content, key=lambda each: not each.endswith(KEY_SUFFIX)):
+        if not content[name]:
+            (directory / name).unlink(missing_ok=True)
+        elif content[name] != present[name]:
+            mode = KEY_MODE if name.endswith(KEY_SUFFIX) else CERT_MODE
+            _replace(directory / name, content[name], mode=mode)
 
 
 def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], Made]) -> Made | None:
@@ -205,7 +182,8 @@ def _replace(path: Path, content: bytes, *, mode: int) -> None:
 
 
 @contextmanager
-def _turn(directory: Path) -> Iterator[None]:
+def turn(directory: Path) -> Iterator[None]:
+    """Wait until no other process changes the directory, and keep others waiting meanwhile."""
     # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
     # The kernel lets go of the lock when its holder dies, so the file may stay.
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, KEY_MODE)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 
 class Reason(enum.StrEnum):
-    """Why a certificate has to be made anew."""
+    """Why certificates are changed: why one has to be made anew, or why a step of a change may be taken."""
 
     MISSING = "there is none yet"
     UNREADABLE = "it cannot be read"
@@ -24,6 +24,10 @@ class Reason(enum.StrEnum):
     OTHER_CA = "another CA signed it"
     OUTLIVES_CA = "its CA expires before it"
     OTHER_NAMES = "it is for other names"
+    ASKED = "somebody asked for it"
+    PROPAGATED = "every API server has had the time to trust it"
+    OVERLAP_OVER = "every replica has had the time to serve a certificate of the new one"
+    SPOILT = "it held what is no valid CA certificate, or held it in another order"
 
 
 @dataclass(frozen=True, slots=True)

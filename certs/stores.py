@@ -1,0 +1,125 @@
+"""Where the certificates of several replicas are kept, and how to change them while others do the same.
+
+A write names the version that it was decided on. Of several replicas that start on an empty store at once one
+writes, and the others are told that they were too late, read again, and find all done.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from certs.files import DIRECTORY_MODE, read_files, turn, write_files
+from certs.keeping import Step
+from certs.kept import Kept, as_files, from_files
+from certs.moves import Change
+
+ATTEMPTS: Final = 16
+"""How often a change is decided anew because others were faster; each of them has changed something."""
+
+
+class StoreError(Exception):
+    """What is kept cannot be read or written; the text is one line and says where and why."""
+
+
+class WriteConflictError(StoreError):
+    """What is kept has changed since it was read: read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is kept, and at which version; "" stands for a store that does not exist yet."""
+
+    kept: Kept
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is kept now, and the changes that were written for it."""
+
+    kept: Kept
+    changes: tuple[Change, ...]
+
+
+class Store(Protocol):
+    """Keeps the certificates; safe for any number of threads and processes."""
+
+    def read(self) -> Stored:
+        """Return what is kept.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        ...
+
+    def write(self, kept: Kept, *, version: str) -> None:
+        """Keep this instead of what was read at `version`.
+
+        Raises:
+            WriteConflictError: somebody else has changed it since.
+            StoreError: it cannot be written, or nobody knows whether it was.
+        """
+        ...
+
+
+class FolderStore:
+    """Keeps the certificates as files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Stored:
+        """Return what the files hold. Raises StoreError."""
+        try:
+            return self._read()
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
+    def write(self, kept: Kept, *, version: str) -> None:
+        """Replace the files that differ. Raises WriteConflictError, StoreError."""
+        try:
+            self._folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            with turn(self._folder):
+                if self._read().version != version:
+                    raise WriteConflictError(f"the files in {self._folder} have changed")
+                write_files(self._folder, as_files(kept))
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
+    def _read(self) -> Stored:
+        kept = from_files(read_files(self._folder, as_files(Kept())))
+        if kept == Kept():
+            return Stored(kept, "")
+        digest = hashlib.sha256()
+        for content in as_files(kept).values():
+            digest.update(b"%d:%b" % (len(content), content))
+        return Stored(kept, digest.hexdigest())
+
+
+def settle(store: Store, decide: Callable[[Kept], Step]) -> Settled:
+    """Read, decide and write until nobody else was faster; nothing is written where nothing changes.
+
+    Raises:
+        WriteConflictError: others were faster every time.
+        StoreError: the store cannot be read or written.
+    """
+    conflict: WriteConflictError | None = None
+    for _ in range(ATTEMPTS):
+        stored = store.read()
+        step = decide(stored.kept)
+        if not step.changes:
+            return Settled(stored.kept, ())
+        try:
+            store.write(step.kept, version=stored.version)
+        except WriteConflictError as error:
+            conflict = error
+        else:
+            return Settled(step.kept, step.changes)
+    raise WriteConflictError(f"others were faster {ATTEMPTS} times: {conflict}") from conflict
+
+
+def _unusable(folder: Path, error: OSError) -> StoreError:
+    reason = (error.strerror or str(error)).lower()
+    return StoreError(f"the folder of certificates {folder} cannot be used: {reason}")

@@ -1,0 +1,56 @@
+"""Whether the API servers are told to trust us: for the readiness of every controller, leader or not."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from lockkeeper.certificates.configurations import Configurations
+from lockkeeper.certificates.sources import Certificates
+from policy.cluster.errors import ClusterError
+
+LOOK_SECONDS: Final = 1.0
+"""Seconds for which an answer is given again; a look is three small reads."""
+NOT_SEEN: Final = "the webhook configurations were not read yet"
+NO_BUNDLE: Final = "there is no CA bundle yet"
+
+
+class BundleReadiness:
+    """Looks when it is asked, at most once a second; while it cannot look it repeats what it saw last."""
+
+    def __init__(
+        self,
+        *,
+        certificates: Certificates,
+        configurations: Configurations,
+        stopwatch: Callable[[], float],
+    ) -> None:
+        self._certificates = certificates
+        self._configurations = configurations
+        self._stopwatch = stopwatch
+        self._lock = Lock()
+        self._looked_at: float | None = None
+        self._answer = [NOT_SEEN]
+
+    def missing(self) -> list[str]:
+        """Return what the configurations lack, or nothing; one that is not installed lacks nothing."""
+        # Who asks while another looks, at an API server that does not answer perhaps, is not kept waiting.
+        if self._lock.acquire(blocking=False):
+            try:
+                now = self._stopwatch()
+                if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
+                    self._look()
+                    self._looked_at = now
+            finally:
+                self._lock.release()
+        return list(self._answer)
+
+    def _look(self) -> None:
+        bundle = self._certificates.bundle()
+        if not bundle:
+            self._answer = [NO_BUNDLE]
+            return
+        try:
+            self._answer = self._configurations.behind(bundle)
+        except ClusterError as error:
+            if self._answer in ([NOT_SEEN], [NO_BUNDLE]):
+                self._answer = [f"{NOT_SEEN}: {error.message}"]

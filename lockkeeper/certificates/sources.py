@@ -1,0 +1,118 @@
+"""Where the bundle comes from that API servers are told to trust: our own CA's life, or a given Secret."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from certs.bundle import joined, split
+from certs.keeping import Step, advance
+from certs.kept import NOTHING, Kept
+from certs.moves import USUAL, Timing
+from certs.stores import Store, StoreError, settle
+from lockkeeper.certificates.telling import Doing, Part, Told, expiries_of
+
+Since: TypeAlias = Callable[[bytes], datetime | None]
+"""Tells since when a bundle is in place in every webhook configuration."""
+
+
+class Certificates(Protocol):
+    """Knows the bundle, and renews what it is in charge of."""
+
+    def bundle(self) -> bytes:
+        """Return what API servers are to trust; the last good one while it cannot be read, b"" before."""
+        ...
+
+    def renew(self, in_place: Since) -> bool:
+        """Take the step that is due; tell whether one was taken. Raises StoreError, ValueError."""
+        ...
+
+    def expiries(self) -> dict[Part, datetime]:
+        """Return when the certificates that were last read expire."""
+        ...
+
+
+class OwnCertificates:
+    """The built-in mode: the CA and the serving certificate are ours."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        names: Iterable[str],
+        clock: Callable[[], datetime],
+        told: Told,
+        timing: Timing = USUAL,
+    ) -> None:
+        self._store = store
+        self._names = tuple(names)
+        self._clock = clock
+        self._told = told
+        self._timing = timing
+        self._seen: Kept = NOTHING
+        self._former = b""
+
+    def bundle(self) -> bytes:
+        """Return the bundle as it is kept; b"" where it was lost, which `renew` sees to."""
+        try:
+            kept = self._store.read().kept
+        except StoreError as error:
+            self._told.failed(Doing.READ, str(error))
+            return self._former
+        self._seen = kept
+        bundle = joined(split(kept.bundle))
+        self._former = bundle or self._former
+        return bundle
+
+    def renew(self, in_place: Since) -> bool:
+        """Take the step that is due. Raises StoreError, ValueError."""
+
+        def decide(kept: Kept) -> Step:
+            return advance(
+                kept,
+                now=self._clock(),
+                names=self._names,
+                in_place_since=in_place(joined(split(kept.bundle))),
+                former=self._former,
+                timing=self._timing,
+            )
+
+        settled = settle(self._store, decide)
+        self._seen = settled.kept
+        self._told.changed(settled.changes)
+        return bool(settled.changes)
+
+    def expiries(self) -> dict[Part, datetime]:
+        """Return when the certificates that were last read expire."""
+        return expiries_of(self._seen)
+
+
+class GivenCertificates:
+    """Somebody else renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
+
+    def __init__(self, *, store: Store, told: Told) -> None:
+        self._store = store
+        self._told = told
+        self._seen: Kept = NOTHING
+        self._last = b""
+
+    def bundle(self) -> bytes:
+        """Return the certificates that are given; never a key that stands beside them."""
+        try:
+            kept = self._store.read().kept
+        except StoreError as error:
+            self._told.failed(Doing.READ, str(error))
+            return self._last
+        bundle = joined(split(kept.bundle) or split(kept.cert))
+        if bundle:
+            self._seen, self._last = kept, bundle
+        else:
+            self._told.failed(Doing.READ, f"{self._store} holds no certificate in ca.crt or tls.crt")
+        return self._last
+
+    def renew(self, in_place: Since) -> bool:  # noqa: ARG002 - the protocol's
+        """Do nothing: it is not ours."""
+        return False
+
+    def expiries(self) -> dict[Part, datetime]:
+        """Return when the certificates that were last read expire."""
+        return expiries_of(self._seen)

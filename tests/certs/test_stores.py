@@ -1,0 +1,93 @@
+"""A folder as a store, and how changes are settled on it."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from certs.files import read_authority, read_pair
+from certs.keeping import Step, advance, begin_change
+from certs.kept import NOTHING, Kept
+from certs.stores import FolderStore, Settled, Stored, StoreError, WriteConflictError, settle
+
+NAMES = ("localhost",)
+PATIENCE = 10.0
+
+
+def made(folder: Path, now: datetime) -> Settled:
+    """Return what a start leaves in a folder."""
+    return settle(FolderStore(folder), lambda kept: advance(kept, now=now, names=NAMES, in_place_since=None))
+
+
+def test_a_folder_that_is_not_there_holds_nothing_and_is_made(tmp_path: Path, now: datetime) -> None:
+    """With the files that `serve --certs` reads; keys are for their owner only."""
+    folder = tmp_path / "a" / "b"
+    assert FolderStore(folder).read() == Stored(NOTHING, "")
+    kept = made(folder, now).kept
+    assert FolderStore(folder).read().kept == kept
+    authority, pair = read_authority(folder), read_pair(folder)
+    assert authority is not None
+    assert pair is not None
+    assert (authority.cert_pem, pair.key_pem) == (kept.bundle, kept.key)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+    assert modes == {".lock": 0o600, "ca.crt": 0o644, "ca.key": 0o600, "tls.crt": 0o644, "tls.key": 0o600}
+
+
+def test_only_what_changes_is_written_and_what_is_empty_goes(tmp_path: Path, now: datetime) -> None:
+    """A server that looks at its files must not load them again for nothing."""
+    kept = made(tmp_path, now).kept
+    store = FolderStore(tmp_path)
+    untouched = (tmp_path / "tls.crt").stat().st_mtime_ns
+    announced = begin_change(kept, now=now).kept
+    store.write(announced, version=store.read().version)
+    assert stat.S_IMODE((tmp_path / "next-ca.key").stat().st_mode) == 0o600
+    store.write(kept, version=store.read().version)
+    assert not (tmp_path / "next-ca.key").exists()
+    assert (tmp_path / "tls.crt").stat().st_mtime_ns == untouched
+    assert store.read().kept == kept
+
+
+def test_a_write_on_an_old_version_is_a_conflict(tmp_path: Path, now: datetime) -> None:
+    """Somebody was faster."""
+    store = FolderStore(tmp_path)
+    kept = made(tmp_path, now).kept
+    version = store.read().version
+    (tmp_path / "tls.crt").write_bytes(b"x")
+    with pytest.raises(WriteConflictError):
+        store.write(kept, version=version)
+    assert store.read().kept.cert == b"x"
+
+
+def test_processes_that_start_together_end_with_one_ca(tmp_path: Path, now: datetime) -> None:
+    """Compare and swap, under the same lock that `ensure` takes."""
+    starters = 8
+    together = Barrier(starters)
+
+    def start(_: int) -> Kept:
+        together.wait(PATIENCE)
+        return made(tmp_path, now).kept
+
+    with ThreadPoolExecutor(starters) as pool:
+        assert len(set(pool.map(start, range(starters)))) == 1
+
+
+def test_a_folder_that_cannot_be_used_is_told_with_its_name(tmp_path: Path) -> None:
+    """Read and write alike."""
+    (tmp_path / "file").write_bytes(b"")
+    store = FolderStore(tmp_path / "file")
+    with pytest.raises(StoreError, match="file cannot be used: not a directory"):
+        store.read()
+    with pytest.raises(StoreError, match="file cannot be used: file exists"):
+        store.write(NOTHING, version="")
+
+
+def test_a_step_without_changes_writes_nothing(tmp_path: Path, now: datetime) -> None:
+    """Even if what it would keep is another: changes say what is done."""
+    kept = made(tmp_path, now).kept
+    settled = settle(FolderStore(tmp_path), lambda found: Step(replace(found, cert=b"x")))
+    assert settled == Settled(kept, ())
+    assert FolderStore(tmp_path).read().kept == kept
