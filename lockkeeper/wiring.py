@@ -20,6 +20,7 @@ from policy.core.decision import Decision
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.controller import Controller
+from policy.service.metrics import Recorder
 from policy.service.releaser import Releaser
 from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
@@ -171,15 +172,30 @@ def build_admission(
 
 
 class ControllerLog:
-    """What the controller tells, as log lines; `on_wait` hears of waits as well."""
+    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well."""
 
-    def __init__(self, *, log: Log, on_wait: Callable[[Tracked, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        log: Log,
+        recorder: Recorder | None = None,
+        on_wait: Callable[[Tracked, str], None] | None = None,
+    ) -> None:
         self._log = log
+        self._recorder = recorder
         self._on_wait = on_wait
+
+    def led(self) -> None:
+        """A term as the leader began."""
+        self._log.event("leader", "leading")
+        if self._recorder is not None:
+            self._recorder.led()
 
     def released(self, workflow: Tracked) -> None:
         """A Workflow was let go."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
+        if self._recorder is not None:
+            self._recorder.released(workflow)
 
     def waits(self, workflow: Tracked, message: str) -> None:
         """A Workflow waits."""
@@ -191,10 +207,14 @@ class ControllerLog:
         """A Workflow could not be let go yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
         self._log.event("release-failed", text, level="warning")
+        if self._recorder is not None:
+            self._recorder.failed(error)
 
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Something failed and will be tried again."""
         self._log.event("retry", f"{doing}: {error.message}", level="warning")
+        if self._recorder is not None:
+            self._recorder.trouble(error)
 
 
 def build_controller(

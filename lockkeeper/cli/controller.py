@@ -5,16 +5,34 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from threading import Thread
 from types import FrameType
 
-from lockkeeper.cli.options import add_argo_version, add_kubeconfig, reach
+from lockkeeper.certificates.controlling import ControllerCertificates
+from lockkeeper.certificates.starting import secret_name
+from lockkeeper.cli.failing import UsageError
+from lockkeeper.cli.options import (
+    add_argo_version,
+    add_certificate_secret,
+    add_kubeconfig,
+    check_certificate_secret,
+    listen,
+    port,
+    reach,
+)
 from lockkeeper.clustered import ClusterPolicies
+from lockkeeper.controller_metrics import expose_board
+from lockkeeper.health_port import HealthPort
+from lockkeeper.lifeline import Lifeline
 from lockkeeper.wiring import ControllerLog, build_controller, tell, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
-from policy.service.controller import Controller
-from policy.service.leader import Elector
+from policy.cluster.protocol import Cluster
+from policy.service.duties import Duties
+from policy.service.leader import Elector, Work
+from policy.service.metrics import ControllerMetrics
+from webhook.app import create_app
 from webhook.logs import Log
 
 NAME = "controller"
@@ -23,8 +41,11 @@ EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
 
-One JSON line an event goes to standard output. SIGTERM ends it and gives the lease up at once.
-Exit codes: 0 stopped by a signal, 2 something to mend before it can work."""
+The leader also writes the conditions of policies and, where it is told of a Secret, keeps the webhook's
+certificates and the caBundle of the webhook configurations. Probes and metrics are on --port:
+/livez, /readyz, /metrics. One JSON line an event goes to standard output. SIGTERM ends it and gives the
+lease up at once.
+Exit codes: 0 stopped by a signal, 1 a bug ended it, 2 something to mend before it can work."""
 
 SYNC_SECONDS = 0.5
 """How often, until all policies were read, the end is looked for."""
@@ -40,48 +61,137 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lease-name", default="lockkeeper-controller", help="name of the Lease (default %(default)s)"
     )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address of probes and metrics (default %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=8080,
+        help="port of probes and metrics; 0 takes a free one (default %(default)s)",
+    )
+    parser.add_argument(
+        "--webhook-configurations",
+        default="lockkeeper",
+        metavar="NAME",
+        help="name of both webhook configurations, whose caBundle is kept (default %(default)s)",
+    )
+    add_certificate_secret(parser)
+    parser.add_argument(
+        "--ca-secret",
+        type=secret_name,
+        metavar="NAMESPACE/NAME",
+        help="Secret of somebody else's certificates; its CA is kept as the caBundle",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Follow the policies, and lead whenever the lease is ours, until a signal ends it."""
-    cluster = reach(arguments.kubeconfig)
-    log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
-    policies = ClusterPolicies(cluster=cluster, argo=arguments.argo_version, log=log)
-    ledgers = Ledgers(cluster=cluster, clock=utc_now)
-    told = ControllerLog(log=log)
+    """Check everything that can be wrong before anything starts, then work until a signal ends it."""
+    check_certificate_secret(arguments)
+    if arguments.certs_secret is not None and arguments.ca_secret is not None:
+        raise UsageError("give one of --certs-secret and --ca-secret")
+    return ControllerProcess(arguments).run()
 
-    def start() -> Controller:
-        log.event("leader", "leading")
-        return build_controller(cluster=cluster, board=policies.board, ledgers=ledgers, told=told)
 
-    elector = Elector(
+class ControllerProcess:
+    """Everything that one controller is made of."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
+        self._lifeline = Lifeline(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
+        self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
+        self._told = ControllerLog(log=self._log, recorder=self._metrics)
+        self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
+        self._listener = listen(arguments.host, arguments.port)
+        self._ledgers = Ledgers(cluster=self._cluster, clock=utc_now)
+        self._policies = ClusterPolicies(
+            cluster=self._cluster, argo=arguments.argo_version, log=self._log, recorder=self._metrics
+        )
+        self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
+        self._elector = Elector(
+            cluster=self._cluster,
+            namespace=arguments.lease_namespace,
+            name=arguments.lease_name,
+            me=f"{socket.gethostname()}-{os.getpid()}",
+            start=self._duties,
+            clock=utc_now,
+            stopwatch=self._lifeline.beating,
+            trouble=self._told.trouble,
+        )
+        self._health = HealthPort(
+            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._lifeline.faults),
+            listener=self._listener,
+            bug=lambda error: self._log.bug("", error),
+        )
+        expose_board(
+            self._metrics.registry,
+            board=self._policies.board,
+            verdicts=self._policies.verdicts,
+            leading=self._leading,
+            argo=arguments.argo_version,
+        )
+
+    def run(self) -> int:
+        """Follow the policies, and lead whenever the lease is ours, until a signal ends it."""
+        threading.excepthook = self._lifeline.caught
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        self._policies.start()
+        self._health.start()
+        tell(f"controller started, probes and metrics on port {self._listener.getsockname()[1]}")
+        Thread(target=self._campaign, name="election", daemon=True).start()
+        self._elector.ended.wait()
+        self._policies.stop()
+        self._health.stop()
+        self._cluster.close()
+        return 0 if self._elector.stopping else 1
+
+    def _campaign(self) -> None:
+        """Join the election once the policies are known: a leader without them would release everything."""
+        while not self._policies.wait(SYNC_SECONDS):
+            if self._elector.stopping:
+                break
+        self._elector.run()
+
+    def _duties(self) -> Work:
+        """Return what is to do in one term as the leader."""
+        self._told.led()
+        works: dict[str, Work] = {
+            "queues": build_controller(
+                cluster=self._cluster, board=self._policies.board, ledgers=self._ledgers, told=self._told
+            ),
+            "policy-status": self._policies.status_writer(self._told.trouble),
+        }
+        if self._certificates is not None:
+            works["certificates"] = self._certificates.upkeep()
+        return Duties(works)
+
+    def _leading(self) -> bool:
+        return self._elector.leading
+
+    def _not_ready(self) -> list[str]:
+        if self._elector.stopping:
+            return ["shutting down"]
+        certificates = self._certificates.missing() if self._certificates is not None else []
+        return self._policies.missing() + certificates
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._elector.stop()
+
+
+def _certificates(
+    arguments: argparse.Namespace, cluster: Cluster, log: Log, metrics: ControllerMetrics
+) -> ControllerCertificates | None:
+    """Return what is to do about certificates, or None where somebody else sees to all of it."""
+    secret = arguments.certs_secret or arguments.ca_secret
+    if secret is None:
+        return None
+    return ControllerCertificates(
         cluster=cluster,
-        namespace=arguments.lease_namespace,
-        name=arguments.lease_name,
-        me=f"{socket.gethostname()}-{os.getpid()}",
-        start=start,
+        secret=secret,
+        names=arguments.certs_names,
+        configurations=arguments.webhook_configurations,
         clock=utc_now,
-        stopwatch=time.monotonic,
-        trouble=told.trouble,
+        log=log,
+        registry=metrics.registry,
     )
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        elector.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    policies.start()
-    tell("controller started")
-    Thread(target=_campaign, args=(policies, elector), name="election", daemon=True).start()
-    elector.ended.wait()
-    policies.stop()
-    cluster.close()
-    return 0
-
-
-def _campaign(policies: ClusterPolicies, elector: Elector) -> None:
-    """Join the election once the policies are known: a leader without them would release everything."""
-    while not policies.wait(SYNC_SECONDS):
-        if elector.stopping:
-            break
-    elector.run()

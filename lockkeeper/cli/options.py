@@ -5,6 +5,7 @@ from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING
 
+from lockkeeper.certificates.starting import certificate_names, secret_name
 from lockkeeper.cli.failing import UsageError
 from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from webhook.server import bind
@@ -12,6 +13,7 @@ from webhook.settings import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from policy.cluster.kube import KubeCluster
+    from policy.cluster.kube_observed import Observer
 
 MAX_PORT = 65_535
 
@@ -49,8 +51,8 @@ def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def reach(kubeconfig: Path | None) -> "KubeCluster":
-    """Return the cluster.
+def reach(kubeconfig: Path | None, *, observer: "Observer | None" = None) -> "KubeCluster":
+    """Return the cluster; `observer` is told of every request to it.
 
     Raises:
         UsageError: there are no settings that lead to one.
@@ -60,7 +62,7 @@ def reach(kubeconfig: Path | None) -> "KubeCluster":
     from policy.cluster.kube_connection import ClusterSettingsError  # noqa: PLC0415 - see above
 
     try:
-        return connect(kubeconfig)
+        return connect(kubeconfig, observer=observer)
     except ClusterSettingsError as error:
         raise UsageError(str(error)) from error
 
@@ -80,6 +82,32 @@ def add_address(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder to keep the certificate and its CA in (default: a new temporary one)",
     )
+
+
+def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
+    """Add `--certs-secret` and `--certs-names`: certificates that Lockkeeper itself keeps in a Secret."""
+    parser.add_argument(
+        "--certs-secret",
+        type=secret_name,
+        metavar="NAMESPACE/NAME",
+        help="Secret to keep our own CA and serving certificate in; whoever comes first makes them",
+    )
+    parser.add_argument(
+        "--certs-names",
+        type=certificate_names,
+        metavar="NAME,NAME",
+        help="names that the serving certificate is for: those of the webhook's Service",
+    )
+
+
+def check_certificate_secret(arguments: argparse.Namespace) -> None:
+    """Refuse half of the two options.
+
+    Raises:
+        UsageError: one of them is missing.
+    """
+    if (arguments.certs_secret is None) != (arguments.certs_names is None):
+        raise UsageError("--certs-secret and --certs-names go together")
 
 
 def argo_version(text: str) -> ArgoVersion:

@@ -2,19 +2,21 @@
 
 import argparse
 import random
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from wsgiref.types import WSGIApplication
 
+from lockkeeper.certificates.offers import FolderOffer, Offer, SecretOffer
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
     add_address,
+    add_certificate_secret,
     add_kubeconfig,
     add_policies,
+    check_certificate_secret,
     existing_folder,
     listen,
     reach,
@@ -29,11 +31,11 @@ from lockkeeper.wiring import (
     tell,
     url_of,
     utc_now,
+    write_to,
 )
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
-from policy.core.locks.forms import ArgoVersion
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -61,69 +63,128 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_kubeconfig(parser)
     add_address(parser)
+    parser.add_argument(
+        "--certs-mounted",
+        type=Path,
+        metavar="DIR",
+        help="folder with tls.crt and tls.key that somebody else makes and renews, a mounted Secret for one",
+    )
+    add_certificate_secret(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then serve."""
-    if arguments.cluster == (arguments.policies is not None):
-        raise UsageError("give either --policies DIR or --cluster")
+    _check(arguments)
     cluster = reach(arguments.kubeconfig) if arguments.cluster else None
     if cluster is None:
         load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
     listener = listen(arguments.host, arguments.port)
     port = listener.getsockname()[1]
-    temporary = None if arguments.certs else Path(tempfile.mkdtemp(prefix="lockkeeper-"))
-    paths, tls = loopback_certificate(temporary or arguments.certs, arguments.host)
+    with TemporaryDirectory(prefix="lockkeeper-") as temporary:
+        offer = _offer(arguments, Path(temporary))
+        offer.establish()
+        serving = Serving(arguments=arguments, cluster=cluster, offer=offer)
+        server = Server(
+            settings=ServerSettings(
+                host=arguments.host, port=port, certificate=offer.paths.cert, key=offer.paths.key
+            ),
+            listener=listener,
+            build=lambda: serving.build(server.draining),
+            tls=offer.context,
+            on_leave=serving.close_log,
+        )
+        tell(f"serving on {url_of(arguments.host, port)}{_authority(arguments, offer)}")
+        return server.serve()
 
-    writers: list[LineWriter] = []  # Made in the worker, closed there.
 
-    def build() -> WSGIApplication:
+class Serving:
+    """What the worker process builds: the application, with threads that keep policies and certificate."""
+
+    def __init__(self, *, arguments: argparse.Namespace, cluster: Cluster | None, offer: Offer) -> None:
+        self._arguments = arguments
+        self._cluster = cluster
+        self._offer = offer
+        self._writer: LineWriter | None = None
+
+    def build(self, draining: Callable[[], bool]) -> WSGIApplication:
+        """Build everything, in the worker: threads do not come along when a process forks."""
         metrics = Metrics()
-        writers.append(LineWriter(descriptor=sys.stdout.fileno()))
-        log = Log(write=writers[0], clock=utc_now)
-        if cluster is not None:
-            return _on_cluster(cluster, arguments.argo_version, log, metrics, server.draining)
+        self._writer = LineWriter(descriptor=sys.stdout.fileno())
+        log = Log(write=self._writer, clock=utc_now)
+        self._offer.attend(log, metrics.registry)
+        if self._cluster is not None:
+            return self._on_cluster(self._cluster, log, metrics, draining)
+        return self._on_files(log, metrics, draining)
+
+    def close_log(self) -> None:
+        """Write what is still to be written."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _on_files(self, log: Log, metrics: Metrics, draining: Callable[[], bool]) -> WSGIApplication:
+        arguments = self._arguments
         policies = Policies(folder=arguments.policies, argo=arguments.argo_version, log=log, metrics=metrics)
         board = policies.load()
         memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
-        ledgers = Ledgers(cluster=memory, clock=utc_now)
         Thread(
             target=lambda: policies.source.watch(Event(), RELOAD_SECONDS), name="policies", daemon=True
         ).start()
         return build_admission(
-            board=board, ledgers=ledgers, log=log, metrics=metrics, draining=server.draining
+            board=board,
+            ledgers=Ledgers(cluster=memory, clock=utc_now),
+            log=log,
+            metrics=metrics,
+            draining=draining,
+            missing=self._offer.missing,
         )
 
-    def close_log() -> None:
-        for writer in writers:
-            writer.close()
-
-    server = Server(
-        settings=ServerSettings(host=arguments.host, port=port, certificate=paths.cert, key=paths.key),
-        listener=listener,
-        build=build,
-        tls=tls,
-        on_leave=close_log,
-    )
-    tell(f"serving on {url_of(arguments.host, port)}, CA certificate {paths.authority_cert}")
-    try:
-        return server.serve()
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    def _on_cluster(
+        self, cluster: Cluster, log: Log, metrics: Metrics, draining: Callable[[], bool]
+    ) -> WSGIApplication:
+        policies = ClusterPolicies(cluster=cluster, argo=self._arguments.argo_version, log=log)
+        policies.start()
+        return build_admission(
+            board=policies.board,
+            ledgers=Ledgers(cluster=cluster, clock=utc_now),
+            log=log,
+            metrics=metrics,
+            draining=draining,
+            current=policies.current,
+            missing=lambda: policies.missing() + self._offer.missing(),
+        )
 
 
-def _on_cluster(
-    cluster: Cluster, argo: ArgoVersion, log: Log, metrics: Metrics, draining: Callable[[], bool]
-) -> WSGIApplication:
-    policies = ClusterPolicies(cluster=cluster, argo=argo, log=log)
-    policies.start()
-    return build_admission(
-        board=policies.board,
-        ledgers=Ledgers(cluster=cluster, clock=utc_now),
-        log=log,
-        metrics=metrics,
-        draining=draining,
-        current=policies.current,
-        missing=policies.missing,
-    )
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if arguments.cluster == (arguments.policies is not None):
+        raise UsageError("give either --policies DIR or --cluster")
+    sources = (arguments.certs, arguments.certs_mounted, arguments.certs_secret)
+    if sum(source is not None for source in sources) > 1:
+        raise UsageError("give one of --certs, --certs-mounted and --certs-secret")
+    check_certificate_secret(arguments)
+    if arguments.certs_secret is not None and not arguments.cluster:
+        raise UsageError("--certs-secret is in a cluster: give --cluster too")
+
+
+def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
+    """Return where the certificate comes from; without a word about it one is made for this machine."""
+    log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
+    if arguments.certs_secret is not None:
+        return SecretOffer(
+            reach=lambda: reach(arguments.kubeconfig),
+            secret=arguments.certs_secret,
+            names=arguments.certs_names,
+            folder=temporary,
+            log=log,
+        )
+    if arguments.certs_mounted is not None:
+        return FolderOffer(folder=arguments.certs_mounted, log=log)
+    folder = arguments.certs or temporary
+    loopback_certificate(folder, arguments.host)
+    return FolderOffer(folder=folder, log=log)
+
+
+def _authority(arguments: argparse.Namespace, offer: Offer) -> str:
+    """Return where a person finds the CA to trust, where that is a file."""
+    made_here = arguments.certs_secret is None and arguments.certs_mounted is None
+    return f", CA certificate {offer.paths.authority_cert}" if made_here else ""

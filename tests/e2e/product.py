@@ -91,7 +91,15 @@ def product(plane: ControlPlane, cluster: KubeCluster, folder: Path) -> Iterator
 @contextmanager
 def controller(plane: ControlPlane, name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run one controller."""
-    command = ["controller", "--kubeconfig", str(plane.kubeconfig), "--lease-namespace", LEASE_NAMESPACE]
+    command = [
+        "controller",
+        "--kubeconfig",
+        str(plane.kubeconfig),
+        "--lease-namespace",
+        LEASE_NAMESPACE,
+        "--port",
+        "0",
+    ]
     with _process(name, command, folder) as process:
         yield process
 

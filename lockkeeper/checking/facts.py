@@ -1,0 +1,182 @@
+"""What is known of an installation before anything is concluded from it, as values.
+
+What could not be read is a fact as well: that it is absent, or that the reader has no right to see it.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.cluster.protocol import Resource
+from policy.core.prepared import prepare
+from policy.core.selectors import EVERYTHING, LabelSelector
+from policy.service.leases import Lease
+
+SERVICES: Final = Resource("", "v1", "services", "Service")
+
+
+class Gap(StrEnum):
+    """Why something could not be read."""
+
+    ABSENT = "absent"
+    NO_RIGHT = "no right"
+    UNREADABLE = "unreadable"
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Something that could not be read; `wanted` is the right that it takes, as access control says it."""
+
+    gap: Gap
+    wanted: str
+    error: str
+
+
+class ServiceReference(msgspec.Struct, frozen=True):
+    """The Service that the API server calls."""
+
+    name: str
+    namespace: str
+    path: str = ""
+    port: int = 443
+
+
+class ClientConfig(msgspec.Struct, frozen=True, rename={"ca_bundle": "caBundle"}):
+    """How the API server reaches a webhook, and whose certificates it takes; the bundle is base64."""
+
+    url: str = ""
+    service: ServiceReference | None = None
+    ca_bundle: str = ""
+
+
+class Webhook(msgspec.Struct, frozen=True, rename="camel"):
+    """One webhook of a configuration, with the API server's own defaults."""
+
+    name: str
+    client_config: ClientConfig = ClientConfig()
+    failure_policy: str = "Fail"
+    timeout_seconds: int = 10
+    reinvocation_policy: str = "Never"
+    namespace_selector: LabelSelector = EVERYTHING
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """A MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
+
+    webhooks: tuple[Webhook, ...] | None = None
+
+
+class ServiceSpec(msgspec.Struct, frozen=True, rename={"cluster_ip": "clusterIP"}):
+    """Where in the cluster a Service is found; a headless one says "None"."""
+
+    cluster_ip: str = ""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """A Service."""
+
+    spec: ServiceSpec = ServiceSpec()
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    """One condition of a policy."""
+
+    type: str
+    status: str
+    message: str = ""
+    observed_generation: int = 0
+
+
+class PolicyMetadata(msgspec.Struct, frozen=True):
+    """The name of a policy, and how often its spec has changed."""
+
+    name: str
+    namespace: str = ""
+    generation: int = 0
+
+
+class PolicyStatus(msgspec.Struct, frozen=True):
+    """What the controller has said of a policy."""
+
+    conditions: tuple[Condition, ...] | None = None
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A policy without its spec."""
+
+    metadata: PolicyMetadata
+    status: PolicyStatus = PolicyStatus()
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A place where webhooks are served.
+
+    `host` and `port` are connected to, `server_name` has to stand in the certificate, `ready_path` is where
+    readiness is asked for, and `ca_bundle` is base64 of the only certificates that are trusted.
+    """
+
+    host: str
+    port: int
+    server_name: str
+    ready_path: str
+    ca_bundle: str
+
+
+class Trouble(StrEnum):
+    """Why a target could not be asked."""
+
+    NO_BUNDLE = "no bundle"
+    BAD_BUNDLE = "bad bundle"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target answered: the end of its certificate, and whether it is ready; or why nothing came."""
+
+    target: Target
+    trouble: Trouble | None = None
+    error: str = ""
+    expires: datetime | None = None
+    ready: bool = False
+    said: str = ""
+
+
+class LeaseSeen(msgspec.Struct, frozen=True):
+    """The Lease; `renewed` tells whether it changed while we looked, None where we did not need to."""
+
+    lease: Lease
+    renewed: bool | None = None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of an installation.
+
+    `inside` tells whether we looked from within the cluster, where every Service can be reached. `policies`
+    has the objects of each kind of ours, or why they could not be listed; `ledgers` and `workflows` have
+    only the latter.
+    """
+
+    now: datetime
+    namespace: str
+    name: str
+    inside: bool
+    policies: dict[str, tuple[Policy, ...] | Unread]
+    ledgers: Unread | None
+    workflows: Unread | None
+    mutating: tuple[Webhook, ...] | Unread
+    validating: tuple[Webhook, ...] | Unread
+    served: tuple[Served, ...]
+    lease: LeaseSeen | Unread
+
+
+def lease_age(lease: Lease, now: datetime) -> timedelta | None:
+    """Return the time since a Lease was renewed, by our clock; None where it does not say when."""
+    try:
+        return now - datetime.fromisoformat(lease.spec.renew_time)
+    except (ValueError, TypeError):
+        return None
+
+
+prepare(Configuration, Service, Policy)
