@@ -11,6 +11,7 @@ from policy.cluster.protocol import Cluster
 from policy.core.findings import Finding, PolicyName, all_findings
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
+from policy.core.usage import UNKNOWN_USAGE
 from policy.service.conditions import ready
 from policy.service.controller import Trouble
 from policy.service.metrics import Recorder
@@ -101,7 +102,8 @@ class ClusterPolicies:
         self._listeners.append(listener)
 
     def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
-        return take_snapshot(documents, version=str(next(self._versions)), argo=self._argo)
+        snapshot = take_snapshot(documents, version=str(next(self._versions)), argo=self._argo)
+        return snapshot.with_usage(UNKNOWN_USAGE)
 
     def _changed(self, documents: tuple[Document, ...]) -> None:
         self.board.put_policies(self._compile(documents))

@@ -236,13 +236,17 @@ def _queue_place(
     Nobody is warned of a wait that the view does not foresee.
     """
     view = snapshot.usage
-    position, depth = explain.newcomer_place(review.namespace, weighed.priority, view)
-    place = explain.queue_message(review.namespace, queueing, view, position=position, depth=depth)
     wanted = demands(queueing, weighed.user)
+    position, depth = explain.newcomer_place(review.namespace, weighed.priority, view)
+    place = (
+        explain.queue_message(review.namespace, queueing, view, position=position, depth=depth)
+        if view.known
+        else f"waiting for a slot in {review.namespace}"
+    )
     never = shortfalls({}, weight, wanted)
     warnings = []
     if never:
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
-    elif depth > 1 or shortfalls(view.taken, weight, wanted):
+    elif view.known and (depth > 1 or shortfalls(view.taken, weight, wanted)):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

@@ -28,12 +28,17 @@ class NamespaceQueue(msgspec.Struct, frozen=True):
 
 
 class UsageView(msgspec.Struct, frozen=True):
-    """What is taken by account, what waits by namespace, and what runs by namespace."""
+    """What is taken by account, what waits by namespace, and what runs by namespace.
+
+    A view that is not `known` has no figures at all: nobody publishes one here.
+    """
 
     taken: Mapping[Account, Usage] = {}
     queues: Mapping[str, NamespaceQueue] = {}
     running: Mapping[str, Usage] = {}
+    known: bool = True
 
 
 NO_USAGE: Final = UsageView()
+UNKNOWN_USAGE: Final = UsageView(known=False)
 EMPTY_QUEUE: Final = NamespaceQueue()

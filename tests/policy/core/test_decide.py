@@ -29,7 +29,7 @@ from policy.core.governing import demands
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
-from policy.core.usage import NamespaceQueue, UsageView
+from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -235,6 +235,15 @@ def test_nobody_is_warned_of_a_wait_that_is_not_foreseen(view: UsageView, warned
     """With room and nobody in front the hold lasts a moment."""
     policies = snapshot(quota(limits={"workflows": 10})).with_usage(view)
     assert bool(mutate(workflow(), policies).warnings) == warned
+
+
+def test_where_nobody_tells_what_runs_no_figures_are_made_up() -> None:
+    """A webhook that no controller shares memory with names the queue; the leader writes the place."""
+    policies = snapshot(quota(limits={"workflows": 10})).with_usage(UNKNOWN_USAGE)
+    decision = mutate(workflow(), policies)
+    assert decision.warnings == ()
+    status = next(operation.value for operation in decision.patch if operation.path == "/status")
+    assert status == {"phase": "Pending", "message": "queued by lockkeeper: waiting for a slot in team-a"}
 
 
 def test_a_user_whose_own_limit_is_full_is_told_of_the_wait() -> None:
