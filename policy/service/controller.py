@@ -101,7 +101,7 @@ class Controller:
         while self._releaser.fence_new(self._releaser.roots(self._tracker)):
             self._list()
         self._listed = True
-        self._releaser.run_pass(self._tracker)
+        self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set)
         self._wait = RETRY_AFTER if self._releaser.unsent else IDLE_PASS
 
     def _list(self) -> None:

@@ -69,6 +69,7 @@ class Releaser:
         self._reporter = reporter
         self._epochs: dict[str, int] = {}
         self._shown: dict[str, str] = {}
+        self._stopping: Callable[[], bool] = lambda: False
         self.unsent = 0
 
     def fence_new(self, roots: Sequence[str]) -> bool:
@@ -97,15 +98,17 @@ class Releaser:
         }
         return sorted(roots | {pool_root(pool) for pool in snapshot.pools})
 
-    def run_pass(self, tracker: Tracker) -> int:
+    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
         """Balance every root, release what fits, refresh what waits; returns how many were released.
 
         A root that appeared since `fence_new` waits for the next pass. `unsent` then counts the releases
-        that stand in a ledger and could not be sent.
+        that stand in a ledger and could not be sent. Once `stopping` says so nothing more is sent: whoever
+        leads next completes what is reserved, and the lease is given up without waiting for thousands.
 
         Raises:
             Deposed: a ledger carries a higher epoch than ours.
         """
+        self._stopping = stopping
         snapshot = self._snapshot()
         grouped: dict[str, list[Tracked]] = {root: [] for root in self._epochs}
         self.unsent = 0
@@ -160,7 +163,9 @@ class Releaser:
         return sum(
             self._release(tracked)
             for tracked in workflows
-            if tracked.held and holding.release_id(tracked.metadata) in ledger.reservations
+            if tracked.held
+            and holding.release_id(tracked.metadata) in ledger.reservations
+            and not self._stopping()
         )
 
     def _release(self, tracked: Tracked) -> bool:
@@ -193,6 +198,8 @@ class Releaser:
     def _refresh(self, decided: Plan, tracker: Tracker, snapshot: Snapshot, view: UsageView) -> None:
         """Show the new position on those in front whose message has changed, and on new ones further back."""
         for waiting in decided.waiting:
+            if self._stopping():
+                return
             tracked = tracker.get(waiting.waiter.uid)
             shown = self._shown.get(waiting.waiter.uid)
             if tracked is None or (waiting.position > REFRESHED_POSITIONS and shown is not None):

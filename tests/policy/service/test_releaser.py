@@ -604,3 +604,18 @@ def test_a_release_id_is_that_of_the_hold() -> None:
     metadata: JsonObject = {"uid": "u", "annotations": {marks.HOLDS: "3"}}
     assert holding.release_id(track({"metadata": metadata}).metadata) == "u.3"
     assert msgspec.json.encode(Purpose.RELEASE) == b'"Release"'
+
+
+def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_reserved(
+    spy: Spy, clock: Clock
+) -> None:
+    """Giving the lease up does not wait for thousands of releases, and none of them is lost."""
+    first = Leader(spy, snapshot_of(quota("etl", "q", workflows=3)), clock)
+    queue_up(first, "a", "b", "c")
+    first.lead()
+    sent = iter((False, True))
+    assert first.releaser.run_pass(first.tracker, stopping=lambda: next(sent, True)) == 1
+    second = Leader(spy, first.snapshot, clock)
+    second.lead()
+    assert second.releaser.run_pass(second.tracker) == 2
+    assert not any(is_held(each) for each in spy.list(WORKFLOWS).items)
