@@ -53,7 +53,7 @@ test: $(READY) ## Run the tests; ARGS go to pytest, WORKERS is how many run at o
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 e2e: $(READY) ## Run the tests that need a real control plane (the first time it builds one: needs Go); ARGS go to pytest
-	@LOCKKEEPER_E2E=1 $(BIN)/python -m pytest tests/e2e tests/policy/cluster -m e2e $(ARGS)
+	@LOCKKEEPER_E2E=1 $(BIN)/python -m pytest tests/e2e tests/policy/cluster tests/charts tests/image -m e2e $(ARGS)
 
 check: export CHECK_WHEEL = $(CHECK_WHEEL_SOURCE)
 check: $(READY) ## Lint, check the format, the types and the layers, build the packages and try the wheel
@@ -71,10 +71,15 @@ check: $(READY) ## Lint, check the format, the types and the layers, build the p
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)
 
-lock: ## Choose versions anew from pyproject.toml and write requirements.lock (needs uv; ARGS=--upgrade for the newest)
+lock: LOCK = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links --python-version 3.11
+lock: ## Choose versions anew from pyproject.toml and write the locks (needs uv; ARGS=--upgrade for the newest)
 	@test -n '$(UV)' || { echo 'make lock needs uv on the PATH' >&2; exit 1; }
-	$(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--no-emit-find-links --extra dev --python-version 3.11 pyproject.toml -o requirements.lock $(ARGS)
+	$(LOCK) --extra dev pyproject.toml -o requirements.lock $(ARGS)
+	@echo 'the same versions for the image: what it runs with, and what builds its wheel'
+	$(LOCK) -c requirements.lock pyproject.toml -o requirements-runtime.lock
+	@'$(PYTHON)' -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(LOCK) -c requirements.lock - -o requirements-build.lock
 
 clean: ## Remove everything that was made here, .venv too
 	@rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
