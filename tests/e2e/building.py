@@ -25,7 +25,8 @@ VERSIONS: Final[Mapping[str, str]] = {
     "1.36": "1.36.3",
     "1.37": "1.37.2",
 }
-"""The patch release that is built for each minor; the sums of the default's are in go.sum."""
+"""The patch release that is built for each minor. The sums of the default's modules are in go.sum; those of
+the others are worked out at each build, and checked by Go as for any module that is fetched."""
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _VERSION_PACKAGE: Final = "k8s.io/component-base/version"
@@ -38,6 +39,17 @@ class GoIsMissingError(Exception):
 
     def __str__(self) -> str:
         return "the control plane of these tests is built with Go, and there is no `go` on the PATH"
+
+
+class UnknownKubernetesError(Exception):
+    """LOCKKEEPER_KUBERNETES names a version that these tests do not build."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(asked)
+        self.asked = asked
+
+    def __str__(self) -> str:
+        return f"LOCKKEEPER_KUBERNETES={self.asked} is none of {', '.join(VERSIONS)}"
 
 
 class BuildFailedError(Exception):
@@ -76,15 +88,23 @@ class Downloaded(msgspec.Struct, frozen=True, rename={"go_mod": "GoMod"}):
     go_mod: str
 
 
+def wanted_version(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the patch release of Kubernetes that this run is about. Raises UnknownKubernetesError."""
+    asked = environment.get("LOCKKEEPER_KUBERNETES") or DEFAULT_VERSION
+    if asked not in VERSIONS:
+        raise UnknownKubernetesError(asked)
+    return VERSIONS[asked]
+
+
 def control_plane_binary(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the binary for the Kubernetes that LOCKKEEPER_KUBERNETES names, built if need be.
 
     Raises:
         GoIsMissingError: it has to be built and there is no Go.
         BuildFailedError: it could not be built.
-        KeyError: the version is none of VERSIONS.
+        UnknownKubernetesError: the version is none of VERSIONS.
     """
-    version = VERSIONS[environment.get("LOCKKEEPER_KUBERNETES") or DEFAULT_VERSION]
+    version = wanted_version(environment)
     made_of = sha256(version.encode())
     for name in ("main.go", "go.mod", "go.sum"):
         made_of.update((MODULE / name).read_bytes())

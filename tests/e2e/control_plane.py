@@ -1,7 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler.
 
 Everything it writes lies in one folder, every port is a free one, and all four processes end with the test
-process. There is no kubelet: Pods stay Pending unless a test plays one.
+process. There is no kubelet: Pods stay Pending unless a test plays one. A test that has a control plane of its
+own may stop components and start them again.
 """
 
 import json
@@ -9,16 +10,18 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from secrets import randbelow, token_hex
+from signal import SIGTERM, Signals
 from socket import create_server
 from typing import Final
 
 import msgspec
 
 from certs.authority import create_authority, issue_serving_pair
-from tests.e2e.processes import Process
+from tests.e2e.processes import Process, Ready
 
 LOOPBACK: Final = "127.0.0.1"
 ADMIN_GROUP: Final = "system:masters"
@@ -28,13 +31,55 @@ _LOOK: Final = 5.0
 _OK: Final = 200
 
 
+class Role(StrEnum):
+    """The components, as the binary calls them."""
+
+    ETCD = "etcd"
+    API_SERVER = "kube-apiserver"
+    CONTROLLERS = "kube-controller-manager"
+    SCHEDULER = "kube-scheduler"
+
+
+class Component:
+    """One component, which may be stopped and started again: the command, ports and data stay the same.
+
+    `ready` tells whether it works. Each life has a log of its own, ROLE.log, ROLE-2.log and so on.
+    """
+
+    def __init__(self, *, role: Role, command: list[str], folder: Path, ready: Ready) -> None:
+        self._role = role
+        self._command = command
+        self._folder = folder
+        self._ready = ready
+        self._lives = 0
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it works. Raises NotReadyError when it does not."""
+        self._lives += 1
+        name = self._role if self._lives == 1 else f"{self._role}-{self._lives}"
+        self._process = Process(self._command, name=self._role, log=self._folder / f"{name}.log")
+        self._process.await_ready(self._ready)
+
+    def stop(self, number: Signals = SIGTERM) -> None:
+        """Send it a signal that ends it, and wait until it is gone."""
+        if self._process is not None:
+            self._process.stop(number)
+
+    def end(self) -> None:
+        """End it in any way."""
+        if self._process is not None:
+            self._process.end()
+
+
 class ControlPlane(msgspec.Struct, frozen=True):
-    """Where the API server is, and how an administrator gets in."""
+    """Where the API server is, and how an administrator gets in; `components` are those that were started."""
 
     url: str
     ca: Path
     token: str
     kubeconfig: Path
+    components: dict[Role, Component] = {}
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -80,12 +125,17 @@ class Files(msgspec.Struct, frozen=True):
 
 @contextmanager
 def running(
-    *, binary: Path, folder: Path, prepare: Callable[[ControlPlane], None] = lambda _: None
+    *,
+    binary: Path,
+    folder: Path,
+    prepare: Callable[[ControlPlane], None] = lambda _: None,
+    apiserver_flags: tuple[str, ...] = (),
 ) -> Iterator[ControlPlane]:
     """Run a control plane while the context lasts.
 
     `prepare` runs when the API server answers and before the controllers start. Kinds that are defined there
     are known to the garbage collector at once; of later ones it learns within half a minute.
+    `apiserver_flags` come to the API server's usual ones.
 
     Raises:
         NotReadyError: a component did not come up.
@@ -95,21 +145,28 @@ def running(
     trust = ssl.create_default_context(cafile=str(files.ca))
     with ExitStack() as processes:
 
-        def start(role: str, port: int, ready_path: str, *flags: str, trust: ssl.SSLContext | None) -> None:
-            command = [str(binary), role, *flags]
-            process = processes.enter_context(Process(command, name=role, log=folder / f"{role}.log"))
-            process.await_ready(lambda: _answers(port, ready_path, trust=trust))
+        def start(role: Role, port: int, ready_path: str, *flags: str, trust: ssl.SSLContext | None) -> None:
+            component = Component(
+                role=role,
+                command=[str(binary), role, *flags],
+                folder=folder,
+                ready=lambda: _answers(port, ready_path, trust=trust),
+            )
+            processes.callback(component.end)
+            component.start()
+            plane.components[role] = component
 
         etcd_port = _free_port()
         etcd_url = f"http://{LOOPBACK}:{etcd_port}"
-        start("etcd", etcd_port, "/health", *_etcd_flags(files, etcd_url), trust=None)
+        start(Role.ETCD, etcd_port, "/health", *_etcd_flags(files, etcd_url), trust=None)
         port = int(plane.url.rpartition(":")[2])
-        start("kube-apiserver", port, "/readyz", *_apiserver_flags(files, port, etcd_url), trust=trust)
+        flags = [*_apiserver_flags(files, port, etcd_url), *apiserver_flags]
+        start(Role.API_SERVER, port, "/readyz", *flags, trust=trust)
         prepare(plane)
         port = _free_port()
-        start("kube-controller-manager", port, "/healthz", *_manager_flags(files, port), trust=trust)
+        start(Role.CONTROLLERS, port, "/healthz", *_manager_flags(files, port), trust=trust)
         port = _free_port()
-        start("kube-scheduler", port, "/healthz", *_component_flags(files, port), trust=trust)
+        start(Role.SCHEDULER, port, "/healthz", *_component_flags(files, port), trust=trust)
         yield plane
 
 
@@ -156,11 +213,13 @@ def _etcd_flags(files: Files, url: str) -> list[str]:
 
 
 def _apiserver_flags(files: Files, port: int, etcd_url: str) -> list[str]:
+    """Return its flags; it publishes no endpoint of its own, for those may not be loopback addresses."""
     return [
         f"--etcd-servers={etcd_url}",
         f"--secure-port={port}",
         f"--bind-address={LOOPBACK}",
         f"--advertise-address={LOOPBACK}",
+        "--endpoint-reconciler-type=none",
         f"--cert-dir={files.folder}",
         f"--tls-cert-file={files.cert}",
         f"--tls-private-key-file={files.key}",

@@ -11,6 +11,7 @@ import yaml
 
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import Resource
+from tests.e2e.argo.crds import CorpusIsMissingError, argo_crds
 from tests.e2e.building import ROOT, GoIsMissingError, control_plane_binary
 from tests.e2e.control_plane import ControlPlane, running
 from tests.e2e.kubectl import Kubectl, KubectlIsMissingError, kubectl_program
@@ -18,8 +19,8 @@ from tests.e2e.kubectl import Kubectl, KubectlIsMissingError, kubectl_program
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
-FOLDERS: Final = (ROOT / "tests" / "e2e" / "crds", ROOT / "charts" / "lockkeeper" / "files" / "crds")
-"""Argo's kinds in their smallest form, and our own as the chart brings them."""
+OUR_CRDS: Final = ROOT / "charts" / "lockkeeper" / "files" / "crds"
+"""Our kinds as the chart brings them; those of Argo are what `argo/crds.py` says."""
 _PATIENCE: Final = 30.0
 
 
@@ -59,7 +60,8 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     """Give a control plane that knows Argo's kinds and ours; skip where there is no Go to build it with."""
     try:
         binary = control_plane_binary()
-    except GoIsMissingError as missing:
+        argo_crds()
+    except (GoIsMissingError, CorpusIsMissingError) as missing:
         pytest.skip(str(missing))
     folder = tmp_path_factory.mktemp("control-plane")
     with running(binary=binary, folder=folder, prepare=_define_kinds) as plane:
@@ -90,7 +92,9 @@ def _define_kinds(plane: ControlPlane) -> None:
     cluster = connect(plane.kubeconfig)
     try:
         manifests = [
-            yaml.safe_load(path.read_bytes()) for folder in FOLDERS for path in folder.glob("*.yaml")
+            yaml.safe_load(path.read_bytes())
+            for folder in (argo_crds(), OUR_CRDS)
+            for path in sorted(folder.glob("*.yaml"))
         ]
         for manifest in manifests:
             cluster.apply(CRDS, manifest, field_manager="tests")

@@ -6,6 +6,7 @@ is ours alone, so the kernel closes it even when this process is killed.
 
 import subprocess
 from pathlib import Path
+from signal import Signals
 from threading import Event
 from time import monotonic
 from types import TracebackType
@@ -74,6 +75,16 @@ class Process:
             if monotonic() >= deadline:
                 raise NotReadyError(self.name, f"was not ready within {patience:g} s", self._tail())
             pause.wait(_BETWEEN_LOOKS)
+
+    def stop(self, number: Signals) -> None:
+        """Send a signal that ends the process, and wait until it is gone; it is killed if it does not go."""
+        self._child.send_signal(number)
+        try:
+            self._child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+            raise
 
     def end(self) -> None:
         """End the process: ask it by closing its input, and kill it when it does not go."""

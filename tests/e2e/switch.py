@@ -15,4 +15,5 @@ def configure(config: pytest.Config) -> None:
         "markers", "e2e: runs against a real control plane, with LOCKKEEPER_E2E=1 (make e2e)"
     )
     if ENABLED:
-        config.pluginmanager.import_plugin("tests.e2e.fixtures")
+        for plugin in ("tests.e2e.fixtures", "tests.e2e.argo.fixtures"):
+            config.pluginmanager.import_plugin(plugin)

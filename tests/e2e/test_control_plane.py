@@ -1,6 +1,5 @@
 """What the other end-to-end tests rely on: the control plane is one, and leaves nothing behind."""
 
-import os
 import ssl
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from tests.e2e.building import DEFAULT_VERSION, VERSIONS
+from tests.e2e.building import wanted_version
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.processes import NotReadyError, Process
 
@@ -28,8 +27,7 @@ def test_the_api_server_tells_the_version_it_was_built_for(control_plane: Contro
     connection.request("GET", "/version", headers={"Authorization": f"Bearer {control_plane.token}"})
     version = msgspec.json.decode(connection.getresponse().read(), type=dict[str, str])
     connection.close()
-    wanted = os.environ.get("LOCKKEEPER_KUBERNETES") or DEFAULT_VERSION
-    assert version["gitVersion"] == f"v{VERSIONS[wanted]}"
+    assert version["gitVersion"] == f"v{wanted_version()}"
 
 
 def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Alerts and scrapes: they name what is really there."""
+
+import re
+from typing import Final
+
+import msgspec
+import pytest
+
+from tests.charts.rendering import EVERYTHING, WITHOUT_CRDS, Chart
+from tests.e2e.building import ROOT
+
+pytestmark = pytest.mark.e2e
+
+DOCUMENTED: Final = (ROOT / "docs" / "metrics.md", ROOT / "docs" / "certificates.md")
+OF_THE_API_SERVER: Final = {
+    "apiserver_admission_webhook_rejection_count",
+    "apiserver_admission_webhook_fail_open_count",
+}
+"""k8s.io/apiserver/pkg/admission/metrics; it counts there the calls that never came."""
+WORDS: Final = {"max", "min", "sum", "count", "rate", "increase", "by", "or", "time", "vector"}
+
+
+class Alert(msgspec.Struct, frozen=True, rename={"for_": "for"}):
+    """One alert."""
+
+    alert: str
+    expr: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    for_: str = ""
+
+
+@pytest.fixture
+def alerts(chart: Chart) -> dict[str, Alert]:
+    """Give all alerts by name."""
+    rule = chart.rendered(*EVERYTHING).one("PrometheusRule")
+    (group,) = rule.read(tuple[dict[str, object], ...], "spec", "groups")
+    found = msgspec.convert(group["rules"], tuple[Alert, ...])
+    return {each.alert: each for each in found}
+
+
+def names(expression: str) -> set[str]:
+    """Return the names of the series in an expression."""
+    bare = re.sub(r"by \([^)]*\)|\{[^}]*\}|\[[^\]]*\]", "", expression)
+    return set(re.findall(r"[a-z_]+", bare)) - WORDS
+
+
+def test_alerts_ask_for_metrics_that_exist(alerts: dict[str, Alert]) -> None:
+    """An alert on a name that was misspelt never fires."""
+    documented = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTED)
+    known = set(re.findall(r"^\| `(lockkeeper_[a-z_]+)`", documented, re.MULTILINE))
+    asked = {name: names(each.expr) for name, each in alerts.items()}
+    assert all(asked.values())
+    assert {name: series - known - OF_THE_API_SERVER for name, series in asked.items()} == {
+        name: set() for name in alerts
+    }
+
+
+def test_there_is_an_alert_for_each_way_to_fail_unseen(alerts: dict[str, Alert]) -> None:
+    """Each names in a sentence what happened and says where to look."""
+    assert {name: each.labels["severity"] for name, each in alerts.items()} == {
+        "LockkeeperNoLeader": "critical",
+        "LockkeeperWebhookIsAway": "critical",
+        "LockkeeperErrors": "warning",
+        "LockkeeperRefusesUnasked": "critical",
+        "LockkeeperIsPassedBy": "warning",
+        "LockkeeperPolicyIsWrong": "warning",
+        "LockkeeperCertificateEnds": "critical",
+    }
+    for each in alerts.values():
+        assert each.annotations.keys() == {"summary", "description"}
+        assert each.annotations["summary"].endswith(".")
+
+
+def test_our_own_series_are_those_of_the_release(alerts: dict[str, Alert]) -> None:
+    """Two releases do not raise each other's alarms."""
+    for each in alerts.values():
+        selected = re.findall(r"lockkeeper_[a-z_]+(\{[^}]*\})?", each.expr)
+        assert all(selector.startswith('{namespace="traffic"') for selector in selected), each.alert
+
+
+def test_the_expressions_are_balanced(alerts: dict[str, Alert]) -> None:
+    """There is no Prometheus here to parse them; a bracket too many is what happens to templates."""
+    for each in alerts.values():
+        for opening, closing in ("()", "{}", "[]"):
+            assert each.expr.count(opening) == each.expr.count(closing), each.alert
+        assert "\n" not in each.expr.strip(), each.alert
+        assert re.search(r" [<>] [0-9]+$", each.expr.strip()), each.alert
+
+
+def test_monitoring_is_not_there_unless_asked_for(chart: Chart) -> None:
+    """Without the operator's kinds an install would fail."""
+    rendered = chart.rendered(WITHOUT_CRDS)
+    assert rendered.all("ServiceMonitor", "PrometheusRule", "NetworkPolicy") == []
+
+
+def test_the_way_in_can_be_narrowed(chart: Chart) -> None:
+    """The webhook's port stays open to all by default: the API server is no Pod."""
+    peer = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
+    values = msgspec.json.encode({"networkPolicy": {"metricsFrom": [peer]}}).decode()
+    rendered = chart.rendered(*EVERYTHING, values=values)
+    into = {
+        component: rendered.one("NetworkPolicy", f"lockkeeper-{component}").body["spec"]
+        for component in ("webhook", "controller")
+    }
+    assert isinstance(into["webhook"], dict)
+    assert isinstance(into["controller"], dict)
+    assert into["webhook"]["ingress"] == [{"ports": [{"port": "webhook", "protocol": "TCP"}]}]
+    assert into["controller"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]

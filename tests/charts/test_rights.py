@@ -1,0 +1,171 @@
+"""What the accounts may do: no more than the programs do, and by name where there is a name."""
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from tests.charts.rendering import EVERYTHING, MODES, WITHOUT_CRDS, Chart, Rendered
+
+pytestmark = pytest.mark.e2e
+
+FOLLOW: Final = ("list", "watch")
+READ: Final = ("get", *FOLLOW)
+POLICIES: Final = (
+    "workflowquotas",
+    "clusterworkflowquotas",
+    "synchronizationpolicies",
+    "clustersynchronizationpolicies",
+)
+TEMPLATES: Final = ("workflowtemplates", "clusterworkflowtemplates")
+CONFIGURATIONS: Final = ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+ESCALATING: Final = {"escalate", "bind", "impersonate", "approve", "sign"}
+
+
+class Rule(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """One rule of a role."""
+
+    api_groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    resource_names: tuple[str, ...] = ()
+
+
+READS: Final = (
+    Rule(("lockkeeper.dev",), POLICIES, FOLLOW),
+    Rule(("",), ("namespaces", "configmaps"), FOLLOW),
+    Rule(("argoproj.io",), TEMPLATES, FOLLOW),
+    Rule(("lockkeeper.dev",), ("quotaledgers",), ("get", "create", "update")),
+)
+RELEASING: Final = (
+    Rule(("argoproj.io",), ("workflows",), (*READ, "patch")),
+    Rule(("lockkeeper.dev",), tuple(f"{kind}/status" for kind in POLICIES), ("patch",)),
+)
+BUNDLE: Final = Rule(("admissionregistration.k8s.io",), CONFIGURATIONS, (*READ, "patch"), ("lockkeeper",))
+LEASES: Final = (
+    Rule(("coordination.k8s.io",), ("leases",), ("create",)),
+    Rule(("coordination.k8s.io",), ("leases",), ("get", "update"), ("lockkeeper-controller",)),
+)
+
+
+def secrets(name: str, *verbs: str) -> Rule:
+    """Return a rule about one Secret, or about those that are not made yet."""
+    return Rule(("",), ("secrets",), verbs, (name,) if name else ())
+
+
+def roles(rendered: Rendered) -> dict[str, tuple[Rule, ...]]:
+    """Return the rules of every role."""
+    return {each.id: each.read(tuple[Rule, ...], "rules") for each in rendered.all("Role", "ClusterRole")}
+
+
+@pytest.fixture(params=MODES)
+def granted(request: pytest.FixtureRequest, chart: Chart) -> dict[str, tuple[Rule, ...]]:
+    """Give all rules in each of the certificate modes."""
+    mode: str = request.param
+    return roles(chart.rendered(*EVERYTHING, *MODES[mode]))
+
+
+def test_no_rule_says_all(granted: dict[str, tuple[Rule, ...]]) -> None:
+    """A star grants what does not exist yet."""
+    stars = [
+        name
+        for name, rules in granted.items()
+        for rule in rules
+        if "*" in (*rule.api_groups, *rule.resources, *rule.verbs)
+    ]
+    assert stars == []
+
+
+def test_no_secret_is_touched_but_by_its_name(granted: dict[str, tuple[Rule, ...]]) -> None:
+    """Only a create cannot be bound to a name, and it reads nothing."""
+    loose = [
+        (name, rule.verbs)
+        for name, rules in granted.items()
+        for rule in rules
+        if "secrets" in rule.resources and not rule.resource_names and rule.verbs != ("create",)
+    ]
+    assert loose == []
+
+
+def test_no_right_leads_to_more_rights(granted: dict[str, tuple[Rule, ...]]) -> None:
+    """Whoever takes over one of the accounts has what it has, and no more."""
+    assert [name for name, rules in granted.items() for rule in rules if ESCALATING & set(rule.verbs)] == []
+    assert [name for name, rules in granted.items() for rule in rules if "pods/exec" in rule.resources] == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "secret_of_webhook", "secret_of_controller"),
+    [
+        (
+            "builtIn",
+            (secrets("lockkeeper-certs", "get", "update"),),
+            (secrets("", "create"), secrets("lockkeeper-certs", "get", "update")),
+        ),
+        ("certManager", (), ()),
+        ("secret", (), (secrets("my-tls", "get"),)),
+    ],
+)
+def test_each_account_may_do_what_it_does(
+    chart: Chart, mode: str, secret_of_webhook: tuple[Rule, ...], secret_of_controller: tuple[Rule, ...]
+) -> None:
+    """A right that is added here is one that somebody has seen."""
+    granted = roles(chart.rendered(WITHOUT_CRDS, *MODES[mode]))
+    keeps_bundle = () if mode == "certManager" else (BUNDLE,)
+    assert granted["ClusterRole/lockkeeper-webhook"] == READS
+    assert granted.get("Role/lockkeeper-webhook", ()) == secret_of_webhook
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, *keeps_bundle)
+    assert granted["Role/lockkeeper-controller"] == (*LEASES, *secret_of_controller)
+
+
+def test_the_check_only_looks(granted: dict[str, tuple[Rule, ...]]) -> None:
+    """Anybody who may run `helm test` runs it."""
+    rules = granted["ClusterRole/lockkeeper-check"] + granted["Role/lockkeeper-check"]
+    assert {verb for rule in rules for verb in rule.verbs} == {"get", "list"}
+    assert not any("secrets" in rule.resources for rule in rules)
+
+
+def test_a_bundle_that_is_given_takes_its_rights_away(chart: Chart) -> None:
+    """What the user keeps, the controller neither reads nor writes."""
+    values = '{"certificates": {"secret": {"caBundle": "-----BEGIN CERTIFICATE-----\\n"}}}'
+    granted = roles(chart.rendered(WITHOUT_CRDS, *MODES["secret"], values=values))
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING)
+    assert granted["Role/lockkeeper-controller"] == LEASES
+
+
+def test_every_role_is_bound_to_the_account_of_its_name(chart: Chart) -> None:
+    """A binding to an account of another namespace would be somebody else's rights."""
+    rendered = chart.rendered(WITHOUT_CRDS)
+    bindings = rendered.all("RoleBinding", "ClusterRoleBinding")
+    assert len(bindings) == 6
+    for each in bindings:
+        name = each.metadata.name
+        kind = each.kind.removesuffix("Binding")
+        assert each.read(dict[str, str], "roleRef") == {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": kind,
+            "name": name,
+        }
+        assert each.read(tuple[dict[str, str], ...], "subjects") == (
+            {"kind": "ServiceAccount", "name": name, "namespace": "traffic"},
+        )
+        assert {f"{kind}/{name}", f"ServiceAccount/{name}"} <= {other.id for other in rendered.manifests}
+
+
+def test_users_of_a_namespace_get_its_policies_and_not_the_clusters(chart: Chart) -> None:
+    """Whoever may edit a namespace sets its limits; pools stay with the administrators of the cluster."""
+    rendered = chart.rendered(WITHOUT_CRDS)
+    aggregated = {
+        each.metadata.name: sorted(
+            label.rpartition("-")[2] for label in each.metadata.labels if "aggregate-to" in label
+        )
+        for each in rendered.all("ClusterRole")
+    }
+    assert aggregated["lockkeeper-view"] == ["admin", "edit", "view"]
+    assert aggregated["lockkeeper-edit"] == ["admin", "edit"]
+    of_namespace = ("workflowquotas", "synchronizationpolicies")
+    writes = ("create", "update", "patch", "delete", "deletecollection")
+    granted = roles(rendered)
+    assert granted["ClusterRole/lockkeeper-view"] == (Rule(("lockkeeper.dev",), of_namespace, READ),)
+    assert granted["ClusterRole/lockkeeper-edit"] == (Rule(("lockkeeper.dev",), of_namespace, writes),)
+    without = chart.rendered(WITHOUT_CRDS, "rbac.aggregate=false").all("ClusterRole")
+    assert not [each.id for each in without if "aggregate" in str(each.metadata.labels)]

@@ -1,0 +1,133 @@
+"""A stream of creates that goes on while a test shakes the installation, and what became of each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.kube import KubeCluster
+from policy.cluster.protocol import WORKFLOWS
+from policy.core import marks
+from policy.core.patches import JsonObject
+from policy.core.workflow import Metadata
+
+WORKERS: Final = 4
+PACE: Final = 0.02
+"""Seconds between two creates of one worker: together some hundred a second, which two cores can bear."""
+
+
+class Created(msgspec.Struct, frozen=True):
+    """One create: when it was sent and answered (seconds of the stopwatch), and how it ended."""
+
+    name: str
+    sent: float
+    answered: float
+    governed: bool
+    error: str = ""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The part of a stored Workflow that says whether a quota governs it."""
+
+    metadata: Metadata
+
+
+class Stream:
+    """Creates Workflows in a namespace of which a quota governs every one, until it is ended."""
+
+    def __init__(self, *, connect: Callable[[], KubeCluster], namespace: str) -> None:
+        self._connect = connect
+        self._namespace = namespace
+        self._numbers = count()
+        self._lock = Lock()
+        self._ended = Event()
+        self._first = Event()
+        self._created: list[Created] = []
+        self._threads = [Thread(target=self._work, name=f"create-{number}") for number in range(WORKERS)]
+
+    def start(self) -> None:
+        """Begin, and wait until the first create was answered."""
+        for thread in self._threads:
+            thread.start()
+        assert self._first.wait(30.0), "no create was answered"
+
+    def end(self) -> None:
+        """Send no more, and wait for the last answers."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def created(self) -> list[Created]:
+        """What became of each create so far, in the order of their answers."""
+        with self._lock:
+            return list(self._created)
+
+    @property
+    def failed(self) -> list[Created]:
+        """The creates that were refused or broke off."""
+        return [each for each in self.created if each.error]
+
+    @property
+    def ungoverned(self) -> list[Created]:
+        """The creates that succeeded past the quota."""
+        return [each for each in self.created if not each.error and not each.governed]
+
+    def await_more(self, number: int = 50) -> None:
+        """Wait until so many more creates were answered."""
+        wanted = len(self.created) + number
+        deadline = monotonic() + 60.0
+        while len(self.created) < wanted:
+            assert monotonic() < deadline, "the stream has dried up"
+            self._ended.wait(0.05)
+
+    def _work(self) -> None:
+        cluster = self._connect()
+        try:
+            while not self._ended.wait(PACE):
+                self._create(cluster, f"stream-{next(self._numbers)}")
+        finally:
+            cluster.close()
+
+    def _create(self, cluster: KubeCluster, name: str) -> None:
+        sent = monotonic()
+        governed, error = False, ""
+        try:
+            stored = cluster.create(WORKFLOWS, workflow(name), namespace=self._namespace)
+            governed = marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+        except ClusterError as failure:
+            error = failure.message
+        with self._lock:
+            self._created.append(Created(name, sent, monotonic(), governed, error))
+        self._first.set()
+
+
+def workflow(name: str) -> JsonObject:
+    """Return a small Workflow."""
+    return {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "metadata": {"name": name},
+        "spec": {
+            "entrypoint": "main",
+            "templates": [
+                {"name": "main", "container": {"image": "busybox:1.37", "command": ["true"]}},
+            ],
+        },
+    }
+
+
+@contextmanager
+def creating(*, connect: Callable[[], KubeCluster], namespace: str) -> Iterator[Stream]:
+    """Run a stream while the context lasts; it is ended on leaving, so look at its figures afterwards."""
+    stream = Stream(connect=connect, namespace=namespace)
+    stream.start()
+    try:
+        yield stream
+    finally:
+        stream.end()

@@ -1,0 +1,201 @@
+"""The locks of the double: semaphores and mutexes, of Workflows and of templates, as Argo 4.1.2 has them."""
+
+import pytest
+
+from policy.cluster.protocol import WORKFLOWS
+from policy.core import marks
+from policy.core.patches import JsonObject
+from tests.e2e.argo.playing import (
+    NAMESPACE,
+    TASK,
+    Field,
+    container,
+    controlled,
+    json_of,
+    memory,
+    mutex,
+    semaphore,
+)
+from tests.e2e.argo.shapes import Phase
+from tests.e2e.product import until
+
+
+@pytest.fixture
+def field() -> Field:
+    """Return an empty cluster."""
+    return memory()
+
+
+def test_a_workflow_waits_for_another_before_it_starts(field: Field) -> None:
+    """Pending, without a start, with the text that people search for; then in order of priority."""
+    lock = mutex("one")
+    with controlled(field):
+        field.submit("first", synchronization=lock)
+        held = field.becomes("first", Phase.RUNNING)
+        assert json_of(held.status.synchronization) == {
+            "mutex": {"holding": [{"mutex": "team/Mutex/one", "holder": "team/first"}]}
+        }
+        waiting = "Waiting for team/Mutex/one lock. Lock status: 0/1"
+        field.submit("second", synchronization=lock)
+        second = field.becomes("second", Phase.PENDING, waiting)
+        assert second.status.started_at is None
+        assert json_of(second.status.synchronization) == {
+            "mutex": {"waiting": [{"mutex": "team/Mutex/one", "holder": "team/first"}]}
+        }
+        field.submit("urgent", synchronization=lock, priority=1)
+        field.becomes("urgent", Phase.PENDING, waiting)
+        field.play("first", "Succeeded")
+        field.becomes("urgent", Phase.RUNNING)
+        field.becomes("second", Phase.PENDING, waiting)
+
+
+def test_a_task_waits_for_a_semaphore(field: Field) -> None:
+    """The Workflow is Running, its node is not; a higher limit wakes it."""
+    field.limit(db="1")
+    task = container("main", synchronization=semaphore("db"))
+    name = "team/ConfigMap/limits/db"
+    with controlled(field):
+        field.submit("a", task)
+        field.pod("a")
+        field.submit("b", task)
+        second = field.becomes("b", Phase.RUNNING)
+        (node,) = second.status.nodes.values()
+        assert (node.phase, node.message) == (Phase.PENDING, f"Waiting for {name} lock. Lock status: 0/1")
+        holder = f"team/a/{field.workflow('a').node_id('a')}"
+        assert json_of(second.status.synchronization) == {
+            "semaphore": {"waiting": [{"semaphore": name, "holders": [holder]}]}
+        }
+        field.limit(db="2")
+        field.play("b", "Succeeded")
+        field.becomes("b", Phase.SUCCEEDED)
+        field.play("a", "Succeeded")
+        assert field.becomes("a", Phase.SUCCEEDED).status.synchronization is None
+
+
+@pytest.mark.parametrize("limit", ["0", " 5", "x", "", "1_0"])
+def test_a_limit_that_is_none_ends_the_workflow(field: Field, limit: str) -> None:
+    """Argo looks at limits only when it runs, and so do we test what is let through."""
+    field.limit(bad=limit)
+    why = "failed to initialize semaphore team/ConfigMap/limits/bad with limit"
+    with controlled(field, finish_after=TASK):
+        field.submit("whole", synchronization=semaphore("bad"))
+        field.becomes("whole", Phase.FAILED, f"Failed to acquire the synchronization lock. {why}")
+        field.submit("task", container("main", synchronization=semaphore("bad")))
+        field.becomes("task", Phase.ERROR, f"error in entry template execution: {why}")
+
+
+def test_a_negative_limit_ends_it_with_an_error(field: Field) -> None:
+    """On both levels."""
+    field.limit(less="-1")
+    with controlled(field, finish_after=TASK):
+        field.submit("whole", synchronization=semaphore("less"))
+        field.becomes("whole", Phase.ERROR, "semaphore: n < 0")
+        field.submit("task", container("main", synchronization=semaphore("less")))
+        field.becomes("task", Phase.ERROR, "semaphore: n < 0")
+
+
+def test_a_limit_that_is_lost_makes_waiters_wait(field: Field) -> None:
+    """They do not fail, and go on when it is back."""
+    field.limit(db="1")
+    with controlled(field):
+        field.submit("holder", synchronization=semaphore("db"))
+        field.becomes("holder", Phase.RUNNING)
+        field.limit(db="0")
+        field.submit("waiter", synchronization=semaphore("db"))
+        field.becomes("waiter", Phase.PENDING, "Failed to get semaphore limit for team/ConfigMap/limits/db")
+        field.limit(db="2")
+        field.becomes("waiter", Phase.RUNNING)
+
+
+def test_a_workflow_that_waits_for_itself_waits_for_ever(field: Field) -> None:
+    """It is holder and waiter at once, by which such a deadlock is known; terminating frees the lock."""
+    lock = mutex("own")
+    with controlled(field):
+        field.submit("knot", container("main", synchronization=lock), synchronization=lock)
+        until(lambda: bool(field.workflow("knot").status.nodes), "it does not get to its task")
+        holding = {"mutex": "team/Mutex/own", "holder": "team/knot"}
+        assert json_of(field.workflow("knot").status.synchronization) == {
+            "mutex": {"holding": [holding], "waiting": [holding]}
+        }
+        field.patch("knot", spec={"shutdown": "Terminate"})
+        field.becomes("knot", Phase.FAILED, "Stopped with strategy 'Terminate'")
+        field.submit("next", synchronization=lock)
+        field.becomes("next", Phase.RUNNING)
+
+
+def test_a_lock_of_a_dag_is_held_over_all_its_tasks(field: Field) -> None:
+    """So another Workflow's DAG begins after the last of them."""
+    tasks: JsonObject = {"tasks": [{"name": "a", "template": "leaf"}, {"name": "b", "template": "leaf"}]}
+    dag: JsonObject = {"name": "main", "dag": tasks, "synchronization": mutex("whole")}
+    with controlled(field, finish_after=TASK):
+        for name in ("one", "two"):
+            field.submit(name, dag, container("leaf"))
+        one, two = (field.becomes(name, Phase.SUCCEEDED) for name in ("one", "two"))
+    first, second = (
+        sorted(node.finished_at for node in each.status.nodes.values() if node.finished_at)
+        for each in (one, two)
+    )
+    assert first[-1] <= second[0]
+
+
+def test_locks_are_taken_whole_or_not_at_all(field: Field) -> None:
+    """And a head that waits for one of two keeps others from the free one, as in Argo."""
+    both: JsonObject = {"mutexes": [{"name": "x"}, {"name": "y"}]}
+    with controlled(field):
+        field.submit("a", synchronization=mutex("x"))
+        field.becomes("a", Phase.RUNNING)
+        field.submit("b", synchronization=both)
+        field.becomes("b", Phase.PENDING, "Waiting for team/Mutex/x lock. Lock status: 0/1")
+        field.submit("c", synchronization=mutex("y"))
+        field.becomes("c", Phase.PENDING, "Waiting for team/Mutex/y lock. Lock status: 1/1")
+        field.play("a", "Succeeded")
+        field.becomes("b", Phase.RUNNING)
+        field.play("b", "Succeeded")
+        field.becomes("c", Phase.RUNNING)
+
+
+def test_deleting_a_holder_lets_the_next_one_go(field: Field) -> None:
+    """The same as holding one that runs, which takes it out of sight: its lock goes at once."""
+    with controlled(field):
+        for name in ("a", "b", "c"):
+            field.submit(name, synchronization=mutex("x"))
+        field.becomes("a", Phase.RUNNING)
+        field.cluster.delete(WORKFLOWS, "a", namespace=NAMESPACE)
+        field.becomes("b", Phase.RUNNING)
+        field.patch("b", metadata={"labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}})
+        field.becomes("c", Phase.RUNNING)
+
+
+def test_a_restart_takes_over_who_holds_what(field: Field) -> None:
+    """From the status of those that run."""
+    field.limit(db="1")
+    task = container("main", synchronization=semaphore("db"))
+    with controlled(field):
+        field.submit("a", task)
+        until(lambda: field.workflow("a").status.synchronization is not None, "a has no lock")
+    with controlled(field):
+        field.submit("aa", task, priority=5)
+        waiting = field.becomes("aa", Phase.RUNNING)
+        assert [node.phase for node in waiting.status.nodes.values()] == [Phase.PENDING]
+        field.play("a", "Succeeded")
+        field.play("aa", "Succeeded")
+        field.becomes("aa", Phase.SUCCEEDED)
+
+
+def test_hundreds_at_once_keep_the_limit(field: Field) -> None:
+    """Every one of them ends, and never more than the limit have the lock."""
+    field.limit(db="7")
+    names = [f"wf-{number}" for number in range(300)]
+    for name in names:
+        field.submit(name, container("main", synchronization=semaphore("db")))
+    seen: set[int] = set()
+
+    def all_have_ended() -> bool:
+        found = [field.workflow(name) for name in names]
+        nodes = [node for each in found for node in each.status.nodes.values()]
+        seen.add(sum(node.phase is Phase.RUNNING for node in nodes))
+        return all(each.is_completed for each in found)
+
+    with controlled(field, finish_after=TASK / 10):
+        until(all_have_ended, "some never end")
+    assert 1 < max(seen) <= 7

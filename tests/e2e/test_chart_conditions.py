@@ -1,0 +1,168 @@
+"""The conditions under which the API server asks about a Workflow, as the chart registers them.
+
+No webhook answers here and failurePolicy is Fail, so a write that is asked about is refused, and says so.
+"""
+
+import re
+from collections.abc import Iterator
+from threading import Event
+from time import monotonic
+from typing import Final
+
+import pytest
+
+from policy.cluster.errors import ClusterError, Unavailable
+from policy.cluster.protocol import NAMESPACES, WORKFLOWS, MergePatch, Patch
+from policy.core import marks
+from policy.core.patches import JsonObject, JsonValue
+from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
+from tests.e2e.helm import VERSIONS
+
+pytestmark = pytest.mark.e2e
+
+ASKED: Final = 'failed calling webhook "validate.lockkeeper.dev"'
+PATIENCE: Final = 20.0
+NODES: Final[JsonObject] = {
+    f"node-{number}": {"phase": "Running", "message": "m" * 200} for number in range(2_000)
+}
+"""Half a megabyte; Argo compresses only beyond one."""
+TEMPLATES: Final[list[JsonValue]] = [
+    {"name": f"step-{number}", "container": {"image": "i" * 200, "args": ["a" * 100] * 3}}
+    for number in range(500)
+]
+STORED: Final[JsonObject] = {"templates": [{"name": "main"}]}
+
+
+def labels(**values: str | None) -> JsonObject:
+    """Return metadata with our marks and Argo's as labels."""
+    names = {
+        "hold": marks.INSTANCE_ID,
+        "completed": marks.COMPLETED,
+        "phase": marks.PHASE,
+        "reservation": marks.RESERVATION,
+    }
+    return {"metadata": {"labels": {names[name]: value for name, value in values.items()}}}
+
+
+QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
+    "nothing changes": ({}, {}),
+    "Argo writes progress": ({}, {"status": {"phase": "Running", "nodes": {"a": {"phase": "Running"}}}}),
+    "Argo writes half a megabyte of it": ({"spec": {"templates": TEMPLATES}}, {"status": {"nodes": NODES}}),
+    "Argo writes progress beside what it stored": (
+        {"status": {"storedTemplates": {"a": {}}, "storedWorkflowTemplateSpec": STORED}},
+        {"status": {"phase": "Succeeded"}},
+    ),
+    "Argo marks it as finished": ({}, labels(completed="true", phase="Succeeded")),
+    "the status goes away": ({"status": {"phase": "Running"}}, {"status": None}),
+    "a label of the user": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    "an annotation of the user": ({}, {"metadata": {"annotations": {"note": "a"}}}),
+    "a finalizer": ({}, {"metadata": {"finalizers": ["example.com/done"]}}),
+    "it is stopped": ({}, {"spec": {"shutdown": "Stop"}}),
+    "a stop becomes a termination": ({"spec": {"shutdown": "Stop"}}, {"spec": {"shutdown": "Terminate"}}),
+}
+"""What was there besides an entry point, and the merge patch that nobody is asked about."""
+
+TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
+    "a field of the spec is new": ({}, {"spec": {"parallelism": 3}}),
+    "a field of the spec goes away": ({"spec": {"parallelism": 3}}, {"spec": {"parallelism": None}}),
+    "something deep in the spec changes": (
+        {"spec": {"arguments": {"parameters": [{"name": "a", "value": "1"}]}}},
+        {"spec": {"arguments": {"parameters": [{"name": "a", "value": "2"}]}}},
+    ),
+    "a stop hides another change": ({}, {"spec": {"shutdown": "Stop", "parallelism": 3}}),
+    "the completed label goes away": (labels(completed="true"), labels(completed=None)),
+    "the completed label says otherwise": (labels(completed="true"), labels(completed="false")),
+    "the hold goes away": (labels(hold=marks.HOLD_VALUE), labels(hold=None)),
+    "the hold is replaced by another instance id": (labels(hold=marks.HOLD_VALUE), labels(hold="prod")),
+    "a reservation is claimed": ({}, labels(reservation="stolen")),
+    **{
+        f"the mark {mark} changes": ({}, {"metadata": {"annotations": {mark: "1"}}})
+        for mark in (marks.ORIGINAL_INSTANCE_ID, marks.HOLDS, marks.TASKS, marks.PRIORITY, marks.USER)
+    },
+    "a stored spec is slipped in": ({}, {"status": {"storedWorkflowTemplateSpec": STORED}}),
+    "a stored template changes": (
+        {"status": {"storedTemplates": {"a": {"name": "a"}}}},
+        {"status": {"storedTemplates": {"a": {"name": "b"}}}},
+    ),
+}
+"""Likewise, and it is asked about."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Give a control plane with the chart on it, and the Workflows below from before."""
+    with chart_site(tmp_path_factory.mktemp("site")) as site:
+        for what, (before, _) in (QUIET | TOLD).items():
+            add(site, name_of(what), before)
+        Release(site.helm(VERSIONS[-1])).install()
+        deadline = monotonic() + PATIENCE
+        while not refused(site, name_of("nothing changes"), MergePatch({"spec": {"probe": "a"}})):
+            assert monotonic() < deadline, "the webhooks are not in force"
+            Event().wait(0.05)
+        yield site
+
+
+def name_of(what: str) -> str:
+    """Return the name of the Workflow of a case."""
+    return re.sub(r"[^a-z0-9]+", "-", what.lower())
+
+
+def add(site: Site, name: str, content: JsonObject) -> JsonObject:
+    """Create a Workflow of this name with this content, and return it."""
+    spec, metadata = content.get("spec", {}), content.get("metadata", {})
+    assert isinstance(spec, dict)
+    assert isinstance(metadata, dict)
+    workflow: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        **content,
+        "metadata": {"name": name, **metadata},
+        "spec": {"entrypoint": "main", **spec},
+    }
+    return site.cluster.create(WORKFLOWS, workflow, namespace=GOVERNED)
+
+
+def refused(site: Site, name: str, patch: Patch) -> str:
+    """Patch a Workflow and return what the API server has against it, or nothing."""
+    try:
+        site.cluster.patch(WORKFLOWS, name, patch, namespace=GOVERNED)
+    except ClusterError as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize("what", QUIET)
+def test_it_is_not_asked_when(site: Site, what: str) -> None:
+    """Argo writes each Workflow again and again, and people must be able to stop one while we are away."""
+    assert refused(site, name_of(what), MergePatch(QUIET[what][1])) == ""
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_it_is_asked_when(site: Site, what: str) -> None:
+    """What counts may have changed."""
+    assert ASKED in refused(site, name_of(what), MergePatch(TOLD[what][1]))
+
+
+def test_every_create_is_asked_about(site: Site) -> None:
+    """Whatever it looks like."""
+    with pytest.raises(Unavailable, match=ASKED):
+        add(site, "new", {})
+
+
+def test_our_controller_lets_go_without_being_asked_about(site: Site) -> None:
+    """It has decided already, and a queue must not stand still because the webhook is away."""
+    name = name_of("the hold goes away")
+    controller = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}-controller"
+    patch = f'[{{"op": "remove", "path": "/metadata/labels/{marks.INSTANCE_ID.replace("/", "~1")}"}}]'
+    command = ("-n", GOVERNED, "patch", "workflow", name, "--type=json", f"--patch={patch}")
+    somebody = site.kubectl.run(*command, "--as=somebody", "--as-group=system:masters")
+    assert ASKED in somebody.stderr
+    assert "patched" in site.kubectl.said(*command, controller)
+
+
+def test_a_namespace_cannot_be_taken_out_by_its_labels(site: Site) -> None:
+    """The label that the selector goes by is the API server's, and it puts it right again."""
+    label: JsonObject = {"metadata": {"labels": {marks.NAMESPACE_NAME: NAMESPACE}}}
+    site.cluster.patch(NAMESPACES, GOVERNED, MergePatch(label))
+    with pytest.raises(Unavailable, match=ASKED):
+        add(site, "hidden", {})
