@@ -63,7 +63,7 @@ def test_the_controller_leads_from_a_pod(kube_cluster: KubeCluster, runner: Podr
         names = {pod.name for pod in pods(kube_cluster, NAMESPACE)}
         until(lambda: _leader(kube_cluster) in names, f"nobody leads: {runner.log}")
         first = _leader(kube_cluster)
-        assert '"leading"' in runner.log_of(NAMESPACE, first, "controller")
+        until(lambda: '"leading"' in runner.log_of(NAMESPACE, first, "controller"), "it does not say so")
         kube_cluster.delete(PODS, first, namespace=NAMESPACE)
         took = until(lambda: _leader(kube_cluster) not in ("", first), "no other one takes over")
         assert took < 10
@@ -155,10 +155,17 @@ def _controllers() -> JsonObject:
     container: JsonObject = {
         "name": "controller",
         "image": "lockkeeper:test",
-        "args": ["controller", "--lease-namespace=$(POD_NAMESPACE)", f"--lease-name={LEASE}"],
+        "args": [
+            "controller",
+            "--lease-namespace=$(POD_NAMESPACE)",
+            f"--lease-name={LEASE}",
+            "--host=$(POD_IP)",
+        ],
         "env": [
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
         ],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8080}, "periodSeconds": 1},
         "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
         "securityContext": {
             "readOnlyRootFilesystem": True,
