@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from certs.files import Paths
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving import MountedCertificate, ServingCertificate
-from lockkeeper.certificates.starting import SecretName, ending_at_sigterm
+from lockkeeper.certificates.starting import SecretName
 from lockkeeper.certificates.telling import (
     CertificateExpiry,
     CertificateMetrics,
@@ -75,8 +75,7 @@ class FolderOffer:
 
     def establish(self) -> None:
         """Wait for the files."""
-        with ending_at_sigterm():
-            self._certificate.establish(stopped=Event())
+        self._certificate.establish(stopped=Event())
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
         """Tell of failures, and show when the files expire."""
@@ -116,7 +115,7 @@ class SecretOffer:
 
     def establish(self) -> None:
         """Wait until the API server answers, and make the certificate where nobody has."""
-        with ending_at_sigterm(), closing(self._reach()) as cluster:
+        with closing(self._reach()) as cluster:
             self._certificate.establish(self._store(cluster), stopped=Event())
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:

@@ -11,7 +11,7 @@ from threading import Thread
 from types import FrameType
 
 from lockkeeper.certificates.controlling import ControllerCertificates
-from lockkeeper.certificates.starting import secret_name
+from lockkeeper.certificates.starting import ending_at_sigterm, secret_name
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
     add_argo_version,
@@ -90,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:
         raise UsageError("give one of --certs-secret and --ca-secret")
-    return ControllerProcess(arguments).run()
+    with ending_at_sigterm():  # To make it takes a second of imports; it takes the signal over when it runs.
+        return ControllerProcess(arguments).run()
 
 
 class ControllerProcess:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
+from typing import Final
 from wsgiref.types import WSGIApplication
 
 from lockkeeper.certificates.offers import FolderOffer, Offer, SecretOffer
+from lockkeeper.certificates.starting import ending_at_sigterm
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
     add_address,
@@ -54,6 +56,9 @@ and limits of quotas that deny count only the creates of the last 90 seconds; wi
 `lockkeeper controller` lets go, and the ledgers in the cluster count.
 Exit codes: 0 stopped by a signal, 2 something to mend before it can serve."""
 
+SYNC_SECONDS: Final = 1.5
+"""How long a worker that begins lets connections wait for the policies: less than the API server does."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -75,6 +80,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then serve."""
     _check(arguments)
+    with ending_at_sigterm():  # Until gunicorn takes the signals over, which is at the end of a start.
+        return _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
     cluster = reach(arguments.kubeconfig) if arguments.cluster else None
     if cluster is None:
         load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
@@ -143,6 +153,9 @@ class Serving:
     ) -> WSGIApplication:
         policies = ClusterPolicies(cluster=cluster, argo=self._arguments.argo_version, log=log)
         policies.start()
+        # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
+        # otherwise refuse the first reviews, because its Pod counts as ready.
+        policies.wait(SYNC_SECONDS)
         return build_admission(
             board=policies.board,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
