@@ -6,6 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 WORKERS ?= 2
+SEEDS   ?= 1000
 ARGS    ?=
 UV      := $(shell command -v uv 2>/dev/null)
 
@@ -36,7 +37,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check bench lock clean
+.PHONY: help setup run test e2e check sim bench lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -67,6 +68,10 @@ check: $(READY) ## Lint, check the format, the types and the layers, build the p
 	$(BIN)/python -m zipfile -e "$$built"/lockkeeper-*.whl "$$built/unpacked"; \
 	cd "$$built"; \
 	PYTHONPATH="$$built/unpacked" "$$root/$(BIN)/python" -P -c "$$CHECK_WHEEL" "$$built/unpacked" >/dev/null
+
+sim: $(READY) ## Check the ledger protocol over every interleaving, then simulate SEEDS runs under faults; ARGS go to the simulation
+	@$(BIN)/python -m tests.protocol
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)

@@ -1,0 +1,20 @@
+"""Which features of a scenario the product stands today; each of the others has a test that fails for it.
+
+A feature moves here when its test in test_findings.py passes; that test is strict, so it will not be
+forgotten.
+"""
+
+from typing import Final
+
+from tests.simulation.scenario import Feature
+
+WAITING: Final = frozenset(
+    {
+        Feature.EFFECT_EDITS,
+        Feature.COPIED_MARKS,
+        Feature.GENERATED_NAMES,
+        Feature.QUOTAS_GO,
+        Feature.POOLS_GO,
+    }
+)
+WORKING: Final = frozenset(Feature) - WAITING

@@ -1,0 +1,105 @@
+"""The life of one Workflow as the referee follows it."""
+
+import msgspec
+
+from policy.core import marks
+from policy.core.ledger import Account
+from policy.core.patches import JsonObject
+from tests.policy.service.world import labels_of, part
+from tests.simulation.policies import Bound, Subject
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """Where a create or a retry comes from; `policies` is the version that its validating side went by."""
+
+    subject: Subject
+    priority: int
+    original: str
+    policies: str = ""
+    bypass: bool = False
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the referee reads in a stored Workflow."""
+
+    uid: str
+    namespace: str
+    name: str
+    created: str
+    held: bool
+    done: bool
+    holds: str
+    instance: str
+    reservation: str
+
+
+class Life:
+    """What became of one Workflow."""
+
+    def __init__(self, facts: Facts, submission: Submission) -> None:
+        self.uid = facts.uid
+        self.namespace = facts.namespace
+        self.name = facts.name
+        self.created = facts.created
+        self.subject = submission.subject
+        self.priority = submission.priority
+        self.original = submission.original
+        self.bypass = submission.bypass
+        self.held = facts.held
+        self.done = facts.done
+        self.holds = facts.holds
+        self.instance = facts.instance
+        self.reservation = facts.reservation
+        self.exists = True
+        self.granted: dict[Account, Bound] = {}
+        self.releases: set[str] = set()
+        self.runs = 0
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def live(self) -> bool:
+        """Whether it is neither finished nor deleted."""
+        return self.exists and not self.done
+
+    @property
+    def running(self) -> bool:
+        """Whether Argo may run it."""
+        return self.live and not self.held
+
+    def runs_in(self, account: Account) -> bool:
+        """Tell whether it runs, having been admitted under an account."""
+        return self.running and account in self.granted
+
+    def before(self, other: "Life") -> bool:
+        """Tell whether nothing at all speaks for the other one to be released first."""
+        alike = (
+            self.namespace == other.namespace
+            and (self.subject.user, self.subject.klass) == (other.subject.user, other.subject.klass)
+            and self.subject.tasks <= other.subject.tasks
+            and self.holds == other.holds == "1"
+            and set(self.granted) >= set(other.granted)
+        )
+        if not alike or self.created > other.created:
+            return False
+        if self.priority == other.priority:
+            return self.created < other.created
+        return self.priority > other.priority
+
+
+def facts_of(obj: JsonObject) -> Facts:
+    """Read a stored Workflow."""
+    labels = labels_of(obj)
+    instance = labels.get(marks.INSTANCE_ID, "")
+    return Facts(
+        uid=str(part(obj, "metadata", "uid")),
+        namespace=str(part(obj, "metadata", "namespace")),
+        name=str(part(obj, "metadata", "name")),
+        created=str(part(obj, "metadata", "creationTimestamp")),
+        held=instance == marks.HOLD_VALUE,
+        done=labels.get(marks.COMPLETED) == "true",
+        holds=str(part(obj, "metadata", "annotations", marks.HOLDS) or ""),
+        instance=instance,
+        reservation=labels.get(marks.RESERVATION, ""),
+    )

@@ -1,0 +1,185 @@
+"""Who else acts on the cluster: people who create, retry, resubmit and delete, and Argo."""
+
+from functools import partial
+from typing import Final
+
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
+from policy.cluster.protocol import WORKFLOWS
+from policy.core import marks
+from policy.core.patches import JsonObject, JsonValue
+from tests.policy.service.world import draft, is_held, labels_of, name_of, part
+from tests.simulation.apiserver import ApiServer, Dropped, Refused, Request
+from tests.simulation.client import Client
+from tests.simulation.lives import Life, Submission
+from tests.simulation.network import Network
+from tests.simulation.policies import Subject
+from tests.simulation.scenario import Row
+from tests.simulation.scheduler import MILLISECOND, SECOND
+
+ATTEMPTS: Final = 8
+"""How often somebody tries again who was refused or got no answer."""
+PATIENCE: Final = 40 * SECOND
+"""How long somebody waits for a Workflow to end before he leaves it alone."""
+
+
+class Author:
+    """Whoever creates the Workflow of a row, and what he does with it later."""
+
+    def __init__(self, *, row: Row, api: ApiServer, network: Network) -> None:
+        self._row = row
+        self._api = api
+        self._network = network
+        self._client = Client(network, None)
+        self._numbers = 0
+
+    def live(self) -> None:
+        """Live the row's plan."""
+        row, scheduler = self._row, self._network.scheduler
+        scheduler.pause(row.at)
+        stored = self._create(manifest(row), row.name, bypass=row.bypass)
+        if stored is None:
+            return
+        if row.resubmitted:
+            self._resubmit(stored)
+        if row.deleted_after is not None:
+            scheduler.pause(row.deleted_after)
+            self._delete(name_of(stored))
+        elif row.retried and self._ended(name_of(stored)):
+            self._retry(name_of(stored))
+
+    def _create(
+        self, obj: JsonObject, label: str, *, bypass: bool = False, mutator_away: bool = False
+    ) -> JsonObject | None:
+        """Create until it is there, or until the author has had enough; None then."""
+        name = name_of(obj)
+        for _ in range(ATTEMPTS):
+            self._numbers += 1
+            request = Request(
+                f"{label}.{self._numbers}",
+                obj,
+                self._row.namespace,
+                self._row.user,
+                self._submission(bypass=bypass),
+                spoilt=self._row.spoilt and self._numbers == 1,
+                mutator_away=mutator_away,
+            )
+            try:
+                return self._api.carry_out(request)
+            except Refused:
+                self._network.scheduler.pause(700 * MILLISECOND)
+            except AlreadyExists:
+                break
+            except (Dropped, ClusterError):
+                self._network.scheduler.pause(300 * MILLISECOND)
+        try:
+            return self._client.get(WORKFLOWS, name, namespace=self._row.namespace) if name else None
+        except ClusterError:
+            return None
+
+    def _resubmit(self, stored: JsonObject) -> None:
+        """Create a copy that carries our labels and annotations, as `argo resubmit` does."""
+        copied = manifest(self._row)
+        labels = {k: v for k, v in labels_of(stored).items() if k not in (marks.COMPLETED, marks.PHASE)}
+        metadata: JsonObject = {"name": f"{self._row.name}-again", "labels": {**labels}}
+        annotations = part(stored, "metadata", "annotations")
+        if isinstance(annotations, dict):
+            metadata["annotations"] = annotations
+        away = self._row.mutator_away
+        self._create({**copied, "metadata": metadata}, f"{self._row.name}-again", mutator_away=away)
+
+    def _submission(self, *, bypass: bool = False) -> Submission:
+        row = self._row
+        subject = Subject(row.namespace, row.user, row.klass, row.tasks)
+        return Submission(subject, row.priority, row.original, bypass=bypass)
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._client.delete(WORKFLOWS, name, namespace=self._row.namespace)
+        except ClusterError:
+            return
+
+    def _ended(self, name: str) -> bool:
+        """Wait for the Workflow to end; False where it is gone, or takes too long."""
+        scheduler = self._network.scheduler
+        end = scheduler.now + PATIENCE
+        while scheduler.now < end:
+            scheduler.pause(SECOND)
+            try:
+                found = self._client.get(WORKFLOWS, name, namespace=self._row.namespace)
+            except NotFound:
+                return False
+            except ClusterError:
+                continue
+            if labels_of(found).get(marks.COMPLETED) == "true":
+                return True
+        return False
+
+    def _retry(self, name: str) -> None:
+        """Reactivate a finished Workflow by an update, as `argo retry` does."""
+        try:
+            before = self._client.get(WORKFLOWS, name, namespace=self._row.namespace)
+            request = Request(
+                f"{self._row.name}-retry",
+                reactivated(before),
+                self._row.namespace,
+                self._row.user,
+                self._submission(),
+                before=before,
+            )
+            self._api.carry_out(request)
+        except (Refused, Dropped, ClusterError):
+            return
+
+
+class Argo:
+    """Runs what is not held, for as long as its row says, and marks it as completed."""
+
+    def __init__(self, *, network: Network) -> None:
+        self._network = network
+        self._client = Client(network, None)
+
+    def start(self, life: Life, duration: int) -> None:
+        """Take up a Workflow that has started, and end it after so long."""
+        scheduler = self._network.scheduler
+        scheduler.spawn(f"argo {life}", partial(self._run, life), process=None, after=duration)
+
+    def _run(self, life: Life) -> None:
+        scheduler = self._network.scheduler
+        while life.live:
+            try:
+                obj = self._client.get(WORKFLOWS, life.name, namespace=life.namespace)
+                if part(obj, "metadata", "uid") != life.uid or is_held(obj):
+                    return
+                self._client.replace(WORKFLOWS, completed(obj))
+            except (Conflict, NotFound):
+                continue
+            except ClusterError:
+                scheduler.pause(100 * MILLISECOND)
+
+
+def manifest(row: Row) -> JsonObject:
+    """Return the Workflow of a row as its author writes it."""
+    labels = {"class": row.klass}
+    if row.original:
+        labels[marks.INSTANCE_ID] = row.original
+    obj = draft(row.name, tasks=row.tasks, priority=row.priority, labels=labels)
+    if row.generated:
+        obj["metadata"] = {"generateName": f"{row.name}-", "labels": {**labels}}
+    return obj
+
+
+def completed(obj: JsonObject) -> JsonObject:
+    """Return a Workflow as Argo leaves it at its end."""
+    metadata = obj["metadata"]
+    kept = metadata if isinstance(metadata, dict) else {}
+    labels: dict[str, JsonValue] = {**labels_of(obj), marks.COMPLETED: "true", marks.PHASE: "Succeeded"}
+    return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Succeeded"}}
+
+
+def reactivated(obj: JsonObject) -> JsonObject:
+    """Return a finished Workflow as `argo retry` sends it."""
+    metadata = obj["metadata"]
+    kept = metadata if isinstance(metadata, dict) else {}
+    labels: dict[str, JsonValue] = {**labels_of(obj), marks.PHASE: "Running"}
+    labels.pop(marks.COMPLETED, None)
+    return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Running"}}

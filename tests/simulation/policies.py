@@ -1,0 +1,136 @@
+"""The quotas of a run, version by version, and what they ask, worked out apart from the product.
+
+The referee judges by this module and the product by its own; they share nothing but the account's name.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core.kinds import OnExceed
+from policy.core.ledger import Account
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.selectors import EVERYTHING, LabelSelector
+from policy.core.snapshot import Document, Snapshot, take_snapshot
+from tests.policy.service.world import member, pool, quota
+
+POOL: Final = "shared"
+NAMESPACES: Final = ("etl", "ml")
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """One quota: of a namespace, or of all of them together where `namespace` is "" (a pool).
+
+    `klass` restricts it to Workflows with the label `class`; limits of None are unlimited.
+    """
+
+    name: str
+    namespace: str
+    effect: OnExceed
+    workflows: int | None
+    tasks: int | None = None
+    per_user: int | None = None
+    klass: str = ""
+
+    def document(self) -> Document:
+        """Return the policy object."""
+        if not self.namespace:
+            return pool(
+                self.name,
+                workflows=self.workflows,
+                tasks=self.tasks,
+                on_exceed=self.effect,
+                members=LabelSelector({"pool": POOL}),
+            )
+        selector = LabelSelector({"class": self.klass}) if self.klass else EVERYTHING
+        return quota(
+            self.namespace,
+            self.name,
+            workflows=self.workflows,
+            tasks=self.tasks,
+            per_user=self.per_user,
+            on_exceed=self.effect,
+            selector=selector,
+        )
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What quotas look at in a Workflow."""
+
+    namespace: str
+    user: str
+    klass: str
+    tasks: int
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """An account and how much may run in it at once."""
+
+    account: Account
+    effect: OnExceed
+    workflows: int | None
+    tasks: int | None
+
+    def admits(self, workflows: int, tasks: int) -> bool:
+        """Tell whether so much may run."""
+        fits = self.workflows is None or workflows <= self.workflows
+        return fits and (self.tasks is None or tasks <= self.tasks)
+
+
+class Version(msgspec.Struct, frozen=True):
+    """All quotas at one time, and the snapshot that the product makes of them."""
+
+    name: str
+    quotas: tuple[Quota, ...]
+    snapshot: Snapshot
+
+    def root(self, namespace: str) -> str:
+        """Return the name of the ledger that a namespace's accounts stand in."""
+        pools = [each.name for each in self.quotas if not each.namespace]
+        return f"pool.{pools[0]}" if pools else f"namespace.{namespace}"
+
+    def bounds(self, subject: Subject) -> Iterable[Bound]:
+        """Return every bound that a Workflow has to keep, those that only warn left out."""
+        for each in self.quotas:
+            if each.namespace not in ("", subject.namespace) or each.klass not in ("", subject.klass):
+                continue
+            if each.effect is OnExceed.WARN:
+                continue
+            yield Bound(Account(each.namespace, each.name), each.effect, each.workflows, each.tasks)
+            if each.per_user is not None:
+                account = Account(each.namespace, each.name, subject.user)
+                yield Bound(account, each.effect, each.per_user, None)
+
+
+def version(number: int, quotas: Iterable[Quota]) -> Version:
+    """Compile a version of the quotas; a pool covers all namespaces."""
+    listed = tuple(quotas)
+    documents = [each.document() for each in listed]
+    if any(not each.namespace for each in listed):
+        documents += [member(name, POOL) for name in NAMESPACES]
+    name = f"v{number}"
+    return Version(name, listed, take_snapshot(documents, version=name, argo=DEFAULT_VERSION))
+
+
+class Book:
+    """Every version that there was, by name; the last one is in force."""
+
+    def __init__(self, first: Version) -> None:
+        self._versions: dict[str, Version] = {first.name: first}
+        self.latest = first
+
+    def add(self, quotas: Iterable[Quota]) -> Version:
+        """Put new quotas in force."""
+        self.latest = version(len(self._versions) + 1, quotas)
+        self._versions[self.latest.name] = self.latest
+        return self.latest
+
+    def of(self, name: str) -> Version | None:
+        """Return a version by its name."""
+        return self._versions.get(name)
+
+    @property
+    def versions(self) -> Mapping[str, Version]:
+        """All versions."""
+        return self._versions

@@ -1,0 +1,277 @@
+"""The referee: sees every write at the moment at which it happens, and knows what is true.
+
+It follows each Workflow's life and each ledger, and calls out the first broken promise. What may exceed a
+limit is modelled exactly: each admission is judged by the limits that its own writer went by, against all
+that was admitted under the same account and lives or may still start; what came past the webhooks counts from
+the moment at which the leader has seen it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.cluster.ledgers import LedgerObject, LedgerStatus
+from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Resource
+from policy.core.kinds import OnExceed
+from policy.core.ledger import Account, Purpose, Reservation
+from policy.core.patches import JsonObject
+from policy.service.tracker import Tracked
+from tests.simulation.lives import Life, Submission, facts_of
+from tests.simulation.network import Sender
+from tests.simulation.policies import Book, Bound, Subject, Version
+from tests.simulation.scheduler import Scheduler, Violation
+
+EMPTY: Final = LedgerStatus()
+
+
+class Rule(StrEnum):
+    """The promises that are checked after every step."""
+
+    LIMIT = "no admission exceeds a limit"
+    PEAK = "no more run than the limits under which they were admitted"
+    PAST_QUOTA = "every quota that governs a Workflow is asked"
+    RESERVED = "nothing starts without its reservation in the ledger"
+    COUNTED = "what lives is counted or reserved"
+    ONCE = "nothing is released twice in one hold"
+    EPOCH = "epochs only rise"
+    INSTANCE = "a released Workflow has its original instance id"
+    ORDER = "priority, then age, where nothing else decides"
+    REFUSED = "a refused create gives its slot back at once"
+    DRAINED = "in the end, all that can run has run"
+    RETURNED = "in the end, every slot is back within its stated time"
+    ALIVE = "no thread ends by an error"
+
+
+class Referee:
+    """The witness of all writes."""
+
+    def __init__(self, *, scheduler: Scheduler, book: Book, on_start: Callable[[Life], None]) -> None:
+        self._scheduler = scheduler
+        self._on_start = on_start
+        self._book = book
+        self._ledgers: dict[str, LedgerStatus] = {}
+        self._grants: dict[str, dict[Account, Bound]] = {}
+        self._submission: Submission | None = None
+        self.asked: dict[str, Submission] = {}
+        """Creates on their way, by the uid of their mutating review."""
+        self.lives: dict[str, Life] = {}
+        self.releases = 0
+        self.admissions = 0
+
+    def fail(self, rule: Rule, text: str) -> None:
+        """Call out a broken promise."""
+        self._scheduler.fail(Violation(rule.name, f"{rule.value}: {text}"))
+
+    def submitting(self, submission: Submission) -> None:
+        """Take note of what the next write of a Workflow comes from."""
+        self._submission = submission
+
+    def removed(self, resource: Resource, namespace: str, name: str) -> None:
+        if resource != WORKFLOWS:
+            return
+        for life in self.lives.values():
+            if (life.namespace, life.name) == (namespace, name) and life.exists:
+                life.exists = False
+
+    def stored(self, resource: Resource, obj: JsonObject, sender: Sender) -> None:
+        if resource == QUOTA_LEDGERS:
+            self._ledger(msgspec.convert(obj, LedgerObject), sender)
+        elif resource == WORKFLOWS:
+            self._workflow(obj)
+
+    def reservation(self, reservation_id: str) -> Reservation | None:
+        """Return a reservation that stands in a ledger."""
+        for status in self._ledgers.values():
+            for each in status.reservations:
+                if each.id == reservation_id:
+                    return each
+        return None
+
+    def ledgers(self) -> Mapping[str, LedgerStatus]:
+        """Return what every ledger says."""
+        return self._ledgers
+
+    def refused(self, reservation_id: str) -> None:
+        """Judge that the validating side refused a create whose mutating side had answered."""
+        if self.reservation(reservation_id) is not None:
+            self.fail(Rule.REFUSED, f"reservation {reservation_id} outlives the refusal of its create")
+
+    def _workflow(self, obj: JsonObject) -> None:
+        facts = facts_of(obj)
+        submission, self._submission = self._submission, None
+        life = self.lives.get(facts.uid)
+        if life is None:
+            if submission is None:
+                raise AssertionError("every create is submitted")
+            life = self.lives[facts.uid] = Life(facts, submission)
+            self._enters(life, submission)
+            return
+        was_held, was_done = life.held, life.done
+        life.held, life.done = facts.held, facts.done
+        life.instance = facts.instance
+        if was_done and not life.done:
+            life.granted = {}
+            life.holds, life.reservation = facts.holds, facts.reservation
+            if submission is not None:
+                self._enters(life, submission)
+        elif was_held and not life.held and not life.done:
+            self._released(life)
+
+    def _enters(self, life: Life, submission: Submission) -> None:
+        """Judge a Workflow that was created, or made live again by a retry."""
+        self.admissions += 1
+        found = self.reservation(life.reservation) if life.reservation else None
+        if found is not None:
+            life.granted = dict(self._grants.get(found.id, {}))
+        if life.held:
+            return
+        version = self._book.of(submission.policies)
+        if version is not None and not submission.bypass:
+            for bound in version.bounds(life.subject):
+                if bound.effect is OnExceed.QUEUE:
+                    self.fail(Rule.RESERVED, f"{life} runs, and {bound.account.quota} should hold it")
+                elif found is None:
+                    self.fail(Rule.RESERVED, f"{life} is created without reservation {life.reservation!r}")
+        self._starts(life)
+
+    def _released(self, life: Life) -> None:
+        reservation_id = f"{life.uid}.{life.holds}"
+        self.releases += 1
+        if reservation_id in life.releases:
+            self.fail(Rule.ONCE, f"{life} is released again in hold {life.holds}")
+        life.releases.add(reservation_id)
+        if self.reservation(reservation_id) is None:
+            self.fail(Rule.RESERVED, f"{life} is released, and no ledger holds {reservation_id}")
+        if life.instance != life.original:
+            self.fail(Rule.INSTANCE, f"{life} had {life.original!r} and has {life.instance!r}")
+        life.granted |= self._grants.get(reservation_id, {})
+        self._starts(life)
+
+    def _starts(self, life: Life) -> None:
+        life.runs += 1
+        self._on_start(life)
+        for account in sorted(life.granted.keys() & self._in_force(life.subject)):
+            running = [each for each in self.lives.values() if each.runs_in(account)]
+            tasks = sum(each.subject.tasks for each in running)
+            if not any(each.granted[account].admits(len(running), tasks) for each in running):
+                self.fail(Rule.PEAK, f"{life} is number {len(running)} with {tasks} tasks in {account}")
+
+    def _ledger(self, obj: LedgerObject, sender: Sender) -> None:
+        root, after = obj.metadata.name, obj.status
+        before = self._ledgers.get(root, EMPTY)
+        self._ledgers[root] = after
+        if after.epoch < before.epoch:
+            self.fail(Rule.EPOCH, f"{root} goes from {before.epoch} to {after.epoch}")
+        version = self._book.of(sender.policies)
+        if version is None:
+            raise AssertionError(f"{sender.process} wrote a ledger by no policies")
+        known = {each.id for each in before.reservations}
+        added = [each for each in after.reservations if each.id not in known]
+        leader = sender.tracked is not None
+        if leader:
+            self._void_grants(version)
+        for each in added:
+            self._judge(each, after, version, sender)
+        if leader:
+            if after.epoch == before.epoch:  # The write that fences counts nothing yet.
+                self._all_counted(root, after, version)
+            self._in_order(added, after, sender.tracked or ())
+
+    def _void_grants(self, version: Version) -> None:
+        """Take from held Workflows what a leader takes from them that finds their quota queueing again."""
+        for life in self.lives.values():
+            if life.live and life.held:
+                denying = {b.account for b in version.bounds(life.subject) if b.effect is OnExceed.DENY}
+                life.granted = {key: value for key, value in life.granted.items() if key in denying}
+
+    def _judge(self, added: Reservation, after: LedgerStatus, version: Version, sender: Sender) -> None:
+        """Judge one new reservation by the policies of whoever wrote it."""
+        creates = added.purpose is Purpose.CREATE
+        life = None if creates else self.lives.get(added.id.partition(".")[0])
+        submission = self.asked.get(added.id) if creates else None
+        subject = life.subject if life is not None else submission.subject if submission else None
+        if subject is None:
+            self._grants[added.id] = {}
+            return
+        bounds = {each.account: each for each in version.bounds(subject)}
+        for account, bound in bounds.items():
+            granted = life is not None and account in life.granted
+            due = bound.effect is OnExceed.DENY or not creates
+            if due and not granted and account not in added.accounts:
+                self.fail(Rule.PAST_QUOTA, f"{added.workflow} gets a slot, and {account} was not asked")
+        self._grants[added.id] = {each: bounds[each] for each in added.accounts if each in bounds}
+        in_force = self._in_force(subject)
+        for account, bound in self._grants[added.id].items():
+            if account not in in_force:
+                continue
+            members = self._members(bound, after, version, sender.tracked or ())
+            tasks = sum(members.values())
+            if not bound.admits(len(members), tasks):
+                text = f"{len(members)} Workflows with {tasks} tasks in {account}"
+                self.fail(Rule.LIMIT, f"{sender.process} makes it {text}: {', '.join(sorted(members))}")
+
+    def _in_force(self, subject: Subject) -> set[Account]:
+        """Return the accounts whose quota exists; of one that is gone not everybody has heard yet."""
+        return {each.account for each in self._book.latest.bounds(subject)}
+
+    def _members(
+        self, bound: Bound, ledger: LedgerStatus, version: Version, seen: Iterable[Tracked]
+    ) -> dict[str, int]:
+        """Return what counts in an account, each with its tasks: what lives and what may still start."""
+        account, effect = bound.account, bound.effect
+        members = {
+            str(life): life.subject.tasks
+            for life in self.lives.values()
+            if account in life.granted and life.live and (not life.held or effect is OnExceed.DENY)
+        }
+        by_label = {each.reservation: each for each in self.lives.values() if each.live}
+        over = {each.reservation: each for each in self.lives.values() if not each.live}
+        for each in ledger.reservations:
+            if account not in each.accounts:
+                continue
+            owner = by_label.get(each.id) or over.get(each.id) or self.lives.get(each.id.partition(".")[0])
+            if owner is None:
+                members[each.id] = each.weight.tasks
+            elif owner.live:
+                members[str(owner)] = owner.subject.tasks
+        for tracked in seen:
+            life = self.lives.get(tracked.uid)
+            if life is None or tracked.held or life.held or not life.live:
+                continue
+            # Nobody has told us for which user it runs that came past us.
+            unknown = life.bypass and account.user
+            if not unknown and any(each.account == account for each in version.bounds(life.subject)):
+                members[str(life)] = life.subject.tasks
+        return members
+
+    def _all_counted(self, root: str, after: LedgerStatus, version: Version) -> None:
+        """Judge that whatever was admitted and lives is in the ledger that a leader wrote."""
+        taken: dict[Account, int] = {line.account: line.usage.workflows for line in after.accounts}
+        for each in after.reservations:
+            for account in each.accounts:
+                taken[account] = taken.get(account, 0) + 1
+        lives: dict[Account, list[Life]] = {}
+        for life in self.lives.values():
+            if not (life.live and life.granted) or version.root(life.namespace) != root:
+                continue
+            for bound in version.bounds(life.subject):
+                if bound.account in life.granted and (not life.held or bound.effect is OnExceed.DENY):
+                    lives.setdefault(bound.account, []).append(life)
+        for account, members in lives.items():
+            if len(members) > taken.get(account, 0):
+                names = ", ".join(sorted(map(str, members)))
+                self.fail(Rule.COUNTED, f"{account} has {names}, the ledger says {taken.get(account, 0)}")
+
+    def _in_order(self, added: Iterable[Reservation], after: LedgerStatus, seen: Iterable[Tracked]) -> None:
+        """Judge that nobody was passed by one that is not before it in any respect."""
+        reserved = {each.id.partition(".")[0] for each in after.reservations}
+        waiting = [self.lives[each.uid] for each in seen if each.held and each.uid not in reserved]
+        for each in added:
+            chosen = self.lives.get(each.id.partition(".")[0])
+            if chosen is None:
+                continue
+            for passed in waiting:
+                if passed.before(chosen) and passed.held and passed.live:
+                    self.fail(Rule.ORDER, f"{chosen} is released before {passed}")

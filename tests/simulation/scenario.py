@@ -1,0 +1,177 @@
+"""What happens apart from faults, drawn from the seed: who creates what, when, under which quotas."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.kinds import OnExceed
+from tests.simulation.choices import Choices
+from tests.simulation.policies import NAMESPACES, POOL, Quota
+from tests.simulation.scheduler import MILLISECOND, SECOND
+
+CROWDS: Final = ((9, 5 * SECOND), (9, 5 * SECOND), (20, 12 * SECOND))
+"""How many Workflows there may be, and within which time they are created."""
+LONGEST_RUN: Final = 4 * SECOND
+VERY_LONG_RUN: Final = 120 * SECOND
+
+
+class Feature(StrEnum):
+    """Things that people do which a run can leave out."""
+
+    EFFECT_EDITS = "edits of onExceed between Queue and Deny"
+    COPIED_MARKS = "resubmits that carry our labels while the mutating webhook is away"
+    GENERATED_NAMES = "names from generateName under quotas that deny"
+    RETRIES = "retries of finished Workflows"
+    BYPASS = "creates while the webhooks are not configured"
+    MIXED_EFFECTS = "quotas that queue and quotas that deny over the same Workflows"
+    EDITS = "edits of limits"
+    QUOTAS_GO = "quotas that are deleted and made again"
+    POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One Workflow and its fate; times are microseconds after the start, or after it ran."""
+
+    name: str
+    namespace: str
+    user: str
+    klass: str
+    tasks: int
+    priority: int
+    original: str
+    generated: bool
+    at: int
+    runs: int
+    deleted_after: int | None
+    retried: bool
+    resubmitted: bool
+    bypass: bool
+    spoilt: bool
+    mutator_away: bool
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """New quotas at a time."""
+
+    at: int
+    quotas: tuple[Quota, ...]
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """The plan of a run."""
+
+    webhooks: int
+    controllers: int
+    quotas: tuple[Quota, ...]
+    edits: tuple[Edit, ...]
+    rows: tuple[Row, ...]
+
+
+def draw(choices: Choices, features: frozenset[Feature], *, long: bool) -> Scenario:
+    """Return the plan of a seed, with only those features; in a `long` storm some run for long."""
+    style = choices.pick("style", ("queue", "queue", "deny", "deny", "mixed"))
+    if style == "mixed" and Feature.MIXED_EFFECTS not in features:
+        style = "queue"
+    quotas = _quotas(choices, style)
+    most, within = choices.pick("crowd", CROWDS)
+    return Scenario(
+        webhooks=choices.between("webhooks", 2, 4),
+        controllers=2,
+        quotas=quotas,
+        edits=_edits(choices, quotas, features),
+        rows=tuple(
+            _row(choices, f"w{number}", features, long=long, within=within)
+            for number in range(most)
+            if number == 0 or choices.chance(f"w{number} exists", 0.8)
+        ),
+    )
+
+
+def _quotas(choices: Choices, style: str) -> tuple[Quota, ...]:
+    found = []
+    for namespace in NAMESPACES:
+        for number, probability in enumerate((0.85, 0.3)):
+            question = f"quota {namespace} {number}"
+            if choices.roll(question)[0] < probability:
+                found.append(_quota(choices, question, f"q{number}", namespace, style))
+    if not found or choices.chance("pool", 0.35):
+        found.append(_quota(choices, "pool quota", POOL, "", style))
+    return tuple(found)
+
+
+def _quota(choices: Choices, question: str, name: str, namespace: str, style: str) -> Quota:
+    effects = {
+        "queue": (OnExceed.QUEUE,),
+        "deny": (OnExceed.DENY,),
+        "mixed": (OnExceed.QUEUE, OnExceed.DENY, OnExceed.WARN),
+    }[style]
+    return Quota(
+        name=name,
+        namespace=namespace,
+        effect=choices.pick(f"{question} effect", effects),
+        workflows=choices.pick(f"{question} workflows", (1, 1, 2, 3)),
+        tasks=choices.pick(f"{question} tasks", (None, None, 3, 5)),
+        per_user=choices.pick(f"{question} user", (None, None, 1)) if namespace else None,
+        klass=choices.pick(f"{question} class", ("", "", "night")) if namespace else "",
+    )
+
+
+def _edits(choices: Choices, quotas: tuple[Quota, ...], features: frozenset[Feature]) -> tuple[Edit, ...]:
+    if Feature.EDITS not in features or not choices.chance("edits", 0.4):
+        return ()
+    edits: list[Edit] = []
+    at = 0
+    for number in range(4):
+        question = f"edit {number}"
+        at += choices.between(f"{question} at", 50 * MILLISECOND, 4 * SECOND)
+        place = choices.between(f"{question} place", 0, len(quotas) - 1)
+        old = quotas[place]
+        new = msgspec.structs.replace(
+            old,
+            workflows=choices.pick(f"{question} workflows", (old.workflows, 0, 1, 2, 4)),
+            tasks=choices.pick(f"{question} tasks", (old.tasks, None, 4)),
+        )
+        if Feature.EFFECT_EDITS in features:
+            effects = (new.effect, OnExceed.QUEUE, OnExceed.DENY, OnExceed.WARN)
+            new = msgspec.structs.replace(new, effect=choices.pick(f"{question} effect", effects))
+        quotas = (*quotas[:place], new, *quotas[place + 1 :])
+        edits.append(Edit(at, _in_force(choices, question, quotas, place, features)))
+    # The last edit leaves room for everybody that can fit at all, so that a run can end with empty queues.
+    open_ = tuple(
+        msgspec.structs.replace(each, workflows=max(1, each.workflows or 1), tasks=None) for each in quotas
+    )
+    return (*edits, Edit(at + 3 * SECOND, open_))
+
+
+def _in_force(
+    choices: Choices, question: str, quotas: tuple[Quota, ...], place: int, features: frozenset[Feature]
+) -> tuple[Quota, ...]:
+    """Return the quotas of an edit, one of which may be gone until the next."""
+    feature = Feature.QUOTAS_GO if quotas[place].namespace else Feature.POOLS_GO
+    goes = feature in features and len(quotas) > 1 and choices.chance(f"{question} gone", 0.4)
+    return (*quotas[:place], *quotas[place + 1 :]) if goes else quotas
+
+
+def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: bool, within: int) -> Row:
+    longest = LONGEST_RUN if not long or choices.chance(f"{name} short", 0.7) else VERY_LONG_RUN
+    return Row(
+        name=name,
+        namespace=choices.pick(f"{name} namespace", NAMESPACES),
+        user=choices.pick(f"{name} user", ("ann", "ann", "bob")),
+        klass=choices.pick(f"{name} class", ("day", "night")),
+        tasks=choices.between(f"{name} tasks", 1, 3),
+        priority=choices.pick(f"{name} priority", (0, 0, 5, -5)),
+        original=choices.pick(f"{name} original", ("", "", "", "argo-b")),
+        generated=Feature.GENERATED_NAMES in features and choices.chance(f"{name} generated", 0.2),
+        at=choices.between(f"{name} at", 0, within),
+        runs=choices.between(f"{name} runs", 50 * MILLISECOND, longest),
+        deleted_after=choices.between(f"{name} deleted at", 10 * MILLISECOND, 5 * SECOND)
+        if choices.chance(f"{name} deleted", 0.12)
+        else None,
+        retried=Feature.RETRIES in features and choices.chance(f"{name} retried", 0.2),
+        resubmitted=choices.chance(f"{name} resubmitted", 0.15),
+        bypass=Feature.BYPASS in features and choices.chance(f"{name} bypass", 0.06),
+        spoilt=choices.chance(f"{name} spoilt", 0.1),
+        mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
+    )
