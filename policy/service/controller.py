@@ -102,7 +102,7 @@ class Controller:
             self._list()
         self._listed = True
         self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set)
-        self._wait = RETRY_AFTER if self._releaser.unsent else IDLE_PASS
+        self._wait = RETRY_AFTER if self._releaser.unsent or self._releaser.untold else IDLE_PASS
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""

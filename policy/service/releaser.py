@@ -26,6 +26,9 @@ from policy.service.tracker import LIVE, Tracked, Tracker, track
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 REFRESHED_POSITIONS: Final = 10
 """How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
+TOLD_AT_ONCE: Final = 50
+"""Positions that one pass writes at most. A new leader has a whole queue to tell, which may take minutes, and
+the next release must not wait for that."""
 
 
 class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
@@ -71,6 +74,7 @@ class Releaser:
         self._shown: dict[str, str] = {}
         self._stopping: Callable[[], bool] = lambda: False
         self.unsent = 0
+        self.untold = False
 
     def fence_new(self, roots: Sequence[str]) -> bool:
         """Raise the epoch of every root that this leader has not fenced yet; tells whether there were any.
@@ -102,7 +106,8 @@ class Releaser:
         """Balance every root, release what fits, refresh what waits; returns how many were released.
 
         A root that appeared since `fence_new` waits for the next pass. `unsent` then counts the releases
-        that stand in a ledger and could not be sent. Once `stopping` says so nothing more is sent: whoever
+        that stand in a ledger and could not be sent, and `untold` says that some were left that do not show
+        their position yet. Once `stopping` says so nothing more is sent: whoever
         leads next completes what is reserved, and the lease is given up without waiting for thousands.
 
         Raises:
@@ -126,8 +131,10 @@ class Releaser:
         self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
         view = _view(tracker, taken, plans)
         self._publish(view)
+        left = TOLD_AT_ONCE
         for decided in plans:
-            self._refresh(decided, tracker, snapshot, view)
+            left = self._refresh(decided, tracker, snapshot, view, left)
+        self.untold = left <= 0
         return released
 
     def _write(
@@ -195,19 +202,28 @@ class Releaser:
         patch = JsonPatch(holding.release_patch(tracked.metadata, has_status=has_status))
         self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
 
-    def _refresh(self, decided: Plan, tracker: Tracker, snapshot: Snapshot, view: UsageView) -> None:
-        """Show the new position on those in front whose message has changed, and on new ones further back."""
+    def _refresh(
+        self, decided: Plan, tracker: Tracker, snapshot: Snapshot, view: UsageView, most: int
+    ) -> int:
+        """Show the new position on those in front whose message has changed, and on new ones further back.
+
+        Returns how many of `most` writes are left.
+        """
         for waiting in decided.waiting:
-            if self._stopping():
-                return
+            if self._stopping() or most <= 0:
+                break
             tracked = tracker.get(waiting.waiter.uid)
             shown = self._shown.get(waiting.waiter.uid)
             if tracked is None or (waiting.position > REFRESHED_POSITIONS and shown is not None):
                 continue
             message = self._message(waiting, tracked, snapshot, view)
-            if shown != message and self._show(tracked, message):
+            if shown == message:
+                continue
+            most -= 1
+            if self._show(tracked, message):
                 self._shown[tracked.uid] = message
                 self._reporter.waits(tracked, message)
+        return most
 
     def _show(self, tracked: Tracked, message: str) -> bool:
         """Write the message into a held Workflow; False where it is gone or released meanwhile."""

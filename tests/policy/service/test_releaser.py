@@ -19,7 +19,7 @@ from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
-from policy.service.releaser import REFRESHED_POSITIONS, Deposed
+from policy.service.releaser import REFRESHED_POSITIONS, TOLD_AT_ONCE, Deposed
 from policy.service.tracker import track
 from tests.policy.service.world import (
     NOON,
@@ -534,6 +534,19 @@ def test_positions_far_back_are_shown_once_and_not_at_every_move(leader: Leader)
     complete(leader.cluster, "w00", namespace="etl")
     leader.work()
     assert [name for name, _ in leader.told.messages] == names[2 : 2 + REFRESHED_POSITIONS]
+
+
+def test_a_long_queue_is_told_a_part_at_a_time(leader: Leader) -> None:
+    """A new leader finds thousands that it has told nothing yet; the next release comes before them."""
+    first, *others = [f"w{number:03}" for number in range(2 * TOLD_AT_ONCE)]
+    queue_up(leader, first, *others)
+    leader.work()
+    assert (len(leader.told.messages), leader.releaser.untold) == (TOLD_AT_ONCE, True)
+    complete(leader.cluster, first, namespace="etl")
+    assert leader.work() == 1
+    while leader.releaser.untold:
+        leader.work()
+    assert {name for name, _ in leader.told.messages} == set(others)
 
 
 def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
