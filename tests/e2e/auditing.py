@@ -1,6 +1,8 @@
 """The API server's audit log: what accounts asked it for, and whether they got it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ _POLICY: Final = {
         {"level": "None"},
     ],
 }
+_FORBIDDEN: Final = 403
 
 
 class User(msgspec.Struct, frozen=True):
@@ -91,9 +94,22 @@ class Audit(msgspec.Struct, frozen=True):
 
     def asked(self) -> list[Asked]:
         """Return all that was asked so far, a watch as soon as it began."""
-        lines = self._log.read_bytes().splitlines(keepends=True)
+        lines = self._log.read_bytes().splitlines(keepends=True) if self._log.exists() else []
         whole = (line for line in lines if line.endswith(b"\n"))
         return [_asked(msgspec.json.decode(line, type=Event)) for line in whole]
+
+    def denied(self) -> list[str]:
+        """Return what was refused for want of a right, or by admission."""
+        return sorted({str(each) for each in self.asked() if each.code == _FORBIDDEN})
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Have what was denied told with any error: a right that is missed shows as something else."""
+        try:
+            yield
+        except Exception as error:
+            error.add_note("\n".join(["denied until then:", *self.denied()]))
+            raise
 
     @property
     def _log(self) -> Path:

@@ -1,8 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler.
 
 Everything it writes lies in one folder, every port is a free one, and all four processes end with the test
-process. There is no kubelet: Pods stay Pending unless a test plays one. A test that has a control plane of its
-own may stop components and start them again.
+process. There is no kubelet: Pods stay Pending unless a test plays one. A test that has a control plane of
+its own may stop components and start them again.
 """
 
 import json
@@ -28,6 +28,8 @@ ADMIN_GROUP: Final = "system:masters"
 _ISSUER: Final = "https://kubernetes.default.svc"
 _LOOK: Final = 5.0
 """Seconds that one look at a readiness path may take."""
+_GRACE: Final = 3.0
+"""Seconds that a component may take to end when it is told to."""
 _OK: Final = 200
 
 
@@ -62,9 +64,12 @@ class Component:
         self._process.await_ready(self._ready)
 
     def stop(self, number: Signals = SIGTERM) -> None:
-        """Send it a signal that ends it, and wait until it is gone."""
+        """Send it a signal and wait until it is gone; as kubelet does, kill it when it does not go in time.
+
+        An API server listens no more after SIGTERM, but goes on for a minute where it has watches.
+        """
         if self._process is not None:
-            self._process.stop(number)
+            self._process.stop(number, grace=_GRACE)
 
     def end(self) -> None:
         """End it in any way."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from secrets import token_hex
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Final
@@ -38,11 +39,16 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Stream:
-    """Creates Workflows in a namespace of which a quota governs every one, until it is ended."""
+    """Creates Workflows in a namespace of which a quota governs every one, until it is ended.
 
-    def __init__(self, *, connect: Callable[[], KubeCluster], namespace: str) -> None:
+    `pace` is the pause of a worker between two creates, in seconds.
+    """
+
+    def __init__(self, *, connect: Callable[[], KubeCluster], namespace: str, pace: float = PACE) -> None:
         self._connect = connect
         self._namespace = namespace
+        self._pace = pace
+        self._prefix = f"stream-{token_hex(3)}"
         self._numbers = count()
         self._lock = Lock()
         self._ended = Event()
@@ -89,8 +95,8 @@ class Stream:
     def _work(self) -> None:
         cluster = self._connect()
         try:
-            while not self._ended.wait(PACE):
-                self._create(cluster, f"stream-{next(self._numbers)}")
+            while not self._ended.wait(self._pace):
+                self._create(cluster, f"{self._prefix}-{next(self._numbers)}")
         finally:
             cluster.close()
 
@@ -123,9 +129,9 @@ def workflow(name: str) -> JsonObject:
 
 
 @contextmanager
-def creating(*, connect: Callable[[], KubeCluster], namespace: str) -> Iterator[Stream]:
+def creating(*, connect: Callable[[], KubeCluster], namespace: str, pace: float = PACE) -> Iterator[Stream]:
     """Run a stream while the context lasts; it is ended on leaving, so look at its figures afterwards."""
-    stream = Stream(connect=connect, namespace=namespace)
+    stream = Stream(connect=connect, namespace=namespace, pace=pace)
     stream.start()
     try:
         yield stream

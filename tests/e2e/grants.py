@@ -1,18 +1,21 @@
 """The rights that the chart's roles grant, one by one: listed, asked for, and taken away for a while."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Final
 
 import msgspec
 
+from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import MergePatch, Resource
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 from tests.e2e.auditing import Asked
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
+from tests.e2e.kubectl import Kubectl
 from tests.e2e.product import until
 
 RBAC: Final = "rbac.authorization.k8s.io"
@@ -24,7 +27,8 @@ REVIEWS: Final = Resource(
 VIEWER: Final = "viewer"
 EDITOR: Final = "editor"
 PEOPLE: Final = {f"{RELEASE}-view": VIEWER, f"{RELEASE}-edit": EDITOR}
-"""Users that have the roles which the cluster's own are put together from; the tests bind those in GOVERNED."""
+"""Users that have the roles which become part of the cluster's own, in the namespace GOVERNED."""
+_ACCOUNT: Final = "system:serviceaccount:"
 _OF_RELEASE: Final = f"app.kubernetes.io/instance={RELEASE}"
 
 
@@ -68,7 +72,19 @@ class Reviewed(msgspec.Struct, frozen=True):
     status: Review
 
 
-prepare(Role, Reviewed)
+class RuleList(msgspec.Struct, frozen=True, rename="camel"):
+    """All rules that hold for somebody."""
+
+    resource_rules: tuple[Rule, ...]
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """A SelfSubjectRulesReview."""
+
+    status: RuleList
+
+
+prepare(Role, Reviewed, Rights)
 
 
 class Right(msgspec.Struct, frozen=True, order=True):
@@ -130,6 +146,16 @@ def grants(cluster: KubeCluster) -> list[Grant]:
     return [grant for role in roles(cluster) for grant in _granted(role)]
 
 
+def granted(cluster: KubeCluster, account: str) -> set[Right]:
+    """Return what the roles with an account's name grant, whoever's release they are of."""
+    found: set[Right] = set()
+    for resource, namespace in ((CLUSTER_ROLES, ""), (ROLES, NAMESPACE)):
+        with suppress(NotFound):
+            role = msgspec.convert(cluster.get(resource, account, namespace=namespace), Role)
+            found.update(grant.right for grant in _granted(role))
+    return found
+
+
 def may(cluster: KubeCluster, user: str, right: Right) -> bool:
     """Ask the API server whether a user has a right."""
     resource, _, subresource = right.resource.partition("/")
@@ -144,14 +170,34 @@ def may(cluster: KubeCluster, user: str, right: Right) -> bool:
     review: JsonObject = {
         "apiVersion": REVIEWS.api_version,
         "kind": REVIEWS.kind,
-        "spec": {"user": user, "resourceAttributes": asked},
+        "spec": {"user": user, "groups": _groups(user), "resourceAttributes": asked},
     }
     return msgspec.convert(cluster.create(REVIEWS, review), Reviewed).status.allowed
 
 
+def rights_of(kubectl: Kubectl, account: str, namespace: str) -> set[Right]:
+    """Return all that an account of NAMESPACE may in a namespace, as the API server tells it itself."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    who = f"--as={account_name(account)}"
+    # To look at the schema takes rights of its own.
+    asked = ("create", who, "--validate=false", "-f", "-", "-o", "json")
+    said = kubectl.said(*asked, text=json.dumps(review))
+    rules = msgspec.json.decode(said, type=Rights).status.resource_rules
+    return {right for rule in rules for right in _rights(rule)}
+
+
+def account_name(account: str) -> str:
+    """Return the user name of a ServiceAccount of NAMESPACE."""
+    return f"{_ACCOUNT}{NAMESPACE}:{account}"
+
+
 @contextmanager
 def without(cluster: KubeCluster, missed: Callable[[Grant], bool]) -> Iterator[list[Grant]]:
-    """Take grants out of the roles while the context lasts, and give those; the roles are whole afterwards."""
+    """Take grants out of the roles while the context lasts, and give those; afterwards they are back."""
     before = roles(cluster)
     taken = [grant for role in before for grant in _granted(role) if missed(grant)]
     assert taken, "no role grants such a thing"
@@ -175,11 +221,20 @@ def _granted(role: Role) -> Iterator[Grant]:
     """Yield every right of a role, one verb on one resource of one name each."""
     name, namespace = role.metadata.name, role.metadata.namespace
     person = PEOPLE.get(name)
-    user = person or f"system:serviceaccount:{NAMESPACE}:{name}"
     for rule in role.rules or ():
-        for each in product(rule.verbs, rule.api_groups, rule.resources, rule.resource_names or ("",)):
-            right = Right(*each, namespace or (GOVERNED if person else ""))
-            yield Grant(f"{role.resource.kind} {name}", user, right)
+        for right in _rights(rule, namespace or (GOVERNED if person else "")):
+            yield Grant(f"{role.resource.kind} {name}", person or account_name(name), right)
+
+
+def _rights(rule: Rule, namespace: str = "") -> Iterator[Right]:
+    for each in product(rule.verbs, rule.api_groups, rule.resources, rule.resource_names or ("",)):
+        yield Right(*each, namespace)
+
+
+def _groups(user: str) -> list[JsonValue]:
+    """Return the groups that everybody is in who comes by this name."""
+    kinds = ("serviceaccounts", f"serviceaccounts:{NAMESPACE}") if user.startswith(_ACCOUNT) else ()
+    return [f"system:{each}" for each in (*kinds, "authenticated")]
 
 
 def _alone(right: Right) -> Rule:

@@ -39,11 +39,11 @@ class Installed(msgspec.Struct, frozen=True):
         for deployment in (WEBHOOK, CONTROLLER):
             await_rollout(self.cluster, NAMESPACE, deployment)
 
-    def pods(self, deployment: str) -> list[SeenPod]:
-        """Return the Pods of a Deployment that are not about to end."""
+    def pods(self, deployment: str, *, ending: bool = False) -> list[SeenPod]:
+        """Return the Pods of a Deployment; those that are about to end only where they are asked for."""
         component = deployment.rpartition("-")[2]
         found = pods(self.cluster, NAMESPACE, labels=f"app.kubernetes.io/component={component}")
-        return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+        return [pod for pod in found if ending or pod.metadata.deletion_timestamp is None]
 
     def logs(self, deployment: str) -> str:
         """Return what all Pods of a Deployment have written, those that have ended too."""
@@ -59,14 +59,22 @@ class Installed(msgspec.Struct, frozen=True):
 
 @contextmanager
 def running_site(
-    folder: Path, *, helm: str = "4.3", image: Image = IMAGE, apiserver_flags: tuple[str, ...] = ()
+    folder: Path,
+    *,
+    helm: str = "4.3",
+    image: Image = IMAGE,
+    apiserver_flags: tuple[str, ...] = (),
+    back_off: float = 1.0,
 ) -> Iterator[Installed]:
-    """Give a control plane with Argo's kinds and someone who runs Pods; nothing is installed yet."""
+    """Give a control plane with Argo's kinds and someone who runs Pods; nothing is installed yet.
+
+    `back_off` is that of the podrunner: the first pause, in seconds, before a container is started again.
+    """
     for name in ("site", "pods"):
         (folder / name).mkdir()
     with (
         chart_site(folder / "site", apiserver_flags=apiserver_flags) as site,
-        podrunner(site.plane, folder / "pods", image) as runner,
+        podrunner(site.plane, folder / "pods", image, back_off=back_off) as runner,
     ):
         yield Installed(site, Release(site.helm(helm)), runner)
 
@@ -78,9 +86,12 @@ def installation(
     helm: str = "4.3",
     image: Image = IMAGE,
     apiserver_flags: tuple[str, ...] = (),
+    back_off: float = 1.0,
 ) -> Iterator[Installed]:
     """Install Lockkeeper with `helm install` and give it once every Pod is ready."""
-    with running_site(folder, helm=helm, image=image, apiserver_flags=apiserver_flags) as installed:
+    with running_site(
+        folder, helm=helm, image=image, apiserver_flags=apiserver_flags, back_off=back_off
+    ) as installed:
         installed.release.install(*settings)
         installed.ready()
         yield installed

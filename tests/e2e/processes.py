@@ -76,15 +76,15 @@ class Process:
                 raise NotReadyError(self.name, f"was not ready within {patience:g} s", self._tail())
             pause.wait(_BETWEEN_LOOKS)
 
-    def stop(self, number: Signals) -> None:
-        """Send a signal that ends the process, and wait until it is gone; it is killed if it does not go."""
+    def stop(self, number: Signals, *, grace: float = GRACE) -> None:
+        """Send a signal and wait until the process is gone; it is killed when it does not go in time."""
         self._child.send_signal(number)
         try:
-            self._child.wait(PATIENCE)
+            self._child.wait(grace)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-            raise
+        self.end()
 
     def end(self) -> None:
         """End the process: ask it by closing its input, and kill it when it does not go."""

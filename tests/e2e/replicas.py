@@ -1,0 +1,115 @@
+"""What one replica of the webhook says, asked at the address of its Pod as the API server asks the Service.
+
+The Pods' addresses are in loopback and others than 127.0.0.1, so a module that asks has the marker ASKING.
+"""
+
+import json
+import ssl
+from collections.abc import Callable
+from http.client import HTTPSConnection
+from typing import Final
+
+import msgspec
+import pytest
+
+from policy.core.prepared import prepare
+from tests.e2e.installed import WEBHOOK, Installed
+from tests.e2e.manifests import workflow
+from tests.e2e.product import until
+
+ASKING: Final = pytest.mark.allow_hosts(["127.0.0.0/8", "::1", "localhost"])
+PORT: Final = 9443
+_PATIENCE: Final = 10.0
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One operation of a patch; the value is JSON as it came."""
+
+    path: str
+    value: msgspec.Raw = msgspec.Raw()
+
+
+class Response(msgspec.Struct, frozen=True):
+    """The answer to a review."""
+
+    allowed: bool
+    patch: bytes = b""
+
+    @property
+    def changes(self) -> dict[str, bytes]:
+        """What would be written, by its path."""
+        changes = msgspec.json.decode(self.patch or b"[]", type=tuple[Change, ...])
+        return {each.path: bytes(each.value) for each in changes}
+
+    @property
+    def governed(self) -> bool:
+        """Whether a policy speaks of the Workflow."""
+        return not self.allowed or bool(self.patch)
+
+
+class Review(msgspec.Struct, frozen=True):
+    """An AdmissionReview that was answered."""
+
+    response: Response
+
+
+prepare(Review, Change)
+
+
+def addresses(installed: Installed) -> list[str]:
+    """Return where each ready replica of the webhook listens."""
+    return [pod.status.pod_ip for pod in installed.pods(WEBHOOK) if pod.ready]
+
+
+def answer_of(address: str, namespace: str) -> Response:
+    """Return what a replica makes of a Workflow that is created now; it is a dry run."""
+    kind = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
+    request = {
+        "uid": "asked-by-a-test",
+        "kind": kind,
+        "resource": {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"},
+        "name": "asked",
+        "namespace": namespace,
+        "operation": "CREATE",
+        "userInfo": {"username": "test"},
+        "object": json.loads(workflow("asked")),
+        "oldObject": None,
+        "dryRun": True,
+    }
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    connection = HTTPSConnection(address, PORT, timeout=_PATIENCE, context=_anybody())
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/mutate?timeout=5s", json.dumps(review), headers)
+        return msgspec.json.decode(connection.getresponse().read(), type=Review).response
+    finally:
+        connection.close()
+
+
+def certificate_of(address: str) -> bytes:
+    """Return the certificate, in PEM, that a replica serves to a new connection."""
+    return ssl.get_server_certificate((address, PORT), timeout=_PATIENCE).encode()
+
+
+def await_everywhere(
+    installed: Installed, namespace: str, holds: Callable[[Response], bool], what: str
+) -> None:
+    """Wait until the answer of every replica is as it should be."""
+    where = addresses(installed)
+    assert len(where) > 1, "there are no several replicas"
+    until(lambda: all(holds(answer_of(each, namespace)) for each in where), what)
+
+
+def await_governed(installed: Installed, namespace: str) -> None:
+    """Wait until every replica has a policy for the Workflows of a namespace."""
+    await_everywhere(
+        installed, namespace, lambda answer: answer.governed, f"{namespace} is not governed everywhere"
+    )
+
+
+def _anybody() -> ssl.SSLContext:
+    """Return a context that trusts whoever answers: certificates have tests of their own."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

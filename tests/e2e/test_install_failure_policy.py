@@ -1,0 +1,225 @@
+"""What users see while no replica of the webhook is there, by failurePolicy: the table of docs/install.md.
+
+The tests follow each other on one installation, which helm 3.17 upgrades: helm 4 stops at a number of
+replicas that kubectl wrote.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import pytest
+
+from policy.cluster.protocol import WORKFLOWS
+from policy.core import marks
+from policy.core.patches import JsonObject
+from policy.core.workflow import Metadata
+from tests.e2e.acting import scale
+from tests.e2e.charted import GOVERNED, NAMESPACE
+from tests.e2e.installed import WEBHOOK, Installed, installation
+from tests.e2e.manifests import QUOTA, quota, workflow
+from tests.e2e.product import until
+from tests.e2e.replicas import ASKING, await_governed
+
+pytestmark = [pytest.mark.e2e, ASKING]
+
+QUICK: Final = ("webhook.preStopSeconds=1", "controller.preStopSeconds=1")
+NO_MORE: Final = "no-more-pods"
+QUEUE: Final = "queue"
+FREE: Final = "free"
+SERVICE: Final = f"https://{WEBHOOK}.{NAMESPACE}.svc:443"
+POLICIES: Final = "policies.lockkeeper.dev"
+
+
+class Policies(msgspec.Struct, frozen=True):
+    """The failurePolicy of each webhook."""
+
+    mutating: str
+    validating: str
+    policies: str
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The values that say so."""
+        given = msgspec.structs.asdict(self)
+        return QUICK + tuple(f"registration.{hook}.failurePolicy={policy}" for hook, policy in given.items())
+
+    @property
+    def refusing(self) -> str:
+        """The name of the webhook for whose sake a Workflow is refused, "" where none is."""
+        if self.mutating == "Fail":
+            return "mutate"
+        return "validate" if self.validating == "Fail" else ""
+
+    def __str__(self) -> str:
+        return "-".join(f"{hook}-{policy}" for hook, policy in msgspec.structs.asdict(self).items())
+
+
+DEFAULT: Final = Policies("Ignore", "Fail", "Ignore")
+ALL: Final = (
+    DEFAULT,
+    Policies("Fail", "Fail", "Fail"),
+    Policies("Fail", "Ignore", "Ignore"),
+    Policies("Ignore", "Ignore", "Fail"),
+)
+"""Both policies of each webhook, in all combinations about Workflows. The last one lets them pass."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The part of a Workflow that the tests look at."""
+
+    metadata: Metadata
+
+    @property
+    def held(self) -> bool:
+        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """Give the installation with a quota that denies in GOVERNED, one that queues in QUEUE, none in FREE."""
+    with installation(tmp_path_factory.mktemp("installation"), *QUICK, helm="3.17") as installed:
+        for namespace in (QUEUE, FREE):
+            installed.namespace(namespace)
+        for namespace, on_exceed in ((GOVERNED, "Deny"), (QUEUE, "Queue")):
+            text = quota(limits={"workflows": 1}, onExceed=on_exceed)
+            installed.site.kubectl.said("create", "-n", namespace, "-f", "-", text=text)
+            await_governed(installed, namespace)
+        for name in ("first", "second", "third"):
+            assert create(installed, QUEUE, name).returncode == 0
+        until(lambda: not held(installed, "first"), "the first one is not let go")
+        assert create(installed, FREE, "old").returncode == 0
+        yield installed
+
+
+@pytest.fixture(scope="module")
+def down(installed: Installed) -> Installed:
+    """Give the installation without a single replica of the webhook.
+
+    An upgrade wants them back, and a quota of Kubernetes' own for Pods keeps them away.
+    """
+    scale(installed, WEBHOOK, 0)
+    kubectl = installed.site.kubectl
+    kubectl.said("create", "quota", NO_MORE, "--hard=pods=2", "-n", NAMESPACE)
+    counted = "--for=jsonpath={.status.used.pods}=2"
+    kubectl.said("wait", counted, f"quota/{NO_MORE}", "-n", NAMESPACE, "--timeout=30s")
+    return installed
+
+
+def create(
+    installed: Installed, namespace: str, name: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `kubectl create`."""
+    return installed.site.kubectl.run("create", "-n", namespace, *options, "-f", "-", text=workflow(name))
+
+
+def patch(
+    installed: Installed, what: str, namespace: str, change: JsonObject
+) -> subprocess.CompletedProcess[str]:
+    """Run `kubectl patch`."""
+    arguments = ("-n", namespace, "--type=merge", "-p", json.dumps(change))
+    return installed.site.kubectl.run("patch", what, *arguments)
+
+
+def held(installed: Installed, name: str) -> bool:
+    """Tell whether a Workflow of the queue waits."""
+    return msgspec.convert(installed.cluster.get(WORKFLOWS, name, namespace=QUEUE), Seen).held
+
+
+def used(installed: Installed) -> str:
+    """Return how many Workflows of GOVERNED the controller counts."""
+    path = "jsonpath={.status.accounts[0].usage.workflows}"
+    return installed.site.kubectl.said(
+        "get", "wfql", f"namespace.{GOVERNED}", "-o", path, "--ignore-not-found"
+    )
+
+
+def switch(installed: Installed, policies: Policies) -> None:
+    """Upgrade to other policies, and wait until the API server, which learns of them later, obeys them."""
+    installed.release.upgrade(*policies.settings)
+
+    def obeyed() -> bool:
+        said = create(installed, GOVERNED, "probe", "--dry-run=server").stderr
+        edited = patch(installed, f"wfq/{QUOTA}", QUEUE, {"spec": {"perUser": {"tasks": 7}}})
+        patch(installed, f"wfq/{QUOTA}", QUEUE, {"spec": {"perUser": None}})
+        refused = policies.policies == "Fail"
+        return named(said) == policies.refusing and bool(edited.returncode) == refused
+
+    until(obeyed, "the API server does not go by the new policies")
+
+
+def named(said: str) -> str:
+    """Return the name of the webhook that could not be called, "" where nothing is said."""
+    return said.partition('failed calling webhook "')[2].partition(".")[0] or said
+
+
+def test_a_missing_webhook_is_named_by_whoever_asks(down: Installed) -> None:
+    """As installed, this is what a user reads: whose fault it is, and that it is not his."""
+    refused = create(down, GOVERNED, "refused")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(
+        'Error from server (InternalError): error when creating "STDIN": Internal error occurred: '
+        'failed calling webhook "validate.lockkeeper.dev": failed to call webhook: '
+        f'Post "{SERVICE}/validate?timeout=5s": '
+    )
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("policies", ALL, ids=str)
+def test_each_policy_does_what_the_manual_says(down: Installed, policies: Policies) -> None:
+    """Creates and changes as the policy wants; what Argo needs to go on and all else pass in any case."""
+    switch(down, policies)
+    refusing = policies.refusing
+    for namespace in (GOVERNED, FREE):
+        assert named(create(down, namespace, f"new-{policies}".lower()).stderr) == refusing
+    retried = patch(down, "wf/old", FREE, {"spec": {"priority": ALL.index(policies) + 1}})
+    assert named(retried.stderr) == refusing
+    for change in (
+        {"status": {"phase": "Running", "message": str(policies)}},
+        {"metadata": {"labels": {marks.PHASE: "Running"}, "finalizers": ["example.com/one"]}},
+        {"metadata": {"finalizers": None}},
+        {"spec": {"shutdown": "Terminate"}},
+        {"spec": {"shutdown": None}},
+    ):
+        done = patch(down, "wf/old", FREE, change)  # type: ignore[arg-type]
+        assert (done.returncode, done.stderr) == (0, "")
+    edited = patch(
+        down, f"wfq/{QUOTA}", GOVERNED, {"spec": {"perUser": {"workflows": ALL.index(policies) + 2}}}
+    )
+    assert named(edited.stderr) == ("policies" if policies.policies == "Fail" else "")
+    for own in (NAMESPACE, "kube-system"):
+        done = create(down, own, f"own-{policies}".lower())
+        assert (done.returncode, done.stderr) == (0, "")
+    down.site.kubectl.said("create", "configmap", f"any-{policies}".lower(), "-n", GOVERNED)
+
+
+def test_what_passed_unasked_is_counted(down: Installed) -> None:
+    """It is over no limit yet, and whoever comes after it finds the limit taken."""
+    until(lambda: used(down) == "1", "what passed is not counted")
+
+
+def test_the_queue_goes_on_without_the_webhook(down: Installed) -> None:
+    """With the policy that refuses the most: who lets go is not asked about."""
+    switch(down, ALL[1])
+    for ended, begun in (("first", "second"), ("second", "third")):
+        assert held(down, begun)
+        done = patch(down, f"wf/{ended}", QUEUE, {"metadata": {"labels": {marks.COMPLETED: "true"}}})
+        assert (done.returncode, done.stderr) == (0, "")
+        until(lambda begun=begun: not held(down, begun), f"{begun} is not let go")  # type: ignore[misc]
+
+
+def test_when_it_is_back_it_governs_again(down: Installed) -> None:
+    """At once, and with what had passed it in the meantime taken into account."""
+    switch(down, DEFAULT)
+    down.site.kubectl.said("delete", "quota", NO_MORE, "-n", NAMESPACE)
+    for replicas in (0, 2):  # A change has Kubernetes try at once, and not after a minute.
+        scale(down, WEBHOOK, replicas)
+    await_governed(down, GOVERNED)
+    refused = create(down, GOVERNED, "over")
+    assert refused.returncode == 1
+    assert "requested: workflows=1, used: workflows=1, limited: workflows=1" in refused.stderr
+    assert create(down, QUEUE, "fourth").returncode == 0
+    assert held(down, "fourth")
+    assert create(down, FREE, "fourth").returncode == 0
