@@ -22,7 +22,8 @@ from tests.e2e.creating import Stream, creating
 from tests.e2e.installed import WEBHOOK, Installed, running_site
 from tests.e2e.manifests import quota
 from tests.e2e.product import until
-from tests.e2e.replicas import ASKING, addresses, await_governed, certificate_of
+from tests.e2e.replicas import ASKING, addresses, certificate_of
+from tests.e2e.submitting import govern
 from tests.lockkeeper.certificate_world import ca_bundles
 
 pytestmark = [pytest.mark.e2e, ASKING]
@@ -115,13 +116,6 @@ def await_served(site: Installed, pair: ServingPair) -> None:
     )
 
 
-def govern(site: Installed) -> None:
-    """Let a quota hold all Workflows of GOVERNED."""
-    text = quota(limits={"workflows": 0})
-    site.site.kubectl.said("create", "-n", GOVERNED, "-f", "-", text=text)
-    await_governed(site, GOVERNED)
-
-
 @contextmanager
 def stream(site: Installed) -> Iterator[Stream]:
     """Run a stream of creates."""
@@ -150,7 +144,7 @@ def test_a_given_secret_is_served_and_its_changes_are_taken_up(tmp_path: Path, a
         installed.ready()
         await_bundle(installed, authority.cert_pem)
         await_served(installed, pair)
-        govern(installed)
+        govern(installed, GOVERNED, quota(limits={"workflows": 0}))
         with stream(installed) as creates:
             renewed = leaf(authority)
             write(installed, GIVEN, renewed, authority.cert_pem)
@@ -181,7 +175,7 @@ def test_pods_wait_for_the_secret_that_is_not_there_yet(tmp_path: Path, authorit
         installed.cluster.create(SECRETS, made, namespace=NAMESPACE)
         installed.ready()
         await_bundle(installed, authority.cert_pem)
-        govern(installed)
+        govern(installed, GOVERNED, quota(limits={"workflows": 0}))
 
 
 def test_what_cert_manager_makes_is_served(tmp_path: Path, authority: Authority) -> None:
@@ -201,7 +195,7 @@ def test_what_cert_manager_makes_is_served(tmp_path: Path, authority: Authority)
         inject(installed, authority.cert_pem)
         installed.ready()
         await_served(installed, pair)
-        govern(installed)
+        govern(installed, GOVERNED, quota(limits={"workflows": 0}))
         with stream(installed) as creates:
             renewed = leaf(authority, *wanted.dns_names)
             write(installed, wanted.secret_name, renewed, authority.cert_pem)

@@ -54,8 +54,8 @@ def test_who_installs_into_the_default_namespace_is_warned(said: str) -> None:
     """First of all, and with what to do."""
     notes = said.partition("NOTES:\n")[2]
     assert notes.startswith(
-        "WARNING: this release is in the namespace default, and Lockkeeper never governs the namespace it runs "
-        "in: Workflows\ncreated there pass unlimited."
+        "WARNING: this release is in the namespace default, and Lockkeeper never governs the namespace it "
+        "runs in: Workflows\ncreated there pass unlimited."
     )
     assert f"app.kubernetes.io/instance={NAME}\n" in notes
     assert f"helm test {NAME} --namespace {NAMESPACE} --logs" in notes

@@ -18,7 +18,8 @@ from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.installed import Installed, running_site
 from tests.e2e.manifests import quota
 from tests.e2e.product import until
-from tests.e2e.replicas import ASKING, await_governed
+from tests.e2e.replicas import ASKING
+from tests.e2e.submitting import govern
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -91,8 +92,7 @@ def submit(site: Installed, namespace: str, examples: list[Path], policy: str = 
     kubectl = site.site.kubectl
     site.namespace(namespace)
     if policy:
-        kubectl.said("create", "-n", namespace, "-f", "-", text=policy)
-        await_governed(site, namespace)
+        govern(site, namespace, policy)
     done = kubectl.run("create", "-n", namespace, *(f"--filename={file}" for file in examples))
     kubectl.said("delete", "clusterworkflowtemplates", "--all")
     kinds = Counter(line.partition("/")[0] for line in done.stdout.splitlines())

@@ -12,16 +12,16 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from tests.e2e import submitting
 from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE
 from tests.e2e.installed import WEBHOOK, Installed, installation
 from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
+from tests.e2e.submitting import govern, held
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -67,16 +67,6 @@ ALL: Final = (
 """Both policies of each webhook, in all combinations about Workflows. The last one lets them pass."""
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """The part of a Workflow that the tests look at."""
-
-    metadata: Metadata
-
-    @property
-    def held(self) -> bool:
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """Give the installation with a quota that denies in GOVERNED, one that queues in QUEUE, none in FREE."""
@@ -84,12 +74,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         for namespace in (QUEUE, FREE):
             installed.namespace(namespace)
         for namespace, on_exceed in ((GOVERNED, "Deny"), (QUEUE, "Queue")):
-            text = quota(limits={"workflows": 1}, onExceed=on_exceed)
-            installed.site.kubectl.said("create", "-n", namespace, "-f", "-", text=text)
-            await_governed(installed, namespace)
+            govern(installed, namespace, quota(limits={"workflows": 1}, onExceed=on_exceed))
         for name in ("first", "second", "third"):
             assert create(installed, QUEUE, name).returncode == 0
-        until(lambda: not held(installed, "first"), "the first one is not let go")
+        until(lambda: not held(installed, QUEUE, "first"), "the first one is not let go")
         assert create(installed, FREE, "old").returncode == 0
         yield installed
 
@@ -111,8 +99,8 @@ def down(installed: Installed) -> Installed:
 def create(
     installed: Installed, namespace: str, name: str, *options: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `kubectl create`."""
-    return installed.site.kubectl.run("create", "-n", namespace, *options, "-f", "-", text=workflow(name))
+    """Run `kubectl create` for a Workflow."""
+    return submitting.create(installed, namespace, workflow(name), *options)
 
 
 def patch(
@@ -121,11 +109,6 @@ def patch(
     """Run `kubectl patch`."""
     arguments = ("-n", namespace, "--type=merge", "-p", json.dumps(change))
     return installed.site.kubectl.run("patch", what, *arguments)
-
-
-def held(installed: Installed, name: str) -> bool:
-    """Tell whether a Workflow of the queue waits."""
-    return msgspec.convert(installed.cluster.get(WORKFLOWS, name, namespace=QUEUE), Seen).held
 
 
 def used(installed: Installed) -> str:
@@ -204,10 +187,10 @@ def test_the_queue_goes_on_without_the_webhook(down: Installed) -> None:
     """With the policy that refuses the most: who lets go is not asked about."""
     switch(down, ALL[1])
     for ended, begun in (("first", "second"), ("second", "third")):
-        assert held(down, begun)
+        assert held(down, QUEUE, begun)
         done = patch(down, f"wf/{ended}", QUEUE, {"metadata": {"labels": {marks.COMPLETED: "true"}}})
         assert (done.returncode, done.stderr) == (0, "")
-        until(lambda begun=begun: not held(down, begun), f"{begun} is not let go")  # type: ignore[misc]
+        until(lambda begun=begun: not held(down, QUEUE, begun), f"{begun} is not let go")  # type: ignore[misc]
 
 
 def test_when_it_is_back_it_governs_again(down: Installed) -> None:
@@ -221,5 +204,5 @@ def test_when_it_is_back_it_governs_again(down: Installed) -> None:
     assert refused.returncode == 1
     assert "requested: workflows=1, used: workflows=1, limited: workflows=1" in refused.stderr
     assert create(down, QUEUE, "fourth").returncode == 0
-    assert held(down, "fourth")
+    assert held(down, QUEUE, "fourth")
     assert create(down, FREE, "fourth").returncode == 0

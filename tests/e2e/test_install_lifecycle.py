@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 import pytest
 
+from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.kube import connect
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import EventType, Resource
 from policy.core import marks
-from policy.core.workflow import Metadata
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stream, creating
 from tests.e2e.helm import VERSIONS
@@ -24,6 +24,7 @@ from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.podrunner.launch import pods
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
+from tests.e2e.submitting import govern, held
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -45,16 +46,6 @@ CHANGING: Final = {"Event", "Workflow"}
 """Kinds of which objects come and go by themselves."""
 OF_ANY_NAMESPACE: Final = {f"ConfigMap {NAMESPACE} kube-root-ca.crt", f"ServiceAccount {NAMESPACE} default"}
 """What Kubernetes makes in every namespace."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """The part of a Workflow that the tests look at."""
-
-    metadata: Metadata
-
-    @property
-    def held(self) -> bool:
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
 
 
 class Streams(msgspec.Struct, frozen=True):
@@ -97,11 +88,10 @@ def installed(site: Installed, found_before: set[str]) -> Installed:
     helm(site, "install", f"--values={FIRST}", *sets(QUICK))
     site.ready()
     for namespace, limit in ((GOVERNED, 0), (QUEUE, 1)):
-        site.site.kubectl.said("create", "-n", namespace, "-f", "-", text=quota(limits={"workflows": limit}))
-        await_governed(site, namespace)
+        govern(site, namespace, quota(limits={"workflows": limit}))
     for name in ("first", "second", "third"):
         site.site.kubectl.said("create", "-n", QUEUE, "-f", "-", text=workflow(name))
-    until(lambda: not held(site, "first"), "the first one is not let go")
+    until(lambda: not held(site, QUEUE, "first"), "the first one is not let go")
     return site
 
 
@@ -142,9 +132,15 @@ def settled(installed: Installed) -> None:
     until(gone, "old Pods are left", seconds=60)
 
 
-def held(site: Installed, name: str) -> bool:
-    """Tell whether a Workflow of the queue waits."""
-    return msgspec.convert(site.cluster.get(WORKFLOWS, name, namespace=QUEUE), Seen).held
+def asked_until(installed: Installed, resource: Resource, since: str) -> int:
+    """Return the version at which the webhook configuration that asks somebody was deleted."""
+    events = installed.cluster.watch(resource, since=since, timeout=1)
+    (gone,) = (
+        int(event.resource_version)
+        for event in events
+        if event.type is EventType.DELETED and event.object.get("webhooks")
+    )
+    return gone
 
 
 def everything(site: Installed, *options: str) -> set[str]:
@@ -192,6 +188,7 @@ def test_a_rollback_hurts_nobody(installed: Installed) -> None:
 
 def test_an_uninstall_blocks_nothing_at_any_moment(installed: Installed) -> None:
     """Creates are governed until the webhooks are gone, and pass from then on; none fails."""
+    since = {resource: installed.cluster.list(resource).resource_version for resource in CONFIGURATIONS}
     with streams(installed) as running:
         installed.release.uninstall()
         until(lambda: not pods(installed.cluster, NAMESPACE), "Pods are left", seconds=60)
@@ -201,6 +198,8 @@ def test_an_uninstall_blocks_nothing_at_any_moment(installed: Installed) -> None
     ended = max(each.answered for each in running.governed.created if each.governed)
     begun = min(each.sent for each in running.governed.ungoverned)
     assert ended - begun < 1.0  # Two creates that overlap may be answered in either order.
+    mutating, validating = (asked_until(installed, each, since[each]) for each in (MUTATING, VALIDATING))
+    assert validating < mutating  # The other way round what is not prepared any more would be refused.
 
 
 def test_an_uninstall_leaves_what_is_the_users(installed: Installed, found_before: set[str]) -> None:
@@ -214,7 +213,7 @@ def test_an_uninstall_leaves_what_is_the_users(installed: Installed, found_befor
     assert len([row for row in definitions if row.endswith(".lockkeeper.dev")]) == 6
     assert policies | ledgers <= new
     assert everything(installed, "-l", f"app.kubernetes.io/instance={RELEASE}") == set()
-    assert [held(installed, name) for name in ("first", "second", "third")] == [False, True, True]
+    assert [held(installed, QUEUE, name) for name in ("first", "second", "third")] == [False, True, True]
 
 
 def test_installed_again_it_governs_and_goes_on_with_the_queue(installed: Installed) -> None:
@@ -225,7 +224,7 @@ def test_installed_again_it_governs_and_goes_on_with_the_queue(installed: Instal
     with streams(installed) as running:
         running.await_more()
     running.assert_unhurt()
-    assert held(installed, "second")
+    assert held(installed, QUEUE, "second")
     for ended, begun in (("first", "second"), ("second", "third")):
         installed.site.kubectl.said("label", "-n", QUEUE, "workflow", ended, f"{marks.COMPLETED}=true")
-        until(lambda begun=begun: not held(installed, begun), f"{begun} is not let go")  # type: ignore[misc]
+        until(lambda begun=begun: not held(installed, QUEUE, begun), f"{begun} is not let go")  # type: ignore[misc]

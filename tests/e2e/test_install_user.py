@@ -1,7 +1,6 @@
 """What a user sees of an installation that was made with `helm install` and nothing else."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,34 +9,23 @@ from itertools import count
 from time import monotonic
 from typing import Final
 
-import msgspec
 import pytest
 
-from policy.cluster.errors import NotFound
-from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
+from policy.cluster.protocol import WORKFLOWS
 from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.installed import Installed, installation
 from tests.e2e.manifests import LOCKS, QUOTA, locks, pool, quota, workflow
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_everywhere, await_governed
+from tests.e2e.submitting import DENIED, create, exceeded, govern, in_shell, ledger, names, stored
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
 WITHIN: Final = 1.0
 """Seconds from the edit of a policy until it is in force in every replica: what docs/policies.md promises."""
-DENIED: Final = 'admission webhook "mutate.lockkeeper.dev" denied the request'
 _NUMBERS: Final = count(1)
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """The parts of a stored Workflow that we may write."""
-
-    metadata: Metadata
-    spec: dict[str, object]
-    status: dict[str, object] = {}
 
 
 @pytest.fixture(scope="module")
@@ -51,62 +39,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
 def namespace(installed: Installed) -> str:
     """Give a new namespace without a policy."""
     return installed.namespace(f"team-{next(_NUMBERS)}")
-
-
-def create(
-    installed: Installed, namespace: str, text: str, *options: str
-) -> subprocess.CompletedProcess[str]:
-    """Run `kubectl create -f -`."""
-    return installed.site.kubectl.run("create", "-n", namespace, *options, "-f", "-", text=text)
-
-
-def govern(installed: Installed, namespace: str, policy: str) -> None:
-    """Create a policy and wait until it is in force everywhere."""
-    installed.site.kubectl.said("create", "-n", namespace, "-f", "-", text=policy)
-    await_governed(installed, namespace)
-
-
-def stored(installed: Installed, namespace: str, name: str) -> Seen:
-    """Return a Workflow as it is stored."""
-    return msgspec.convert(installed.cluster.get(WORKFLOWS, name, namespace=namespace), Seen)
-
-
-def names(installed: Installed, namespace: str) -> list[str]:
-    """Return the names of the Workflows of a namespace."""
-    found = installed.cluster.list(WORKFLOWS, namespace=namespace).items
-    return sorted(msgspec.convert(each, Seen).metadata.name or "" for each in found)
-
-
-def ledger(installed: Installed, namespace: str) -> JsonObject | None:
-    """Return the ledger of a namespace, with the version of its last write."""
-    try:
-        return installed.cluster.get(QUOTA_LEDGERS, f"namespace.{namespace}")
-    except NotFound:
-        return None
-
-
-def exceeded(namespace: str, *, used: int, limit: int) -> str:
-    """Return what kubectl writes when a limit is full."""
-    return (
-        f'Error from server (Forbidden): error when creating "STDIN": {DENIED}: '
-        f"[WorkflowQuota {namespace}/{QUOTA}] exceeded quota: {namespace}/{QUOTA}, requested: workflows=1, "
-        f"used: workflows={used}, limited: workflows={limit}. "
-        "Try again when a running Workflow has ended, or ask for a higher limit\n"
-    )
-
-
-def in_shell(installed: Installed, commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run commands as they are typed, where kubectl is on the PATH and finds its cluster."""
-    site = installed.site
-    around = {
-        "PATH": f"{site.kubectl_program.parent}:{os.environ['PATH']}",
-        "KUBECONFIG": str(site.plane.kubeconfig),
-        "HOME": str(site.folder),
-        **environment,
-    }
-    return subprocess.run(  # noqa: S603 - what the chart prints
-        ["/bin/sh", "-uc", commands], env=around, capture_output=True, text=True, check=False, timeout=60
-    )
 
 
 def test_what_helm_prints_works_as_it_is_typed(installed: Installed) -> None:
@@ -238,10 +170,14 @@ def test_what_waits_its_turn_is_seen_in_the_list(installed: Installed, namespace
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"workflow.argoproj.io/{name} created\n"
     place = f"queued by lockkeeper: position 2 of 2 in {namespace} (1/1 running)"
-    until(
-        lambda: stored(installed, namespace, "third").status.get("message") == place,
-        "the place in the queue is not shown",
-    )
+    before = f"queued by lockkeeper: position 1 of 2 in {namespace} (1/1 running)"
+    for name, message in (("second", before), ("third", place)):
+        until(
+            lambda name=name, message=message: (  # type: ignore[misc]
+                stored(installed, namespace, name).status.get("message") == message
+            ),
+            f"{name} does not show its place in the queue",
+        )
     rows = [
         line.split(maxsplit=3)
         for line in installed.site.kubectl.said("get", "wf", "-n", namespace).splitlines()
@@ -250,7 +186,7 @@ def test_what_waits_its_turn_is_seen_in_the_list(installed: Installed, namespace
     assert rows[1][0] == "first"
     assert len(rows[1]) == 2  # Let go, and nobody of Argo's is here to give it a status.
     assert [(row[0], row[1], row[3].rstrip()) for row in rows[2:]] == [
-        ("second", "Pending", f"queued by lockkeeper: position 1 of 2 in {namespace} (1/1 running)"),
+        ("second", "Pending", before),
         ("third", "Pending", place),
     ]
 

@@ -1,7 +1,7 @@
 """Certificates are changed, lost and spoilt while Workflows are created all the time.
 
-What Lockkeeper changes by itself fails no create. What somebody breaks, it puts right; creates fail until then,
-because an API server that does not trust the webhook asks nobody.
+What Lockkeeper changes by itself fails no create. What somebody breaks, it puts right; creates fail until
+then, because an API server does not ask whom it does not trust.
 """
 
 import ssl
@@ -24,7 +24,7 @@ from certs.kept import Kept
 from lockkeeper.certificates.configurations import MUTATING, VALIDATING, Configurations
 from lockkeeper.certificates.secret_store import SecretStore
 from policy.cluster.kube import connect
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core import marks
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stored, Stream, workflow
@@ -37,14 +37,17 @@ pytestmark = pytest.mark.e2e
 
 SECRET: Final = "lockkeeper-certs"  # noqa: S105 - the name of a Secret
 CALM: Final = 0.05
-SERVED_WITHIN: Final = 8.0
-"""Seconds until every replica serves what the Secret holds: they look every five."""
+SERVED_WITHIN: Final = 15.0
+"""Seconds until every replica serves what is good: leader and replicas look every five seconds each."""
 SWITCHED_WITHIN: Final = 45.0
 """Seconds of the first two steps of a change of CA: the bundle is to be in place for thirty."""
 PUT_RIGHT_WITHIN: Final = 1.0
+"""Seconds from the edit, as kubectl has told it."""
 BURST: Final = 24
 RUBBISH: Final = b64encode(b"rubbish").decode()
-UNTRUSTED: Final = "x509: certificate signed by unknown authority"
+UNTRUSTED: Final = ("x509: certificate signed by unknown authority", "unable to load root certificates")
+"""What API servers say where caBundle is a CA of somebody else, and where it is no certificate at all."""
+AFTERWARDS: Final = "is not as Lockkeeper's mutating webhook leaves it"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,7 @@ def test_a_new_serving_certificate_fails_no_create(installed: Installed) -> None
 
 
 def test_a_new_ca_fails_no_create(installed: Installed) -> None:
-    """First it is trusted, then it signs; the old one stays trusted for an hour, which is not waited for here."""
+    """First it is trusted, then it signs; the old one's last hour is not waited for here."""
     with shaken(installed, pace=CALM) as stream:
         old = _kept(installed)
         assert _lockkeeper(installed, "certs", "rotate", "--ca").startswith("added the next CA to the bundle")
@@ -91,7 +94,7 @@ def test_rubbish_in_the_secret_fails_no_create(installed: Installed) -> None:
         _open_connections(installed)
         assert _kept(installed).cert not in (good.cert, b"rubbish")
     assert stream.failed == []
-    assert "wrote the bundle anew" in installed.logs(CONTROLLER)
+    assert "made a new serving certificate: it cannot be read" in installed.logs(CONTROLLER)
 
 
 def test_a_deleted_secret_is_made_anew(installed: Installed) -> None:
@@ -113,33 +116,17 @@ def test_a_deleted_secret_is_made_anew(installed: Installed) -> None:
 
 
 def test_a_wrong_bundle_is_put_right_at_once(installed: Installed) -> None:
-    """Somebody writes a CA that is not ours: the API server fails creates until the leader has written it over."""
+    """Until the leader has written it over, the API server fails creates and says why."""
     outages: list[Outage] = []
+    stranger = b64encode(create_authority(now=datetime.now(UTC)).cert_pem).decode()
     with shaken(installed) as stream:
         for resource in (VALIDATING, MUTATING):
-            good = _kept(installed).bundle
-            wrong = b64encode(create_authority(now=datetime.now(UTC)).cert_pem).decode()
-            begun = monotonic()
-            edited = _edit_bundle(installed, resource.plural, wrong)
-            written = monotonic()
-            until(lambda good=good: _bundles(installed) == {good}, "it stays wrong")  # type: ignore[misc]
-            outages.append(Outage(begun, monotonic() + HEARD_WITHIN))
-            assert edited.returncode == 0
-            assert monotonic() - written < PUT_RIGHT_WITHIN
-            stream.await_more()
+            for wrong in (stranger, RUBBISH):
+                outages.append(_edited(installed, resource, wrong))
+                stream.await_more()
     assert stray(stream, outages) == []
     assert _only_untrusted(stream)
     try_again(installed, stream)
-
-
-def test_rubbish_for_a_bundle_is_refused_by_the_api_server(installed: Installed) -> None:
-    """So what an editor leaves is always a certificate."""
-    with shaken(installed) as stream:
-        edited = _edit_bundle(installed, VALIDATING.plural, RUBBISH)
-        assert edited.returncode == 1
-        assert "caBundle: Invalid value" in edited.stderr
-        stream.await_more()
-    assert stream.failed == []
 
 
 def _lockkeeper(installed: Installed, *arguments: str) -> str:
@@ -166,11 +153,15 @@ def _patch_secret(installed: Installed, change: dict[str, dict[str, str]]) -> No
     installed.site.kubectl.said("-n", NAMESPACE, "patch", "secret", SECRET, "--type=merge", f"--patch={text}")
 
 
-def _edit_bundle(installed: Installed, configurations: str, bundle: str) -> subprocess.CompletedProcess[str]:
-    """Write another bundle into the first webhook of a configuration, in base64."""
+def _edited(installed: Installed, resource: Resource, bundle: str) -> Outage:
+    """Write another bundle into the first webhook of a configuration; it has to be put right soon."""
+    good = _kept(installed).bundle
     change = [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}]
     text = msgspec.json.encode(change).decode()
-    return installed.site.kubectl.run("patch", configurations, RELEASE, "--type=json", f"--patch={text}")
+    begun = monotonic()
+    installed.site.kubectl.said("patch", resource.plural, RELEASE, "--type=json", f"--patch={text}")
+    until(lambda: _bundles(installed) == {good}, "it stays wrong", seconds=PUT_RIGHT_WITHIN)
+    return Outage(begun, monotonic() + HEARD_WITHIN)
 
 
 def _await_served(installed: Installed) -> None:
@@ -180,21 +171,15 @@ def _await_served(installed: Installed) -> None:
 
     def everywhere() -> bool:
         nonlocal row
-        wanted = (
-            ssl.PEM_cert_to_DER_cert(split(_kept(installed).cert)[0].decode()) if _good(installed) else b""
-        )
-        row = row + 1 if _served(address) == wanted else 0
+        kept = split(_kept(installed).cert)
+        row = row + 1 if kept and _served(address) == ssl.PEM_cert_to_DER_cert(kept[0].decode()) else 0
         return row >= BURST
 
-    until(everywhere, "a replica serves another certificate", seconds=SERVED_WITHIN + 10.0)
-
-
-def _good(installed: Installed) -> bool:
-    return bool(split(_kept(installed).cert))
+    until(everywhere, "a replica serves another certificate", seconds=SERVED_WITHIN)
 
 
 def _served(address: tuple[str, int]) -> bytes | None:
-    """Return the certificate that a new connection gets; whether it is trusted is for the API server to say."""
+    """Return the certificate that a new connection gets; whether to trust it is for the API server to say."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -219,7 +204,5 @@ def _open_connections(installed: Installed) -> None:
 
 
 def _only_untrusted(stream: Stream) -> bool:
-    """Tell whether all failures say that the certificate is not trusted, or that the other webhook's was not."""
-    return all(
-        UNTRUSTED in each.error or "mutating webhook leaves it" in each.error for each in stream.failed
-    )
+    """Tell whether each failure says that the webhook is not trusted, or what comes of that in the other."""
+    return all(any(text in each.error for text in (*UNTRUSTED, AFTERWARDS)) for each in stream.failed)
