@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,7 @@ class Preparing(msgspec.Struct, frozen=True):
         }
         values = environment(pod, container, given=given, place=place, configuration=self.configuration)
         command = command_line(container, self.image.entry_point, values)
+        mounts = (*volumes.mounts(container), Mount(str(self.hosts), _HOSTS))
         return Confinement(
             command=command,
             environment=values,
@@ -58,11 +60,21 @@ class Preparing(msgspec.Struct, frozen=True):
             hostname=hostname,
             scratch=str(self.scratch),
             identity=identity(pod, container, image_user=self.image.user, switch=self.switch),
-            mounts=(*volumes.mounts(container), Mount(str(self.hosts), _HOSTS)),
+            mounts=(*mounts, *_shown_again(mounts)),
             read_only_root=container.security_context.read_only_root_filesystem,
             layer=self.image.layer,
             reachable=tuple(path for path in (*_HERE, command[0]) if Path(path).is_absolute()),
         )
+
+
+def _shown_again(mounts: tuple[Mount, ...]) -> Iterator[Mount]:
+    """Yield what a volume would hide of the project and its interpreter: one at /tmp hides a checkout there.
+
+    An image has its program where no volume comes; here it lies wherever somebody has cloned the project.
+    """
+    for needed in (str(ROOT), sys.base_prefix):
+        if any(Path(needed).is_relative_to(each.target) for each in mounts):
+            yield Mount(needed, needed, read_only=True)
 
 
 def _check_hooks(container: Container, ip: str) -> None:
