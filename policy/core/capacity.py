@@ -1,0 +1,212 @@
+"""Limits that follow the capacity of nodes: how much the ready ones carry, and how a limit settles on it.
+
+A limit rises at once with the capacity. It falls only when the capacity stayed below it for the stabilization
+time without a break, and then to the most that was there meanwhile; so a node that comes and goes does
+not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import UNLIMITED, Amount, Limits
+from policy.core.prepared import prepare
+from policy.core.quantities import millicores
+from policy.core.selectors import LabelSelector
+from policy.core.workflow import Read
+
+LEAVING: Final = frozenset(
+    {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
+)
+"""Taints by which autoscalers say that a node is about to go."""
+READY: Final = "Ready"
+TRUE: Final = "True"
+MILLI: Final = 1000
+
+
+class NodeMetadata(Read, frozen=True):
+    """Name, labels, and whether the node is being deleted."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class Taint(Read, frozen=True):
+    """A taint of which only the key matters."""
+
+    key: str = ""
+
+
+class NodeSpec(Read, frozen=True):
+    """Whether the node takes Pods."""
+
+    unschedulable: bool | None = None
+    taints: tuple[Taint, ...] | None = None
+
+
+class NodeCondition(Read, frozen=True):
+    """One condition, as the kubelet or the node controller says."""
+
+    type: str = ""
+    status: str = ""
+
+
+class NodeStatus(Read, frozen=True):
+    """What the node offers, and how it is."""
+
+    allocatable: dict[str, str] | None = None
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class Node(Read, frozen=True):
+    """A node, as far as its capacity goes."""
+
+    metadata: NodeMetadata = NodeMetadata()
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+prepare(Node)
+
+
+class CapacityRule(msgspec.Struct, frozen=True):
+    """How nodes make limits. What a rule gives no rate for, it does not bound."""
+
+    selector: LabelSelector
+    workflows_per_node: int | None
+    tasks_per_node: int | None
+    tasks_per_cpu: int | None
+    lowest: Limits
+    highest: Limits
+    stabilization: timedelta
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What the ready nodes carry; None where the rule does not bound it."""
+
+    workflows: int | None
+    tasks: int | None
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """One bound that follows a measure: where it stands, and since when and how far the measure is below."""
+
+    value: int
+    below_since: datetime | None = None
+    most_since: int = 0
+
+    def due(self, stabilization: timedelta) -> datetime | None:
+        """Return when the bound will fall if nothing is heard until then."""
+        return None if self.below_since is None else self.below_since + stabilization
+
+
+class Following(msgspec.Struct, frozen=True):
+    """The state of a rule: one bound for each resource that it speaks of."""
+
+    workflows: Settled | None = None
+    tasks: Settled | None = None
+
+
+START: Final = Following()
+
+
+def takes_pods(node: Node) -> bool:
+    """Tell whether a node is ready, is schedulable, and stays."""
+    if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
+        return False
+    if any(taint.key in LEAVING for taint in node.spec.taints or ()):
+        return False
+    return any(each.type == READY and each.status == TRUE for each in node.status.conditions or ())
+
+
+def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
+    """Return what the nodes of a rule carry, between its bounds; a task does not span nodes."""
+    counted = [
+        node for node in nodes if takes_pods(node) and rule.selector.matches(node.metadata.labels or {})
+    ]
+    workflows = tasks = None
+    if rule.workflows_per_node is not None:
+        workflows = _within(
+            len(counted) * rule.workflows_per_node, rule.lowest.workflows, rule.highest.workflows
+        )
+    if rule.tasks_per_node is not None:
+        tasks = len(counted) * rule.tasks_per_node
+    elif rule.tasks_per_cpu is not None:
+        tasks = sum(_cpu(node) * rule.tasks_per_cpu // MILLI for node in counted)
+    if tasks is not None:
+        tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
+    return Capacity(workflows, tasks)
+
+
+def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datetime) -> Following:
+    """Return the state after a measurement; call it when nodes or the rule change, and at `next_fall`.
+
+    An edit of the bounds acts at once, unlike a change of the nodes.
+    """
+    workflows = _bounded(before.workflows, rule.lowest.workflows, rule.highest.workflows)
+    tasks = _bounded(before.tasks, rule.lowest.tasks, rule.highest.tasks)
+    return Following(
+        workflows=_settle(workflows, measured.workflows, rule.stabilization, now),
+        tasks=_settle(tasks, measured.tasks, rule.stabilization, now),
+    )
+
+
+def resumed(shown: Limits) -> Following:
+    """Return the state of a new leader, which goes on from the limits that the status shows."""
+    return Following(
+        workflows=None if shown.workflows.value is None else Settled(shown.workflows.value),
+        tasks=None if shown.tasks.value is None else Settled(shown.tasks.value),
+    )
+
+
+def limits_of(state: Following) -> Limits:
+    """Return the limits that a state stands for; what is not bounded is unlimited."""
+    return Limits(_amount(state.workflows), _amount(state.tasks))
+
+
+def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
+    """Return when a limit will fall if nothing is heard until then, None if none will."""
+    falls = [each.due(rule.stabilization) for each in (state.workflows, state.tasks) if each is not None]
+    return min((each for each in falls if each is not None), default=None)
+
+
+def _bounded(before: Settled | None, lowest: Amount, highest: Amount) -> Settled | None:
+    if before is None:
+        return None
+    value = _within(before.value, lowest, highest)
+    return before if value == before.value else Settled(value)
+
+
+def _settle(
+    before: Settled | None, measured: int | None, stabilization: timedelta, now: datetime
+) -> Settled | None:
+    if measured is None:
+        return None
+    if before is None or measured >= before.value:
+        return Settled(measured)
+    since = now if before.below_since is None else before.below_since
+    most = measured if before.below_since is None else max(before.most_since, measured)
+    if now - since < stabilization:
+        return Settled(before.value, since, most)
+    return Settled(most) if measured >= most else Settled(most, now, measured)
+
+
+def _cpu(node: Node) -> int:
+    """Return a node's millicores; one that does not say, or says what nobody reads, carries nothing."""
+    allocatable: Mapping[str, str] = node.status.allocatable or {}
+    try:
+        return millicores(allocatable.get("cpu", "0"))
+    except ValueError:
+        return 0
+
+
+def _within(value: int, lowest: Amount, highest: Amount) -> int:
+    floor = lowest.value or 0
+    return max(floor, value if highest.value is None else min(value, highest.value))
+
+
+def _amount(settled: Settled | None) -> Amount:
+    return UNLIMITED if settled is None else Amount(settled.value)

@@ -1,0 +1,40 @@
+"""Lengths of time as Go and Kubernetes write them (`10h`, `1h30m`, `90s`), and days (`7d`) beside them.
+
+A day is 24 hours: these are elapsed times, which know nothing of calendars. The largest unit comes first and
+each is used once, so that a CRD can say the same with one pattern.
+"""
+
+import re
+from datetime import timedelta
+from typing import Final
+
+PATTERN: Final = r"^([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?$"
+"""The form, for the CRDs too; they also ask for at least one character."""
+FORM: Final = 'a number of d, h, m and s, the largest first, as in "10h", "1h30m" or "90s"'
+LONGEST: Final = timedelta(days=36_500)
+_PARTS: Final = re.compile(PATTERN, re.ASCII)
+
+
+def duration(text: str) -> timedelta:
+    """Return the time that `text` says; it may be zero.
+
+    Raises:
+        ValueError: it is not of that form, or longer than a hundred years.
+    """
+    parts = _PARTS.fullmatch(text)
+    if parts is None or not text:
+        raise ValueError(f"{text!r} is no duration: write {FORM}")
+    days, hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in parts.groups())
+    length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if length > LONGEST:
+        raise ValueError(f"{text!r} is longer than {LONGEST.days}d")
+    return length
+
+
+def written(length: timedelta) -> str:
+    """Return a length in the same form: whole seconds, and no part that is zero."""
+    minutes, seconds = divmod(length // timedelta(seconds=1), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{count}{unit}" for count, unit in units if count) or "0s"

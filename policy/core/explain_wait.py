@@ -1,0 +1,74 @@
+"""Sentences about waiting: the reason, what it is about, and the next thing to do."""
+
+from datetime import timedelta
+from typing import Final
+
+from policy.core import explain
+from policy.core.durations import written
+from policy.core.ledger import Shortfall
+from policy.core.ordering import QueueRules, WaitReason
+from policy.core.quota_kinds import StopPolicy
+from policy.core.standing import Standing
+
+RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
+
+
+def reason(standing: Standing, rules: QueueRules) -> str:
+    """Return why one waits and what to do about it; the namespace's `rules` say how it is held."""
+    waiter, short = standing.waiter, standing.short
+    match standing.reason:
+        case WaitReason.MISCONFIGURED:
+            text = f"it cannot be judged: {waiter.fault}"
+        case WaitReason.ON_HOLD:
+            text = on_hold(waiter.namespace, rules)
+        case WaitReason.EXCEEDS_MAX_QUOTA:
+            text = explain.never_fits(short[0])
+        case WaitReason.WAITING_FOR_QUOTA:
+            text = f"waits for {_room(short[0])}; it starts when enough of what runs has ended"
+        case WaitReason.WAITING_FOR_HIGHER_PRIORITY if short:
+            text = (
+                f"waits for {_room(short[0])}; the rest is reserved for higher priorities than "
+                f"{waiter.priority}, so raise spec.priority or wait until more of what runs has ended"
+            )
+        case WaitReason.WAITING_FOR_HIGHER_PRIORITY:
+            text = "there is room, but others that wait go first; a higher spec.priority brings it forward"
+        case _:
+            text = "it is being released"
+    return text
+
+
+def on_hold(namespace: str, rules: QueueRules) -> str:
+    """Return the sentence for a queue that lets nobody go."""
+    drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
+    what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
+    return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
+
+
+def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
+    """Return why a newcomer may not join a queue of this depth (code 429), None where it may."""
+    if rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
+        return on_hold(namespace, rules)
+    if rules.max_length is not None and depth >= rules.max_length:
+        return f"the queue of {namespace} is full: {depth} wait, {rules.max_length} may; {RETRY_LATER}"
+    return None
+
+
+def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> str:
+    """Return the message of a Workflow that is failed because its turn did not come."""
+    return (
+        f"lockkeeper: it waited {written(waited)} in {namespace} and did not start: spec.queue.maxWait is "
+        f"{written(longest)}. Submit it again, or ask for a higher limit"
+    )
+
+
+def _room(short: Shortfall) -> str:
+    """Return what is missing: `room in WorkflowQuota team-a/main (tasks: 5 needed, 18 of 20 used)`."""
+    limits, used, weight = short.demand.limits, short.used, short.requested
+    rows = []
+    if not limits.workflows.covers(used.workflows + weight.workflows):
+        rows.append(f"workflows: {weight.workflows} needed, {used.workflows} of {limits.workflows} used")
+    if not limits.tasks.covers(used.tasks + weight.tasks) or (
+        limits.tasks.value is not None and used.unbounded + weight.unbounded
+    ):
+        rows.append(f"tasks: {weight.task_amount} needed, {used.task_amount} of {limits.tasks} used")
+    return f"room in {short.demand.source} ({'; '.join(rows)})"

@@ -1,0 +1,116 @@
+"""Who goes before whom: owners before borrowers, then priority with aging, then fair share, then age.
+
+- A member of a pool that stays within its share goes before one that borrows: the owner gets the next free
+  slot back, whatever priority others give themselves.
+- A Workflow gains one level of priority for each `aging` that it has waited, up to the highest priority that
+  anybody waits with. So nobody is passed for ever by more urgent ones; and where all have the same
+  priority age does not count here, or a long backlog would beat fair share.
+- Fair share is between namespaces, then between users of a namespace (`policy.core.fairshare`).
+- Age is the time of creation, then the order in which they were first seen.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.amounts import ZERO, Usage
+from policy.core.fairshare import FairShare, Tenant
+from policy.core.ledger import Demand
+from policy.core.quota_kinds import StopPolicy, Strategy
+
+Key: TypeAlias = tuple[int | datetime | str, ...]
+"""A place in an order; keys that are compared have the same shape."""
+DEFAULT_AGING: Final = timedelta(hours=1)
+
+
+class WaitReason(StrEnum):
+    """Why a Workflow waits, in order of precedence."""
+
+    MISCONFIGURED = "Misconfigured"
+    ON_HOLD = "OnHold"
+    EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_HIGHER_PRIORITY = "WaitingForHigherPriority"
+    RELEASING = "Releasing"
+
+
+class QueueRules(msgspec.Struct, frozen=True):
+    """How the Workflows of one namespace wait. `aging` None: priorities stay as they are."""
+
+    strategy: Strategy = Strategy.BEST_EFFORT_FIFO
+    aging: timedelta | None = DEFAULT_AGING
+    max_length: int | None = None
+    max_wait: timedelta | None = None
+    stop_policy: StopPolicy = StopPolicy.NONE
+
+
+USUAL_RULES: Final = QueueRules()
+
+
+class Want(msgspec.Struct, frozen=True):
+    """One account that a waiter needs room on, and what a reserve keeps from it there."""
+
+    demand: Demand
+    withheld: Usage = ZERO
+
+
+class Waiter(msgspec.Struct, frozen=True):
+    """A held Workflow: who it is, its place in the order, and what it needs.
+
+    `shares` says that it also needs room in the quota tree of its pool, as the member of its namespace's
+    name, and `withheld` what the pool's reserve keeps from it. With a `fault` it cannot be judged, and waits.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    user: str
+    priority: int
+    created: datetime
+    arrival: int
+    weight: Usage
+    wants: tuple[Want, ...]
+    shares: bool = False
+    withheld: Usage = ZERO
+    fault: str = ""
+
+
+class Order:
+    """The order at one moment: the time, the rules and the past that it depends on."""
+
+    def __init__(self, *, fair: FairShare, now: datetime) -> None:
+        self.fair = fair
+        self.moment = now
+        self.top = 0
+        self.rules: dict[str, QueueRules] = {}
+
+    def level(self, waiter: Waiter) -> int:
+        """Return the priority of a waiter with its age, up to `top`."""
+        if waiter.priority >= self.top:
+            return waiter.priority
+        return min(waiter.priority + self._gained(waiter), self.top)
+
+    def rises(self, waiter: Waiter) -> datetime | None:
+        """Return when a waiter gains its next level, None where it gains no more."""
+        aging = self._aging(waiter)
+        if aging is None or self.level(waiter) >= self.top:
+            return None
+        return waiter.created + aging * (self._gained(waiter) + 1)
+
+    def inside(self, waiter: Waiter) -> Key:
+        """Return the place of a waiter among those of its namespace."""
+        used = self.fair.standing(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
+        return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
+
+    def between(self, inside: Key, namespace: str, *, borrows: bool) -> Key:
+        """Return the place among all of its root, of who has the place `inside` in a namespace."""
+        return (int(borrows), inside[0], self.fair.standing(Tenant(namespace)), *inside[1:])
+
+    def _aging(self, waiter: Waiter) -> timedelta | None:
+        return self.rules.get(waiter.namespace, USUAL_RULES).aging
+
+    def _gained(self, waiter: Waiter) -> int:
+        aging = self._aging(waiter)
+        return 0 if aging is None else max(0, (self.moment - waiter.created) // aging)

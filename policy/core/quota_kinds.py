@@ -1,0 +1,83 @@
+"""The parts of quotas that say when limits move, who waits how, and who may borrow; as authors write them."""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from policy.core.kinds import Field, QuotaLimits
+from policy.core.selectors import EVERYTHING, LabelSelector
+
+
+class Strategy(StrEnum):
+    """Whether a Workflow that does not fit lets those behind it pass."""
+
+    STRICT_FIFO = "StrictFIFO"
+    BEST_EFFORT_FIFO = "BestEffortFIFO"
+
+
+class StopPolicy(StrEnum):
+    """Whether anything is released.
+
+    Hold lets nobody go. HoldAndDrain also takes nobody in any more, so that the namespace empties. What runs
+    ends by itself in both.
+    """
+
+    NONE = "None"
+    HOLD = "Hold"
+    HOLD_AND_DRAIN = "HoldAndDrain"
+
+
+class WindowSpec(Field, frozen=True):
+    """Other limits, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
+
+    name: str
+    schedule: str
+    duration: str
+    limits: QuotaLimits
+    time_zone: str = "UTC"
+
+
+class QueueSpec(Field, frozen=True):
+    """How the Workflows of a namespace wait. Absent: no bound on length or wait."""
+
+    strategy: Strategy = Strategy.BEST_EFFORT_FIFO
+    max_length: int | None = None
+    max_wait: str | None = None
+    aging: str = "1h"
+
+
+class ReserveSpec(Field, frozen=True):
+    """The last Workflows and tasks of the limits, kept for priorities above a level."""
+
+    above_priority: int
+    workflows: int = 0
+    tasks: int = 0
+
+
+class BorrowingSpec(Field, frozen=True):
+    """Whether members of a pool may use what others leave idle, how much, and how much they lend at most."""
+
+    enabled: bool = True
+    borrowing_limit: QuotaLimits = QuotaLimits()
+    lending_limit: QuotaLimits = QuotaLimits()
+
+
+class FairShareSpec(Field, frozen=True):
+    """How the past counts between the namespaces of a pool: weights (absent: 1) and half-life."""
+
+    weights: dict[str, int] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    half_life: str = "1d"
+
+
+class ElasticSpec(Field, frozen=True):
+    """Limits that follow the ready nodes that `selector` selects, between `min` and `max`."""
+
+    source: Literal["Nodes"] = "Nodes"
+    selector: LabelSelector = EVERYTHING
+    tasks_per_node: int | None = None
+    tasks_per_cpu: int | None = msgspec.field(default=None, name="tasksPerCPU")
+    workflows_per_node: int | None = None
+    min: QuotaLimits = QuotaLimits()
+    max: QuotaLimits = QuotaLimits()
+    stabilization: str = "5m"

@@ -1,0 +1,169 @@
+"""Elastic limits: other limits while a window is open, from each moment of its schedule for its duration.
+
+A duration is elapsed time: ten hours stay ten hours in the night that the clocks change; when a window opens
+then is said in `policy.core.cron`. Where several are open, each bound is that of the window that started
+last; of two that started together, the one listed last. So a short window inside a long one wins, and one
+that names only Workflows leaves tasks as they were.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, TypeVar
+
+import msgspec
+
+from policy.core.amounts import UNLIMITED, Amount, AmountField, Limits
+from policy.core.cron import Cron, zone_named
+from policy.core.durations import duration
+from policy.core.kinds import QuotaLimits
+from policy.core.problems import Problem
+from policy.core.quota_kinds import WindowSpec
+from policy.core.selectors import too_many
+
+MAX_WINDOWS: Final = 32
+SHORTEST: Final = timedelta(minutes=1)
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+_Made = TypeVar("_Made")
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A window that was found valid."""
+
+    name: str
+    cron: Cron
+    length: timedelta
+    limits: QuotaLimits
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """The limits from `since` until just before `until`, and the open windows, last started first."""
+
+    limits: Limits
+    since: datetime
+    until: datetime
+    opened: tuple[str, ...] = ()
+
+    def holds(self, now: datetime) -> bool:
+        """Tell whether this is what is in force at `now`."""
+        return self.since <= now < self.until
+
+
+class ElasticLimits:
+    """The limits of a quota with its windows, prepared once; a look at them is one comparison.
+
+    What is in force is kept until it changes. That is only remembering: `at` depends on `now` alone.
+    """
+
+    def __init__(self, base: QuotaLimits, windows: Iterable[Window]) -> None:
+        self._base = base
+        self._windows = tuple(windows)
+        self._latest = in_force(base, (), ALWAYS) if not self._windows else None
+
+    def at(self, now: datetime) -> InForce:
+        """Return what is in force at `now` (aware)."""
+        latest = self._latest  # Read once: another thread may put another there.
+        if latest is None or not latest.holds(now):
+            latest = self._latest = in_force(self._base, self._windows, now)
+        return latest
+
+    @property
+    def highest(self) -> Limits:
+        """Return the most that ever is in force: what does not fit that can never fit."""
+        return Limits(
+            _highest([self._base.workflows, *(each.limits.workflows for each in self._windows)]),
+            _highest([self._base.tasks, *(each.limits.tasks for each in self._windows)]),
+        )
+
+
+def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InForce:
+    """Return the limits at `now` (aware), and for how long they stay."""
+    now = now.astimezone(UTC)
+    since, until = ALWAYS, NEVER
+    started: list[tuple[datetime, int, Window]] = []
+    for index, window in enumerate(windows):
+        start, following = window.cron.last(now), window.cron.next(now)
+        if following is not None:
+            until = min(until, following)
+        if start is None:
+            continue
+        end = start + window.length
+        if end > now:
+            started.append((start, index, window))
+            since, until = max(since, start), min(until, end)
+        else:
+            since = max(since, end)
+    started.sort(key=lambda each: each[:2], reverse=True)
+    latest_first = [window for _, _, window in started]
+    return InForce(
+        limits=Limits(
+            _first([*(each.limits.workflows for each in latest_first), base.workflows]),
+            _first([*(each.limits.tasks for each in latest_first), base.tasks]),
+        ),
+        since=since,
+        until=until,
+        opened=tuple(window.name for window in latest_first),
+    )
+
+
+def next_change(elastic: Iterable[ElasticLimits], now: datetime) -> datetime:
+    """Return the first moment after `now` at which any of these limits may be others; NEVER if none may."""
+    return min((each.at(now).until for each in elastic), default=NEVER)
+
+
+def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
+    """Return windows that `window_problems` found nothing wrong with.
+
+    Raises:
+        ValueError: something is wrong with one all the same.
+    """
+    return tuple(
+        Window(
+            name=spec.name,
+            cron=Cron(spec.schedule, zone_named(spec.time_zone)),
+            length=duration(spec.duration),
+            limits=spec.limits,
+        )
+        for spec in specs
+    )
+
+
+def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]:
+    """Yield what is wrong with windows, but for the amounts of their limits, which all limits share."""
+    yield from too_many(specs, MAX_WINDOWS, path)
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(specs[:MAX_WINDOWS]):
+        where = f"{path}[{index}]"
+        first = seen.setdefault(spec.name, index)
+        if not spec.name:
+            yield Problem(f"{where}.name", "is empty: name the window, statuses and messages show it")
+        elif first != index:
+            yield Problem(f"{where}.name", f"{spec.name!r} is the name of {path}[{first}] too")
+        zone, problem = _tried(partial(zone_named, spec.time_zone), f"{where}.timeZone")
+        yield from problem
+        yield from _tried(partial(Cron, spec.schedule, zone or UTC), f"{where}.schedule")[1]
+        length, problem = _tried(partial(duration, spec.duration), f"{where}.duration")
+        yield from problem
+        if length is not None and length < SHORTEST:
+            yield Problem(f"{where}.duration", f"{spec.duration!r} is shorter than a minute: use 1m or more")
+        if spec.limits == QuotaLimits():
+            yield Problem(f"{where}.limits", "sets no limit: give workflows, tasks or both")
+
+
+def _tried(make: Callable[[], _Made], path: str) -> tuple[_Made | None, list[Problem]]:
+    try:
+        return make(), []
+    except ValueError as error:
+        return None, [Problem(path, str(error))]
+
+
+def _first(fields: Sequence[AmountField | None]) -> Amount:
+    return next((Amount.parse(field) for field in fields if field is not None), UNLIMITED)
+
+
+def _highest(fields: Sequence[AmountField | None]) -> Amount:
+    """Return the loosest of a base (first; absent is unlimited) and of windows (absent says nothing)."""
+    amounts = [Amount.parse(fields[0]), *(Amount.parse(field) for field in fields[1:] if field is not None)]
+    bounds = [amount.value for amount in amounts if amount.value is not None]
+    return Amount(max(bounds)) if len(bounds) == len(amounts) else UNLIMITED
