@@ -21,8 +21,10 @@ SILENCE: Final = 150.0
 """Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
 FIRST_DELAY: Final = 0.25
 LAST_DELAY: Final = 4.0
-"""Seconds between two attempts to connect: the first, doubled each time up to the last. Releases wait for the leader's
-watch, so an API server that is back is found within seconds."""
+"""Seconds between two attempts to connect: the first, doubled each time up to the last.
+
+Releases wait for the leader's watch, so an API server that is back has to be found within seconds.
+"""
 _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
