@@ -101,8 +101,11 @@ def test_the_leaders_metrics_follow_the_queue(running: Product, kube_cluster: Ku
     def shown(name: str, **labels: str) -> float | None:
         return value(running, leads, name, **labels)
 
-    until(lambda: shown("lockkeeper_queued_workflows", namespace=TEAM) == 2, "the queue is not shown")
-    assert shown("lockkeeper_running_workflows", namespace=TEAM) == 1
+    def figures() -> tuple[float | None, ...]:
+        names = ("lockkeeper_queued_workflows", "lockkeeper_running_workflows")
+        return tuple(shown(name, namespace=TEAM) for name in names)
+
+    until(lambda: figures() == (2, 1), "the queue is not shown")
     labels = {"namespace": TEAM, "quota": "one", "resource": "workflows"}
     assert shown("lockkeeper_quota_limit", **labels) == 1
     patch = MergePatch({"metadata": {"labels": {marks.COMPLETED: "true"}}})
