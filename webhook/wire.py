@@ -1,18 +1,30 @@
 """The wire format: AdmissionReview bytes to a Review, a Decision to bytes (k8s.io/api/admission/v1).
 
-Bytes are decoded once, into narrow structs. Only where an object does not fit Argo's types is the envelope
-decoded again without it, to tell a wrong request (400) from a user's wrong object (a denial with its path).
+The envelope is decoded first, with its objects left raw, and then each object once, into the narrow struct of
+its kind. So a wrong request (400) is told from a user's wrong object (a denial with its path).
 """
 
 import base64
 import re
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from policy.core import explain
-from policy.core.decision import Code, Decision, Operation, Outcome, Reason, Review, Side
-from policy.core.workflow import Metadata, Read, Workflow
+from policy.core.decision import (
+    NO_OBJECT,
+    Code,
+    Decision,
+    ObjectKind,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    Side,
+)
+from policy.core.prepared import prepare
+from policy.core.workflow import EMPTY_METADATA, CronWorkflow, Read, TemplateObject, Workflow
 from policy.sources.schema import walk
 from webhook.failure import BadRequest
 
@@ -42,6 +54,10 @@ class UserInfo(Read, frozen=True):
     """Who sent the request."""
 
     username: str | None = None
+    groups: tuple[str, ...] | None = None
+
+
+NOBODY: Final = UserInfo()
 
 
 class Head(Read, frozen=True, kw_only=True):
@@ -57,32 +73,31 @@ class Head(Read, frozen=True, kw_only=True):
     dry_run: bool | None = None
 
 
-class TypedRequest(Head, frozen=True, kw_only=True):
-    """A request whose object fits what we read of a Workflow."""
+class Request(Head, frozen=True, kw_only=True):
+    """A request with its objects left as they came."""
 
-    object: Workflow | None = None
-
-
-class UntypedRequest(Head, frozen=True, kw_only=True):
-    """A request whose object is left as it came."""
-
-    object: msgspec.Raw = msgspec.Raw(b"null")
+    object: msgspec.Raw = NO_OBJECT
+    old_object: msgspec.Raw = NO_OBJECT
 
 
-class TypedEnvelope(Read, frozen=True):
-    """An AdmissionReview with a typed object."""
+class Envelope(Read, frozen=True):
+    """An AdmissionReview."""
 
     api_version: str | None = None
     kind: str | None = None
-    request: TypedRequest | None = None
+    request: Request | None = None
 
 
-class UntypedEnvelope(Read, frozen=True):
-    """An AdmissionReview with its object left raw."""
+prepare(Envelope)
 
-    api_version: str | None = None
-    kind: str | None = None
-    request: UntypedRequest | None = None
+
+class Objects(msgspec.Struct, frozen=True):
+    """The objects of a request; at most the one of its kind is there, and of a Workflow the old one."""
+
+    workflow: Workflow | None = None
+    old: Workflow | None = None
+    template: TemplateObject | None = None
+    cron: CronWorkflow | None = None
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -96,8 +111,12 @@ class Received(msgspec.Struct, frozen=True):
     group: str = ARGO_GROUP
 
 
-_TYPED: Final = msgspec.json.Decoder(TypedEnvelope)
-_UNTYPED: Final = msgspec.json.Decoder(UntypedEnvelope)
+_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
+_WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
+_TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
+_CRON: Final = msgspec.json.Decoder(CronWorkflow | None)
+_KINDS: Final = {each.value: each for each in ObjectKind if each is not ObjectKind.OTHER}
+_STORED: Final = frozenset({Operation.CREATE, Operation.UPDATE})
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -108,32 +127,56 @@ def decode(body: bytes, side: Side) -> Received:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
     """
     try:
-        envelope = _TYPED.decode(body)
-    except msgspec.ValidationError:
-        return _decode_misfit(body, side)
+        envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON that can be read: {error}") from error
+        raise BadRequest(f"the body is not an AdmissionReview that can be read: {error}") from error
     request = envelope.request
     api_version = checked(envelope.api_version, envelope.kind, request)
-    if request is None or not _is_workflow(request):
-        return _received(api_version, request, side, None)
-    if request.operation is Operation.CREATE and request.object is None:
-        raise BadRequest("request.object is missing: a CREATE carries the new object")
-    return _received(api_version, request, side, request.object)
-
-
-def _decode_misfit(body: bytes, side: Side) -> Received:
-    """Decode an envelope whose object does not fit: another kind, or a Workflow of wrong types."""
+    if request is None:
+        raise BadRequest("request is missing")
+    kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
+    if request.kind.group != ARGO_GROUP or request.operation not in _STORED:
+        return _received(api_version, request, side, ObjectKind.OTHER, Objects())
     try:
-        envelope = _UNTYPED.decode(body)
+        objects = _objects(request, kind)
+    except msgspec.ValidationError:
+        received = _received(api_version, request, side, kind, Objects())
+        return msgspec.structs.replace(received, fault=_fault(request, kind))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not an AdmissionReview: {error}") from error
-    request = envelope.request
-    api_version = checked(envelope.api_version, envelope.kind, request)
-    received = _received(api_version, request, side, None)
-    if request is None or not _is_workflow(request) or request.operation is not Operation.CREATE:
-        return received
-    return msgspec.structs.replace(received, fault=_misfit(request.object))
+        raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
+    return _received(api_version, request, side, kind, objects)
+
+
+def _objects(request: Request, kind: ObjectKind) -> Objects:
+    """Return the objects of a request, each decoded once as far as anybody reads it."""
+    match kind:
+        case ObjectKind.WORKFLOW:
+            workflow = _WORKFLOW.decode(request.object)
+            if workflow is None and request.operation is Operation.CREATE:
+                raise BadRequest("request.object is missing: a CREATE carries the new object")
+            return Objects(workflow, _old_workflow(request))
+        case ObjectKind.WORKFLOW_TEMPLATE | ObjectKind.CLUSTER_WORKFLOW_TEMPLATE:
+            return Objects(template=_TEMPLATE.decode(request.object))
+        case ObjectKind.CRON_WORKFLOW:
+            return Objects(cron=_CRON.decode(request.object))
+        case ObjectKind.OTHER:
+            return Objects()
+
+
+def _old_workflow(request: Request) -> Workflow | None:
+    """Return the Workflow as it was before an UPDATE; one that is stored with wrong types is not known."""
+    old: Workflow | None = None
+    if request.operation is Operation.UPDATE:
+        with suppress(msgspec.ValidationError):
+            old = _WORKFLOW.decode(request.old_object)
+    return old
+
+
+def _fault(request: Request, kind: ObjectKind) -> Decision | None:
+    """Return the denial of an object that does not fit; only the CREATE of a Workflow is judged so far."""
+    if kind is not ObjectKind.WORKFLOW or request.operation is not Operation.CREATE or request.sub_resource:
+        return None
+    return _misfit(request.object)
 
 
 def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
@@ -149,24 +192,29 @@ def checked(api_version: str | None, kind: str | None, request: Head | None) -> 
     return api_version
 
 
-def _is_workflow(request: Head) -> bool:
-    return request.kind.kind == "Workflow" and request.kind.group == ARGO_GROUP and not request.sub_resource
-
-
-def _received(api_version: str, request: Head | None, side: Side, workflow: Workflow | None) -> Received:
-    if request is None:
-        raise BadRequest("request is missing")
-    metadata = (workflow.metadata if workflow else None) or Metadata()
+def _received(api_version: str, request: Request, side: Side, kind: ObjectKind, objects: Objects) -> Received:
+    found = objects.workflow or objects.template or objects.cron
+    metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
+    user = request.user_info or NOBODY
     review = Review(
         uid=request.uid,
         side=side,
         operation=request.operation,
         namespace=request.namespace or metadata.namespace or "",
-        user=(request.user_info.username if request.user_info else None) or "",
+        user=user.username or "",
         dry_run=bool(request.dry_run),
-        workflow=workflow,
+        workflow=objects.workflow,
+        kind=kind,
+        old=objects.old,
+        template=objects.template,
+        cron=objects.cron,
+        name=request.name or metadata.name or "",
+        groups=user.groups or (),
+        sub_resource=request.sub_resource or "",
+        raw=request.object,
+        old_raw=request.old_object,
     )
-    name = request.name or metadata.name or metadata.generate_name or ""
+    name = review.name or metadata.generate_name or ""
     return Received(api_version, review, name, request.kind.kind)
 
 

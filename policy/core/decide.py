@@ -66,7 +66,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     decision may read a clock.
     """
     del now
-    if review.workflow is None or review.operation is not Operation.CREATE:
+    if review.workflow is None or review.operation is not Operation.CREATE or review.sub_resource:
         return IGNORED
     policies = snapshot.policies(review.namespace)
     if not policies.governed:

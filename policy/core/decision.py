@@ -1,13 +1,16 @@
 """A decision is a value: what was decided, every reason with its field path, warnings, patch, policies."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from policy.core.amounts import Usage
 from policy.core.ledger import Demand
 from policy.core.patches import PatchOp
-from policy.core.workflow import Workflow
+from policy.core.workflow import CronWorkflow, TemplateObject, Workflow
+
+NO_OBJECT: Final = msgspec.Raw(b"null")
 
 
 class Side(StrEnum):
@@ -27,10 +30,21 @@ class Operation(StrEnum):
     CONNECT = "CONNECT"
 
 
+class ObjectKind(StrEnum):
+    """The kinds of Argo's objects that are judged; everything else is Other."""
+
+    WORKFLOW = "Workflow"
+    WORKFLOW_TEMPLATE = "WorkflowTemplate"
+    CLUSTER_WORKFLOW_TEMPLATE = "ClusterWorkflowTemplate"
+    CRON_WORKFLOW = "CronWorkflow"
+    OTHER = "Other"
+
+
 class Review(msgspec.Struct, frozen=True):
     """An admission request as the core sees it: who does what to which object.
 
-    `workflow` is None for objects of other kinds, which are not judged.
+    The object stands in the field of its kind: `workflow` (and `old`, as it was before an UPDATE), `template`
+    for both kinds of template, or `cron`. `raw` and `old_raw` are the bytes, `null` where there is none.
     """
 
     uid: str
@@ -40,6 +54,15 @@ class Review(msgspec.Struct, frozen=True):
     user: str
     dry_run: bool
     workflow: Workflow | None
+    kind: ObjectKind = ObjectKind.WORKFLOW
+    old: Workflow | None = None
+    template: TemplateObject | None = None
+    cron: CronWorkflow | None = None
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    sub_resource: str = ""
+    raw: msgspec.Raw = NO_OBJECT
+    old_raw: msgspec.Raw = NO_OBJECT
 
 
 class Outcome(StrEnum):

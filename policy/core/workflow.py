@@ -179,7 +179,23 @@ class TemplateObject(Read, frozen=True):
     spec: WorkflowSpec = WorkflowSpec()
 
 
+class CronWorkflowSpec(Read, frozen=True):
+    """The part of a CronWorkflow that makes Workflows, and what happens when they overlap."""
+
+    workflow_spec: WorkflowSpec | None = None
+    workflow_metadata: Metadata | None = None
+    concurrency_policy: str | None = None
+
+
+class CronWorkflow(Read, frozen=True):
+    """A CronWorkflow."""
+
+    kind: str | None = None
+    metadata: Metadata | None = None
+    spec: CronWorkflowSpec | None = None
+
+
 EMPTY_SPEC: Final = WorkflowSpec()
 EMPTY_METADATA: Final = Metadata()
 
-prepare(Workflow, TemplateObject)
+prepare(Workflow, TemplateObject, CronWorkflow)

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Final
 
 from policy.core.decision import Side
+from policy.core.workflow import Read, Workflow
 from tests.properties.shapes import example as example_of
 from tests.properties.shapes import nodes
 from tests.webhook.calling import Webhook
@@ -13,10 +14,24 @@ from tests.webhook.oracle import Json, verify_admission_response
 from tests.webhook.reviews import EVERYTHING, NAMESPACE, UID, admission_review, encoded, workflow
 from webhook.failure import BadRequest
 from webhook.review import Reviewing, review
-from webhook.wire import TypedEnvelope
+from webhook.wire import Head
 
 BUDGET: Final = timedelta(seconds=10)
 SIDES: Final = (Side.MUTATE, Side.VALIDATE)
+
+
+class TypedRequest(Head, frozen=True, kw_only=True):
+    """A request as `webhook.wire` reads it in two steps, in one type."""
+
+    object: Workflow | None = None
+
+
+class TypedEnvelope(Read, frozen=True):
+    """The same of the whole review."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    request: TypedRequest | None = None
 
 
 class Nobody:
