@@ -18,6 +18,7 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 from kubernetes.config.kube_config import load_kube_config
 
+from policy.cluster import closing_sockets
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
 from policy.cluster.kube_requests import Method, Request
@@ -67,6 +68,7 @@ class Connection:
     def __init__(self, *, client: ApiClient) -> None:
         self._client = client
         self._pool = client.rest_client.pool_manager
+        closing_sockets.use(self._pool)
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
         self._closed = False

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from certs.authority import create_authority, issue_serving_pair
+from policy.cluster.closing_sockets import ClosingSocket
 from tests.e2e.processes import Process, Ready
 
 LOOPBACK: Final = "127.0.0.1"
@@ -148,6 +149,7 @@ def running(
     files = Files(folder)
     plane = _write(files, _free_port())
     trust = ssl.create_default_context(cafile=str(files.ca))
+    trust.sslsocket_class = ClosingSocket  # Looks may be caught by the end of a component.
     with ExitStack() as processes:
 
         def start(role: Role, port: int, ready_path: str, *flags: str, trust: ssl.SSLContext | None) -> None:
