@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import NotFound
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import Resource
 from policy.core.prepared import prepare
 from tests.e2e.control_plane import ControlPlane
@@ -17,6 +17,7 @@ from tests.e2e.podrunner.api import PODS, SERVICES
 from tests.e2e.podrunner.object_parts import Metadata
 from tests.e2e.podrunner.pod_life import PID
 from tests.e2e.podrunner.run_settings import ANNOTATION, NODES, READY_FILE, Image, RunSettings
+from tests.e2e.podrunner.scheduling import await_scheduled
 from tests.e2e.processes import Process
 from tests.e2e.product import until
 
@@ -159,6 +160,7 @@ def podrunner(
 ) -> Iterator[Podrunner]:
     """Run a podrunner on a control plane; the folder gets its logs, and those of all containers.
 
+    The scheduler knows its nodes by then, so the Pods of a Deployment spread over them.
     The settings are those of RunSettings.
 
     Raises:
@@ -175,7 +177,16 @@ def podrunner(
     ready.unlink(missing_ok=True)
     with Process(command, name="podrunner", log=folder / "podrunner.log") as process:
         process.await_ready(ready.exists)
+        _await_nodes(plane, nodes)
         yield Podrunner(folder, process.pid)
+
+
+def _await_nodes(plane: ControlPlane, nodes: tuple[str, ...]) -> None:
+    cluster = connect(plane.kubeconfig)
+    try:
+        await_scheduled(cluster, nodes)
+    finally:
+        cluster.close()
 
 
 def pods(cluster: KubeCluster, namespace: str, labels: str = "") -> list[SeenPod]:
