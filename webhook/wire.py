@@ -40,6 +40,8 @@ CRASHES: Final = "Argo cannot decode such a Workflow, and its controller would s
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
+RETRY_SECONDS: Final = 1
+"""Until a create may be tried again that the mutating side missed: a replica that went is noticed by then."""
 
 
 class Kind(Read, frozen=True):
@@ -238,13 +240,14 @@ class Cause(msgspec.Struct, frozen=True):
     field: str
 
 
-class Details(msgspec.Struct, frozen=True):
-    """`metav1.StatusDetails` of a denial."""
+class Details(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`metav1.StatusDetails` of a denial; the API server makes a Retry-After header of the seconds."""
 
     name: str
     group: str
     kind: str
     causes: tuple[Cause, ...]
+    retry_after_seconds: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -296,18 +299,28 @@ def encode(received: Received, decision: Decision) -> bytes:
 
 
 def _status(received: Received, decision: Decision) -> Status:
-    """Return the Status: 403 where trying again may help, which Argo takes as transient, else 422."""
-    retryable = any(reason.code in _RETRYABLE for reason in decision.reasons)
+    """Return the Status: 422 for what its user has to mend, 403 or 429 where trying again may help.
+
+    Argo takes 403 for transient. 429 with seconds is what kubectl and every other client of Kubernetes' own
+    library obey by themselves: right where a moment later all is well, wrong for a limit that stays full.
+    """
+    found = {reason.code for reason in decision.reasons}
+    retry: int | msgspec.UnsetType = msgspec.UNSET
+    if found == {Code.NOT_MUTATED}:
+        code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
+    elif found & _RETRYABLE:
+        code, reason = 403, "Forbidden"
+    else:
+        code, reason = 422, "Invalid"
     causes = tuple(
-        Cause(reason.code.value, reason.message, reason.field)
-        for reason in decision.reasons[: explain.MAX_REASONS]
+        Cause(each.code.value, each.message, each.field) for each in decision.reasons[: explain.MAX_REASONS]
     )
     return Status(
         status="Failure",
-        code=403 if retryable else 422,
-        reason="Forbidden" if retryable else "Invalid",
+        code=code,
+        reason=reason,
         message=explain.denial(decision.reasons),
-        details=Details(received.name, received.group, received.kind, causes),
+        details=Details(received.name, received.group, received.kind, causes, retry),
     )
 
 

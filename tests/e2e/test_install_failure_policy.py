@@ -7,16 +7,21 @@ replicas that kubectl wrote.
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
 import pytest
 
+from lockkeeper.certificates.configurations import MUTATING
+from policy.cluster.errors import TooManyRequests
+from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e import submitting
 from tests.e2e.acting import scale
-from tests.e2e.charted import GOVERNED, NAMESPACE
+from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
+from tests.e2e.creating import workflow as small
 from tests.e2e.installed import WEBHOOK, Installed, installation
 from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.product import until
@@ -31,6 +36,14 @@ QUEUE: Final = "queue"
 FREE: Final = "free"
 SERVICE: Final = f"https://{WEBHOOK}.{NAMESPACE}.svc:443"
 POLICIES: Final = "policies.lockkeeper.dev"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What of an object's metadata is its owner's and not the API server's."""
+
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
 
 
 class Policies(msgspec.Struct, frozen=True):
@@ -136,6 +149,35 @@ def switch(installed: Installed, policies: Policies) -> None:
 def named(said: str) -> str:
     """Return the name of the webhook that could not be called, "" where nothing is said."""
     return said.partition('failed calling webhook "')[2].partition(".")[0] or said
+
+
+def test_kubectl_tries_again_by_itself_what_the_mutating_webhook_missed(installed: Installed) -> None:
+    """Whoever types sees nothing of it: the answer says how long to wait, and the next try is governed."""
+    kept = installed.cluster.get(MUTATING, RELEASE)
+    installed.cluster.delete(MUTATING, RELEASE)
+    until(lambda: is_missed(installed), "the mutating webhook is still asked")
+
+    def is_refused() -> bool:
+        lines = installed.logs(WEBHOOK).splitlines()
+        return any('"name":"missed"' in line and "NotMutated" in line for line in lines)
+
+    with ThreadPoolExecutor(1) as typing:
+        trying = typing.submit(create, installed, QUEUE, "missed")
+        until(is_refused, "the create is not refused")
+        metadata = msgspec.convert(kept["metadata"], Kept)
+        installed.cluster.create(MUTATING, {**kept, "metadata": msgspec.to_builtins(metadata)})
+        done = trying.result()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "workflow.argoproj.io/missed created\n", "")
+    assert held(installed, QUEUE, "missed")
+
+
+def is_missed(installed: Installed) -> bool:
+    """Tell whether a create is refused for want of the mutating webhook, and when to try again."""
+    try:
+        installed.cluster.create(WORKFLOWS, small("asked"), namespace=QUEUE, dry_run=True)
+    except TooManyRequests as refused:
+        return "is not as Lockkeeper's mutating webhook leaves it" in refused.message
+    return False
 
 
 def test_a_missing_webhook_is_named_by_whoever_asks(down: Installed) -> None:

@@ -209,18 +209,30 @@ def test_without_operations_there_is_neither_patch_nor_type(
 
 @pytest.mark.parametrize("code", list(Code))
 def test_a_denial_says_whether_trying_again_may_help(code: Code, verify_admission_response: Verify) -> None:
-    """403 is what Argo takes for transient; everything that the user has to mend is 422."""
+    """403 is what Argo takes for transient, 429 what kubectl obeys; what the user has to mend is 422."""
     reasons = (Reason(code, "spec.x", "is wrong", "WorkflowQuota a/b"),)
     status = answered(Decision(Outcome.DENIED, reasons), verify_admission_response)["status"]
-    retryable = code in {Code.EXCEEDED_QUOTA, Code.NOT_MUTATED}
-    assert (status["code"], status["reason"]) == ((403, "Forbidden") if retryable else (422, "Invalid"))
+    transient = {Code.EXCEEDED_QUOTA: (403, "Forbidden"), Code.NOT_MUTATED: (429, "TooManyRequests")}
+    assert (status["code"], status["reason"]) == transient.get(code, (422, "Invalid"))
     assert status["message"] == "[WorkflowQuota a/b] spec.x: is wrong"
     assert status["details"] == {
         "name": "hello",
         "group": "argoproj.io",
         "kind": "Workflow",
         "causes": [{"reason": code.value, "message": "is wrong", "field": "spec.x"}],
+        **({"retryAfterSeconds": 1} if code is Code.NOT_MUTATED else {}),
     }
+
+
+@pytest.mark.parametrize(("other", "expected"), [(Code.EXCEEDED_QUOTA, 403), (Code.WRONG_TYPE, 403)], ids=str)
+def test_nobody_is_told_to_wait_for_what_waiting_does_not_mend(
+    other: Code, expected: int, verify_admission_response: Verify
+) -> None:
+    """A second reason beside a missed mutation stays when the first is gone."""
+    reasons = (Reason(Code.NOT_MUTATED, "spec.x", "is wrong"), Reason(other, "spec.y", "is wrong"))
+    status = answered(Decision(Outcome.DENIED, reasons), verify_admission_response)["status"]
+    assert status["code"] == expected
+    assert "retryAfterSeconds" not in status["details"]
 
 
 def test_of_many_reasons_ten_are_shown(verify_admission_response: Verify) -> None:
