@@ -188,7 +188,7 @@ def test_an_unchanged_example_does_not_pass_the_validating_side(
     """Nobody gets past the mutating side: every original is refused, for that reason alone."""
     for number, each in enumerate(reviewed):
         response = governed.validate(each.example.obj, uid=f"bypass-{number}")
-        assert (response["allowed"], response["status"]["code"]) == (False, 403), each.example.where
+        assert (response["allowed"], response["status"]["code"]) == (False, 429), each.example.where
         causes = response["status"]["details"]["causes"]
         assert {cause["reason"] for cause in causes} == {"NotMutated"}, each.example.where
 

@@ -220,7 +220,7 @@ def test_certificates_and_log_are_kept_where_they_were_asked_for(
 ) -> None:
     """`--certs` is not a temporary folder, and every line of `--log` is JSON."""
     certs, log = tmp_path / "certs", tmp_path / "log"
-    arguments = (*PLAY, "--once", "--port", "0", "--task-time", "0.01", "--certs", certs, "--log", log)
+    arguments = (*PLAY, "--once", "--port", "0", "--task-time", "0.3", "--certs", certs, "--log", log)
     with lockkeeper.started("run", *arguments) as running:
         assert running.wait() == 0, running.text
     assert {"ca.crt", "tls.crt", "tls.key"} <= {each.name for each in certs.iterdir()}
