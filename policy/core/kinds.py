@@ -9,16 +9,21 @@ from typing import Final, Literal
 
 import msgspec
 
-from policy.core.amounts import AmountField
+from policy.core.fields import Field, QuotaLimits
 from policy.core.marks import API_VERSION
+from policy.core.quota_kinds import (
+    BorrowingSpec,
+    ElasticSpec,
+    FairShareSpec,
+    QueueSpec,
+    ReserveSpec,
+    StopPolicy,
+    WindowSpec,
+)
 from policy.core.selectors import EVERYTHING, LabelSelector
 
 DEFAULT_NAMESPACE: Final = "default"
 """Namespace of a namespaced object that names none, as kubectl would apply it."""
-
-
-class Field(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Base of policy structs: immutable, camelCase on the wire."""
 
 
 class OnExceed(StrEnum):
@@ -68,19 +73,12 @@ class PolicyMetadata(Field, frozen=True):
 
     name: str
     namespace: str = DEFAULT_NAMESPACE
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    annotations: dict[str, str] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
     creation_timestamp: str = ""
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-
-
-class QuotaLimits(Field, frozen=True):
-    """How much may run at once; an absent bound is unlimited, 0 lets nothing run."""
-
-    workflows: AmountField | None = None
-    tasks: AmountField | None = None
 
 
 class PerWorkflow(Field, frozen=True):
@@ -98,13 +96,24 @@ class WorkflowQuotaSpec(Field, frozen=True):
     per_workflow: PerWorkflow = PerWorkflow()
     per_user: QuotaLimits = QuotaLimits()
     on_exceed: OnExceed = OnExceed.QUEUE
+    queue: QueueSpec = QueueSpec()
+    stop_policy: StopPolicy = StopPolicy.NONE
+    windows: tuple[WindowSpec, ...] = ()
+    reserve: tuple[ReserveSpec, ...] = ()
 
 
 class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
-    """A pool: the limits hold for all selected namespaces together."""
+    """A pool: the limits hold for all selected namespaces together.
+
+    With `borrowing`, the limits of a member's own quota are its share, which others may use while it is idle.
+    With `elastic`, the limits follow nodes; those that are written bound them.
+    """
 
     namespace_selector: LabelSelector
     namespace_defaults: WorkflowQuotaSpec | None = None
+    borrowing: BorrowingSpec | None = None
+    fair_share: FairShareSpec = FairShareSpec()
+    elastic: ElasticSpec | None = None
 
 
 class SemaphoreDefinition(Field, frozen=True):
@@ -137,7 +146,7 @@ class TemplateSelector(Field, frozen=True):
     names: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     types: tuple[TemplateType, ...] = ()
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
 
 
 class InjectRule(Field, frozen=True):

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Final
 
 from policy.core.amounts import UNLIMITED_WORD
+from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterSynchronizationPolicySpec,
     ClusterWorkflowQuota,
@@ -16,7 +17,6 @@ from policy.core.kinds import (
     LockValidation,
     PerWorkflow,
     Policy,
-    QuotaLimits,
     SynchronizationPolicy,
     SynchronizationPolicySpec,
     WorkflowQuota,

@@ -7,7 +7,7 @@ from typing import Final
 from policy.core.amounts import AmountField
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
-from policy.core.kinds import QuotaLimits
+from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
 from policy.core.quota_kinds import BorrowingSpec, ElasticSpec, FairShareSpec, QueueSpec, ReserveSpec
 from policy.core.selectors import too_many

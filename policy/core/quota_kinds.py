@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from policy.core.kinds import Field, QuotaLimits
+from policy.core.fields import Field, QuotaLimits
 from policy.core.selectors import EVERYTHING, LabelSelector
 
 

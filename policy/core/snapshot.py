@@ -10,13 +10,13 @@ from typing import Final, TypeVar
 import msgspec
 
 from policy.core.amounts import Amount, Limits
+from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     ConfigMap,
     NamespaceObject,
     Policy,
-    QuotaLimits,
     SynchronizationPolicy,
     WorkflowQuota,
     WorkflowQuotaSpec,

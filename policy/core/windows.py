@@ -16,7 +16,7 @@ import msgspec
 from policy.core.amounts import UNLIMITED, Amount, AmountField, Limits
 from policy.core.cron import Cron, zone_named
 from policy.core.durations import duration
-from policy.core.kinds import QuotaLimits
+from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
 from policy.core.quota_kinds import WindowSpec
 from policy.core.selectors import too_many

@@ -44,10 +44,7 @@ _IGNORED_FIELDS: Final[Mapping[type, frozenset[str]]] = {
 }
 """Fields that a struct lacks because nothing reads them, and that Kubernetes may have put there."""
 
-_LATER_ON_QUOTAS: Final = frozenset({"borrowing", "elastic", "fairShare", "queue", "stopPolicy", "windows"})
 _LATER_FIELDS: Final[Mapping[type, frozenset[str]]] = {
-    kinds.WorkflowQuotaSpec: _LATER_ON_QUOTAS,
-    kinds.ClusterWorkflowQuotaSpec: _LATER_ON_QUOTAS,
     kinds.InjectRule: frozenset({"when"}),
     kinds.SemaphoreDefinition: frozenset({"windows"}),
     kinds.LockValidation: frozenset({"allowParameterised", "deadlocks"}),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policy.core.kinds import QuotaLimits
+from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
 from policy.core.quota_checks import (
     borrowing_problems,

@@ -32,13 +32,13 @@ from policy.cluster.protocol import (
 from policy.core import holding, marks
 from policy.core.decide import decide
 from policy.core.decision import Decision, Operation, Review, Side
+from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
     NamespaceObject,
     OnExceed,
     PolicyMetadata,
-    QuotaLimits,
     WorkflowQuota,
     WorkflowQuotaSpec,
 )

@@ -173,16 +173,6 @@ def test_paths_lead_into_lists_of_lists() -> None:
     assert list(said(text, SynchronizationPolicy)) == ["spec.inject[0].templates.names[1]"]
 
 
-@pytest.mark.parametrize("name", ["borrowing", "elastic", "fairShare", "queue", "stopPolicy", "windows"])
-@pytest.mark.parametrize("where", ["{}", "namespaceDefaults: {{{}}}"])
-def test_quota_fields_of_the_design_are_said_to_come_later(name: str, where: str) -> None:
-    """Whoever read about them did not misspell anything."""
-    fields = where.format(f"{name}: {{}}")
-    text = f"{{metadata: {{name: a}}, spec: {{namespaceSelector: {{}}, {fields}}}}}"
-    (message,) = said(text, ClusterWorkflowQuota).values()
-    assert "not supported by this version" in message
-
-
 def test_lock_fields_and_values_of_the_design_are_said_to_come_later() -> None:
     """The same for rules, definitions, strategies and kinds."""
     text = """
