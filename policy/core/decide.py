@@ -7,7 +7,6 @@ drift apart, and a mutating webhook that was skipped is noticed.
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -30,23 +29,18 @@ from policy.core.decision import (
 from policy.core.governing import by_effect, demands, governing, tasks_of
 from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
-from policy.core.locks.inject import NOTHING, Injected, inject
+from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.places import field_path
-from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
-from policy.core.locks.validate import Rulebook, lock_faults
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.patches import Op, PatchOp
-from policy.core.selectors import Labels
 from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
 
-MAX_FAULTS: Final = 100
-"""Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What one half of the policies (quotas or locks) says of a Workflow."""
+    """What quotas say of a Workflow."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -75,20 +69,20 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     metadata = review.workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
-    lock_part, injected = _locks(spec, labels, policies, snapshot)
+    judged = judge_locks(spec, labels, policies, snapshot)
     quota_part = _quotas(review, review.workflow, quotas, policies, snapshot) if quotas else SILENT
-    if not quotas and lock_part is SILENT:
+    if not quotas and judged is NO_LOCKS:
         return UNGOVERNED
-    return _join(review, quota_part, lock_part, injected)
+    return _join(review, quota_part, judged)
 
 
-def _join(review: Review, quotas: Part, locks: Part, injected: Injected) -> Decision:
+def _join(review: Review, quotas: Part, locks: LockPart) -> Decision:
     """Put both halves together: any reason refuses, otherwise the patch is made or demanded."""
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + locks.warnings,
         patch=locks.patch + quotas.patch,
-        injected=injected.locks,
+        injected=locks.injected,
         policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
         reservation=quotas.reservation,
     )
@@ -108,42 +102,6 @@ def _not_mutated(operation: PatchOp) -> Reason:
         "back. Try again"
     )
     return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
-
-
-def _locks(
-    spec: WorkflowSpec, labels: Labels, policies: NamespacePolicies, snapshot: Snapshot
-) -> tuple[Part, Injected]:
-    locks = policies.locks
-    active = locks.active(labels) if locks is not None else ()
-    if locks is None or not active:
-        return SILENT, NOTHING
-    found = locks.concerned(spec)
-    faults = tuple(islice(lock_faults(spec, found, Rulebook(locks, active)), MAX_FAULTS))
-    injected = inject(spec, found, locks, active)
-    part = Part(
-        reasons=faults + injected.faults,
-        warnings=injected.warnings + _beyond_reach(spec, locks, active, snapshot),
-        patch=injected.patch,
-        policies=tuple(policy.source for policy in active),
-    )
-    return part, injected
-
-
-def _beyond_reach(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], snapshot: Snapshot
-) -> tuple[str, ...]:
-    """Return warnings for locks that rules want in a referenced template, which a Workflow cannot carry."""
-    ref = spec.workflow_template_ref
-    if ref is None:
-        return ()
-    template = snapshot.template(locks.namespace, ref)
-    if template is None:
-        return ()
-    return tuple(
-        f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from {ref.name}; "
-        "write the lock there"
-        for each in inject(template, locks.concerned(template), locks, active).locks
-    )
 
 
 def _quotas(
