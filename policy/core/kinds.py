@@ -55,10 +55,27 @@ implied: it deadlocks with the same lock on a leaf (argo-workflows D.1)."""
 
 
 class Strategy(StrEnum):
-    """How a lock reaches a template: Direct edits the template in place; Auto picks, today Direct."""
+    """How a lock reaches a template.
+
+    Direct edits the template in place. Clone gives the callers that need the lock a locked copy. Wrapper
+    puts the lock on a DAG of one task around it. Auto picks the most transparent of them that does it.
+    """
 
     AUTO = "Auto"
     DIRECT = "Direct"
+    CLONE = "Clone"
+    WRAPPER = "Wrapper"
+
+
+class Referenced(StrEnum):
+    """What becomes of a Workflow that only refers to a template which lacks a lock.
+
+    It cannot carry templates of its own. Sibling swaps the reference for that to a locked copy.
+    """
+
+    WARN = "Warn"
+    DENY = "Deny"
+    SIBLING = "Sibling"
 
 
 class CrossNamespace(StrEnum):
@@ -116,12 +133,23 @@ class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
     elastic: ElasticSpec | None = None
 
 
+class SemaphoreWindow(Field, frozen=True):
+    """Another limit, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
+
+    name: str
+    schedule: str
+    duration: str
+    limit: int
+    time_zone: str = "UTC"
+
+
 class SemaphoreDefinition(Field, frozen=True):
     """A semaphore that the policy owns: the ConfigMap and key that Argo reads, and the limit."""
 
     config_map: str
     key: str
     limit: int
+    windows: tuple[SemaphoreWindow, ...] = ()
 
 
 class SemaphoreTarget(Field, frozen=True):
@@ -140,29 +168,55 @@ class LockTarget(Field, frozen=True):
     database: str | None = None
 
 
+class ResourceSelector(Field, frozen=True):
+    """Resource templates by what they do, and to which kind of object; what is absent matches all."""
+
+    action: Literal["get", "create", "apply", "delete", "replace", "patch"] | None = None
+    kind: str | None = None
+
+
 class TemplateSelector(Field, frozen=True):
-    """Which templates: every given part must match; names and images are globs, absent types are leaves."""
+    """Which templates: every given part must match; absent types are leaves.
+
+    Names, images, service accounts, volumes (claims that are mounted) and tasks are globs. `tasks` are names
+    of the DAG tasks and steps that call the template: only those get the lock.
+    """
 
     names: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     types: tuple[TemplateType, ...] = ()
     labels: dict[str, str] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    service_accounts: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    resources: tuple[ResourceSelector, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 class InjectRule(Field, frozen=True):
-    """One lock for the templates that match."""
+    """One lock for the templates that match; with `when`, only where that holds at run time."""
 
     name: str
     templates: TemplateSelector
     lock: LockTarget
     strategy: Strategy = Strategy.AUTO
+    when: str | None = None
+
+
+class MatchedKind(StrEnum):
+    """The kinds of Argo object that locks are put into."""
+
+    WORKFLOW = "Workflow"
+    WORKFLOW_TEMPLATE = "WorkflowTemplate"
+    CLUSTER_WORKFLOW_TEMPLATE = "ClusterWorkflowTemplate"
+    CRON_WORKFLOW = "CronWorkflow"
 
 
 class PolicyMatch(Field, frozen=True):
-    """Which objects a synchronization policy speaks about."""
+    """Which objects a synchronization policy speaks about; `workflows` selects by the object's own labels."""
 
-    kinds: tuple[Literal["Workflow"], ...] = ("Workflow",)
+    kinds: tuple[MatchedKind, ...] = (MatchedKind.WORKFLOW,)
     workflows: LabelSelector = EVERYTHING
+    referenced: Referenced = Referenced.WARN
 
 
 class LockValidation(Field, frozen=True):

@@ -7,14 +7,13 @@ from typing import Final
 
 from policy.core.amounts import UNLIMITED_WORD
 from policy.core.fields import QuotaLimits
+from policy.core.inject_checks import rule_problems, unlimited_problems
 from policy.core.kinds import (
     ClusterSynchronizationPolicySpec,
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
-    CrossNamespace,
-    InjectRule,
-    LockTarget,
     LockValidation,
+    MatchedKind,
     PerWorkflow,
     Policy,
     SynchronizationPolicy,
@@ -22,14 +21,13 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.locks.naming import INT64_MAX, compile_key_pattern, empty_problems, name_problems
+from policy.core.locks.naming import INT64_MAX, compile_key_pattern, name_problems
 from policy.core.problems import Problem
-from policy.core.selectors import too_many
+from policy.core.selectors import EVERYTHING, too_many
+from policy.core.semaphore_windows import limit_problems, window_problems
 
 MAX_SEMAPHORES: Final = 500
-MAX_RULES: Final = 200
-MAX_GIVEN: Final = 100
-"""Bounds of the CRDs: definitions, rules, and entries of each part of a template selector."""
+"""Bound of the CRDs."""
 
 
 def problems(policy: Policy) -> list[Problem]:
@@ -75,15 +73,29 @@ def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None
     yield from spec.match.workflows.problems(f"{path}.match.workflows")
     if isinstance(spec, ClusterSynchronizationPolicySpec):
         yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
-    if not spec.match.kinds:
-        yield Problem(f"{path}.match.kinds", "needs at least one kind; leave it out to match Workflow")
+    yield from _kinds(spec, f"{path}.match.kinds")
     yield from _definitions(spec, f"{path}.semaphores")
-    yield from _rules(spec, f"{path}.inject", own)
+    yield from rule_problems(spec, f"{path}.inject", own)
     yield from _validation(spec.validate, f"{path}.validate")
+
+
+def _kinds(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+    if not spec.match.kinds:
+        yield Problem(path, "needs at least one kind; leave it out to match Workflow")
+    for index, kind in enumerate(spec.match.kinds):
+        if kind is not MatchedKind.CLUSTER_WORKFLOW_TEMPLATE:
+            continue
+        if not (isinstance(spec, ClusterSynchronizationPolicySpec) and spec.namespace_selector == EVERYTHING):
+            message = (
+                "needs a ClusterSynchronizationPolicy whose namespaceSelector is {}: all namespaces use such "
+                "templates"
+            )
+            yield Problem(f"{path}[{index}]", message)
 
 
 def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
     yield from too_many(spec.semaphores, MAX_SEMAPHORES, path)
+    yield from unlimited_problems(spec, path)
     seen: dict[tuple[str, str], int] = {}
     for index, definition in enumerate(spec.semaphores[:MAX_SEMAPHORES]):
         where = f"{path}[{index}]"
@@ -91,59 +103,11 @@ def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem
             name_problems(definition.config_map, f"{where}.configMap"),
             name_problems(definition.key, f"{where}.key"),
         )
-        if definition.limit < 1:
-            yield Problem(
-                f"{where}.limit", f"must be 1 or more (Argo fails Workflows at 0); got {definition.limit}"
-            )
-        if definition.limit > INT64_MAX:
-            yield Problem(f"{where}.limit", f"must be at most {INT64_MAX}, or Argo cannot read it")
+        yield from limit_problems(definition.limit, f"{where}.limit")
+        yield from window_problems(definition.windows, f"{where}.windows")
         first = seen.setdefault((definition.config_map, definition.key), index)
         if first != index:
             yield Problem(where, f"defines the same ConfigMap key as {path}[{first}]: remove one of them")
-
-
-def _rules(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
-    yield from too_many(spec.inject, MAX_RULES, path)
-    seen: dict[str, int] = {}
-    for index, rule in enumerate(spec.inject[:MAX_RULES]):
-        where = f"{path}[{index}]"
-        first = seen.setdefault(rule.name, index)
-        if first != index:
-            yield Problem(f"{where}.name", f"{rule.name!r} is the name of {path}[{first}] too")
-        yield from _selects_something(rule, f"{where}.templates")
-        yield from _target(rule.lock, f"{where}.lock")
-        foreign = rule.lock.semaphore is not None and rule.lock.semaphore.namespace not in (None, own)
-        if foreign and spec.validate.cross_namespace is CrossNamespace.DENY:
-            message = "needs validate.crossNamespace: Allow here; this policy refuses such locks otherwise"
-            yield Problem(f"{where}.lock.semaphore.namespace", message)
-
-
-def _selects_something(rule: InjectRule, path: str) -> Iterator[Problem]:
-    templates = rule.templates
-    if not (templates.names or templates.images or templates.types or templates.labels):
-        yield Problem(path, 'selects nothing: give names, images, types or labels (names: ["*"] for all)')
-    for field in ("names", "images", "types", "labels"):
-        yield from too_many(getattr(templates, field), MAX_GIVEN, f"{path}.{field}")
-    for field, globs in (("names", templates.names), ("images", templates.images)):
-        for index, glob in enumerate(globs[:MAX_GIVEN]):
-            if not glob:
-                yield Problem(f"{path}.{field}[{index}]", "is empty and would match nothing")
-
-
-def _target(lock: LockTarget, path: str) -> Iterator[Problem]:
-    given = [name for name in ("semaphore", "mutex", "database") if getattr(lock, name) is not None]
-    if len(given) != 1:
-        said = " and ".join(given) if given else "none of them"
-        yield Problem(path, f"needs exactly one of semaphore, mutex, database; got {said}")
-    if lock.semaphore is not None:
-        yield from name_problems(lock.semaphore.config_map, f"{path}.semaphore.configMap")
-        yield from name_problems(lock.semaphore.key, f"{path}.semaphore.key")
-        if lock.semaphore.namespace is not None:
-            yield from name_problems(lock.semaphore.namespace, f"{path}.semaphore.namespace")
-    if lock.mutex is not None:
-        yield from empty_problems(lock.mutex, f"{path}.mutex")
-    if lock.database is not None:
-        yield from empty_problems(lock.database, f"{path}.database")
 
 
 def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:

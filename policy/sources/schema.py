@@ -45,15 +45,9 @@ _IGNORED_FIELDS: Final[Mapping[type, frozenset[str]]] = {
 """Fields that a struct lacks because nothing reads them, and that Kubernetes may have put there."""
 
 _LATER_FIELDS: Final[Mapping[type, frozenset[str]]] = {
-    kinds.InjectRule: frozenset({"when"}),
-    kinds.SemaphoreDefinition: frozenset({"windows"}),
     kinds.LockValidation: frozenset({"allowParameterised", "deadlocks"}),
 }
-_LATER_VALUES: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
-    ("Auto", "Direct"): frozenset({"Clone", "Wrapper"}),
-    ("Workflow",): frozenset({"WorkflowTemplate"}),
-}
-"""What the design names and this version lacks, by struct or by allowed values: not the author's mistake."""
+"""What the design names and this version lacks, by struct: not the author's mistake."""
 
 _NOT_YET: Final = "is not supported by this version of Lockkeeper yet: remove it"
 _SHOWN: Final = 60
@@ -179,11 +173,8 @@ def _map(value: Json, entry_type: inspect.Type, path: str) -> Iterator[Problem]:
 def _choice(value: Json, allowed: Sequence[str], path: str) -> Iterator[Problem]:
     if value in allowed:
         return
-    if isinstance(value, str) and value in _LATER_VALUES.get(tuple(allowed), ()):
-        yield Problem(path, f'"{value}" {_NOT_YET}, or use {_alternatives(allowed)}')
-    else:
-        hint = did_you_mean(value, allowed) if isinstance(value, str) and len(allowed) > 1 else ""
-        yield _mismatch(value, _alternatives(allowed), path, hint)
+    hint = did_you_mean(value, allowed) if isinstance(value, str) and len(allowed) > 1 else ""
+    yield _mismatch(value, _alternatives(allowed), path, hint)
 
 
 def _date(value: Json, path: str) -> Iterator[Problem]:

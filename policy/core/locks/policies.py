@@ -17,6 +17,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     TemplateType,
 )
+from policy.core.locks.definitions import projected
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import compile_key_pattern, name_of_mutex, name_of_semaphore
 from policy.core.locks.places import Place, collect, images_of, type_of
@@ -270,7 +271,9 @@ def _definitions(
     owned: dict[tuple[str, str, str], int] = {}
     everywhere: list[tuple[LabelSelector, Mapping[tuple[str, str], int]]] = []
     for policy in policies:
-        limits = {(each.config_map, each.key): each.limit for each in policy.spec.semaphores}
+        namespaced = isinstance(policy, SynchronizationPolicy)
+        keys = projected(policy.spec, policy.metadata.namespace if namespaced else None)
+        limits = {(each.config_map, each.key): each.limit for each in keys}
         if isinstance(policy, ClusterSynchronizationPolicy):
             everywhere.append((policy.spec.namespace_selector, limits))
         else:

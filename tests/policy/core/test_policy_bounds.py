@@ -15,10 +15,12 @@ from tests.policy.core.builders import cluster_lock_policy, definition, lock_pol
 
 CRDS = ROOT / "charts" / "lockkeeper" / "files" / "crds"
 MUTEX: JsonObject = {"mutex": "one"}
+PARTS = ("names", "images", "types", "labels", "serviceAccounts", "volumes", "resources", "tasks")
 EXPECTED = {
     "spec.semaphores": 500,
     "spec.inject": 200,
-    **{f"spec.inject[].templates.{part}": 100 for part in ("names", "images", "types", "labels")},
+    "spec.semaphores[].windows": 32,
+    **{f"spec.inject[].templates.{part}": 100 for part in PARTS},
 }
 
 
@@ -38,6 +40,8 @@ def _templates(part: str, count: int) -> Policy:
         given = dict.fromkeys(words, "x")
     if part == "types":
         given = ["script"] * count
+    if part == "resources":
+        given = [{"action": "create"}] * count
     return lock_policy(inject=[rule("a", MUTEX, **{part: given})])
 
 
@@ -45,6 +49,12 @@ def _policy(path: str, count: int) -> Policy:
     """Return a policy with as many entries at a path."""
     if path == "spec.semaphores":
         return lock_policy(semaphores=[definition(f"k{index}") for index in range(count)])
+    if path == "spec.semaphores[0].windows":
+        windows: list[JsonValue] = [
+            {"name": f"w{index}", "schedule": "@daily", "duration": "1h", "limit": 1}
+            for index in range(count)
+        ]
+        return lock_policy(semaphores=[{**definition("db"), "windows": windows}])
     if path == "spec.inject":
         return lock_policy(inject=[rule(f"r{index}", MUTEX) for index in range(count)])
     if path.startswith("spec.inject[0].templates."):
@@ -72,7 +82,8 @@ SELECTORS = (
     [
         ("spec.semaphores", 500),
         ("spec.inject", 200),
-        *((f"spec.inject[0].templates.{part}", 100) for part in ("names", "images", "types", "labels")),
+        ("spec.semaphores[0].windows", 32),
+        *((f"spec.inject[0].templates.{part}", 100) for part in PARTS),
         *((f"{selector}.matchExpressions", 64) for selector in SELECTORS),
         *((f"{selector}.matchExpressions[0].values", 256) for selector in SELECTORS),
     ],

@@ -142,6 +142,66 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
     ({"inject": [rule("a", {"mutex": ""})]}, "spec.inject[0].lock.mutex", EMPTY),
     ({"inject": [rule("a", {"database": ""})]}, "spec.inject[0].lock.database", EMPTY),
     (
+        {"inject": [rule("a", MUTEX, resources=[{"action": "create"}, {}])]},
+        "spec.inject[0].templates.resources[1]",
+        'selects nothing: give action, kind or both (types: ["resource"] selects all)',
+    ),
+    (
+        {"inject": [rule("a", MUTEX, types=["script"], resources=[{"kind": "Job"}])]},
+        "spec.inject[0].templates.resources",
+        'selects nothing beside these types: add "resource" to them',
+    ),
+    (
+        {"inject": [rule("a", MUTEX, serviceAccounts=[""])]},
+        "spec.inject[0].templates.serviceAccounts[0]",
+        "is empty and would match nothing",
+    ),
+    (
+        {"inject": [{**rule("a", MUTEX), "when": "workflow.parameters.env"}]},
+        "spec.inject[0].when",
+        "workflow.parameters.env is a text where a truth is expected",
+    ),
+    (
+        {"inject": [{**rule("a", MUTEX), "when": "{{workflow.name}} == a", "strategy": "Direct"}]},
+        "spec.inject[0].when",
+        (
+            "cannot be said in place: only the key of a ConfigMap of the own namespace can depend on a "
+            "condition. Use strategy Auto, which puts a choice in front"
+        ),
+    ),
+    (
+        {
+            "semaphores": [definition("unlimited")],
+            "inject": [{**rule("a", semaphore_target("db")), "when": "{{workflow.name}} == a"}],
+        },
+        "spec.semaphores[0].key",
+        '"unlimited" is what rules take where their `when` does not hold: rename this one',
+    ),
+    (
+        {
+            "semaphores": [
+                {
+                    **definition("db"),
+                    "windows": [{"name": "n", "schedule": "@daily", "duration": "1h", "limit": 0}],
+                }
+            ]
+        },
+        "spec.semaphores[0].windows[0].limit",
+        "must be 1 or more (Argo fails Workflows at 0); got 0",
+    ),
+    (
+        {
+            "semaphores": [
+                {
+                    **definition("db"),
+                    "windows": [{"name": "n", "schedule": "@daily", "duration": "9s", "limit": 2}],
+                }
+            ]
+        },
+        "spec.semaphores[0].windows[0].duration",
+        "'9s' is shorter than a minute: use 1m or more",
+    ),
+    (
         {"validate": {"keyPattern": "plain"}},
         "spec.validate.keyPattern",
         "is not a usable pattern: start it with ^ (a regular expression) or use <placeholders>",
@@ -168,10 +228,16 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
                 rule("b", MUTEX, types=["script"]),
                 rule("c", {"database": "lab"}, images=["*/db:*"]),
                 rule("d", MUTEX, labels={"a": "1"}),
+                rule("e", MUTEX, serviceAccounts=["etl-*"], volumes=["data"], tasks=["load-*"]),
+                rule("f", MUTEX, resources=[{"action": "create"}, {"kind": "Job"}]),
+                {**rule("g", semaphore_target("db")), "when": "{{workflow.parameters.env}} == prod"},
+                {**rule("h", MUTEX), "when": "inputs.parameters.env == 'prod'", "strategy": "Wrapper"},
             ],
+            match={"kinds": ["Workflow", "WorkflowTemplate", "CronWorkflow"], "referenced": "Sibling"},
             validate={"keyPattern": "<resource-type>-<purpose>", "crossNamespace": "Allow"},
         ),
         cluster_lock_policy(validate={"keyPattern": "^[a-z]+$"}),
+        cluster_lock_policy(match={"kinds": ["ClusterWorkflowTemplate"]}),
     ],
 )
 def test_a_policy_whose_values_make_sense_has_no_problem(policy: Policy) -> None:
@@ -192,6 +258,27 @@ def test_a_wrong_value_of_a_lock_policy_is_found_at_its_path(
     """The namespaced and the cluster kind have the same checks."""
     assert problems(lock_policy("p", namespace="team-a", **spec)) == [Problem(path, message)]
     assert problems(cluster_lock_policy("p", **spec)) == [Problem(path, message)]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        lock_policy(match={"kinds": ["Workflow", "ClusterWorkflowTemplate"]}),
+        cluster_lock_policy(
+            match={"kinds": ["Workflow", "ClusterWorkflowTemplate"]},
+            namespaceSelector={"matchLabels": {"team": "etl"}},
+        ),
+    ],
+)
+def test_a_template_of_the_cluster_is_for_policies_of_all_namespaces(policy: Policy) -> None:
+    """Every namespace may use it, so a lock in it would reach those that the policy does not select."""
+    assert problems(policy) == [
+        Problem(
+            "spec.match.kinds[1]",
+            "needs a ClusterSynchronizationPolicy whose namespaceSelector is {}: all namespaces use such "
+            "templates",
+        )
+    ]
 
 
 def test_a_broken_expression_is_found_with_what_is_wrong_with_it() -> None:

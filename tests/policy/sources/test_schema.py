@@ -16,8 +16,6 @@ from policy.core.kinds import (
     ConfigMap,
     CrossNamespace,
     NamespaceObject,
-    PolicyMatch,
-    Strategy,
     SynchronizationPolicy,
     WorkflowQuota,
 )
@@ -173,39 +171,21 @@ def test_paths_lead_into_lists_of_lists() -> None:
     assert list(said(text, SynchronizationPolicy)) == ["spec.inject[0].templates.names[1]"]
 
 
-def test_lock_fields_and_values_of_the_design_are_said_to_come_later() -> None:
-    """The same for rules, definitions, strategies and kinds."""
+def test_lock_fields_of_the_design_are_said_to_come_later() -> None:
+    """The same for what is validated."""
     text = """
     metadata: {name: a}
-    spec:
-      match: {kinds: [WorkflowTemplate]}
-      semaphores: [{configMap: a, key: b, limit: 1, windows: []}]
-      inject: [{name: a, templates: {}, lock: {}, strategy: Clone, when: a},
-               {name: b, templates: {}, lock: {}, strategy: Wrapper}]
-      validate: {allowParameterised: Regex, deadlocks: Deny}
+    spec: {validate: {allowParameterised: Regex, deadlocks: Deny}}
     """
     found = said(text, SynchronizationPolicy)
-    assert list(found) == [
-        "spec.match.kinds[0]",
-        "spec.semaphores[0].windows",
-        "spec.inject[0].strategy",
-        "spec.inject[0].when",
-        "spec.inject[1].strategy",
-        "spec.validate.allowParameterised",
-        "spec.validate.deadlocks",
-    ]
+    assert list(found) == ["spec.validate.allowParameterised", "spec.validate.deadlocks"]
     assert all("not supported by this version" in message for message in found.values())
-    assert found["spec.inject[0].strategy"].endswith('or use one of "Auto", "Direct"')
 
 
 def test_what_comes_later_is_not_there_already() -> None:
-    """A field or value that was built meanwhile has to leave the tables."""
+    """A field that was built meanwhile has to leave the table."""
     for struct, later in schema._LATER_FIELDS.items():
         assert not later & {field.encode_name for field in msgspec.structs.fields(struct)}
-    strategies = tuple(str(each.value) for each in Strategy)
-    (kinds,) = (each for each in msgspec.structs.fields(PolicyMatch) if each.name == "kinds")
-    assert kinds.default == ("Workflow",)
-    assert set(schema._LATER_VALUES) == {strategies, kinds.default}
 
 
 def test_fields_that_kubernetes_adds_are_passed_over() -> None:
