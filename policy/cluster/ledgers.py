@@ -132,7 +132,7 @@ class Ledgers:
     def holds(self, request: ReservationRequest) -> bool:
         """Tell whether the ledger holds the reservation that an object claims for itself."""
         found = self.read(request.root).reservations.get(request.id)
-        return found is not None and found.namespace == request.namespace
+        return found is not None and _is_for(found, request)
 
     def cancel(self, request: ReservationRequest) -> None:
         """Give back a reservation whose create was refused (protocol rule 4d).
@@ -142,7 +142,7 @@ class Ledgers:
 
         def change(ledger: Ledger) -> Ledger:
             found = ledger.reservations.get(request.id)
-            if found is None or (found.namespace, found.workflow) != (request.namespace, request.workflow):
+            if found is None or not _is_for(found, request):
                 return ledger
             return cancel(ledger, request.id)
 
@@ -163,6 +163,11 @@ class Ledgers:
     def _turn(self, root: str) -> Lock:
         with self._turns_lock:
             return self._turns.setdefault(root, Lock())
+
+
+def _is_for(reservation: Reservation, request: ReservationRequest) -> bool:
+    """Tell whether a reservation was made for this very object: a label alone may have been copied."""
+    return (reservation.namespace, reservation.workflow) == (request.namespace, request.workflow)
 
 
 def _decode(obj: JsonObject) -> tuple[Ledger, str]:

@@ -36,6 +36,10 @@ from policy.core.patches import Op, PatchOp
 from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
 
+GENERATED: Final = 12
+"""Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
+MAX_PREFIX: Final = 63 - GENERATED
+"""What is kept of a prefix, so that the name stays within the 63 characters that the API server makes."""
 PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
@@ -129,12 +133,18 @@ def _quotas(
         patch += holding.hold_status_patch(workflow, message)
         warnings += told
     reservation = None
-    if denying:
+    name = metadata.name or ""
+    if denying and not name and metadata.generate_name and review.side is Side.MUTATE:
+        # The reservation is bound to the name, which the API server would make only after this call.
+        name = generated_name(metadata.generate_name, review.uid)
+        patch.append(PatchOp(Op.ADD, "/metadata/name", name))
+    claimed = (metadata.labels or {}).get(RESERVATION, "")
+    if denying or (claimed and review.side is Side.VALIDATE):
         reservation = ReservationRequest(
             root=policies.root,
-            id=reservation_id,
+            id=reservation_id or claimed,
             namespace=review.namespace,
-            workflow=metadata.name or metadata.generate_name or "",
+            workflow=name,
             weight=weight,
             demands=demands(denying, weighed.user),
         )
@@ -146,6 +156,11 @@ def _quotas(
         queued=bool(queueing),
         reservation=reservation,
     )
+
+
+def generated_name(prefix: str, uid: str) -> str:
+    """Return a name as the API server makes it: the prefix, cut to fit, and a suffix of its own."""
+    return f"{prefix[:MAX_PREFIX]}{uid.replace('-', '')[-GENERATED:]}"
 
 
 def _reservation_id(review: Review, metadata: Metadata) -> str:

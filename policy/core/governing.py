@@ -108,8 +108,6 @@ def charged(
 ) -> Mapping[Account, Usage]:
     """Return what a Workflow that exists is counted for.
 
-    A live one counts everywhere. A held one counts only where it was admitted already: on quotas that
-    deny, which took its slot at the create.
+    A live one counts everywhere; a held one nowhere, since its release asks every quota anew.
     """
-    counted = by_effect(quotas, OnExceed.DENY) if held else quotas
-    return {demand.account: weight for demand in demands(counted, user)}
+    return {} if held else {demand.account: weight for demand in demands(quotas, user)}

@@ -7,7 +7,7 @@ import msgspec
 
 from policy.core import holding
 from policy.core.amounts import ZERO, Usage
-from policy.core.governing import by_effect, charged, demands, governing
+from policy.core.governing import charged, demands, governing
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
     Account,
@@ -57,8 +57,11 @@ def balance(
 
 
 def waiter(tracked: Tracked, snapshot: Snapshot) -> Waiter:
-    """Return a held Workflow as the planner sees it: it still needs what only a queue can give."""
-    queueing = by_effect(quotas_of(tracked, snapshot), OnExceed.QUEUE)
+    """Return a held Workflow as the planner sees it: it needs a slot of every quota that does not only warn.
+
+    That includes quotas that deny: an edit may have made one of a quota that queued when it was held.
+    """
+    queueing = [each for each in quotas_of(tracked, snapshot) if each.on_exceed != OnExceed.WARN]
     return Waiter(
         uid=tracked.uid,
         namespace=tracked.namespace,

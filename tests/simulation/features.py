@@ -8,13 +8,5 @@ from typing import Final
 
 from tests.simulation.scenario import Feature
 
-WAITING: Final = frozenset(
-    {
-        Feature.EFFECT_EDITS,
-        Feature.COPIED_MARKS,
-        Feature.GENERATED_NAMES,
-        Feature.QUOTAS_GO,
-        Feature.POOLS_GO,
-    }
-)
+WAITING: Final = frozenset({Feature.POOLS_GO})
 WORKING: Final = frozenset(Feature) - WAITING

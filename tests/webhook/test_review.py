@@ -171,7 +171,8 @@ def test_a_create_needs_no_name(metadata: Json) -> None:
     changed = webhook.mutated({**workflow(), "metadata": metadata}, name="")
     assert changed["metadata"]["annotations"]["lockkeeper.dev/tasks"] == "4"
     [reservation] = webhook.reserved().values()
-    assert reservation.workflow == metadata.get("generateName", "")
+    assert reservation.workflow == changed["metadata"].get("name", "")
+    assert reservation.workflow.startswith(metadata.get("generateName", ""))
     assert webhook.logged()[0]["name"] == metadata.get("generateName", "")
 
 

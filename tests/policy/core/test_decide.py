@@ -11,7 +11,7 @@ import pytest
 import policy.core
 from policy.core import marks
 from policy.core.amounts import Usage
-from policy.core.decide import decide
+from policy.core.decide import decide, generated_name
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -27,7 +27,7 @@ from policy.core.decision import (
 from policy.core.explain import denial
 from policy.core.governing import demands
 from policy.core.ledger import Account
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.snapshot import Document
 from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from tests.policy.core.builders import (
@@ -158,12 +158,21 @@ def test_a_quota_that_denies_reserves_before_it_answers() -> None:
     assert "status" not in changed
 
 
-def test_a_reservation_of_a_workflow_without_a_name_says_what_it_will_be_called() -> None:
-    """`generateName` is all there is at admission."""
+def test_a_workflow_without_a_name_gets_one_where_a_reservation_is_made_for_it() -> None:
+    """A reservation is bound to a name, and `generateName` is all there is at admission."""
     obj = workflow(name=None, generateName="build-")
-    found = mutate(obj, snapshot(quota(onExceed="Deny"))).reservation
+    decision = mutate(obj, snapshot(quota(onExceed="Deny")))
+    found = decision.reservation
     assert found is not None
-    assert found.workflow == "build-"
+    assert found.workflow.startswith("build-")
+    assert found.workflow > "build-"
+    assert PatchOp(Op.ADD, "/metadata/name", found.workflow) in decision.patch
+
+
+def test_a_generated_name_is_cut_as_kubernetes_cuts_it() -> None:
+    """The API server allows 63 characters of a name that it makes."""
+    made = generated_name("a" * 70, "6c5f1c54-9a2b-4a41-8d0e-0242ac120002")
+    assert made == "a" * 51 + "0242ac120002"
 
 
 def test_a_quota_that_warns_lets_everything_run_and_says_what_is_exceeded() -> None:

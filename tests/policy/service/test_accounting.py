@@ -219,8 +219,7 @@ def test_used_is_the_number_of_live_ones_that_count(scene: tuple[Ledger, list[Tr
     """Protocol rule 7, counted here without the product's own arithmetic."""
     ledger, workflows, snapshot = scene
     used = balance(ledger, workflows, snapshot, NOON).ledger.used
-    denies = snapshot.pools[0].spec.on_exceed is OnExceed.DENY
-    counted = [each for each in workflows if denies or not each.held]
+    counted = [each for each in workflows if not each.held]
     assert used.get(POOL, ZERO) == Usage(
         len(counted),
         sum(each.weighed.tasks.value or 0 for each in counted),
@@ -256,13 +255,13 @@ def test_a_queue_drains_when_what_runs_ends(scene: tuple[Ledger, list[Tracked], 
     assert {each.reason for each in left.plan.waiting} <= {WaitReason.EXCEEDS_MAX_QUOTA}
 
 
-def test_held_workflows_count_on_quotas_that_deny() -> None:
-    """One that falls under both took its slot of the denying quota at its create."""
+def test_held_workflows_count_nowhere() -> None:
+    """Not even on a quota that denies: the release asks it anew."""
     snapshot = snapshot_of(
         quota("a", "builds", workflows=3, on_exceed=OnExceed.DENY), quota("a", "queue", workflows=0)
     )
     used = balance(Ledger("namespace.a"), [live("u1"), live("u2", held=False)], snapshot, NOON).ledger.used
-    assert used == {Account("a", "builds"): Usage(2, 2), Account("a", "queue"): Usage(1, 1)}
+    assert used == {Account("a", "builds"): Usage(1, 1), Account("a", "queue"): Usage(1, 1)}
 
 
 def test_users_are_counted_apart() -> None:
@@ -365,11 +364,11 @@ def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> N
     }
 
 
-def test_a_waiter_demands_only_what_a_queue_can_give() -> None:
-    """The quota that denies has given its slot already, and the one that warns stops nobody."""
+def test_a_waiter_demands_a_slot_of_every_quota_that_does_not_only_warn() -> None:
+    """One that denies may have queued when the Workflow was held, or have been gone meanwhile."""
     snapshot = snapshot_of(
         quota("a", "deny", workflows=1, on_exceed=OnExceed.DENY),
         quota("a", "queue", workflows=1),
         quota("a", "warn", workflows=1, on_exceed=OnExceed.WARN),
     )
-    assert [each.account.quota for each in waiter(live("u1"), snapshot).demands] == ["queue"]
+    assert [each.account.quota for each in waiter(live("u1"), snapshot).demands] == ["deny", "queue"]
