@@ -123,10 +123,10 @@ class Referee:
         """Judge a Workflow that was created, or made live again by a retry."""
         self.admissions += 1
         found = self.reservation(life.reservation) if life.reservation else None
+        if life.held:
+            return  # Whatever was reserved for it comes back; its release asks every quota anew.
         if found is not None:
             life.granted = dict(self._grants.get(found.id, {}))
-        if life.held:
-            return
         version = self._book.of(submission.policies)
         if version is not None and not submission.bypass:
             for bound in version.bounds(life.subject):
@@ -170,21 +170,12 @@ class Referee:
         known = {each.id for each in before.reservations}
         added = [each for each in after.reservations if each.id not in known]
         leader = sender.tracked is not None
-        if leader:
-            self._void_grants(version)
         for each in added:
             self._judge(each, after, version, sender)
         if leader:
             if after.epoch == before.epoch:  # The write that fences counts nothing yet.
                 self._all_counted(root, after, version)
             self._in_order(added, after, sender.tracked or ())
-
-    def _void_grants(self, version: Version) -> None:
-        """Take from held Workflows what a leader takes from them that finds their quota queueing again."""
-        for life in self.lives.values():
-            if life.live and life.held:
-                denying = {b.account for b in version.bounds(life.subject) if b.effect is OnExceed.DENY}
-                life.granted = {key: value for key, value in life.granted.items() if key in denying}
 
     def _judge(self, added: Reservation, after: LedgerStatus, version: Version, sender: Sender) -> None:
         """Judge one new reservation by the policies of whoever wrote it."""
@@ -197,9 +188,8 @@ class Referee:
             return
         bounds = {each.account: each for each in version.bounds(subject)}
         for account, bound in bounds.items():
-            granted = life is not None and account in life.granted
             due = bound.effect is OnExceed.DENY or not creates
-            if due and not granted and account not in added.accounts:
+            if due and account not in added.accounts:
                 self.fail(Rule.PAST_QUOTA, f"{added.workflow} gets a slot, and {account} was not asked")
         self._grants[added.id] = {each: bounds[each] for each in added.accounts if each in bounds}
         in_force = self._in_force(subject)
@@ -220,12 +210,8 @@ class Referee:
         self, bound: Bound, ledger: LedgerStatus, version: Version, seen: Iterable[Tracked]
     ) -> dict[str, int]:
         """Return what counts in an account, each with its tasks: what lives and what may still start."""
-        account, effect = bound.account, bound.effect
-        members = {
-            str(life): life.subject.tasks
-            for life in self.lives.values()
-            if account in life.granted and life.live and (not life.held or effect is OnExceed.DENY)
-        }
+        account = bound.account
+        members = {str(life): life.subject.tasks for life in self.lives.values() if life.runs_in(account)}
         by_label = {each.reservation: each for each in self.lives.values() if each.live}
         over = {each.reservation: each for each in self.lives.values() if not each.live}
         for each in ledger.reservations:
@@ -254,10 +240,10 @@ class Referee:
                 taken[account] = taken.get(account, 0) + 1
         lives: dict[Account, list[Life]] = {}
         for life in self.lives.values():
-            if not (life.live and life.granted) or version.root(life.namespace) != root:
+            if not life.running or version.root(life.namespace) != root:
                 continue
             for bound in version.bounds(life.subject):
-                if bound.account in life.granted and (not life.held or bound.effect is OnExceed.DENY):
+                if bound.account in life.granted:
                     lives.setdefault(bound.account, []).append(life)
         for account, members in lives.items():
             if len(members) > taken.get(account, 0):
