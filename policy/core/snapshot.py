@@ -23,6 +23,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.library import Library
 from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.selectors import LabelSelector
@@ -77,6 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     namespace_labels: Mapping[str, Mapping[str, str]]
     templates: Mapping[tuple[str, str], WorkflowSpec]
     compiled: dict[str, NamespacePolicies]
+    library: Library
     usage: UsageView = NO_USAGE
 
     def policies(self, namespace: str) -> NamespacePolicies:
@@ -136,6 +138,7 @@ def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVers
         namespace_labels=namespaces,
         templates=templates,
         compiled={},
+        library=Library(templates, {}),
     )
 
 

@@ -6,7 +6,7 @@ crash on it (argo-verified V.0), so it is refused with its path.
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -108,6 +108,29 @@ class TemplateRef(Read, frozen=True):
     cluster_scope: bool | None = None
 
 
+class Parameter(Read, frozen=True):
+    """A parameter of `arguments` or `inputs`; Argo reads a value of any scalar type as its text."""
+
+    name: str | None = None
+    value: Any = None
+    default: Any = None
+
+
+class Parameters(Read, frozen=True):
+    """`arguments` or `inputs`, of which only the parameters are read."""
+
+    parameters: tuple[Parameter, ...] | None = None
+
+
+class Hook(Read, frozen=True):
+    """A lifecycle hook: what runs at an event; without an `expression` only the event `exit` fires."""
+
+    template: str | None = None
+    template_ref: TemplateRef | None = None
+    arguments: Parameters | None = None
+    expression: str | None = None
+
+
 class Call(Read, frozen=True):
     """A DAG task or a step: what it runs. `synchronization` does not belong here; Argo drops it."""
 
@@ -116,12 +139,21 @@ class Call(Read, frozen=True):
     template_ref: TemplateRef | None = None
     inline: "Template | None" = None
     synchronization: Present | None = None
+    arguments: Parameters | None = None
+    when: str | None = None
+    with_param: str | None = None
+    with_sequence: Present | None = None
+    dependencies: tuple[str, ...] | None = None
+    depends: str | None = None
+    on_exit: str | None = None
+    hooks: dict[str, Hook] | None = None
 
 
 class Dag(Read, frozen=True):
-    """A DAG template's tasks."""
+    """A DAG template's tasks; `target` names those that are wanted, absent all."""
 
     tasks: tuple[Call, ...] | None = None
+    target: str | None = None
 
 
 class TemplateMetadata(Read, frozen=True):
@@ -140,6 +172,7 @@ class Template(Read, frozen=True):
     steps: tuple[tuple[Call, ...], ...] | None = None
     synchronization: Synchronization | None = None
     metadata: TemplateMetadata | None = None
+    inputs: Parameters | None = None
     daemon: bool | None = None
     container_set: ContainerSet | None = None
     resource: Present | None = None
@@ -157,6 +190,9 @@ class WorkflowSpec(Read, frozen=True):
     template_defaults: Template | None = None
     workflow_template_ref: TemplateRef | None = None
     synchronization: Synchronization | None = None
+    arguments: Parameters | None = None
+    on_exit: str | None = None
+    hooks: dict[str, Hook] | None = None
     parallelism: Int64 | None = None
     priority: Int32 | None = None
 

@@ -14,7 +14,14 @@ Json: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str | int, ...]
 KEY: Final = "some-key"
 """The one key of every map in the example."""
-_TEXTS: Final = {bool: True, int: 3, str: "text", datetime: "2026-03-01T12:00:00Z", msgspec.Raw: None}
+_TEXTS: Final = {
+    bool: True,
+    int: 3,
+    str: "text",
+    datetime: "2026-03-01T12:00:00Z",
+    msgspec.Raw: None,
+    Any: None,
+}
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -118,7 +125,7 @@ def _kind(type_: Any) -> tuple[str, bool]:
         return "object", True
     if get_origin(type_) is tuple:
         return "array", True
-    if type_ is msgspec.Raw:
+    if type_ in (msgspec.Raw, Any):
         return "any", True
     if type_ is datetime or (isinstance(type_, type) and issubclass(type_, Enum)):
         return "string", False

@@ -1,0 +1,177 @@
+"""Which tasks of a DAG run in every run whose work succeeds, and which only in some.
+
+Tells a certain deadlock from a possible one: a call behind a `when`, a loop over what another task gives, or
+a `depends` on a failure may never be made.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Final, TypeAlias
+
+from policy.core.workflow import Call, Dag
+
+Outcomes: TypeAlias = frozenset[str]
+Test: TypeAlias = Callable[[Mapping[str, str]], bool]
+
+RUNS: Final = "Succeeded"
+SKIPPED: Final = "Skipped"
+OMITTED: Final = "Omitted"
+SURE: Final[Outcomes] = frozenset({RUNS})
+UNSURE: Final[Outcomes] = frozenset({RUNS, SKIPPED, OMITTED})
+MOST_UNSURE: Final = 6
+"""Uncertain tasks of one `depends` whose outcomes are tried in every combination."""
+
+_TOKEN: Final = re.compile(r"\s*(&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*)")
+_SATISFIES: Final[Mapping[str, Outcomes]] = {
+    "": frozenset({RUNS, SKIPPED}),
+    "Succeeded": SURE,
+    "AnySucceeded": SURE,
+    "Skipped": frozenset({SKIPPED}),
+    "Omitted": frozenset({OMITTED}),
+    "Failed": frozenset(),
+    "Errored": frozenset(),
+    "AllFailed": frozenset(),
+    "Daemoned": frozenset(),
+}
+
+
+class UnreadableError(ValueError):
+    """A `depends` that is no expression of task names."""
+
+
+def maybe_skipped(call: Call) -> bool:
+    """Tell whether a step or task may be passed over: by its `when`, or because its loop is empty."""
+    return bool(call.when or call.with_param) or call.with_sequence is not None
+
+
+def certain_tasks(dag: Dag) -> list[bool]:
+    """Return for each task whether it runs whenever the DAG does and all work succeeds."""
+    tasks = dag.tasks or ()
+    if not any(task.depends or maybe_skipped(task) for task in tasks) and not dag.target:
+        return [True] * len(tasks)
+    known: dict[str, Outcomes] = {}
+    wanted = _wanted(dag, tasks)
+    for task in _in_order(tasks):
+        known[task.name or ""] = _outcomes(task, known)
+    return [known[task.name or ""] == SURE and (wanted is None or task.name in wanted) for task in tasks]
+
+
+def needed(task: Call) -> list[str]:
+    """Return the names of the tasks that a task waits for."""
+    if task.dependencies:
+        return list(task.dependencies)
+    words = _TOKEN.findall(task.depends or "")
+    return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
+
+
+def _in_order(tasks: Sequence[Call]) -> Iterator[Call]:
+    """Yield the tasks, each after those that it waits for; a cycle, which Argo refuses, in any order."""
+    by_name = {task.name or "": task for task in tasks}
+    done: set[str] = set()
+    for first in by_name:
+        waiting = [(first, False)]
+        while waiting:
+            name, ready = waiting.pop()
+            if ready:
+                yield by_name[name]
+            elif name in by_name and name not in done:
+                done.add(name)
+                waiting.append((name, True))
+                waiting.extend((each, False) for each in needed(by_name[name]))
+
+
+def _wanted(dag: Dag, tasks: Sequence[Call]) -> set[str] | None:
+    """Return the tasks that `target` asks for, with what they wait for; None where that is all."""
+    if not dag.target:
+        return None
+    by_name = {task.name or "": task for task in tasks}
+    wanted: set[str] = set()
+    waiting = dag.target.split()
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted and name in by_name:
+            wanted.add(name)
+            waiting.extend(needed(by_name[name]))
+    return wanted
+
+
+def _outcomes(task: Call, known: Mapping[str, Outcomes]) -> Outcomes:
+    answers = _answers(task, known)
+    found: set[str] = set()
+    if True in answers:
+        found.update((RUNS, SKIPPED) if maybe_skipped(task) else (RUNS,))
+    if False in answers:
+        found.add(OMITTED)
+    return frozenset(found)
+
+
+def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
+    """Return whether what a task waits for comes true: always, never, or (both) it depends."""
+    names = list(dict.fromkeys(needed(task)))
+    if not names:
+        return {True}
+    try:
+        test = _all_of(task.dependencies) if task.dependencies else _Expression(task.depends or "").parse()
+    except UnreadableError:
+        return {True, False}
+    outcomes = [sorted(known.get(name, UNSURE)) for name in names]
+    if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE:
+        return {True, False}
+    return {test(dict(zip(names, case, strict=True))) for case in product(*outcomes)}
+
+
+def _all_of(names: Sequence[str]) -> Test:
+    return lambda case: all(case[name] in _SATISFIES[""] for name in names)
+
+
+class _Expression:
+    """A recursive descent over `depends`: names with outcomes, `!`, `&&`, `||` and parentheses."""
+
+    def __init__(self, text: str) -> None:
+        self._words: list[str] = _TOKEN.findall(text)
+        if "".join(self._words) != re.sub(r"\s+", "", text):
+            raise UnreadableError(text)
+        self._at = 0
+
+    def parse(self) -> Test:
+        """Return the test that the whole expression is."""
+        test = self._either()
+        if self._at != len(self._words):
+            raise UnreadableError(self._words[self._at])
+        return test
+
+    def _next(self, *words: str) -> str:
+        """Return the next word if it is one of these, or "" without moving on."""
+        if self._at < len(self._words) and (not words or self._words[self._at] in words):
+            self._at += 1
+            return self._words[self._at - 1]
+        return ""
+
+    def _either(self) -> Test:
+        tests = [self._both()]
+        while self._next("||"):
+            tests.append(self._both())
+        return lambda case: any(test(case) for test in tests)
+
+    def _both(self) -> Test:
+        tests = [self._one()]
+        while self._next("&&"):
+            tests.append(self._one())
+        return lambda case: all(test(case) for test in tests)
+
+    def _one(self) -> Test:
+        word = self._next()
+        if word == "!":
+            inner = self._one()
+            return lambda case: not inner(case)
+        if word == "(":
+            inner = self._either()
+            if not self._next(")"):
+                raise UnreadableError(word)
+            return inner
+        name, _, outcome = word.partition(".")
+        satisfies = _SATISFIES.get(outcome)
+        if not name or word in (")", "&&", "||") or satisfies is None:
+            raise UnreadableError(word)
+        return lambda case: case[name] in satisfies

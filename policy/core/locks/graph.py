@@ -1,0 +1,262 @@
+"""The template graph of an object: every template body that a run of it reaches, and who calls it how.
+
+Bodies are found through entrypoint, onExit, hooks, steps, DAG tasks, inline templates, templateRef and
+workflowTemplateRef, in the object itself and in the templates of the cluster. Each body is a node once,
+however often it is called; only where the name of a lock depends on an input is there a node for each value.
+So the graph is as large as what is written, and recursion ends by itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.locks.parameters import NO_VALUES, Values, bind, inputs_in, unbound, workflow_values
+from policy.core.locks.references import Reference, Via, references
+from policy.core.locks.runs import Find, Home, Run, run_of
+from policy.core.locks.taken import Lock, locks_in, merged, texts_of
+from policy.core.workflow import Synchronization, Template, TemplateRef
+
+MAX_NODES: Final = 20_000
+"""Nodes of one graph; what lies beyond is not followed, and the graph says so."""
+MAX_FORMS: Final = 100
+"""Nodes of one body for different values of its inputs; recursion that counts makes ever new ones."""
+NO_TEMPLATE: Final = Template()
+
+
+class Edge(msgspec.Struct, frozen=True, eq=False):
+    """A call: who makes it (`home` and `pointer` say where it is written), and what it runs.
+
+    `target` is None where that is unknown; `certain` tells that the call is made whenever its caller runs.
+    """
+
+    home: Home
+    reference: Reference
+    target: "Node | None"
+
+    @property
+    def certain(self) -> bool:
+        """Whether the call is made whenever its caller runs and all work succeeds."""
+        return self.reference.certain
+
+
+class Node(msgspec.Struct, frozen=True, eq=False):
+    """A template body with its locks, or the run itself (`pointer` is that of the spec).
+
+    `values` holds the inputs that names of locks depend on. `calls` is filled while the graph is made.
+    """
+
+    home: Home
+    template: Template
+    pointer: str
+    locks: tuple[Lock, ...]
+    values: Values
+    calls: list[Edge]
+
+    @property
+    def name(self) -> str:
+        """The template's name, or that of the object where it has none."""
+        return self.template.name or str(self.home)
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A reference to what does not exist: where it stands, and in words what is missing.
+
+    `local` tells that it is missing in the object itself, so that nothing created later can mend it.
+    """
+
+    home: Home
+    pointer: str
+    what: str
+    local: bool
+
+
+class Graph(msgspec.Struct, frozen=True, eq=False):
+    """All that a run reaches from `root`; `whole` is False where the graph was too large to follow."""
+
+    root: Node
+    nodes: Sequence[Node]
+    unknown: Sequence[Unknown]
+    whole: bool
+
+
+BodyKey: TypeAlias = tuple[int, str]
+"""A body: the identity of its object, and its pointer."""
+Added: TypeAlias = Mapping[str, Sequence[str]]
+"""Names of locks that are about to be put on bodies of the object under review, by their pointer."""
+NOTHING_ADDED: Final[Added] = {}
+
+
+def resolve(home: Home, find: Find, namespace: str, *, added: Added = NOTHING_ADDED) -> Graph:
+    """Return the graph of what an object runs in a namespace; `find` looks up what it refers to."""
+    run = run_of(home, find)
+    graph = _Walk(run, find, namespace, added, {}).graph()
+    if any(inputs_in(text) for node in graph.nodes for text in texts_of(node.template.synchronization)):
+        graph = _Walk(run, find, namespace, added, _inputs_that_matter(graph)).graph()
+    return graph
+
+
+class _Walk:
+    """Builds a graph; with `matter`, one node for each value of the inputs that matter."""
+
+    def __init__(
+        self,
+        run: Run,
+        find: Find,
+        namespace: str,
+        added: Added,
+        matter: Mapping[BodyKey, frozenset[str]],
+    ) -> None:
+        self._run, self._find, self._namespace, self._added = run, find, namespace, added
+        self._matter = matter
+        self._nodes: dict[tuple[BodyKey, tuple[str, ...]], Node] = {}
+        self._forms: dict[BodyKey, int] = {}
+        self._todo: list[Node] = []
+        self._unknown: list[Unknown] = []
+        self._whole = True
+        self._defaults, self._defaults_at = run.template_defaults()
+        given = () if run.home.is_template else [source.spec.arguments for source in run.sources]
+        self._values = workflow_values(given, namespace)
+
+    def graph(self) -> Graph:
+        """Walk and return the graph."""
+        home = self._run.home
+        ref = home.spec.workflow_template_ref
+        if ref is not None and len(self._run.sources) == 1:
+            self._unknown.append(Unknown(home, f"{home.at}/workflowTemplateRef", described(ref), local=False))
+        block, where = self._run.synchronization()
+        root = Node(home, NO_TEMPLATE, home.at, self._taken(block, where, self._values), {}, [])
+        for source, reference in self._run.entries():
+            owner = home if home.is_template else self._run.templates
+            root.calls.append(Edge(source, reference, self._target(root, owner, source, reference)))
+        while self._todo:
+            node = self._todo.pop()
+            for reference in references(node.template, node.pointer):
+                target = self._target(node, node.home, node.home, reference)
+                node.calls.append(Edge(node.home, reference, target))
+        return Graph(root, tuple(self._nodes.values()), tuple(self._unknown), self._whole)
+
+    def _target(self, caller: Node, owner: Home, written: Home, reference: Reference) -> Node | None:
+        """Return the node that a call runs; names are looked up in `owner`, the call stands in `written`."""
+        if reference.inline is not None:
+            return self._node(owner, reference.inline, f"{reference.pointer}/inline", caller, reference)
+        name, ref = reference.template, reference.ref
+        if ref is not None:
+            name = ref.template
+            if _at_run_time(ref.name) or _at_run_time(name):
+                return None
+            found = self._find(ref)
+            if found is None:
+                self._miss(written, f"{reference.pointer}/templateRef", described(ref), local=False)
+                return None
+            owner = found
+        if not name or _at_run_time(name):
+            return None
+        number = owner.numbers.get(name)
+        if number is None or owner.spec.templates is None:
+            local = ref is None and owner is written
+            self._miss(written, _where_named(reference), f'template "{name}" of {owner}', local=local)
+            return None
+        body = owner.spec.templates[number]
+        return self._node(owner, body, f"{owner.at}/templates/{number}", caller, reference)
+
+    def _node(
+        self, home: Home, template: Template, pointer: str, caller: Node, reference: Reference
+    ) -> Node | None:
+        body = (id(home), pointer)
+        wanted = self._matter.get(body)
+        values = self._bound(template, body, sorted(wanted), caller, reference) if wanted else NO_VALUES
+        key = (body, tuple(values.values()))
+        node = self._nodes.get(key)
+        if node is None:
+            if len(self._nodes) >= MAX_NODES:
+                self._whole = False
+                return None
+            self._forms[body] = self._forms.get(body, 0) + 1
+            node = Node(home, template, pointer, self._locks(home, template, pointer, values), values, [])
+            self._nodes[key] = node
+            self._todo.append(node)
+        return node
+
+    def _bound(
+        self, template: Template, body: BodyKey, wanted: Sequence[str], caller: Node, reference: Reference
+    ) -> Values:
+        where = f"{caller.home}{reference.pointer}"
+        if reference.via is Via.ROOT or self._forms.get(body, 0) >= MAX_FORMS:
+            return unbound(wanted, where)
+        return bind(template, wanted, reference.arguments, {**self._values, **caller.values}, where)
+
+    def _locks(self, home: Home, template: Template, pointer: str, values: Values) -> tuple[Lock, ...]:
+        """Return the locks of a body: its own, what templateDefaults adds, and what is about to be put on."""
+        own, where = template.synchronization, f"{pointer}/synchronization"
+        more = self._added.get(pointer, ()) if home is self._run.home else ()
+        if own is None and self._defaults is None and not more:
+            return ()
+        known = {**self._values, **values} if values else self._values
+        locks = self._taken(own, where, known)
+        names = {lock.name for lock in locks}
+        if self._defaults is not None:
+            inherited = self._taken(merged(own, self._defaults), self._defaults_at, known)
+            locks += tuple(lock for lock in inherited if lock.name not in names)
+            names.update(lock.name for lock in inherited)
+        return locks + tuple(Lock(name, where, sure=True) for name in more if name not in names)
+
+    def _taken(self, block: Synchronization | None, where: str, values: Values) -> tuple[Lock, ...]:
+        return locks_in(block, where, self._namespace, values)
+
+    def _miss(self, home: Home, pointer: str, what: str, *, local: bool) -> None:
+        self._unknown.append(Unknown(home, pointer, what, local))
+
+
+def _inputs_that_matter(graph: Graph) -> Mapping[BodyKey, frozenset[str]]:
+    """Return for each body the inputs that a lock's name depends on, here or in what it calls."""
+    matter: dict[BodyKey, set[str]] = {}
+    callers: dict[BodyKey, list[tuple[Node, Edge]]] = {}
+    for node in graph.nodes:
+        own = {name for text in texts_of(node.template.synchronization) for name in inputs_in(text)}
+        matter[_body(node)] = own
+        for edge in node.calls:
+            if edge.target is not None:
+                callers.setdefault(_body(edge.target), []).append((node, edge))
+    changed = [body for body, names in matter.items() if names]
+    while changed:
+        body = changed.pop()
+        for caller, edge in callers.get(body, ()):
+            passed = _passed(edge, matter[body])
+            known = matter[_body(caller)]
+            if not passed <= known:
+                known |= passed
+                changed.append(_body(caller))
+    return {body: frozenset(names) for body, names in matter.items() if names}
+
+
+def _passed(edge: Edge, names: Iterable[str]) -> set[str]:
+    """Return the caller's inputs that the values of these inputs depend on."""
+    arguments = edge.reference.arguments
+    given = {each.name: each.value for each in (arguments.parameters if arguments else None) or ()}
+    texts = [value for name in names if isinstance(value := given.get(name), str)]
+    return {name for text in texts for name in inputs_in(text)}
+
+
+def _body(node: Node) -> BodyKey:
+    return (id(node.home), node.pointer)
+
+
+def _at_run_time(name: str | None) -> bool:
+    return name is not None and "{{" in name
+
+
+def _where_named(reference: Reference) -> str:
+    """Return the pointer to the name that a reference gives."""
+    if reference.ref is not None:
+        return f"{reference.pointer}/templateRef/template"
+    if reference.via is Via.ENTRYPOINT or reference.name == "onExit":
+        return reference.pointer  # These fields are the name itself.
+    return f"{reference.pointer}/template"
+
+
+def described(ref: TemplateRef) -> str:
+    """Return what a reference refers to, in words."""
+    return (
+        f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'} {ref.name or ''}".strip()
+    )

@@ -1,0 +1,128 @@
+"""What an admission starts: the object, the one that its templates come from, and what runs first.
+
+A Workflow with a workflowTemplateRef runs the spec that Argo merges from both (argo-workflows G): each field
+is the Workflow's own where it has one, else the template's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from policy.core.decision import ObjectKind
+from policy.core.locks.references import Reference, Via, of_exit, of_hooks
+from policy.core.locks.taken import merged
+from policy.core.workflow import Hook, Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
+
+
+class Home(msgspec.Struct, frozen=True, eq=False):
+    """An object whose templates call each other by name; `at` points to its WorkflowSpec."""
+
+    kind: ObjectKind
+    name: str
+    spec: WorkflowSpec
+    numbers: Mapping[str, int]
+    at: str = "/spec"
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it is a template object, which others may enter anywhere."""
+        return self.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE)
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}" if self.name else self.kind.value
+
+
+Find: TypeAlias = Callable[[TemplateRef], Home | None]
+"""Looks an object up that is referred to; None where there is none."""
+
+
+def home_of(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> Home:
+    """Return an object with its templates numbered by name; of two of one name the first counts."""
+    numbers: dict[str, int] = {}
+    for number, template in enumerate(spec.templates or ()):
+        numbers.setdefault(template.name or "", number)
+    return Home(kind, name, spec, numbers, at)
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What is started: the object under review, then the one that its templates come from, if another."""
+
+    sources: tuple[Home, ...]
+
+    @property
+    def home(self) -> Home:
+        """The object under review."""
+        return self.sources[0]
+
+    @property
+    def templates(self) -> Home:
+        """The object that names in the run's own fields are looked up in."""
+        return self.sources[-1]
+
+    def template_defaults(self) -> tuple[Synchronization | None, str]:
+        """Return the locks that every template of the run gets by default, and where they are written."""
+        block, at = None, ""
+        for home in self.sources:
+            defaults = home.spec.template_defaults
+            if defaults is not None and defaults.synchronization is not None:
+                block = merged(block, defaults.synchronization)
+                at = at or f"{home.at}/templateDefaults/synchronization"
+        return block, at
+
+    def synchronization(self) -> tuple[Synchronization | None, str]:
+        """Return the locks of the whole run, and where they are written."""
+        block, at = None, ""
+        for home in self.sources:
+            if home.spec.synchronization is not None:
+                block = merged(block, home.spec.synchronization)
+                at = at or f"{home.at}/synchronization"
+        return block, at
+
+    def arguments(self) -> Parameters:
+        """Return the arguments of the run, which its first template receives by name."""
+        found: dict[str | None, Parameter] = {}
+        for home in self.sources:
+            for each in (home.spec.arguments.parameters if home.spec.arguments is not None else None) or ():
+                found.setdefault(each.name, each)
+        return Parameters(tuple(found.values()))
+
+    def entries(self) -> Iterator[tuple[Home, Reference]]:
+        """Yield what is started first, at the end, and by hooks, with the object that says so.
+
+        A template object may be entered at each of its templates.
+        """
+        if self.home.is_template:
+            yield from self._every_template()
+            return
+        arguments = self.arguments()
+        first = next((home for home in self.sources if home.spec.entrypoint), None)
+        if first is not None:
+            where, name = f"{first.at}/entrypoint", first.spec.entrypoint
+            yield first, Reference(Via.ENTRYPOINT, "entrypoint", where, name, arguments=arguments)
+        last = next((home for home in self.sources if home.spec.on_exit), None)
+        if last is not None:
+            for each in of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments):
+                yield last, each
+        yield from self._hooks()
+
+    def _hooks(self) -> Iterator[tuple[Home, Reference]]:
+        hooks: dict[str, tuple[Home, Hook]] = {}
+        for home in self.sources:
+            for event, hook in (home.spec.hooks or {}).items():
+                hooks.setdefault(event, (home, hook))
+        for event, (home, hook) in hooks.items():
+            for each in of_hooks({event: hook}, home.at):
+                yield home, each
+
+    def _every_template(self) -> Iterator[tuple[Home, Reference]]:
+        for number, template in enumerate(self.home.spec.templates or ()):
+            where, name = f"{self.home.at}/templates/{number}", template.name or ""
+            yield self.home, Reference(Via.ROOT, name, where, name)
+
+
+def run_of(home: Home, find: Find) -> Run:
+    """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing."""
+    ref = home.spec.workflow_template_ref
+    found = find(ref) if ref is not None else None
+    return Run((home,) if found is None else (home, found))

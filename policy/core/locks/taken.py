@@ -1,0 +1,70 @@
+"""The locks that a `synchronization` block takes: Argo's names for them, and where they are written."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from policy.core.locks.naming import name_of_mutex, name_of_semaphore, parameterised
+from policy.core.locks.parameters import Values, choices, fill
+from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """One lock that is taken: its encoded name, with `{{tags}}` where that is not known, and where.
+
+    `sure` is False for each of several locks of which a run takes one.
+    """
+
+    name: str
+    pointer: str
+    sure: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether the whole name is known."""
+        return not parameterised(self.name)
+
+
+def merged(own: Synchronization | None, below: Synchronization | None) -> Synchronization | None:
+    """Return a block over another: Argo takes each field from the first that has it, lists as a whole."""
+    if own is None or below is None:
+        return below if own is None else own
+    return Synchronization(
+        semaphores=own.semaphores or below.semaphores,  # Go leaves an empty list out of the merge.
+        mutexes=own.mutexes or below.mutexes,
+        semaphore=own.semaphore or below.semaphore,
+        mutex=own.mutex or below.mutex,
+    )
+
+
+def locks_in(block: Synchronization | None, where: str, namespace: str, values: Values) -> tuple[Lock, ...]:
+    """Return the locks of a block, each name once: Argo takes all of them together."""
+    if block is None:
+        return ()
+    found: dict[str, Lock] = {}
+    for pointer, ref in _items(block, where):
+        raw = (
+            name_of_mutex(ref, namespace) if isinstance(ref, MutexRef) else name_of_semaphore(ref, namespace)
+        )
+        names = choices(fill(raw, values))
+        for name in names:
+            found.setdefault(name, Lock(name, pointer, sure=len(names) == 1))
+    return tuple(found.values())
+
+
+def texts_of(block: Synchronization | None) -> Iterator[str]:
+    """Yield the names of a block's locks as they are written."""
+    if block is not None:
+        for _, ref in _items(block, ""):
+            yield name_of_mutex(ref, "") if isinstance(ref, MutexRef) else name_of_semaphore(ref, "")
+
+
+def _items(block: Synchronization, where: str) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:
+    if block.semaphore is not None:
+        yield f"{where}/semaphore", block.semaphore
+    if block.mutex is not None:
+        yield f"{where}/mutex", block.mutex
+    for index, semaphore in enumerate(block.semaphores or ()):
+        yield f"{where}/semaphores/{index}", semaphore
+    for index, mutex in enumerate(block.mutexes or ()):
+        yield f"{where}/mutexes/{index}", mutex
