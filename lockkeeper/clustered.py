@@ -7,7 +7,7 @@ from threading import Thread
 from typing import Final
 
 from lockkeeper.wiring import ControllerLog, utc_now
-from policy.cluster.protocol import Cluster
+from policy.cluster.protocol import CLUSTER_SYNCHRONIZATION_POLICIES, SYNCHRONIZATION_POLICIES, Cluster
 from policy.core.findings import Finding, PolicyName, all_findings
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
@@ -16,6 +16,7 @@ from policy.service.conditions import ready
 from policy.service.controller import Trouble
 from policy.service.metrics import Recorder
 from policy.service.policy_status import PolicyStatusWriter
+from policy.service.projector import ProjectedCluster, Projector
 from policy.sources.board import SnapshotBoard
 from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
@@ -24,6 +25,7 @@ from webhook.failure import NotSynced
 from webhook.logs import Log
 
 NOT_READ: Final = "the policies of the cluster are not read yet"
+LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
 
 
 class ClusterPolicies:
@@ -38,6 +40,7 @@ class ClusterPolicies:
         self._versions = count(1)
         self._listeners: list[Callable[[], None]] = []
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
+        self._projected: Mapping[PolicyName, tuple[Finding, ...]] | None = {}
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._source = ClusterSource(
             cluster=cluster,
@@ -82,13 +85,16 @@ class ClusterPolicies:
         snapshot = self.board.current()
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
-        return self._found[1]
+        merged = dict(self._found[1])
+        for name, findings in (self._projected or {}).items():
+            merged[name] = merged.get(name, ()) + findings
+        return merged
 
     def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
         """Return the part of a leader's term that keeps the conditions on policies."""
         writer = PolicyStatusWriter(
             cluster=self._cluster,
-            verdicts=self.verdicts,
+            verdicts=self._known_verdicts,
             findings=self.findings,
             clock=utc_now,
             stopwatch=time.monotonic,
@@ -96,6 +102,39 @@ class ClusterPolicies:
         )
         self.on_verdicts(writer.wake)
         return writer
+
+    def projector(
+        self, trouble: Trouble, *, cluster: ProjectedCluster, in_use: Callable[[str], bool]
+    ) -> Projector:
+        """Return the part of a leader's term that writes semaphores into ConfigMaps."""
+        self._projected = None
+        projector = Projector(
+            cluster=cluster,
+            snapshot=self.board.current,
+            in_use=in_use,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            trouble=trouble,
+            found=self._put_projected,
+        )
+        self.board.on_policies(projector.wake)
+        return projector
+
+    def _put_projected(self, found: Mapping[PolicyName, tuple[Finding, ...]]) -> None:
+        before, self._projected = self._projected, found
+        if before != found:
+            self._moved()
+
+    def _known_verdicts(self) -> tuple[Verdict, ...]:
+        """Return the verdicts on which all is known.
+
+        What a new leader has not tried to write yet it does not know to be fine: the conditions of the leader
+        before stay until then.
+        """
+        verdicts = self.verdicts()
+        if self._projected is not None:
+            return verdicts
+        return tuple(each for each in verdicts if each.resource not in LOCK_POLICIES)
 
     def on_verdicts(self, listener: Callable[[], None]) -> None:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""

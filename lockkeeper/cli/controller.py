@@ -162,6 +162,9 @@ class ControllerProcess:
                 cluster=self._cluster, board=self._policies.board, ledgers=self._ledgers, told=self._told
             ),
             "policy-status": self._policies.status_writer(self._told.trouble),
+            "semaphores": self._policies.projector(
+                self._told.trouble, cluster=self._cluster, in_use=lambda _: True
+            ),
         }
         if self._certificates is not None:
             works["certificates"] = self._certificates.upkeep()

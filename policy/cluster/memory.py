@@ -15,6 +15,7 @@ from uuid import UUID
 
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.jsonpatch_apply import apply_patch
+from policy.cluster.memory_fields import applied, first_applied, is_managed, rewritten
 from policy.cluster.memory_objects import (
     Metadata,
     Stored,
@@ -138,6 +139,21 @@ class MemoryCluster:
             stored = self._update_status(old, draft) if subresource else self._update(old, draft)
         return stored.full()
 
+    def apply(
+        self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
+    ) -> JsonObject:
+        """Apply an object: create it, or set the fields that it gives and own them. Raises Conflict."""
+        config = seal(resource, obj)
+        if not config.facts.name:
+            raise Invalid("metadata.name: name is required")
+        with self._lock:
+            old = self._table.find(resource, home(config), config.facts.name)
+            if old is None:
+                return self.create(resource, first_applied(obj, field_manager))
+            draft = seal(resource, applied(old.full(), obj, field_manager, force=force))
+            stored = self._update(old, draft, owned=True)
+        return stored.full()
+
     def delete(
         self,
         resource: Resource,
@@ -182,9 +198,14 @@ class MemoryCluster:
                 return name
         raise AlreadyExists(f'{resource.plural} "{name}" already exists')
 
-    def _update(self, old: Stored, draft: Stored) -> Stored:
-        """Store the draft over the object, or let the object go when that took its last finalizer away."""
+    def _update(self, old: Stored, draft: Stored, *, owned: bool = False) -> Stored:
+        """Store the draft over the object, or let the object go when that took its last finalizer away.
+
+        `owned` says that the draft tells already who owns its fields.
+        """
         _require(old, version=draft.facts.resource_version)
+        if not owned and is_managed(old.metadata):
+            draft = draft.with_metadata({"managedFields": rewritten(old.full(), draft.full())})
         new = revised(old, draft)
         if new is old:
             return old

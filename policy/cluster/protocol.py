@@ -176,3 +176,20 @@ class Cluster(Protocol):
     ) -> None:
         """Delete the object, and in the background what it owns. Raises NotFound, Conflict."""
         ...
+
+
+class Applying(Protocol):
+    """Server-side apply: several managers write one object, and each owns the fields that it set."""
+
+    def apply(
+        self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
+    ) -> JsonObject:
+        """Create the object, or set the fields that `obj` gives and own them; returns it as stored.
+
+        Fields that this manager owned and does not give any more are removed, unless others own them too. To
+        give the value that a field has is to own it together. An apply that changes nothing writes nothing.
+
+        Raises:
+            Conflict: another manager owns a field that would become another value, and `force` is not set.
+        """
+        ...

@@ -37,6 +37,8 @@ class FindingKind(StrEnum):
     DEFINED_ELSEWHERE = "DefinedElsewhere"
     RULE_REFUSED = "RuleRefused"
     SELECTS_NOTHING = "SelectsNothing"
+    OWNED_ELSEWHERE = "OwnedElsewhere"
+    NOT_WRITTEN = "NotWritten"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -126,7 +128,7 @@ class Examined:
         for winner_name, namespaces in lost.items():
             whole = " (all that this one selects)" if len(namespaces) == len(selected) else ""
             message = (
-                f"{winner_name} is the oldest pool that selects {_some(namespaces)}{whole}, and its limits "
+                f"{winner_name} is the oldest pool that selects {some(namespaces)}{whole}, and its limits "
                 "count there: select other namespaces in one of the two"
             )
             yield Finding(FindingKind.OLDER_POOL, "spec.namespaceSelector", message, winner_name)
@@ -163,7 +165,7 @@ class Examined:
             for (name, limit), namespaces in lost.items():
                 message = (
                     f"{name} gives key {own.key} of ConfigMap {own.config_map} the limit {limit}, and that "
-                    f"counts in {_some(namespaces)}: give both the same limit, or remove one of them"
+                    f"counts in {some(namespaces)}: give both the same limit, or remove one of them"
                 )
                 path = f"spec.semaphores[{index}]"
                 yield Finding(FindingKind.DEFINED_ELSEWHERE, path, message, name)
@@ -185,7 +187,7 @@ class Examined:
         for key, namespaces in refused.items():
             rule_name, _, winner = key
             message = (
-                f"every Workflow of {_some(namespaces)} that it selects is refused by {winner}, because of "
+                f"every Workflow of {some(namespaces)} that it selects is refused by {winner}, because of "
                 f"the lock that it injects: {texts[key]}"
             )
             path = f"spec.inject[name={rule_name}]"
@@ -226,7 +228,7 @@ def _certain(locks: LockPolicies, rule: CompiledRule) -> Sequence[Reason]:
     return Rulebook(locks, speaking).faults_of(rule)
 
 
-def _some(namespaces: Sequence[str]) -> str:
+def some(namespaces: Sequence[str]) -> str:
     """Name some namespaces, and how many more there are."""
     more = len(namespaces) - SHOWN
     names = ", ".join(namespaces[:SHOWN])

@@ -41,6 +41,7 @@ RELEASING: Final = (
     Rule(("argoproj.io",), ("workflows",), (*READ, "patch")),
     Rule(("lockkeeper.dev",), tuple(f"{kind}/status" for kind in POLICIES), ("patch",)),
 )
+PROJECTING: Final = Rule(("",), ("configmaps",), ("create", "patch"), ("workflow-semaphores",))
 BUNDLE: Final = Rule(("admissionregistration.k8s.io",), CONFIGURATIONS, (*READ, "patch"), ("lockkeeper",))
 LEASES: Final = (
     Rule(("coordination.k8s.io",), ("leases",), ("create",)),
@@ -113,7 +114,7 @@ def test_each_account_may_do_what_it_does(
     keeps_bundle = () if mode == "certManager" else (BUNDLE,)
     assert granted["ClusterRole/lockkeeper-webhook"] == READS
     assert granted.get("Role/lockkeeper-webhook", ()) == secret_of_webhook
-    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, *keeps_bundle)
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, *keeps_bundle)
     assert granted["Role/lockkeeper-controller"] == (*LEASES, *secret_of_controller)
 
 
@@ -128,8 +129,29 @@ def test_a_bundle_that_is_given_takes_its_rights_away(chart: Chart) -> None:
     """What the user keeps, the controller neither reads nor writes."""
     values = '{"certificates": {"secret": {"caBundle": "-----BEGIN CERTIFICATE-----\\n"}}}'
     granted = roles(chart.rendered(WITHOUT_CRDS, *MODES["secret"], values=values))
-    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING)
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING)
     assert granted["Role/lockkeeper-controller"] == LEASES
+
+
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        ("[]", ()),
+        ('["a", "b"]', (Rule(("",), ("configmaps",), ("create", "patch"), ("a", "b")),)),
+        ('["*"]', (Rule(("",), ("configmaps",), ("create", "patch")),)),
+    ],
+)
+def test_the_config_maps_that_may_be_written_are_named(
+    chart: Chart, values: str, rules: tuple[Rule, ...]
+) -> None:
+    """Each by its name; none, or all of the cluster, only where somebody says so."""
+    rendered = chart.rendered(WITHOUT_CRDS, values=f'{{"semaphores": {{"configMaps": {values}}}}}')
+    found = [
+        rule
+        for rule in roles(rendered)["ClusterRole/lockkeeper-controller"]
+        if rule.resources == ("configmaps",)
+    ]
+    assert tuple(found) == rules
 
 
 def test_every_role_is_bound_to_the_account_of_its_name(chart: Chart) -> None:

@@ -29,6 +29,7 @@ REFUSED: Final = [
     ("certificates.secret.namespace=other", "certificates.secret", "namespace"),
     ("networkPolicy.webhookFrom[0].pods=all", "networkPolicy.webhookFrom.0", "pods"),
     ("metrics.enabled=true", "metrics", "enabled"),
+    ("semaphores.names={a}", "semaphores", "names"),
     # Values of another sort, or out of range.
     ("webhook.replicas=two", "webhook.replicas", "integer"),
     ("webhook.replicas=0", "webhook.replicas", "1"),
@@ -102,6 +103,7 @@ CHANGES: Final = {
     "image.pullPolicy": ("image.pullPolicy=Always",),
     "imagePullSecrets": ("imagePullSecrets[0].name=a",),
     "argoVersion": ("argoVersion=3.6",),
+    "semaphores.configMaps": ("semaphores.configMaps={other}",),
     "runAsUser": ("runAsUser=1000",),
     "crds.install": ("crds.install=true",),
     "rbac.aggregate": ("rbac.aggregate=false",),

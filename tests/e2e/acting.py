@@ -50,14 +50,14 @@ spec:
 {_API}
 kind: SynchronizationPolicy
 metadata: {{name: locks, namespace: {GOVERNED}}}
-spec: {{semaphores: [{{configMap: slots, key: builds, limit: 1}}]}}
+spec: {{semaphores: [{{configMap: workflow-semaphores, key: builds, limit: 1}}]}}
 ---
 {_API}
 kind: ClusterSynchronizationPolicy
 metadata: {{name: locks}}
 spec:
   namespaceSelector: {{matchLabels: {{pool: data}}}}
-  semaphores: [{{configMap: slots, key: builds, limit: 1}}]
+  semaphores: [{{configMap: workflow-semaphores, key: builds, limit: 1}}]
 """
 EDITS: Final = (
     ("workflowquota/queue", GOVERNED, '{"spec": {"perUser": {"workflows": 5}}}'),

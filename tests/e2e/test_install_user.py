@@ -143,7 +143,7 @@ def test_of_those_that_come_at_once_only_as_many_get_in_as_fit(installed: Instal
 
 def test_a_lock_of_the_policy_is_in_the_stored_object(installed: Installed, namespace: str) -> None:
     """Where Argo takes it from, and nothing else is changed."""
-    semaphore: JsonObject = {"configMap": "slots", "key": "db"}
+    semaphore: JsonObject = {"configMap": "workflow-semaphores", "key": "db"}
     rule: JsonObject = {
         "name": "loads",
         "templates": {"names": ["load-*"]},
@@ -155,7 +155,7 @@ def test_a_lock_of_the_policy_is_in_the_stored_object(installed: Installed, name
     assert (done.returncode, done.stderr) == (0, "")
     expected = json.loads(text)["spec"]
     expected["templates"][0]["synchronization"] = {
-        "semaphores": [{"configMapKeyRef": {"name": "slots", "key": "db"}}]
+        "semaphores": [{"configMapKeyRef": {"name": "workflow-semaphores", "key": "db"}}]
     }
     found = stored(installed, namespace, "locked")
     assert found.spec == expected

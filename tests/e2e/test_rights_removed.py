@@ -13,7 +13,7 @@ import pytest
 
 from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from lockkeeper.certificates.secret_store import SECRETS
-from policy.cluster.protocol import MergePatch
+from policy.cluster.protocol import CONFIG_MAPS, MergePatch
 from policy.service.leases import LEASES
 from tests.e2e.acting import (
     BUILDS,
@@ -28,6 +28,7 @@ from tests.e2e.acting import (
     edit,
     govern,
     hold,
+    is_there,
     kill,
     leader,
     let_people_in,
@@ -55,6 +56,11 @@ FOLLOWED: Final = (
 )
 NOT_READ: Final = "the policies of the cluster are not read yet"
 PATIENCE: Final = 60.0
+SEMAPHORES: Final = "workflow-semaphores"
+MORE_BUILDS: Final = (
+    f'{{"spec": {{"semaphores": [{{"configMap": "{SEMAPHORES}", "key": "builds", "limit": 2}}]}}}}'
+)
+"""A change of a policy that has to be written into a ConfigMap."""
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +205,7 @@ def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Instal
         for what, namespace, change in (
             ("workflowquota/queue", GOVERNED, '{"spec": {"perUser": {"workflows": 7}}}'),
             ("clusterworkflowquota/data", "", '{"spec": {"limits": {"workflows": 7}}}'),
-            ("synchronizationpolicy/locks", GOVERNED, '{"spec": {"validate": {"keyPattern": "^[a-y]+$"}}}'),
+            ("synchronizationpolicy/locks", GOVERNED, MORE_BUILDS),
             ("clustersynchronizationpolicy/locks", "", '{"spec": {"validate": {"keyPattern": "^[a-y]+$"}}}'),
         ):
             edit(installed, what, namespace, change)
@@ -213,6 +219,18 @@ def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Instal
                 partial(is_unready, pod, CONTROLLER, "does not carry the CA bundle yet"),
                 f"{pod.name} is ready",
             )
+
+
+def test_without_the_making_of_a_config_map_a_policy_says_that_it_is_not_written(
+    installed: Installed,
+) -> None:
+    """One that is gone comes back with the right."""
+    with denied(installed, lambda grant: is_of(grant, "create", "configmaps")) as told:
+        installed.cluster.delete(CONFIG_MAPS, SEMAPHORES, namespace=GOVERNED)
+        told()
+        wait = ["wait", "--for=condition=Conflicting", "synchronizationpolicy/locks", "--timeout=30s"]
+        installed.site.kubectl.said(*wait, f"--namespace={GOVERNED}")
+    until(lambda: is_there(installed, CONFIG_MAPS, SEMAPHORES, GOVERNED), "it does not come back")
 
 
 def test_without_a_look_at_one_object_it_is_not_changed_blindly(installed: Installed) -> None:

@@ -1,0 +1,176 @@
+"""Who owns which fields of an object of the in-memory cluster, as server-side apply has it.
+
+The same record as in Kubernetes, `metadata.managedFields`, without times. It is kept from the first apply on:
+what stood there before belongs to `before-first-apply`, and every later write that is no apply takes the
+fields that it changes. Owned are leaves; a list is one leaf. Of the metadata only labels and annotations
+count, and the status does not.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.cluster.errors import Conflict
+from policy.core.patches import JsonObject, JsonValue
+
+Path: TypeAlias = tuple[str, ...]
+BEFORE: Final = "before-first-apply"
+SOMEBODY: Final = "somebody"
+"""Who writes without apply; callers of the in-memory cluster have no names."""
+_APPLY: Final = "Apply"
+_UPDATE: Final = "Update"
+_OWNABLE_METADATA: Final = ("labels", "annotations")
+
+
+class Managed(msgspec.Struct, frozen=True):
+    """What one manager owns by one kind of operation."""
+
+    manager: str
+    operation: str
+    fields: frozenset[Path]
+
+
+def first_applied(config: JsonObject, manager: str) -> JsonObject:
+    """Return the object to create for an apply that finds none."""
+    return _with(config, [Managed(manager, _APPLY, frozenset(_leaves(config)))])
+
+
+def applied(current: JsonObject, config: JsonObject, manager: str, *, force: bool) -> JsonObject:
+    """Return an object after an apply of `config`; `current` is the caller's own copy and is changed.
+
+    Raises:
+        Conflict: another manager owns a field that would become another value, and `force` is not set.
+    """
+    wanted = _leaves(config)
+    standing = _leaves(current)
+    everyone = _managed(current) or [Managed(BEFORE, _UPDATE, frozenset(standing))]
+    mine = Managed(manager, _APPLY, frozenset())
+    others: list[Managed] = []
+    for each in everyone:
+        if (each.manager, each.operation) == (manager, _APPLY):
+            mine = each
+        else:
+            others.append(each)
+    changed = {path for path, value in wanted.items() if path in standing and standing[path] != value}
+    taken = [(each.manager, path) for each in others for path in sorted(each.fields & changed)]
+    if taken and not force:
+        said = ", ".join(f'conflict with "{owner}": .{".".join(path)}' for owner, path in taken)
+        raise Conflict(f"Apply failed with {len(taken)} conflicts: {said}")
+    others = [msgspec.structs.replace(each, fields=each.fields - changed) for each in others]
+    kept = frozenset(wanted).union(*(each.fields for each in others))
+    for path in mine.fields - kept:
+        _remove(current, path)
+    for path, value in wanted.items():
+        _set(current, path, value)
+    return _with(current, [*others, Managed(manager, _APPLY, frozenset(wanted))])
+
+
+def is_managed(metadata: bytes) -> bool:
+    """Tell whether somebody has applied the object of this metadata."""
+    return b'"managedFields"' in metadata
+
+
+def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
+    """Return the record of ownership after a write that was no apply."""
+    old, new = _leaves(before), _leaves(after)
+    changed = {path for path, value in new.items() if path not in old or old[path] != value}
+    kept = [
+        msgspec.structs.replace(
+            each, fields=frozenset(p for p in each.fields if p in new and p not in changed)
+        )
+        for each in _managed(before)
+    ]
+    everybody = {(each.manager, each.operation): each for each in kept}
+    own = everybody.get((SOMEBODY, _UPDATE), Managed(SOMEBODY, _UPDATE, frozenset()))
+    everybody[SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    return _record(everybody.values())
+
+
+def _with(obj: JsonObject, managed: Iterable[Managed]) -> JsonObject:
+    metadata = obj.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    return {**obj, "metadata": {**known, "managedFields": _record(managed)}}
+
+
+def _record(managed: Iterable[Managed]) -> JsonValue:
+    return [
+        {
+            "manager": each.manager,
+            "operation": each.operation,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": _nested(each.fields),
+        }
+        for each in managed
+        if each.fields
+    ]
+
+
+def _managed(obj: JsonObject) -> list[Managed]:
+    metadata = obj.get("metadata")
+    listed = metadata.get("managedFields") if isinstance(metadata, dict) else None
+    return [
+        Managed(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, dict)
+    ]
+
+
+def _nested(fields: Iterable[Path]) -> JsonObject:
+    """Return paths as FieldsV1 writes them: `{"f:data": {"f:key": {}}}`."""
+    nested: JsonObject = {}
+    for path in sorted(fields):
+        level = nested
+        for part in path:
+            below = level.setdefault(f"f:{part}", {})
+            level = below if isinstance(below, dict) else {}
+    return nested
+
+
+def _paths(nested: JsonValue, above: Path = ()) -> Iterator[Path]:
+    """Yield the paths of a FieldsV1 of ours."""
+    if not isinstance(nested, dict) or not nested:
+        yield above
+        return
+    for part, below in nested.items():
+        yield from _paths(below, (*above, part.removeprefix("f:")))
+
+
+def _leaves(obj: JsonObject) -> Mapping[Path, JsonValue]:
+    """Return what can be owned, by path."""
+    found: dict[Path, JsonValue] = {}
+    for name, value in obj.items():
+        if name == "metadata" and isinstance(value, dict):
+            for part in _OWNABLE_METADATA:
+                _collect(value.get(part), (name, part), found)
+        elif name not in ("apiVersion", "kind", "status"):
+            _collect(value, (name,), found)
+    return found
+
+
+def _collect(value: JsonValue, path: Path, found: dict[Path, JsonValue]) -> None:
+    if isinstance(value, dict):
+        for part, below in value.items():
+            _collect(below, (*path, part), found)
+    elif value is not None:
+        found[path] = value
+
+
+def _set(obj: JsonObject, path: Path, value: JsonValue) -> None:
+    *above, last = path
+    for part in above:
+        below = obj.get(part)
+        if not isinstance(below, dict):
+            below = obj[part] = {}
+        obj = below
+    obj[last] = value
+
+
+def _remove(obj: JsonObject, path: Path) -> None:
+    """Remove a leaf, and what is empty without it."""
+    part, *rest = path
+    below = obj.get(part)
+    if rest and isinstance(below, dict):
+        _remove(below, tuple(rest))
+    if not rest or below == {}:
+        obj.pop(part, None)

@@ -1,0 +1,107 @@
+"""Which keys of which ConfigMaps the definitions of policies ask for at a time: what Argo should read.
+
+In each namespace the definition counts that reviews look up: its own before the cluster's, of its own the
+last by name, of the cluster's the first.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.findings import PolicyName, name_of
+from policy.core.kinds import ClusterSynchronizationPolicy, SemaphoreDefinition
+from policy.core.locks.definitions import projected
+from policy.core.locks.policies import LockPolicy
+from policy.core.semaphore_windows import elastic
+from policy.core.snapshot import Snapshot
+from policy.core.windows import NEVER
+
+Address: TypeAlias = tuple[str, str]
+"""Namespace and name of a ConfigMap."""
+NOTHING: Final[Mapping[str, "Key"]] = {}
+
+
+class Key(msgspec.Struct, frozen=True):
+    """The value that a key should have, and the definition that says so."""
+
+    value: str
+    policy: PolicyName
+    path: str
+
+
+class Projection(msgspec.Struct, frozen=True):
+    """All keys that should be there, by ConfigMap, until the first window opens or closes."""
+
+    config_maps: Mapping[Address, Mapping[str, Key]]
+    until: datetime
+
+
+class Defined(msgspec.Struct, frozen=True):
+    """The keys of one policy, by ConfigMap, at a time."""
+
+    policy: LockPolicy
+    keys: Mapping[str, Mapping[str, Key]]
+
+
+def project(snapshot: Snapshot, now: datetime) -> Projection:
+    """Return what the ConfigMaps of all known namespaces should say at `now` (aware)."""
+    until = NEVER
+    own: dict[str, list[Defined]] = {}
+    everywhere: list[Defined] = []
+    for policy in snapshot.lock_policies:
+        defined, change = _defined(policy, now)
+        until = min(until, change)
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            everywhere.append(defined)
+        else:
+            own.setdefault(policy.metadata.namespace, []).append(defined)
+    namespaces = own.keys() | (snapshot.namespace_labels.keys() if everywhere else set())
+    config_maps: dict[Address, Mapping[str, Key]] = {}
+    for namespace in sorted(namespaces):
+        counting = [*_selecting(everywhere, namespace, snapshot), *own.get(namespace, ())]
+        for name, keys in _merged(counting).items():
+            config_maps[namespace, name] = keys
+    return Projection(config_maps, until)
+
+
+def limit_at(definition: SemaphoreDefinition, now: datetime) -> tuple[int, datetime]:
+    """Return the limit of a definition at `now`, and until when that holds."""
+    in_force = elastic(definition).at(now)
+    limit = in_force.limits.workflows.value
+    return definition.limit if limit is None else limit, in_force.until
+
+
+def _defined(policy: LockPolicy, now: datetime) -> tuple[Defined, datetime]:
+    name, until = name_of(policy), NEVER
+    keys: dict[str, dict[str, Key]] = {}
+    for index, definition in enumerate(projected(policy.spec, name.namespace or None)):
+        limit, change = limit_at(definition, now)
+        until = min(until, change)
+        own = index < len(policy.spec.semaphores)  # After its own come those that its rules need.
+        key = Key(str(limit), name, f"spec.semaphores[{index}]" if own else "spec.inject")
+        keys.setdefault(definition.config_map, {})[definition.key] = key
+    return Defined(policy, keys), until
+
+
+def _selecting(everywhere: list[Defined], namespace: str, snapshot: Snapshot) -> Iterator[Defined]:
+    """Yield the cluster's policies for a namespace, the one that counts last."""
+    labels = snapshot.labels_of(namespace)
+    for each in reversed(everywhere):
+        policy = each.policy
+        if isinstance(policy, ClusterSynchronizationPolicy) and policy.spec.namespace_selector.matches(
+            labels
+        ):
+            yield each
+
+
+def _merged(counting: list[Defined]) -> Mapping[str, Mapping[str, Key]]:
+    """Return the keys of several policies; of two for one key the later counts."""
+    if len(counting) == 1:
+        return counting[0].keys
+    merged: dict[str, dict[str, Key]] = {}
+    for each in counting:
+        for name, keys in each.keys.items():
+            merged.setdefault(name, {}).update(keys)
+    return merged

@@ -1,0 +1,209 @@
+"""Writes the semaphores of policies into the ConfigMaps that Argo reads; the work of a leader's term.
+
+There is no queue. Every pass compares what policies ask for now with each ConfigMap as it was last seen, and
+reads and writes those that differ. A pass follows every change of policies and ConfigMaps, and the opening
+and closing of every window.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from threading import Event
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, Conflict, Forbidden
+from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
+from policy.core.findings import Finding, FindingKind, PolicyName, some
+from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Plan, StandingMap, config_map, plan
+from policy.core.locks.naming import semaphore_name
+from policy.core.locks.projection import NOTHING, Address, Key, project
+from policy.core.snapshot import Snapshot
+from policy.service.controller import Trouble
+
+SETTLE: Final = 0.1
+"""Seconds from a change to the pass over it, so that a burst makes one pass."""
+PAUSE: Final = 0.02
+"""Seconds after each write, so that there are at most fifty a second."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds until a pass is made in any case: a clock that was set right moves windows."""
+KEPT_WAIT: Final = 15.0
+"""Seconds until it is looked again whether the lock of a key that nobody defines is still in use."""
+FIRST_DELAY: Final = 1.0
+LAST_DELAY: Final = 60.0
+"""Seconds until a ConfigMap that could not be written is tried again, doubled each time."""
+_WHERE: Final = "\0"
+"""Stands in a message for the namespaces that it is about."""
+
+
+class ProjectedCluster(Cluster, Applying, Protocol):
+    """A cluster that can apply."""
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A ConfigMap as the last look left it: what was asked for, what the watch showed, what came of it."""
+
+    wanted: Mapping[str, Key]
+    shown: Mapping[str, str] | None
+    plan: Plan
+    again: float | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A ConfigMap that could not be written, how often by now, and when it is tried again."""
+
+    wanted: Mapping[str, Key]
+    error: ClusterError
+    times: int
+    until: float
+
+
+class Projector:
+    """`run` writes until `stop`; `wake` makes a pass soon.
+
+    `in_use` tells by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: ProjectedCluster,
+        snapshot: Callable[[], Snapshot],
+        in_use: Callable[[str], bool],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
+        pause: float = PAUSE,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._in_use = in_use
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._found = found
+        self._pause = pause
+        self._listed = False
+        self._settled: dict[Address, Settled] = {}
+        self._failed: dict[Address, Failed] = {}
+        self._ours: set[Address] = set()
+        self._woken = Event()
+        self._stopped = Event()
+
+    def wake(self) -> None:
+        """Make a pass soon: policies or ConfigMaps changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work after the write that is under way."""
+        self._stopped.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Write until stopped; no error of the cluster ends it."""
+        while not self._stopped.wait(SETTLE):
+            self._woken.clear()
+            self._woken.wait(self.run_pass())
+
+    def run_pass(self) -> float:
+        """Write what is not as it should be; returns the seconds until the next pass is due."""
+        if not self._listed:
+            try:
+                self._list_ours()
+            except ClusterError as error:
+                self._trouble("listing ConfigMaps of semaphores", error)
+                return FIRST_DELAY
+        snapshot, now = self._snapshot(), self._clock()
+        projection = project(snapshot, now)
+        for address in sorted(projection.config_maps.keys() | self._ours):
+            if self._stopped.is_set():
+                return LONGEST_WAIT
+            wanted = projection.config_maps.get(address, NOTHING)
+            self._keep(address, wanted, snapshot.config_maps.get(address))
+        self._forget(projection.config_maps.keys() | self._ours)
+        self._found(self._findings())
+        left = [each.until - self._stopwatch() for each in self._failed.values()]
+        left += [each.again - self._stopwatch() for each in self._settled.values() if each.again is not None]
+        left.append((projection.until - now).total_seconds())
+        return max(0.0, min(LONGEST_WAIT, *left))
+
+    def _list_ours(self) -> None:
+        """Find the ConfigMaps that leaders before wrote."""
+        listing = self._cluster.list(CONFIG_MAPS, labels=OURS, metadata_only=True)
+        self._ours = {msgspec.convert(item, StandingMap).address for item in listing.items}
+        self._listed = True
+
+    def _keep(self, address: Address, wanted: Mapping[str, Key], shown: Mapping[str, str] | None) -> None:
+        """Look at one ConfigMap, unless it is as the last look left it or is not to be tried yet."""
+        failed = self._failed.get(address)
+        if failed is not None and failed.wanted == wanted and self._stopwatch() < failed.until:
+            return
+        settled = self._settled.get(address)
+        if settled is not None and settled.wanted == wanted and settled.shown == shown:
+            due = settled.again is not None and self._stopwatch() >= settled.again
+            if not due:
+                return
+        try:
+            made = self._write(address, {key: each.value for key, each in wanted.items()})
+        except ClusterError as error:
+            self._put_off(address, wanted, error)
+            return
+        self._failed.pop(address, None)
+        self._settled[address] = Settled(
+            wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
+        )
+        if made.empty:
+            self._ours.discard(address)
+        else:
+            self._ours.add(address)
+
+    def _write(self, address: Address, wanted: Mapping[str, str]) -> Plan:
+        namespace, name = address
+        items = self._cluster.list(CONFIG_MAPS, namespace=namespace, name=name).items
+        standing = msgspec.convert(items[0], StandingMap) if items else None
+        made = plan(standing, wanted, lambda key: self._in_use(semaphore_name(namespace, name, key)))
+        if made.data is not None:
+            obj = config_map(address, made.data)
+            self._cluster.apply(CONFIG_MAPS, obj, field_manager=FIELD_MANAGER)
+            self._stopped.wait(self._pause)
+        return made
+
+    def _put_off(self, address: Address, wanted: Mapping[str, Key], error: ClusterError) -> None:
+        """Try again later; another owner who came between our look and our write is no trouble yet."""
+        before = self._failed.get(address)
+        times = before.times + 1 if before is not None else 1
+        if times > 1 or not isinstance(error, Conflict):
+            self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
+        until = self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10))
+        self._failed[address] = Failed(wanted, error, times, until)
+
+    def _forget(self, present: set[Address]) -> None:
+        self._settled = {at: each for at, each in self._settled.items() if at in present}
+        self._failed = {at: each for at, each in self._failed.items() if at in present}
+
+    def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
+        """Return what there is to say about each policy whose keys are not as it asks."""
+        said: dict[tuple[PolicyName, str, FindingKind, str], list[str]] = {}
+        for (namespace, name), settled in self._settled.items():
+            for key, foreign in settled.plan.foreign.items():
+                asked = settled.wanted[key]
+                text = (
+                    f"{foreign.owner} owns key {key} of ConfigMap {name} and gives it "
+                    f'"{foreign.value}" in place of "{asked.value}", and that counts in {_WHERE}: remove the '
+                    "key there, or the definition here"
+                )
+                kind = FindingKind.OWNED_ELSEWHERE
+                said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
+        for (namespace, name), failed in self._failed.items():
+            text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"
+            if isinstance(failed.error, Forbidden):
+                text += "; the chart's values semaphores.configMaps say which ConfigMaps may be"
+            for asked in failed.wanted.values():
+                kind = FindingKind.NOT_WRITTEN
+                said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
+        found: dict[PolicyName, list[Finding]] = {}
+        for (policy, path, kind, text), namespaces in sorted(said.items(), key=lambda each: each[0][1:]):
+            message = text.replace(_WHERE, some(sorted(namespaces)))
+            found.setdefault(policy, []).append(Finding(kind, path, message))
+        return {policy: tuple(findings) for policy, findings in found.items()}
