@@ -12,8 +12,8 @@ from policy.core.kinds import (
     TemplateSelector,
     TemplateType,
 )
-from policy.core.locks.conditions import UNLIMITED_KEY, parse
 from policy.core.locks.definitions import says_by_key
+from policy.core.locks.expressions import UNLIMITED_KEY, parse
 from policy.core.locks.naming import empty_problems, name_problems
 from policy.core.problems import Problem
 from policy.core.selectors import too_many

@@ -3,7 +3,7 @@
 from typing import Final
 
 from policy.core.kinds import LockTarget, SemaphoreDefinition, SynchronizationPolicySpec
-from policy.core.locks.conditions import UNLIMITED_KEY
+from policy.core.locks.expressions import UNLIMITED_KEY
 from policy.core.locks.naming import parameterised
 
 UNLIMITED: Final = 1_000_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.locks.conditions import MAX_LENGTH, Condition, parse
+from policy.core.locks.expressions import MAX_LENGTH, Condition, parse
 
 
 @pytest.mark.parametrize(
