@@ -8,6 +8,8 @@ READY   := $(VENV)/.ready
 WORKERS ?= 2
 SEEDS   ?= 1000
 ARGS    ?=
+E2E     := tests/e2e tests/policy/cluster tests/charts tests/image
+SKIPPED := 77
 UV      := $(shell command -v uv 2>/dev/null)
 
 # The first Python that is new enough; `make PYTHON=... run` says otherwise.
@@ -53,8 +55,10 @@ run: $(READY) ## Start Lockkeeper here, without a cluster, on the examples; ARGS
 test: $(READY) ## Run the tests; ARGS go to pytest, WORKERS is how many run at once
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-e2e: $(READY) ## Run the tests that need a real control plane (the first time it builds one: needs Go); ARGS go to pytest
-	@LOCKKEEPER_E2E=1 $(BIN)/python -m pytest tests/e2e tests/policy/cluster tests/charts tests/image -m e2e $(ARGS)
+e2e: $(READY) ## Run the tests on a real control plane (built the first time: needs Go); ARGS go to pytest, WORKERS as for test
+	@$(BIN)/python -m tests.e2e.building || { code=$$?; test $$code = $(SKIPPED) && exit 0; exit $$code; }; \
+	LOCKKEEPER_E2E=1 $(BIN)/python -m pytest $(if $(findstring tests/,$(ARGS)),,$(E2E)) -m e2e -n $(WORKERS) --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 check: export CHECK_WHEEL = $(CHECK_WHEEL_SOURCE)
 check: $(READY) ## Lint, check the format, the types and the layers, build the packages and try the wheel

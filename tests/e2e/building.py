@@ -1,12 +1,15 @@
 """Building the control plane of the tests: the Go module `controlplane/`, into one binary in `.cache/`.
 
-The binary is named by a hash of what it is made of, so it is built once and again only after a change. Where
-modules come from and how their sums are checked is the environment's business, as for any other Go build.
+`python -m tests.e2e.building` builds it before the tests begin, and ends with SKIPPED where there is no Go to
+build it with. The binary is named by a hash of what it is made of, so it is built once and again only after a
+change. Where modules come from and how their sums are checked is the environment's business, as for any other
+Go build.
 """
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import msgspec
+
+from tests.e2e.made_once import alone
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CACHE: Final = ROOT / ".cache"
@@ -27,6 +32,9 @@ VERSIONS: Final[Mapping[str, str]] = {
 }
 """The patch release that is built for each minor. The sums of the default's modules are in go.sum; those of
 the others are worked out at each build, and checked by Go as for any module that is fetched."""
+
+SKIPPED: Final = 77
+"""The exit code for what cannot be done here, and need not be, as automake has it."""
 
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _VERSION_PACKAGE: Final = "k8s.io/component-base/version"
@@ -105,20 +113,43 @@ def control_plane_binary(environment: Mapping[str, str] = os.environ) -> Path:
         UnknownKubernetesError: the version is none of VERSIONS.
     """
     version = wanted_version(environment)
-    made_of = sha256(version.encode())
-    for name in ("main.go", "go.mod", "go.sum"):
-        made_of.update((MODULE / name).read_bytes())
-    binary = CACHE / "controlplane" / f"{version}-{made_of.hexdigest()[:12]}"
+    binary = _place(version)
     if not binary.is_file():
         if shutil.which("go") is None:
             raise GoIsMissingError
-        _build(version, binary)
+        with alone(binary):
+            if not binary.is_file():
+                _build(version, binary)
     return binary
+
+
+def main() -> int:
+    """Build it where that is needed, and say so; return the exit code."""
+    try:
+        version = wanted_version()
+        if not _place(version).is_file() and shutil.which("go") is not None:
+            sys.stdout.write(f"building Kubernetes {version} with Go, which takes some minutes once ...\n")
+            sys.stdout.flush()
+        control_plane_binary()
+    except GoIsMissingError as missing:
+        sys.stdout.write(f"skipped: {missing}\n")
+        return SKIPPED
+    except (BuildFailedError, UnknownKubernetesError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _place(version: str) -> Path:
+    """Return where the binary lies: its name tells what it is made of."""
+    made_of = sha256(version.encode())
+    for name in ("main.go", "go.mod", "go.sum"):
+        made_of.update((MODULE / name).read_bytes())
+    return CACHE / "controlplane" / f"{version}-{made_of.hexdigest()[:12]}"
 
 
 def _build(version: str, binary: Path) -> None:
     """Build the binary beside its place and move it there, so that nobody ever sees half of one."""
-    binary.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=binary.parent, prefix="building-") as folder:
         module = Path(folder) / "module"
         shutil.copytree(MODULE, module)
@@ -162,3 +193,7 @@ def _run(command: list[str], folder: Path) -> bytes:
     if done.returncode:
         raise BuildFailedError(command, done.stderr.decode(errors="replace"))
     return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

