@@ -1,4 +1,8 @@
-"""A stream of creates that goes on while a test shakes the installation, and what became of each."""
+"""A stream of creates that goes on while a test shakes the installation, and what became of each.
+
+Whoever creates here obeys an answer that says when to try again, as kubectl, argo and every client of
+Kubernetes' own library do.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
@@ -22,14 +26,34 @@ PACE: Final = 0.02
 """Seconds between two creates of one worker: together some hundred a second, which two cores can bear."""
 
 
+TRIES: Final = 11
+"""As often as a client of Kubernetes' own library sends a request that is to be tried again."""
+TRY_AGAIN_AFTER: Final = 1.0
+
+
 class Created(msgspec.Struct, frozen=True):
-    """One create: when it was sent and answered (seconds of the stopwatch), and how it ended."""
+    """One create: when it was last sent and answered (seconds of the stopwatch), and how it ended.
+
+    `longest` is how long the slowest of its tries took, `tries` how many there were.
+    """
 
     name: str
     sent: float
     answered: float
     governed: bool
     error: str = ""
+    longest: float = 0.0
+    tries: int = 1
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of a create; `again` tells whether the answer says to try again."""
+
+    sent: float
+    answered: float
+    governed: bool
+    error: str = ""
+    again: bool = False
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -52,6 +76,7 @@ class Stream:
         self._numbers = count()
         self._lock = Lock()
         self._ended = Event()
+        self._pause = Event()
         self._first = Event()
         self._created: list[Created] = []
         self._threads = [Thread(target=self._work, name=f"create-{number}") for number in range(WORKERS)]
@@ -101,16 +126,26 @@ class Stream:
             cluster.close()
 
     def _create(self, cluster: KubeCluster, name: str) -> None:
+        made = self._try(cluster, name)
+        longest, tries = made.answered - made.sent, 1
+        while made.again and tries < TRIES:
+            self._pause.wait(TRY_AGAIN_AFTER)
+            made = self._try(cluster, name)
+            longest, tries = max(longest, made.answered - made.sent), tries + 1
+        created = Created(name, made.sent, made.answered, made.governed, made.error, longest, tries)
+        with self._lock:
+            self._created.append(created)
+        self._first.set()
+
+    def _try(self, cluster: KubeCluster, name: str) -> Tried:
         sent = monotonic()
-        governed, error = False, ""
         try:
             stored = cluster.create(WORKFLOWS, workflow(name), namespace=self._namespace)
-            governed = marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
         except ClusterError as failure:
-            error = failure.message
-        with self._lock:
-            self._created.append(Created(name, sent, monotonic(), governed, error))
-        self._first.set()
+            again = isinstance(failure, TooManyRequests)
+            return Tried(sent=sent, answered=monotonic(), governed=False, error=failure.message, again=again)
+        governed = marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+        return Tried(sent=sent, answered=monotonic(), governed=governed)
 
 
 def workflow(name: str) -> JsonObject:

@@ -15,5 +15,5 @@ def configure(config: pytest.Config) -> None:
         "markers", "e2e: runs against a real control plane, with LOCKKEEPER_E2E=1 (make e2e)"
     )
     if ENABLED:
-        for plugin in ("tests.e2e.fixtures", "tests.e2e.argo.fixtures"):
+        for plugin in ("tests.e2e.fixtures", "tests.e2e.argo.fixtures", "tests.e2e.ordering"):
             config.pluginmanager.import_plugin(plugin)

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from tests.e2e.made_once import alone
 from tests.image.confinement import INTERPRETER, LIBRARIES, PYTHON, TEMPORARY, TOOLS, Confined
 from tests.image.containerfile import (
     CONTAINERFILE,
@@ -130,6 +131,17 @@ def build(folder: Path) -> Image:
     for instruction in by_name[BUILDER].instructions:
         builder.perform(instruction)
     return _assemble(stages[-1], builder.root.folder, folder / "image")
+
+
+def build_once(folder: Path) -> Image:
+    """Build, or take what another process has built there. Raises StepFailedError."""
+    with alone(folder):
+        built = folder / "built.json"
+        if not built.is_file():
+            folder.mkdir()
+            image = build(folder)
+            built.write_bytes(msgspec.json.encode(image, enc_hook=str))
+        return msgspec.json.decode(built.read_bytes(), type=Image, dec_hook=lambda kind, text: kind(text))
 
 
 def copy_into(root: Path, copy: Copy, *, origin: Path, workdir: str) -> None:

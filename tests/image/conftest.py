@@ -1,11 +1,12 @@
 """The image's files, made once; skipped unless asked for, because that downloads what goes into it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import switch
-from tests.image.building import Image, build
+from tests.image.building import Image, build_once
 from tests.image.confinement import why_not
 
 
@@ -29,4 +30,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     obstacle = why_not()
     if obstacle:
         pytest.skip(f"the image cannot be tried here: {obstacle}")
-    return build(tmp_path_factory.mktemp("image"))
+    base = tmp_path_factory.getbasetemp()
+    # Workers side by side have folders of their own below one; whoever comes first makes it for all.
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "image"
+    return build_once(place)

@@ -56,7 +56,7 @@ def _make_root(scratch: Path, root: Path, layer: str) -> frozenset[str]:
     root.mkdir()
     kernel.mount("root", str(root), kind="tmpfs", options="mode=755")
     crowded = {point.split("/")[1] for point, _ in _mounted() if point != "/"}
-    upper = {path.name for path in Path(layer).iterdir()} if layer else set[str]()
+    upper = {path.name for path in Path(layer).iterdir() if path.is_dir()} if layer else set[str]()
     layered = set()
     for name in sorted({*(path.name for path in Path("/").iterdir()), *upper}):
         here, spot = Path("/", name), root / name
