@@ -111,14 +111,18 @@ lifecycle:
 {{- end }}
 {{- end -}}
 
-{{/* Probes of the port and scheme that are given. A start may take a minute: it reads all policies. */}}
+{{/*
+Probes of the port and scheme that are given. A start may take ten minutes: a webhook has nothing to serve before it
+has read its certificate, and waits for an API server that is away. A restart would not help it, and the back-off after
+several would outlast the outage.
+*/}}
 {{- define "lockkeeper.probes" -}}
 {{- $at := dict "port" .port "scheme" .scheme -}}
 startupProbe:
   httpGet: {{ merge (dict "path" "/livez") $at | toJson }}
   periodSeconds: 1
   timeoutSeconds: 5
-  failureThreshold: 60
+  failureThreshold: 600
 readinessProbe:
   httpGet: {{ merge (dict "path" "/readyz") $at | toJson }}
   periodSeconds: 2
