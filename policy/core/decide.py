@@ -24,16 +24,18 @@ from policy.core.decision import (
     ReservationRequest,
     Review,
     Side,
-    denied,
 )
 from policy.core.governing import by_effect, demands, governing, tasks_of
+from policy.core.identities import requester
 from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
-from policy.core.locks.places import field_path
-from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
+from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION, USER
 from policy.core.patches import Op, PatchOp
+from policy.core.settling import settled
 from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
+from policy.core.template_metadata import metadata_faults
+from policy.core.updates import Update, guard, guard_retry, origin_of, reactivates, update_of
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
 
 GENERATED: Final = 12
@@ -60,28 +62,42 @@ SILENT: Final = Part()
 def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     """Decide about one admission request.
 
-    Only the CREATE of a Workflow is judged. `now` is the time of the decision; windows will need it, and no
-    decision may read a clock.
+    A Workflow is judged when it is created and when it is made to run again; other updates of it are guarded.
+    `now` is the time of the decision; windows will need it, and no decision may read a clock.
     """
     del now
+    if review.operation is Operation.UPDATE:
+        update = update_of(review)
+        if update is None or review.user in snapshot.identities.ours:
+            return IGNORED
+        return _admit(review, update, snapshot) if reactivates(update) else guard(update, snapshot)
     if review.workflow is None or review.operation is not Operation.CREATE or review.sub_resource:
         return IGNORED
+    return _admit(review, None, snapshot)
+
+
+def _admit(review: Review, again: Update | None, snapshot: Snapshot) -> Decision:
+    """Decide about a Workflow that is to run: a new one, or one that is made to run `again`."""
     policies = snapshot.policies(review.namespace)
-    if not policies.governed:
+    workflow = review.workflow
+    if workflow is None or not policies.governed:
         return UNGOVERNED
-    spec = review.workflow.spec or EMPTY_SPEC
-    metadata = review.workflow.metadata or EMPTY_METADATA
+    spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
     judged = judge_locks(spec, labels, policies, snapshot)
-    quota_part = _quotas(review, review.workflow, quotas, policies, snapshot) if quotas else SILENT
+    quota_part = _quotas(review, again, quotas, policies, snapshot) if quotas else SILENT
     if not quotas and judged is NO_LOCKS:
         return UNGOVERNED
-    return _join(review, quota_part, judged)
+    faults = (
+        *(_status_faults(workflow) if again is None else guard_retry(again)),
+        *metadata_faults(spec, metadata, policies, snapshot),
+    )
+    return _join(review, quota_part, judged, faults)
 
 
-def _join(review: Review, quotas: Part, locks: LockPart) -> Decision:
-    """Put both halves together: any reason refuses, otherwise the patch is made or demanded."""
+def _join(review: Review, quotas: Part, locks: LockPart, faults: tuple[Reason, ...]) -> Decision:
+    """Put both halves together with the `faults` of the object itself."""
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + locks.warnings,
@@ -90,44 +106,38 @@ def _join(review: Review, quotas: Part, locks: LockPart) -> Decision:
         policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
         reservation=quotas.reservation,
     )
-    reasons = _status_faults(review, decision.policies) + quotas.reasons + locks.reasons
-    if reasons:
-        return denied(decision, reasons)
-    if review.side is Side.MUTATE:
-        return decision
-    if decision.patch:
-        return denied(decision, tuple(_not_mutated(operation) for operation in decision.patch))
-    return msgspec.structs.replace(decision, warnings=())
-
-
-def _not_mutated(operation: PatchOp) -> Reason:
-    message = (
-        "is not as Lockkeeper's mutating webhook leaves it: the webhook was away, or another one changed it "
-        "back. Try again"
-    )
-    return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
+    named = tuple(msgspec.structs.replace(each, policy=decision.policies[0]) for each in faults)
+    reasons = named + quotas.reasons + locks.reasons
+    return settled(decision, review.side, reasons)
 
 
 def _quotas(
     review: Review,
-    workflow: Workflow,
+    again: Update | None,
     quotas: Sequence[CompiledQuota],
     policies: NamespacePolicies,
     snapshot: Snapshot,
 ) -> Part:
+    workflow = review.workflow or Workflow()
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     tasks = tasks_of(spec, review.namespace, quotas, snapshot)
     weight = Usage.of(tasks.amount)
-    weighed = holding.Weighed(tasks.amount, spec.priority or 0, review.user)
+    weighed = holding.Weighed(tasks.amount, spec.priority or 0, _user(review, again, metadata, snapshot))
     queueing = by_effect(quotas, OnExceed.QUEUE)
     denying = by_effect(quotas, OnExceed.DENY)
     reservation_id = _reservation_id(review, metadata) if denying else ""
-    patch = holding.mark_patch(workflow.metadata, weighed, reservation=reservation_id, hold=bool(queueing))
+    patch = holding.mark_patch(
+        workflow.metadata,
+        weighed,
+        reservation=reservation_id,
+        hold=bool(queueing),
+        origin=holding.NEW if again is None else origin_of(again),
+    )
     if tasks.injected is not None:
         if workflow.spec is None:
             patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    warnings = _warn(review, quotas, weight, snapshot)
+    warnings = _warn(weighed.user, quotas, weight, snapshot)
     if queueing:
         message, told = _queue_place(review, weighed, weight, queueing, snapshot)
         patch += holding.hold_status_patch(workflow, message)
@@ -175,22 +185,31 @@ def _reservation_id(review: Review, metadata: Metadata) -> str:
     return (metadata.labels or {}).get(RESERVATION) or review.uid
 
 
-def _status_faults(review: Review, policies: Sequence[str]) -> tuple[Reason, ...]:
-    if review.workflow is None or not holding.foreign_status(review.workflow):
+def _user(review: Review, again: Update | None, metadata: Metadata, snapshot: Snapshot) -> str:
+    """Return whom the Workflow counts for; one that runs again counts for whom it counted before."""
+    before = (again.before.annotations or {}).get(USER) if again is not None else None
+    if before is not None:
+        return before
+    labels = metadata.labels or {} if again is None else {}
+    return requester(review.user, labels, snapshot.identities)
+
+
+def _status_faults(workflow: Workflow) -> tuple[Reason, ...]:
+    if not holding.foreign_status(workflow):
         return ()
     message = (
         "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
         "(argo resubmit without --memoized does)"
     )
-    return (Reason(Code.FOREIGN_STATUS, "status", message, policies[0]),)
+    return (Reason(Code.FOREIGN_STATUS, "status", message),)
 
 
-def _warn(review: Review, quotas: Sequence[CompiledQuota], weight: Usage, snapshot: Snapshot) -> list[str]:
+def _warn(user: str, quotas: Sequence[CompiledQuota], weight: Usage, snapshot: Snapshot) -> list[str]:
     """Return the warnings of quotas that only warn, by the latest view of usage."""
     warning = by_effect(quotas, OnExceed.WARN)
     if not warning:
         return []
-    wanted = demands(warning, review.user)
+    wanted = demands(warning, user)
     return [
         f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
         for short in shortfalls(snapshot.usage.taken, weight, wanted)

@@ -92,6 +92,14 @@ class Code(StrEnum):
     LOCK_CONFLICT = "LockConflict"
     NOT_MUTATED = "NotMutated"
     WRONG_POLICY = "WrongPolicy"
+    GUARDED_MARK = "GuardedMark"
+    HOLD_REMOVED = "HoldRemoved"
+    OUT_OF_SIGHT = "OutOfSight"
+    FORGED_STATUS = "ForgedStatus"
+    TASKS_RAISED = "TasksRaised"
+    LOCK_DROPPED = "LockDropped"
+    HOSTILE_METADATA = "HostileMetadata"
+    CRON_FORBIDS = "CronForbids"
 
 
 class Reason(msgspec.Struct, frozen=True):

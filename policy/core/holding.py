@@ -6,6 +6,7 @@ deadline (argo-workflows A.1-A.3, argo-verified 10). Nobody else writes it meanw
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -18,8 +19,13 @@ from policy.core.workflow import EMPTY_METADATA, Metadata, Workflow
 LABELS: Final = pointer("metadata", "labels")
 ANNOTATIONS: Final = pointer("metadata", "annotations")
 STATUS: Final = pointer("status")
+MESSAGE: Final = pointer("status", "message")
+STARTED_AT: Final = pointer("status", "startedAt")
 INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
 ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
+GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""How Go writes a time of a whole second."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
@@ -32,25 +38,48 @@ class Weighed(msgspec.Struct, frozen=True):
     user: str
 
 
-def mark_patch(present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool) -> list[PatchOp]:
+class Origin(msgspec.Struct, frozen=True):
+    """Where a Workflow comes from, as far as its marks say so.
+
+    `holds` is how often it was held before, and `retried` whether it ran before: `argo retry` makes a
+    Workflow that is over run again. The others are marks of children and of runs of a CronWorkflow.
+    """
+
+    holds: int = 0
+    retried: bool = False
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+NEW: Final = Origin()
+
+
+def mark_patch(
+    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: Origin = NEW
+) -> list[PatchOp]:
     """Return the operations that write our labels and annotations, overwriting what came with the object.
 
     `reservation` is the request's uid where a slot is reserved, or "". Applied to an object that has them
     already, nothing is left to do.
     """
     metadata = present or EMPTY_METADATA
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = {**origin.labels}
     annotations = {
         marks.TASKS: marks.UNBOUNDED if weighed.tasks.unlimited else str(weighed.tasks),
         marks.PRIORITY: str(weighed.priority),
         marks.USER: weighed.user,
+        **origin.annotations,
     }
     if reservation:
         labels[marks.RESERVATION] = reservation
+    holds = origin.holds + 1 if hold else origin.holds
+    if holds:  # A number that was used names a release for ever (protocol rule 8).
+        annotations[marks.HOLDS] = str(holds)
     original = original_instance_id(metadata)
     if hold:
         labels[marks.INSTANCE_ID] = marks.HOLD_VALUE
-        annotations[marks.HOLDS] = "1"
+        if origin.retried:
+            annotations[marks.RETRIED] = "true"
         if original is not None:
             annotations[marks.ORIGINAL_INSTANCE_ID] = original
     patch = [PatchOp(Op.ADD, pointer("metadata"), {})] if present is None else []
@@ -65,8 +94,8 @@ def _stale_marks(
     """Return removals of our marks that are not due; `argo resubmit` copies them onto new objects."""
     removals = []
     for path, present, due, ours in (
-        (LABELS, metadata.labels, labels, (marks.RESERVATION,)),
-        (ANNOTATIONS, metadata.annotations, annotations, (marks.HOLDS, marks.ORIGINAL_INSTANCE_ID)),
+        (LABELS, metadata.labels, labels, marks.OUR_LABELS),
+        (ANNOTATIONS, metadata.annotations, annotations, marks.OUR_ANNOTATIONS),
     ):
         stale = [key for key in ours if key in (present or {}) and key not in due]
         removals += [PatchOp(Op.REMOVE, path + pointer(key)) for key in stale]
@@ -94,10 +123,26 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
     return kept if original is None else {**kept, marks.INSTANCE_ID: original}
 
 
+def ran_before(workflow: Workflow) -> bool:
+    """Tell whether the status of a Workflow is the record of an earlier run, which goes on from there."""
+    return bool(_filled(workflow.status)) and not _shows_hold(workflow.status)
+
+
+def holds_of(metadata: Metadata) -> int:
+    """Return how often a Workflow was held."""
+    value = (metadata.annotations or {}).get(marks.HOLDS, "")
+    return int(value) if _NUMBER.fullmatch(value) and value[0] != "-" else 0
+
+
 def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
-    """Return the operation that shows `Pending` and the message, unless a hold shows already."""
-    if _shows_hold(workflow.status):
+    """Return the operation that shows `Pending` and the message, unless a hold shows already.
+
+    Of a Workflow that ran before, only the message: Argo goes on from the rest of its status.
+    """
+    if _shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
+    if ran_before(workflow):
+        return [PatchOp(Op.ADD, MESSAGE, message)]
     status: JsonObject = {"phase": marks.HELD_PHASE, "message": message}
     return [PatchOp(Op.ADD, STATUS, status)]
 
@@ -126,13 +171,22 @@ def _shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
     )
 
 
+def _tells_of_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+    raw = (status or {}).get("message")
+    return raw is not None and bytes(raw).strip().startswith(f'"{marks.HELD_MESSAGE_PREFIX}'.encode())
+
+
 def is_held(labels: Mapping[str, str] | None) -> bool:
     """Tell whether an object with these labels is held by us."""
     return (labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
 
 
-def release_patch(metadata: Metadata, *, has_status: bool) -> tuple[PatchOp, ...]:
-    """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6)."""
+def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tuple[PatchOp, ...]:
+    """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
+
+    One that ran before keeps its status, but starts now: its deadline would have run out while it waited
+    (argo-verified 11).
+    """
     patch = [
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
         PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
@@ -141,7 +195,13 @@ def release_patch(metadata: Metadata, *, has_status: bool) -> tuple[PatchOp, ...
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
         patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
-    if has_status:
+    retried = marks.RETRIED in (metadata.annotations or {})
+    if retried:
+        patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))
+    if retried and has_status:
+        patch.append(PatchOp(Op.ADD, STARTED_AT, now.astimezone(UTC).strftime(GO_TIME)))
+        patch.append(PatchOp(Op.ADD, MESSAGE, ""))
+    elif has_status:
         patch.append(PatchOp(Op.REMOVE, STATUS))
     return tuple(patch)
 
@@ -155,10 +215,11 @@ def _restore(original: str | None) -> PatchOp:
 def refresh_patch(metadata: Metadata, message: str) -> tuple[PatchOp, ...]:
     """Return the patch that shows a new message on a Workflow that is still held."""
     status: JsonValue = {"phase": marks.HELD_PHASE, "message": message}
+    retried = marks.RETRIED in (metadata.annotations or {})
     return (
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
         PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
-        PatchOp(Op.ADD, STATUS, status),
+        PatchOp(Op.ADD, MESSAGE, message) if retried else PatchOp(Op.ADD, STATUS, status),
     )
 
 

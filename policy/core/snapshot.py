@@ -11,6 +11,7 @@ import msgspec
 
 from policy.core.amounts import Amount, Limits
 from policy.core.fields import QuotaLimits
+from policy.core.identities import UPSTREAM, Identities
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
@@ -80,6 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     compiled: dict[str, NamespacePolicies]
     library: Library
     usage: UsageView = NO_USAGE
+    identities: Identities = UPSTREAM
 
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
@@ -103,7 +105,9 @@ class Snapshot(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, usage=usage)
 
 
-def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVersion) -> Snapshot:
+def take_snapshot(
+    documents: Iterable[Document], *, version: str, argo: ArgoVersion, identities: Identities = UPSTREAM
+) -> Snapshot:
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first."""
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
@@ -139,6 +143,7 @@ def take_snapshot(documents: Iterable[Document], *, version: str, argo: ArgoVers
         templates=templates,
         compiled={},
         library=Library(templates, {}),
+        identities=identities,
     )
 
 

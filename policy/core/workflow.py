@@ -182,6 +182,14 @@ class Template(Read, frozen=True):
     plugin: Present | None = None
 
 
+class WorkflowMetadata(Read, frozen=True):
+    """Labels and annotations that Argo's controller puts on the Workflow itself, when it starts it."""
+
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    labels_from: dict[str, Present] | None = None
+
+
 class WorkflowSpec(Read, frozen=True):
     """The spec of a Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
 
@@ -195,6 +203,7 @@ class WorkflowSpec(Read, frozen=True):
     hooks: dict[str, Hook] | None = None
     parallelism: Int64 | None = None
     priority: Int32 | None = None
+    workflow_metadata: WorkflowMetadata | None = None
 
 
 class Workflow(Read, frozen=True):

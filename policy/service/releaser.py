@@ -199,7 +199,7 @@ class Releaser:
         return True
 
     def _patch_release(self, tracked: Tracked, *, has_status: bool) -> None:
-        patch = JsonPatch(holding.release_patch(tracked.metadata, has_status=has_status))
+        patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))
         self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
 
     def _refresh(

@@ -26,7 +26,7 @@ from policy.core.holding import (
 )
 from policy.core.patches import JsonObject, JsonValue, PatchOp
 from policy.core.workflow import Metadata
-from tests.policy.core.builders import at, decoded, patched, texts, weight, without, workflow
+from tests.policy.core.builders import NOW, at, decoded, patched, texts, weight, without, workflow
 
 WEIGHED: Final = Weighed(Amount(4), 2, "ann")
 MESSAGE: Final = "queued by lockkeeper: position 1 of 1 in team-a"
@@ -100,7 +100,7 @@ def _held(obj: JsonObject) -> JsonObject:
 
 
 def _released(obj: JsonObject) -> JsonObject:
-    return patched(obj, release_patch(_metadata(obj), has_status="status" in obj))
+    return patched(obj, release_patch(_metadata(obj), NOW, has_status="status" in obj))
 
 
 @given(anything, weighed_ones, reservations, st.booleans())
@@ -212,7 +212,7 @@ def test_our_own_hold_is_nobodys_original_instance_id(hold: bool) -> None:  # no
 def test_a_release_does_nothing_to_an_object_that_moved_on(path: tuple[str, ...], value: str) -> None:
     """The patch tests uid, resourceVersion and hold (rule 6), so that a late one frees nothing."""
     held = _held(workflow(uid="uid-1", resourceVersion="7"))
-    release = release_patch(_metadata(held), has_status=True)
+    release = release_patch(_metadata(held), NOW, has_status=True)
     texts(held, *path[:-1])[path[-1]] = value
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         patched(held, release)
@@ -221,7 +221,7 @@ def test_a_release_does_nothing_to_an_object_that_moved_on(path: tuple[str, ...]
 def test_a_release_of_a_workflow_without_status_does_not_try_to_remove_one() -> None:
     """A removal of nothing would fail the whole patch."""
     held = _marked(workflow(uid="uid-1", resourceVersion="7"), hold=True)
-    released = patched(held, release_patch(_metadata(held), has_status=False))
+    released = patched(held, release_patch(_metadata(held), NOW, has_status=False))
     assert not is_held(_metadata(released).labels)
 
 

@@ -1,0 +1,101 @@
+"""Guarding what stands in a Workflow's metadata: the hold, our marks, and where a live one can be seen."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from policy.core import holding, marks
+from policy.core.decision import Code, Reason
+from policy.core.governing import governing
+from policy.core.selectors import Labels
+from policy.core.snapshot import NamespacePolicies
+from policy.core.workflow import Metadata
+
+TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
+"""Phases of a Workflow that is over."""
+LABELS: Final = "metadata.labels"
+ANNOTATIONS: Final = "metadata.annotations"
+Entries = Mapping[str, str]
+
+
+def is_completed(metadata: Metadata) -> bool:
+    """Tell whether Argo has marked a Workflow as over; it then counts no more."""
+    return (metadata.labels or {}).get(marks.COMPLETED) == "true"
+
+
+def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
+    """Yield the marks of ours that an update removes, changes or invents.
+
+    `due` are the annotations that we write ourselves because of this update.
+    """
+    for field, before, after in (
+        (LABELS, old.labels or {}, new.labels or {}),
+        (ANNOTATIONS, old.annotations or {}, new.annotations or {}),
+    ):
+        for key in sorted(differing(before, after)):
+            if key.startswith(marks.PREFIX) and (key not in due or after.get(key) != due[key]):
+                verb = _verb(before, after, key)
+                message = f"is written by Lockkeeper alone, and this update {verb} it: leave it as it is"
+                yield Reason(Code.GUARDED_MARK, f"{field}[{key}]", message)
+
+
+def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
+    """Yield what would take a Workflow out of the queue, or a live one out of Argo's and our sight."""
+    before, after = old.labels or {}, new.labels or {}
+    field = f"{LABELS}[{marks.INSTANCE_ID}]"
+    if before.get(marks.INSTANCE_ID) != after.get(marks.INSTANCE_ID) and not (
+        is_completed(old) and is_completed(new) and not holding.is_held(after)
+    ):
+        if holding.is_held(before):
+            message = (
+                "holds the Workflow until it is its turn, and Lockkeeper alone removes it: wait, or delete "
+                "the Workflow"
+            )
+            yield Reason(Code.HOLD_REMOVED, field, message)
+        else:
+            message = "may not change while the Workflow is not over: nobody would see it to its end"
+            yield Reason(Code.OUT_OF_SIGHT, field, message)
+    if is_completed(new) and not is_completed(old) and phase not in TERMINAL:
+        message = "says that the Workflow is over and it is not: stop it with spec.shutdown, or delete it"
+        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{marks.COMPLETED}]", message)
+
+
+def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
+    """Yield the labels by which a live Workflow would move from the policies that it was admitted under."""
+    before, after = holding.original_labels(old), holding.original_labels(new)
+    if selected(policies, before) == selected(policies, after):
+        return
+    keys = sorted(differing(before, after) & selecting_keys(policies))
+    message = (
+        "decides which policies govern the Workflow, and may not change before it is over: delete the "
+        "Workflow and create it anew"
+    )
+    for key in keys:
+        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{key}]", message)
+
+
+def selected(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:
+    """Return the names of the policies of a namespace that govern a Workflow with these labels."""
+    quotas = tuple(quota.source for quota in governing(policies.quotas, labels))
+    locks = policies.locks.active(labels) if policies.locks is not None else ()
+    return quotas + tuple(policy.source for policy in locks)
+
+
+def selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
+    """Return the labels that the policies of a namespace select by."""
+    selectors = [quota.selector for quota in policies.quotas]
+    if policies.locks is not None:
+        selectors += [policy.workflows for policy in policies.locks.policies]
+    keys = [key for each in selectors for key in each.match_labels]
+    keys += [requirement.key for each in selectors for requirement in each.match_expressions]
+    return frozenset(keys)
+
+
+def differing(before: Entries, after: Entries) -> frozenset[str]:
+    """Return the keys whose values are not the same in two maps."""
+    return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _verb(before: Entries, after: Entries, key: str) -> str:
+    if key not in after:
+        return "removes"
+    return "changes" if key in before else "adds"

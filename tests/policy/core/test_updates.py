@@ -1,0 +1,151 @@
+"""Updates of Workflows: nobody undoes what was decided, and nobody is kept from what is his own."""
+
+import pytest
+
+from policy.cluster.jsonpatch_apply import merge
+from policy.core import marks
+from policy.core.decision import Code, Outcome, Side
+from policy.core.patches import JsonObject
+from tests.policy.core.attempts import (
+    ARGO,
+    ATTEMPTS,
+    FREE,
+    RETRY,
+    Attempt,
+    State,
+    decided,
+    in_state,
+    label,
+    load,
+    note,
+)
+from tests.policy.core.builders import at, patched, texts
+
+
+def _after(attempt: Attempt) -> tuple[JsonObject, JsonObject]:
+    old = in_state(attempt.state)
+    return old, merge(old, attempt.change)
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_it_is_refused_for_the_reason_that_is_told(name: str) -> None:
+    """The validating side refuses what it is asked about even where the mutating one was away."""
+    attempt = ATTEMPTS[name]
+    old, obj = _after(attempt)
+    decision = decided(old, obj, Side.VALIDATE, user=attempt.user)
+    assert attempt.code in {each.code for each in decision.reasons}
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_the_mutating_side_refuses_it_or_puts_it_right(name: str) -> None:
+    """What it puts right passes the validating side, and is as it was before the attempt."""
+    attempt = ATTEMPTS[name]
+    old, obj = _after(attempt)
+    decision = decided(old, obj, user=attempt.user)
+    if attempt.code is not Code.NOT_MUTATED:
+        assert not decision.allowed
+        return
+    right = patched(obj, decision.patch)
+    assert decided(old, right, Side.VALIDATE, user=attempt.user).allowed
+    assert at(right, "spec", "parallelism") == 2
+    template = at(right, "spec", "templates", 0, "synchronization", "mutexes")
+    assert isinstance(template, list)
+    assert {"name": "loads"} in template
+
+
+@pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
+@pytest.mark.parametrize("name", FREE)
+def test_nobody_is_kept_from_it(name: str, side: Side) -> None:
+    """Stopping, deleting and what means nothing to us."""
+    state, change = FREE[name]
+    old = in_state(state)
+    decision = decided(old, merge(old, change), side)
+    assert decision.allowed
+    assert decision.patch == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        label(marks.INSTANCE_ID, "nobody"),
+        label(marks.INSTANCE_ID, marks.HOLD_VALUE),
+        label(marks.COMPLETED, "true"),
+        label(marks.RESERVATION, "stolen"),
+        label("team", "other"),
+        note(marks.TASKS, "0"),
+        note(marks.INHERITS, "uid-9"),
+    ],
+)
+def test_what_argo_was_told_to_write_is_put_back(change: JsonObject) -> None:
+    """It writes spec.workflowMetadata of a template that was edited since; a refusal would end nothing."""
+    old = in_state(State.RUNNING)
+    obj = merge(old, change)
+    decision = decided(old, obj, user=ARGO)
+    assert decision.allowed
+    assert patched(obj, decision.patch) == old
+    assert not decided(old, obj, Side.VALIDATE, user=ARGO).allowed
+
+
+def test_argo_writes_progress_and_the_end_undisturbed() -> None:
+    """Every Workflow is written so again and again."""
+    old = in_state(State.RUNNING)
+    changes: tuple[JsonObject, ...] = (
+        {"status": {"nodes": {"pod": {"phase": "Succeeded"}}}},
+        {**label(marks.COMPLETED, "true"), "status": {"phase": "Succeeded"}},
+        {"spec": {"arguments": {}}},
+    )
+    for change in changes:
+        assert decided(old, merge(old, change), user=ARGO).outcome is Outcome.IGNORED
+
+
+def test_a_held_workflow_waits_by_its_new_priority() -> None:
+    """The mark follows the spec on both sides, and nobody needs to write it."""
+    old = in_state(State.HELD)
+    obj = merge(old, {"spec": {"priority": 7}})
+    decision = decided(old, obj)
+    right = patched(obj, decision.patch)
+    assert texts(right, "metadata", "annotations")[marks.PRIORITY] == "7"
+    assert decided(old, right, Side.VALIDATE).allowed
+    assert Code.NOT_MUTATED in {each.code for each in decided(old, obj, Side.VALIDATE).reasons}
+
+
+def test_a_workflow_without_injected_locks_is_given_none_while_it_runs() -> None:
+    """It came before its policy, and what was wrong before an edit is not the editor's fault."""
+    old = merge(in_state(State.RUNNING), {"spec": {"templates": [load()]}})
+    assert decided(old, merge(old, {"spec": {"entrypoint": "other"}})).patch == ()
+
+
+def test_a_workflow_that_lacks_one_lock_does_not_lose_another() -> None:
+    """Both templates were to be locked, one of them is."""
+    templates = [load(synchronization={"mutexes": [{"name": "loads"}]}), {**load(), "name": "main"}]
+    templates[1]["dag"] = {"tasks": [{"name": "a", "inline": load()}]}
+    del templates[1]["container"]
+    old = merge(in_state(State.RUNNING), {"spec": {"templates": [*templates]}})
+    assert decided(old, merge(old, {"spec": {"entrypoint": "main"}})).allowed
+
+
+class TestRetry:
+    """`argo retry` makes a Workflow that is over run again: it is held like a new one."""
+
+    def test_it_is_held_once_more_and_keeps_its_record(self) -> None:
+        """Argo goes on from the steps that succeeded."""
+        old = in_state(State.FINISHED)
+        obj = merge(old, RETRY)
+        decision = decided(old, obj)
+        held = patched(obj, decision.patch)
+        assert decision.outcome is Outcome.QUEUED
+        assert texts(held, "metadata", "labels")[marks.INSTANCE_ID] == marks.HOLD_VALUE
+        annotations = texts(held, "metadata", "annotations")
+        assert (annotations[marks.HOLDS], annotations[marks.RETRIED]) == ("2", "true")
+        status = texts(held, "status")
+        assert "phase" not in status
+        assert str(status["message"]).startswith(marks.HELD_MESSAGE_PREFIX)
+        assert status["nodes"] == at(obj, "status", "nodes")
+
+    def test_both_sides_agree_on_it(self) -> None:
+        """The validating side sees the marks, and wants no others."""
+        old = in_state(State.FINISHED)
+        obj = merge(old, RETRY)
+        held = patched(obj, decided(old, obj).patch)
+        assert decided(old, held, Side.VALIDATE, uid="update-2").allowed
+        assert not decided(old, obj, Side.VALIDATE, uid="update-2").allowed
