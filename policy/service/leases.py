@@ -19,7 +19,7 @@ from policy.core.prepared import prepare
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 DURATION: Final = timedelta(seconds=4)
 RETRY: Final = timedelta(milliseconds=500)
-"""A killed leader is replaced within the duration and one retry: its last renewal was seen a retry late at most.
+"""A killed leader is replaced within the duration and one retry: its last renewal is seen one retry late.
 
 So within the five seconds that are promised, with half a second for a machine that is busy.
 """
