@@ -30,10 +30,18 @@ class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage
 
 
+class NodeLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`status.limits`: what ready nodes make, where the limits of a pool follow them."""
+
+    workflows: int | None = None
+    tasks: int | None = None
+
+
 class LedgerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """`status` of a QuotaLedger."""
 
     epoch: int = 0
+    limits: NodeLimits | None = None
     accounts: tuple[AccountUsage, ...] = ()
     reservations: tuple[Reservation, ...] = ()
 

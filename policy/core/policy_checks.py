@@ -5,24 +5,20 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
-from policy.core.amounts import UNLIMITED_WORD
-from policy.core.fields import QuotaLimits
 from policy.core.inject_checks import rule_problems, unlimited_problems
 from policy.core.kinds import (
     ClusterSynchronizationPolicySpec,
     ClusterWorkflowQuota,
-    ClusterWorkflowQuotaSpec,
     LockValidation,
     MatchedKind,
-    PerWorkflow,
     Policy,
     SynchronizationPolicy,
     SynchronizationPolicySpec,
     WorkflowQuota,
-    WorkflowQuotaSpec,
 )
-from policy.core.locks.naming import INT64_MAX, compile_key_pattern, name_problems
+from policy.core.locks.naming import compile_key_pattern, name_problems
 from policy.core.problems import Problem
+from policy.core.quota_spec_checks import quota_problems
 from policy.core.selectors import EVERYTHING, too_many
 from policy.core.semaphore_windows import limit_problems, window_problems
 
@@ -33,40 +29,9 @@ MAX_SEMAPHORES: Final = 500
 def problems(policy: Policy) -> list[Problem]:
     """Return everything that is wrong with the values of a policy that fits its schema."""
     if isinstance(policy, WorkflowQuota | ClusterWorkflowQuota):
-        return list(_quota(policy.spec, "spec"))
+        return list(quota_problems(policy.spec, "spec"))
     own = policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
     return list(_synchronization(policy.spec, "spec", own))
-
-
-def _quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    yield from spec.selector.problems(f"{path}.selector")
-    yield from _limits(spec.limits, f"{path}.limits")
-    yield from _limits(spec.per_user, f"{path}.perUser")
-    yield from _per_workflow(spec.per_workflow, f"{path}.perWorkflow")
-    if isinstance(spec, ClusterWorkflowQuotaSpec):
-        yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
-        if spec.namespace_defaults is not None:
-            yield from _quota(spec.namespace_defaults, f"{path}.namespaceDefaults")
-
-
-def _limits(limits: QuotaLimits, path: str) -> Iterator[Problem]:
-    for name, amount in (("workflows", limits.workflows), ("tasks", limits.tasks)):
-        if isinstance(amount, int) and amount < 0:
-            yield Problem(f"{path}.{name}", f"must be 0 or more, or {UNLIMITED_WORD}; got {amount}")
-        elif isinstance(amount, int) and amount > INT64_MAX:
-            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}, or {UNLIMITED_WORD}")
-
-
-def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
-    for name, tasks in (("defaultTasks", bounds.default_tasks), ("maxTasks", bounds.max_tasks)):
-        if tasks is not None and tasks < 1:
-            yield Problem(f"{path}.{name}", f"must be 1 or more (Argo starts no task at 0); got {tasks}")
-        elif tasks is not None and tasks > INT64_MAX:
-            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}")
-    if bounds.default_tasks and bounds.max_tasks and bounds.default_tasks > bounds.max_tasks:
-        yield Problem(
-            f"{path}.defaultTasks", f"{bounds.default_tasks} is above maxTasks {bounds.max_tasks}: lower it"
-        )
 
 
 def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:

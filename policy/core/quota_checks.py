@@ -1,13 +1,15 @@
 """What is wrong with the values of the moving parts of quotas: each problem with its field path."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from policy.core.amounts import AmountField
+from policy.core.amounts import UNLIMITED_WORD
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
 from policy.core.fields import QuotaLimits
+from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.quota_kinds import BorrowingSpec, ElasticSpec, FairShareSpec, QueueSpec, ReserveSpec
 from policy.core.selectors import too_many
@@ -17,13 +19,27 @@ MAX_WEIGHTS: Final = 1000
 MAX_RATE: Final = 1_000_000
 SHORTEST_AGING: Final = timedelta(minutes=1)
 SHORTEST_HALF_LIFE: Final = timedelta(minutes=1)
+HIGHEST_PRIORITY: Final = 2**31 - 1
+LOWEST_PRIORITY: Final = -(2**31)
+"""Bounds of `spec.priority`, which is an int32 to Argo."""
 RESOURCES: Final = ("workflows", "tasks")
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+
+
+def limits_problems(limits: QuotaLimits, path: str) -> Iterator[Problem]:
+    """Yield what is wrong with amounts of Workflows and tasks."""
+    for name in RESOURCES:
+        amount = getattr(limits, name)
+        if isinstance(amount, int) and amount < 0:
+            yield Problem(f"{path}.{name}", f"must be 0 or more, or {UNLIMITED_WORD}; got {amount}")
+        elif isinstance(amount, int) and amount > INT64_MAX:
+            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}, or {UNLIMITED_WORD}")
 
 
 def queue_problems(spec: QueueSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how a namespace waits."""
-    if spec.max_length is not None and spec.max_length < 0:
-        yield Problem(f"{path}.maxLength", f"must be 0 or more; got {spec.max_length}")
+    if spec.max_length is not None:
+        yield from _count(spec.max_length, f"{path}.maxLength")
     if spec.max_wait is not None:
         yield from _at_least(spec.max_wait, timedelta(seconds=1), f"{path}.maxWait")
     yield from _at_least(spec.aging, SHORTEST_AGING, f"{path}.aging")
@@ -34,31 +50,34 @@ def reserve_problems(specs: Sequence[ReserveSpec], limits: QuotaLimits, path: st
     yield from too_many(specs, MAX_RESERVES, path)
     for index, spec in enumerate(specs[:MAX_RESERVES]):
         where = f"{path}[{index}]"
+        if not LOWEST_PRIORITY <= spec.above_priority < HIGHEST_PRIORITY:
+            message = f"must be from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY - 1}, or no priority is above it"
+            yield Problem(f"{where}.abovePriority", f"{message}; got {spec.above_priority}")
         if not (spec.workflows or spec.tasks):
             yield Problem(where, "reserves nothing: give workflows, tasks or both")
         for name in RESOURCES:
             size: int = getattr(spec, name)
-            if size < 0:
-                yield Problem(f"{where}.{name}", f"must be 0 or more; got {size}")
-            elif size and not isinstance(getattr(limits, name), int):
+            yield from _count(size, f"{where}.{name}")
+            if size > 0 and not isinstance(getattr(limits, name), int):
                 yield Problem(f"{where}.{name}", f"reserves a part of limits.{name}, which is not set")
     for name in RESOURCES:
         bound, reserved = getattr(limits, name), sum(max(0, getattr(spec, name)) for spec in specs)
-        if isinstance(bound, int) and reserved > bound:
+        if isinstance(bound, int) and reserved > max(0, bound):
             yield Problem(path, f"reserves {reserved} {name} of {bound}: lower them, or raise limits.{name}")
 
 
 def borrowing_problems(spec: BorrowingSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how members borrow and lend."""
-    for field, limits in (("borrowingLimit", spec.borrowing_limit), ("lendingLimit", spec.lending_limit)):
-        for name in RESOURCES:
-            yield from _not_negative(getattr(limits, name), f"{path}.{field}.{name}")
+    yield from limits_problems(spec.borrowing_limit, f"{path}.borrowingLimit")
+    yield from limits_problems(spec.lending_limit, f"{path}.lendingLimit")
 
 
 def fair_share_problems(spec: FairShareSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how the past counts."""
     yield from too_many(spec.weights, MAX_WEIGHTS, f"{path}.weights")
     for name, weight in sorted(spec.weights.items()):
+        if not _NAMESPACE.fullmatch(name):
+            yield Problem(f"{path}.weights", f"{name!r} is no name of a namespace")
         if not 1 <= weight <= MAX_WEIGHT:
             yield Problem(f"{path}.weights.{name}", f"must be from 1 to {MAX_WEIGHT}; got {weight}")
     yield from _at_least(spec.half_life, SHORTEST_HALF_LIFE, f"{path}.halfLife")
@@ -79,18 +98,33 @@ def elastic_problems(spec: ElasticSpec, path: str) -> Iterator[Problem]:
     for name, rate in rates.items():
         if rate is not None and not 1 <= rate <= MAX_RATE:
             yield Problem(f"{path}.{name}", f"must be from 1 to {MAX_RATE}; got {rate}")
+    yield from limits_problems(spec.min, f"{path}.min")
+    yield from limits_problems(spec.max, f"{path}.max")
     for name in RESOURCES:
-        low, high = getattr(spec.min, name), getattr(spec.max, name)
-        yield from _not_negative(low, f"{path}.min.{name}")
-        yield from _not_negative(high, f"{path}.max.{name}")
-        if isinstance(low, int) and isinstance(high, int) and low > high:
-            yield Problem(f"{path}.min.{name}", f"{low} is above max.{name} {high}: lower it")
+        yield from _between(spec, name, path)
     yield from _at_least(spec.stabilization, timedelta(0), f"{path}.stabilization")
 
 
-def _not_negative(field: AmountField | None, path: str) -> Iterator[Problem]:
-    if isinstance(field, int) and field < 0:
-        yield Problem(path, f"must be 0 or more; got {field}")
+def _between(spec: ElasticSpec, name: str, path: str) -> Iterator[Problem]:
+    """Yield what is wrong with the bounds of one resource that follows nodes, or does not."""
+    low, high = getattr(spec.min, name), getattr(spec.max, name)
+    rate = next(iter(spec.rates(name)), None)
+    if rate is None:
+        for bound, given in (("min", low), ("max", high)):
+            if given is not None:
+                yield Problem(f"{path}.{bound}.{name}", f"bounds nothing: no rate makes {name} follow nodes")
+    elif not isinstance(low, int):
+        message = f"is needed with {rate}, as a number: what may run where no node is ready"
+        yield Problem(f"{path}.min.{name}", message)
+    elif isinstance(high, int) and low > high:
+        yield Problem(f"{path}.min.{name}", f"{low} is above max.{name} {high}: lower it")
+
+
+def _count(count: int, path: str) -> Iterator[Problem]:
+    if count < 0:
+        yield Problem(path, f"must be 0 or more; got {count}")
+    elif count > INT64_MAX:
+        yield Problem(path, f"must be at most {INT64_MAX}")
 
 
 def _at_least(text: str, shortest: timedelta, path: str) -> Iterator[Problem]:

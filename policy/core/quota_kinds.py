@@ -81,3 +81,10 @@ class ElasticSpec(Field, frozen=True):
     min: QuotaLimits = QuotaLimits()
     max: QuotaLimits = QuotaLimits()
     stabilization: str = "5m"
+
+    def rates(self, resource: str) -> dict[str, int]:
+        """Return the given rates by which `workflows` or `tasks` follow nodes, by field."""
+        rates = {"workflowsPerNode": self.workflows_per_node}
+        if resource == "tasks":
+            rates = {"tasksPerNode": self.tasks_per_node, "tasksPerCPU": self.tasks_per_cpu}
+        return {name: rate for name, rate in rates.items() if rate is not None}

@@ -22,6 +22,7 @@ from policy.core.quota_kinds import WindowSpec
 from policy.core.selectors import too_many
 
 MAX_WINDOWS: Final = 32
+LONGEST_NAME: Final = 63
 SHORTEST: Final = timedelta(minutes=1)
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
@@ -138,6 +139,9 @@ def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]
         first = seen.setdefault(spec.name, index)
         if not spec.name:
             yield Problem(f"{where}.name", "is empty: name the window, statuses and messages show it")
+        elif len(spec.name) > LONGEST_NAME:
+            message = f"has {len(spec.name)} characters: at most {LONGEST_NAME} are allowed"
+            yield Problem(f"{where}.name", message)
         elif first != index:
             yield Problem(f"{where}.name", f"{spec.name!r} is the name of {path}[{first}] too")
         zone, problem = _tried(partial(zone_named, spec.time_zone), f"{where}.timeZone")

@@ -75,7 +75,7 @@ def _schema_shape(of: Schema) -> Shape:  # noqa: PLR0911 - as above
 
 
 def _struct_defaults(of: inspect.Type, path: str) -> dict[str, object]:
-    """Return the defaults that an author wants to see, by path: of enums, flags and lists of words."""
+    """Return the defaults that an author wants to see, by path: of enums, flags, words and lists of words."""
     found: dict[str, object] = {}
     match of:
         case inspect.StructType(fields=fields):
@@ -83,7 +83,7 @@ def _struct_defaults(of: inspect.Type, path: str) -> dict[str, object]:
                 where = f"{path}.{one.encode_name}"
                 found |= _struct_defaults(one.type, where)
                 default = one.default
-                if isinstance(default, Enum | bool) or (isinstance(default, tuple) and default):
+                if isinstance(default, Enum | bool) or (isinstance(default, tuple | str) and default):
                     found[where] = msgspec.to_builtins(default, order="deterministic")
         case inspect.UnionType(types=types):
             for member in types:

@@ -88,6 +88,9 @@ def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubect
         "running": 5,
         "queued": 2,
         "tasks": 40,
+        "borrowed": {"workflows": 1, "tasks": 0},
+        "effectiveLimits": {"workflows": 9, "tasks": "Unlimited"},
+        "openWindows": ["night"],
         "observedGeneration": 1,
         "conditions": [ready],
     }
@@ -101,8 +104,12 @@ def test_the_status_is_written_apart_and_shown(kube_cluster: KubeCluster, kubect
     assert field(found, "spec", "limits", "workflows") == 7
     assert field(found, "metadata", "generation") == 1
     header, line = kubectl.said("get", "wfq", "shown").splitlines()
-    assert header.split() == ["NAME", "RUNNING", "LIMIT", "QUEUED", "TASKS", "ON-EXCEED", "READY", "AGE"]
-    assert line.split()[:-1] == ["shown", "5", "7", "2", "40", "Queue", "True"]
+    assert header.split() == ["NAME", "RUNNING", "LIMIT", "QUEUED", "READY", "AGE"]
+    assert line.split()[:-1] == ["shown", "5", "9", "2", "True"]
+    header, line = kubectl.said("get", "wfq", "shown", "-o", "wide").splitlines()
+    wide = ["NAME", "RUNNING", "LIMIT", "QUEUED", "TASKS", "BORROWED", "READY", "AGE"]
+    assert header.split() == wide
+    assert line.split()[:-1] == ["shown", "5", "9", "2", "40", "1", "True"]
     grown = kube_cluster.patch(
         quota, "shown", MergePatch({"spec": {"onExceed": "Deny"}}), namespace="default"
     )

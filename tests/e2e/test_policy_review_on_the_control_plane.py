@@ -35,6 +35,14 @@ WEBHOOK: Final = 'admission webhook "policies.lockkeeper.dev" denied the request
 ONLY_THE_WEBHOOK: Final = (
     "spec.validate.keyPattern: is not a usable pattern",
     "spec.inject[0].lock.semaphore.namespace: needs validate.crossNamespace",
+    "is no schedule",
+    "never comes: no such day",
+    "is no time zone",
+    "is shorter than a minute",
+    "is too short: use",
+    "is longer than 36500d",
+    "is no name of a namespace",
+    "spec.namespaceDefaults.limits.tasks: is no bound where members may borrow",
 )
 """The faults that no CRD can say; the table in docs/policies.md has them all."""
 

@@ -13,6 +13,7 @@ from policy.cluster.protocol import (
     Resource,
 )
 from policy.core.patches import JsonObject, JsonValue
+from tests.policy import wrong_quotas
 
 RESOURCES: Final[dict[str, Resource]] = {
     each.kind: each
@@ -54,6 +55,7 @@ def policy(kind: str, spec: JsonObject, name: str = "a") -> JsonObject:
 
 
 REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
+    *wrong_quotas.REFUSED_BY_BOTH,
     (QUOTA, {"limits": {"workflows": -1}}, "spec.limits.workflows", "0 or more, or Unlimited"),
     (QUOTA, {"limits": {"tasks": "lots"}}, "spec.limits.tasks", "0 or more, or Unlimited"),
     (QUOTA, {"limits": {"workflows": 1.5}}, "spec.limits.workflows", "int"),
@@ -188,6 +190,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
 """What CEL and the schema refuse, in the API server's words; our own checks refuse it as well."""
 
 ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
+    *wrong_quotas.ONLY_HERE,
     (LOCKS, {"validate": {"keyPattern": "^[a-z"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (LOCKS, {"validate": {"keyPattern": "^(?<n>a)"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (

@@ -1,6 +1,6 @@
 """Bounds on the length of lists: a file and a cluster take the same policies."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from policy.core.patches import JsonObject, JsonValue
 from policy.core.policy_checks import problems
 from tests.conftest import ROOT
 from tests.policy.core.builders import cluster_lock_policy, definition, lock_policy, pool, quota, rule
+from tests.policy.wrong_quotas import NIGHT
 
 CRDS = ROOT / "charts" / "lockkeeper" / "files" / "crds"
 MUTEX: JsonObject = {"mutex": "one"}
@@ -22,6 +23,7 @@ EXPECTED = {
     "spec.semaphores[].windows": 32,
     **{f"spec.inject[].templates.{part}": 100 for part in PARTS},
 }
+MOVING = {"spec.windows": 32, "spec.reserve": 16}
 
 
 def _expressions(count: int) -> JsonValue:
@@ -45,6 +47,27 @@ def _templates(part: str, count: int) -> Policy:
     return lock_policy(inject=[rule("a", MUTEX, **{part: given})])
 
 
+def _windows(count: int) -> Policy:
+    window: JsonObject = {"schedule": "@daily", "duration": "1h", "limits": {"workflows": 1}}
+    return quota(windows=[{**window, "name": f"w{index}"} for index in range(count)])
+
+
+def _reserves(count: int) -> Policy:
+    reserves: JsonValue = [{"abovePriority": level, "tasks": 1} for level in range(count)]
+    return quota(limits={"tasks": 99}, reserve=reserves)
+
+
+def _weights(count: int) -> Policy:
+    return pool(fairShare={"weights": {f"n{index}": 1 for index in range(count)}})
+
+
+QUOTA_LISTS: dict[str, Callable[[int], Policy]] = {
+    "spec.windows": _windows,
+    "spec.reserve": _reserves,
+    "spec.fairShare.weights": _weights,
+}
+
+
 def _policy(path: str, count: int) -> Policy:
     """Return a policy with as many entries at a path."""
     if path == "spec.semaphores":
@@ -57,6 +80,8 @@ def _policy(path: str, count: int) -> Policy:
         return lock_policy(semaphores=[{**definition("db"), "windows": windows}])
     if path == "spec.inject":
         return lock_policy(inject=[rule(f"r{index}", MUTEX) for index in range(count)])
+    if path in QUOTA_LISTS:
+        return QUOTA_LISTS[path](count)
     if path.startswith("spec.inject[0].templates."):
         return _templates(path.rpartition(".")[2], count)
     selector = _values(count) if path.endswith(".values") else _expressions(count)
@@ -64,6 +89,7 @@ def _policy(path: str, count: int) -> Policy:
         "selector": quota(selector=selector),
         "namespaceSelector": pool(namespaceSelector=selector),
         "namespaceDefaults": pool(namespaceDefaults={"selector": selector}),
+        "elastic": pool(elastic={"selector": selector, "tasksPerCPU": 2, "min": {"tasks": 4}}),
         "match": cluster_lock_policy(match={"workflows": selector}),
     }
     return with_selector[path.split(".")[1]]
@@ -73,6 +99,7 @@ SELECTORS = (
     "spec.selector",
     "spec.namespaceSelector",
     "spec.namespaceDefaults.selector",
+    "spec.elastic.selector",
     "spec.match.workflows",
 )
 
@@ -80,6 +107,9 @@ SELECTORS = (
 @pytest.mark.parametrize(
     ("path", "most"),
     [
+        ("spec.windows", 32),
+        ("spec.reserve", 16),
+        ("spec.fairShare.weights", 1000),
         ("spec.semaphores", 500),
         ("spec.inject", 200),
         ("spec.semaphores[0].windows", 32),
@@ -113,7 +143,12 @@ def _bounds(schema: Mapping[str, Any], path: str) -> dict[str, int]:
         ("workflowquotas", ["spec.selector"]),
         (
             "clusterworkflowquotas",
-            ["spec.selector", "spec.namespaceSelector", "spec.namespaceDefaults.selector"],
+            [
+                "spec.selector",
+                "spec.namespaceSelector",
+                "spec.namespaceDefaults.selector",
+                "spec.elastic.selector",
+            ],
         ),
         ("synchronizationpolicies", ["spec.match.workflows"]),
         ("clustersynchronizationpolicies", ["spec.match.workflows", "spec.namespaceSelector"]),
@@ -123,7 +158,12 @@ def test_the_crds_have_these_bounds_and_no_others(plural: str, selectors: list[s
     """A bound that only one side knows would let a policy work in a file and not in a cluster."""
     manifest = yaml.safe_load((CRDS / f"{plural}.yaml").read_bytes())
     (version,) = manifest["spec"]["versions"]
-    expected = dict(EXPECTED) if "synchronization" in plural else {}
+    expected = dict(EXPECTED) if "synchronization" in plural else dict(MOVING)
+    if plural == "clusterworkflowquotas":
+        expected |= {
+            f"spec.namespaceDefaults.{part.removeprefix('spec.')}": most for part, most in MOVING.items()
+        }
+        expected["spec.fairShare.weights"] = 1000
     for selector in selectors:
         expected |= {f"{selector}.matchExpressions": 64, f"{selector}.matchExpressions[].values": 256}
     assert _bounds(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec") == expected
@@ -134,6 +174,15 @@ def test_the_crds_have_these_bounds_and_no_others(plural: str, selectors: list[s
     [
         (quota(limits={"workflows": INT64_MAX + 1}), "spec.limits.workflows"),
         (quota(perUser={"tasks": INT64_MAX + 1}), "spec.perUser.tasks"),
+        (
+            quota(windows=[{**NIGHT, "limits": {"tasks": INT64_MAX + 1}}]),
+            "spec.windows[0].limits.tasks",
+        ),
+        (quota(queue={"maxLength": INT64_MAX + 1}), "spec.queue.maxLength"),
+        (
+            pool(limits={"tasks": 1}, borrowing={"borrowingLimit": {"tasks": INT64_MAX + 1}}),
+            "spec.borrowing.borrowingLimit.tasks",
+        ),
         (quota(perWorkflow={"maxTasks": INT64_MAX + 1}), "spec.perWorkflow.maxTasks"),
         (lock_policy(semaphores=[definition("db", INT64_MAX + 1)]), "spec.semaphores[0].limit"),
     ],

@@ -15,6 +15,7 @@ from tests.policy.core.builders import (
     rule,
     semaphore_target,
 )
+from tests.policy.wrong_quotas import NIGHT
 
 BAD_SELECTOR: JsonObject = {"matchExpressions": [{"key": "a", "operator": "In"}]}
 NEEDS_VALUES = "operator In needs at least one value"
@@ -61,6 +62,84 @@ WRONG_QUOTAS: list[tuple[Policy, str, str]] = [
         pool(namespaceDefaults={"limits": {"workflows": -1}}),
         "spec.namespaceDefaults.limits.workflows",
         "must be 0 or more, or Unlimited; got -1",
+    ),
+    (quota(queue={"maxLength": -1}), "spec.queue.maxLength", "must be 0 or more; got -1"),
+    (
+        quota(windows=[{**NIGHT, "limits": {"workflows": -1}}]),
+        "spec.windows[0].limits.workflows",
+        "must be 0 or more, or Unlimited; got -1",
+    ),
+    (
+        quota(windows=[{**NIGHT, "timeZone": "Berlin"}]),
+        "spec.windows[0].timeZone",
+        "'Berlin' is no time zone: write a name such as Europe/Berlin or UTC",
+    ),
+    (
+        quota(limits={"workflows": 2}, reserve=[{"abovePriority": 10, "workflows": 3}]),
+        "spec.reserve",
+        "reserves 3 workflows of 2: lower them, or raise limits.workflows",
+    ),
+    (
+        pool(namespaceDefaults={"queue": {"maxWait": "0s"}}),
+        "spec.namespaceDefaults.queue.maxWait",
+        "'0s' is too short: use 1s or more",
+    ),
+    (
+        pool(namespaceDefaults={"windows": [{**NIGHT, "duration": "1s"}]}),
+        "spec.namespaceDefaults.windows[0].duration",
+        "'1s' is shorter than a minute: use 1m or more",
+    ),
+    (
+        pool(namespaceDefaults={"reserve": [{"abovePriority": 1, "tasks": 3}]}),
+        "spec.namespaceDefaults.reserve[0].tasks",
+        "reserves a part of limits.tasks, which is not set",
+    ),
+    (
+        pool(limits={"workflows": 2}, borrowing={}, onExceed="Warn"),
+        "spec.onExceed",
+        "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny",
+    ),
+    (
+        pool(
+            limits={"workflows": 2},
+            borrowing={},
+            namespaceDefaults={"limits": {"workflows": 1}, "onExceed": "Warn"},
+        ),
+        "spec.namespaceDefaults.onExceed",
+        "Warn does not go with a share that others borrow from: set Queue or Deny",
+    ),
+    (
+        pool(limits={"tasks": "Unlimited"}, borrowing={}),
+        "spec.borrowing",
+        "is no bound where members may borrow without end: give limits of the pool, or borrowingLimit",
+    ),
+    (
+        pool(limits={"workflows": 5}, borrowing={}, namespaceDefaults={"limits": {"tasks": 9}}),
+        "spec.namespaceDefaults.limits.tasks",
+        (
+            "is no bound where members may borrow without end: give limits.tasks of the pool, or "
+            "borrowing.borrowingLimit.tasks"
+        ),
+    ),
+    (
+        pool(limits={"workflows": 5}, borrowing={"lendingLimit": {"workflows": -1}}),
+        "spec.borrowing.lendingLimit.workflows",
+        "must be 0 or more, or Unlimited; got -1",
+    ),
+    (
+        pool(fairShare={"weights": {"team-a": 0}}),
+        "spec.fairShare.weights.team-a",
+        "must be from 1 to 1000; got 0",
+    ),
+    (
+        pool(elastic={"tasksPerNode": 3}),
+        "spec.elastic.min.tasks",
+        "is needed with tasksPerNode, as a number: what may run where no node is ready",
+    ),
+    (
+        pool(limits={"tasks": 3}, elastic={"tasksPerNode": 3, "min": {"tasks": 4}}),
+        "spec.elastic.min.tasks",
+        "4 is above limits.tasks 3: lower it",
     ),
     (
         pool(namespaceDefaults={"selector": BAD_SELECTOR}),
@@ -221,6 +300,34 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
             perWorkflow={"defaultTasks": 5, "maxTasks": 5},
         ),
         pool(namespaceDefaults={"limits": {"workflows": 1}}),
+        quota(
+            limits={"workflows": 5, "tasks": 9},
+            queue={"strategy": "StrictFIFO", "maxLength": 0, "maxWait": "6h", "aging": "1m"},
+            stopPolicy="HoldAndDrain",
+            windows=[
+                {**NIGHT, "timeZone": "Europe/Berlin"},
+                {**NIGHT, "name": "closed", "schedule": "@daily", "limits": {"workflows": 0}},
+                {**NIGHT, "name": "open", "limits": {"tasks": "Unlimited"}},
+            ],
+            reserve=[{"abovePriority": 0, "workflows": 1}, {"abovePriority": 9, "workflows": 4, "tasks": 9}],
+        ),
+        pool(
+            limits={"workflows": 9},
+            namespaceDefaults={"limits": {"workflows": 3}, "windows": [NIGHT], "queue": {"maxLength": 9}},
+            borrowing={"borrowingLimit": {"workflows": 2}, "lendingLimit": {"workflows": "Unlimited"}},
+            fairShare={"weights": {"team-a": 3}, "halfLife": "7d"},
+            elastic={"tasksPerCPU": 2, "min": {"tasks": 4}, "max": {"tasks": 400}, "stabilization": "0s"},
+            reserve=[{"abovePriority": 0, "tasks": 100}],
+        ),
+        pool(borrowing={"borrowingLimit": {"tasks": 2}}),
+        pool(borrowing={}, windows=[NIGHT]),
+        pool(borrowing={}, elastic={"workflowsPerNode": 1, "min": {"workflows": 1}}),
+        pool(borrowing={"enabled": False}, onExceed="Warn"),
+        pool(
+            limits={"workflows": 9},
+            borrowing={},
+            namespaceDefaults={"selector": {"matchLabels": {"a": "b"}}, "onExceed": "Warn"},
+        ),
         lock_policy(
             semaphores=[definition("db"), definition("db", config_map="other"), definition("gpu", 3)],
             inject=[

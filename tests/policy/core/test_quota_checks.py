@@ -98,6 +98,7 @@ def test_limits_that_follow_nodes_follow_one_thing_between_bounds() -> None:
     wrong = ElasticSpec(
         tasks_per_node=0,
         tasks_per_cpu=1,
+        workflows_per_node=1,
         min=QuotaLimits(tasks=9, workflows=-1),
         max=QuotaLimits(tasks=8),
         stabilization="x",
@@ -108,4 +109,42 @@ def test_limits_that_follow_nodes_follow_one_thing_between_bounds() -> None:
         "e.min.workflows",
         "e.min.tasks",
         "e.stabilization",
+    ]
+
+
+def test_what_follows_nodes_says_what_stays_without_any() -> None:
+    """A forgotten least would be none, and an autoscaler never sees what is not let go."""
+    found = list(elastic_problems(ElasticSpec(tasks_per_cpu=2), "e"))
+    assert found == [
+        Problem("e.min.tasks", "is needed with tasksPerCPU, as a number: what may run where no node is ready")
+    ]
+    unlimited = ElasticSpec(workflows_per_node=2, min=QuotaLimits(workflows="Unlimited"))
+    assert _paths(elastic_problems(unlimited, "e")) == ["e.min.workflows"]
+    assert not list(elastic_problems(ElasticSpec(tasks_per_cpu=2, min=QuotaLimits(tasks=0)), "e"))
+
+
+def test_a_bound_of_what_does_not_follow_nodes_is_told() -> None:
+    """It would bound nothing."""
+    spec = ElasticSpec(
+        tasks_per_node=2, min=QuotaLimits(workflows=1, tasks=1), max=QuotaLimits(workflows="Unlimited")
+    )
+    assert _paths(elastic_problems(spec, "e")) == ["e.min.workflows", "e.max.workflows"]
+
+
+def test_a_reserve_is_for_a_priority_that_a_workflow_can_have() -> None:
+    """They have 32 bits, and none is above the highest."""
+    levels = (-(2**31) - 1, -(2**31), 2**31 - 2, 2**31 - 1)
+    specs = [ReserveSpec(level, workflows=1) for level in levels]
+    assert _paths(reserve_problems(specs, QuotaLimits(workflows=9), "r")) == [
+        "r[0].abovePriority",
+        "r[3].abovePriority",
+    ]
+
+
+def test_weights_are_given_to_names_that_a_namespace_can_have() -> None:
+    """Another name would weigh for nobody."""
+    spec = FairShareSpec(weights={"team-a": 2, "Team_B": 2, "a" * 64: 2, "a" * 63: 2})
+    assert [each.message for each in fair_share_problems(spec, "f")] == [
+        "'Team_B' is no name of a namespace",
+        f"'{'a' * 64}' is no name of a namespace",
     ]

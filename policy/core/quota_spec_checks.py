@@ -1,0 +1,114 @@
+"""What is wrong with a quota as a whole: all of its parts, and what they say of each other."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from policy.core.amounts import AmountField
+from policy.core.fields import QuotaLimits
+from policy.core.kinds import ClusterWorkflowQuotaSpec, OnExceed, PerWorkflow, WorkflowQuotaSpec
+from policy.core.locks.naming import INT64_MAX
+from policy.core.problems import Problem
+from policy.core.quota_checks import (
+    RESOURCES,
+    borrowing_problems,
+    elastic_problems,
+    fair_share_problems,
+    limits_problems,
+    queue_problems,
+    reserve_problems,
+)
+from policy.core.quota_kinds import ElasticSpec
+from policy.core.selectors import EVERYTHING
+from policy.core.windows import window_problems
+
+BOUNDLESS: Final = "is no bound where members may borrow without end"
+
+
+def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    """Yield what is wrong with the spec of either kind, or with the defaults of a pool's members."""
+    pool = spec if isinstance(spec, ClusterWorkflowQuotaSpec) else None
+    yield from spec.selector.problems(f"{path}.selector")
+    yield from limits_problems(spec.limits, f"{path}.limits")
+    yield from limits_problems(spec.per_user, f"{path}.perUser")
+    yield from _per_workflow(spec.per_workflow, f"{path}.perWorkflow")
+    yield from queue_problems(spec.queue, f"{path}.queue")
+    yield from window_problems(spec.windows, f"{path}.windows")
+    for index, window in enumerate(spec.windows):
+        yield from limits_problems(window.limits, f"{path}.windows[{index}].limits")
+    reserved = spec.limits if pool is None else _most(pool)
+    yield from reserve_problems(spec.reserve, reserved, f"{path}.reserve")
+    if pool is not None:
+        yield from _pool(pool, path)
+
+
+def _pool(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
+    if spec.namespace_defaults is not None:
+        yield from quota_problems(spec.namespace_defaults, f"{path}.namespaceDefaults")
+    if spec.borrowing is not None:
+        yield from borrowing_problems(spec.borrowing, f"{path}.borrowing")
+        if spec.borrowing.enabled:
+            yield from _lent(spec, path)
+    yield from fair_share_problems(spec.fair_share, f"{path}.fairShare")
+    if spec.elastic is not None:
+        yield from elastic_problems(spec.elastic, f"{path}.elastic")
+        yield from _least(spec.elastic, spec.limits, f"{path}.elastic.min")
+
+
+def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    """Yield why members could not share: nobody is kept from anything, or nothing bounds them together."""
+    if spec.on_exceed is OnExceed.WARN:
+        message = "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny"
+        yield Problem(f"{path}.onExceed", message)
+    defaults = spec.namespace_defaults
+    shares = defaults is not None and defaults.selector == EVERYTHING
+    if defaults is not None and shares and defaults.on_exceed is OnExceed.WARN:
+        message = "Warn does not go with a share that others borrow from: set Queue or Deny"
+        yield Problem(f"{path}.namespaceDefaults.onExceed", message)
+    boundless = [name for name in RESOURCES if not _bounds(spec, name)]
+    if len(boundless) == len(RESOURCES):
+        message = f"{BOUNDLESS}: give limits of the pool, or borrowingLimit"
+        yield Problem(f"{path}.borrowing", message)
+    elif defaults is not None and shares:
+        for name in boundless:
+            if isinstance(getattr(defaults.limits, name), int):
+                message = f"{BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
+                yield Problem(f"{path}.namespaceDefaults.limits.{name}", message)
+
+
+def _bounds(spec: ClusterWorkflowQuotaSpec, name: str) -> bool:
+    """Tell whether anything bounds what a member of a pool with borrowing may use of a resource."""
+    borrowing = spec.borrowing.borrowing_limit if spec.borrowing is not None else QuotaLimits()
+    bounds = [spec.limits, borrowing, *(window.limits for window in spec.windows)]
+    if any(isinstance(getattr(limits, name), int) for limits in bounds):
+        return True
+    return spec.elastic is not None and bool(spec.elastic.rates(name))
+
+
+def _least(spec: ElasticSpec, limits: QuotaLimits, path: str) -> Iterator[Problem]:
+    """Yield where the least that nodes leave is more than the pool may have at all."""
+    for name in RESOURCES:
+        low, bound = getattr(spec.min, name), getattr(limits, name)
+        if isinstance(low, int) and isinstance(bound, int) and low > bound:
+            yield Problem(f"{path}.{name}", f"{low} is above limits.{name} {bound}: lower it")
+
+
+def _most(spec: ClusterWorkflowQuotaSpec) -> QuotaLimits:
+    """Return the limits of which a pool may reserve a part: written ones, or whatever nodes carry."""
+    if spec.elastic is None:
+        return spec.limits
+    bounds: dict[str, AmountField] = {name: INT64_MAX for name in RESOURCES if spec.elastic.rates(name)}
+    bounds |= {name: bound for name in RESOURCES if isinstance(bound := getattr(spec.limits, name), int)}
+    return QuotaLimits(**bounds)
+
+
+def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
+    for name, tasks in (("defaultTasks", bounds.default_tasks), ("maxTasks", bounds.max_tasks)):
+        if tasks is not None and tasks < 1:
+            yield Problem(f"{path}.{name}", f"must be 1 or more (Argo starts no task at 0); got {tasks}")
+        elif tasks is not None and tasks > INT64_MAX:
+            yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}")
+    if bounds.default_tasks and bounds.max_tasks and bounds.default_tasks > bounds.max_tasks:
+        yield Problem(
+            f"{path}.defaultTasks", f"{bounds.default_tasks} is above maxTasks {bounds.max_tasks}: lower it"
+        )
