@@ -36,7 +36,6 @@ ONLY_THE_WEBHOOK: Final = (
     "spec.validate.keyPattern: is not a usable pattern",
     "spec.inject[0].lock.semaphore.namespace: needs validate.crossNamespace",
     "is no schedule",
-    "never comes: no such day",
     "is no time zone",
     "is shorter than a minute",
     "is too short: use",
