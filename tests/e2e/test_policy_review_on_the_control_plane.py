@@ -35,6 +35,9 @@ WEBHOOK: Final = 'admission webhook "policies.lockkeeper.dev" denied the request
 ONLY_THE_WEBHOOK: Final = (
     "spec.validate.keyPattern: is not a usable pattern",
     "spec.inject[0].lock.semaphore.namespace: needs validate.crossNamespace",
+    "spec.inject[0].templates.resources: selects nothing beside these types",
+    "spec.inject[0].when: ",
+    'spec.semaphores[0].key: "unlimited" is what rules take',
     "is no schedule",
     "is no time zone",
     "is shorter than a minute",
