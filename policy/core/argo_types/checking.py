@@ -1,0 +1,64 @@
+"""Whether an object decodes into Argo's Go types: one Workflow that does not stops Argo's whole controller.
+
+    fits("Workflow", raw)        quick; almost nothing for an object that is right
+    examine("Workflow", raw)     slow; everything that is wrong, with the fix
+
+A held Workflow that does not decode may not be released: `misfits_of` tells of one that is at hand as values.
+"""
+
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from policy.core.argo_types.decoders import DECODERS
+from policy.core.argo_types.table import KINDS
+from policy.core.argo_types.walking import Doubt, Misfit, Walk
+from policy.core.patches import JsonValue
+
+MAX_MISFITS: Final = 100
+"""Misfits that are looked for; a message shows ten."""
+NOTHING: Final = msgspec.Raw(b"null")
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """What is wrong with an object: what does not decode, and what decodes into something else."""
+
+    misfits: tuple[Misfit, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+FITS: Final = Examined()
+
+
+def fits(kind: str, raw: msgspec.Raw | bytes) -> bool:
+    """Tell whether an object of one of KINDS decodes; False for some that do, which `examine` then tells."""
+    try:
+        DECODERS[kind].decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def examine(kind: str, raw: msgspec.Raw | bytes, old: msgspec.Raw | bytes = NOTHING) -> Examined:
+    """Return everything that is wrong with an object and was not wrong with the `old` one already.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON that can be read.
+    """
+    if kind not in KINDS or fits(kind, raw):
+        return FITS
+    wanted, before = msgspec.json.decode(raw), msgspec.json.decode(old)
+    old_walk = Walk(kind, before)
+    stored = frozenset((each.path, each.kind) for each in old_walk.misfits())
+    walk = Walk(kind, wanted)
+    new = (each for each in walk.misfits() if (each.path, each.kind) not in stored)
+    return Examined(
+        misfits=tuple(islice(new, MAX_MISFITS)),
+        doubts=tuple(each for each in walk.doubts if each not in old_walk.doubts),
+    )
+
+
+def misfits_of(kind: str, value: JsonValue) -> tuple[Misfit, ...]:
+    """Return what does not decode of an object that is at hand as values; nothing for other kinds."""
+    return tuple(islice(Walk(kind, value).misfits(), MAX_MISFITS)) if kind in KINDS else ()
