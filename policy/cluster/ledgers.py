@@ -15,6 +15,7 @@ from policy.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.amounts import Usage
 from policy.core.decision import ReservationRequest
+from policy.core.fairshare import Tenant
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, Shortfall, cancel, reserve
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -30,8 +31,15 @@ class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage
 
 
-class NodeLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`status.limits`: what ready nodes make, where the limits of a pool follow them."""
+class Spent(msgspec.Struct, frozen=True):
+    """One line of `status.history`: the decayed usage of a namespace or a user, for fair share."""
+
+    tenant: Tenant
+    amount: int
+
+
+class Allowed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`status.limits`: what nodes allow a pool that follows them; absent is unlimited."""
 
     workflows: int | None = None
     tasks: int | None = None
@@ -41,9 +49,10 @@ class LedgerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """`status` of a QuotaLedger."""
 
     epoch: int = 0
-    limits: NodeLimits | None = None
     accounts: tuple[AccountUsage, ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    limits: Allowed | None = None
+    history: tuple[Spent, ...] = ()
 
 
 class LedgerMetadata(msgspec.Struct, frozen=True, rename="camel"):

@@ -60,11 +60,17 @@ def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     if spec.on_exceed is OnExceed.WARN:
         message = "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny"
         yield Problem(f"{path}.onExceed", message)
+    if spec.selector != EVERYTHING:
+        message = "leaves Workflows out, which no share bounds then: leave it out where members borrow"
+        yield Problem(f"{path}.selector", message)
     defaults = spec.namespace_defaults
     shares = defaults is not None and defaults.selector == EVERYTHING
     if defaults is not None and shares and defaults.on_exceed is OnExceed.WARN:
         message = "Warn does not go with a share that others borrow from: set Queue or Deny"
         yield Problem(f"{path}.namespaceDefaults.onExceed", message)
+    if defaults is not None and shares and defaults.reserve:
+        message = "reserves nothing of a share, which others use too: give the pool a reserve"
+        yield Problem(f"{path}.namespaceDefaults.reserve", message)
     boundless = [name for name in RESOURCES if not _bounds(spec, name)]
     if len(boundless) == len(RESOURCES):
         message = f"{BOUNDLESS}: give limits of the pool, or borrowingLimit"

@@ -121,6 +121,24 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
         "spec.namespaceDefaults.onExceed",
         "Warn does not go with a share",
     ),
+    (
+        POOL,
+        a_pool(borrowing={}, selector={"matchLabels": {"team": "a"}}),
+        "spec.selector",
+        "leave it out where members borrow",
+    ),
+    (
+        POOL,
+        a_pool(
+            borrowing={},
+            namespaceDefaults={
+                "limits": {"workflows": 3},
+                "reserve": [{"abovePriority": 0, "workflows": 1}],
+            },
+        ),
+        "spec.namespaceDefaults.reserve",
+        "give the pool a reserve",
+    ),
     (POOL, a_pool(borrowing={}, limits={}), "spec.borrowing", "give limits of the pool, or borrowingLimit"),
     (
         POOL,

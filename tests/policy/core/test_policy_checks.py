@@ -109,6 +109,23 @@ WRONG_QUOTAS: list[tuple[Policy, str, str]] = [
         "Warn does not go with a share that others borrow from: set Queue or Deny",
     ),
     (
+        pool(limits={"workflows": 2}, borrowing={}, selector={"matchLabels": {"a": "b"}}),
+        "spec.selector",
+        "leaves Workflows out, which no share bounds then: leave it out where members borrow",
+    ),
+    (
+        pool(
+            limits={"workflows": 2},
+            borrowing={},
+            namespaceDefaults={
+                "limits": {"workflows": 1},
+                "reserve": [{"abovePriority": 0, "workflows": 1}],
+            },
+        ),
+        "spec.namespaceDefaults.reserve",
+        "reserves nothing of a share, which others use too: give the pool a reserve",
+    ),
+    (
         pool(limits={"tasks": "Unlimited"}, borrowing={}),
         "spec.borrowing",
         "is no bound where members may borrow without end: give limits of the pool, or borrowingLimit",
