@@ -9,6 +9,7 @@ from typing import Final
 from lockkeeper.wiring import ControllerLog, utc_now
 from policy.cluster.protocol import CLUSTER_SYNCHRONIZATION_POLICIES, SYNCHRONIZATION_POLICIES, Cluster
 from policy.core.findings import Finding, PolicyName, all_findings
+from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.usage import UNKNOWN_USAGE
@@ -32,10 +33,17 @@ class ClusterPolicies:
     """The cluster's policies on a board, kept up by watches; nothing is decided before all were read."""
 
     def __init__(
-        self, *, cluster: Cluster, argo: ArgoVersion, log: Log, recorder: Recorder | None = None
+        self,
+        *,
+        cluster: Cluster,
+        argo: ArgoVersion,
+        log: Log,
+        recorder: Recorder | None = None,
+        identities: Identities = UPSTREAM,
     ) -> None:
         self._cluster = cluster
         self._argo = argo
+        self._identities = identities
         self._log = log
         self._versions = count(1)
         self._listeners: list[Callable[[], None]] = []
@@ -141,7 +149,8 @@ class ClusterPolicies:
         self._listeners.append(listener)
 
     def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
-        snapshot = take_snapshot(documents, version=str(next(self._versions)), argo=self._argo)
+        version = str(next(self._versions))
+        snapshot = take_snapshot(documents, version=version, argo=self._argo, identities=self._identities)
         return snapshot.with_usage(UNKNOWN_USAGE)
 
     def _changed(self, documents: tuple[Document, ...]) -> None:

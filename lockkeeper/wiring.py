@@ -17,6 +17,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.core.decision import Decision
+from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.controller import Controller
@@ -58,11 +59,11 @@ def write_errors(line: bytes) -> object:
     return os.write(sys.stderr.fileno(), line) if ERROR_LEVEL in line else None
 
 
-def snapshot_of(argo: ArgoVersion) -> Callable[[Loaded], Snapshot]:
-    """Return the function that compiles loaded documents for an Argo version."""
+def snapshot_of(argo: ArgoVersion, identities: Identities = UPSTREAM) -> Callable[[Loaded], Snapshot]:
+    """Return the function that compiles loaded documents for an installed Argo."""
 
     def compile_loaded(loaded: Loaded) -> Snapshot:
-        return take_snapshot(loaded.documents, version=loaded.fingerprint, argo=argo)
+        return take_snapshot(loaded.documents, version=loaded.fingerprint, argo=argo, identities=identities)
 
     return compile_loaded
 
@@ -104,12 +105,13 @@ class Policies:
         log: Log,
         metrics: Metrics,
         say: Callable[[str], None] | None = None,
+        identities: Identities = UPSTREAM,
     ) -> None:
         self._log = log
         self._metrics = metrics
         self._say = say
         self.source = DirectorySource(
-            folder, compile=snapshot_of(argo), on_change=self._changed, on_error=self._refused
+            folder, compile=snapshot_of(argo, identities), on_change=self._changed, on_error=self._refused
         )
         self.board: SnapshotBoard | None = None
 

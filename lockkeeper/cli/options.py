@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lockkeeper.certificates.starting import certificate_names, secret_name
 from lockkeeper.cli.failing import UsageError
+from policy.core.identities import UPSTREAM, Identities, user_of
 from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from webhook.server import bind
 from webhook.settings import DEFAULT_PORT
@@ -38,6 +39,39 @@ def add_argo_version(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_VERSION,
         metavar="VERSION",
         help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
+    )
+
+
+def add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say who writes Workflows on behalf of whom."""
+    for option, default, text in (
+        (
+            "--argo-controller-account",
+            UPSTREAM.argo_controllers,
+            "Argo's controller, the only one who writes a status",
+        ),
+        ("--argo-server-account", UPSTREAM.argo_servers, "argo-server, believed about whom it creates for"),
+        ("--own-account", UPSTREAM.ours, "Lockkeeper's controller, the only one who lets go"),
+    ):
+        parser.add_argument(
+            option,
+            type=account,
+            action="append",
+            metavar="NAMESPACE:NAME",
+            help=f"ServiceAccount of {text}; repeatable (default {', '.join(sorted(default)) or 'none'})",
+        )
+
+
+def identities_of(arguments: argparse.Namespace) -> Identities:
+    """Return who writes Workflows, as the options of `add_identities` say."""
+
+    def given(accounts: list[str] | None, default: frozenset[str]) -> frozenset[str]:
+        return default if accounts is None else frozenset(accounts)
+
+    return Identities(
+        ours=given(arguments.own_account, UPSTREAM.ours),
+        argo_controllers=given(arguments.argo_controller_account, UPSTREAM.argo_controllers),
+        argo_servers=given(arguments.argo_server_account, UPSTREAM.argo_servers),
     )
 
 
@@ -114,6 +148,14 @@ def argo_version(text: str) -> ArgoVersion:
     """Return the version, or an error that argparse shows."""
     try:
         return ArgoVersion.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def account(text: str) -> str:
+    """Return Kubernetes' name of an account, or an error that argparse shows."""
+    try:
+        return user_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -16,10 +16,12 @@ from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
     add_address,
     add_certificate_secret,
+    add_identities,
     add_kubeconfig,
     add_policies,
     check_certificate_secret,
     existing_folder,
+    identities_of,
     listen,
     reach,
 )
@@ -67,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cluster", action="store_true", help="take policies from the cluster, and keep its ledgers"
     )
     add_kubeconfig(parser)
+    add_identities(parser)
     add_address(parser)
     parser.add_argument(
         "--certs-mounted",
@@ -133,7 +136,13 @@ class Serving:
 
     def _on_files(self, log: Log, metrics: Metrics, draining: Callable[[], bool]) -> WSGIApplication:
         arguments = self._arguments
-        policies = Policies(folder=arguments.policies, argo=arguments.argo_version, log=log, metrics=metrics)
+        policies = Policies(
+            folder=arguments.policies,
+            argo=arguments.argo_version,
+            log=log,
+            metrics=metrics,
+            identities=identities_of(arguments),
+        )
         board = policies.load()
         memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         Thread(
@@ -151,7 +160,12 @@ class Serving:
     def _on_cluster(
         self, cluster: Cluster, log: Log, metrics: Metrics, draining: Callable[[], bool]
     ) -> WSGIApplication:
-        policies = ClusterPolicies(cluster=cluster, argo=self._arguments.argo_version, log=log)
+        policies = ClusterPolicies(
+            cluster=cluster,
+            argo=self._arguments.argo_version,
+            log=log,
+            identities=identities_of(self._arguments),
+        )
         policies.start()
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
         # otherwise refuse the first reviews, because its Pod counts as ready.

@@ -11,6 +11,7 @@ import msgspec
 
 from policy.core.decision import Code, Reason
 from policy.core.guard_marks import TERMINAL
+from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.prepared import prepare
 from policy.core.sameness import Parts, changed
 from policy.core.workflow import Read
@@ -23,7 +24,7 @@ _RESUMED: Final = frozenset({"phase", "message", "finishedAt", "outputs", "progr
 """Parts of a suspended step that `argo resume`, `argo stop` and `argo node set` change."""
 _SERVERS: Final = frozenset({"nodes", "compressedNodes", "offloadNodeStatusVersion"})
 _SUSPENDED: Final = b'"Suspend"'
-_ADVICE: Final = "is written by Argo alone: leave it as it is"
+_ADVICE: Final = "is written by Argo's controller alone: leave it as it is"
 
 
 class StoredSpec(Read, frozen=True):
@@ -44,14 +45,22 @@ def phase_of(status: Parts | None) -> str:
     return phase if isinstance(phase, str) else ""
 
 
-def status_faults(old: Parts | None, new: Parts | None, *, server: bool) -> Iterator[Reason]:
-    """Yield the parts of a status that somebody forges; `server` says that it is argo-server."""
+def status_faults(old: Parts | None, new: Parts | None, user: str, *, server: bool) -> Iterator[Reason]:
+    """Yield the parts of a status that `user` forges; `server` says that it is argo-server."""
     for name in sorted(changed(old, new)):
         if server and name in _SERVERS:
             continue
         if name == "nodes" and _only_resumes((old or {}).get(name), (new or {}).get(name)):
             continue
-        yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE)
+        yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE + _hint(user))
+
+
+def _hint(user: str) -> str:
+    """Return what to do where this is Argo after all, which would otherwise stand still with no word why."""
+    if not user.startswith(SERVICE_ACCOUNT):
+        return ""
+    account = user.removeprefix(SERVICE_ACCOUNT)
+    return f". If {account} is your workflow-controller, set argo.controllerServiceAccount to it"
 
 
 def retry_faults(old: Parts | None, new: Parts | None) -> Iterator[Reason]:

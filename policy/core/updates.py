@@ -108,7 +108,7 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot) -> D
         *mark_faults(before, after, due),
         *sight_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
-        *status_faults(old.status, new.status, server=server),
+        *status_faults(old.status, new.status, update.review.user, server=server),
         *edit.reasons,
     )
     patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, due.items()))

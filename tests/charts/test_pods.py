@@ -106,7 +106,16 @@ def test_the_program_understands_the_arguments_of_the_check(chart: Chart) -> Non
 def test_the_webhook_is_told_where_it_is_and_which_argo_there_is(chart: Chart) -> None:
     """It listens on the Pod's own address, which is right for IPv4 and IPv6."""
     made = container(chart, "webhook", "argoVersion=3.6")
-    assert made.args[:5] == ("serve", "--cluster", "--host=$(POD_IP)", "--port=9443", "--argo-version=3.6")
+    assert made.args[:8] == (
+        "serve",
+        "--cluster",
+        "--host=$(POD_IP)",
+        "--port=9443",
+        "--argo-version=3.6",
+        "--argo-controller-account=argo:argo",
+        "--argo-server-account=argo:argo-server",
+        "--own-account=$(POD_NAMESPACE):lockkeeper-controller",
+    )
     assert {each.name: each.value_from.field_ref.field_path for each in made.env} == {
         "POD_IP": "status.podIP",
         "POD_NAMESPACE": "metadata.namespace",

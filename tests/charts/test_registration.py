@@ -113,7 +113,9 @@ def test_nobody_is_asked_twice_about_one_create(chart: Chart) -> None:
 def test_workflows_are_asked_about_and_nothing_else_of_argos(chart: Chart) -> None:
     """A rule of more kinds could keep a cluster from healing itself while we are away."""
     found = webhooks(chart.rendered(WITHOUT_CRDS))
-    wanted = Rule(("argoproj.io",), ("v1alpha1",), ("workflows",), ("CREATE", "UPDATE"), "Namespaced")
+    wanted = Rule(
+        ("argoproj.io",), ("v1alpha1",), ("workflows", "workflows/status"), ("CREATE", "UPDATE"), "Namespaced"
+    )
     assert found["mutate.lockkeeper.dev"].rules == (wanted,)
     assert found["validate.lockkeeper.dev"].rules == (wanted,)
 
@@ -173,21 +175,27 @@ def test_both_sides_are_asked_under_the_same_conditions(chart: Chart) -> None:
 
 
 def test_the_conditions_know_all_of_our_marks(chart: Chart) -> None:
-    """A mark that is left out could be changed behind our back."""
+    """A mark that is left out could be changed behind our back; what has our prefix is a mark."""
     expression = (
         webhooks(chart.rendered(WITHOUT_CRDS))["validate.lockkeeper.dev"].match_conditions[1].expression
     )
-    written = (
-        marks.INSTANCE_ID,
-        marks.COMPLETED,
-        marks.RESERVATION,
-        marks.ORIGINAL_INSTANCE_ID,
-        marks.HOLDS,
-        marks.TASKS,
-        marks.PRIORITY,
-        marks.USER,
+    for written in (marks.INSTANCE_ID, marks.COMPLETED, marks.PREFIX):
+        assert f"'{written}'" in expression
+    assert all(mark.startswith(marks.PREFIX) for mark in (*marks.OUR_LABELS, *marks.OUR_ANNOTATIONS))
+    # Labels are looked at but for Argo's own; ours are not among these.
+    assert not marks.PREFIX.startswith("workflows.argoproj.io/")
+
+
+def test_argo_is_known_by_the_accounts_of_the_values(chart: Chart) -> None:
+    """Its writes of a status are not asked about; everybody else's are."""
+    accounts = "argo.controllerServiceAccount={argo:argo,flows:runner,someone}"
+    expression = (
+        webhooks(chart.rendered(WITHOUT_CRDS, accounts))["mutate.lockkeeper.dev"]
+        .match_conditions[1]
+        .expression
     )
-    assert [mark for mark in written if f"'{mark}'" not in expression] == []
+    known = "['system:serviceaccount:argo:argo', 'system:serviceaccount:flows:runner', 'someone']"
+    assert f"!(request.userInfo.username in {known})" in expression
 
 
 @pytest.mark.parametrize("mode", MODES)

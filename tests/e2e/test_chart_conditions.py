@@ -9,12 +9,14 @@ from threading import Event
 from time import monotonic
 from typing import Final
 
+import msgspec
 import pytest
 
 from policy.cluster.errors import ClusterError, Unavailable
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, MergePatch, Patch
 from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
+from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
 
@@ -44,21 +46,41 @@ def labels(**values: str | None) -> JsonObject:
     return {"metadata": {"labels": {names[name]: value for name, value in values.items()}}}
 
 
-QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
-    "nothing changes": ({}, {}),
+ARGOS: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "Argo writes progress": ({}, {"status": {"phase": "Running", "nodes": {"a": {"phase": "Running"}}}}),
     "Argo writes half a megabyte of it": ({"spec": {"templates": TEMPLATES}}, {"status": {"nodes": NODES}}),
-    "Argo writes progress beside what it stored": (
+    "Argo stores what it runs": (
+        {},
         {"status": {"storedTemplates": {"a": {}}, "storedWorkflowTemplateSpec": STORED}},
-        {"status": {"phase": "Succeeded"}},
     ),
-    "Argo marks it as finished": ({}, labels(completed="true", phase="Succeeded")),
-    "the status goes away": ({"status": {"phase": "Running"}}, {"status": None}),
-    "a label of the user": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    "Argo writes a spec in its own spelling": (
+        {"spec": {"templates": TEMPLATES}},
+        {"spec": {"arguments": {}, "templates": [*TEMPLATES, {"name": "last", "inputs": {}}]}},
+    ),
+    "Argo marks it as finished": (
+        {},
+        {**labels(completed="true", phase="Succeeded"), "status": {"phase": "Succeeded"}},
+    ),
+}
+"""Likewise, of Argo's controller alone."""
+
+ARGOS_TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
+    "Argo is told to hide it": ({}, labels(hold="nobody")),
+    "Argo is told that it is finished": (labels(completed="false"), labels(completed="true")),
+    "Argo is told to label it": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    "Argo is told to weigh it": ({}, {"metadata": {"annotations": {marks.TASKS: "0"}}}),
+}
+"""What spec.workflowMetadata can make it write."""
+
+QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
+    "nothing changes": ({}, {}),
+    "one of Argo's labels": ({}, {"metadata": {"labels": {"workflows.argoproj.io/action": "stop"}}}),
     "an annotation of the user": ({}, {"metadata": {"annotations": {"note": "a"}}}),
     "a finalizer": ({}, {"metadata": {"finalizers": ["example.com/done"]}}),
     "it is stopped": ({}, {"spec": {"shutdown": "Stop"}}),
     "a stop becomes a termination": ({"spec": {"shutdown": "Stop"}}, {"spec": {"shutdown": "Terminate"}}),
+    "it is suspended": ({}, {"spec": {"suspend": True}}),
+    "it goes on": ({"spec": {"suspend": True}}, {"spec": {"suspend": None}}),
 }
 """What was there besides an entry point, and the merge patch that nobody is asked about."""
 
@@ -72,6 +94,12 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "a stop hides another change": ({}, {"spec": {"shutdown": "Stop", "parallelism": 3}}),
     "the completed label goes away": (labels(completed="true"), labels(completed=None)),
     "the completed label says otherwise": (labels(completed="true"), labels(completed="false")),
+    "it is said to be finished": ({}, labels(completed="true")),
+    "a label that a policy may select by": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    "the labels go away": (labels(reservation="mine"), {"metadata": {"labels": None}}),
+    "a status that is not Argo's": ({}, {"status": {"phase": "Succeeded"}}),
+    "the status goes away": ({"status": {"phase": "Running"}}, {"status": None}),
+    "a mark that is not known yet": ({}, {"metadata": {"annotations": {"lockkeeper.dev/new": "1"}}}),
     "the hold goes away": (labels(hold=marks.HOLD_VALUE), labels(hold=None)),
     "the hold is replaced by another instance id": (labels(hold=marks.HOLD_VALUE), labels(hold="prod")),
     "a reservation is claimed": ({}, labels(reservation="stolen")),
@@ -92,7 +120,7 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Give a control plane with the chart on it, and the Workflows below from before."""
     with chart_site(tmp_path_factory.mktemp("site")) as site:
-        for what, (before, _) in (QUIET | TOLD).items():
+        for what, (before, _) in (QUIET | TOLD | ARGOS | ARGOS_TOLD).items():
             add(site, name_of(what), before)
         Release(site.helm(VERSIONS[-1])).install()
         deadline = monotonic() + PATIENCE
@@ -141,6 +169,27 @@ def test_it_is_not_asked_when(site: Site, what: str) -> None:
 def test_it_is_asked_when(site: Site, what: str) -> None:
     """What counts may have changed."""
     assert ASKED in refused(site, name_of(what), MergePatch(TOLD[what][1]))
+
+
+@pytest.mark.parametrize("what", ARGOS)
+def test_it_is_not_asked_about_argo_when(site: Site, what: str) -> None:
+    """Its controller is known by its account."""
+    assert "patched" in as_argo(site, name_of(what), ARGOS[what][1])
+
+
+@pytest.mark.parametrize("what", ARGOS_TOLD)
+def test_it_is_asked_about_argo_when(site: Site, what: str) -> None:
+    """What a template told it to write is not its own."""
+    assert ASKED in as_argo(site, name_of(what), ARGOS_TOLD[what][1])
+
+
+def as_argo(site: Site, name: str, patch: JsonObject) -> str:
+    """Patch a Workflow as Argo's controller does, and return what kubectl says."""
+    file = site.folder / f"{name}.json"
+    file.write_bytes(msgspec.json.encode(patch))
+    where = ("-n", GOVERNED, "patch", "workflow", name, "--type=merge", f"--patch-file={file}")
+    done = site.kubectl.run(*where, f"--as={ACCOUNT}", "--as-group=system:masters")
+    return done.stdout + done.stderr
 
 
 def test_every_create_is_asked_about(site: Site) -> None:

@@ -9,22 +9,36 @@ An expression that fails counts as a failed webhook, so every field that may be 
 - name: not-our-controller
   expression: >-
     request.userInfo.username != 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "lockkeeper.fullname" . }}-controller'
-# Of updates, those that may change what counts: the spec, but a shutdown is never held up; a Workflow that was
-# finished and is to run again; our marks; and the templates that Argo runs from the status.
+# Of updates, those that may change what counts: labels that are not Argo's, our marks, a Workflow that was over and is
+# to run again, or is said to be over and is not. Of others than Argo's controller, the spec and the status as well; but
+# what stops or pauses a Workflow is never held up.
 - name: new-or-changed
   expression: >-
     request.operation != 'UPDATE' ||
-    [object, oldObject].exists(one, one.?spec.orValue({}).exists(key,
-    key != 'shutdown' && object.?spec[?key] != oldObject.?spec[?key])) ||
+    [object, oldObject].exists(one, one.metadata.?labels.orValue({}).exists(key,
+    (key == 'workflows.argoproj.io/controller-instanceid' || !key.startsWith('workflows.argoproj.io/')) &&
+    object.metadata.?labels[?key] != oldObject.metadata.?labels[?key])) ||
+    [object, oldObject].exists(one, one.metadata.?annotations.orValue({}).exists(key,
+    key.startsWith('lockkeeper.dev/') &&
+    object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key])) ||
     (oldObject.metadata.?labels[?'workflows.argoproj.io/completed'].orValue('') == 'true' &&
     object.metadata.?labels[?'workflows.argoproj.io/completed'].orValue('') != 'true') ||
-    ['workflows.argoproj.io/controller-instanceid', 'lockkeeper.dev/reservation'].exists(key,
-    object.metadata.?labels[?key] != oldObject.metadata.?labels[?key]) ||
-    ['lockkeeper.dev/original-instanceid', 'lockkeeper.dev/holds', 'lockkeeper.dev/tasks',
-    'lockkeeper.dev/priority', 'lockkeeper.dev/user'].exists(key,
-    object.metadata.?annotations[?key] != oldObject.metadata.?annotations[?key]) ||
-    ['storedWorkflowTemplateSpec', 'storedTemplates'].exists(key,
-    object.?status[?key] != oldObject.?status[?key])
+    (oldObject.metadata.?labels[?'workflows.argoproj.io/completed'].orValue('') != 'true' &&
+    object.metadata.?labels[?'workflows.argoproj.io/completed'].orValue('') == 'true' &&
+    !(object.?status.?phase.orValue('') in ['Succeeded', 'Failed', 'Error'])) ||
+    (!(request.userInfo.username in {{ include "lockkeeper.users" .Values.argo.controllerServiceAccount }}) &&
+    (object.?status != oldObject.?status ||
+    [object, oldObject].exists(one, one.?spec.orValue({}).exists(key,
+    !(key in ['shutdown', 'suspend']) && object.?spec[?key] != oldObject.?spec[?key]))))
+{{- end -}}
+
+{{/* Kubernetes' names of users, as a list of CEL: NAMESPACE:NAME is a ServiceAccount. */}}
+{{- define "lockkeeper.users" -}}
+{{- $names := list -}}
+{{- range . -}}
+{{- $names = append $names (printf "'%s%s'" (eq (len (splitList ":" .)) 2 | ternary "system:serviceaccount:" "") .) -}}
+{{- end -}}
+[{{ join ", " $names }}]
 {{- end -}}
 
 {{/* Whose Workflows are governed. Who is not to be asked about their own start is left out by name, not by label. */}}
@@ -79,7 +93,8 @@ objectSelector: {{ .root.Values.registration.objectSelector | toJson }}
 rules:
 - apiGroups: [argoproj.io]
   apiVersions: [v1alpha1]
-  resources: [workflows]
+  # Argo's kind has no subresource; one that somebody gave it is no way around.
+  resources: [workflows, workflows/status]
   operations: [CREATE, UPDATE]
   scope: Namespaced
 matchConditions:
