@@ -194,7 +194,8 @@ def test_fields_that_kubernetes_adds_are_passed_over() -> None:
     metadata: {name: a, creationTimestamp: null, managedFields: [], finalizers: [], ownerReferences: [],
                selfLink: x, deletionTimestamp: null, generateName: a, uid: u, generation: 2, nam: x}
     spec: {}
-    status: {conditions: []}
+    status: {running: 1, borrowed: {workflows: 1}, effectiveLimits: {tasks: Unlimited}, openWindows: [night],
+             conditions: []}
     """
     assert said(text, WorkflowQuota) == {"metadata.nam": 'unknown field; did you mean "name"?'}
 
