@@ -24,7 +24,11 @@ def test_there_are_examples_of_all_that_moves() -> None:
 def test_an_example_of_the_documentation_has_no_problem(text: str) -> None:
     """It leaves out what is the same in all of them."""
     written: JsonObject = yaml.safe_load(text)
-    whole = {"apiVersion": "lockkeeper.dev/v1alpha1", "kind": "WorkflowQuota", "metadata": {"name": "a"}}
+    whole: JsonObject = {
+        "apiVersion": "lockkeeper.dev/v1alpha1",
+        "kind": "WorkflowQuota",
+        "metadata": {"name": "a"},
+    }
     contents = read({**whole, **written})
     assert contents.problems == ()
     assert len(contents.documents) == 1
