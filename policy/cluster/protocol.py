@@ -35,6 +35,7 @@ WORKFLOW_TEMPLATES: Final = Resource("argoproj.io", "v1alpha1", "workflowtemplat
 CLUSTER_WORKFLOW_TEMPLATES: Final = Resource(
     "argoproj.io", "v1alpha1", "clusterworkflowtemplates", "ClusterWorkflowTemplate", namespaced=False
 )
+CRON_WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "cronworkflows", "CronWorkflow")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 WORKFLOW_QUOTAS: Final = Resource("lockkeeper.dev", "v1alpha1", "workflowquotas", "WorkflowQuota")

@@ -8,6 +8,7 @@ import msgspec
 from policy.core.amounts import Usage
 from policy.core.ledger import Demand
 from policy.core.patches import PatchOp
+from policy.core.relations import UNRELATED, Related
 from policy.core.workflow import CronWorkflow, TemplateObject, Workflow
 
 NO_OBJECT: Final = msgspec.Raw(b"null")
@@ -63,6 +64,7 @@ class Review(msgspec.Struct, frozen=True):
     sub_resource: str = ""
     raw: msgspec.Raw = NO_OBJECT
     old_raw: msgspec.Raw = NO_OBJECT
+    related: Related = UNRELATED
 
 
 class Outcome(StrEnum):

@@ -6,6 +6,7 @@ from typing import Final
 from policy.core import holding, marks
 from policy.core.decision import Code, Reason
 from policy.core.governing import governing
+from policy.core.holding import is_completed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies
 from policy.core.workflow import Metadata
@@ -15,11 +16,6 @@ TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
 LABELS: Final = "metadata.labels"
 ANNOTATIONS: Final = "metadata.annotations"
 Entries = Mapping[str, str]
-
-
-def is_completed(metadata: Metadata) -> bool:
-    """Tell whether Argo has marked a Workflow as over; it then counts no more."""
-    return (metadata.labels or {}).get(marks.COMPLETED) == "true"
 
 
 def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:

@@ -181,6 +181,11 @@ def is_held(labels: Mapping[str, str] | None) -> bool:
     return (labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
 
 
+def is_completed(metadata: Metadata) -> bool:
+    """Tell whether Argo has marked a Workflow as over; it then counts no more."""
+    return (metadata.labels or {}).get(marks.COMPLETED) == "true"
+
+
 def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tuple[PatchOp, ...]:
     """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
 

@@ -31,6 +31,8 @@ RETRIED: Final = "lockkeeper.dev/retried"
 """Annotation of a held Workflow that ran before: its status is the record of that run, and stays."""
 CHILD_OF: Final = "lockkeeper.dev/child-of"
 """Label: the uid of the live Workflow that created this one, under whose slot it runs."""
+DEPTH: Final = "lockkeeper.dev/depth"
+"""Annotation of a child: how many Workflows are above it, one the child of the other."""
 CRON: Final = "lockkeeper.dev/cron"
 """Annotation of a run that a schedule started: the `concurrencyPolicy` that it was created under."""
 INHERITS: Final = "lockkeeper.dev/inherits"
@@ -39,7 +41,7 @@ UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
 OUR_LABELS: Final = (RESERVATION, CHILD_OF)
-OUR_ANNOTATIONS: Final = (ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, CRON, INHERITS)
+OUR_ANNOTATIONS: Final = (ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS)
 """What admission writes; nobody else's values are kept."""
 PREFIX: Final = "lockkeeper.dev/"
 """Names that begin with it are ours on Workflows."""

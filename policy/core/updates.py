@@ -15,7 +15,6 @@ from policy.core.decision import IGNORED, UNGOVERNED, Decision, Outcome, Reason,
 from policy.core.guard_marks import (
     TERMINAL,
     differing,
-    is_completed,
     mark_faults,
     relabel_faults,
     selected,
@@ -24,7 +23,7 @@ from policy.core.guard_marks import (
 )
 from policy.core.guard_spec import UNCHANGED, due_marks, judge_edit, spec_changes
 from policy.core.guard_status import phase_of, retry_faults, status_faults
-from policy.core.holding import ANNOTATIONS, LABELS
+from policy.core.holding import ANNOTATIONS, LABELS, is_completed
 from policy.core.patches import Op, PatchOp, pointer, set_entries
 from policy.core.settling import settled
 from policy.core.snapshot import NamespacePolicies, Snapshot

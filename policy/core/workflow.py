@@ -174,6 +174,7 @@ class Template(Read, frozen=True):
     metadata: TemplateMetadata | None = None
     inputs: Parameters | None = None
     daemon: bool | None = None
+    service_account_name: str | None = None
     container_set: ContainerSet | None = None
     resource: Present | None = None
     suspend: Present | None = None
@@ -204,6 +205,7 @@ class WorkflowSpec(Read, frozen=True):
     parallelism: Int64 | None = None
     priority: Int32 | None = None
     workflow_metadata: WorkflowMetadata | None = None
+    service_account_name: str | None = None
 
 
 class Workflow(Read, frozen=True):

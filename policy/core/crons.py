@@ -1,0 +1,75 @@
+"""Runs of a CronWorkflow: Forbid and Replace keep their meaning although Argo does not see a run that waits.
+
+A queued run drops out of the CronWorkflow's list of active ones within seconds, so its controller starts one
+more at every tick (argo-verified 2).
+
+- Forbid: a run is refused while an earlier one waits or runs.
+- Replace: of the runs that wait only the newest stays. At the tick Argo ends the one that runs, so the new
+  one inherits its slot: in a full queue no run would ever finish otherwise.
+- Allow: every run waits its turn.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from policy.core import holding, marks
+from policy.core.decision import Code, Reason
+from policy.core.holding import is_completed
+from policy.core.relations import scheduled_by
+from policy.core.workflow import Metadata
+
+FORBID: Final = "Forbid"
+REPLACE: Final = "Replace"
+_BEGINNING: Final = datetime.fromtimestamp(0, UTC)
+
+
+def refusal(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, ...]:
+    """Return why a CronWorkflow may not start another run, where it forbids that."""
+    if policy != FORBID:
+        return ()
+    for run in runs:
+        state = "waits in the queue" if holding.is_held(run.labels) else "is not over"
+        message = (
+            f"the CronWorkflow {name} has concurrencyPolicy Forbid, and its run {run.name} {state}: this one "
+            "is skipped, as Argo would skip it"
+        )
+        return (Reason(Code.CRON_FORBIDS, "metadata.ownerReferences", message),)
+    return ()
+
+
+def marks_of_run(policy: str, runs: Iterable[Metadata]) -> Mapping[str, str]:
+    """Return the annotations of a run: under which policy it was started, and whose slot it inherits."""
+    found = {marks.CRON: policy}
+    heirs = [_inherited(run) for run in sorted(runs, key=_age)]
+    left = [uid for uid in heirs if uid]
+    if policy == REPLACE and left:
+        found[marks.INHERITS] = left[-1]
+    return found
+
+
+def _inherited(run: Metadata) -> str:
+    """Return whose slot a successor of this run takes: its own if it runs, else what it inherits itself."""
+    if holding.is_held(run.labels):
+        return (run.annotations or {}).get(marks.INHERITS, "")
+    return run.uid or ""
+
+
+def superseded(live: Iterable[Metadata]) -> list[Metadata]:
+    """Return the runs that wait and are to be dropped, a newer one having taken their place."""
+    waiting: dict[tuple[str, str], list[Metadata]] = {}
+    for run in live:
+        owner = scheduled_by(run)
+        replaces = (run.annotations or {}).get(marks.CRON) == REPLACE
+        if owner is not None and replaces and holding.is_held(run.labels) and not is_completed(run):
+            waiting.setdefault((run.namespace or "", owner.uid), []).append(run)
+    return [run for runs in waiting.values() for run in sorted(runs, key=_age)[:-1]]
+
+
+def is_heir(metadata: Metadata) -> bool:
+    """Tell whether a Workflow that waits takes over the slot of another: it goes before everybody else."""
+    return marks.INHERITS in (metadata.annotations or {})
+
+
+def _age(run: Metadata) -> tuple[datetime, str]:
+    return run.creation_timestamp or _BEGINNING, (run.annotations or {}).get(marks.SCHEDULED_TIME, "")

@@ -1,0 +1,94 @@
+"""Owners are read for children and for runs of a schedule alone: the hot path stays without I/O."""
+
+import msgspec
+import pytest
+
+from policy.cluster.errors import Unavailable
+from policy.core import marks
+from policy.core.decision import Operation, Review
+from policy.core.patches import JsonObject, JsonValue
+from policy.core.relations import UNRELATED, Related
+from policy.core.workflow import OwnerReference
+from tests.policy.core.attempts import ARGO
+from tests.policy.core.builders import quota, review, snapshot, workflow
+from webhook.failure import LedgerUnavailable
+from webhook.relating import NoRelatives, relate
+
+CRON: JsonObject = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "CronWorkflow",
+    "name": "nightly",
+    "uid": "cron-1",
+    "controller": True,
+}
+PARENT: JsonObject = {**CRON, "kind": "Workflow", "name": "parent", "uid": "uid-p"}
+TIME: JsonObject = {marks.SCHEDULED_TIME: "2026-03-01T12:00:00Z"}
+
+
+class Noted:
+    """Relatives that note who was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.away = False
+
+    def of_child(self, namespace: str, owner: OwnerReference) -> Related:
+        """Note it."""
+        return self._note(f"child of {namespace}/{owner.name}")
+
+    def of_run(self, namespace: str, owner: OwnerReference) -> Related:
+        """Note it."""
+        return self._note(f"run of {namespace}/{owner.name}")
+
+    def _note(self, what: str) -> Related:
+        if self.away:
+            raise Unavailable("nobody answers")
+        self.asked.append(what)
+        return Related(policy=what)
+
+
+def _review(
+    owners: list[JsonValue] | None, user: str = "ann", annotations: JsonObject | None = None
+) -> Review:
+    return review(workflow(ownerReferences=owners, annotations=annotations), user=user)
+
+
+def test_owners_are_read_for_children_and_for_runs() -> None:
+    """Each in its own way."""
+    noted, policies = Noted(), snapshot(quota())
+    child = relate(_review([PARENT]), policies, noted)
+    assert child.related.policy == "child of team-a/parent"
+    run = relate(_review([CRON], ARGO, annotations=TIME), policies, noted)
+    assert run.related.policy == "run of team-a/nightly"
+
+
+def test_nothing_is_read_for_others() -> None:
+    """Those without an owner, of another's making, submitted by hand, updated, or under no quota."""
+    noted, policies = Noted(), snapshot(quota())
+    update = msgspec.structs.replace(_review([PARENT]), operation=Operation.UPDATE)
+    for each in (
+        _review(None),
+        _review([]),
+        _review([{**PARENT, "kind": "Sensor"}]),
+        _review([CRON], "ann", annotations=TIME),
+        _review([CRON], ARGO),
+        update,
+        review(None),
+    ):
+        assert relate(each, policies, noted) is each or relate(each, policies, noted).related is UNRELATED
+    assert relate(_review([PARENT]), snapshot(), noted).related is UNRELATED
+    assert noted.asked == []
+
+
+def test_an_owner_that_cannot_be_read_is_left_to_the_failure_policy() -> None:
+    """To guess would be to exempt, or to let a deadlock be."""
+    noted = Noted()
+    noted.away = True
+    with pytest.raises(LedgerUnavailable, match="the owner could not be read: nobody answers"):
+        relate(_review([PARENT]), snapshot(quota()), noted)
+
+
+def test_without_a_cluster_everybody_stands_for_himself() -> None:
+    """As when policies come from files."""
+    for each in (_review([PARENT]), _review([CRON], ARGO, annotations=TIME)):
+        assert relate(each, snapshot(quota()), NoRelatives()).related is UNRELATED

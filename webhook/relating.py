@@ -1,0 +1,65 @@
+"""Reading about the owner of a new Workflow: for children and for runs of a schedule, and for nobody else."""
+
+from typing import Protocol
+
+import msgspec
+
+from policy.cluster.errors import ClusterError
+from policy.core.decision import Operation, Review
+from policy.core.relations import UNRELATED, Related, owner_of, scheduled_by
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import OwnerReference
+from webhook.failure import LedgerUnavailable
+
+
+class Relatives(Protocol):
+    """The cluster as far as owners go; see `policy.cluster.relatives.Relatives`."""
+
+    def of_child(self, namespace: str, owner: OwnerReference) -> Related:
+        """Return the Workflow that owns a new one, and its other children."""
+        ...
+
+    def of_run(self, namespace: str, owner: OwnerReference) -> Related:
+        """Return the policy of the CronWorkflow that owns a run, and its other runs."""
+        ...
+
+
+class NoRelatives:
+    """Where there is no cluster to read: every Workflow stands for itself."""
+
+    def of_child(self, _namespace: str, _owner: OwnerReference) -> Related:
+        """Return that nothing is known."""
+        return UNRELATED
+
+    def of_run(self, _namespace: str, _owner: OwnerReference) -> Related:
+        """Return that nothing is known."""
+        return UNRELATED
+
+
+def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
+    """Return the review with what was read about the owner, where quotas make that matter.
+
+    Raises:
+        LedgerUnavailable: the cluster did not answer; the failure policy decides.
+    """
+    metadata = review.workflow.metadata if review.workflow is not None else None
+    if metadata is None or not metadata.owner_references or review.operation is not Operation.CREATE:
+        return review
+    if not snapshot.policies(review.namespace).quotas:
+        return review
+    try:
+        related = _read(review, snapshot, relatives)
+    except ClusterError as error:
+        raise LedgerUnavailable(f"the owner could not be read: {error.message}") from error
+    return msgspec.structs.replace(review, related=related)
+
+
+def _read(review: Review, snapshot: Snapshot, relatives: Relatives) -> Related:
+    metadata = review.workflow.metadata if review.workflow is not None else None
+    if metadata is None:
+        return UNRELATED
+    cron = scheduled_by(metadata)
+    if cron is not None and review.user in snapshot.identities.argo_controllers:
+        return relatives.of_run(review.namespace, cron)
+    parent = owner_of(metadata, "Workflow")
+    return relatives.of_child(review.namespace, parent) if parent is not None else UNRELATED
