@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from policy.cluster.errors import Forbidden
+from policy.cluster.errors import TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
 from policy.core import marks
@@ -80,7 +80,7 @@ def quota(cluster: KubeCluster, namespace: str, **spec: object) -> None:
     def known() -> bool:
         try:
             tried = cluster.create(WORKFLOWS, probe, namespace=namespace, dry_run=True)
-        except Forbidden:
+        except TooManyRequests:
             return False  # The quota came between the two webhooks of this create.
         return marks.USER in (msgspec.convert(tried, Seen).metadata.annotations or {})
 

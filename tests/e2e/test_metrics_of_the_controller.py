@@ -32,8 +32,9 @@ def running(
 
 def asked(running: Product, name: str, path: str) -> tuple[int, str]:
     """Return status and text of what a controller's port answers."""
+    until(lambda: _PORT.search(running.log_of(name)) is not None, f"{name} does not say its port")
     found = _PORT.search(running.log_of(name))
-    assert found is not None, running.log_of(name)
+    assert found is not None
     connection = HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
     try:
         connection.request("GET", path)

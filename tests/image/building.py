@@ -28,6 +28,8 @@ from tests.image.containerfile import (
 )
 
 BUILDER: Final = "builder"
+TRIED: Final = "tried"
+"""The folder beside the image's with the same files, for roots."""
 _PATIENCE: Final = 300.0
 _BASE_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON_FOLDER: Final = "/base-image"
@@ -57,10 +59,11 @@ class Image(msgspec.Struct, frozen=True):
     def root(self, **shown: Path) -> Confined:
         """Return the image's root as the chart runs it: read-only, another user, only /tmp to be written.
 
-        `shown` are folders of this machine that a test mounts, by name.
+        `shown` are folders of this machine that a test mounts, by name. The root is made of a copy, because
+        what the machine lends needs places that the image does not have.
         """
         return Confined(
-            self.folder,
+            self.folder.with_name(TRIED),
             (*LIBRARIES, *INTERPRETER),
             {f"/{name}": path for name, path in shown.items()},
             user=self.user,
@@ -165,6 +168,7 @@ def _assemble(stage: Stage, builder: Path, folder: Path) -> Image:
         environment |= instruction.pairs
     for copied in stage.copies:
         copy_into(folder, copied, origin=builder, workdir="/")
+    shutil.copytree(folder, folder.with_name(TRIED), symlinks=True, copy_function=os.link)
     user, _, _ = stage.only(Keyword.USER).text.partition(":")
     return Image(
         folder,

@@ -56,7 +56,7 @@ def _make_root(scratch: Path, root: Path, layer: str) -> frozenset[str]:
     root.mkdir()
     kernel.mount("root", str(root), kind="tmpfs", options="mode=755")
     crowded = {point.split("/")[1] for point, _ in _mounted() if point != "/"}
-    upper = _folders(Path(layer)) if layer else frozenset[str]()
+    upper = {path.name for path in Path(layer).iterdir() if path.is_dir()} if layer else set[str]()
     layered = set()
     for name in sorted({*(path.name for path in Path("/").iterdir()), *upper}):
         here, spot = Path("/", name), root / name
@@ -74,16 +74,6 @@ def _make_root(scratch: Path, root: Path, layer: str) -> frozenset[str]:
             _overlay(sources, layers / name, spot)
             layered.add(name)
     return frozenset(layered)
-
-
-def _folders(layer: Path) -> frozenset[str]:
-    """Return the folders that an image has; not the one of the machine in which the image itself lies.
-
-    The kernel puts nothing over what is a part of it. That is /tmp, of which an image brings nothing.
-    """
-    return frozenset(
-        path.name for path in layer.iterdir() if path.is_dir() and not layer.is_relative_to(f"/{path.name}")
-    )
 
 
 def _overlay(sources: list[Path], own: Path, spot: Path) -> None:
