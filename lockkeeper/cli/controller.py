@@ -31,6 +31,8 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.duties import Duties
 from policy.service.leader import Elector, Work
+from policy.service.lock_metrics import LockMetrics
+from policy.service.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
@@ -103,6 +105,8 @@ class ControllerProcess:
         self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
         self._told = ControllerLog(log=self._log, recorder=self._metrics)
         self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
+        self._lock_metrics = LockMetrics(registry=self._metrics.registry, clock=utc_now)
+        self._me = f"{socket.gethostname()}-{os.getpid()}"
         self._listener = listen(arguments.host, arguments.port)
         self._ledgers = Ledgers(cluster=self._cluster, clock=utc_now)
         self._policies = ClusterPolicies(
@@ -113,7 +117,7 @@ class ControllerProcess:
             cluster=self._cluster,
             namespace=arguments.lease_namespace,
             name=arguments.lease_name,
-            me=f"{socket.gethostname()}-{os.getpid()}",
+            me=self._me,
             start=self._duties,
             clock=utc_now,
             stopwatch=self._lifeline.beating,
@@ -157,14 +161,26 @@ class ControllerProcess:
     def _duties(self) -> Work:
         """Return what is to do in one term as the leader."""
         self._told.led()
+        locks = LockWatch(
+            cluster=self._cluster,
+            snapshot=self._policies.board.current,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            recorder=self._lock_metrics,
+            trouble=self._told.trouble,
+            me=self._me,
+        )
+        self._policies.board.on_policies(locks.wake)
+        self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
         works: dict[str, Work] = {
             "queues": build_controller(
                 cluster=self._cluster, board=self._policies.board, ledgers=self._ledgers, told=self._told
             ),
             "policy-status": self._policies.status_writer(self._told.trouble),
             "semaphores": self._policies.projector(
-                self._told.trouble, cluster=self._cluster, in_use=lambda _: True
+                self._told.trouble, cluster=self._cluster, in_use=locks.uses
             ),
+            "locks": locks,
         }
         if self._certificates is not None:
             works["certificates"] = self._certificates.upkeep()

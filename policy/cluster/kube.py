@@ -9,16 +9,34 @@ from typing import Final
 
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import Gone
-from policy.cluster.kube_answers import decoded_object, decoded_page
+from policy.cluster.kube_answers import (
+    decoded_event,
+    decoded_event_as,
+    decoded_object,
+    decoded_page,
+    decoded_page_as,
+)
 from policy.cluster.kube_connection import connection
 from policy.cluster.kube_observed import ObservedTransport, Observer
 from policy.cluster.kube_requests import Scope, Transport
 from policy.cluster.kube_watch import Watcher
-from policy.cluster.protocol import Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.protocol import (
+    EventOf,
+    Listing,
+    ListingOf,
+    Patch,
+    Preconditions,
+    Resource,
+    Shape,
+    Unread,
+    WatchEvent,
+)
 from policy.core.patches import JsonObject
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
+LARGE_PAGE_SIZE: Final = 50
+"""Objects in one page of a list of whole Workflows, each of which may have a MB."""
 _PAGED_ATTEMPTS: Final = 2
 """How often a list whose pages expired half-way begins again before it asks for everything at once."""
 
@@ -91,7 +109,39 @@ class KubeCluster:
             Unavailable: there was no connection when the time was over, nor for a while before.
         """
         scope = Scope(resource, namespace, labels, metadata_only, name)
-        return self._watcher.follow(scope, since=since, timeout=timeout)
+        return self._watcher.follow(
+            scope, since=since, timeout=timeout, decoded=lambda line: decoded_event(line, scope)
+        )
+
+    def list_as(
+        self, resource: Resource, shape: type[Shape], *, namespace: str = "", labels: str = ""
+    ) -> ListingOf[Shape]:
+        """Return all objects of a namespace in a shape, in short pages: they are large."""
+        scope = Scope(resource, namespace, labels)
+        for _ in range(_PAGED_ATTEMPTS):
+            try:
+                return _listing_as(self._transport, scope, shape, limit=LARGE_PAGE_SIZE)
+            except Gone:
+                continue
+        return _listing_as(self._transport, scope, shape, limit=0)
+
+    def watch_as(
+        self,
+        resource: Resource,
+        shape: type[Shape],
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        timeout: float = 60.0,
+    ) -> Iterator[EventOf[Shape]]:
+        """Yield every change as `watch` does, in a shape."""
+        return self._watcher.follow(
+            Scope(resource, namespace, labels),
+            since=since,
+            timeout=timeout,
+            decoded=lambda line: decoded_event_as(line, shape),
+        )
 
     def create(
         self, resource: Resource, obj: JsonObject, *, namespace: str = "", dry_run: bool = False
@@ -160,3 +210,17 @@ def _listing(transport: Transport, scope: Scope, *, limit: int) -> Listing:
         after = page.after
         if not after:
             return Listing(tuple(items), page.resource_version)
+
+
+def _listing_as(transport: Transport, scope: Scope, shape: type[Shape], *, limit: int) -> ListingOf[Shape]:
+    """Return a list in a shape, page by page. Raises Gone when the pages expire on the way."""
+    items: list[Shape | Unread] = []
+    after = ""
+    while True:
+        page, metadata = decoded_page_as(
+            transport.send(requests.page(scope, limit=limit, after=after)), shape
+        )
+        items.extend(page)
+        after = metadata.after
+        if not after:
+            return ListingOf(tuple(items), metadata.resource_version)

@@ -16,7 +16,8 @@ from policy.cluster.errors import (
     Unavailable,
 )
 from policy.cluster.kube_requests import Scope
-from policy.cluster.protocol import EventType, WatchEvent
+from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
+from policy.cluster.shaping import shaped
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 
@@ -63,6 +64,13 @@ class Whole(msgspec.Struct, frozen=True):
     items: tuple[dict[str, Any], ...] | None = None
 
 
+class RawItems(msgspec.Struct, frozen=True):
+    """A list whose objects are not decoded yet."""
+
+    metadata: ListMetadata
+    items: tuple[msgspec.Raw, ...] | None = None
+
+
 class Part(msgspec.Struct, frozen=True):
     """An object of which only the metadata is read."""
 
@@ -103,7 +111,7 @@ class Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(Whole, Parts, Part, Line, Bookmark, Versioned, Status)
+prepare(Whole, RawItems, Parts, Part, Line, Bookmark, Versioned, Status)
 
 
 def decoded_object(body: bytes) -> JsonObject:
@@ -129,18 +137,28 @@ def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
         ClusterError: the line says that the watch failed: Gone, or whatever else its status stands for.
         Unavailable: the line is no event.
     """
-    said = _decoded(line, Line)
-    if said.type == "ERROR":
-        status = _decoded(said.object, Status)
-        raise failure(status.code, bytes(said.object))
-    try:
-        kind = EventType(said.type)
-    except ValueError:
-        raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
-    version = _decoded(said.object, Bookmark).metadata.resource_version
+    kind, obj, version = _event(line)
     if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(said.object, Part).metadata, scope), version)
-    return WatchEvent(kind, _named(_decoded(said.object, dict[str, Any]), scope), version)
+        return WatchEvent(kind, _partial(_decoded(obj, Part).metadata, scope), version)
+    return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
+
+
+def decoded_page_as(body: bytes, shape: type[Shape]) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
+    """Return one page of a list in a shape. Raises Unavailable when the answer is none."""
+    whole = _decoded(body, RawItems)
+    return tuple(shaped(item, shape) for item in whole.items or ()), whole.metadata
+
+
+def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
+    """Return the event that one line of a watch is, in a shape.
+
+    Raises:
+        ClusterError: the line says that the watch failed.
+        Unavailable: the line is no event.
+    """
+    kind, obj, version = _event(line)
+    found = None if kind is EventType.BOOKMARK else shaped(obj, shape)
+    return EventOf(kind, found, version)
 
 
 def failure(code: int, body: bytes) -> ClusterError:
@@ -153,6 +171,19 @@ def failure(code: int, body: bytes) -> ClusterError:
     if status.reason == "AlreadyExists":
         return AlreadyExists(message)
     return _BY_CODE.get(code, Invalid if code in _CLIENT_ERRORS else Unavailable)(message)
+
+
+def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
+    """Return what one line of a watch says: the type, the object, and its version."""
+    said = _decoded(line, Line)
+    if said.type == "ERROR":
+        status = _decoded(said.object, Status)
+        raise failure(status.code, bytes(said.object))
+    try:
+        kind = EventType(said.type)
+    except ValueError:
+        raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
+    return kind, said.object, _decoded(said.object, Bookmark).metadata.resource_version
 
 
 def _named(item: dict[str, Any], scope: Scope) -> JsonObject:

@@ -4,18 +4,16 @@ The API server ends every watch after a while, and so do proxies and restarts. E
 moves the version from which the next connection goes on, so nothing is missed and nothing is seen twice.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 from random import Random
 from threading import Event
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
-from policy.cluster.kube_answers import decoded_event
 from policy.cluster.kube_requests import Scope, Transport
-from policy.cluster.protocol import WatchEvent
 
 SILENCE: Final = 150.0
 """Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
@@ -29,6 +27,18 @@ _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
 
+class Versioned(Protocol):
+    """An event, in whatever form."""
+
+    @property
+    def resource_version(self) -> str:
+        """The version to go on from."""
+        ...
+
+
+Seen = TypeVar("Seen", bound=Versioned)
+
+
 class Watcher:
     """Follows changes of one scope; `closed` ends every wait and every watch when it is set."""
 
@@ -37,8 +47,10 @@ class Watcher:
         self._rng = rng
         self._closed = closed
 
-    def follow(self, scope: Scope, *, since: str, timeout: float) -> Iterator[WatchEvent]:
-        """Yield every change after a version until the time is over.
+    def follow(
+        self, scope: Scope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
+    ) -> Iterator[Seen]:
+        """Yield every change after a version until the time is over; `decoded` makes it of a line.
 
         Raises:
             Gone: the version is older than what the server keeps.
@@ -51,7 +63,7 @@ class Watcher:
             left = deadline - monotonic()
             broken: Unavailable | TooManyRequests | None = None
             try:
-                for event in self._connected(scope, version, left):
+                for event in self._connected(scope, version, left, decoded):
                     version, fruitless = event.resource_version, 0
                     yield event
             except (Unavailable, TooManyRequests) as error:
@@ -65,12 +77,14 @@ class Watcher:
             # An early end without any event waits too, or a server that hangs up at once would be stormed.
             self._closed.wait(delay)
 
-    def _connected(self, scope: Scope, version: str, left: float) -> Iterator[WatchEvent]:
+    def _connected(
+        self, scope: Scope, version: str, left: float, decoded: Callable[[bytes], Seen]
+    ) -> Iterator[Seen]:
         """Yield the events of one connection."""
         request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
         with self._transport.stream(request, silence=min(SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
             for line in lines(pieces):
-                yield decoded_event(line, scope)
+                yield decoded(line)
 
     def _delay(self, fruitless: int) -> float:
         """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""

@@ -8,11 +8,14 @@ opaque, compared for equality only, and moves on every write that changes an obj
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from policy.core.patches import JsonObject, PatchOp
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+"""A struct that an object is decoded into; what it does not name is never made an object of."""
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -52,6 +55,7 @@ CLUSTER_SYNCHRONIZATION_POLICIES: Final = Resource(
     "ClusterSynchronizationPolicy",
     namespaced=False,
 )
+EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
 STATUS: Final = "status"
 """The subresource that writes of a status go through, where a kind has it."""
 QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "QuotaLedger", namespaced=False)
@@ -78,6 +82,28 @@ class Listing(msgspec.Struct, frozen=True):
     """The objects at one point in time; watch from `resource_version` to see every later change."""
 
     items: tuple[JsonObject, ...]
+    resource_version: str
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """An object that does not fit the shape that was asked for: which it is."""
+
+    namespace: str
+    name: str
+
+
+class EventOf(msgspec.Struct, Generic[Shape], frozen=True):
+    """One change of an object that is read in a shape; a bookmark has no object."""
+
+    type: EventType
+    object: Shape | Unread | None
+    resource_version: str
+
+
+class ListingOf(msgspec.Struct, Generic[Shape], frozen=True):
+    """The objects at one point in time, in a shape."""
+
+    items: tuple[Shape | Unread, ...]
     resource_version: str
 
 
@@ -193,4 +219,27 @@ class Applying(Protocol):
         Raises:
             Conflict: another manager owns a field that would become another value, and `force` is not set.
         """
+        ...
+
+
+class ReadingAs(Protocol):
+    """Lists and watches of objects that are large, and of which little is wanted."""
+
+    def list_as(
+        self, resource: Resource, shape: type[Shape], *, namespace: str = "", labels: str = ""
+    ) -> ListingOf[Shape]:
+        """Return all objects of a namespace ("" is all) in a shape, consistent at one version."""
+        ...
+
+    def watch_as(
+        self,
+        resource: Resource,
+        shape: type[Shape],
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        timeout: float = 60.0,
+    ) -> Iterator[EventOf[Shape]]:
+        """Yield every change after version `since` until `timeout` seconds have passed. Raises Gone."""
         ...

@@ -37,6 +37,8 @@ CRON: Final = "lockkeeper.dev/cron"
 """Annotation of a run that a schedule started: the `concurrencyPolicy` that it was created under."""
 INHERITS: Final = "lockkeeper.dev/inherits"
 """Annotation: the uid of the run whose slot this one takes over (concurrencyPolicy Replace)."""
+TOUCHED: Final = "lockkeeper.dev/touched"
+"""Annotation: when a Workflow that waits for a lock was changed, so that Argo looks at it again."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 

@@ -39,6 +39,7 @@ READS: Final = (
 )
 RELEASING: Final = (
     Rule(("argoproj.io",), ("workflows",), (*READ, "patch")),
+    Rule(("events.k8s.io",), ("events",), ("create",)),
     Rule(("lockkeeper.dev",), tuple(f"{kind}/status" for kind in POLICIES), ("patch",)),
 )
 PROJECTING: Final = Rule(("",), ("configmaps",), ("create", "patch"), ("workflow-semaphores",))

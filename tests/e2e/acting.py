@@ -9,7 +9,7 @@ import msgspec
 from lockkeeper.certificates.configurations import CONFIGURATIONS, Configurations
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from policy.cluster.errors import NotFound
-from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch, Resource
+from policy.cluster.protocol import EVENTS, WORKFLOWS, JsonPatch, MergePatch, Resource
 from policy.core import marks
 from policy.core.patches import JsonObject, Op, PatchOp
 from policy.core.prepared import prepare
@@ -76,7 +76,20 @@ class Held(msgspec.Struct, frozen=True):
     metadata: Metadata
 
 
-prepare(Held)
+class Regarded(msgspec.Struct, frozen=True):
+    """What an event is about."""
+
+    name: str = ""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An event."""
+
+    reason: str = ""
+    regarding: Regarded = Regarded()
+
+
+prepare(Held, Told)
 
 
 def govern(installed: Installed) -> None:
@@ -111,6 +124,33 @@ def admit(installed: Installed, name: str, namespace: str) -> None:
     """Create a Workflow, which has to be taken."""
     refused = create(installed, name, namespace)
     assert refused == "", refused
+
+
+def tangle(installed: Installed, name: str, namespace: str) -> None:
+    """Let a Workflow that runs look as Argo writes one that waits for a lock which only itself holds."""
+    lock = f"{namespace}/ConfigMap/workflow-semaphores/builds"
+    holding: JsonObject = {"semaphore": lock, "holders": [f"{namespace}/{name}"]}
+    node: JsonObject = {
+        "id": f"{name}-1",
+        "name": name,
+        "displayName": name,
+        "type": "Pod",
+        "phase": "Pending",
+        "synchronizationStatus": {"waiting": lock},
+    }
+    status: JsonObject = {
+        "phase": "Running",
+        "nodes": {f"{name}-1": node},
+        "synchronization": {"semaphore": {"holding": [holding]}},
+    }
+    installed.cluster.patch(WORKFLOWS, name, MergePatch({"status": status}), namespace=namespace)
+
+
+def tells_of(installed: Installed, name: str, reason: str) -> bool:
+    """Tell whether there is an event with this reason about a Workflow."""
+    listing = installed.cluster.list(EVENTS, namespace=GOVERNED)
+    found = [msgspec.convert(item, Told) for item in listing.items]
+    return any((each.reason, each.regarding.name) == (reason, name) for each in found)
 
 
 def hold(installed: Installed, name: str) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from lockkeeper.certificates.secret_store import SECRETS
-from policy.cluster.protocol import CONFIG_MAPS, MergePatch
+from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch
 from policy.service.leases import LEASES
 from tests.e2e.acting import (
     BUILDS,
     CERTS,
     QUICK,
+    admit,
     await_ready,
     await_release,
     break_bundles,
@@ -33,6 +34,8 @@ from tests.e2e.acting import (
     leader,
     let_people_in,
     spoil_certificate,
+    tangle,
+    tells_of,
 )
 from tests.e2e.asking import metric, told_by
 from tests.e2e.building import ROOT
@@ -219,6 +222,18 @@ def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Instal
                 partial(is_unready, pod, CONTROLLER, "does not carry the CA bundle yet"),
                 f"{pod.name} is ready",
             )
+
+
+def test_without_events_a_deadlock_is_told_by_log_and_metric(installed: Installed) -> None:
+    """The event is made when the right is back."""
+    admit(installed, "knot", GOVERNED)
+    with denied(installed, lambda grant: is_of(grant, "create", "events")) as told:
+        tangle(installed, "knot", GOVERNED)
+        told()
+        series = f'lockkeeper_lock_deadlocked_workflows{{namespace="{GOVERNED}"}}'
+        assert metric(installed, CONTROLLER, series) == 1
+    until(lambda: tells_of(installed, "knot", "LockDeadlock"), "nobody tells of a deadlock")
+    installed.cluster.delete(WORKFLOWS, "knot", namespace=GOVERNED)
 
 
 def test_without_the_making_of_a_config_map_a_policy_says_that_it_is_not_written(

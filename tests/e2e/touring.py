@@ -29,6 +29,8 @@ from tests.e2e.acting import (
     let_people_in,
     scale,
     spoil_certificate,
+    tangle,
+    tells_of,
 )
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE
@@ -88,6 +90,8 @@ def _run_workflows(installed: Installed) -> None:
     assert is_held(installed, "second", GOVERNED)
     installed.cluster.delete(WORKFLOWS, "first", namespace=GOVERNED)
     await_release(installed, "second", GOVERNED)
+    tangle(installed, "second", GOVERNED)
+    until(lambda: tells_of(installed, "second", "LockDeadlock"), "nobody tells of a deadlock")
     hold(installed, "held-by-hand")
     await_release(installed, "held-by-hand", NAMESPACE)
 

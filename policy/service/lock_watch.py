@@ -1,0 +1,237 @@
+"""Watches the queues of locks in a leader's term: shows them, reports deadlocks, touches who is overlooked.
+
+Nothing is remembered beyond the term. A deadlock is told once it has stood for a moment, because Workflows
+are seen one after another; the event has a name of its own, so another leader does not tell it again.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from threading import Event
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError, NotFound
+from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
+from policy.core import marks
+from policy.core.kinds import ClusterSynchronizationPolicy
+from policy.core.locks.naming import read_limit
+from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
+from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
+from policy.core.patches import JsonObject
+from policy.core.snapshot import Snapshot
+from policy.service.controller import Trouble
+from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
+
+SETTLE: Final = 0.5
+"""Seconds between two looks at most: Workflows change all the time."""
+IDLE: Final = 5.0
+"""Seconds between two looks while nothing changes: deadlines pass and locks stay free."""
+STANDS_AFTER: Final = 2.0
+"""Seconds that a deadlock stands before it is told."""
+MOST_NOTE: Final = 1000
+"""Characters of an event's note; the API takes 1024."""
+
+
+class LockRecorder(Protocol):
+    """Who counts what is done about locks."""
+
+    def touched(self, why: Why) -> None:
+        """A Workflow was touched."""
+        ...
+
+    def deadlocked(self, deadlock: Deadlock) -> None:
+        """A deadlock was told."""
+        ...
+
+
+class LocksView(msgspec.Struct, frozen=True):
+    """Every lock that is held or waited for, and the deadlocks that stand."""
+
+    queues: tuple[LockQueue, ...] = ()
+    deadlocks: tuple[Deadlock, ...] = ()
+
+
+NOTHING_SEEN: Final = LocksView()
+
+
+class LockWatch:
+    """The work of one term: `run` watches until `stop`; `view` is what was seen last."""
+
+    def __init__(
+        self,
+        *,
+        cluster: WatchedCluster,
+        snapshot: Callable[[], Snapshot],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        recorder: LockRecorder,
+        trouble: Trouble,
+        me: str,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._recorder = recorder
+        self._trouble = trouble
+        self._me = me
+        self._woken = Event()
+        self._stopped = Event()
+        self._followers: dict[str, Follower] = {}
+        self._asked: set[str] = set()
+        self._free: Mapping[str, datetime] = {}
+        self._touched: dict[str, Touched] = {}
+        self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._told: set[tuple[str, tuple[str, ...]]] = set()
+        self.traces = Traces(changed=self._woken.set, clock=clock)
+        self.view = NOTHING_SEEN
+
+    def wake(self) -> None:
+        """Look soon: policies changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work."""
+        self._stopped.set()
+        self._woken.set()
+
+    def uses(self, lock: str) -> bool:
+        """Tell whether any Workflow holds or wants a lock; a namespace that is asked for is watched."""
+        if not self.traces.uses(lock):
+            return False
+        namespace = lock.partition("/")[0]
+        if namespace not in self._asked:
+            self._asked.add(namespace)
+            self._woken.set()
+        return True
+
+    def run(self) -> None:
+        """Watch until stopped; no error of the cluster ends it."""
+        try:
+            while not self._stopped.wait(SETTLE):
+                self._woken.clear()
+                self.look()
+                self._woken.wait(STANDS_AFTER if self._standing.keys() - self._told else IDLE)
+        finally:
+            for follower in self._followers.values():
+                follower.stop()
+
+    def look(self) -> None:
+        """Follow what is to be followed, and act on how the queues stand now."""
+        snapshot = self._snapshot()
+        self._follow(snapshot)
+        now = self._clock()
+        found = queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
+        self.view = LocksView(found, self._tell(deadlocks(found)))
+        self._free = free_locks(found, self._free, now)
+        for touch in touches(found, free_since=self._free, before=self._touched, now=now):
+            self._touch(touch, now)
+        waiting = {waiter.workflow.uid for queue in found for waiter in queue.waiters}
+        self._touched = {uid: each for uid, each in self._touched.items() if uid in waiting}
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Begin to follow what came to be watched, and end the others."""
+        wanted = scopes(governed(snapshot) | self._asked)
+        for scope in wanted - self._followers.keys():
+            follower = Follower(cluster=self._cluster, scope=scope, traces=self.traces, trouble=self._trouble)
+            self._followers[scope] = follower
+            follower.start()
+        if wanted <= self.traces.watched():  # What is seen already stays so until the new scopes are listed.
+            for scope in self._followers.keys() - wanted:
+                self._followers.pop(scope).stop()
+                self.traces.forget(scope)
+
+    def _tell(self, found: tuple[Deadlock, ...]) -> tuple[Deadlock, ...]:
+        """Report the deadlocks that have stood for a moment, each once; returns all of those."""
+        seconds = self._stopwatch()
+        keys = {(each.workflow.uid, each.locks): each for each in found}
+        self._standing = {key: self._standing.get(key, seconds) for key in keys}
+        self._told &= keys.keys()
+        stand = [key for key, since in self._standing.items() if seconds - since >= STANDS_AFTER]
+        for key in stand:
+            if key not in self._told and self._report(keys[key]):
+                self._told.add(key)
+        return tuple(keys[key] for key in stand)
+
+    def _report(self, deadlock: Deadlock) -> bool:
+        """Make an event of a deadlock; tells whether that is done with."""
+        workflow = deadlock.workflow
+        try:
+            self._cluster.create(
+                EVENTS, event_of(deadlock, me=self._me, now=self._clock()), namespace=workflow.namespace
+            )
+        except AlreadyExists:
+            return True
+        except ClusterError as error:
+            self._trouble(f"telling that {workflow.key} is in a deadlock", error)
+            return isinstance(error, NotFound)
+        self._recorder.deadlocked(deadlock)
+        return True
+
+    def _touch(self, touch: Touch, now: datetime) -> None:
+        workflow = touch.workflow
+        before = self._touched.get(workflow.uid)
+        self._touched[workflow.uid] = Touched(now, before.times + 1 if before is not None else 1)
+        stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = MergePatch({"metadata": {"annotations": {marks.TOUCHED: stamp}, "uid": workflow.uid}})
+        try:
+            self._cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
+        except NotFound:
+            return
+        except ClusterError as error:
+            self._trouble(f"touching {workflow.key}, which waits for a lock", error)
+        else:
+            self._recorder.touched(touch.why)
+
+
+def governed(snapshot: Snapshot) -> set[str]:
+    """Return the namespaces that a policy of locks speaks about."""
+    found: set[str] = set()
+    for policy in snapshot.lock_policies:
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            selector = policy.spec.namespace_selector
+            found.update(
+                name for name, labels in snapshot.namespace_labels.items() if selector.matches(labels)
+            )
+        else:
+            found.add(policy.metadata.namespace)
+    return found
+
+
+def limit_of(lock: str, snapshot: Snapshot) -> int | None:
+    """Return the limit of a lock as Argo reads it now; None where that is not known."""
+    namespace, _, rest = lock.partition("/")
+    kind, _, name = rest.partition("/")
+    if kind == "Mutex":
+        return 1
+    config_map, _, key = name.partition("/")
+    value = snapshot.config_maps.get((namespace, config_map), {}).get(key) if kind == "ConfigMap" else None
+    return read_limit(value) if value is not None else None
+
+
+def event_of(deadlock: Deadlock, *, me: str, now: datetime) -> JsonObject:
+    """Return the event that tells of a deadlock; one deadlock has one name."""
+    workflow = deadlock.workflow
+    digest = sha256("\0".join((workflow.uid, *deadlock.locks)).encode()).hexdigest()[:16]
+    note = deadlock.text if len(deadlock.text) <= MOST_NOTE else f"{deadlock.text[: MOST_NOTE - 1]}…"
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"name": f"{workflow.name[:200]}.{digest}", "namespace": workflow.namespace},
+        "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "type": "Warning",
+        "reason": "LockDeadlock",
+        "action": "Waiting",
+        "note": note,
+        "reportingController": "lockkeeper.dev/controller",
+        "reportingInstance": me[:128],
+        "regarding": {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "namespace": workflow.namespace,
+            "name": workflow.name,
+            "uid": workflow.uid,
+        },
+    }

@@ -1,0 +1,81 @@
+"""What every cluster does when objects are read in a shape: the same as otherwise, and only what is named."""
+
+from typing import cast
+
+import msgspec
+
+from policy.cluster.protocol import WORKFLOWS, EventOf, EventType, MergePatch, ReadingAs, Unread
+from tests.policy.cluster.conftest import PATIENCE, Place
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """The name, and a label."""
+
+    name: str
+    labels: dict[str, str] = {}
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """A field that has to be a text."""
+
+    entrypoint: str
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What is wanted of a Workflow."""
+
+    metadata: Metadata
+    spec: Spec
+
+
+LAST = Shape(Metadata("last", {"seen": "yes"}), Spec("main"))
+
+
+def _reader(place: Place) -> ReadingAs:
+    return cast("ReadingAs", place.cluster)
+
+
+def _events(place: Place, since: str, labels: str = "") -> list[EventOf[Shape]]:
+    """Return the events up to a Workflow that is made now, without bookmarks."""
+    place.add("last", labels={"seen": "yes"})
+    found: list[EventOf[Shape]] = []
+    for event in _reader(place).watch_as(
+        WORKFLOWS, Shape, since=since, namespace=place.namespace, labels=labels, timeout=PATIENCE
+    ):
+        if event.object == LAST:
+            return found
+        if event.type is not EventType.BOOKMARK:
+            found.append(event)
+    return found
+
+
+def test_a_list_gives_shapes_and_tells_which_do_not_fit(place: Place) -> None:
+    """One that is badly typed hides nobody else."""
+    place.add("a", labels={"x": "y"})
+    place.add("b")
+    patch = MergePatch({"spec": {"entrypoint": 5}})
+    place.cluster.patch(WORKFLOWS, "b", patch, namespace=place.namespace)
+    listing = _reader(place).list_as(WORKFLOWS, Shape, namespace=place.namespace)
+    assert listing.items == (Shape(Metadata("a", {"x": "y"}), Spec("main")), Unread(place.namespace, "b"))
+    chosen = _reader(place).list_as(WORKFLOWS, Shape, namespace=place.namespace, labels="x=y")
+    assert [item.metadata.name for item in chosen.items if isinstance(item, Shape)] == ["a"]
+
+
+def test_a_watch_from_a_list_gives_shapes(place: Place) -> None:
+    """Every change after the list; one that leaves the selector is deleted."""
+    place.add("a", labels={"seen": "yes"})
+    since = _reader(place).list_as(WORKFLOWS, Shape, namespace=place.namespace).resource_version
+    place.add("b", labels={"seen": "yes"})
+    gone = MergePatch({"metadata": {"labels": {"seen": "no"}}})
+    place.cluster.patch(WORKFLOWS, "a", gone, namespace=place.namespace)
+    wrong = MergePatch({"spec": {"entrypoint": 5}})
+    place.cluster.patch(WORKFLOWS, "b", wrong, namespace=place.namespace)
+    events = _events(place, since, "seen=yes")
+    assert [
+        (event.type, event.object.metadata.name if isinstance(event.object, Shape) else event.object)
+        for event in events
+    ] == [
+        (EventType.ADDED, "b"),
+        (EventType.DELETED, "a"),
+        (EventType.MODIFIED, Unread(place.namespace, "b")),
+    ]
