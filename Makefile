@@ -39,7 +39,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim bench lock clean
+.PHONY: help setup run test e2e check sim deadlocks bench lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -76,6 +76,9 @@ check: $(READY) ## Lint, check the format, the types and the layers, build the p
 sim: $(READY) ## Check the ledger protocol over every interleaving, then simulate SEEDS runs under faults; ARGS go to the simulation
 	@$(BIN)/python -m tests.protocol
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+deadlocks: $(READY) ## Compare the analysis of deadlocks with every interleaving of 20,000 graphs; ARGS="--graphs 1000"
+	@$(BIN)/python -m tests.policy.core.locks.deadlock_trial $(ARGS)
 
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)

@@ -5,7 +5,7 @@ a `depends` on a failure may never be made.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Final, TypeAlias
 
@@ -57,6 +57,36 @@ def certain_tasks(dag: Dag) -> list[bool]:
     return [known[task.name or ""] == SURE and (wanted is None or task.name in wanted) for task in tasks]
 
 
+def always_one_of(dag: Dag, chosen: Collection[int]) -> bool:
+    """Tell whether at least one of the chosen tasks runs, however the conditions of the DAG come out.
+
+    As where one task waits for `a.Succeeded` and another for `a.Skipped`. Beyond a few conditions: no.
+    """
+    tasks = dag.tasks or ()
+    wanted = _wanted(dag, tasks)
+    names = {tasks[index].name or "" for index in chosen}
+    names = names if wanted is None else names & wanted
+    concerned = _with_what_they_wait_for(names, tasks)
+    ordered = [task for task in _in_order(tasks) if task.name in concerned]
+    free = [task.name or "" for task in ordered if maybe_skipped(task)]
+    if not names or len(free) > MOST_UNSURE:
+        return False
+    try:
+        tests = {task.name or "": _test(task) for task in ordered}
+    except UnreadableError:
+        return False
+    for case in product((False, True), repeat=len(free)):
+        passed_over = {name for name, skipped in zip(free, case, strict=True) if skipped}
+        outcomes: dict[str, str] = {}
+        for task in ordered:
+            name = task.name or ""
+            fits = all(each in outcomes for each in needed(task)) and tests[name](outcomes)
+            outcomes[name] = OMITTED if not fits else SKIPPED if name in passed_over else RUNS
+        if not any(outcomes[name] == RUNS for name in names):
+            return False
+    return True
+
+
 def needed(task: Call) -> list[str]:
     """Return the names of the tasks that a task waits for."""
     if task.dependencies:
@@ -83,17 +113,19 @@ def _in_order(tasks: Sequence[Call]) -> Iterator[Call]:
 
 def _wanted(dag: Dag, tasks: Sequence[Call]) -> set[str] | None:
     """Return the tasks that `target` asks for, with what they wait for; None where that is all."""
-    if not dag.target:
-        return None
+    return _with_what_they_wait_for(dag.target.split(), tasks) if dag.target else None
+
+
+def _with_what_they_wait_for(names: Iterable[str], tasks: Sequence[Call]) -> set[str]:
     by_name = {task.name or "": task for task in tasks}
-    wanted: set[str] = set()
-    waiting = dag.target.split()
+    found: set[str] = set()
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name not in wanted and name in by_name:
-            wanted.add(name)
+        if name not in found and name in by_name:
+            found.add(name)
             waiting.extend(needed(by_name[name]))
-    return wanted
+    return found
 
 
 def _outcomes(task: Call, known: Mapping[str, Outcomes]) -> Outcomes:
@@ -112,13 +144,20 @@ def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
     if not names:
         return {True}
     try:
-        test = _all_of(task.dependencies) if task.dependencies else _Expression(task.depends or "").parse()
+        test = _test(task)
     except UnreadableError:
         return {True, False}
     outcomes = [sorted(known.get(name, UNSURE)) for name in names]
     if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE:
         return {True, False}
     return {test(dict(zip(names, case, strict=True))) for case in product(*outcomes)}
+
+
+def _test(task: Call) -> Test:
+    """Return what a task waits for, as a test of the outcomes of others. Raises UnreadableError."""
+    if task.dependencies:
+        return _all_of(task.dependencies)
+    return _Expression(task.depends).parse() if task.depends else _all_of(())
 
 
 def _all_of(names: Sequence[str]) -> Test:

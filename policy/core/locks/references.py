@@ -25,9 +25,10 @@ class Via(StrEnum):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One call: what it names, where it stands, and whether it is made whenever its caller runs.
+    """One call: what it names, where it stands, and whether it is made whenever its caller runs (`certain`).
 
-    Exactly one of `template`, `ref` and `inline` says what is called.
+    Exactly one of `template`, `ref` and `inline` says what is called. `follows` tells that the call is made
+    whenever the task (by its number in a DAG) or step runs that it belongs to.
     """
 
     via: Via
@@ -38,6 +39,8 @@ class Reference(msgspec.Struct, frozen=True):
     inline: Template | None = None
     arguments: Parameters | None = None
     certain: bool = True
+    follows: bool = True
+    task: int | None = None
 
 
 def references(template: Template, pointer: str) -> Iterator[Reference]:
@@ -45,7 +48,8 @@ def references(template: Template, pointer: str) -> Iterator[Reference]:
     if template.dag is not None:
         sure = certain_tasks(template.dag)
         for index, task in enumerate(template.dag.tasks or ()):
-            yield from _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=sure[index])
+            for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=sure[index]):
+                yield each if sure[index] else msgspec.structs.replace(each, task=index)
     for group_index, group in enumerate(template.steps or ()):
         for index, step in enumerate(group):
             where = f"{pointer}/steps/{group_index}/{index}"
@@ -64,6 +68,7 @@ def of_hooks(hooks: Mapping[str, Hook] | None, pointer: str, *, certain: bool = 
     """Yield the calls of lifecycle hooks; only an exit hook without an expression is sure to fire."""
     for event, hook in (hooks or {}).items():
         exits = event == EXIT_EVENT
+        follows = exits and not hook.expression
         yield Reference(
             via=Via.EXIT if exits else Via.HOOK,
             name=event,
@@ -71,7 +76,8 @@ def of_hooks(hooks: Mapping[str, Hook] | None, pointer: str, *, certain: bool = 
             template=hook.template,
             ref=hook.template_ref,
             arguments=hook.arguments,
-            certain=certain and exits and not hook.expression,
+            certain=certain and follows,
+            follows=follows,
         )
 
 

@@ -1,0 +1,99 @@
+"""How a deadlock is told: who holds the lock, who takes it again, on which way, and what to do."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from policy.core.locks.cycles import shortest
+from policy.core.locks.graph import Edge, Graph, Node
+from policy.core.locks.held import Held, call_of, called, called_surely
+from policy.core.locks.parameters import shown
+from policy.core.locks.references import Via
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A lock, by number, that a node takes below a holder of it; its limit, None where that is unknown."""
+
+    node: Node
+    number: int
+    limit: int | None
+    certain: bool
+
+
+def describe(graph: Graph, held: Held, taken: Taken) -> str:
+    """Return the sentence about a lock that is taken again below its holder."""
+    node, bit = taken.node, 1 << taken.number
+    way = _way(graph, held, taken)
+    holder = next(each for each in way if held.own[each] & bit)
+    text = shown(held.names[taken.number])
+    if holder is node:
+        problem = f"{called_as(node)} holds {text} and calls itself"
+    else:
+        problem = f"{called_as(node)} takes {text}, which {called_as(holder)} above it holds"
+    return f"{problem}: {_outcome(taken)} ({_written(way, bit, held)}). {_fix(holder, node)}"
+
+
+def _outcome(taken: Taken) -> str:
+    if taken.certain:
+        return "it waits for itself for ever"
+    if taken.limit == 1:
+        return "where that call is made, it waits for itself for ever"
+    if taken.limit is None:
+        return "with a limit of 1, or with enough runs at once, they wait for each other for ever"
+    return f"once {taken.limit} hold it above and each waits for one more, all wait for ever"
+
+
+def _fix(holder: Node, node: Node) -> str:
+    if holder is node:
+        return "Move the lock to a template that does not call itself"
+    if holder.template.name is None and holder.pointer == holder.home.at:
+        return f"Take it at the Workflow (spec.synchronization) or at {called_as(node)}, not at both"
+    return f"Take it at {called_as(holder)} or at {called_as(node)}, not at both"
+
+
+def _way(graph: Graph, held: Held, taken: Taken) -> list[Node]:
+    """Return the way from the root over the nearest holder of the lock to the node below it."""
+    after, own = (called_surely, held.own_sure) if taken.certain else (called, held.own)
+    callers: dict[Node, list[Node]] = {graph.root: []}
+    work = [graph.root]
+    while work:
+        caller = work.pop()
+        for other in after(caller):
+            if other not in callers:
+                callers[other] = []
+                work.append(other)
+            callers[other].append(caller)
+    bit = 1 << taken.number
+    back = shortest(taken.node, lambda each: bool(own[each] & bit), callers.__getitem__) or [taken.node]
+    up = None
+    if back[-1] is not graph.root:
+        up = shortest(back[-1], lambda each: each is graph.root, callers.__getitem__)
+    return [*reversed(up or [back[-1]]), *list(reversed(back))[1:]]
+
+
+def _written(way: Sequence[Node], bit: int, held: Held) -> str:
+    """Return a way in words: each call by its task or step, holders marked."""
+    words = [_marked(way[0], bit, held)] if way[0].template.name or held.own[way[0]] & bit else []
+    for caller, node in pairwise(way):
+        edge = call_of(caller, node, sure=False)
+        words.append(f"{_by(edge)}{_marked(node, bit, held)}")
+    return " > ".join(words)
+
+
+def _by(edge: Edge) -> str:
+    via = edge.reference.via
+    if via in (Via.ROOT, Via.ENTRYPOINT) or (via is Via.EXIT and edge.reference.name == "onExit"):
+        return "" if via is Via.ROOT else f"{edge.reference.name} "
+    return f'{via.value} "{edge.reference.name}" '
+
+
+def _marked(node: Node, bit: int, held: Held) -> str:
+    return f"{called_as(node)} [lock]" if held.own[node] & bit else called_as(node)
+
+
+def called_as(node: Node) -> str:
+    """Return what a node is called: the run, a template, or where an inline one stands."""
+    if node.template.name:
+        return node.template.name
+    return "the whole Workflow" if node.pointer == node.home.at else "an inline template"

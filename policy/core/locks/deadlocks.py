@@ -1,0 +1,187 @@
+"""Deadlocks that a template graph shows: a lock taken again below itself, and locks nested in both orders.
+
+Argo's locks are not re-entrant: each template that runs is a holder of its own, so a lock of limit 1 that is
+taken again below its holder waits for ever (argo-workflows D.1). Certain is what every run comes to whose
+work succeeds; possible is what takes a condition, other holders of the same lock, or an unlucky order.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.locks.cycles import parts, shortest
+from policy.core.locks.deadlock_words import Taken, called_as, describe
+from policy.core.locks.doom import branches_exist, causes_in_all_branches
+from policy.core.locks.graph import Graph, Node
+from policy.core.locks.held import Held, bits, held_in, most_on_a_sure_way
+from policy.core.locks.parameters import shown
+from policy.core.locks.runs import Home
+
+LimitOf: TypeAlias = Callable[[str], int | None]
+"""The limit of a lock by its encoded name; None where it is not known."""
+
+ENDLESS: Final = 10_000
+"""A limit that is never used up; the key that conditional locks fall back to has such a one."""
+MAX_FOUND: Final = 20
+"""Deadlocks that are told of one object; a message shows ten."""
+MAX_NESTED: Final = 5_000
+"""Pairs of nested locks that are looked at; with more, the analysis says that it is not whole."""
+
+
+class Deadlock(msgspec.Struct, frozen=True):
+    """One deadlock: whether every run comes to it, on which lock, where it is taken, and how to read it."""
+
+    certain: bool
+    lock: str
+    home: Home
+    pointer: str
+    message: str
+
+
+class Nested(msgspec.Struct, frozen=True):
+    """That a lock is taken below another: the way to it, and other locks that are held all the while.
+
+    `gates` are those that only one can hold, so that what happens under the same gate happens in turn.
+    """
+
+    outer: str
+    inner: str
+    gates: frozenset[str]
+    home: Home
+    pointer: str
+    way: str
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """What a graph shows; `whole` is False where it was too large to look at all of it."""
+
+    deadlocks: tuple[Deadlock, ...]
+    nested: tuple[Nested, ...]
+    whole: bool
+
+
+NOTHING: Final = Analysis((), (), whole=True)
+
+
+def analyse(graph: Graph, limit_of: LimitOf) -> Analysis:
+    """Return the deadlocks of one object by itself, and its nested locks, for comparison with others."""
+    if not any(node.locks for node in graph.nodes):
+        return NOTHING if graph.whole else Analysis((), (), whole=False)
+    held = held_in(graph)
+    nested, whole = _nested(graph, held, limit_of)
+    again = list(_taken_again(graph, held, limit_of))
+    if again and not any(each.certain for each in again) and branches_exist(graph):
+        again = _certain_in_all_branches(again, graph, limit_of)
+    deadlocks = [*again, *_both_orders(nested)]
+    deadlocks.sort(key=lambda each: not each.certain)
+    return Analysis(tuple(deadlocks[:MAX_FOUND]), tuple(nested), whole and graph.whole)
+
+
+def _taken_again(graph: Graph, held: Held, limit_of: LimitOf) -> Iterator[Deadlock]:
+    """Yield each lock that is taken below a holder of it, once for each body that takes it."""
+    told = 0
+    for node in graph.nodes:
+        for number in bits(held.own[node] & held.some[node]):
+            if told >= MAX_FOUND * 10:
+                return
+            name = held.names[number]
+            limit = limit_of(name)
+            bit = 1 << number
+            again = bool(held.own_sure[node] & held.sure.get(node, 0) & bit)
+            certain = again and limit is not None and _never_enough(graph, held, number, limit)
+            if certain or limit is None or limit < ENDLESS:
+                told += 1
+                taken = Taken(node, number, limit, certain=certain)
+                lock = next(each for each in node.locks if each.name == name)
+                yield Deadlock(certain, name, node.home, lock.pointer, describe(graph, held, taken))
+
+
+def _certain_in_all_branches(possible: Sequence[Deadlock], graph: Graph, limit_of: LimitOf) -> list[Deadlock]:
+    """Return the deadlocks with those made certain that together hang every branch of a condition."""
+    causes = {
+        (id(node.home), lock.pointer)
+        for node, name in causes_in_all_branches(graph, limit_of)
+        for lock in node.locks
+        if lock.name == name
+    }
+    return [
+        msgspec.structs.replace(
+            each, certain=True, message=f"{each.message}. Whichever branch runs, one of these hangs"
+        )
+        if (id(each.home), each.pointer) in causes
+        else each
+        for each in possible
+    ]
+
+
+def _never_enough(graph: Graph, held: Held, number: int, limit: int) -> bool:
+    """Tell whether the limit of a lock is below what one sure way takes of it."""
+    if limit == 1:
+        return True
+    most = most_on_a_sure_way(graph, held, number)
+    return most is None or most > limit
+
+
+def _nested(graph: Graph, held: Held, limit_of: LimitOf) -> tuple[list[Nested], bool]:
+    """Return every pair of a lock and one that is taken below it, once, with the gates of all its places."""
+    single = _mask(held, lambda name: limit_of(name) == 1)
+    scarce = _mask(held, lambda name: (limit_of(name) or 0) < ENDLESS)
+    found: dict[tuple[int, int], tuple[Node, int]] = {}
+    for node in graph.nodes:
+        if not held.own[node] or not held.some[node]:
+            continue
+        gates = held.always[node] & single
+        for inner in bits(held.own[node] & scarce):
+            for outer in bits(held.some[node] & scarce & ~held.own[node]):
+                if len(found) >= MAX_NESTED:
+                    return _named(held, found), False
+                first, before = found.get((outer, inner), (node, gates))
+                found[outer, inner] = (first, before & gates)
+    return _named(held, found), True
+
+
+def _mask(held: Held, which: Callable[[str], bool]) -> int:
+    return sum(1 << number for number, name in enumerate(held.names) if which(name))
+
+
+def _named(held: Held, found: Mapping[tuple[int, int], tuple[Node, int]]) -> list[Nested]:
+    nested = []
+    for (outer, inner), (node, gates) in found.items():
+        name = held.names[inner]
+        lock = next(each for each in node.locks if each.name == name)
+        within = frozenset(held.named(gates & ~(1 << outer)))
+        nested.append(Nested(held.names[outer], name, within, node.home, lock.pointer, called_as(node)))
+    return nested
+
+
+def _both_orders(nested: Iterable[Nested]) -> Iterator[Deadlock]:
+    """Yield a deadlock for each set of locks that are nested in a circle within one object."""
+    inside: dict[str, dict[str, Nested]] = {}
+    for each in nested:
+        inside.setdefault(each.outer, {})[each.inner] = each
+
+    def after(lock: str) -> Iterable[str]:
+        return inside.get(lock, {})
+
+    for part in parts(list(inside), after):
+        if len(part) > 1:
+            first = min(part)
+            circle = shortest(first, first.__eq__, after) or [first, first]
+            ways = [inside[outer][inner] for outer, inner in pairwise(circle)]
+            yield in_circle(ways)
+
+
+def in_circle(ways: Sequence[Nested]) -> Deadlock:
+    """Return the deadlock of locks that are nested in a circle; the first way is where it is reported."""
+    first = ways[0]
+    told = "; ".join(
+        f"{shown(each.inner)} is taken inside {shown(each.outer)} by {each.way} of {each.home}"
+        for each in ways
+    )
+    message = (
+        f"locks are nested in a circle, so that two that run at once may wait for each other for ever: {told}"
+        ". Take them in the same order everywhere, or together in one synchronization block"
+    )
+    return Deadlock(certain=False, lock=first.inner, home=first.home, pointer=first.pointer, message=message)
