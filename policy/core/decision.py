@@ -92,6 +92,8 @@ class Code(StrEnum):
     LOCK_PLACE = "LockPlace"
     LOCK_NAMESPACE = "LockNamespace"
     LOCK_CONFLICT = "LockConflict"
+    DEADLOCK = "Deadlock"
+    UNKNOWN_REFERENCE = "UnknownReference"
     NOT_MUTATED = "NotMutated"
     WRONG_POLICY = "WrongPolicy"
     GUARDED_MARK = "GuardedMark"

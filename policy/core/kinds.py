@@ -85,6 +85,29 @@ class CrossNamespace(StrEnum):
     DENY = "Deny"
 
 
+class Singular(StrEnum):
+    """What becomes of the single `semaphore` and `mutex`, which Argo drops from 4.0 on, to run unlocked."""
+
+    CONVERT = "Convert"
+    DENY = "Deny"
+
+
+class Parameterised(StrEnum):
+    """Whether the name of a lock may have a part that nobody knows before the run."""
+
+    ALLOW = "Allow"
+    REGEX = "Regex"
+    DENY = "Deny"
+
+
+class Severity(StrEnum):
+    """What a finding leads to: a denial where it is certain, a warning, or nothing."""
+
+    DENY = "Deny"
+    WARN = "Warn"
+    IGNORE = "Ignore"
+
+
 class PolicyMetadata(Field, frozen=True):
     """Object metadata of a policy; a namespaced policy without a namespace belongs to `default`."""
 
@@ -223,12 +246,18 @@ class LockValidation(Field, frozen=True):
     """What every lock of a matching Workflow must satisfy.
 
     `key_pattern` is a regular expression where it starts with `^`; otherwise a shape such as
-    `<resource-type>-<purpose>`, in which each `<word>` stands for lower-case letters and digits.
+    `<resource-type>-<purpose>`, in which each `<word>` stands for lower-case letters and digits. With
+    `allow_parameterised: Regex`, what is not known of a key counts as one such word. `deadlocks: Deny`
+    refuses certain deadlocks and warns of possible ones.
     """
 
     require_defined: bool = True
     key_pattern: str | None = None
     cross_namespace: CrossNamespace = CrossNamespace.DENY
+    singular: Singular = Singular.CONVERT
+    allow_parameterised: Parameterised = Parameterised.REGEX
+    deadlocks: Severity = Severity.DENY
+    unknown_references: Severity = Severity.WARN
 
 
 class SynchronizationPolicySpec(Field, frozen=True):

@@ -44,12 +44,6 @@ _IGNORED_FIELDS: Final[Mapping[type, frozenset[str]]] = {
 }
 """Fields that a struct lacks because nothing reads them, and that Kubernetes may have put there."""
 
-_LATER_FIELDS: Final[Mapping[type, frozenset[str]]] = {
-    kinds.LockValidation: frozenset({"allowParameterised", "deadlocks"}),
-}
-"""What the design names and this version lacks, by struct: not the author's mistake."""
-
-_NOT_YET: Final = "is not supported by this version of Lockkeeper yet: remove it"
 _SHOWN: Final = 60
 _SCALARS: Final[Mapping[type[inspect.Type], tuple[str, tuple[type, ...]]]] = {
     inspect.StrType: ("a string", (str,)),
@@ -136,10 +130,7 @@ def _unknown(cls: type, key: str, known: Mapping[str, object], path: str) -> Ite
     # Argo's objects are Argo's to check: of them only a few fields are read.
     if issubclass(cls, Read) or key in _IGNORED_FIELDS.get(cls, ()):
         return
-    if key in _LATER_FIELDS.get(cls, ()):
-        yield Problem(path, _NOT_YET)
-    else:
-        yield Problem(path, f"unknown field{did_you_mean(key, list(known))}")
+    yield Problem(path, f"unknown field{did_you_mean(key, list(known))}")
 
 
 def _union(value: Json, schema: inspect.UnionType, path: str) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from policy.core.kinds import (
     CrossNamespace,
     InjectRule,
     LockTarget,
+    LockValidation,
     SynchronizationPolicy,
     TemplateType,
 )
@@ -40,6 +41,7 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
     key_pattern: re.Pattern[str] | None
     key_pattern_text: str
     cross_namespace: CrossNamespace
+    validation: LockValidation = LockValidation()
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
@@ -205,6 +207,7 @@ def _compile_policy(policy: LockPolicy) -> CompiledLockPolicy:
         key_pattern=compile_key_pattern(pattern) if pattern is not None else None,
         key_pattern_text=pattern or "",
         cross_namespace=validation.cross_namespace,
+        validation=validation,
     )
 
 

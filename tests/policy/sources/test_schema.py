@@ -20,7 +20,6 @@ from policy.core.kinds import (
     WorkflowQuota,
 )
 from policy.core.workflow import TemplateObject
-from policy.sources import schema
 from policy.sources.positions import Json
 from policy.sources.schema import decode, walk
 
@@ -170,23 +169,6 @@ def test_paths_lead_into_lists_of_lists() -> None:
     """The path of an item names every index on the way."""
     text = "{metadata: {name: a}, spec: {inject: [{name: a, lock: {}, templates: {names: [a, 1]}}]}}"
     assert list(said(text, SynchronizationPolicy)) == ["spec.inject[0].templates.names[1]"]
-
-
-def test_lock_fields_of_the_design_are_said_to_come_later() -> None:
-    """The same for what is validated."""
-    text = """
-    metadata: {name: a}
-    spec: {validate: {allowParameterised: Regex, deadlocks: Deny}}
-    """
-    found = said(text, SynchronizationPolicy)
-    assert list(found) == ["spec.validate.allowParameterised", "spec.validate.deadlocks"]
-    assert all("not supported by this version" in message for message in found.values())
-
-
-def test_what_comes_later_is_not_there_already() -> None:
-    """A field that was built meanwhile has to leave the table."""
-    for struct, later in schema._LATER_FIELDS.items():
-        assert not later & {field.encode_name for field in msgspec.structs.fields(struct)}
 
 
 def test_fields_that_kubernetes_adds_are_passed_over() -> None:
