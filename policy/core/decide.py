@@ -30,6 +30,7 @@ from policy.core.identities import requester
 from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
+from policy.core.locks.noting import with_note
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION, USER
 from policy.core.patches import Op, PatchOp
 from policy.core.settling import settled
@@ -85,7 +86,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot) -> Decision
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
-    judged = judge_locks(spec, labels, policies, snapshot)
+    judged = judge_locks(spec, labels, policies, snapshot, raw=review.raw)
     quota_part = _quotas(review, again, quotas, policies, snapshot) if quotas else SILENT
     if not quotas and judged is NO_LOCKS:
         return UNGOVERNED
@@ -101,7 +102,7 @@ def _join(review: Review, quotas: Part, locks: LockPart, faults: tuple[Reason, .
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + locks.warnings,
-        patch=locks.patch + quotas.patch,
+        patch=_whole_patch(review, quotas, locks),
         injected=locks.injected,
         policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
         reservation=quotas.reservation,
@@ -109,6 +110,13 @@ def _join(review: Review, quotas: Part, locks: LockPart, faults: tuple[Reason, .
     named = tuple(msgspec.structs.replace(each, policy=decision.policies[0]) for each in faults)
     reasons = named + quotas.reasons + locks.reasons
     return settled(decision, review.side, reasons)
+
+
+def _whole_patch(review: Review, quotas: Part, locks: LockPart) -> tuple[PatchOp, ...]:
+    patch = locks.patch + quotas.patch
+    if locks is NO_LOCKS or review.workflow is None:
+        return patch
+    return with_note(patch, review.workflow.metadata, locks.note)
 
 
 def _quotas(

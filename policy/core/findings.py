@@ -19,7 +19,8 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.locks.policies import CompiledRule, LockPolicies, LockPolicy
+from policy.core.locks.policies import LockPolicies, LockPolicy
+from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import Rulebook
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.snapshot import Snapshot

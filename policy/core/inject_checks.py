@@ -13,7 +13,7 @@ from policy.core.kinds import (
     TemplateType,
 )
 from policy.core.locks.definitions import says_by_key
-from policy.core.locks.expressions import UNLIMITED_KEY, parse
+from policy.core.locks.expressions import parse, unlimited_key
 from policy.core.locks.naming import empty_problems, name_problems
 from policy.core.problems import Problem
 from policy.core.selectors import too_many
@@ -44,17 +44,16 @@ def rule_problems(spec: SynchronizationPolicySpec, path: str, own: str | None) -
 
 
 def unlimited_problems(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
-    """Yield the definitions of the key that conditions need as their way without a limit."""
+    """Yield the definitions of keys that conditions need as their way without a limit."""
     taken = {
-        rule.lock.semaphore.config_map
+        (rule.lock.semaphore.config_map, unlimited_key(rule.lock.semaphore.key)): rule.name
         for rule in spec.inject
         if rule.when is not None and rule.lock.semaphore is not None
     }
     for index, definition in enumerate(spec.semaphores):
-        if definition.key == UNLIMITED_KEY and definition.config_map in taken:
-            message = (
-                f'"{UNLIMITED_KEY}" is what rules take where their `when` does not hold: rename this one'
-            )
+        rule = taken.get((definition.config_map, definition.key))
+        if rule is not None:
+            message = f'is the key that rule "{rule}" takes where its `when` does not hold: rename it'
             yield Problem(f"{path}[{index}].key", message)
 
 

@@ -39,6 +39,8 @@ INHERITS: Final = "lockkeeper.dev/inherits"
 """Annotation: the uid of the run whose slot this one takes over (concurrencyPolicy Replace)."""
 TOUCHED: Final = "lockkeeper.dev/touched"
 """Annotation: when a Workflow that waits for a lock was changed, so that Argo looks at it again."""
+INJECTED: Final = "lockkeeper.dev/injected"
+"""Annotation: the rules, and the templates that run under their locks. It tells people; nothing reads it."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 

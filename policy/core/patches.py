@@ -18,14 +18,16 @@ class Op(StrEnum):
     REPLACE = "replace"
     REMOVE = "remove"
     TEST = "test"
+    COPY = "copy"
 
 
 class PatchOp(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One operation; `value` is absent for `remove`."""
+    """One operation; `value` is absent for `remove` and `copy`, which has `from_` instead."""
 
     op: Op
     path: str
     value: "JsonValue | msgspec.UnsetType" = msgspec.UNSET
+    from_: str | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
 
 
 def pointer(*parts: str | int) -> str:

@@ -79,6 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     namespace_labels: Mapping[str, Mapping[str, str]]
     templates: Mapping[tuple[str, str], WorkflowSpec]
     compiled: dict[str, NamespacePolicies]
+    texts: Mapping[tuple[str, str], str]
     library: Library
     usage: UsageView = NO_USAGE
     identities: Identities = UPSTREAM
@@ -115,6 +116,7 @@ def take_snapshot(
     config_maps: dict[tuple[str, str], Mapping[str, str]] = {}
     namespaces: dict[str, Mapping[str, str]] = {}
     templates: dict[tuple[str, str], WorkflowSpec] = {}
+    texts: dict[tuple[str, str], str] = {}
     for document in documents:
         meta = document.metadata
         match document:
@@ -132,6 +134,7 @@ def take_snapshot(
             case TemplateObject():
                 scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
                 templates[scope, meta.name or ""] = document.spec
+                texts[scope, meta.name or ""] = document.text
     return Snapshot(
         version=version,
         argo=argo,
@@ -144,6 +147,7 @@ def take_snapshot(
         compiled={},
         library=Library(templates, {}),
         identities=identities,
+        texts=texts,
     )
 
 

@@ -88,16 +88,44 @@ class Synchronization(Read, frozen=True):
     mutex: MutexRef | None = None
 
 
+class VolumeMount(Read, frozen=True):
+    """Which volume a container mounts."""
+
+    name: str | None = None
+
+
 class Container(Read, frozen=True):
-    """A container or script of which only the image is read."""
+    """A container or script: its image, and what it mounts."""
 
     image: str | None = None
+    volume_mounts: tuple[VolumeMount, ...] | None = None
 
 
 class ContainerSet(Read, frozen=True):
     """A set of containers that share one pod."""
 
     containers: tuple[Container, ...] | None = None
+    volume_mounts: tuple[VolumeMount, ...] | None = None
+
+
+class PersistentVolumeClaim(Read, frozen=True):
+    """A claim that a volume stands for."""
+
+    claim_name: str | None = None
+
+
+class Volume(Read, frozen=True):
+    """A volume of a template or of the whole Workflow; only claims are read."""
+
+    name: str | None = None
+    persistent_volume_claim: PersistentVolumeClaim | None = None
+
+
+class ResourceTemplate(Read, frozen=True):
+    """What a resource template does, and the text of the object that it does it to."""
+
+    action: str | None = None
+    manifest: str | None = None
 
 
 class TemplateRef(Read, frozen=True):
@@ -176,7 +204,10 @@ class Template(Read, frozen=True):
     daemon: bool | None = None
     service_account_name: str | None = None
     container_set: ContainerSet | None = None
-    resource: Present | None = None
+    volumes: tuple[Volume, ...] | None = None
+    init_containers: tuple[Container, ...] | None = None
+    sidecars: tuple[Container, ...] | None = None
+    resource: ResourceTemplate | None = None
     suspend: Present | None = None
     http: Present | None = None
     data: Present | None = None
@@ -202,10 +233,11 @@ class WorkflowSpec(Read, frozen=True):
     arguments: Parameters | None = None
     on_exit: str | None = None
     hooks: dict[str, Hook] | None = None
+    service_account_name: str | None = None
+    volumes: tuple[Volume, ...] | None = None
     parallelism: Int64 | None = None
     priority: Int32 | None = None
     workflow_metadata: WorkflowMetadata | None = None
-    service_account_name: str | None = None
 
 
 class Workflow(Read, frozen=True):
@@ -219,11 +251,16 @@ class Workflow(Read, frozen=True):
 
 
 class TemplateObject(Read, frozen=True):
-    """A WorkflowTemplate or ClusterWorkflowTemplate."""
+    """A WorkflowTemplate or ClusterWorkflowTemplate.
+
+    `text` is its spec as JSON: who calls one of its templates may need all of it. Whoever reads the object
+    puts it there, whatever came under that name.
+    """
 
     kind: str = ""
     metadata: Metadata = Metadata()
     spec: WorkflowSpec = WorkflowSpec()
+    text: str = msgspec.field(default="", name="lockkeeper.dev/text")
 
 
 class CronWorkflowSpec(Read, frozen=True):

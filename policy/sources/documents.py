@@ -159,6 +159,9 @@ def _object(
         ]
     if problems:
         return Contents(named=named, problems=tuple(problems))
+    if isinstance(document, TemplateObject):
+        text = msgspec.json.encode(value.get("spec")).decode()
+        document = msgspec.structs.replace(document, text=text)
     return Contents(documents=(Decoded(document, path),), named=named)
 
 

@@ -118,14 +118,23 @@ def expected(obj: Json, *, uid: str, user: str) -> Json:
             "lockkeeper.dev/holds": "1",
         }
     )
+    if "generateName" in made["metadata"]:  # The reservation of a quota that denies is bound to it.
+        made["metadata"]["name"] = made["metadata"]["generateName"][:51] + uid.replace("-", "")
     made["status"] = {"phase": "Pending", "message": "queued by lockkeeper"}
     above = _held(made["spec"].get("synchronization"))
+    noted: dict[str, set[str]] = {}
     for body in bodies(made):
         for rule in RULES:
             field, lock = _as_argo_reads(rule["lock"])
-            held = above | _held(body.get("synchronization"))
-            if _selects(rule["templates"], body) and not body.get("daemon") and _key(field, lock) not in held:
+            own, selected = _held(body.get("synchronization")), _selects(rule["templates"], body)
+            if selected and not body.get("daemon") and _key(field, lock) not in above | own:
                 body.setdefault("synchronization", {}).setdefault(field, []).append(lock)
+                own.add(_key(field, lock))
+            if selected and _key(field, lock) in own:
+                noted.setdefault(rule["name"], set()).add(body.get("name", "(inline)"))
+    if noted:
+        note = "; ".join(f"{rule}: {', '.join(sorted(names))}" for rule, names in sorted(noted.items()))
+        made["metadata"]["annotations"]["lockkeeper.dev/injected"] = note
     return made
 
 

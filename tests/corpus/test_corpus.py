@@ -147,7 +147,7 @@ def is_ours(path: tuple[Any, ...]) -> bool:
             return True  # The whole map is new; its contents are compared by another test.
         case ("metadata", "labels" | "annotations", str(key)):
             return key.startswith(("lockkeeper.dev/", "workflows.argoproj.io/controller-instanceid"))
-        case ("status",) | ("spec", "parallelism"):
+        case ("status",) | ("spec", "parallelism") | ("metadata", "name"):
             return True
         case ("spec", "templates", int(), *inner):
             return "synchronization" in inner

@@ -3,7 +3,7 @@
 from typing import Final
 
 from policy.core.kinds import LockTarget, SemaphoreDefinition, SynchronizationPolicySpec
-from policy.core.locks.expressions import UNLIMITED_KEY
+from policy.core.locks.expressions import unlimited_key
 from policy.core.locks.naming import parameterised
 
 UNLIMITED: Final = 1_000_000
@@ -26,7 +26,7 @@ def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[Semapho
     """Return all keys that must stand in ConfigMaps for this policy, each once, its own definitions first.
 
     `own` is the namespace of the policy, if it has one. Where a rule has a condition, what it takes when it
-    does not hold is the key "unlimited" beside it. Argo does not see by such a conditional key who
+    does not hold is a key without limit beside it. Argo does not see by such a conditional key who
     waits for a ConfigMap, so after a raise they have to be touched, as those are that reach a lock by
     templateRef (argo-verified V.4).
     """
@@ -34,6 +34,6 @@ def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[Semapho
     for rule in spec.inject:
         target = rule.lock.semaphore
         if rule.when is not None and target is not None and says_by_key(rule.lock, own):
-            free = SemaphoreDefinition(target.config_map, UNLIMITED_KEY, UNLIMITED)
+            free = SemaphoreDefinition(target.config_map, unlimited_key(target.key), UNLIMITED)
             found.setdefault((free.config_map, free.key), free)
     return tuple(found.values())

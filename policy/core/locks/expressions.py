@@ -12,8 +12,6 @@ from typing import Final
 import msgspec
 
 MAX_LENGTH: Final = 1000
-UNLIMITED_KEY: Final = "unlimited"
-"""Key of the semaphore that is taken where a condition does not hold (argo-verified V.8a)."""
 _SCALARS: Final = ("name", "namespace", "uid", "serviceAccountName", "mainEntrypoint")
 _FUNCTIONS: Final = {
     "asInt": ("text", "number"),
@@ -50,8 +48,16 @@ class Condition(msgspec.Struct, frozen=True):
     inputs: frozenset[str] = frozenset()
 
     def key(self, key: str) -> str:
-        """Return the key of a semaphore that is `key` where the condition holds, else unlimited."""
-        return f"{{{{= {self.expression} ? '{key}' : '{UNLIMITED_KEY}'}}}}"
+        """Return the key of a semaphore: `key` where the condition holds, else the one without limit."""
+        return f"{{{{= {self.expression} ? '{key}' : '{unlimited_key(key)}'}}}}"
+
+    def or_else(self, other: "Condition") -> "Condition":
+        """Return the condition that holds where one of the two does."""
+        return Condition(
+            f"({self.expression}) || ({other.expression})",
+            self.workflow_parameters | other.workflow_parameters,
+            self.inputs | other.inputs,
+        )
 
     @property
     def holds(self) -> str:
@@ -62,6 +68,15 @@ class Condition(msgspec.Struct, frozen=True):
     def fails(self) -> str:
         """The `when` of a task that runs where it does not."""
         return f"{{{{= !({self.expression}) }}}}"
+
+
+def unlimited_key(key: str) -> str:
+    """Return the key of the semaphore that is taken where a condition does not hold (argo-verified V.8a).
+
+    Each key has its own: of two conditions on a template both may fail, and Argo refuses a lock that stands
+    twice in a block.
+    """
+    return f"{key}-unlimited"
 
 
 class _Part(msgspec.Struct, frozen=True):

@@ -6,27 +6,34 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import Injection, Reason
+from policy.core.decision import NO_OBJECT, Code, Injection, Reason
+from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.inject import inject
-from policy.core.locks.policies import CompiledLockPolicy, LockPolicies
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.scene import Find, Foreign, Scene
 from policy.core.locks.validate import Rulebook, lock_faults
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
-from policy.core.workflow import WorkflowSpec
+from policy.core.workflow import TemplateRef, WorkflowSpec
 
 MAX_FAULTS: Final = 100
 """Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 
 
 class LockPart(msgspec.Struct, frozen=True):
-    """The locks' part of a decision; `injected` tells people what `patch` puts in."""
+    """The locks' part of a decision.
+
+    `injected` tells people what `patch` puts in, and `note` what the object has then.
+    """
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
     policies: tuple[str, ...] = ()
     injected: tuple[Injection, ...] = ()
+    note: str = ""
 
 
 NO_LOCKS: Final = LockPart()
@@ -34,37 +41,94 @@ NO_LOCKS: Final = LockPart()
 
 
 def judge_locks(
-    spec: WorkflowSpec, labels: Labels, policies: NamespacePolicies, snapshot: Snapshot
+    spec: WorkflowSpec,
+    labels: Labels,
+    policies: NamespacePolicies,
+    snapshot: Snapshot,
+    *,
+    raw: msgspec.Raw = NO_OBJECT,
 ) -> LockPart:
-    """Return what the policies that are active for these labels say of a spec."""
+    """Return what the policies that are active for these labels say of a Workflow's spec.
+
+    `raw` is the whole object, which layers around templates are made from.
+    """
     locks = policies.locks
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return NO_LOCKS
-    found = locks.concerned(spec)
+    scene = Scene(raw=raw, find=finder(locks, snapshot))
+    part = judge_spec(spec, locks, active, scene)
+    if spec.workflow_template_ref is None:
+        return part
+    beyond = beyond_reach(spec.workflow_template_ref, locks, active, snapshot)
+    return msgspec.structs.replace(
+        part, reasons=part.reasons + beyond.reasons, warnings=part.warnings + beyond.warnings
+    )
+
+
+def judge_spec(
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+) -> LockPart:
+    """Return what policies say of the WorkflowSpec of an object of any kind."""
+    found = locks.concerned(spec, scene.at)
     faults = tuple(islice(lock_faults(spec, found, Rulebook(locks, active)), MAX_FAULTS))
-    injected = inject(spec, found, locks, active)
+    injected = inject(spec, found, locks, active, scene)
     return LockPart(
         reasons=faults + injected.faults,
-        warnings=injected.warnings + _beyond_reach(spec, locks, active, snapshot),
+        warnings=injected.warnings,
         patch=injected.patch,
         policies=tuple(policy.source for policy in active),
         injected=injected.locks,
+        note=injected.note,
     )
 
 
-def _beyond_reach(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], snapshot: Snapshot
-) -> tuple[str, ...]:
-    """Return warnings for locks that rules want in a referenced template, which a Workflow cannot carry."""
-    ref = spec.workflow_template_ref
-    if ref is None:
-        return ()
+def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
+    """Return how templates of other objects are looked up that rules may select; they are remembered."""
+
+    def find(ref: TemplateRef) -> Foreign | None:
+        scope = "" if ref.cluster_scope else locks.namespace
+        key = (scope, ref.name or "", ref.template or "")
+        if key not in locks.foreign:
+            locks.foreign[key] = look_up(key)
+        return locks.foreign[key]
+
+    def look_up(key: tuple[str, str, str]) -> Foreign | None:
+        scope, name, wanted = key
+        spec = snapshot.templates.get((scope, name))
+        templates = (spec.templates if spec is not None else None) or ()
+        template = next((each for each in templates if each.name == wanted), None)
+        if template is None or not locks.rules_for(template):
+            return None
+        kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
+        return Foreign(kind, template, snapshot.texts.get((scope, name), ""))
+
+    return find
+
+
+def beyond_reach(
+    ref: TemplateRef, locks: LockPolicies, active: Sequence[CompiledLockPolicy], snapshot: Snapshot
+) -> LockPart:
+    """Return what is said of locks that rules want in the template that a Workflow only refers to."""
     template = snapshot.template(locks.namespace, ref)
     if template is None:
-        return ()
-    return tuple(
-        f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from {ref.name}; "
-        "write the lock there"
-        for each in inject(template, locks.concerned(template), locks, active).locks
-    )
+        return NO_LOCKS
+    reasons, warnings = [], []
+    by_source = {policy.source: policy for policy in active}
+    for each in inject(template, locks.concerned(template), locks, active).locks:
+        policy = by_source[each.policy]
+        kind = MatchedKind.CLUSTER_WORKFLOW_TEMPLATE if ref.cluster_scope else MatchedKind.WORKFLOW_TEMPLATE
+        mend = (
+            "it was stored before the policy; apply it again"
+            if kind in policy.kinds
+            else "write the lock there"
+        )
+        if policy.referenced is Referenced.WARN:
+            warnings.append(
+                f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from "
+                f"{ref.name}; {mend}"
+            )
+        else:
+            message = f'template "{each.template}" of {ref.name} lacks the lock {each.lock}; {mend}'
+            reasons.append(Reason(Code.LOCK_CONFLICT, "spec.workflowTemplateRef", message, each.policy))
+    return LockPart(reasons=tuple(reasons), warnings=tuple(warnings))

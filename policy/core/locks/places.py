@@ -15,8 +15,8 @@ _INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 class Place(msgspec.Struct, frozen=True):
     """A template body and the JSON pointer to it.
 
-    `remarkable` tells whether one of its tasks or steps has an inline template or a lock of its own; where
-    none has, nobody need look at them again.
+    `remarkable` tells whether one of its tasks or steps has an inline template or a lock of its own, or calls
+    a template of another object; where none does, nobody need look at them again.
     """
 
     template: Template
@@ -24,11 +24,11 @@ class Place(msgspec.Struct, frozen=True):
     remarkable: bool
 
 
-def places(spec: WorkflowSpec) -> list[Place]:
+def places(spec: WorkflowSpec, at: str = "/spec") -> list[Place]:
     """Return every template body of the spec, outer ones first, inline ones where they stand."""
     found: list[Place] = []
     for index, template in enumerate(spec.templates or ()):
-        collect(template, f"/spec/templates/{index}", found)
+        collect(template, f"{at}/templates/{index}", found)
     return found
 
 
@@ -46,11 +46,11 @@ def collect(template: Template, pointer: str, found: list[Place]) -> None:
 def _remarkable(template: Template) -> bool:
     if template.dag is not None:
         for task in template.dag.tasks or ():
-            if task.inline is not None or task.synchronization is not None:
+            if task.inline is not None or task.synchronization is not None or task.template_ref is not None:
                 return True
     for group in template.steps or ():
         for step in group:
-            if step.inline is not None or step.synchronization is not None:
+            if step.inline is not None or step.synchronization is not None or step.template_ref is not None:
                 return True
     return False
 

@@ -1,7 +1,5 @@
 """Synchronization policies compiled for one namespace: definitions, rules, and what is valid."""
 
-import fnmatch
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -9,69 +7,27 @@ import msgspec
 
 from policy.core.decision import Reason
 from policy.core.kinds import (
-    LEAF_TYPES,
     ClusterSynchronizationPolicy,
-    CrossNamespace,
-    InjectRule,
-    LockTarget,
-    LockValidation,
+    MatchedKind,
+    Strategy,
     SynchronizationPolicy,
     TemplateType,
 )
 from policy.core.locks.definitions import projected
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.naming import compile_key_pattern, name_of_mutex, name_of_semaphore
+from policy.core.locks.generated import base_name, is_layer
+from policy.core.locks.naming import compile_key_pattern
 from policy.core.locks.places import Place, collect, images_of, type_of
-from policy.core.patches import JsonObject
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
+from policy.core.locks.scene import Foreign
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector
-from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Template, WorkflowSpec
+from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
+CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
 LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
 LabelsOf: TypeAlias = Callable[[str], Labels]
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
 """Templates whose matching rules are remembered; Workflows repeat their templates run after run."""
-
-
-class CompiledLockPolicy(msgspec.Struct, frozen=True):
-    """One policy as it applies to a namespace."""
-
-    source: str
-    workflows: LabelSelector
-    require_defined: bool
-    key_pattern: re.Pattern[str] | None
-    key_pattern_text: str
-    cross_namespace: CrossNamespace
-    validation: LockValidation = LockValidation()
-
-
-class CompiledRule(msgspec.Struct, frozen=True):
-    """An injection rule with its globs compiled.
-
-    `lock` is what Argo reads and `lock_name` its encoded name; `item` is the lock as JSON, and `whole` a
-    `synchronization` block of it alone. The JSON is shared by all patches and must not be changed.
-    """
-
-    name: str
-    policy: CompiledLockPolicy
-    names: re.Pattern[str] | None
-    images: re.Pattern[str] | None
-    types: frozenset[TemplateType]
-    labels: Mapping[str, str]
-    lock: SemaphoreRef | MutexRef
-    lock_name: str
-    item: JsonObject
-    whole: JsonObject
-
-    def selects(self, template: Template, type_: TemplateType) -> bool:
-        """Tell whether every given part of the selector matches the template."""
-        if type_ not in self.types:
-            return False
-        if self.names is not None and not self.names.fullmatch(template.name or ""):
-            return False
-        if self.images is not None and not any(map(self.images.fullmatch, images_of(template))):
-            return False
-        own = (template.metadata.labels if template.metadata else None) or {}
-        return all(own.get(key) == value for key, value in self.labels.items())
 
 
 class Definitions(msgspec.Struct, frozen=True):
@@ -108,58 +64,78 @@ RuleKey: TypeAlias = tuple[str | None, str | None]
 
 
 class LockPolicies(msgspec.Struct, frozen=True):
-    """All lock policies of one namespace and the memory of which rules select which templates."""
+    """All lock policies of one namespace and the memory of which rules select which templates.
+
+    `argo` says what may be written. `structural` tells that a rule may ask for more than an edit in place,
+    `conditional` that one has a condition, and `on_callers` that one may put a lock on a DAG or steps, which
+    then hold it for all that these call.
+    """
 
     namespace: str
     argo: ArgoVersion
     policies: tuple[CompiledLockPolicy, ...]
     rules: tuple[CompiledRule, ...]
     definitions: Definitions
-    match_everyone: bool
-    reads_labels: bool
+    everyone_for: frozenset[MatchedKind]
+    looks_closer: bool
+    structural: bool
+    conditional: bool
+    on_callers: bool
+    lock_names: frozenset[str]
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
     rule_faults: dict[str, tuple[Reason, ...]]
+    foreign: dict[tuple[str, str, str], Foreign | None]
 
-    def active(self, labels: Labels) -> tuple[CompiledLockPolicy, ...]:
-        """Return the policies that match a Workflow with these labels."""
-        if self.match_everyone:
+    def active(
+        self, labels: Labels, kind: MatchedKind = MatchedKind.WORKFLOW
+    ) -> tuple[CompiledLockPolicy, ...]:
+        """Return the policies that speak about an object of a kind with these labels."""
+        if kind in self.everyone_for:
             return self.policies
-        return tuple(policy for policy in self.policies if policy.workflows.matches(labels))
+        return tuple(
+            policy for policy in self.policies if kind in policy.kinds and policy.workflows.matches(labels)
+        )
 
-    def concerned(self, spec: WorkflowSpec) -> list[Place]:
+    def concerned(self, spec: WorkflowSpec, at: str = "/spec") -> list[Place]:
         """Return the template bodies that hold a lock, call others, or are selected by a rule.
 
         Most templates of most Workflows are none of these, and a review should not pay for them.
         """
         found: list[Place] = []
-        recall = {} if self.reads_labels else self.remembered
+        recall = self.remembered
         for index, template in enumerate(spec.templates or ()):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
                 rules = recall.get((template.name, container.image)) if container is not None else None
-                if not (self.rules_for(template) if rules is None else rules):
+                if not (self.rules_for(template, spec) if rules is None else rules):
                     continue
-            collect(template, f"/spec/templates/{index}", found)
+            collect(template, f"{at}/templates/{index}", found)
         return found
 
-    def rules_for(self, template: Template) -> tuple[CompiledRule, ...]:
-        """Return the rules that select a template, in the order of policies and rules."""
+    def rules_for(self, template: Template, spec: WorkflowSpec = EMPTY_SPEC) -> tuple[CompiledRule, ...]:
+        """Return the rules that select a template of a spec, in the order of policies and rules."""
         container = template.container
-        if container is None or (self.reads_labels and template.metadata is not None):
-            return self._match(template)
-        key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
-        found = self.remembered.get(key)
-        if found is None:
-            if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
-                self.remembered.clear()
-            found = self.remembered[key] = self._match(template)
-        return found
+        if container is None:
+            rules = self._match(template)
+        else:
+            key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
+            remembered = self.remembered.get(key)
+            if remembered is None:
+                if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
+                    self.remembered.clear()
+                remembered = self.remembered[key] = self._match(template)
+            rules = remembered
+        if not rules or not self.looks_closer:
+            return rules
+        return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, spec))
 
     def _match(self, template: Template) -> tuple[CompiledRule, ...]:
+        """Return the rules whose name, image and type match; what injection generated counts as its base."""
         type_ = type_of(template)
-        if type_ is None:
+        if type_ is None or is_layer(template):
             return ()
-        return tuple(rule for rule in self.rules if rule.selects(template, type_))
+        name, images = base_name(template.name or ""), images_of(template)
+        return tuple(rule for rule in self.rules if rule.selector.may_select(name, images, type_))
 
 
 def compile_lock_policies(
@@ -175,18 +151,47 @@ def compile_lock_policies(
     governing = [policy for policy in everyone if _governs(policy, namespace, labels_of)]
     if not governing:
         return None
-    compiled = [(_compile_policy(policy), policy.spec) for policy in governing]
-    rules = tuple(_compile_rule(rule, own, namespace) for own, spec in compiled for rule in spec.inject)
+    compiled = [(_compile_policy(policy), policy) for policy in governing]
+    rules = tuple(
+        compile_rule(rule, own, namespace, own_namespace(policy))
+        for own, policy in compiled
+        for rule in policy.spec.inject
+    )
     return LockPolicies(
         namespace=namespace,
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
         definitions=_definitions(everyone, config_maps, labels_of),
-        match_everyone=all(own.workflows == EVERYTHING for own, _ in compiled),
-        reads_labels=any(rule.labels for rule in rules),
+        everyone_for=_everyone_for([own for own, _ in compiled]),
+        looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
+        structural=any(_is_structural(rule) for rule in rules),
+        conditional=any(rule.when is not None for rule in rules),
+        on_callers=any(rule.selector.types & CALLER_TYPES for rule in rules),
+        lock_names=frozenset(name for rule in rules for name in rule.names),
         remembered={},
         rule_faults={},
+        foreign={},
+    )
+
+
+def _everyone_for(policies: list[CompiledLockPolicy]) -> frozenset[MatchedKind]:
+    """Return the kinds whose objects all policies speak about, whatever their labels are."""
+    if any(policy.workflows != EVERYTHING for policy in policies):
+        return frozenset()
+    return frozenset(MatchedKind).intersection(*(policy.kinds for policy in policies))
+
+
+def own_namespace(policy: LockPolicy) -> str | None:
+    """Return the namespace of a policy, None for one of the cluster."""
+    return policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
+
+
+def _is_structural(rule: CompiledRule) -> bool:
+    return (
+        rule.strategy in (Strategy.CLONE, Strategy.WRAPPER)
+        or rule.choice is not None
+        or rule.selector.tasks is not None
     )
 
 
@@ -208,62 +213,9 @@ def _compile_policy(policy: LockPolicy) -> CompiledLockPolicy:
         key_pattern_text=pattern or "",
         cross_namespace=validation.cross_namespace,
         validation=validation,
+        kinds=frozenset(policy.spec.match.kinds),
+        referenced=policy.spec.match.referenced,
     )
-
-
-def _compile_rule(rule: InjectRule, policy: CompiledLockPolicy, namespace: str) -> CompiledRule:
-    lock = _reference(rule.lock)
-    name = (
-        name_of_mutex(lock, namespace) if isinstance(lock, MutexRef) else name_of_semaphore(lock, namespace)
-    )
-    return CompiledRule(
-        name=rule.name,
-        policy=policy,
-        names=_globs(rule.templates.names),
-        images=_globs(rule.templates.images),
-        types=frozenset(rule.templates.types) or LEAF_TYPES,
-        labels=rule.templates.labels,
-        lock=lock,
-        lock_name=name,
-        item=item_of(lock),
-        whole={list_of(lock): [item_of(lock)]},
-    )
-
-
-def list_of(lock: SemaphoreRef | MutexRef) -> str:
-    """Return the list of `synchronization` that a lock belongs to."""
-    return "mutexes" if isinstance(lock, MutexRef) else "semaphores"
-
-
-def item_of(lock: SemaphoreRef | MutexRef) -> JsonObject:
-    """Return a reference as Argo reads it, without empty fields."""
-    item: JsonObject = {}
-    if lock.namespace:
-        item["namespace"] = lock.namespace
-    if isinstance(lock, MutexRef):
-        item["name"] = lock.name
-        if lock.database:
-            item["database"] = True
-    elif lock.database is not None:
-        item["database"] = {"key": lock.database.key}
-    elif lock.config_map_key_ref is not None:
-        item["configMapKeyRef"] = {"name": lock.config_map_key_ref.name, "key": lock.config_map_key_ref.key}
-    return item
-
-
-def _reference(lock: LockTarget) -> SemaphoreRef | MutexRef:
-    if lock.mutex is not None:
-        return MutexRef(name=lock.mutex)
-    if lock.semaphore is None:
-        return SemaphoreRef(database=DatabaseRef(key=lock.database))
-    target = lock.semaphore
-    return SemaphoreRef(
-        config_map_key_ref=ConfigMapKeyRef(name=target.config_map, key=target.key), namespace=target.namespace
-    )
-
-
-def _globs(globs: tuple[str, ...]) -> re.Pattern[str] | None:
-    return re.compile("|".join(fnmatch.translate(glob) for glob in globs)) if globs else None
 
 
 def _definitions(
@@ -274,8 +226,7 @@ def _definitions(
     owned: dict[tuple[str, str, str], int] = {}
     everywhere: list[tuple[LabelSelector, Mapping[tuple[str, str], int]]] = []
     for policy in policies:
-        namespaced = isinstance(policy, SynchronizationPolicy)
-        keys = projected(policy.spec, policy.metadata.namespace if namespaced else None)
+        keys = projected(policy.spec, own_namespace(policy))
         limits = {(each.config_map, each.key): each.limit for each in keys}
         if isinstance(policy, ClusterSynchronizationPolicy):
             everywhere.append((policy.spec.namespace_selector, limits))

@@ -14,7 +14,8 @@ from policy.core.decision import Code, Reason
 from policy.core.kinds import CrossNamespace
 from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
 from policy.core.locks.places import Place, calls, field_path
-from policy.core.locks.policies import CompiledLockPolicy, CompiledRule, LockPolicies
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 

@@ -148,7 +148,8 @@ def template_object(
 ) -> TemplateObject:
     """Return a WorkflowTemplate or ClusterWorkflowTemplate."""
     given = {"kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-    return msgspec.convert(given, TemplateObject)
+    made = msgspec.convert(given, TemplateObject)
+    return msgspec.structs.replace(made, text=msgspec.json.encode(spec).decode())
 
 
 def snapshot(*documents: Document, argo: str | ArgoVersion = DEFAULT_VERSION) -> Snapshot:
@@ -183,6 +184,7 @@ def review(
         user=user,
         dry_run=dry_run,
         workflow=decoded(obj) if obj is not None else None,
+        raw=msgspec.Raw(msgspec.json.encode(obj)),
     )
 
 

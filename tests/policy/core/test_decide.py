@@ -345,7 +345,10 @@ def test_locks_are_put_on_and_named_in_the_decision() -> None:
     )
     changed = patched(obj, decision.patch)
     assert at(changed, "spec", "templates", 0, "synchronization") == {"semaphores": [semaphore("db")]}
-    assert at(changed, "metadata") == at(obj, "metadata")
+    assert at(changed, "metadata") == {
+        **texts(obj, "metadata"),
+        "annotations": {"lockkeeper.dev/injected": "r: load"},
+    }
 
 
 def test_a_selected_template_gets_its_lock_wherever_it_stands_among_others() -> None:
@@ -358,11 +361,12 @@ def test_a_selected_template_gets_its_lock_wherever_it_stands_among_others() -> 
     for _ in range(2):
         for order in permutations(bodies):
             decision = mutate(workflow({"templates": list(order)}), policies)
-            assert [each.path for each in decision.patch] == [
+            assert [each.path for each in decision.patch[:-1]] == [
                 f"/spec/templates/{index}{where}/synchronization"
                 for index, each in enumerate(order)
                 for where in {"load": [""], "main": ["/steps/0/0/inline"]}.get(str(each["name"]), [])
             ]
+            assert decision.patch[-1].path == "/metadata/annotations"
 
 
 def test_a_lock_in_a_referenced_template_cannot_be_put_there_and_is_warned_of() -> None:

@@ -267,11 +267,11 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
     ),
     (
         {
-            "semaphores": [definition("unlimited")],
+            "semaphores": [definition("db-unlimited")],
             "inject": [{**rule("a", semaphore_target("db")), "when": "{{workflow.name}} == a"}],
         },
         "spec.semaphores[0].key",
-        '"unlimited" is what rules take where their `when` does not hold: rename this one',
+        'is the key that rule "a" takes where its `when` does not hold: rename it',
     ),
     (
         {

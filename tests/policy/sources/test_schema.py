@@ -36,6 +36,7 @@ LEAVES: dict[type, st.SearchStrategy[Json]] = {
     inspect.NoneType: st.none(),
     inspect.AnyType: st.text(max_size=8) | st.integers() | st.none(),
     inspect.DateTimeType: st.just("2024-01-31T08:00:00Z"),
+    inspect.AnyType: JSON,
 }
 
 

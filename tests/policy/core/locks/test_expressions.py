@@ -83,7 +83,7 @@ def test_the_parameters_that_a_condition_needs_are_known() -> None:
 def test_a_condition_is_written_into_a_key_and_into_a_choice() -> None:
     """As argo-verified V.8 has it: a key that depends on it, and two tasks of which one runs."""
     condition = parse("{{workflow.parameters.env}} == prod")
-    assert condition.key("db") == "{{= workflow.parameters.env == 'prod' ? 'db' : 'unlimited'}}"
+    assert condition.key("db") == "{{= workflow.parameters.env == 'prod' ? 'db' : 'db-unlimited'}}"
     assert condition.holds == "{{= workflow.parameters.env == 'prod' }}"
     assert condition.fails == "{{= !(workflow.parameters.env == 'prod') }}"
 

@@ -98,7 +98,7 @@ def test_a_condition_brings_the_key_that_stands_for_no_limit() -> None:
     keys = project(view, NOW).config_maps["team-a", "m"]
     assert {key: (each.value, each.path) for key, each in keys.items()} == {
         "db": ("2", "spec.semaphores[0]"),
-        "unlimited": ("1000000", "spec.inject"),
+        "db-unlimited": ("1000000", "spec.inject"),
     }
 
 

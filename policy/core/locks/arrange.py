@@ -1,0 +1,199 @@
+"""Locks that an edit in place cannot put: for some callers only, around another lock, or by a condition.
+
+Each call of a template needs a set of locks (`policy.core.locks.needs`). What all calls need is put on the
+template itself. A call that needs more is led to a template made for it: a copy with the locks, or a layer in
+front. Where a layer would change what the Workflow means, a copy is made instead, and where nothing does it,
+the fault says why.
+"""
+
+from collections.abc import Sequence
+
+from policy.core.decision import Code, Injection, Reason
+from policy.core.kinds import Strategy
+from policy.core.locks.generated import base_name
+from policy.core.locks.guests import Guests
+from policy.core.locks.injected import Injected, Notes, faults_of, name_of, skipped
+from policy.core.locks.making import Making, Refused, Shape
+from policy.core.locks.needs import Needs, Outline, Rules, outline, own_locks
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
+from policy.core.locks.scene import Scene
+from policy.core.locks.sites import SPEC, Site
+from policy.core.locks.validate import Rulebook
+from policy.core.locks.variants import put_locally
+from policy.core.locks.wanted import held_locks, settled
+from policy.core.workflow import WorkflowSpec
+
+
+def arranged(
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+) -> Injected:
+    """Return how the rules of the active policies change the templates of an object and who calls them."""
+    return _Arranging(spec, locks, active, scene).result()
+
+
+class _Arranging:
+    """Works through the bodies of one object, callers before what they call."""
+
+    def __init__(
+        self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+    ) -> None:
+        self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
+        self._book = Rulebook(locks, active)
+        self._warnings: list[str] = []
+        self._faults: list[Reason] = []
+        self._put: list[Injection] = []
+        self._notes = Notes()
+        self._found = outline(spec, scene.at, is_template=scene.is_template)
+        self._own = [own_locks(body, spec, locks.namespace) for body in self._found.bodies]
+        self._wanted = [self._rules(number) for number in range(len(self._found.bodies))]
+        whole = held_locks(spec.synchronization, locks.namespace)
+        self._needs = Needs(self._found, self._wanted, self._own, whole)
+        self._making = Making(spec, self._found, locks, scene)
+
+    def result(self) -> Injected:
+        for number in self._found.order:
+            self._arrange(number)
+        self._foreign()
+        made = self._making.finish()
+        if isinstance(made, Reason):
+            return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
+        return Injected(
+            made, tuple(self._put), tuple(self._warnings), tuple(self._faults), self._notes.text()
+        )
+
+    def _foreign(self) -> None:
+        """Lead calls of templates of other objects to what holds the locks that rules want there."""
+        guests = Guests(
+            self._spec,
+            self._locks,
+            self._active,
+            find=self._scene.find,
+            needs=self._needs,
+            making=self._making,
+        )
+        for site in self._found.foreign:
+            caller = self._found.bodies[site.caller] if site.caller != SPEC else None
+            guest = guests.arrange(site, caller)
+            for rule in guest.noted:
+                self._notes.add_name(
+                    rule, base_name((site.ref.template if site.ref else None) or "") or "(inline)"
+                )
+            self._warnings += guest.warnings
+            self._faults += guest.faults
+            self._put += guest.put
+
+    def _rules(self, number: int) -> Rules:
+        """Return the rules that act on a body, without those that could not help it."""
+        place = self._found.bodies[number]
+        rules = self._locks.rules_for(place.template, self._spec)
+        if not rules:
+            return ()
+        whole = held_locks(self._spec.synchronization, self._locks.namespace)
+        kept = []
+        active = tuple(rule for rule in rules if rule.policy in self._active)
+        for rule in settled(active, place.template, self._spec):
+            if self._own[number].isdisjoint(rule.names):
+                if not whole.isdisjoint(rule.names):
+                    self._warnings.append(skipped(place, rule, "the whole Workflow holds it already"))
+                    continue
+                if place.template.daemon:
+                    why = "Argo frees a daemon's locks as soon as it is ready"
+                    self._warnings.append(skipped(place, rule, why))
+                    continue
+            kept.append(rule)
+        return tuple(kept)
+
+    def _arrange(self, number: int) -> None:
+        place, wanted = self._found.bodies[number], self._wanted[number]
+        if not wanted:
+            return
+        sites, needs = self._found.inbound[number], self._needs.by_site[number]
+        self._note(number, wanted, needs)
+        needed = tuple(rule for rule in wanted if any(rule in each for each in needs))
+        if not needed:
+            return
+        wrong = faults_of(place, needed, self._book)
+        self._faults.extend(wrong)
+        if any(fault.code is Code.LOCK_FORM for fault in wrong):
+            return  # The installed Argo does not know a field that would be written.
+        for rule in needed:
+            torn = self._needs.torn(number, rule)
+            if torn is not None:
+                self._faults.append(_torn(place, rule, torn, self._found))
+                return
+        base = _for_all(sites, needs)
+        apart = [(site, each) for site, each in zip(sites, needs, strict=True) if each != base]
+        fault = self._impossible(place, base, apart, number)
+        if fault is not None:
+            self._faults.append(fault)
+            return
+        try:
+            shapes = [(site, Shape.of(each)) for site, each in apart]
+            told = put_locally(self._making, number, Shape.of(base), shapes)
+        except Refused as refused:
+            self._faults.append(_fault(place, needed, str(refused)))
+            return
+        self._warnings.extend(
+            f"lockkeeper: {name_of(place)}: {each}, so the lock is put another way" for each in told
+        )
+        self._put.extend(
+            Injection(name_of(place), rule.lock_name, rule.name, rule.policy.source) for rule in needed
+        )
+
+    def _note(self, number: int, wanted: Rules, needs: Sequence[Rules]) -> None:
+        place = self._found.bodies[number]
+        for rule in wanted:
+            held = not self._own[number].isdisjoint(rule.names)
+            if held or rule.selector.tasks is None or any(rule in each for each in needs):
+                self._notes.add(rule, place)
+
+    def _impossible(
+        self, place: Place, base: Rules, apart: Sequence[tuple[Site, Rules]], number: int
+    ) -> Reason | None:
+        """Return why some callers cannot be told apart from the others."""
+        if not apart:
+            return None
+        needed = tuple({rule.lock_name: rule for _, rules in apart for rule in rules}.values()) or base
+        direct = [rule for rule in needed if rule.strategy is Strategy.DIRECT and rule not in base]
+        if direct:
+            return _fault(
+                place, direct, "it has callers that must stay unlocked; strategy Direct locks them all"
+            )
+        fixed = [site for site, _ in apart if not site.changeable]
+        if fixed or number not in self._found.tops:
+            return _fault(
+                place, needed, "its callers need different locks, and not all of them can be changed"
+            )
+        return None
+
+
+def _for_all(sites: Sequence[Site], needs: Sequence[Rules]) -> Rules:
+    """Return what is put on the template itself: what all calls need, in place or in front of it.
+
+    Callers that are not known here cannot be led elsewhere, so they decide.
+    """
+    fixed = [each for site, each in zip(sites, needs, strict=True) if not site.changeable]
+    if fixed:
+        return fixed[0]
+    first = needs[0]
+    common = tuple(rule for rule in first if all(rule in each for each in needs))
+    if any(rule.strategy is Strategy.CLONE for rule in common):
+        common = tuple(rule for rule in common if rule.strategy is not Strategy.CLONE)
+    return common
+
+
+def _fault(place: Place, rules: Sequence[CompiledRule], why: str) -> Reason:
+    names = ", ".join(rule.lock_name for rule in rules)
+    where = f"{field_path(place.pointer)}.synchronization"
+    return Reason(Code.LOCK_CONFLICT, where, f"needs the lock {names}, but {why}", rules[0].policy.source)
+
+
+def _torn(place: Place, rule: CompiledRule, site: Site, found: Outline) -> Reason:
+    caller = name_of(found.bodies[site.caller])
+    why = (
+        f'"{caller}", which calls it, runs both with and without that lock held around it. Let one template '
+        "call it where the lock is held, and another one where it is not"
+    )
+    return _fault(place, [rule], why)

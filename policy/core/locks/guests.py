@@ -1,0 +1,210 @@
+"""Locks for templates of other objects, which calls run through templateRef: a wrapper here, or a copy.
+
+The object itself is not ours to edit. Where a policy puts locks into objects of its kind, it has them from
+its own admission, and its callers are left alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from policy.core.decision import Code, Injection, Reason
+from policy.core.kinds import Strategy
+from policy.core.locks.blocks import block_of, holds_one
+from policy.core.locks.generated import can_name, generated_name, is_layer
+from policy.core.locks.injected import faults_of
+from policy.core.locks.layers import Body, choice, wrapper
+from policy.core.locks.making import Making, Refused
+from policy.core.locks.needs import Needs, Rules
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, item_of, list_of
+from policy.core.locks.scene import Find, Foreign, target_of
+from policy.core.locks.sites import Site
+from policy.core.locks.validate import Rulebook
+from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
+from policy.core.patches import JsonObject
+from policy.core.workflow import TemplateRef, WorkflowSpec
+
+
+class Guest(msgspec.Struct):
+    """What became of one call of a template of another object."""
+
+    noted: list[CompiledRule] = []
+    put: list[Injection] = []
+    warnings: list[str] = []
+    faults: list[Reason] = []
+
+
+class Guests:
+    """Judges the calls of other objects' templates, one at a time."""
+
+    def __init__(
+        self,
+        spec: WorkflowSpec,
+        locks: LockPolicies,
+        active: Sequence[CompiledLockPolicy],
+        *,
+        find: Find,
+        needs: Needs,
+        making: Making,
+    ) -> None:
+        self._spec, self._locks, self._active, self._find = spec, locks, active, find
+        self._needs, self._making = needs, making
+
+    def arrange(self, site: Site, caller: Place | None) -> Guest:
+        """Lead one call to what holds the locks that it needs."""
+        guest = Guest()
+        ref = site.ref
+        found = self._find(ref) if ref is not None else None
+        if ref is None or found is None:
+            return guest
+        needed = self._needed(site, found, caller, guest)
+        if not needed:
+            return guest
+        place = Place(found.template, site.pointer, remarkable=False)
+        wrong = faults_of(place, needed, Rulebook(self._locks, self._active))
+        guest.faults.extend(wrong)
+        if any(fault.code is Code.LOCK_FORM for fault in wrong):
+            return guest
+        try:
+            name = self._made(site, ref, found, needed, guest)
+        except Refused as refused:
+            guest.faults.append(self._fault(site, found, needed, str(refused)))
+            return guest
+        self._making.lead(site, name)
+        guest.put.extend(
+            Injection(ref.template or "", rule.lock_name, rule.name, rule.policy.source) for rule in needed
+        )
+        return guest
+
+    def _needed(self, site: Site, found: Foreign, caller: Place | None, guest: Guest) -> Rules:
+        template = found.template
+        above = self._needs.above(site)
+        around = above.always if above is not None else NO_LOCKS
+        perhaps = above.sometimes - above.always if above is not None else NO_LOCKS
+        own = held_locks(template.synchronization, self._locks.namespace)
+        in_layer = caller is not None and is_layer(caller.template)
+        needed = []
+        for rule in self._rules(found):
+            tasks = rule.selector.tasks
+            if not in_layer and tasks is not None and not (site.task and tasks.fullmatch(site.task)):
+                continue
+            if not set(rule.names).isdisjoint(own | around) or self._needs.chosen(rule, site):
+                guest.noted.append(rule)
+            elif template.daemon:
+                why = "Argo frees a daemon's locks as soon as it is ready"
+                guest.warnings.append(_skipped(template.name or "", rule, why))
+            elif rule.strategy is Strategy.DIRECT:
+                why = "it is a template of another object, and strategy Direct edits in place"
+                guest.warnings.append(_skipped(template.name or "", rule, why))
+            elif not set(rule.names).isdisjoint(perhaps):
+                why = "its caller runs both with and without that lock held around it"
+                guest.faults.append(self._fault(site, found, (rule,), why))
+            elif not in_layer or tasks is None:
+                guest.noted.append(rule)
+                needed.append(rule)
+        return tuple(needed)
+
+    def _rules(self, found: Foreign, *, elsewhere: bool = False) -> Rules:
+        """Return the rules that act on a template here; with `elsewhere`, those of its own admission too."""
+        rules = [
+            rule
+            for rule in self._locks.rules_for(found.template, self._spec)
+            if rule.policy in self._active and (elsewhere or found.kind not in rule.policy.kinds)
+        ]
+        return settled(rules, found.template, self._spec)
+
+    def _made(self, site: Site, ref: TemplateRef, found: Foreign, needed: Rules, guest: Guest) -> str:
+        """Return the name of the template that holds the locks, made where it is not there."""
+        if not can_name(ref.template or ""):
+            raise Refused("a template with locks cannot be named after it: its name is too long, or none")
+        body = found.body()
+        clone = any(rule.strategy is Strategy.CLONE for rule in needed)
+        why = self._making.why_not(body, [site])
+        choices = tuple(rule for rule in needed if rule.choice is not None)
+        if (why or (clone and not choices)) and body is not None:
+            copied = self._copied(ref, found, body, needed)
+            if copied:
+                if why and not clone:
+                    guest.warnings.append(
+                        f"lockkeeper: {ref.template}: nothing can stand around it ({why}), so it is copied"
+                    )
+                return copied
+        if why or body is None:
+            raise Refused(f"it is a template of {_described(ref)}, and nothing can stand around it: {why}")
+        plain = tuple(rule for rule in needed if rule.choice is None)
+        return self._chain(ref, body, plain, choices)
+
+    def _chain(self, ref: TemplateRef, body: Body, wraps: Rules, choices: Rules) -> str:
+        base = ref.template or ""
+        where = (_described(ref), base)
+        retried = self._making.retried
+        if choices:
+            rule = choices[-1]
+            condition = rule.choice
+            if condition is None:
+                raise Refused("it has no condition")
+            taken = msgspec.structs.replace(rule, when=None, choice=None)
+            rest = wraps or choices[:-1]
+            free = _named(self._chain(ref, body, wraps, choices[:-1])) if rest else target_of(ref)
+            locked = self._chain(ref, body, (*wraps, taken), choices[:-1])
+            name = generated_name(base, "choice", *where, locked, str(free), condition.expression)
+            value = choice(name, _named(locked), free, condition, body, retried=retried)
+            self._making.add(name, value, NO_LOCKS)
+            return name
+        target, name = target_of(ref), ""
+        groups = [wraps] if self._locks.argo.reads_lists else [(each,) for each in wraps]
+        for group in groups:
+            name = generated_name(base, "wrap", *where, name, *(rule.lock_name for rule in group))
+            block = block_of(group, self._locks.argo)
+            self._making.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
+            target = _named(name)
+        return name
+
+    def _copied(self, ref: TemplateRef, found: Foreign, body: Body, needed: Rules) -> str:
+        """Return the name of a copy with the locks, or nothing where a copy would not do the same."""
+        rules = self._rules(found, elsewhere=True)
+        own = held_locks(found.template.synchronization, self._locks.namespace)
+        put = tuple(rule for rule in rules if own.isdisjoint(rule.names) and _wants(rule, needed))
+        calls = found.template.dag is not None or found.template.steps is not None
+        singular = not self._locks.argo.reads_lists
+        full = singular and (holds_one(found.template.synchronization) or len(put) > 1)
+        if calls or full or any(rule.choice is not None for rule in put):
+            return ""  # Its own calls are looked up in its own object; or the locks find no place.
+        base = ref.template or ""
+        name = generated_name(base, "copy", _described(ref), *sorted(locks_of(put)))
+        block: dict[str, Any] = dict(body.get("synchronization") or {})
+        if singular:
+            block |= block_of(put, self._locks.argo)
+        else:
+            defaults = self._making.default_lists()
+            for rule in put:
+                field = list_of(rule.lock)
+                block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]
+        value: JsonObject = {**body, "name": name, "synchronization": block}
+        self._making.add(name, value, locks_of(put))
+        return name
+
+    def _fault(self, site: Site, found: Foreign, rules: Rules, why: str) -> Reason:
+        names = ", ".join(rule.lock_name for rule in rules)
+        message = f'"{found.template.name}" needs the lock {names}, but {why}'
+        return Reason(Code.LOCK_CONFLICT, field_path(site.pointer), message, rules[0].policy.source)
+
+
+def _wants(rule: CompiledRule, needed: Rules) -> bool:
+    """Tell whether a copy gets the lock of a rule: it is needed here, or every template has it."""
+    return rule.selector.tasks is None or rule in needed
+
+
+def _named(template: str) -> JsonObject:
+    return {"template": template}
+
+
+def _described(ref: TemplateRef) -> str:
+    return f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'} {ref.name or ''}"
+
+
+def _skipped(name: str, rule: CompiledRule, why: str) -> str:
+    return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"

@@ -1,0 +1,76 @@
+"""What injection gives, and the words for it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import Injection, Reason
+from policy.core.locks.generated import base_name
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.rules import CompiledRule
+from policy.core.locks.validate import Rulebook
+from policy.core.patches import PatchOp
+
+MAX_NOTE: Final = 1000
+"""Characters of the annotation that names what is locked; there may be hundreds of templates."""
+
+
+class Injected(msgspec.Struct, frozen=True):
+    """What injection gives: operations, the locks it put, warnings, and reasons why it cannot.
+
+    `note` names the rules and the templates that run under their locks afterwards. It depends only on what
+    the object is then, so that it is the same for whoever looks at the result.
+    """
+
+    patch: tuple[PatchOp, ...] = ()
+    locks: tuple[Injection, ...] = ()
+    warnings: tuple[str, ...] = ()
+    faults: tuple[Reason, ...] = ()
+    note: str = ""
+
+
+NOTHING = Injected()
+
+
+class Notes:
+    """Gathers which templates run under the lock of which rule."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, dict[str, None]] = {}
+
+    def add(self, rule: CompiledRule, place: Place) -> None:
+        """Note that a template runs under the lock of a rule; what is generated counts as its base."""
+        self.add_name(rule, base_name(place.template.name or "") or "(inline)")
+
+    def add_name(self, rule: CompiledRule, name: str) -> None:
+        """Note the same of a template that is known by its name only."""
+        self._found.setdefault(rule.name, {})[name] = None
+
+    def text(self) -> str:
+        """Return everything in one line: `database: load-a, load-b; gpu: train`."""
+        written = "; ".join(
+            f"{rule}: {', '.join(sorted(names))}" for rule, names in sorted(self._found.items())
+        )
+        return written if len(written) <= MAX_NOTE else f"{written[: MAX_NOTE - 1]}…"
+
+
+def name_of(place: Place) -> str:
+    """Return the name of a template, its path where it has none."""
+    return place.template.name or field_path(place.pointer)
+
+
+def skipped(place: Place, rule: CompiledRule, why: str) -> str:
+    """Return the warning that a lock is not put on a template."""
+    return f"lockkeeper: {name_of(place)}: lock {rule.lock_name} is not injected, {why}"
+
+
+def faults_of(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
+    """Return what is wrong with the injected semaphores themselves: the fault of the policy's author."""
+    found = []
+    for rule in missing:
+        for fault in rulebook.faults_of(rule):
+            where = f"{field_path(place.pointer)}.synchronization"
+            text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
+            found.append(msgspec.structs.replace(fault, field=where, message=text))
+    return found

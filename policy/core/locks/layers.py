@@ -1,0 +1,123 @@
+"""Templates that stand in front of another: a wrapper that holds a lock, and a choice of locked and free.
+
+Both are a DAG, never steps: a DAG ends as its task did, while steps turn an error into a failure and tell a
+long story about it (argo-workflows F). What goes in is passed on, and what comes out is passed back.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from policy.core.locks.expressions import Condition
+from policy.core.locks.generated import BASE_TASK, FREE_TASK, LOCKED_TASK
+from policy.core.patches import JsonObject, JsonValue
+
+Body: TypeAlias = Mapping[str, Any]
+"""A template as it is written."""
+NO_RETRY: Final[JsonObject] = {"limit": "0"}
+"""Keeps a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
+_INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description")
+
+
+def wrapper(name: str, target: JsonObject, body: Body, block: JsonObject, *, retried: bool) -> JsonObject:
+    """Return a DAG of one task, which runs `target` under the locks of `block`."""
+    outputs = _outputs(
+        body,
+        lambda kind, each: {"parameter": f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"},
+        lambda kind, each: {"from": f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"},
+    )
+    task: JsonObject = {"name": BASE_TASK, **target, **_arguments(body)}
+    made = _layer(name, body, outputs, [task], retried=retried)
+    return {**made, "synchronization": block}
+
+
+def choice(
+    name: str, locked: JsonObject, free: JsonObject, condition: Condition, body: Body, *, retried: bool
+) -> JsonObject:
+    """Return a DAG of two tasks, of which one runs: `locked` where the condition holds, else `free`."""
+
+    def expression(kind: str, each: str) -> str:
+        one, other = (f"tasks.{task}.outputs.{kind}['{each}']" for task in (LOCKED_TASK, FREE_TASK))
+        return f"tasks.{LOCKED_TASK}.status == 'Succeeded' ? {one} : {other}"
+
+    outputs = _outputs(
+        body,
+        lambda kind, each: {"expression": expression(kind, each)},
+        lambda kind, each: {"fromExpression": expression(kind, each)},
+    )
+    tasks: list[JsonValue] = [
+        {"name": LOCKED_TASK, **locked, "when": condition.holds, **_arguments(body)},
+        {"name": FREE_TASK, **free, "when": condition.fails, **_arguments(body)},
+    ]
+    return _layer(name, body, outputs, tasks, retried=retried)
+
+
+def _layer(
+    name: str, body: Body, outputs: JsonObject, tasks: list[JsonValue], *, retried: bool
+) -> JsonObject:
+    made: JsonObject = {"name": name}
+    inputs = _inputs(body)
+    if inputs:
+        made["inputs"] = inputs
+    if outputs:
+        made["outputs"] = outputs
+    if retried:
+        made["retryStrategy"] = dict(NO_RETRY)
+    made["dag"] = {"tasks": tasks}
+    return made
+
+
+def parts(body: Body, side: str, kind: str) -> list[Mapping[str, Any]]:
+    """Return the parameters or artifacts of a body's inputs or outputs."""
+    return list((body.get(side) or {}).get(kind) or ())
+
+
+def _inputs(body: Body) -> JsonObject:
+    """Return the inputs as they are, but for the paths of artifacts: a DAG has no files."""
+    inputs: JsonObject = {}
+    parameters = parts(body, "inputs", "parameters")
+    if parameters:
+        inputs["parameters"] = [
+            {field: each[field] for field in (*_INPUT_FIELDS, "valueFrom") if field in each}
+            for each in parameters
+        ]
+    artifacts = parts(body, "inputs", "artifacts")
+    if artifacts:
+        inputs["artifacts"] = [{"name": each["name"]} for each in artifacts]
+    return inputs
+
+
+def _arguments(body: Body) -> JsonObject:
+    arguments: JsonObject = {}
+    parameters = parts(body, "inputs", "parameters")
+    if parameters:
+        arguments["parameters"] = [
+            {"name": each["name"], "value": f"{{{{inputs.parameters.{each['name']}}}}}"}
+            for each in parameters
+        ]
+    artifacts = parts(body, "inputs", "artifacts")
+    if artifacts:
+        arguments["artifacts"] = [
+            {"name": each["name"], "from": f"{{{{inputs.artifacts.{each['name']}}}}}"} for each in artifacts
+        ]
+    return {"arguments": arguments} if arguments else {}
+
+
+def _outputs(body: Body, of_parameter: Any, of_artifact: Any) -> JsonObject:
+    outputs: JsonObject = {}
+    parameters = parts(body, "outputs", "parameters")
+    if parameters:
+        outputs["parameters"] = [
+            {"name": each["name"], "valueFrom": of_parameter("parameters", each["name"])}
+            for each in parameters
+        ]
+    artifacts = parts(body, "outputs", "artifacts")
+    if artifacts:
+        outputs["artifacts"] = [
+            {
+                "name": each["name"],
+                **of_artifact("artifacts", each["name"]),
+                **({"optional": True} if each.get("optional") else {}),
+            }
+            for each in artifacts
+        ]
+    return outputs

@@ -1,0 +1,211 @@
+"""Makes the templates that calls are led to: copies with locks, wrappers and choices; and the patch for it.
+
+The operations come in an order that lets copies be made of what they should be: first calls are changed, then
+templates are copied, then the originals get their own locks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from policy.core.decision import Code, Reason
+from policy.core.kinds import Strategy
+from policy.core.locks.blocks import additions, lists_of
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.layers import Body
+from policy.core.locks.meaning import why_not_around, why_not_called
+from policy.core.locks.needs import Outline, Rules
+from policy.core.locks.places import Place
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.scene import Scene
+from policy.core.locks.sites import Site
+from policy.core.locks.taken import merged
+from policy.core.locks.wanted import held_locks, locks_of
+from policy.core.patches import JsonObject, Op, PatchOp
+from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
+
+MAX_TEMPLATES: Final = 200
+FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
+"""Argo's full CRDs bound the number of templates since then."""
+MAX_BYTES: Final = 1_500_000
+"""What etcd takes is 1.5 MiB; the controller's status comes on top."""
+
+
+class Refused(Exception):  # noqa: N818 - what it is, as the other refusals are named
+    """A lock that cannot be put so; the text says why."""
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """Locks sorted by how they are put: on the body, on a layer in front, or by a choice."""
+
+    direct: Rules
+    wraps: Rules
+    choices: Rules
+
+    @classmethod
+    def of(cls, rules: Rules) -> "Shape":
+        """Sort rules by strategy and condition."""
+        choices = tuple(rule for rule in rules if rule.choice is not None)
+        rest = [rule for rule in rules if rule.choice is None]
+        return cls(
+            direct=tuple(rule for rule in rest if rule.strategy is not Strategy.WRAPPER),
+            wraps=tuple(rule for rule in rest if rule.strategy is Strategy.WRAPPER),
+            choices=choices,
+        )
+
+    @property
+    def layered(self) -> bool:
+        """Whether a layer stands in front of the body."""
+        return bool(self.wraps or self.choices)
+
+
+class Making:
+    """Gathers the changes of one object."""
+
+    def __init__(self, spec: WorkflowSpec, found: Outline, locks: LockPolicies, scene: Scene) -> None:
+        argo, self._namespace = locks.argo, locks.namespace
+        self._spec, self._found, self.argo, self._scene = spec, found, argo, scene
+        self._defaults = (
+            spec.template_defaults.synchronization if spec.template_defaults is not None else None
+        )
+        self._count = len(spec.templates or ())
+        self._present = {each.name: each for each in spec.templates or ()}
+        self._made: set[str] = set()
+        self._calls: list[PatchOp] = []
+        self._copies: list[PatchOp] = []
+        self._own: list[PatchOp] = []
+        self._text: Mapping[str, Any] | None = None
+
+    def finish(self) -> tuple[PatchOp, ...] | Reason:
+        """Return the patch, or why it would make the object too large for Argo or etcd."""
+        patch = (*self._calls, *self._copies, *self._own)
+        before = len(self._spec.templates or ())
+        if self.argo >= FIRST_WITH_BOUND and self._count > MAX_TEMPLATES >= before:
+            message = (
+                f"would have {self._count} templates with those that hold locks; Argo takes {MAX_TEMPLATES}. "
+                "Split the Workflow, or use strategy Direct"
+            )
+            return Reason(Code.LOCK_CONFLICT, f"{self._scene.at[1:].replace('/', '.')}.templates", message)
+        if self._made and len(self._scene.raw) + len(msgspec.json.encode(patch)) > MAX_BYTES:
+            message = "would be too large for etcd with the templates that hold locks. Split the Workflow"
+            return Reason(Code.LOCK_CONFLICT, f"{self._scene.at[1:].replace('/', '.')}.templates", message)
+        return patch
+
+    def why_not(self, body: Body | None, sites: Sequence[Site]) -> str:
+        """Return why no layer may stand between these calls and a body, empty where one may."""
+        if body is None:
+            return "its text is not known"
+        why = why_not_around(body, self.text())
+        for site in sites:
+            if not why and not site.changeable and self._scene.is_template:
+                why = "other objects may call it and use what a layer does not have"
+            caller = None if site.caller < 0 else self.body(site.caller)
+            why = why or why_not_called(site, caller)
+        return why
+
+    def default_lists(self) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
+        """Return the locks that every template gets, which a list of its own replaces."""
+        return lists_of(self._defaults)
+
+    def text(self) -> Mapping[str, Any]:
+        """Return the spec as it is written."""
+        if self._text is None:
+            self._text = self._scene.spec()
+        return self._text
+
+    @property
+    def retried(self) -> bool:
+        """Whether Argo would retry every template that does not say otherwise."""
+        text = self.text()
+        return bool(text.get("retryStrategy") or (text.get("templateDefaults") or {}).get("retryStrategy"))
+
+    def place(self, number: int) -> Place:
+        """Return a body of the object by number."""
+        return self._found.bodies[number]
+
+    def inbound(self, number: int) -> Sequence[Site]:
+        """Return the calls of a body."""
+        return self._found.inbound[number]
+
+    def is_top(self, number: int) -> bool:
+        """Tell whether a body stands in spec.templates, not inline."""
+        return number in self._found.tops
+
+    def block(self, number: int) -> Synchronization | None:
+        """Return the locks of a body at run time."""
+        return merged(self._found.bodies[number].template.synchronization, self._defaults)
+
+    def index(self, number: int) -> int:
+        """Return where in spec.templates a body stands."""
+        return self._found.tops[number]
+
+    def body(self, number: int) -> Body | None:
+        """Return a body as it is written, None where the text is not known."""
+        pointer = self._found.bodies[number].pointer[len(self._scene.at) :]
+        found: Any = self.text()
+        for part in pointer.strip("/").split("/"):
+            if not found:
+                return None
+            found = found[int(part)] if isinstance(found, list) else found.get(part)
+        return found or None
+
+    def add(self, name: str, value: JsonObject, held: frozenset[str]) -> None:
+        """Add a template that was made, once; one of that name that is there already must hold its locks."""
+        if self._is_new(name, held):
+            self._append(value)
+
+    def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
+        """Add a copy of a template of the object, with more locks."""
+        if not self._is_new(name, locks_of(rules)):
+            return
+        at = f"{self._scene.at}/templates"
+        self._copies.append(PatchOp(Op.COPY, f"{at}/-", from_=f"{at}/{index}"))
+        self._copies.append(PatchOp(Op.REPLACE, f"{at}/{self._count}/name", name))
+        self._copies += self._additions(f"{at}/{self._count}", template, rules)
+        self._count += 1
+
+    def _is_new(self, name: str, held: frozenset[str]) -> bool:
+        present = self._present.get(name)
+        if present is not None:
+            if held <= held_locks(merged(present.synchronization, self._defaults), self._namespace):
+                return False
+            raise Refused(f'the name "{name}" of the template that would hold it is taken: rename that one')
+        if name in self._made:
+            return False
+        self._made.add(name)
+        return True
+
+    def replace_or_add(self, name: str, value: JsonObject, held: frozenset[str], *, renamed: bool) -> None:
+        """Add a layer; one that takes the name of the template that was renamed is new in any case."""
+        if renamed:
+            self._made.add(name)
+            self._append(value)
+        else:
+            self.add(name, value, held)
+
+    def _append(self, value: JsonObject) -> None:
+        self._copies.append(PatchOp(Op.ADD, f"{self._scene.at}/templates/-", value))
+        self._count += 1
+
+    def lead(self, site: Site, name: str) -> None:
+        """Make a call run a template of the object."""
+        self._calls += site.leads_to(name)
+
+    def rename(self, index: int, name: str) -> None:
+        """Give a template another name."""
+        if name in self._present:
+            raise Refused(f'the name "{name}" that it would get is taken: rename that one')
+        self._calls.append(PatchOp(Op.REPLACE, f"{self._scene.at}/templates/{index}/name", name))
+
+    def put(self, pointer: str, template: Template, rules: Rules) -> None:
+        """Put locks on a template in place."""
+        self._own += self._additions(pointer, template, rules)
+
+    def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
+        if not rules:
+            return []
+        made = additions(pointer, template.synchronization, rules, self.argo, self._defaults)
+        if isinstance(made, Reason):
+            raise Refused(made.message)
+        return made

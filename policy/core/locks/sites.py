@@ -1,0 +1,66 @@
+"""Every place of an object that calls one of its templates, or one of another object (argo-workflows E)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from policy.core.locks.places import Place, calls
+from policy.core.patches import Op, PatchOp
+from policy.core.patches import pointer as escaped
+from policy.core.workflow import Call, Hook, TemplateRef, WorkflowSpec
+
+SPEC: int = -1
+"""The caller of a site that stands in the spec itself."""
+
+
+class Site(msgspec.Struct, frozen=True):
+    """One call: its pointer, the number of the body that makes it, and what it names.
+
+    `task` is the name of a DAG task or step, None for hooks and handlers. `is_name` tells that the pointer
+    leads to the name itself. A site without a pointer stands for callers that are not known here.
+    """
+
+    pointer: str
+    caller: int
+    template: str | None
+    ref: TemplateRef | None = None
+    task: str | None = None
+    call: Call | None = None
+    is_name: bool = False
+
+    @property
+    def changeable(self) -> bool:
+        """Whether the call can be given another template."""
+        return bool(self.pointer)
+
+    def leads_to(self, name: str) -> list[PatchOp]:
+        """Return the operations that make it call a template of its own object."""
+        if self.is_name:
+            return [PatchOp(Op.REPLACE, self.pointer, name)]
+        if self.ref is not None:
+            return [
+                PatchOp(Op.REMOVE, f"{self.pointer}/templateRef"),
+                PatchOp(Op.ADD, f"{self.pointer}/template", name),
+            ]
+        return [PatchOp(Op.REPLACE, f"{self.pointer}/template", name)]
+
+
+def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[Site]:
+    """Yield all calls of a spec and its bodies; inline templates are not called but stand where they run."""
+    for field, name in (("entrypoint", spec.entrypoint), ("onExit", spec.on_exit)):
+        if name:
+            yield Site(f"{at}/{field}", SPEC, name, is_name=True)
+    yield from _hooks(spec.hooks, at, SPEC)
+    for number, body in enumerate(bodies):
+        for call, pointer in calls(body.template, body.pointer):
+            if call.template or call.template_ref is not None:
+                yield Site(pointer, number, call.template, call.template_ref, call.name or "", call)
+            if call.on_exit:
+                yield Site(f"{pointer}/onExit", number, call.on_exit, is_name=True)
+            yield from _hooks(call.hooks, pointer, number)
+
+
+def _hooks(hooks: Mapping[str, Hook] | None, pointer: str, caller: int) -> Iterator[Site]:
+    for event, hook in (hooks or {}).items():
+        if hook.template or hook.template_ref is not None:
+            yield Site(f"{pointer}/hooks{escaped(event)}", caller, hook.template, hook.template_ref)

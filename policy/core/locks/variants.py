@@ -1,0 +1,132 @@
+"""Variants of one template of an object: copies with more locks, and layers in front of them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from policy.core.kinds import Strategy
+from policy.core.locks.blocks import block_of, holds_one
+from policy.core.locks.generated import can_name, generated_name
+from policy.core.locks.layers import choice, wrapper
+from policy.core.locks.making import Making, Refused, Shape
+from policy.core.locks.needs import Rules
+from policy.core.locks.sites import Site
+from policy.core.locks.wanted import NO_LOCKS, locks_of
+from policy.core.patches import JsonObject
+
+
+def put_locally(making: Making, number: int, base: Shape, apart: Sequence[tuple[Site, Shape]]) -> list[str]:
+    """Put `base` on a template of the object, and lead the calls of `apart` to templates with their locks.
+
+    Return what could not be done as the policy has it.
+
+    Raises:
+        Refused: it cannot be done at all.
+    """
+    told: list[str] = []
+    led = {id(site) for site, _ in apart}
+    sites = [site for site in making.inbound(number) if id(site) not in led]
+    base = _allowed(making, number, base, sites, told=told)
+    shapes = [(site, _allowed(making, number, shape, [site], told=told)) for site, shape in apart]
+    if (shapes or base.layered) and not can_name(making.place(number).template.name or ""):
+        raise Refused("a template with locks cannot be named after it: its name is too long, or none")
+    variants = _Variants(making, number, base)
+    for site, shape in shapes:
+        making.lead(site, variants.named(shape))
+    variants.put_base()
+    return list(dict.fromkeys(told))
+
+
+def _allowed(making: Making, number: int, shape: Shape, sites: Sequence[Site], *, told: list[str]) -> Shape:
+    """Return the shape with layers only where they change nothing but who waits."""
+    shape = _one_lock_each(making, number, shape)
+    if not shape.layered:
+        return shape
+    why = making.why_not(making.body(number), sites) if making.is_top(number) else "it stands inline"
+    if not why:
+        return shape
+    if shape.choices:
+        raise Refused(f"it can only be taken by a choice in front of it: {why}")
+    if any(rule.strategy is not Strategy.WRAPPER for rule in shape.wraps):
+        raise Refused(
+            f"Argo before 3.6 holds one lock a template, and there can be none around it: {why}. "
+            "Split the template, or remove its own lock"
+        )
+    told.append(f"nothing can stand around it ({why})")
+    return Shape((*shape.direct, *shape.wraps), (), shape.choices)
+
+
+def _one_lock_each(making: Making, number: int, shape: Shape) -> Shape:
+    """Return the shape for an Argo that holds one lock a template: the others go around it."""
+    if making.argo.reads_lists:
+        return shape
+    free = 0 if holds_one(making.block(number)) else 1
+    return Shape(shape.direct[:free], (*shape.direct[free:], *shape.wraps), shape.choices)
+
+
+class _Variants:
+    """Makes what stands in front of one template, and copies of it."""
+
+    def __init__(self, making: Making, number: int, base: Shape) -> None:
+        self._making, self._base, self._argo = making, base, making.argo
+        self._place, self._body = making.place(number), making.body(number)
+        self._number = number
+        self._name = self._place.template.name or ""
+        self._bottom = generated_name(self._name, "base") if base.layered else self._name
+
+    def named(self, shape: Shape) -> str:
+        """Return the name of the template with these locks."""
+        return self._chain(shape.direct, shape.wraps, shape.choices, "")
+
+    def put_base(self) -> None:
+        """Put the locks of all other callers; a layer takes the template's name, so it is called instead."""
+        base = self._base
+        if base.layered:
+            self._making.rename(self._making.index(self._number), self._bottom)
+            self._chain(base.direct, base.wraps, base.choices, self._name)
+        self._making.put(self._place.pointer, self._place.template, base.direct)
+
+    def _chain(self, direct: Rules, wraps: Rules, choices: Rules, last: str) -> str:
+        if choices:
+            return self._choice(direct, wraps, choices, last)
+        inner = self._copied(direct)
+        groups = [wraps] if self._argo.reads_lists and wraps else [(each,) for each in wraps]
+        for count, group in enumerate(groups, 1):
+            made = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
+            name = last if last and count == len(groups) else made
+            block, target = block_of(group, self._argo), _named(inner)
+            value = wrapper(name, target, self._body or {}, block, retried=self._making.retried)
+            self._making.replace_or_add(name, value, locks_of(group), renamed=name == self._name)
+            inner = name
+        return inner
+
+    def _choice(self, direct: Rules, wraps: Rules, choices: Rules, last: str) -> str:
+        rule = choices[-1]
+        condition = rule.choice
+        if condition is None:
+            raise Refused("it has no condition")
+        free = self._chain(direct, wraps, choices[:-1], "")
+        taken = msgspec.structs.replace(rule, when=None, choice=None)
+        one_lock = not self._argo.reads_lists and (direct or holds_one(self._making.block(self._number)))
+        locked = (
+            self._chain(direct, (*wraps, taken), choices[:-1], "")
+            if one_lock or rule.strategy is Strategy.WRAPPER
+            else self._chain((*direct, taken), wraps, choices[:-1], "")
+        )
+        name = last or generated_name(self._name, "choice", locked, free, condition.expression)
+        ways = _named(locked), _named(free)
+        value = choice(name, *ways, condition, self._body or {}, retried=self._making.retried)
+        self._making.replace_or_add(name, value, NO_LOCKS, renamed=name == self._name)
+        return name
+
+    def _copied(self, direct: Rules) -> str:
+        names = locks_of(direct)
+        if names == locks_of(self._base.direct):
+            return self._bottom
+        name = generated_name(self._name, "copy", *sorted(names))
+        self._making.copy(self._making.index(self._number), name, direct, self._place.template)
+        return name
+
+
+def _named(template: str) -> JsonObject:
+    return {"template": template}

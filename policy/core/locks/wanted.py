@@ -1,0 +1,70 @@
+"""What rules want of one template: each lock once, with the conditions that can be evaluated there."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core.locks.naming import name_of_mutex, name_of_semaphore
+from policy.core.locks.rules import CompiledRule, conditioned
+from policy.core.workflow import Parameters, Synchronization, Template, WorkflowSpec
+
+NO_LOCKS: Final[frozenset[str]] = frozenset()
+
+
+def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
+    """Return Argo's names of the locks in a `synchronization` block, in either form."""
+    if block is None:
+        return NO_LOCKS
+    semaphores = [*(block.semaphores or ()), *([block.semaphore] if block.semaphore else [])]
+    mutexes = [*(block.mutexes or ()), *([block.mutex] if block.mutex else [])]
+    return frozenset(
+        [
+            *(name_of_semaphore(each, namespace) for each in semaphores),
+            *(name_of_mutex(each, namespace) for each in mutexes),
+        ]
+    )
+
+
+def settled(
+    rules: Sequence[CompiledRule], template: Template, spec: WorkflowSpec
+) -> tuple[CompiledRule, ...]:
+    """Return the rules that select a template as they act on it, each lock once.
+
+    A condition over parameters that are not there could not be evaluated, and Argo would end the Workflow:
+    the lock is taken always. So it is where another rule wants it always; of two conditions either is enough.
+    """
+    acting = [_acting(rule, template, spec) for rule in rules]
+    always = {rule.lock_name for rule in acting if rule.when is None}
+    found: dict[str, CompiledRule] = {}
+    for rule in acting:
+        plain = rule.plain_name
+        if plain in always and rule.when is not None:
+            continue
+        first = found.get(plain)
+        if first is None:
+            found[plain] = rule
+        elif first.when is not None and rule.when is not None:
+            found[plain] = conditioned(first, first.when.or_else(rule.when))
+    return tuple(found.values())
+
+
+def _acting(rule: CompiledRule, template: Template, spec: WorkflowSpec) -> CompiledRule:
+    condition = rule.when
+    if condition is None:
+        return rule
+    if condition.workflow_parameters <= _named(spec.arguments) and condition.inputs <= _named(
+        template.inputs
+    ):
+        return rule
+    return rule.always if rule.always is not None else msgspec.structs.replace(rule, when=None, choice=None)
+
+
+def _named(parameters: Parameters | None) -> frozenset[str]:
+    given = parameters.parameters if parameters is not None else None
+    return frozenset(each.name or "" for each in given or ())
+
+
+def locks_of(rules: Sequence[CompiledRule]) -> frozenset[str]:
+    """Return the names of the locks that these rules put."""
+    return frozenset(rule.lock_name for rule in rules)
