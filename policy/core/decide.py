@@ -31,6 +31,7 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import shortfalls
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.noting import with_note
+from policy.core.locks.templates import judge_template
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION, USER
 from policy.core.patches import Op, PatchOp
 from policy.core.settling import settled
@@ -67,6 +68,8 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     `now` is the time of the decision; windows will need it, and no decision may read a clock.
     """
     del now
+    if review.template is not None or review.cron is not None:
+        return judge_template(review, snapshot)
     if review.operation is Operation.UPDATE:
         update = update_of(review)
         if update is None or review.user in snapshot.identities.ours:

@@ -88,6 +88,8 @@ def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
 
     def find(ref: TemplateRef) -> Foreign | None:
         scope = "" if ref.cluster_scope else locks.namespace
+        if not (ref.cluster_scope or scope):
+            return None  # A template of the cluster is used in many namespaces: which, is not known here.
         key = (scope, ref.name or "", ref.template or "")
         if key not in locks.foreign:
             locks.foreign[key] = look_up(key)

@@ -213,7 +213,7 @@ def _key_pattern(key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
 
 def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
-    if demanding is None:
+    if demanding is None or not namespace:  # A template of the cluster is used in many namespaces.
         return
     value = rulebook.locks.definitions.limit(namespace, config_map, key)
     if value is None:

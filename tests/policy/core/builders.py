@@ -9,7 +9,7 @@ import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
 from policy.core.decide import decide
-from policy.core.decision import Decision, Operation, Review, Side
+from policy.core.decision import Decision, ObjectKind, Operation, Review, Side
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
@@ -24,7 +24,7 @@ from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from policy.core.locks.policies import LockPolicies
 from policy.core.patches import JsonObject, JsonValue, PatchOp
 from policy.core.snapshot import Document, Snapshot, take_snapshot
-from policy.core.workflow import Template, TemplateObject, Workflow, WorkflowSpec
+from policy.core.workflow import CronWorkflow, Template, TemplateObject, Workflow, WorkflowSpec
 
 NAMESPACE: Final = "team-a"
 USER: Final = "ann"
@@ -185,6 +185,29 @@ def review(
         dry_run=dry_run,
         workflow=decoded(obj) if obj is not None else None,
         raw=msgspec.Raw(msgspec.json.encode(obj)),
+    )
+
+
+def review_of(
+    obj: JsonObject,
+    side: Side = Side.MUTATE,
+    *,
+    old: JsonObject | None = None,
+    operation: Operation = Operation.CREATE,
+) -> Review:
+    """Return the review of a template or schedule, as the webhook decodes it; `old` makes it an update."""
+    kind = ObjectKind(str(obj["kind"]))
+    raw = msgspec.Raw(msgspec.json.encode(obj))
+    cron = kind is ObjectKind.CRON_WORKFLOW
+    given = review(None, side, operation=operation if old is None else Operation.UPDATE)
+    return msgspec.structs.replace(
+        given,
+        kind=kind,
+        namespace="" if kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else NAMESPACE,
+        template=None if cron else msgspec.json.decode(raw, type=TemplateObject),
+        cron=msgspec.json.decode(raw, type=CronWorkflow) if cron else None,
+        raw=raw,
+        old_raw=msgspec.Raw(msgspec.json.encode(old)),
     )
 
 

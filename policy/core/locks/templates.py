@@ -1,0 +1,142 @@
+"""Judging templates and schedules: a WorkflowTemplate, a ClusterWorkflowTemplate or a CronWorkflow.
+
+Policies speak about them that name their kind. An edit of the rest of the object is none of ours, and neither
+is what was wrong before: only what an edit brings is refused.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import (
+    IGNORED,
+    UNGOVERNED,
+    Decision,
+    ObjectKind,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+)
+from policy.core.kinds import MatchedKind
+from policy.core.locks.judging import NO_LOCKS, LockPart, beyond_reach, finder, judge_spec
+from policy.core.locks.noting import with_note
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.scene import Scene
+from policy.core.selectors import Labels
+from policy.core.settling import settled
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import (
+    EMPTY_METADATA,
+    EMPTY_SPEC,
+    CronWorkflow,
+    Metadata,
+    Read,
+    TemplateObject,
+    WorkflowSpec,
+)
+
+SPEC: Final = "/spec"
+WORKFLOW_SPEC: Final = "/spec/workflowSpec"
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What is judged: the part of the object that Workflows are made of, and where it stands."""
+
+    kind: MatchedKind
+    at: str
+    spec: WorkflowSpec
+    metadata: Metadata
+    labels: Labels
+
+
+class _Unread(Read, frozen=True):
+    """An object of which the spec is only compared."""
+
+    spec: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_UNREAD: Final = msgspec.json.Decoder(_Unread)
+_TEMPLATE: Final = msgspec.json.Decoder(TemplateObject)
+_CRON: Final = msgspec.json.Decoder(CronWorkflow)
+
+
+def judge_template(review: Review, snapshot: Snapshot) -> Decision:
+    """Decide about the create or the update of a template or a schedule."""
+    subject = _subject(review.template, review.cron, review.kind)
+    if subject is None or review.sub_resource:
+        return IGNORED
+    if review.operation not in (Operation.CREATE, Operation.UPDATE):
+        return IGNORED
+    if review.operation is Operation.UPDATE and not _is_edited(review, subject):
+        return IGNORED
+    locks = snapshot.policies(review.namespace).locks
+    active = locks.active(subject.labels, subject.kind) if locks is not None else ()
+    if locks is None or not active:
+        return UNGOVERNED
+    part = _judge(subject, review.raw, locks, snapshot)
+    reasons = part.reasons
+    if reasons and review.operation is Operation.UPDATE:
+        reasons = _new(_before(review, locks, snapshot).reasons, reasons)
+    decision = Decision(
+        outcome=Outcome.ALLOWED,
+        warnings=part.warnings,
+        patch=with_note(part.patch, subject.metadata, part.note),
+        injected=part.injected,
+        policies=part.policies,
+    )
+    return settled(decision, review.side, reasons)
+
+
+def _subject(template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind) -> Subject | None:
+    """Return what is judged of an object, None where it has nothing to judge."""
+    if template is not None and kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE):
+        labels = template.metadata.labels or {}
+        return Subject(MatchedKind(kind.value), SPEC, template.spec, template.metadata, labels)
+    if cron is None:
+        return None
+    made = cron.spec.workflow_metadata if cron.spec is not None else None
+    spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
+    labels = (made.labels if made is not None else None) or {}
+    return Subject(MatchedKind.CRON_WORKFLOW, WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels)
+
+
+def _is_edited(review: Review, subject: Subject) -> bool:
+    """Tell whether an update is about the spec of an object that stays."""
+    if subject.metadata.deletion_timestamp is not None:
+        return False
+    return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
+
+
+def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
+    active = locks.active(subject.labels, subject.kind)
+    scene = Scene(ObjectKind(subject.kind.value), subject.at, raw, finder(locks, snapshot))
+    part = judge_spec(subject.spec, locks, active, scene)
+    ref = subject.spec.workflow_template_ref
+    if ref is None:
+        return part
+    beyond = beyond_reach(ref, locks, active, snapshot)
+    return msgspec.structs.replace(
+        part, reasons=part.reasons + beyond.reasons, warnings=part.warnings + beyond.warnings
+    )
+
+
+def _before(review: Review, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
+    """Return what is said of the object as it was; one that cannot be read had nothing right."""
+    cron = review.kind is ObjectKind.CRON_WORKFLOW
+    try:
+        old = _subject(
+            None if cron else _TEMPLATE.decode(review.old_raw),
+            _CRON.decode(review.old_raw) if cron else None,
+            review.kind,
+        )
+    except msgspec.ValidationError:
+        return NO_LOCKS
+    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot)
+
+
+def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons that an edit brings; where a template stands in its list is no part of a reason."""
+    known = {(reason.code, reason.message) for reason in before}
+    return tuple(reason for reason in after if (reason.code, reason.message) not in known)
