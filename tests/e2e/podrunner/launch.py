@@ -1,5 +1,7 @@
 """The podrunner from a test's side: started, and asked through the Kubernetes API and its files."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +9,7 @@ from sys import executable
 from typing import Final
 
 import msgspec
+import pytest
 
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster, connect
@@ -17,6 +20,7 @@ from tests.e2e.podrunner.api import PODS, SERVICES
 from tests.e2e.podrunner.object_parts import Metadata
 from tests.e2e.podrunner.pod_life import PID
 from tests.e2e.podrunner.run_settings import ANNOTATION, NODES, READY_FILE, Image, RunSettings
+from tests.e2e.podrunner.running_as import can_switch
 from tests.e2e.podrunner.scheduling import await_scheduled
 from tests.e2e.processes import Process
 from tests.e2e.product import until
@@ -161,11 +165,14 @@ def podrunner(
     """Run a podrunner on a control plane; the folder gets its logs, and those of all containers.
 
     The scheduler knows its nodes by then, so the Pods of a Deployment spread over them.
-    The settings are those of RunSettings.
+    The settings are those of RunSettings. Where this machine has no namespaces for us the test is skipped.
 
     Raises:
         NotReadyError: it did not come up.
     """
+    obstacle = why_not()
+    if obstacle:
+        pytest.skip(f"Pods cannot be run here: {obstacle}")
     folder.mkdir(parents=True, exist_ok=True)
     settings = RunSettings(
         str(plane.kubeconfig), str(folder), image, back_off=back_off, others_last=others_last, nodes=nodes
@@ -179,6 +186,17 @@ def podrunner(
         process.await_ready(ready.exists)
         _await_nodes(plane, nodes)
         yield Podrunner(folder, process.pid)
+
+
+def why_not() -> str:
+    """Return why no container can be made here, or nothing."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return "this machine has no unshare (util-linux)"
+    rights = [] if can_switch() else ["--map-root-user"]
+    trial = [unshare, *rights, "--mount", "--pid", "--fork", "--mount-proc", "true"]
+    done = subprocess.run(trial, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
+    return f"a process gets no namespaces of its own: {done.stderr.strip()}" if done.returncode else ""
 
 
 def _await_nodes(plane: ControlPlane, nodes: tuple[str, ...]) -> None:
