@@ -16,6 +16,7 @@ from policy.cluster.protocol import (
 )
 from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
+from tests.e2e.argo.expressions import filled
 from tests.e2e.argo.playing import (
     NAMESPACE,
     TASK,
@@ -182,8 +183,8 @@ def test_calls_are_made_once_in_order(field: Field) -> None:
     tasks: list[JsonValue] = [
         {"name": "a", "template": "leaf"},
         {"name": "b", "template": "main"},
-        {"name": "c", "templateRef": far},
-        {"name": "d", "templateRef": {**far, "clusterScope": True}},
+        {"name": "c", "templateRef": far, "dependencies": ["a"]},
+        {"name": "d", "templateRef": {**far, "clusterScope": True}, "depends": "a && c.Succeeded"},
     ]
     main: JsonObject = {"name": "main", "steps": [[{"name": "x", "template": "inner"}]]}
     field.submit("tree", main, {"name": "inner", "dag": {"tasks": tasks}}, container("leaf"))
@@ -263,6 +264,69 @@ def test_one_that_was_ended_while_held_never_runs(field: Field) -> None:
     field.submit("held", held=True, shutdown="Stop")
     field.patch("held", metadata={"labels": {marks.INSTANCE_ID: None}})
     assert field.becomes("held", Phase.FAILED, "Stopped with strategy 'Stop'").status.nodes == {}
+
+
+@pytest.mark.usefixtures("with_pods")
+def test_tasks_without_dependencies_run_side_by_side(field: Field) -> None:
+    """Those that depend on them follow when all are done."""
+    tasks: list[JsonValue] = [{"name": name, "template": "leaf"} for name in ("a", "b")]
+    tasks.append({"name": "c", "template": "leaf", "depends": "a && b"})
+    field.submit("wide", {"name": "main", "dag": {"tasks": tasks}}, container("leaf"))
+    until(lambda: len(field.pods()) == 2, "they do not run side by side")
+    first, second = field.pods()
+    field.play(first, "Succeeded")
+    until(lambda: _phases(field, "wide").count(Phase.SUCCEEDED) == 1, "its end is not seen")
+    assert len(field.pods()) == 2
+    field.play(second, "Succeeded")
+    until(lambda: len(field.pods()) == 3, "the last does not follow")
+    (last,) = set(field.pods()) - {first, second}
+    field.play(last, "Succeeded")
+    field.becomes("wide", Phase.SUCCEEDED)
+
+
+def _phases(field: Field, name: str) -> list[Phase]:
+    return [node.phase for node in field.workflow(name).status.nodes.values()]
+
+
+def test_conditions_parameters_and_items_are_filled_in(field: Field, without_pods: list[str]) -> None:
+    """As far as conditional locks need them."""
+    given: JsonObject = {"parameters": [{"name": "p", "value": "{{item}}-{{workflow.parameters.env}}"}]}
+    yes = "{{= workflow.parameters.env != 'dev' }}"
+    tasks: list[JsonValue] = [
+        {"name": "each", "template": "leaf", "withItems": ["x", "y"], "arguments": given},
+        {"name": "no", "template": "leaf", "when": "'{{workflow.parameters.env}}' == 'dev'"},
+        {"name": "after", "template": "leaf", "depends": "no.Succeeded"},
+        {"name": "yes", "template": "leaf", "depends": "no", "when": yes},
+    ]
+    leaf = container("leaf", inputs={"parameters": [{"name": "p", "default": "none"}]})
+    arguments: JsonObject = {"parameters": [{"name": "env", "value": "prod"}]}
+    field.submit("all", {"name": "main", "dag": {"tasks": tasks}}, leaf, arguments=arguments)
+    nodes = field.becomes("all", Phase.SUCCEEDED).status.nodes.values()
+    assert {node.name: node.phase for node in nodes} == {
+        "all": Phase.SUCCEEDED,
+        "all.each(0:x)": Phase.SUCCEEDED,
+        "all.each(1:y)": Phase.SUCCEEDED,
+        "all.no": Phase.SKIPPED,
+        "all.after": Phase.OMITTED,
+        "all.yes": Phase.SUCCEEDED,
+    }
+    assert without_pods == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("workflow.parameters.env == 'prod' ? 'db' : 'unlimited'", "db"),
+        ("workflow.parameters['env'] == 'dev' || !(1 < 2) ? 'db' : 'unlimited'", "unlimited"),
+        ("inputs.parameters.n >= 3 && true", "true"),
+    ],
+)
+def test_expressions_are_evaluated(text: str, value: str) -> None:
+    """What is not known stays as it stands."""
+    values = {"workflow.parameters.env": "prod", "inputs.parameters.n": "10"}
+    assert filled(f"a {{{{={text}}}}} b", values) == f"a {value} b"
+    unknown = "{{=sprig.upper('x')}} {{inputs.parameters.m}}"
+    assert filled(unknown, values) == unknown
 
 
 @pytest.mark.usefixtures("without_pods")

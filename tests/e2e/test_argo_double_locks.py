@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e.argo.playing import (
@@ -70,6 +70,54 @@ def test_a_task_waits_for_a_semaphore(field: Field) -> None:
         field.becomes("b", Phase.SUCCEEDED)
         field.play("a", "Succeeded")
         assert field.becomes("a", Phase.SUCCEEDED).status.synchronization is None
+
+
+def test_a_higher_limit_does_not_wake_who_reaches_the_lock_by_another_template(field: Field) -> None:
+    """As in Argo (argo-verified 4): it is not found by what it names itself; any change of it helps."""
+    field.limit(db="1")
+    spec: JsonObject = {"templates": [container("far", synchronization=semaphore("db"))]}
+    field.create(WORKFLOW_TEMPLATES, "library", spec=spec)
+    far: JsonObject = {"name": "x", "templateRef": {"name": "library", "template": "far"}}
+
+    def has_come(name: str) -> bool:
+        return field.workflow(name).status.synchronization is not None
+
+    def begun() -> int:
+        return sum("far" in name for name in field.pods())
+
+    with controlled(field):
+        field.submit("a", {"name": "main", "dag": {"tasks": [far]}})
+        until(lambda: has_come("a"), "the first takes no lock")
+        field.submit("b", {"name": "main", "dag": {"tasks": [far]}})
+        until(lambda: has_come("b"), "the second does not wait")
+        field.limit(db="2")
+        field.submit("fence")
+        field.becomes("fence", Phase.RUNNING)
+        assert begun() == 1
+        field.patch("b", metadata={"annotations": {"touched": "now"}})
+        until(lambda: begun() == 2, "a touch does not wake it")
+
+
+@pytest.mark.parametrize(
+    ("env", "lock"), [("prod", "team/ConfigMap/limits/db"), ("dev", "team/ConfigMap/limits/unlimited")]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_key_of_a_lock_may_be_worked_out(field: Field, env: str, lock: str, *, whole: bool) -> None:
+    """By an expression, on both levels: so a lock is taken on a condition (argo-verified 8)."""
+    field.limit(db="1", unlimited="1000")
+    block = semaphore("{{= workflow.parameters.env == 'prod' ? 'db' : 'unlimited'}}")
+    arguments: JsonObject = {"parameters": [{"name": "env", "value": env}]}
+    with controlled(field):
+        if whole:
+            field.submit("a", arguments=arguments, synchronization=block)
+        else:
+            field.submit("a", container("main", synchronization=block), arguments=arguments)
+        field.pod("a")
+        until(lambda: field.workflow("a").status.synchronization is not None, "it takes no lock")
+    held = field.workflow("a").status.synchronization
+    assert held is not None
+    assert held.semaphore is not None
+    assert [each.semaphore for each in held.semaphore.holding] == [lock]
 
 
 @pytest.mark.parametrize("limit", ["0", " 5", "x", "", "1_0"])

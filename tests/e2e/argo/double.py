@@ -10,8 +10,12 @@ succeeded, or, with --finish-after, makes no Pods and lets every task take that 
 `shutdown`, workflowTemplateRef and templateRef, takes a retried Workflow up again, and after a restart goes
 on from what the API holds.
 
-What it does not do: parameters, conditions, loops, artifacts, results; tasks side by side, so no
-`parallelism` of any kind (each call happens once, in the order written); retries, deadlines, exit handlers
+It runs tasks of a DAG and steps of a group side by side, by `dependencies` and `depends`; fills in parameters
+of the Workflow and of inputs, also in the keys of locks, with the few expressions of `expressions.py`; takes
+`when`, and goes through a literal `withItems`.
+
+What it does not do: artifacts, results of tasks, `parallelism` of any kind, loops over what is worked out; a
+task that fails ends the Workflow, whatever depends on its failure; retries, deadlines, exit handlers
 and hooks, suspend templates (done at once, as http and plugin are); TTL, Pod GC, archive, CronWorkflows,
 leader election; checks of the spec, but that its templates exist; database locks. A Workflow that it cannot
 decode it leaves alone, where Argo crashes. When it writes a spec it drops no zero values and shortens no

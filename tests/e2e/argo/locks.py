@@ -4,7 +4,7 @@ A block of locks is taken whole or not at all. Only the Workflow at the head of 
 that waits for another lock holds the free one up for everybody, as in Argo.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -57,6 +57,7 @@ class Locks:
     def __init__(self, *, limit_of: LimitOf) -> None:
         self._limit_of = limit_of
         self._queues: dict[str, Queue] = {}
+        self._named: dict[str, frozenset[str]] = {}
         self.stirred: set[str] = set()
 
     def acquire(self, holder: str, wanted: tuple[str, ...], *, order: Order) -> Waiting | None:
@@ -94,6 +95,7 @@ class Locks:
 
     def forget(self, workflow: str) -> None:
         """Free everything of a Workflow that ended or is no longer seen."""
+        self._named.pop(workflow, None)
         keys = {key for queue in self._queues.values() for key in (*queue.holders, *queue.waiting)}
         for key in keys:
             if workflow_of(key) == workflow:
@@ -110,10 +112,16 @@ class Locks:
         for mutex in mutexes:
             self._take(mutex.mutex, mutex.holder)
 
+    def index(self, workflow: str, named: Iterable[str]) -> None:
+        """Note the locks that a Workflow names itself: by no others it is found when a ConfigMap changes."""
+        self._named[workflow] = frozenset(named)
+
     def config_map_changed(self, namespace: str, name: str) -> None:
-        """Let those at the head of its semaphores look again."""
-        for lock in self._queues:
-            if lock.startswith(f"{namespace}{_CONFIG_MAP}{name}/"):
+        """Let those at the head of its semaphores look again, unless they reach them by another template."""
+        for lock, queue in self._queues.items():
+            if not lock.startswith(f"{namespace}{_CONFIG_MAP}{name}/") or not queue.waiting:
+                continue
+            if lock in self._named.get(workflow_of(queue.head), ()):
                 self._stir(lock)
 
     def status_of(self, workflow: str) -> LockStatus | None:

@@ -10,8 +10,9 @@ import msgspec
 
 from policy.core import marks
 from policy.core.patches import JsonObject
+from tests.e2e.argo.expressions import filled
 from tests.e2e.argo.locks import LimitError, Locks, names_of
-from tests.e2e.argo.planning import Fetch, Moment, PlanError, Step, plan, resolve
+from tests.e2e.argo.planning import Branch, Fetch, PlanError, Step, known_of, plan, resolve
 from tests.e2e.argo.serialising import reserialised
 from tests.e2e.argo.shapes import FULFILLED, Node, Phase, Spec, Waited, Workflow, as_json, read_workflow
 from tests.e2e.argo.work import Refused, Stage, Work
@@ -59,6 +60,7 @@ class Operator:
         if workflow.spec.workflow_template_ref is not None:
             workflow.status.stored_workflow_template_spec = {**resolved}
         spec = msgspec.convert(resolved, Spec)
+        self._locks.index(workflow.key, _named_by(spec, workflow.metadata.namespace))
         if not self._has_its_locks(workflow, spec):
             return
         status = workflow.status
@@ -71,7 +73,9 @@ class Operator:
 
     def _has_its_locks(self, workflow: Workflow, spec: Spec) -> bool:
         """Take the locks of the Workflow itself; tell whether it may go on."""
-        wanted = names_of(spec.synchronization, workflow.metadata.namespace)
+        known = known_of(workflow, spec)
+        whole = names_of(spec.synchronization, workflow.metadata.namespace)
+        wanted = tuple(filled(name, known) for name in whole)
         try:
             waiting = self._locks.acquire(workflow.key, wanted, order=workflow.order)
         except LimitError as error:
@@ -86,38 +90,87 @@ class Operator:
             workflow.status.synchronization = self._locks.status_of(workflow.key)
         return waiting is None
 
-    def _run(self, workflow: Workflow, steps: tuple[Step, ...]) -> None:
-        """Go through the plan up to the first step that is not done."""
-        for step in steps:
-            node = workflow.status.nodes.get(workflow.node_id(step.node))
-            if node is not None and node.phase in FULFILLED:
-                continue
-            if node is None or node.phase is Phase.PENDING:
-                node = self._begin(workflow, step)
-            if node is not None and step.moment is Moment.LEAVE:
-                self._fulfil(workflow, node, Phase.SUCCEEDED)
-            elif node is not None and step.moment is Moment.WORK:
-                self._follow(workflow, step, node)
+    def _run(self, workflow: Workflow, whole: Branch) -> None:
+        """Go through the tree as far as it goes now: one task that is done lets others begin."""
+        before = -1
+        while before != (before := self._fulfilled(workflow)):
+            if self._visit(workflow, whole):
+                break
+        if workflow.status.phase not in FULFILLED and self._is_done(workflow, whole):
+            self._end(workflow, Phase.SUCCEEDED, "")
+
+    def _visit(self, workflow: Workflow, branch: Branch) -> bool:
+        """Bring a branch on; tell whether it is done, or the Workflow with it."""
+        if self._is_done(workflow, branch):
+            return True
+        node = workflow.status.nodes.get(workflow.node_id(branch.step.node))
+        if node is None or node.phase is Phase.PENDING:
+            node = self._begin(workflow, branch.step)
+        if node is None:
+            return workflow.status.phase in FULFILLED
+        if branch.groups is None:
+            self._follow(workflow, branch.step, node)
+            return node.phase in FULFILLED
+        for group in branch.groups:
+            done = [self._join(workflow, node, part, group) for part in group]
             if workflow.status.phase in FULFILLED:
-                return
-            if node is None or (step.moment is Moment.WORK and node.phase not in FULFILLED):
-                return
-        self._end(workflow, Phase.SUCCEEDED, "")
+                return True
+            if not all(done):
+                return False
+        self._fulfil(workflow, node, Phase.SUCCEEDED)
+        return True
+
+    def _join(self, workflow: Workflow, parent: Node, part: Branch, group: tuple[Branch, ...]) -> bool:
+        """Bring one part of a group on, once those that it waits for are done."""
+        if workflow.status.phase in FULFILLED:
+            return True
+        outcomes = {name: self._outcome(workflow, node, group) for name, node in part.after.items()}
+        if not all(outcomes.values()):
+            return False
+        node_id = workflow.node_id(part.step.node)
+        if node_id not in workflow.status.nodes:
+            wanted = part.wanted(outcomes)
+            if not (wanted and part.runs):
+                phase = Phase.SKIPPED if wanted else Phase.OMITTED
+                workflow.status.nodes[node_id] = self._node(node_id, part.step, "Skipped", phase)
+        if node_id not in parent.children:
+            parent.children.append(node_id)
+        return self._visit(workflow, part)
+
+    def _outcome(self, workflow: Workflow, node: str, group: tuple[Branch, ...]) -> str:
+        """Return what became of a task, or of all items of one that loops; "" while it is not over."""
+        names = [each.step.node for each in group if each.step.node.partition("(")[0] == node]
+        nodes = [workflow.status.nodes.get(workflow.node_id(name)) for name in names]
+        phases = {each.phase if each is not None else Phase.PENDING for each in nodes}
+        if not phases <= FULFILLED:
+            return ""
+        return next(iter(phases)).value if len(phases) == 1 else Phase.SUCCEEDED.value
+
+    def _is_done(self, workflow: Workflow, branch: Branch) -> bool:
+        node = workflow.status.nodes.get(workflow.node_id(branch.step.node))
+        return node is not None and node.phase in FULFILLED
+
+    def _fulfilled(self, workflow: Workflow) -> int:
+        return sum(node.phase in FULFILLED for node in workflow.status.nodes.values())
+
+    def _node(self, node_id: str, step: Step, node_type: str, phase: Phase) -> Node:
+        now = self._clock()
+        return Node(
+            node_id,
+            step.node,
+            step.shown,
+            node_type,
+            phase,
+            step.template.name,
+            started_at=now,
+            finished_at=now if phase in FULFILLED else None,
+        )
 
     def _begin(self, workflow: Workflow, step: Step) -> Node | None:
         """Take a step's locks and begin it. None when it has to wait, or the Workflow ended over it."""
         node_id = workflow.node_id(step.node)
         node = workflow.status.nodes.setdefault(
-            node_id,
-            Node(
-                node_id,
-                step.node,
-                step.shown,
-                step.node_type,
-                Phase.PENDING,
-                step.template.name,
-                started_at=self._clock(),
-            ),
+            node_id, self._node(node_id, step, step.node_type, Phase.PENDING)
         )
         wanted = names_of(step.template.synchronization, workflow.metadata.namespace)
         try:
@@ -125,7 +178,7 @@ class Operator:
             if waiting is not None:
                 node.message, node.synchronization_status = waiting.message, Waited(waiting.lock)
                 return None
-            if step.moment is Moment.WORK and step.makes_pod:
+            if step.makes_pod:
                 self._work.start(workflow, step)
         except LimitError as error:
             negative = str(error).startswith("semaphore:")
@@ -187,6 +240,12 @@ class Operator:
                 node.phase, node.finished_at = phase, status.finished_at
         self._locks.forget(workflow.key)
         status.synchronization = None
+
+
+def _named_by(spec: Spec, namespace: str) -> set[str]:
+    """Return the locks that a Workflow names itself: those of inline templates Argo's index passes over."""
+    blocks = [spec.synchronization, *(each.synchronization for each in spec.templates or ())]
+    return {name for block in blocks for name in names_of(block, namespace)}
 
 
 def _written(obj: JsonObject, workflow: Workflow) -> JsonObject:

@@ -1,40 +1,36 @@
-"""Which templates a Workflow runs, one after another.
+"""What a Workflow runs: a tree of steps, with parameters filled in and conditions told.
 
-Every call of steps and DAGs happens once, in the order in which it is written: there are no conditions, no
-loops and nothing runs side by side. A template that calls itself, directly or not, is not entered again.
+Tasks of a DAG and steps of one group stand side by side. A template that calls itself, directly or not, is
+not entered again. Of loops only a literal `withItems` is gone through; what depends on results of other tasks
+stays as it is written.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from enum import Enum, auto
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLATES, Resource
-from policy.core.patches import JsonObject
+from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
+from tests.e2e.argo.expressions import UnknownError, evaluated, filled, holds
 from tests.e2e.argo.shapes import Anything, Call, Spec, Template, TemplateRef, Workflow, as_json
 
 Fetch: TypeAlias = Callable[[Resource, str], JsonObject | None]
 """Returns a template object by kind and name, or None."""
+Values: TypeAlias = Mapping[str, str]
+_NAMED: Final = re.compile(r"[A-Za-z0-9_][-A-Za-z0-9_]*(?:\.[A-Za-z]+)?")
+_OPEN: Final = "{{"
 
 
 class PlanError(Exception):
     """A Workflow that cannot be run; the text goes into its status."""
 
 
-class Moment(Enum):
-    """What a step of the plan is: work to be done, or the begin or end of steps or a DAG."""
-
-    WORK = auto()
-    ENTER = auto()
-    LEAVE = auto()
-
-
 class Step(msgspec.Struct, frozen=True):
     """One step: the name of its node, what is shown for it, and the template."""
 
-    moment: Moment
     node: str
     shown: str
     template: Template
@@ -57,6 +53,37 @@ class Step(msgspec.Struct, frozen=True):
             self.template.data,
         )
         return any(body is not None for body in bodies)
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A step and what it calls, group after group; None for what does the work itself.
+
+    `runs` says whether its `when` holds. `after` are the nodes that it waits for, and `depends` the condition
+    on what became of them, empty for all of them.
+    """
+
+    step: Step
+    groups: tuple[tuple["Branch", ...], ...] | None = None
+    runs: bool = True
+    after: Mapping[str, str] = {}
+    depends: str = ""
+
+    def wanted(self, outcomes: Mapping[str, str]) -> bool:
+        """Tell whether it runs after what became of the tasks that it waits for, by their names."""
+
+        def told(name: re.Match[str]) -> str:
+            task, _, state = name[0].partition(".")
+            outcome = outcomes.get(task, "")
+            good = outcome == state if state else outcome in ("Succeeded", "Skipped")
+            return "true" if good else "false"
+
+        condition = self.depends or " && ".join(self.after) or "true"
+        if condition == "true":
+            return True
+        try:
+            return evaluated(_NAMED.sub(told, condition), {}) is True
+        except UnknownError:
+            return True
 
 
 class TemplateObject(msgspec.Struct, frozen=True):
@@ -85,8 +112,19 @@ def resolve(spec: JsonObject, fetch: Fetch) -> JsonObject:
     return {**as_json(_fetched(ref, fetch).spec), **own}
 
 
-def plan(workflow: Workflow, spec: Spec, fetch: Fetch) -> tuple[Step, ...]:
-    """Return the steps of a Workflow with this resolved spec.
+def known_of(workflow: Workflow, spec: Spec) -> Values:
+    """Return what every template of a Workflow knows."""
+    metadata = workflow.metadata
+    return {
+        "workflow.name": metadata.name,
+        "workflow.namespace": metadata.namespace,
+        "workflow.uid": metadata.uid,
+        **_parameters(spec.arguments, "workflow.parameters", {}),
+    }
+
+
+def plan(workflow: Workflow, spec: Spec, fetch: Fetch) -> Branch:
+    """Return the tree of a Workflow with this resolved spec.
 
     Raises:
         PlanError: a template that is named is nowhere.
@@ -96,34 +134,121 @@ def plan(workflow: Workflow, spec: Spec, fetch: Fetch) -> tuple[Step, ...]:
     if entry is None:
         raise PlanError(f"invalid spec: template name '{spec.entrypoint or ''}' undefined")
     name = workflow.metadata.name
-    return tuple(_walk(Call(name=name), name, (entry, scope), fetch, frozenset()))
+    call = Call(name=name, arguments=spec.arguments)
+    return Planner(known_of(workflow, spec), fetch).branch(call, name, (entry, scope), {}, frozenset())
 
 
-def _walk(
-    call: Call, node: str, target: tuple[Template, Scope], fetch: Fetch, above: frozenset[tuple[str, str]]
-) -> Iterator[Step]:
-    """Yield the steps of one call and of those below it; `above` are the templates that are under way."""
-    template, scope = target
-    calls = _calls(template)
-    if calls is None:
-        yield Step(Moment.WORK, node, call.name, template)
-        return
-    yield Step(Moment.ENTER, node, call.name, template)
-    here = above | {(scope.origin, template.name)}
-    for place, each in calls:
-        below, its_scope = _called(each, scope, fetch)
-        if (its_scope.origin, below.name) not in here or each.inline is not None:
-            yield from _walk(each, f"{node}{place}.{each.name}", (below, its_scope), fetch, here)
-    yield Step(Moment.LEAVE, node, call.name, template)
+class Inside(msgspec.Struct, frozen=True):
+    """Where calls stand: what their names refer to, what is known, what is under way, the nodes of a DAG."""
+
+    scope: Scope
+    values: Values
+    above: frozenset[tuple[str, str]]
+    names: Mapping[str, str]
 
 
-def _calls(template: Template) -> list[tuple[str, Call]] | None:
-    """Return the calls of steps or a DAG, each with its place in the name of its node; None for others."""
-    if template.dag is not None:
-        return [("", task) for task in template.dag.tasks or ()]
-    if template.steps is not None:
-        return [(f"[{number}]", step) for number, group in enumerate(template.steps) for step in group]
-    return None
+class Planner:
+    """Builds the tree of one Workflow."""
+
+    def __init__(self, known: Values, fetch: Fetch) -> None:
+        self._known = known
+        self._fetch = fetch
+
+    def branch(
+        self,
+        call: Call,
+        node: str,
+        target: tuple[Template, Scope],
+        around: Values,
+        above: frozenset[tuple[str, str]],
+    ) -> Branch:
+        """Return one call and what is below it; `above` are the templates that are under way."""
+        template, scope = target
+        given = _parameters(call.arguments, "inputs.parameters", {**self._known, **around})
+        values = {**self._known, **_parameters(template.inputs, "inputs.parameters", self._known), **given}
+        own = _with(template, values)
+        step = Step(node, call.name, own)
+        here = above | {(scope.origin, template.name)}
+        if own.dag is not None:
+            tasks = [(each, f"{node}.{each.name}") for each in own.dag.tasks or ()]
+            inside = Inside(scope, values, here, {each.name: name for each, name in tasks})
+            dag = tuple(part for each, name in tasks for part in self._parts(each, name, inside))
+            return Branch(step, (dag,))
+        if own.steps is not None:
+            inside = Inside(scope, values, here, {})
+            groups = tuple(
+                tuple(
+                    part
+                    for each in group
+                    for part in self._parts(each, f"{node}[{index}].{each.name}", inside)
+                )
+                for index, group in enumerate(own.steps)
+            )
+            return Branch(step, groups)
+        return Branch(step)
+
+    def _parts(self, call: Call, node: str, inside: Inside) -> Iterator[Branch]:
+        """Yield the branches of a call: one, or one for each literal item."""
+        below, its_scope = _called(call, inside.scope, self._fetch)
+        if (its_scope.origin, below.name) in inside.above and call.inline is None:
+            return
+        waits_for = _waits_for(call, inside.names)
+        items = call.with_items if isinstance(call.with_items, list) else [None]
+        for index, item in enumerate(items):
+            known = inside.values if item is None else {**inside.values, "item": _text(item)}
+            name = node if item is None else f"{node}({index}:{known['item']})"
+            made = self.branch(call, name, (below, its_scope), known, inside.above)
+            runs = holds(call.when, known) if call.when else True
+            yield msgspec.structs.replace(made, runs=runs, after=waits_for, depends=call.depends or "")
+
+
+def _waits_for(call: Call, names: Mapping[str, str]) -> Mapping[str, str]:
+    named = [each.partition(".")[0] for each in _NAMED.findall(call.depends or "")]
+    named += call.dependencies or ()
+    return {name: names[name] for name in named if name in names}
+
+
+def _parameters(block: Anything | None, prefix: str, values: Values) -> dict[str, str]:
+    """Return the values of a block of arguments or inputs, filled in."""
+    listed = (block or {}).get("parameters")
+    found: dict[str, str] = {}
+    for each in listed if isinstance(listed, list) else ():
+        value = each.get("value", each.get("default")) if isinstance(each, dict) else None
+        if value is not None:
+            found[f"{prefix}.{each['name']}"] = filled(_text(value), values)
+    return found
+
+
+def _with(template: Template, values: Values) -> Template:
+    """Return a template with its tags filled in; what its calls say stays, they have values of their own."""
+    raw = as_json(template)
+    if _OPEN not in _json(raw):
+        return template
+    return msgspec.convert(
+        {
+            name: value if name in ("inputs", "steps", "dag") else _filled(value, values)
+            for name, value in raw.items()
+        },
+        Template,
+    )
+
+
+def _filled(value: JsonValue, values: Values) -> JsonValue:
+    if isinstance(value, str):
+        return filled(value, values)
+    if isinstance(value, list):
+        return [_filled(each, values) for each in value]
+    if isinstance(value, dict):
+        return {key: _filled(each, values) for key, each in value.items()}
+    return value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _called(call: Call, scope: Scope, fetch: Fetch) -> tuple[Template, Scope]:

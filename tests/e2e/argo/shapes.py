@@ -27,9 +27,11 @@ class Phase(StrEnum):
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     ERROR = "Error"
+    SKIPPED = "Skipped"
+    OMITTED = "Omitted"
 
 
-FULFILLED: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR})
+FULFILLED: Final = frozenset(Phase) - {Phase.PENDING, Phase.RUNNING}
 
 
 class Given(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -96,6 +98,11 @@ class Call(Given, frozen=True):
     template: str | None = None
     template_ref: TemplateRef | None = None
     inline: "Template | None" = None
+    arguments: Anything | None = None
+    when: str | None = None
+    depends: str | None = None
+    dependencies: tuple[str, ...] | None = None
+    with_items: object = None
 
 
 class Dag(Given, frozen=True):
@@ -115,6 +122,7 @@ class Template(Given, frozen=True):
     """A template; what makes a Pod is kept as it is."""
 
     name: str = ""
+    inputs: Anything | None = None
     container: Anything | None = None
     script: Anything | None = None
     container_set: Anything | None = None
@@ -130,6 +138,7 @@ class Spec(Given, frozen=True):
     """The spec of a Workflow or a WorkflowTemplate."""
 
     entrypoint: str | None = None
+    arguments: Anything | None = None
     templates: tuple[Template, ...] | None = None
     workflow_template_ref: TemplateRef | None = None
     synchronization: Synchronization | None = None
@@ -157,6 +166,7 @@ class Node(Kept):
     message: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    children: list[str] = []
     synchronization_status: Waited | None = None
 
 
