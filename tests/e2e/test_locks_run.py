@@ -1,0 +1,342 @@
+"""Locks of policies at work on the control plane: Argo, or its double, never runs more than a limit lets it.
+
+The policies are objects, the Workflows come through the webhook, the limits through the ConfigMaps that the
+leader writes, and somebody plays the kubelet.
+"""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+import msgspec
+import pytest
+
+from policy.cluster.kube import KubeCluster
+from policy.cluster.protocol import (
+    CONFIG_MAPS,
+    EVENTS,
+    NAMESPACES,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_TEMPLATES,
+    WORKFLOWS,
+    MergePatch,
+)
+from policy.core import marks
+from policy.core.locks.live import LiveWorkflow, Node
+from policy.core.patches import JsonObject, JsonValue
+from tests.e2e.argo.installing import workflow_controller
+from tests.e2e.argo.playing import container
+from tests.e2e.control_plane import ControlPlane
+from tests.e2e.podrunner.launch import podrunner
+from tests.e2e.podrunner.run_settings import Image
+from tests.e2e.product import Product, product, until
+from tests.lockkeeper.commands import Lockkeeper
+from tests.policy.cluster.conftest import field, text
+
+pytestmark = pytest.mark.e2e
+
+TASK: Final = 0.7
+"""Seconds that a task runs: long enough for others to be seen beside it."""
+SEMAPHORES: Final = "workflow-semaphores"
+TARGET: Final[JsonObject] = {"configMap": SEMAPHORES, "key": "db"}
+LOADS: Final = 6
+PATIENCE: Final = 90.0
+
+
+class Place:
+    """A namespace with a policy of locks, and Workflows that load a database."""
+
+    def __init__(self, cluster: KubeCluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    @property
+    def lock(self) -> str:
+        """Argo's name of the semaphore."""
+        return f"{self.namespace}/ConfigMap/{SEMAPHORES}/db"
+
+    def govern(self, limit: int, *rules: JsonObject, **spec: JsonValue) -> None:
+        """Create the policy, and wait until its limit stands in the ConfigMap and the webhook knows it."""
+        whole: JsonObject = {"semaphores": [{**TARGET, "limit": limit}], "inject": [*rules], **spec}
+        self.cluster.create(SYNCHRONIZATION_POLICIES, self.policy(whole))
+        until(lambda: self.limit() == str(limit), "the limit is not written")
+
+    def edit(self, limit: int) -> None:
+        """Change the limit in the policy."""
+        patch = MergePatch({"spec": {"semaphores": [{**TARGET, "limit": limit}]}})
+        self.cluster.patch(SYNCHRONIZATION_POLICIES, "locks", patch, namespace=self.namespace)
+
+    def limit(self) -> JsonValue:
+        """Return the limit that Argo reads, None where there is none."""
+        listing = self.cluster.list(CONFIG_MAPS, namespace=self.namespace, name=SEMAPHORES)
+        return field(listing.items[0], "data", "db") if listing.items else None
+
+    def submit(self, name: str, *templates: JsonObject, **spec: JsonValue) -> None:
+        """Create a Workflow whose first template is its entry."""
+        whole: JsonObject = {"entrypoint": templates[0]["name"], "templates": [*templates], **spec}
+        obj: JsonObject = {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "metadata": {"name": name},
+            "spec": whole,
+        }
+        self.cluster.create(WORKFLOWS, obj, namespace=self.namespace)
+
+    def workflow(self, name: str) -> LiveWorkflow:
+        """Return a Workflow as locks see it."""
+        return msgspec.convert(self.cluster.get(WORKFLOWS, name, namespace=self.namespace), LiveWorkflow)
+
+    def waits(self, name: str) -> bool:
+        """Tell whether a task of a Workflow waits for the semaphore."""
+        return any(node.waits_for == self.lock for node in (self.workflow(name).status.nodes or {}).values())
+
+    def end(self, name: str) -> None:
+        """Terminate a Workflow."""
+        patch = MergePatch({"spec": {"shutdown": "Terminate"}})
+        self.cluster.patch(WORKFLOWS, name, patch, namespace=self.namespace)
+
+    def policy(self, spec: JsonObject) -> JsonObject:
+        """Return the policy of the namespace."""
+        return {
+            "apiVersion": SYNCHRONIZATION_POLICIES.api_version,
+            "kind": SYNCHRONIZATION_POLICIES.kind,
+            "metadata": {"name": "locks", "namespace": self.namespace},
+            "spec": spec,
+        }
+
+
+class Observed:
+    """How many loads ran at once, as every state of every Workflow shows it."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.done: dict[str, str] = {}
+        self._running: dict[str, int] = {}
+
+    def see(self, workflow: LiveWorkflow) -> None:
+        """Take note of one state."""
+        name = workflow.metadata.name or ""
+        nodes = (workflow.status.nodes or {}).values()
+        self._running[name] = sum(_loads(node) for node in nodes)
+        self.most = max(self.most, sum(self._running.values()))
+        if (workflow.metadata.labels or {}).get(marks.COMPLETED) == "true":
+            self.done[name] = workflow.status.phase or ""
+
+
+def _loads(node: Node) -> bool:
+    """Tell whether a node is a load that is under way and does not wait."""
+    named = (node.template_name or "").startswith("load")
+    return named and node.type == "Pod" and node.active and not node.waits_for
+
+
+@contextmanager
+def observed(place: Place, *names: str) -> Iterator[Observed]:
+    """Follow the Workflows of a namespace until all that are named are over, which has to be soon."""
+    seen = Observed()
+    since = place.cluster.list(WORKFLOWS, namespace=place.namespace).resource_version
+    ended = Event()
+
+    def follow() -> None:
+        for event in place.cluster.watch_as(
+            WORKFLOWS, LiveWorkflow, since=since, namespace=place.namespace, timeout=PATIENCE
+        ):
+            if isinstance(event.object, LiveWorkflow):
+                seen.see(event.object)
+            if seen.done.keys() >= set(names):
+                ended.set()
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        yield seen
+        following.result(PATIENCE + 20)
+    assert ended.is_set(), f"only {sorted(seen.done)} of {sorted(names)} came to an end"
+
+
+@pytest.fixture(scope="module")
+def running(
+    control_plane: ControlPlane, kube_cluster: KubeCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
+    """Run the product, Argo, and somebody who plays the kubelet."""
+    folder = tmp_path_factory.mktemp("locks")
+    nobody = Image((sys.executable,))
+    with (
+        product(control_plane, kube_cluster, folder) as started,
+        podrunner(control_plane, folder / "podrunner", nobody, others_last=TASK),
+        workflow_controller(control_plane, kube_cluster, folder),
+    ):
+        yield started
+
+
+@pytest.fixture
+def place(kube_cluster: KubeCluster, running: Product) -> Iterator[Place]:
+    """Give a namespace of its own."""
+    assert running.port
+    made = kube_cluster.create(
+        NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "locks-"}}
+    )
+    name = text(made, "metadata", "name")
+    yield Place(kube_cluster, name)
+    kube_cluster.delete(NAMESPACES, name)
+
+
+def rule(strategy: str, **more: JsonValue) -> JsonObject:
+    """Return a rule that puts the semaphore on every load."""
+    return {
+        "name": "database",
+        "templates": {"names": ["load*"]},
+        "lock": {"semaphore": dict(TARGET)},
+        "strategy": strategy,
+        **more,
+    }
+
+
+def dag_of_loads(number: int = LOADS, **call: JsonValue) -> JsonObject:
+    """Return a DAG of loads that stand side by side."""
+    tasks: list[JsonValue] = [
+        {"name": f"t{index}", **(call or {"template": "load"})} for index in range(number)
+    ]
+    return {"name": "main", "dag": {"tasks": tasks}}
+
+
+IN_PROD: Final[JsonObject] = {"when": "workflow.parameters.env == 'prod'"}
+PROD: Final[JsonObject] = {"arguments": {"parameters": [{"name": "env", "value": "prod"}]}}
+DEV: Final[JsonObject] = {"arguments": {"parameters": [{"name": "env", "value": "dev"}]}}
+VARIANTS: Final[list[tuple[str, JsonObject]]] = [("Auto", {}), ("Direct", {})]
+
+
+@pytest.mark.parametrize(("strategy", "more"), VARIANTS, ids=[strategy for strategy, _ in VARIANTS])
+def test_a_dag_of_loads_never_runs_more_than_the_semaphore_lets_it(
+    place: Place, strategy: str, more: JsonObject
+) -> None:
+    """And as many as it does: two Workflows of six loads each share a semaphore of two."""
+    place.govern(2, rule(strategy, **more))
+    with observed(place, "first", "second") as seen:
+        for name in ("first", "second"):
+            place.submit(name, dag_of_loads(), container("load"))
+    assert set(seen.done.values()) == {"Succeeded"}
+    assert seen.most == 2
+
+
+def test_without_a_lock_more_would_run_at_once(place: Place) -> None:
+    """Or the test above would show nothing."""
+    place.govern(2)
+    with observed(place, "free") as seen:
+        place.submit("free", dag_of_loads(), container("load"))
+    assert seen.most > 2
+
+
+def test_a_higher_limit_in_the_policy_wakes_those_that_wait(place: Place) -> None:
+    """The leader writes it, and Argo reads it."""
+    place.govern(1, rule("Auto"))
+    with observed(place, "wide") as seen:
+        place.submit("wide", dag_of_loads(9), container("load"))
+        until(lambda: place.waits("wide"), "nobody waits")
+        place.edit(4)
+        until(lambda: place.limit() == "4", "the limit is not written")
+    assert seen.done == {"wide": "Succeeded"}
+    assert 2 < seen.most <= 4
+
+
+LOCK: Final[JsonObject] = {"semaphores": [{"configMapKeyRef": {"name": SEMAPHORES, "key": "db"}}]}
+
+
+def hold(place: Place, name: str) -> None:
+    """Have a Workflow hold the semaphore until it is ended: it is suspended with the lock in its hands."""
+    place.submit(name, container("main"), synchronization=LOCK, suspend=True)
+    until(lambda: name in holders(place), f"{name} does not hold the lock")
+
+
+def holders(place: Place) -> list[str]:
+    """Return the Workflows that hold the semaphore."""
+    found = []
+    for item in place.cluster.list(WORKFLOWS, namespace=place.namespace).items:
+        held = field(item, "status", "synchronization", "semaphore", "holding")
+        if any(field(each, "holders") for each in (held if isinstance(held, list) else ())):
+            found.append(text(item, "metadata", "name"))
+    return found
+
+
+def test_a_waiter_that_argo_overlooks_is_touched_after_a_raise(place: Place) -> None:
+    """It reaches the lock by templateRef: without the leader it would wait until something else happens."""
+    place.govern(1)
+    library: JsonObject = {
+        "apiVersion": WORKFLOW_TEMPLATES.api_version,
+        "kind": WORKFLOW_TEMPLATES.kind,
+        "metadata": {"name": "library"},
+        "spec": {"templates": [container("load", synchronization=LOCK)]},
+    }
+    place.cluster.create(WORKFLOW_TEMPLATES, library, namespace=place.namespace)
+    hold(place, "holder")
+    place.submit("waiter", dag_of_loads(1, templateRef={"name": "library", "template": "load"}))
+    until(lambda: place.waits("waiter"), "it does not wait")
+    place.edit(2)
+    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on", seconds=PATIENCE)
+    touched = place.cluster.get(WORKFLOWS, "waiter", namespace=place.namespace)
+    assert field(touched, "metadata", "annotations", marks.TOUCHED)
+    place.end("holder")
+
+
+def test_a_key_stays_while_somebody_holds_its_lock_when_the_policy_is_deleted(place: Place) -> None:
+    """Whoever waits gets its turn; then the key goes."""
+    place.govern(1)
+    hold(place, "holder")
+    place.submit("waiter", container("load", synchronization=LOCK))
+    until(lambda: place.waits("waiter"), "it does not wait")
+    place.cluster.delete(SYNCHRONIZATION_POLICIES, "locks", namespace=place.namespace)
+    place.end("holder")
+    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on", seconds=PATIENCE)
+    until(lambda: place.limit() is None, "the key stays", seconds=PATIENCE)
+
+
+def test_a_workflow_that_waits_for_itself_is_told_within_seconds(
+    place: Place, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """By an event on it, and by `lockkeeper locks`; terminating it is the way out."""
+    lockkeeper = Lockkeeper(tmp_path)
+    place.govern(1, validate={"deadlocks": "Ignore"})
+    place.submit("knot", container("load", synchronization=LOCK), synchronization=LOCK)
+    until(lambda: place.waits("knot"), "it does not wait")
+
+    def told() -> list[JsonValue]:
+        listing = place.cluster.list(EVENTS, namespace=place.namespace)
+        return [item.get("note") for item in listing.items if item.get("reason") == "LockDeadlock"]
+
+    until(lambda: bool(told()), "nobody tells", seconds=10)
+    assert str(told()[0]).startswith(f"waits for ever for {place.lock}, which only itself holds.")
+    seen = lockkeeper("locks", "--kubeconfig", control_plane.kubeconfig, "-n", place.namespace)
+    assert seen.code == 1, seen.err
+    assert f"DEADLOCK  {place.namespace}/knot waits for ever" in seen.out
+    assert seen.out.splitlines()[1].split()[:5] == [place.lock, "1", "1", "1", "(deadlock)"]
+    place.end("knot")
+    until(lambda: place.workflow("knot").status.phase == "Failed", "it does not end")
+    seen = lockkeeper("locks", "--kubeconfig", control_plane.kubeconfig, "-n", place.namespace, "-o", "json")
+    assert (seen.code, msgspec.json.decode(seen.out)) == (0, {"locks": [], "deadlocks": []})
+
+
+def test_an_open_window_and_a_foreign_owner_show_in_the_config_map(place: Place) -> None:
+    """The limit of the window that is open; and the value of whoever took the key over, with a condition."""
+    always: JsonObject = {"name": "always", "schedule": "* * * * *", "duration": "1h", "limit": 7}
+    semaphore: JsonObject = {**TARGET, "limit": 1, "windows": [always]}
+    place.cluster.create(SYNCHRONIZATION_POLICIES, place.policy({"semaphores": [semaphore]}))
+    until(lambda: place.limit() == "7", "the window does not open")
+    edit = MergePatch({"data": {"db": "9"}})
+    place.cluster.patch(CONFIG_MAPS, SEMAPHORES, edit, namespace=place.namespace)
+
+    def conflicting() -> JsonObject:
+        stored = place.cluster.get(SYNCHRONIZATION_POLICIES, "locks", namespace=place.namespace)
+        listed = field(stored, "status", "conditions")
+        found = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict)]
+        return next((each for each in found if each.get("type") == "Conflicting"), {})
+
+    until(lambda: conflicting().get("reason") == "OwnedElsewhere", "the conflict is not told")
+    assert place.limit() == "9"
+    assert 'gives it "9" in place of "7"' in str(conflicting()["message"])
+    give_back = MergePatch({"data": {"db": None}})
+    place.cluster.patch(CONFIG_MAPS, SEMAPHORES, give_back, namespace=place.namespace)
+    until(lambda: conflicting().get("status") == "False", "the conflict is told on")
+    assert place.limit() == "7"
