@@ -14,6 +14,7 @@ from bench.reviews import CASES, NAMESPACE, Case, body, uids
 from lockkeeper.wiring import ReviewRecorder, load_once, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
+from policy.core.argo_types.checking import examine
 from policy.core.decide import decide
 from policy.core.decision import Side
 from policy.core.locks.forms import DEFAULT_VERSION
@@ -26,10 +27,11 @@ from webhook.review import Reviewing, review
 DECODE: Final = "decode"
 DECIDE: Final = "decide"
 DECIDE_NEW: Final = "decide, new templates"
+TYPES: Final = "types, validating side"
 ENCODE: Final = "encode"
 RECORD: Final = "metrics and log line"
 WHOLE: Final = "whole review"
-PARTS: Final = (DECODE, DECIDE, DECIDE_NEW, ENCODE, RECORD, WHOLE)
+PARTS: Final = (DECODE, DECIDE, DECIDE_NEW, TYPES, ENCODE, RECORD, WHOLE)
 BUDGET: Final = timedelta(seconds=8.5)
 
 
@@ -91,6 +93,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
         DECODE: lambda: wire.decode(content, Side.MUTATE),
         DECIDE: lambda: decide(received.review, snapshot, now),
         DECIDE_NEW: decide_new,
+        TYPES: lambda: examine("Workflow", received.review.raw),
         ENCODE: lambda: wire.encode(received, decision),
         RECORD: lambda: recorder.reviewed(received, decision, 1e-4),
         WHOLE: lambda: review(content, Side.MUTATE, BUDGET, parts),

@@ -1,4 +1,4 @@
-"""THE PATH of a review: bytes -> decode -> snapshot -> decide (pure) -> settle -> encode -> bytes."""
+"""THE PATH of a review: bytes -> decode -> snapshot -> judge (pure) -> settle -> encode -> bytes."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -6,11 +6,11 @@ from typing import Protocol
 
 import msgspec
 
-from policy.core.decide import decide
 from policy.core.decision import Decision, Side
 from policy.core.snapshot import Snapshot
 from webhook import wire
 from webhook.failure import OutOfTime
+from webhook.judging import judge
 from webhook.reserving import Reservations, settle
 
 
@@ -43,7 +43,7 @@ def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> byte
     now = parts.clock()
     deadline = now + budget
     received = wire.decode(body, side)
-    decision = received.fault or decide(received.review, parts.snapshot(), now)
+    decision = judge(received, parts.snapshot(), now)
     decision = settle(decision, received.review, parts.reservations, deadline)
     answer = wire.encode(received, decision)
     if parts.clock() > deadline:

@@ -35,8 +35,7 @@ MAX_WARNING: Final = 256
 """Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
 MAX_WARNINGS: Final = 16
 MAX_MISFITS: Final = 100
-"""Wrong types that are looked for; a message shows ten."""
-CRASHES: Final = "Argo cannot decode such a Workflow, and its controller would stop for everybody"
+"""Wrong fields that are looked for; a message shows ten."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
@@ -117,6 +116,12 @@ _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
 _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
 _CRON: Final = msgspec.json.Decoder(CronWorkflow | None)
+_READ: Final = {
+    ObjectKind.WORKFLOW: Workflow,
+    ObjectKind.WORKFLOW_TEMPLATE: TemplateObject,
+    ObjectKind.CLUSTER_WORKFLOW_TEMPLATE: TemplateObject,
+    ObjectKind.CRON_WORKFLOW: CronWorkflow,
+}
 _KINDS: Final = {each.value: each for each in ObjectKind if each is not ObjectKind.OTHER}
 _STORED: Final = frozenset({Operation.CREATE, Operation.UPDATE})
 _ENCODER: Final = msgspec.json.Encoder()
@@ -143,7 +148,7 @@ def decode(body: bytes, side: Side) -> Received:
         objects = _objects(request, kind)
     except msgspec.ValidationError:
         received = _received(api_version, request, side, kind, Objects())
-        return msgspec.structs.replace(received, fault=_fault(request, kind))
+        return msgspec.structs.replace(received, fault=_fault(request, _READ[kind]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
     return _received(api_version, request, side, kind, objects)
@@ -174,11 +179,18 @@ def _old_workflow(request: Request) -> Workflow | None:
     return old
 
 
-def _fault(request: Request, kind: ObjectKind) -> Decision | None:
-    """Return the denial of an object that does not fit; only the CREATE of a Workflow is judged so far."""
-    if kind is not ObjectKind.WORKFLOW or request.operation is not Operation.CREATE or request.sub_resource:
+def _fault(request: Request, expected: type) -> Decision | None:
+    """Return the denial of an object that does not fit what we read, unless it was stored like that before.
+
+    Where Argo cannot decode it either, `judging` says so in its own words.
+    """
+    if request.sub_resource:
         return None
-    return _misfit(request.object)
+    if request.operation is Operation.UPDATE and _misfits(request.old_object, expected):
+        return None
+    # A field that stands twice may be wrong where it stands first, which nothing else sees.
+    unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
+    return Decision(Outcome.DENIED, _misfits(request.object, expected) or unclear)
 
 
 def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
@@ -220,16 +232,14 @@ def _received(api_version: str, request: Request, side: Side, kind: ObjectKind, 
     return Received(api_version, review, name, request.kind.kind)
 
 
-def _misfit(raw: msgspec.Raw) -> Decision:
-    """Return the denial of a Workflow that Argo could not decode, with every field that is wrong."""
+def _misfits(raw: msgspec.Raw, expected: type) -> tuple[Reason, ...]:
+    """Return every field of an object that we cannot read; none of an object that is not there."""
     try:
-        problems = walk(msgspec.json.decode(raw), Workflow, most=MAX_MISFITS)
+        obj = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    found = [Reason(Code.WRONG_TYPE, each.path, f"{each.message}. {CRASHES}") for each in problems]
-    return Decision(
-        Outcome.DENIED, tuple(found) or (Reason(Code.WRONG_TYPE, "", f"does not fit. {CRASHES}"),)
-    )
+    problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS)
+    return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)
 
 
 class Cause(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from lockkeeper.front_door import admission_review
 from lockkeeper.narrator import aligned
 from lockkeeper.wiring import load_once
 from policy.core import explain
-from policy.core.decide import decide
 from policy.core.decision import Decision, Side, denied
 from policy.core.kinds import DEFAULT_NAMESPACE
 from policy.core.ledger import shortfalls
@@ -24,6 +23,7 @@ from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
 from webhook import wire
+from webhook.judging import judge
 
 NAME = "review"
 SUMMARY = "Show what the webhook would decide about Workflows in files, and how it would change them."
@@ -115,7 +115,7 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
     if isinstance(request, dict):
         request["kind"] = {"group": group, "version": version, "kind": manifest.kind}
     received = wire.decode(msgspec.json.encode(envelope), Side.MUTATE)
-    decision = received.fault or decide(received.review, snapshot, datetime.now(UTC))
+    decision = judge(received, snapshot, datetime.now(UTC), thorough=True)
     if decision.allowed and decision.reservation is not None:
         wanted = decision.reservation
         short = shortfalls({}, wanted.weight, wanted.demands)

@@ -14,7 +14,15 @@ SERVERS = {"lockkeeper", "null WSGI", "null Flask", "kopf", "kopf, no patch"}
 POSITIVE = {"throughput", "p50", "p99", "load_cpu", "throughput_vs_kopf", "throughput_vs_null"}
 COUNTED_IN_TICKS = {"cpu", "busy", "cpu_vs_kopf", "cpu_above_null"}
 """The system counts CPU time in steps that a short run may not reach, so these may be anything."""
-PARTS = {"decode", "decide", "decide, new templates", "encode", "metrics and log line", "whole review"}
+PARTS = {
+    "decode",
+    "decide",
+    "decide, new templates",
+    "types, validating side",
+    "encode",
+    "metrics and log line",
+    "whole review",
+}
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,8 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
         {"spec": {"arguments": {"parameters": [{"name": "a", "value": "1"}]}}},
         {"spec": {"arguments": {"parameters": [{"name": "a", "value": "2"}]}}},
     ),
+    "a stop that Argo cannot decode": ({}, {"spec": {"shutdown": 5}}),
+    "a pause that Argo cannot decode": ({}, {"spec": {"suspend": "yes"}}),
     "a stop hides another change": ({}, {"spec": {"shutdown": "Stop", "parallelism": 3}}),
     "the completed label goes away": (labels(completed="true"), labels(completed=None)),
     "the completed label says otherwise": (labels(completed="true"), labels(completed="false")),

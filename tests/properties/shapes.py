@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
-from policy.core.workflow import Template
+from policy.core.argo_types.table import STRUCTS
+from policy.core.workflow import Call, Template
 
 Json: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str | int, ...]
@@ -111,12 +112,20 @@ def grown(whole: Any, path: Path, value: object) -> Any:
 
 def _children(type_: Any) -> list[tuple[str | int, Any]]:
     if _is_struct(type_):
-        return [(field.encode_name, field.type) for field in msgspec.structs.fields(type_)]
+        fields = msgspec.structs.fields(type_)
+        return [(field.encode_name, field.type) for field in fields if _is_argos(type_, field.encode_name)]
     if get_origin(type_) is tuple:
         return [(0, get_args(type_)[0])]
     if get_origin(type_) is dict:
         return [(KEY, get_args(type_)[1])]
     return []
+
+
+def _is_argos(type_: Any, field: str) -> bool:
+    """Tell whether any value that we read is right to Argo, too; tests of its types have the others."""
+    if type_ is Call:  # A step and a task are one to us.
+        return all(field in STRUCTS[name] for name in ("WorkflowStep", "DAGTask"))
+    return (type_, field) != (Template, "plugin")
 
 
 def _kind(type_: Any) -> tuple[str, bool]:

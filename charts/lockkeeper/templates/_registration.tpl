@@ -1,6 +1,6 @@
 {{/*
-The conditions under which the API server asks about a Workflow at all. Argo has no status subresource: its controller
-writes the whole object again and again, a megabyte at times, and none of that may come here.
+The conditions under which the API server asks about a Workflow, a template or a cron at all. Argo has no status
+subresource: its controller writes the whole object again and again, a megabyte at times, and none of that may come here.
 
 An expression that fails counts as a failed webhook, so every field that may be absent is an optional.
 */}}
@@ -11,7 +11,7 @@ An expression that fails counts as a failed webhook, so every field that may be 
     request.userInfo.username != 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "lockkeeper.fullname" . }}-controller'
 # Of updates, those that may change what counts: labels that are not Argo's, our marks, a Workflow that was over and is
 # to run again, or is said to be over and is not. Of others than Argo's controller, the spec and the status as well; but
-# what stops or pauses a Workflow is never held up.
+# what stops or pauses a Workflow is never held up, unless Argo could not decode it.
 - name: new-or-changed
   expression: >-
     request.operation != 'UPDATE' ||
@@ -29,7 +29,9 @@ An expression that fails counts as a failed webhook, so every field that may be 
     (!(request.userInfo.username in {{ include "lockkeeper.users" .Values.argo.controllerServiceAccount }}) &&
     (object.?status != oldObject.?status ||
     [object, oldObject].exists(one, one.?spec.orValue({}).exists(key,
-    !(key in ['shutdown', 'suspend']) && object.?spec[?key] != oldObject.?spec[?key]))))
+    !(key == 'shutdown' && type(object.?spec[?key].orValue('')) == string) &&
+    !(key == 'suspend' && type(object.?spec[?key].orValue(false)) == bool) &&
+    object.?spec[?key] != oldObject.?spec[?key]))))
 {{- end -}}
 
 {{/* Kubernetes' names of users, as a list of CEL: NAMESPACE:NAME is a ServiceAccount. */}}

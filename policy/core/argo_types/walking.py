@@ -82,7 +82,7 @@ class Walk:
     """One walk through one object."""
 
     def __init__(self, kind: str, value: JsonValue) -> None:
-        self._stack = [_Place(value, StructType(kind), None)]
+        self._left: list[Iterator[_Place | Misfit]] = [iter([_Place(value, StructType(kind), None)])]
         self._aside: list[Misfit] = []
         self._reread = False
         self._unknown = 0
@@ -90,57 +90,63 @@ class Walk:
 
     def misfits(self) -> Iterator[Misfit]:
         """Yield what does not decode. `doubts` is complete afterwards."""
-        while self._stack:
-            place = self._stack.pop()
-            if place.value is None:
-                continue
-            for found in self._look(place):
-                if place.aside:
-                    self._aside.append(found)
-                else:
-                    yield found
+        while self._left:
+            found = next(self._left[-1], None)
+            if found is None:
+                self._left.pop()
+            elif isinstance(found, Misfit):
+                yield found
+            elif found.value is not None:
+                misfit = self._look(found)
+                if misfit is not None and found.aside:
+                    self._aside.append(misfit)
+                elif misfit is not None:
+                    yield misfit
         if self._reread:
             yield from self._aside
 
-    def _look(self, place: _Place) -> Iterator[Misfit]:
+    def _look(self, place: _Place) -> Misfit | None:
+        """Return what is wrong with the value itself, and put what it contains next."""
         value, wanted = place.value, place.wanted
         match wanted:
             case StructType(name) if isinstance(value, dict):
-                yield from self._struct(value, name, place)
+                self._left.append(self._fields(value, name, place))
             case MapType(entry) if isinstance(value, dict):
-                self._push([place.below(key, each, entry) for key, each in value.items()])
+                self._left.append(place.below(key, each, entry) for key, each in value.items())
             case ListType(entry) if isinstance(value, list):
-                self._push([place.below(index, each, entry) for index, each in enumerate(value)])
+                self._left.append(place.below(index, each, entry) for index, each in enumerate(value))
             case Scalar.ANY_STRING:
                 self._any_string(place)
             case Scalar() if DECODES[wanted](value):
-                return
+                return None
             case _:
-                yield Misfit(str(place.path), wording.kind(value, wanted), wording.misfit(value, wanted))
+                return Misfit(
+                    str(place.path or ""), wording.kind(value, wanted), wording.misfit(value, wanted)
+                )
+        return None
 
-    def _struct(self, value: JsonObject, name: str, place: _Place) -> Iterator[Misfit]:
+    def _fields(self, value: JsonObject, name: str, place: _Place) -> Iterator[_Place | Misfit]:
         fields, strict = STRUCTS[name], name in STRICT
         loose = place.loose or strict
-        places = []
         for key, each in value.items():
             if key in fields:
-                places.append(place.below(key, each, fields[key], loose=loose))
+                yield place.below(key, each, fields[key], loose=loose)
             elif strict:
-                yield Misfit(str(_Path(place.path, key)), "unknown", wording.unknown_in_step(key, fields))
+                misfit = Misfit(str(_Path(place.path, key)), "unknown", wording.unknown_in_step(key, fields))
+                if place.aside:
+                    self._aside.append(misfit)
+                else:
+                    yield misfit
             else:
+                self._doubt_unknown(key, fields, place)
                 same = _FOLDED[name].get(key.casefold())
                 if same is not None:
-                    places.append(place.below(key, each, fields[same], loose=loose, aside=not loose))
-                self._doubt_unknown(key, fields, place)
-        self._push(places)
-
-    def _push(self, places: list[_Place]) -> None:
-        self._stack.extend(reversed(places))
+                    yield place.below(key, each, fields[same], loose=loose, aside=not loose)
 
     def _any_string(self, place: _Place) -> None:
         """Take note of an integer, at which Argo reads the whole object anew, and of what it loses."""
         if isinstance(place.value, list | dict):
-            self.doubts.append(Doubt(str(place.path), wording.lost(place.value)))
+            self.doubts.append(Doubt(str(place.path or ""), wording.lost(place.value)))
         elif not place.loose and not place.aside and whole(place.value) is not None:
             self._reread = True
 

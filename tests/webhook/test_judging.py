@@ -1,0 +1,157 @@
+"""Types at admission: the validating side refuses what Argo cannot decode, of every kind, where it is new."""
+
+from typing import Any, Final
+
+import pytest
+
+from policy.core.decision import Side
+from tests.webhook.calling import START, Webhook
+from tests.webhook.oracle import Json
+from tests.webhook.reviews import admission_review, encoded, lock_policy, quota, snapshot_of, workflow
+from webhook import wire
+from webhook.judging import CONSEQUENCES, MAX_DOUBTS, judge
+
+DURATION: Final = "spec.templates[0].suspend.duration"
+KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
+
+
+def waiting(duration: object, **spec: Any) -> Json:
+    """Return a Workflow that is suspended for a while."""
+    return workflow(templates=[{"name": "main", "suspend": {"duration": duration}}], **spec)
+
+
+def as_kind(kind: str, spec: Json) -> Json:
+    """Return an object of one of the kinds with the spec of a Workflow."""
+    wrapped = {"schedules": ["* * * * *"], "workflowSpec": spec} if kind == "CronWorkflow" else spec
+    return {**workflow(), "kind": kind, "spec": wrapped}
+
+
+def reviewed(kind: str) -> Json:
+    """Return the kind as a request names it."""
+    return {"group": "argoproj.io", "version": "v1alpha1", "kind": kind}
+
+
+def causes(response: Json) -> list[tuple[str, str]]:
+    """Return the fields that a denial names, with what it says of each."""
+    assert not response["allowed"]
+    assert response["status"]["code"] == 422
+    found = response["status"]["details"]["causes"]
+    assert {cause["reason"] for cause in found} == {"WrongType"}
+    return [(cause["field"], cause["message"]) for cause in found]
+
+
+def test_what_would_stop_argo_is_refused_where_no_policy_applies() -> None:
+    """One such Workflow stops the controller for everybody. The mutating side leaves it to the other."""
+    assert Webhook().mutate(waiting(5))["allowed"]
+    response = Webhook().validate(waiting(5))
+    assert causes(response) == [
+        (
+            DURATION,
+            (
+                'is the number 5, Argo reads a string: write "5". '
+                "Argo cannot decode such a Workflow, and its controller would stop for everybody"
+            ),
+        )
+    ]
+    assert response["status"]["message"].startswith(f"{DURATION}: is the number 5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+def test_every_kind_is_looked_at_when_it_is_stored(kind: str, operation: str) -> None:
+    """And the message says what would come of it."""
+    right, wrong = (as_kind(kind, waiting(value)["spec"]) for value in ("5", 5))
+    asked = {
+        "kind": reviewed(kind),
+        "operation": operation,
+        "oldObject": right if operation == "UPDATE" else None,
+    }
+    assert Webhook().validate(right, **asked)["allowed"]
+    [(field, message)] = causes(Webhook().validate(wrong, **asked))
+    assert field == (DURATION.replace("spec", "spec.workflowSpec", 1) if kind == "CronWorkflow" else DURATION)
+    assert message.endswith(CONSEQUENCES[next(each for each in CONSEQUENCES if each == kind)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", ["/mutate", "/validate"])
+def test_a_field_that_we_read_ourselves_is_told_in_the_same_words_by_both_sides(kind: str, side: str) -> None:
+    """Nothing can be decided about such an object, so that the mutating side looks as well."""
+    wrong = as_kind(kind, workflow(parallelism="2", onExit=[])["spec"])
+    response = Webhook().response(admission_review(wrong, kind=reviewed(kind)), side)
+    above = "spec.workflowSpec" if kind == "CronWorkflow" else "spec"
+    assert {field for field, _ in causes(response)} == {f"{above}.parallelism", f"{above}.onExit"}
+
+
+def test_what_was_stored_before_stops_no_update_but_what_is_new_does() -> None:
+    """Else nobody could mend such a Workflow step by step, or stop it."""
+    stored, worse = waiting(5, parallelism=1), waiting(5, parallelism=2, hostNetwork="yes")
+    assert Webhook().validate(waiting(5), operation="UPDATE", oldObject=stored)["allowed"]
+    response = Webhook().validate(worse, operation="UPDATE", oldObject=stored)
+    assert [field for field, _ in causes(response)] == ["spec.hostNetwork"]
+
+
+def test_a_field_that_only_we_read_is_refused_as_well() -> None:
+    """Argo drops a lock on a task, but nothing could be decided about an object that we cannot read."""
+    tasks = [{"name": "a", "template": "main", "synchronization": 5}]
+    response = Webhook().mutate(workflow(templates=[{"name": "main", "dag": {"tasks": tasks}}]))
+    assert [field for field, _ in causes(response)] == ["spec.templates[0].dag.tasks[0].synchronization"]
+
+
+def test_all_misfits_are_told_and_what_would_come_of_them_once() -> None:
+    """The sentence is long, and the list may be as well."""
+    response = Webhook().validate(waiting(5, hostNetwork="yes", nodeSelector=[]))
+    told = causes(response)
+    assert [field for field, _ in told] == [DURATION, "spec.hostNetwork", "spec.nodeSelector"]
+    assert response["status"]["message"].count("stop for everybody") == 1
+
+
+def test_what_policies_say_is_told_as_well() -> None:
+    """An author mends everything in one go."""
+    policy = lock_policy(validate={"requireDefined": True})
+    lock = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": "db"}}]}
+    response = Webhook(policy).validate(waiting(5, synchronization=lock))
+    reasons = [cause["reason"] for cause in response["status"]["details"]["causes"]]
+    assert reasons == ["WrongType", "LockUndefined"]
+
+
+def test_a_reservation_is_given_back_where_the_types_are_wrong() -> None:
+    """The mutating side had let it through."""
+    webhook = Webhook(quota("Deny", limits={"workflows": 2}))
+    changed = webhook.mutated(waiting(5))
+    assert len(webhook.reserved()) == 1
+    assert not webhook.validate(changed, uid="second")["allowed"]
+    assert webhook.reserved() == {}
+
+
+def test_a_field_that_argo_drops_is_warned_of() -> None:
+    """A few of them, so that other warnings are still read."""
+    spec = {
+        f"{name}x": 1 for name in ("parallelism", "priority", "entrypoint", "suspend", "onExit", "volumes")
+    }
+    response = Webhook().validate(workflow(**spec))
+    assert response["allowed"]
+    assert len(response["warnings"]) == MAX_DOUBTS
+    assert response["warnings"][0] == (
+        "lockkeeper: spec.parallelismx: is no field that Argo knows, and is dropped: "
+        'did you mean "parallelism"?'
+    )
+
+
+def test_a_review_without_a_cluster_looks_at_types_on_the_mutating_side() -> None:
+    """`lockkeeper review` asks one side only."""
+    received = wire.decode(encoded(admission_review(waiting(5))), Side.MUTATE)
+    assert judge(received, snapshot_of(), START).allowed
+    assert not judge(received, snapshot_of(), START, thorough=True).allowed
+
+
+@pytest.mark.parametrize("text", [b'"\xff"', b'"\\ud800"', b"9" * 5_000])
+def test_what_is_no_json_is_a_bad_request_wherever_it_stands(text: bytes) -> None:
+    """In fields that nothing but the check of types reads, too."""
+    body = encoded(admission_review(workflow(hostNetwork="MARK"))).replace(b'"MARK"', text)
+    assert Webhook().post(body, "/validate").status in {200, 400}
+
+
+def test_subresources_and_deletes_are_not_looked_at() -> None:
+    """What goes is not for us to refuse, and part of an object is not the object."""
+    assert Webhook().validate(waiting(5), subResource="scale")["allowed"]
+    assert Webhook().validate(None, operation="DELETE", oldObject=waiting(5))["allowed"]

@@ -1,0 +1,67 @@
+"""The decision about what was received: that of the policies, and whether Argo can decode the object at all.
+
+The types are looked at by the validating side, which sees the object as it will be stored; so a create pays
+for that once. The mutating side looks only where it could not read the object itself.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from policy.core.argo_types.checking import Examined, examine
+from policy.core.decide import decide
+from policy.core.decision import Code, Decision, ObjectKind, Reason, Review, Side, denied
+from policy.core.snapshot import Snapshot
+from webhook.failure import BadRequest
+from webhook.wire import Received
+
+MAX_DOUBTS: Final = 5
+"""Warnings about fields that Argo drops, so that those of the policies are still read."""
+CONSEQUENCES: Final = {
+    ObjectKind.WORKFLOW: "Argo cannot decode such a Workflow, and its controller would stop for everybody",
+    ObjectKind.WORKFLOW_TEMPLATE: "Argo cannot decode such a template, and what uses it would fail",
+    ObjectKind.CLUSTER_WORKFLOW_TEMPLATE: "Argo cannot decode such a template, and what uses it would fail",
+    ObjectKind.CRON_WORKFLOW: "Argo cannot decode such a CronWorkflow, and would never run it",
+}
+
+
+def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bool = False) -> Decision:
+    """Decide about a review; `thorough` looks at the types on the mutating side, too.
+
+    Raises:
+        BadRequest: the object is not JSON that can be read.
+    """
+    review = received.review
+    decision = decide(review, snapshot, now)
+    if thorough or received.fault is not None or review.side is Side.VALIDATE:
+        decision = _with_types(decision, review)
+    if received.fault is not None and decision.allowed:
+        return received.fault
+    return decision
+
+
+def _with_types(decision: Decision, review: Review) -> Decision:
+    if review.kind is ObjectKind.OTHER or review.sub_resource:
+        return decision
+    examined = _examined(review)
+    if examined.misfits:
+        return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
+    if examined.doubts:
+        told = tuple(f"lockkeeper: {each.path}: {each.message}" for each in examined.doubts[:MAX_DOUBTS])
+        return msgspec.structs.replace(decision, warnings=(*decision.warnings, *told))
+    return decision
+
+
+def _examined(review: Review) -> Examined:
+    try:
+        return examine(review.kind.value, review.raw, review.old_raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the object is not JSON that can be read: {error}") from error
+
+
+def _reasons(examined: Examined, kind: ObjectKind) -> tuple[Reason, ...]:
+    """Return a reason for every misfit; what would come of them is said once."""
+    first, *others = examined.misfits
+    told = [Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")]
+    return (*told, *(Reason(Code.WRONG_TYPE, each.path, each.message) for each in others))
