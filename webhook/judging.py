@@ -11,7 +11,7 @@ import msgspec
 
 from policy.core.argo_types.checking import Examined, examine
 from policy.core.decide import decide
-from policy.core.decision import Code, Decision, ObjectKind, Reason, Review, Side, denied
+from policy.core.decision import Code, Decision, ObjectKind, Operation, Reason, Review, Side, denied
 from policy.core.snapshot import Snapshot
 from webhook.failure import BadRequest
 from webhook.wire import Received
@@ -34,11 +34,18 @@ def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bo
     """
     review = received.review
     decision = decide(review, snapshot, now)
+    if _written_by_argo(review, snapshot):
+        return decision
     if thorough or received.fault is not None or review.side is Side.VALIDATE:
         decision = _with_types(decision, review)
     if received.fault is not None and decision.allowed:
         return received.fault
     return decision
+
+
+def _written_by_argo(review: Review, snapshot: Snapshot) -> bool:
+    """Tell whether Argo's controller updates: it writes what it has decoded, a megabyte again and again."""
+    return review.operation is Operation.UPDATE and review.user in snapshot.identities.argo_controllers
 
 
 def _with_types(decision: Decision, review: Review) -> Decision:

@@ -6,7 +6,6 @@ its kind. So a wrong request (400) is told from a user's wrong object (a denial 
 
 import base64
 import re
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -24,7 +23,7 @@ from policy.core.decision import (
     Side,
 )
 from policy.core.prepared import prepare
-from policy.core.workflow import EMPTY_METADATA, CronWorkflow, Read, TemplateObject, Workflow
+from policy.core.workflow import EMPTY_METADATA, CronWorkflow, Metadata, Read, TemplateObject, Workflow
 from policy.sources.schema import walk
 from webhook.failure import BadRequest
 
@@ -92,6 +91,16 @@ class Envelope(Read, frozen=True):
 prepare(Envelope)
 
 
+class Headed(Read, frozen=True):
+    """A Workflow of which the spec is not read."""
+
+    metadata: Metadata | None = None
+    status: dict[str, msgspec.Raw] | None = None
+
+
+prepare(Headed)
+
+
 class Objects(msgspec.Struct, frozen=True):
     """The objects of a request; at most the one of its kind is there, and of a Workflow the old one."""
 
@@ -112,6 +121,7 @@ class Received(msgspec.Struct, frozen=True):
     group: str = ARGO_GROUP
 
 
+_HEADED: Final = msgspec.json.Decoder(Headed | None)
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
 _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
@@ -147,7 +157,7 @@ def decode(body: bytes, side: Side) -> Received:
     try:
         objects = _objects(request, kind)
     except msgspec.ValidationError:
-        received = _received(api_version, request, side, kind, Objects())
+        received = _received(api_version, request, side, kind, _partly(request, kind))
         return msgspec.structs.replace(received, fault=_fault(request, _READ[kind]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
@@ -171,12 +181,32 @@ def _objects(request: Request, kind: ObjectKind) -> Objects:
 
 
 def _old_workflow(request: Request) -> Workflow | None:
-    """Return the Workflow as it was before an UPDATE; one that is stored with wrong types is not known."""
+    """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
     old: Workflow | None = None
     if request.operation is Operation.UPDATE:
-        with suppress(msgspec.ValidationError):
+        try:
             old = _WORKFLOW.decode(request.old_object)
+        except msgspec.ValidationError:
+            old = _without_spec(request.old_object)
     return old
+
+
+def _partly(request: Request, kind: ObjectKind) -> Objects:
+    """Return what can be read of a request whose object does not fit.
+
+    An update of a Workflow is guarded all the same: a wrong type must not hide what else it changes.
+    """
+    if kind is not ObjectKind.WORKFLOW or request.operation is not Operation.UPDATE:
+        return Objects()
+    return Objects(_without_spec(request.object), _old_workflow(request))
+
+
+def _without_spec(raw: msgspec.Raw) -> Workflow | None:
+    try:
+        found = _HEADED.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
 def _fault(request: Request, expected: type) -> Decision | None:
