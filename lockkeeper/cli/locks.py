@@ -1,8 +1,9 @@
-"""`lockkeeper locks`: who holds and who waits for every lock of a cluster."""
+"""`lockkeeper locks`: who holds and who waits for every lock of a cluster, and what other limits would do."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import msgspec
 
@@ -10,43 +11,75 @@ from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import add_kubeconfig, reach
 from lockkeeper.locks.reading import Limits, live_traces
 from lockkeeper.locks.showing import shown, table
+from lockkeeper.locks.suggesting import replays, report, used
 from lockkeeper.wiring import utc_now
 from policy.cluster.errors import ClusterError
+from policy.core.durations import duration
 from policy.core.locks.queues import deadlocks, queues
 from policy.service.lock_traces import WatchedCluster
 
 NAME = "locks"
-SUMMARY = "Show who holds and who waits for every lock, and which of them wait for ever."
+SUMMARY = "Show who holds and who waits for every lock, who waits for ever, and what other limits would do."
 EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config
   lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
+  lockkeeper locks suggest --kubeconfig ~/.kube/config -n team-etl --max-wait 5m
+  lockkeeper locks suggest --kubeconfig ~/.kube/config --lock team-etl/ConfigMap/workflow-semaphores/db
 
 It reads Workflows and the ConfigMaps that they name, and changes nothing. A limit that it has no right to
-see is shown as ?.
+see is shown as ?. `suggest` replays what the Workflows that are still there did with other limits; of what
+was seen too seldom it says so, and nothing else.
 Exit codes: 0 fine, 1 a Workflow is in a deadlock, 2 the cluster does not answer or refuses."""
-
-Act = Callable[[WatchedCluster, argparse.Namespace], int]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("show", "suggest"),
+        default="show",
+        help="show the queues (the default), or suggest limits",
+    )
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="", help="one namespace (default: all of them)")
     parser.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="format (default %(default)s)"
     )
-    parser.set_defaults(act=_show)
+    parser.add_argument("--lock", default="", metavar="NAME", help="suggest: one lock, by Argo's name of it")
+    parser.add_argument(
+        "--max-wait",
+        type=_length,
+        default=timedelta(minutes=1),
+        metavar="TIME",
+        help="suggest: what 95 of 100 should wait at most, such as 30s or 1h30m (default 1m)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     cluster = reach(arguments.kubeconfig)
-    act: Act = arguments.act
     with _told_in_one_line():
         try:
             return act(cluster, arguments)
         finally:
             cluster.close()
+
+
+def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
+    """Do what was asked for; returns the exit code."""
+    return _suggest(cluster, arguments) if arguments.action == "suggest" else _show(cluster, arguments)
+
+
+def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
+    """Show what other limits would have done."""
+    seen = used(cluster, arguments.namespace)
+    found = replays(seen, Limits(cluster), lock=arguments.lock, most_wait=arguments.max_wait)
+    if arguments.output == "json":
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        print(report(found, seen, arguments.max_wait))
+    return 0
 
 
 def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
@@ -59,6 +92,14 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     else:
         print(table(found, stuck, now))
     return 1 if stuck else 0
+
+
+def _length(text: str) -> timedelta:
+    """Return a length of time, or an error that argparse shows."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 @contextmanager

@@ -128,8 +128,8 @@ def admit(installed: Installed, name: str, namespace: str) -> None:
 
 def tangle(installed: Installed, name: str, namespace: str) -> None:
     """Let a Workflow that runs look as Argo writes one that waits for a lock which only itself holds."""
-    lock = f"{namespace}/ConfigMap/workflow-semaphores/builds"
-    holding: JsonObject = {"semaphore": lock, "holders": [f"{namespace}/{name}"]}
+    lock = f"{namespace}/Mutex/own"
+    holding: JsonObject = {"mutex": lock, "holder": f"{namespace}/{name}"}
     node: JsonObject = {
         "id": f"{name}-1",
         "name": name,
@@ -141,9 +141,12 @@ def tangle(installed: Installed, name: str, namespace: str) -> None:
     status: JsonObject = {
         "phase": "Running",
         "nodes": {f"{name}-1": node},
-        "synchronization": {"semaphore": {"holding": [holding]}},
+        "synchronization": {"mutex": {"holding": [holding]}},
     }
-    installed.cluster.patch(WORKFLOWS, name, MergePatch({"status": status}), namespace=namespace)
+    change = msgspec.json.encode({"status": status}).decode()
+    argo = ("--as=system:serviceaccount:argo:argo", "--as-group=system:masters")
+    what = ("patch", "workflow", name, f"--namespace={namespace}", "--type=merge", f"--patch={change}")
+    installed.site.kubectl.said(*what, *argo)  # Nobody else may write such a status.
 
 
 def tells_of(installed: Installed, name: str, reason: str) -> bool:

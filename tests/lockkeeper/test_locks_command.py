@@ -16,7 +16,7 @@ from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
 from policy.core.locks.queues import LockQueue, deadlocks, queues
 from policy.core.patches import JsonObject
 from tests.lockkeeper.commands import Lockkeeper
-from tests.policy.core.locks.running import BEGIN, NAMESPACE, mutex, node, running, semaphore, traced
+from tests.policy.core.locks.running import BEGIN, NAMESPACE, mutex, node, running, semaphore, stamp, traced
 
 DB = semaphore("db")
 KNOT = (
@@ -107,7 +107,7 @@ def test_a_deadlock_is_a_finding(
     parser = argparse.ArgumentParser()
     locks.configure(parser)
     arguments = parser.parse_args([f"--namespace={namespace}"])
-    assert arguments.act(cluster, arguments) == code
+    assert locks.act(cluster, arguments) == code
     assert ("DEADLOCK" in capsys.readouterr().out) == bool(code)
 
 
@@ -116,3 +116,57 @@ def test_a_cluster_that_cannot_be_read_is_told_in_one_line(lockkeeper: Lockkeepe
     done = lockkeeper("locks", "--kubeconfig", "no-such-file")
     assert (done.code, done.out) == (2, "")
     assert "no-such-file" in done.err
+
+
+def finished(cluster: Guarded, number: int, *, apart: int, lasting: int) -> None:
+    """Add Workflows that loaded one after another under the semaphore of 1: each waits for the one before."""
+    block: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": "db"}}]}
+    spec: JsonObject = {"templates": [{"name": "load", "synchronization": block}]}
+    free = 0
+    for index in range(number):
+        came = index * apart
+        free = max(free, came) + lasting
+        done: JsonObject = {
+            **node(phase="Succeeded", at=came),
+            "finishedAt": stamp(free),
+            "templateName": "load",
+        }
+        cluster.create(WORKFLOWS, running(f"done-{index}", spec=spec, nodes={"n": done}, created=came))
+
+
+def suggested(cluster: Guarded, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Return what `locks suggest` prints."""
+    parser = argparse.ArgumentParser()
+    locks.configure(parser)
+    arguments = parser.parse_args(["suggest", f"--namespace={NAMESPACE}", *options])
+    assert locks.act(cluster, arguments) == 0
+    return capsys.readouterr().out
+
+
+def test_what_other_limits_would_do_is_told_with_how_much_was_seen(
+    cluster: Guarded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A load every six seconds that takes ten: one slot falls behind, two keep up."""
+    finished(cluster, 60, apart=6, lasting=10)
+    out = suggested(cluster, capsys, "--max-wait=30s").splitlines()
+    assert out[0] == f"{DB}: limit 1, 60 uses in 10m, half of them shorter than 10s (0 not over)"
+    assert out[1].split("  ")[-1].strip() == "BUSY"
+    assert [line.split()[:3] for line in out[2:5]] == [
+        ["now", "1", "1m58s"],
+        ["2", "0s", "0s"],
+        ["3", "0s", "0s"],
+    ]
+    assert out[5] == "  2 would let 95 of 100 wait 30s at most; 1 does not"
+    assert "Arrivals are taken as they were" in "\n".join(out)
+    played = msgspec.json.decode(suggested(cluster, capsys, "--max-wait=30s", "-o", "json"))
+    assert [(each["suggested"], each["record"]["finished"]) for each in played] == [(2, 60)]
+
+
+def test_of_too_little_nothing_is_suggested(cluster: Guarded, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says what there is, and how much it takes."""
+    nobody = "no semaphore with a known limit was used by the Workflows that are still there\n"
+    assert suggested(cluster, capsys) == nobody
+    finished(cluster, 5, apart=6, lasting=10)
+    out = suggested(cluster, capsys, f"--lock={DB}")
+    assert "too little was seen: 5 finished uses, and 30 are needed" in out
+    assert "replay" not in out

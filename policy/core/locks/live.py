@@ -25,6 +25,8 @@ class Node(Read, frozen=True):
     type: str | None = None
     phase: str | None = None
     template_name: str | None = None
+    template_ref: TemplateRef | None = None
+    template_scope: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     children: tuple[str, ...] | None = None
@@ -109,6 +111,7 @@ class LiveStatus(Read, frozen=True):
     offload_node_status_version: str | None = None
     synchronization: LockStatus | None = None
     stored_workflow_template_spec: LiveSpec | None = None
+    stored_templates: dict[str, LiveTemplate] | None = None
 
 
 class LiveWorkflow(Read, frozen=True):
