@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
+from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
@@ -160,7 +161,8 @@ def test_a_lock_of_the_policy_is_in_the_stored_object(installed: Installed, name
     }
     found = stored(installed, namespace, "locked")
     assert found.spec == expected
-    assert (found.metadata.labels, found.metadata.annotations) == (None, None)
+    told = {marks.INJECTED: "loads: load-orders"}
+    assert (found.metadata.labels, found.metadata.annotations) == (None, told)
 
 
 def test_what_waits_its_turn_is_seen_in_the_list(installed: Installed, namespace: str) -> None:

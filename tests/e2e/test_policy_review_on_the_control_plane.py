@@ -37,7 +37,7 @@ ONLY_THE_WEBHOOK: Final = (
     "spec.inject[0].lock.semaphore.namespace: needs validate.crossNamespace",
     "spec.inject[0].templates.resources: selects nothing beside these types",
     "spec.inject[0].when: ",
-    'spec.semaphores[0].key: "unlimited" is what rules take',
+    'spec.semaphores[0].key: is the key that rule "',
     "is no schedule",
     "is no time zone",
     "is shorter than a minute",
