@@ -26,7 +26,7 @@ from webhook import wire
 from webhook.judging import judge
 
 NAME = "review"
-SUMMARY = "Show what the webhook would decide about Workflows in files, and how it would change them."
+SUMMARY = "Show what the webhook would decide about Workflows, templates and crons, and how it changes them."
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none

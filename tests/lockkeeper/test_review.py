@@ -284,6 +284,26 @@ def test_a_workflow_of_wrong_types_is_denied_with_its_field(
     assert [(each["code"], each["field"]) for each in told["reasons"]] == [("WrongType", "spec.parallelism")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("Workflow", "spec.templates[0].suspend.duration"),
+        ("WorkflowTemplate", "spec.templates[0].suspend.duration"),
+        ("ClusterWorkflowTemplate", "spec.templates[0].suspend.duration"),
+        ("CronWorkflow", "spec.workflowSpec.templates[0].suspend.duration"),
+    ],
+)
+def test_the_types_of_every_kind_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, field: str
+) -> None:
+    """In CI, before anything is created."""
+    spec = "{templates: [{name: wait, suspend: {duration: 5}}]}"
+    spec = f"{{workflowSpec: {spec}}}" if kind == "CronWorkflow" else spec
+    text = f"apiVersion: argoproj.io/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"
+    assert review_text(tmp_path, text, "--show", "none") == 1
+    assert f'{field}: is the number 5, Argo reads a string: write "5"' in capsys.readouterr().out
+
+
 def test_objects_of_other_kinds_are_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stream of kustomize holds more than Workflows."""
     text = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: team-ml}\n---\n---\n"

@@ -18,6 +18,8 @@ from policy.core.patches import JsonValue
 
 MAX_MISFITS: Final = 100
 """Misfits that are looked for; a message shows ten."""
+MAX_STORED: Final = 1_000
+"""Misfits of a stored object that others are told from. One that has more is past mending field by field."""
 NOTHING: Final = msgspec.Raw(b"null")
 
 
@@ -49,9 +51,10 @@ def examine(kind: str, raw: msgspec.Raw | bytes, old: msgspec.Raw | bytes = NOTH
     if kind not in KINDS or fits(kind, raw):
         return FITS
     wanted, before = msgspec.json.decode(raw), msgspec.json.decode(old)
-    old_walk = Walk(kind, before)
-    stored = frozenset((each.path, each.kind) for each in old_walk.misfits())
-    walk = Walk(kind, wanted)
+    old_walk, walk = Walk(kind, before), Walk(kind, wanted)
+    stored = frozenset((each.path, each.kind) for each in islice(old_walk.misfits(), MAX_STORED))
+    if len(stored) == MAX_STORED:
+        return FITS
     new = (each for each in walk.misfits() if (each.path, each.kind) not in stored)
     return Examined(
         misfits=tuple(islice(new, MAX_MISFITS)),

@@ -37,7 +37,7 @@ class Doubt(msgspec.Struct, frozen=True):
     message: str
 
 
-class _Path(msgspec.Struct, frozen=True):
+class _Path(msgspec.Struct, frozen=True, gc=False):
     """Where a value stands; it is written out only where something is to be said of it."""
 
     above: "_Path | None"
@@ -58,7 +58,7 @@ def _written(step: str | int) -> str:
     return f".{step}" if _PLAIN_KEY.match(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _Place(msgspec.Struct, frozen=True, gc=False):
     """A value to look at.
 
     `loose`: encoding/json reads it in any case, and takes a field whatever its case. `aside`: under a field

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.core.argo_types.checking import FITS, MAX_MISFITS, examine, fits, misfits_of
+from policy.core.argo_types.checking import FITS, MAX_MISFITS, MAX_STORED, examine, fits, misfits_of
 from policy.core.argo_types.walking import MAX_UNKNOWN
 from policy.core.patches import JsonObject, JsonValue
 
@@ -311,6 +311,14 @@ def test_old_misfits_do_not_hide_new_ones_however_many_there_are() -> None:
     stored = msgspec.json.encode(workflow(imagePullSecrets=many))
     worse = msgspec.json.encode(workflow(imagePullSecrets=many, suspend="no"))
     assert [each.path for each in examine("Workflow", worse, stored).misfits] == ["spec.suspend"]
+
+
+def test_an_object_stored_with_misfits_beyond_number_is_left_alone() -> None:
+    """To tell a new one from a hundred thousand old ones would take longer than an answer may."""
+    many: list[JsonValue] = [5] * (2 * MAX_STORED)
+    stored = msgspec.json.encode(workflow(imagePullSecrets=many))
+    worse = msgspec.json.encode(workflow(imagePullSecrets=many, suspend="no"))
+    assert examine("Workflow", worse, stored) == FITS
 
 
 def test_what_argo_drops_or_loses_is_doubted() -> None:
