@@ -9,7 +9,7 @@ import signal
 import ssl
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from socket import socket
 from threading import Event, Thread
@@ -41,6 +41,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import read_limit
+from policy.core.locks.projection import project
 from policy.core.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -124,7 +125,7 @@ class Embedded:
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
-            limit_of=lambda name: limit_of(name, board.current()),
+            limit_of=lambda name: limit_of(name, board.current(), utc_now()),
             task_time=settings.task_time,
         )
         application = build_admission(
@@ -172,7 +173,7 @@ class Embedded:
 
 def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
     """Return the closing tables, and a line for each thing that went wrong or never ran."""
-    limits = {name: limit_of(name, snapshot) for name in argo.locks.most}
+    limits = {name: limit_of(name, snapshot, utc_now()) for name in argo.locks.most}
     parts = ["", closing_table(narrator.tallies, snapshot)]
     if limits:
         parts += ["", lock_table(limits, argo.locks.most)]
@@ -183,16 +184,15 @@ def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: S
     return "\n".join([*parts, *played.failures])
 
 
-def limit_of(lock: str, snapshot: Snapshot) -> int:
-    """Return the limit of a lock by Argo's name of it; a mutex has 1, an unknown semaphore none."""
+def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:
+    """Return the limit of a lock by Argo's name of it at a time; a mutex has 1, an unknown semaphore none."""
     namespace, kind, name = lock.split("/", 2)
     if kind != "ConfigMap":
         return 1
     config_map, _, key = name.partition("/")
-    locks = snapshot.policies(namespace).locks
-    value = locks.definitions.limit(namespace, config_map, key) if locks else None
-    if value is None:
-        value = snapshot.config_maps.get((namespace, config_map), {}).get(key)
+    projected = project(snapshot, now).config_maps.get((namespace, config_map), {}).get(key)
+    standing = snapshot.config_maps.get((namespace, config_map), {}).get(key)
+    value = projected.value if projected is not None else standing
     return (read_limit(value) or 0) if value is not None else 0
 
 

@@ -3,8 +3,9 @@
 It does what Lockkeeper depends on: it sees only Workflows without a controller instance id, sets phase,
 labels and times, takes workflow-level locks before it starts and template-level locks before each task, and
 orders waiters of a lock by priority, then age. What it does not do: it runs the leaf templates of
-`spec.templates` one after another, whatever the entrypoint, steps and DAG say; it has no parameters,
-conditions, retries, failures, pods or deadlines; every task takes the same time.
+`spec.templates` one after another, whatever the entrypoint, steps and DAG say; it has no conditions, retries,
+failures, pods or deadlines; every task takes the same time. Of parameters it knows those of the Workflow in
+the names of locks: a lock on a condition is taken as if that held, one whose name is not known not at all.
 """
 
 import heapq
@@ -21,13 +22,16 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
 from policy.core import marks
 from policy.core.kinds import LEAF_TYPES
-from policy.core.locks.inject import held_locks
+from policy.core.locks.parameters import Values, workflow_values
 from policy.core.locks.places import places, type_of
+from policy.core.locks.taken import locks_in
 from policy.core.patches import JsonObject
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Workflow
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Synchronization, Workflow
 
 SEEN: Final = f"!{marks.INSTANCE_ID},{marks.COMPLETED}!=true"
 WATCH_SECONDS: Final = 300.0
+LIMITS_SECONDS: Final = 1.0
+"""How often waiters look whether a limit is another: a policy was edited, or a window opened."""
 LimitOf = Callable[[str], int]
 
 
@@ -127,10 +131,12 @@ class SimulatedArgo:
 
     def _start_new(self) -> None:
         """Wait for a Workflow or the next due task, whichever comes first."""
-        wait = max(self._timers[0][0] - self._stopwatch(), 0.0) if self._timers else None
+        waits = [max(self._timers[0][0] - self._stopwatch(), 0.0)] if self._timers else []
+        waits += [LIMITS_SECONDS] if self.locks.waiting else []
         try:
-            item = self._inbox.get(timeout=wait)
+            item = self._inbox.get(timeout=min(waits, default=None))
         except Empty:
+            self._grant()
             return
         if item is None:
             return
@@ -196,22 +202,27 @@ def plan_run(obj: JsonObject) -> Run:
     workflow = msgspec.json.decode(msgspec.json.encode(obj), type=Workflow)
     metadata, spec = workflow.metadata or EMPTY_METADATA, workflow.spec or EMPTY_SPEC
     namespace, name = metadata.namespace or "", metadata.name or ""
+    values = workflow_values([spec.arguments], namespace)
     tasks = tuple(
-        Task(
-            place.template.name or "inline",
-            held_locks(place.template.synchronization, namespace)
-            if place.template.synchronization
-            else frozenset(),
-        )
+        Task(place.template.name or "inline", _taken(place.template.synchronization, namespace, values))
         for place in places(spec)
         if type_of(place.template) in LEAF_TYPES
     )
-    whole = held_locks(spec.synchronization, namespace) if spec.synchronization else frozenset()
+    whole = _taken(spec.synchronization, namespace, values)
     created = metadata.creation_timestamp
     if created is None:
         raise ValueError("a stored object has a creationTimestamp")
     order = (-(spec.priority or 0), created, name)
     return Run(namespace, name, metadata.uid or "", order, whole, tasks)
+
+
+def _taken(block: Synchronization | None, namespace: str, values: Values) -> frozenset[str]:
+    """Return the locks that a block takes: of those on a condition the first."""
+    first: dict[str, str] = {}
+    for lock in locks_in(block, "", namespace, values):
+        if lock.known:
+            first.setdefault(lock.pointer, lock.name)
+    return frozenset(first.values())
 
 
 def _stamp(now: datetime) -> str:

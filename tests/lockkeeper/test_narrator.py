@@ -70,6 +70,7 @@ def scene() -> Scene:
     return Scene()
 
 
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
 RELEASE: dict[str, JsonValue] = {marks.INSTANCE_ID: None}
 COMPLETE: dict[str, JsonValue] = {marks.COMPLETED: "true"}
@@ -235,20 +236,20 @@ def test_columns_are_aligned_without_blanks_at_the_end() -> None:
 )
 def test_the_simulated_argo_knows_limits_as_policies_define_them(lock: str, limit: int) -> None:
     """A mutex has one holder, a semaphore as many as its policy says, an unknown one none."""
-    assert limit_of(lock, load_once(EXAMPLES / "policies", DEFAULT_VERSION)) == limit
+    assert limit_of(lock, load_once(EXAMPLES / "policies", DEFAULT_VERSION), NOON) == limit
 
 
 @pytest.mark.parametrize(("value", "limit"), [("3", 3), ("x", 0), ("", 0)])
 def test_the_simulated_argo_reads_limits_of_config_maps(value: str, limit: int) -> None:
     """As Argo does: what is no integer lets nobody in."""
     config_map = ConfigMap(PolicyMetadata("sem", "here"), {"key": value})
-    assert limit_of("here/ConfigMap/sem/key", snapshot(config_map)) == limit
+    assert limit_of("here/ConfigMap/sem/key", snapshot(config_map), NOON) == limit
 
 
 def test_a_lock_whose_key_is_filled_in_at_run_time_is_an_unknown_one() -> None:
     """`{{=a/b}}` passes validation, since nobody knows its value yet."""
     policies = load_once(EXAMPLES / "policies", DEFAULT_VERSION)
-    assert limit_of("team-etl/ConfigMap/sem/{{=a/b}}", policies) == 0
+    assert limit_of("team-etl/ConfigMap/sem/{{=a/b}}", policies, NOON) == 0
 
 
 def test_injected_locks_are_read_from_the_patch() -> None:

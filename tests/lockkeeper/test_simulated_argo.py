@@ -65,12 +65,13 @@ class ByHand:
 
     def __init__(self, store: MemoryCluster) -> None:
         self.now = 0.0
+        self.limits = dict(LIMITS)
         self.store = store
         self.argo = SimulatedArgo(
             cluster=store,
             clock=lambda: NOON,
             stopwatch=lambda: self.now,
-            limit_of=lambda name: LIMITS.get(name, 0),
+            limit_of=lambda name: self.limits.get(name, 0),
             task_time=TASK,
         )
 
@@ -162,6 +163,36 @@ def test_a_lock_that_nobody_defined_lets_nobody_in(hand: ByHand) -> None:
     hand.give(add(hand.store, "a", whole=unknown), add(hand.store, "b"))
     hand.turn()
     assert hand.phases() == {"b": "Succeeded"}
+
+
+def test_waiters_look_again_without_an_event_when_a_limit_may_be_another(hand: ByHand) -> None:
+    """A policy was edited, or a window opened: nothing about a Workflow tells of that."""
+    hand.give(*(add(hand.store, name, whole=ONE) for name in "ab"))
+    assert hand.phases() == {"a": "Running"}
+    hand.limits[NAME] = 2
+    hand.argo._start_new()
+    assert hand.phases() == {"a": "Running", "b": "Running"}
+
+
+def test_a_lock_on_a_condition_is_taken_as_if_that_held() -> None:
+    """Its own parameters fill names in; a name that is not known is not taken."""
+    key = "{{= workflow.parameters.env == 'prod' ? 'two' : 'unlimited'}}"
+    chosen: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "sem", "key": key}}]}
+    names: list[JsonValue] = [{"name": "{{workflow.parameters.env}}"}, {"name": "{{inputs.parameters.x}}"}]
+    arguments: JsonObject = {"parameters": [{"name": "env", "value": "dev"}]}
+    obj: JsonObject = {
+        "metadata": {
+            "name": "a",
+            "namespace": "here",
+            "uid": "u",
+            "creationTimestamp": "2026-11-23T12:00:00Z",
+        },
+        "spec": {
+            "templates": [template("x", chosen), template("y", {"mutexes": names})],
+            "arguments": arguments,
+        },
+    }
+    assert [task.locks for task in plan_run(obj).tasks] == [{PAIR}, {"here/Mutex/dev"}]
 
 
 def test_a_workflow_seen_twice_runs_once(hand: ByHand) -> None:
