@@ -49,6 +49,7 @@ class ClusterPolicies:
         self._listeners: list[Callable[[], None]] = []
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
         self._projected: Mapping[PolicyName, tuple[Finding, ...]] | None = {}
+        self._compiled: Snapshot | None = None
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._source = ClusterSource(
             cluster=cluster,
@@ -150,7 +151,10 @@ class ClusterPolicies:
 
     def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
         version = str(next(self._versions))
-        snapshot = take_snapshot(documents, version=version, argo=self._argo, identities=self._identities)
+        snapshot = take_snapshot(
+            documents, version=version, argo=self._argo, identities=self._identities, before=self._compiled
+        )
+        self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)
 
     def _changed(self, documents: tuple[Document, ...]) -> None:

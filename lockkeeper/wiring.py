@@ -61,9 +61,18 @@ def write_errors(line: bytes) -> object:
 
 def snapshot_of(argo: ArgoVersion, identities: Identities = UPSTREAM) -> Callable[[Loaded], Snapshot]:
     """Return the function that compiles loaded documents for an installed Argo."""
+    latest: list[Snapshot] = []
 
     def compile_loaded(loaded: Loaded) -> Snapshot:
-        return take_snapshot(loaded.documents, version=loaded.fingerprint, argo=argo, identities=identities)
+        snapshot = take_snapshot(
+            loaded.documents,
+            version=loaded.fingerprint,
+            argo=argo,
+            identities=identities,
+            before=latest[-1] if latest else None,
+        )
+        latest[:] = [snapshot.prepare()]
+        return snapshot
 
     return compile_loaded
 

@@ -24,7 +24,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.library import Library
+from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.selectors import LabelSelector
@@ -101,15 +101,30 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
         return self.templates.get(("" if ref.cluster_scope else namespace, ref.name or ""))
 
+    def prepare(self) -> "Snapshot":
+        """Find out beforehand what templates show of locks, where policies speak about these; return this."""
+        for namespace in {scope for scope, _ in self.templates if scope}:
+            if self.policies(namespace).locks is not None:
+                self.library.index(namespace)
+        return self
+
     def with_usage(self, usage: UsageView) -> "Snapshot":
         """Return the same policies with another view of usage; shares all that was compiled."""
         return msgspec.structs.replace(self, usage=usage)
 
 
 def take_snapshot(
-    documents: Iterable[Document], *, version: str, argo: ArgoVersion, identities: Identities = UPSTREAM
+    documents: Iterable[Document],
+    *,
+    version: str,
+    argo: ArgoVersion,
+    identities: Identities = UPSTREAM,
+    before: Snapshot | None = None,
 ) -> Snapshot:
-    """Build the snapshot of documents that were already found valid; pools are ordered oldest first."""
+    """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
+
+    With the snapshot `before`, only templates that changed are looked at anew.
+    """
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
     locks: list[LockPolicy] = []
@@ -145,7 +160,7 @@ def take_snapshot(
         namespace_labels=namespaces,
         templates=templates,
         compiled={},
-        library=Library(templates, {}),
+        library=library_of(templates, before.library if before is not None else None),
         identities=identities,
         texts=texts,
     )

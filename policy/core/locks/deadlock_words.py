@@ -6,8 +6,10 @@ from itertools import pairwise
 import msgspec
 
 from policy.core.locks.cycles import shortest
+from policy.core.locks.deadlock_names import called_as
 from policy.core.locks.graph import Edge, Graph, Node
 from policy.core.locks.held import Held, call_of, called, called_surely
+from policy.core.locks.nesting import Nested
 from policy.core.locks.parameters import shown
 from policy.core.locks.references import Via
 
@@ -92,8 +94,13 @@ def _marked(node: Node, bit: int, held: Held) -> str:
     return f"{called_as(node)} [lock]" if held.own[node] & bit else called_as(node)
 
 
-def called_as(node: Node) -> str:
-    """Return what a node is called: the run, a template, or where an inline one stands."""
-    if node.template.name:
-        return node.template.name
-    return "the whole Workflow" if node.pointer == node.home.at else "an inline template"
+def describe_circle(circle: Sequence[Nested]) -> str:
+    """Return the sentence about locks that are nested in a circle."""
+    told = "; ".join(
+        f"{shown(each.inner)} is taken inside {shown(each.outer)} by {each.way} of {each.home}"
+        for each in circle
+    )
+    return (
+        "locks are nested in a circle, so that two that run at once may wait for each other for ever: "
+        f"{told}. Take them in the same order everywhere, or together in one synchronization block"
+    )

@@ -5,18 +5,16 @@ taken again below its holder waits for ever (argo-workflows D.1). Certain is wha
 work succeeds; possible is what takes a condition, other holders of the same lock, or an unlucky order.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.locks.cycles import parts, shortest
-from policy.core.locks.deadlock_words import Taken, called_as, describe
+from policy.core.locks.deadlock_words import Taken, describe, describe_circle
 from policy.core.locks.doom import branches_exist, causes_in_all_branches
-from policy.core.locks.graph import Graph, Node
+from policy.core.locks.graph import Graph
 from policy.core.locks.held import Held, bits, held_in, most_on_a_sure_way
-from policy.core.locks.parameters import shown
+from policy.core.locks.nesting import Nested, circles, nested_in
 from policy.core.locks.runs import Home
 
 LimitOf: TypeAlias = Callable[[str], int | None]
@@ -26,8 +24,6 @@ ENDLESS: Final = 10_000
 """A limit that is never used up; the key that conditional locks fall back to has such a one."""
 MAX_FOUND: Final = 20
 """Deadlocks that are told of one object; a message shows ten."""
-MAX_NESTED: Final = 5_000
-"""Pairs of nested locks that are looked at; with more, the analysis says that it is not whole."""
 
 
 class Deadlock(msgspec.Struct, frozen=True):
@@ -38,20 +34,6 @@ class Deadlock(msgspec.Struct, frozen=True):
     home: Home
     pointer: str
     message: str
-
-
-class Nested(msgspec.Struct, frozen=True):
-    """That a lock is taken below another: the way to it, and other locks that are held all the while.
-
-    `gates` are those that only one can hold, so that what happens under the same gate happens in turn.
-    """
-
-    outer: str
-    inner: str
-    gates: frozenset[str]
-    home: Home
-    pointer: str
-    way: str
 
 
 class Analysis(msgspec.Struct, frozen=True):
@@ -70,13 +52,25 @@ def analyse(graph: Graph, limit_of: LimitOf) -> Analysis:
     if not any(node.locks for node in graph.nodes):
         return NOTHING if graph.whole else Analysis((), (), whole=False)
     held = held_in(graph)
-    nested, whole = _nested(graph, held, limit_of)
+    nested, whole = nested_in(graph, held)
     again = list(_taken_again(graph, held, limit_of))
     if again and not any(each.certain for each in again) and branches_exist(graph):
         again = _certain_in_all_branches(again, graph, limit_of)
-    deadlocks = [*again, *_both_orders(nested)]
+    deadlocks = [*again, *_both_orders(nested, limit_of)]
     deadlocks.sort(key=lambda each: not each.certain)
     return Analysis(tuple(deadlocks[:MAX_FOUND]), tuple(nested), whole and graph.whole)
+
+
+def _both_orders(nested: Sequence[Nested], limit_of: LimitOf) -> Iterator[Deadlock]:
+    """Yield a deadlock for each set of locks that are nested in a circle within one object."""
+    for circle in circles(nested, lambda name: (limit_of(name) or 0) < ENDLESS):
+        yield of_circle(circle)
+
+
+def of_circle(circle: Sequence[Nested]) -> Deadlock:
+    """Return the deadlock of locks that are nested in a circle, reported where its first is taken."""
+    first = circle[0]
+    return Deadlock(False, first.inner, first.home, first.pointer, describe_circle(circle))  # noqa: FBT003 - possible
 
 
 def _taken_again(graph: Graph, held: Held, limit_of: LimitOf) -> Iterator[Deadlock]:
@@ -122,66 +116,3 @@ def _never_enough(graph: Graph, held: Held, number: int, limit: int) -> bool:
         return True
     most = most_on_a_sure_way(graph, held, number)
     return most is None or most > limit
-
-
-def _nested(graph: Graph, held: Held, limit_of: LimitOf) -> tuple[list[Nested], bool]:
-    """Return every pair of a lock and one that is taken below it, once, with the gates of all its places."""
-    single = _mask(held, lambda name: limit_of(name) == 1)
-    scarce = _mask(held, lambda name: (limit_of(name) or 0) < ENDLESS)
-    found: dict[tuple[int, int], tuple[Node, int]] = {}
-    for node in graph.nodes:
-        if not held.own[node] or not held.some[node]:
-            continue
-        gates = held.always[node] & single
-        for inner in bits(held.own[node] & scarce):
-            for outer in bits(held.some[node] & scarce & ~held.own[node]):
-                if len(found) >= MAX_NESTED:
-                    return _named(held, found), False
-                first, before = found.get((outer, inner), (node, gates))
-                found[outer, inner] = (first, before & gates)
-    return _named(held, found), True
-
-
-def _mask(held: Held, which: Callable[[str], bool]) -> int:
-    return sum(1 << number for number, name in enumerate(held.names) if which(name))
-
-
-def _named(held: Held, found: Mapping[tuple[int, int], tuple[Node, int]]) -> list[Nested]:
-    nested = []
-    for (outer, inner), (node, gates) in found.items():
-        name = held.names[inner]
-        lock = next(each for each in node.locks if each.name == name)
-        within = frozenset(held.named(gates & ~(1 << outer)))
-        nested.append(Nested(held.names[outer], name, within, node.home, lock.pointer, called_as(node)))
-    return nested
-
-
-def _both_orders(nested: Iterable[Nested]) -> Iterator[Deadlock]:
-    """Yield a deadlock for each set of locks that are nested in a circle within one object."""
-    inside: dict[str, dict[str, Nested]] = {}
-    for each in nested:
-        inside.setdefault(each.outer, {})[each.inner] = each
-
-    def after(lock: str) -> Iterable[str]:
-        return inside.get(lock, {})
-
-    for part in parts(list(inside), after):
-        if len(part) > 1:
-            first = min(part)
-            circle = shortest(first, first.__eq__, after) or [first, first]
-            ways = [inside[outer][inner] for outer, inner in pairwise(circle)]
-            yield in_circle(ways)
-
-
-def in_circle(ways: Sequence[Nested]) -> Deadlock:
-    """Return the deadlock of locks that are nested in a circle; the first way is where it is reported."""
-    first = ways[0]
-    told = "; ".join(
-        f"{shown(each.inner)} is taken inside {shown(each.outer)} by {each.way} of {each.home}"
-        for each in ways
-    )
-    message = (
-        f"locks are nested in a circle, so that two that run at once may wait for each other for ever: {told}"
-        ". Take them in the same order everywhere, or together in one synchronization block"
-    )
-    return Deadlock(certain=False, lock=first.inner, home=first.home, pointer=first.pointer, message=message)

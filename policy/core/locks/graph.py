@@ -87,9 +87,14 @@ Added: TypeAlias = Mapping[str, Sequence[str]]
 NOTHING_ADDED: Final[Added] = {}
 
 
-def resolve(home: Home, find: Find, namespace: str, *, added: Added = NOTHING_ADDED) -> Graph:
-    """Return the graph of what an object runs in a namespace; `find` looks up what it refers to."""
-    run = run_of(home, find)
+def resolve(
+    home: Home, find: Find, namespace: str, *, added: Added = NOTHING_ADDED, whole: bool = False
+) -> Graph:
+    """Return the graph of what an object runs in a namespace; `find` looks up what it refers to.
+
+    Of a template object that is each template by itself, or with `whole` what a workflowTemplateRef runs.
+    """
+    run = run_of(home, find, whole=whole)
     graph = _Walk(run, find, namespace, added, {}).graph()
     if any(inputs_in(text) for node in graph.nodes for text in texts_of(node.template.synchronization)):
         graph = _Walk(run, find, namespace, added, _inputs_that_matter(graph)).graph()
@@ -122,12 +127,12 @@ class _Walk:
         """Walk and return the graph."""
         home = self._run.home
         ref = home.spec.workflow_template_ref
-        if ref is not None and len(self._run.sources) == 1:
+        if ref is not None and len(self._run.sources) == 1 and not home.is_template:
             self._unknown.append(Unknown(home, f"{home.at}/workflowTemplateRef", described(ref), local=False))
         block, where = self._run.synchronization()
         root = Node(home, NO_TEMPLATE, home.at, self._taken(block, where, self._values), {}, [])
         for source, reference in self._run.entries():
-            owner = home if home.is_template else self._run.templates
+            owner = self._run.templates
             root.calls.append(Edge(source, reference, self._target(root, owner, source, reference)))
         while self._todo:
             node = self._todo.pop()

@@ -8,11 +8,14 @@ import msgspec
 
 from policy.core.decision import NO_OBJECT, Code, Injection, Reason
 from policy.core.kinds import MatchedKind, Referenced
+from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.inject import inject
+from policy.core.locks.inspect import inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.runs import home_of
 from policy.core.locks.scene import Find, Foreign, Scene
-from policy.core.locks.validate import Rulebook, lock_faults
+from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
@@ -56,7 +59,7 @@ def judge_locks(
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return NO_LOCKS
-    scene = Scene(raw=raw, find=finder(locks, snapshot))
+    scene = Scene(raw=raw, find=finder(locks, snapshot), library=snapshot.library)
     part = judge_spec(spec, locks, active, scene)
     if spec.workflow_template_ref is None:
         return part
@@ -70,13 +73,21 @@ def judge_spec(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
+    rulebook = Rulebook(locks, active)
     found = locks.concerned(spec, scene.at)
-    faults = tuple(islice(lock_faults(spec, found, Rulebook(locks, active)), MAX_FAULTS))
+    conversion: tuple[PatchOp, ...] = ()
+    if converts(locks, active) and any_single(spec, found):
+        spec, conversion = convert(spec, scene.at)
+        found = locks.concerned(spec, scene.at)
+        scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
+    faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
     injected = inject(spec, found, locks, active, scene)
+    home = home_of(scene.kind, scene.name, spec, scene.at)
+    shown = inspect(home, found, rulebook, scene.library, injected.patch)
     return LockPart(
-        reasons=faults + injected.faults,
-        warnings=injected.warnings,
-        patch=injected.patch,
+        reasons=faults + injected.faults + shown.reasons,
+        warnings=(*lock_warnings(spec, found, rulebook), *injected.warnings, *shown.warnings),
+        patch=conversion + injected.patch,
         policies=tuple(policy.source for policy in active),
         injected=injected.locks,
         note=injected.note,

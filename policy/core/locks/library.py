@@ -1,23 +1,25 @@
-"""The templates of the cluster as the graph looks them up: each numbered by name once, at its first use."""
+"""The templates of the cluster as reviews look them up, and what is known of their locks in each namespace.
+
+A library follows another when templates change: what did not is kept, with all that was found about it.
+"""
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final
 
 import msgspec
 
 from policy.core.decision import ObjectKind
-from policy.core.locks.runs import Find, Home, home_of
+from policy.core.locks.index import NamespaceIndex, following, index_of
+from policy.core.locks.runs import Find, Home, TemplateKey, home_of
 from policy.core.workflow import TemplateRef, WorkflowSpec
-
-TemplateKey: TypeAlias = tuple[str, str]
-"""Namespace and name of a WorkflowTemplate; the namespace of a ClusterWorkflowTemplate is empty."""
 
 
 class Library(msgspec.Struct, frozen=True, eq=False):
-    """All templates, and those of them that were looked up so far."""
+    """All templates; those of them that were looked up so far, and the namespaces that were asked about."""
 
     templates: Mapping[TemplateKey, WorkflowSpec]
     homes: dict[TemplateKey, Home]
+    indexes: dict[str, NamespaceIndex]
 
     def home(self, key: TemplateKey) -> Home | None:
         """Return a template object, or None where there is none of this name."""
@@ -35,3 +37,37 @@ class Library(msgspec.Struct, frozen=True, eq=False):
             return self.home(("" if ref.cluster_scope else namespace, ref.name or ""))
 
         return find
+
+    def index(self, namespace: str) -> NamespaceIndex:
+        """Return what is known of a namespace's templates together, found out at the first time."""
+        found = self.indexes.get(namespace)
+        if found is None:
+            found = self.indexes[namespace] = index_of(namespace, self.templates, self.home)
+        return found
+
+
+NO_LIBRARY: Final = Library({}, {}, {})
+
+
+def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | None = None) -> Library:
+    """Return the library of these templates; with the one before, only what changed is looked at anew."""
+    if before is None:
+        return Library(templates, {}, {})
+    homes = list(before.homes.items())  # Reviews add to it meanwhile.
+    kept = {key: home for key, home in homes if _same(templates.get(key), home.spec)}
+    library = Library(
+        {key: kept[key].spec if key in kept else spec for key, spec in templates.items()}, kept, {}
+    )
+    changed = frozenset(
+        key
+        for key in {**templates, **before.templates}
+        if key not in kept and not _same(templates.get(key), before.templates.get(key))
+    )
+    for namespace, index in list(before.indexes.items()):
+        library.indexes[namespace] = following(index, changed, library.home) if changed else index
+    return library
+
+
+def _same(one: WorkflowSpec | None, other: WorkflowSpec | None) -> bool:
+    """Tell whether two specs say the same; mostly they are one object, as nothing changed."""
+    return one is other or one == other

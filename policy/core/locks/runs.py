@@ -25,6 +25,14 @@ class Home(msgspec.Struct, frozen=True, eq=False):
     at: str = "/spec"
 
     @property
+    def locks_runs(self) -> bool:
+        """Whether it says of whole runs that they, or all of their templates, take locks."""
+        defaults = self.spec.template_defaults
+        return self.spec.synchronization is not None or (
+            defaults is not None and defaults.synchronization is not None
+        )
+
+    @property
     def is_template(self) -> bool:
         """Whether it is a template object, which others may enter anywhere."""
         return self.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE)
@@ -33,6 +41,8 @@ class Home(msgspec.Struct, frozen=True, eq=False):
         return f"{self.kind.value} {self.name}" if self.name else self.kind.value
 
 
+TemplateKey: TypeAlias = tuple[str, str]
+"""Namespace and name of a WorkflowTemplate; the namespace of a ClusterWorkflowTemplate is empty."""
 Find: TypeAlias = Callable[[TemplateRef], Home | None]
 """Looks an object up that is referred to; None where there is none."""
 
@@ -46,9 +56,14 @@ def home_of(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") 
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What is started: the object under review, then the one that its templates come from, if another."""
+    """What is started: the object under review, then the one that its templates come from, if another.
+
+    With `every`, each template of the object by itself, as a templateRef enters it: without what the object
+    says of whole runs.
+    """
 
     sources: tuple[Home, ...]
+    every: bool = False
 
     @property
     def home(self) -> Home:
@@ -63,7 +78,7 @@ class Run(msgspec.Struct, frozen=True):
     def template_defaults(self) -> tuple[Synchronization | None, str]:
         """Return the locks that every template of the run gets by default, and where they are written."""
         block, at = None, ""
-        for home in self.sources:
+        for home in () if self.every else self.sources:
             defaults = home.spec.template_defaults
             if defaults is not None and defaults.synchronization is not None:
                 block = merged(block, defaults.synchronization)
@@ -73,7 +88,7 @@ class Run(msgspec.Struct, frozen=True):
     def synchronization(self) -> tuple[Synchronization | None, str]:
         """Return the locks of the whole run, and where they are written."""
         block, at = None, ""
-        for home in self.sources:
+        for home in () if self.every else self.sources:
             if home.spec.synchronization is not None:
                 block = merged(block, home.spec.synchronization)
                 at = at or f"{home.at}/synchronization"
@@ -88,11 +103,8 @@ class Run(msgspec.Struct, frozen=True):
         return Parameters(tuple(found.values()))
 
     def entries(self) -> Iterator[tuple[Home, Reference]]:
-        """Yield what is started first, at the end, and by hooks, with the object that says so.
-
-        A template object may be entered at each of its templates.
-        """
-        if self.home.is_template:
+        """Yield what is started first, at the end, and by hooks, with the object that says so."""
+        if self.every:
             yield from self._every_template()
             return
         arguments = self.arguments()
@@ -121,8 +133,13 @@ class Run(msgspec.Struct, frozen=True):
             yield self.home, Reference(Via.ROOT, name, where, name)
 
 
-def run_of(home: Home, find: Find) -> Run:
-    """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing."""
+def run_of(home: Home, find: Find, *, whole: bool = False) -> Run:
+    """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing.
+
+    Of a template object each template, or with `whole` what a workflowTemplateRef runs.
+    """
+    if home.is_template:
+        return Run((home,), every=not whole)
     ref = home.spec.workflow_template_ref
     found = find(ref) if ref is not None else None
     return Run((home,) if found is None else (home, found))

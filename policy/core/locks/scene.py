@@ -8,6 +8,7 @@ import msgspec
 from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.kinds import MatchedKind
 from policy.core.locks.layers import Body
+from policy.core.locks.library import NO_LIBRARY, Library
 from policy.core.patches import JsonObject
 from policy.core.workflow import Template, TemplateRef
 
@@ -44,6 +45,8 @@ class Scene(msgspec.Struct, frozen=True):
     at: str = "/spec"
     raw: msgspec.Raw = NO_OBJECT
     find: Find = nowhere
+    name: str = ""
+    library: Library = NO_LIBRARY
 
     @property
     def is_template(self) -> bool:

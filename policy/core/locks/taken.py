@@ -6,18 +6,20 @@ import msgspec
 
 from policy.core.locks.naming import name_of_mutex, name_of_semaphore, parameterised
 from policy.core.locks.parameters import Values, choices, fill
-from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
+from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Synchronization
 
 
 class Lock(msgspec.Struct, frozen=True):
     """One lock that is taken: its encoded name, with `{{tags}}` where that is not known, and where.
 
-    `sure` is False for each of several locks of which a run takes one.
+    `sure` is False for each of several locks of which a run takes one. `filled` is the reference with what is
+    known filled in, where the one that is written has a parameter.
     """
 
     name: str
     pointer: str
     sure: bool
+    filled: SemaphoreRef | MutexRef | None = None
 
     @property
     def known(self) -> bool:
@@ -43,20 +45,54 @@ def locks_in(block: Synchronization | None, where: str, namespace: str, values: 
         return ()
     found: dict[str, Lock] = {}
     for pointer, ref in _items(block, where):
-        raw = (
-            name_of_mutex(ref, namespace) if isinstance(ref, MutexRef) else name_of_semaphore(ref, namespace)
-        )
-        names = choices(fill(raw, values))
-        for name in names:
-            found.setdefault(name, Lock(name, pointer, sure=len(names) == 1))
+        name = _name(ref, namespace)
+        if not parameterised(name):
+            found.setdefault(name, Lock(name, pointer, sure=True))
+            continue
+        forms = _forms(ref, values)
+        for form in forms:
+            name = _name(form, namespace)
+            found.setdefault(name, Lock(name, pointer, sure=len(forms) == 1, filled=form))
     return tuple(found.values())
+
+
+def _forms(ref: SemaphoreRef | MutexRef, values: Values) -> list[SemaphoreRef | MutexRef]:
+    """Return what a reference with parameters may become, each part filled in as far as it is known."""
+
+    def forms(text: str | None) -> tuple[str | None, ...]:
+        return choices(fill(text, values)) if text else (text,)
+
+    namespaces = forms(ref.namespace)
+    if isinstance(ref, MutexRef):
+        return [
+            MutexRef(name=name, namespace=namespace, database=ref.database)
+            for name in forms(ref.name)
+            for namespace in namespaces
+        ]
+    if ref.config_map_key_ref is None:
+        keys = forms(ref.database.key if ref.database is not None else None)
+        return [
+            SemaphoreRef(database=DatabaseRef(key=key), namespace=namespace)
+            for key in keys
+            for namespace in namespaces
+        ]
+    return [
+        SemaphoreRef(config_map_key_ref=ConfigMapKeyRef(name=name, key=key), namespace=namespace)
+        for name in forms(ref.config_map_key_ref.name)
+        for key in forms(ref.config_map_key_ref.key)
+        for namespace in namespaces
+    ]
+
+
+def _name(ref: SemaphoreRef | MutexRef, namespace: str) -> str:
+    return name_of_mutex(ref, namespace) if isinstance(ref, MutexRef) else name_of_semaphore(ref, namespace)
 
 
 def texts_of(block: Synchronization | None) -> Iterator[str]:
     """Yield the names of a block's locks as they are written."""
     if block is not None:
         for _, ref in _items(block, ""):
-            yield name_of_mutex(ref, "") if isinstance(ref, MutexRef) else name_of_semaphore(ref, "")
+            yield _name(ref, "")
 
 
 def _items(block: Synchronization, where: str) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:

@@ -111,7 +111,14 @@ def _is_edited(review: Review, subject: Subject) -> bool:
 
 def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
-    scene = Scene(ObjectKind(subject.kind.value), subject.at, raw, finder(locks, snapshot))
+    scene = Scene(
+        ObjectKind(subject.kind.value),
+        subject.at,
+        raw,
+        finder(locks, snapshot),
+        subject.metadata.name or "",
+        snapshot.library,
+    )
     part = judge_spec(subject.spec, locks, active, scene)
     ref = subject.spec.workflow_template_ref
     if ref is None:

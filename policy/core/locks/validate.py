@@ -21,6 +21,7 @@ from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchr
 
 LONGEST_KEY: Final = 253
 """Characters of a ConfigMap key that a near one is looked for by; there are none longer."""
+EMPTY_BLOCK: Final = Synchronization()
 LISTS_SINCE: Final = "3.6"
 
 
@@ -65,6 +66,31 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
             yield from _block(template.synchronization, where, rulebook)
         if place.remarkable:
             yield from _misplaced(place, rulebook)
+
+
+def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[str]:
+    """Yield a warning for each block that holds nothing where Argo's CRD may have dropped a single lock.
+
+    The full CRDs of Argo 4 drop `semaphore` and `mutex` before anybody sees them.
+    """
+    if rulebook.locks.argo.reads_singular:
+        return
+    defaults = spec.template_defaults
+    blocks = [
+        ("spec.synchronization", spec.synchronization),
+        ("spec.templateDefaults.synchronization", defaults.synchronization if defaults else None),
+    ]
+    blocks += [
+        (f"{field_path(place.pointer)}.synchronization", place.template.synchronization)
+        for place in found
+        if place.template.synchronization is not None
+    ]
+    for where, block in blocks:
+        if block == EMPTY_BLOCK:
+            yield (
+                f"lockkeeper: {where}: holds no lock; if it had a single semaphore or mutex, Argo's CRD has "
+                "dropped it: write semaphores or mutexes"
+            )
 
 
 def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:

@@ -1,0 +1,145 @@
+"""The single `semaphore` and `mutex` written as lists, where the installed Argo would drop them.
+
+From 4.0 on Argo takes no lock for them and runs unlocked (argo-workflows C.2), so they are never left as they
+are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from policy.core.kinds import Singular
+from policy.core.locks.places import Place
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy, item_of
+from policy.core.patches import Op, PatchOp
+from policy.core.workflow import Call, Dag, MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
+
+
+def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
+    """Tell whether single locks are written as lists: Argo drops them, and no policy refuses them."""
+    return not locks.argo.reads_singular and not any(
+        each.validation.singular is Singular.DENY for each in active
+    )
+
+
+def any_single(spec: WorkflowSpec, found: Sequence[Place]) -> bool:
+    """Tell whether there is a single lock; `found` has all bodies that hold locks."""
+    defaults = spec.template_defaults
+    if any(
+        place.template.synchronization is not None and is_single(place.template.synchronization)
+        for place in found
+    ):
+        return True
+    blocks = (spec.synchronization, defaults.synchronization if defaults is not None else None)
+    return any(block is not None and is_single(block) for block in blocks)
+
+
+def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
+    """Return a spec with every single lock as a list, and the operations that make the object so."""
+    writer = _Writer()
+    defaults = spec.template_defaults
+    changed = msgspec.structs.replace(
+        spec,
+        synchronization=writer.block(spec.synchronization, f"{at}/synchronization"),
+        template_defaults=writer.template(defaults, f"{at}/templateDefaults")
+        if defaults is not None
+        else None,
+        templates=tuple(
+            writer.template(each, f"{at}/templates/{index}")
+            for index, each in enumerate(spec.templates or ())
+        ),
+    )
+    return changed, tuple(writer.patch)
+
+
+def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
+    """Return the text of an object after operations of `convert`, for what is made from that text."""
+    obj: Any = msgspec.json.decode(raw)
+    if not isinstance(obj, dict):
+        return raw
+    for operation in patch:
+        *way, last = operation.path.strip("/").split("/")
+        place: Any = obj
+        for step in way:
+            place = place[int(step)] if isinstance(place, list) else place[step]
+        if operation.op is Op.REMOVE:
+            del place[last]
+        elif isinstance(place, list):
+            place.append(operation.value)
+        else:
+            place[last] = operation.value
+    return msgspec.Raw(msgspec.json.encode(obj))
+
+
+def is_single(block: Synchronization) -> bool:
+    """Tell whether a block has a lock in the single form."""
+    return block.semaphore is not None or block.mutex is not None
+
+
+class _Writer:
+    """Rewrites bodies and gathers the operations."""
+
+    def __init__(self) -> None:
+        self.patch: list[PatchOp] = []
+
+    def template(self, template: Template, pointer: str) -> Template:
+        """Return a body with its own block and those of inline bodies rewritten."""
+        before = len(self.patch)
+        changed = msgspec.structs.replace(
+            template,
+            synchronization=self.block(template.synchronization, f"{pointer}/synchronization"),
+            dag=self._dag(template.dag, f"{pointer}/dag"),
+            steps=self._steps(template.steps, f"{pointer}/steps"),
+        )
+        return changed if len(self.patch) > before else template
+
+    def block(self, block: Synchronization | None, where: str) -> Synchronization | None:
+        """Return a block with its single locks in the lists."""
+        if block is None or not is_single(block):
+            return block
+        semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
+        mutexes: tuple[MutexRef, ...] | None = block.mutexes
+        if block.semaphore is not None:
+            self._move(block.semaphore, block.semaphores or (), where, "semaphore", "semaphores")
+            semaphores = tuple(dict.fromkeys((*(block.semaphores or ()), block.semaphore)))
+        if block.mutex is not None:
+            self._move(block.mutex, block.mutexes or (), where, "mutex", "mutexes")
+            mutexes = tuple(dict.fromkeys((*(block.mutexes or ()), block.mutex)))
+        return Synchronization(semaphores=semaphores, mutexes=mutexes)
+
+    def _move(
+        self,
+        ref: SemaphoreRef | MutexRef,
+        beside: Sequence[SemaphoreRef | MutexRef],
+        where: str,
+        single: str,
+        plural: str,
+    ) -> None:
+        if not beside:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(ref)]))
+        elif ref not in beside:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(ref)))
+        self.patch.append(PatchOp(Op.REMOVE, f"{where}/{single}"))
+
+    def _dag(self, dag: Dag | None, where: str) -> Dag | None:
+        if dag is None or not any(task.inline is not None for task in dag.tasks or ()):
+            return dag
+        tasks = [self._call(task, f"{where}/tasks/{index}") for index, task in enumerate(dag.tasks or ())]
+        return msgspec.structs.replace(dag, tasks=tuple(tasks))
+
+    def _steps(
+        self, steps: tuple[tuple[Call, ...], ...] | None, where: str
+    ) -> tuple[tuple[Call, ...], ...] | None:
+        if not any(step.inline is not None for group in steps or () for step in group):
+            return steps
+        return tuple(
+            tuple(self._call(step, f"{where}/{number}/{index}") for index, step in enumerate(group))
+            for number, group in enumerate(steps or ())
+        )
+
+    def _call(self, call: Call, where: str) -> Call:
+        if call.inline is None:
+            return call
+        return msgspec.structs.replace(call, inline=self.template(call.inline, f"{where}/inline"))

@@ -1,0 +1,111 @@
+"""Locks whose names have parameters: judged by the whole name where known, else by what policies allow."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import Code, Reason
+from policy.core.kinds import Parameterised
+from policy.core.locks.graph import Graph
+from policy.core.locks.naming import parameterised
+from policy.core.locks.parameters import shown
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.runs import Home
+from policy.core.locks.taken import Lock, locks_in
+from policy.core.locks.validate import Rulebook, mutex_faults, semaphore_faults
+from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
+
+_TAG: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+STAND_IN: Final = "x"
+"""What stands for a part that is not known, where a naming rule is asked."""
+MAX_TOLD: Final = 100
+
+
+def filled_faults(
+    graphs: Sequence[Graph], home: Home, found: Sequence[Place], rulebook: Rulebook
+) -> list[Reason]:
+    """Return what is wrong with the parameterised locks of an object, each fault once."""
+    told: dict[Reason, None] = {}
+    for owner, lock in _parameterised_locks(graphs, home, found, rulebook.locks.namespace):
+        for fault in _faults(lock, rulebook):
+            told.setdefault(fault if owner is home else _elsewhere(fault, owner, home))
+        if len(told) >= MAX_TOLD:
+            break
+    return list(told)
+
+
+def _elsewhere(fault: Reason, owner: Home, home: Home) -> Reason:
+    """Return a fault of a template of another object, which this one's parameters lead to."""
+    message = f"{owner} {fault.field}: {fault.message}"
+    return msgspec.structs.replace(fault, field=field_path(home.at), message=message)
+
+
+def _parameterised_locks(
+    graphs: Sequence[Graph], home: Home, found: Sequence[Place], namespace: str
+) -> Iterator[tuple[Home, Lock]]:
+    """Yield each with every name that it may have in runs that we know, and as it is written elsewhere.
+
+    Of other objects only those whose whole name is known here: the rest is for their own reviews.
+    """
+    seen: set[str] = set()
+    for graph in graphs:
+        for node in (graph.root, *graph.nodes):
+            for lock in node.locks:
+                if lock.filled is not None and (node.home is home or lock.known):
+                    if node.home is home:
+                        seen.add(lock.pointer)
+                    yield node.home, lock
+    defaults = home.spec.template_defaults
+    blocks: list[tuple[str, Synchronization | None]] = [
+        (f"{home.at}/synchronization", home.spec.synchronization),
+        (f"{home.at}/templateDefaults/synchronization", defaults.synchronization if defaults else None),
+        *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
+    ]
+    for where, block in blocks:
+        for lock in locks_in(block, where, namespace, {}):
+            if lock.filled is not None and lock.pointer not in seen:
+                yield home, lock
+
+
+def _faults(lock: Lock, rulebook: Rulebook) -> Iterator[Reason]:
+    ref, where = lock.filled, field_path(lock.pointer)
+    if ref is None:
+        return
+    if lock.known:
+        if isinstance(ref, MutexRef):
+            yield from mutex_faults(ref, where, rulebook)
+        else:
+            yield from semaphore_faults(ref, where, rulebook)
+        return
+    for policy in rulebook.policies:
+        if (fault := _refused(lock, ref, where, policy)) is not None:
+            yield fault
+            return
+
+
+def _refused(
+    lock: Lock, ref: SemaphoreRef | MutexRef, where: str, policy: CompiledLockPolicy
+) -> Reason | None:
+    """Return why a policy refuses a name that is not known."""
+    rule = policy.validation.allow_parameterised
+    if rule is Parameterised.DENY:
+        message = (
+            f"the name {shown(lock.name)} is known only at run time, and the policy refuses such names; "
+            "give the parameter a fixed value, or write the name out"
+        )
+        return Reason(Code.LOCK_NAME, where, message, policy.source)
+    key = None
+    if isinstance(ref, SemaphoreRef) and ref.config_map_key_ref is not None:
+        key = ref.config_map_key_ref.key
+    if rule is Parameterised.ALLOW or policy.key_pattern is None or key is None or not parameterised(key):
+        return None
+    if policy.key_pattern.search(_TAG.sub(STAND_IN, key)):
+        return None
+    message = (
+        f'key "{shown(key)}" cannot follow the naming rule {policy.key_pattern_text}, whatever its parameter '
+        "is; rename it"
+    )
+    return Reason(Code.LOCK_NAME, f"{where}.configMapKeyRef.key", message, policy.source)

@@ -1,0 +1,210 @@
+"""What all templates of a namespace show of locks together, kept up to date as they change.
+
+It is made when templates change, for reviews to look things up in: which templates take no lock whatever they
+call, and in which orders locks are nested. A change redoes what refers to the changed object, nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.locks.cycles import shortest
+from policy.core.locks.graph import Graph, Node, resolve
+from policy.core.locks.held import held_in
+from policy.core.locks.nesting import Nested, in_turn, nested_in
+from policy.core.locks.runs import Home, TemplateKey
+from policy.core.workflow import TemplateRef
+
+Look: TypeAlias = Callable[[TemplateKey], Home | None]
+"""Returns a template object by its key."""
+
+MAX_PAIRS: Final = 200
+"""Nested pairs of one object that circles are looked for from."""
+
+
+class Entry(msgspec.Struct, frozen=True, eq=False):
+    """One template object: which of its templates may take a lock in the end, and its nested locks.
+
+    `touches` names every object that was looked up, missing ones too: a change of any of them makes it stale.
+    """
+
+    restless: frozenset[str]
+    touches: frozenset[TemplateKey]
+    nested: tuple[Nested, ...]
+
+
+QUIET: Final = Entry(frozenset(), frozenset(), ())
+
+
+class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
+    """All templates that a run in one namespace can refer to.
+
+    `users` tells which objects looked another one up, and `orders` by outer and inner lock who nests them so.
+    """
+
+    namespace: str
+    entries: Mapping[TemplateKey, Entry]
+    users: Mapping[TemplateKey, AbstractSet[TemplateKey]]
+    orders: Mapping[str, Mapping[str, Mapping[TemplateKey, Nested]]]
+
+    def is_quiet(self, key: TemplateKey, template: str) -> bool:
+        """Tell whether a template that exists takes no lock, nor does anything that it calls."""
+        entry = self.entries.get(key)
+        return entry is not None and template not in entry.restless
+
+    def is_all_quiet(self, key: TemplateKey) -> bool:
+        """Tell whether no template of an object takes a lock, nor does anything that they call."""
+        entry = self.entries.get(key)
+        return entry is not None and not entry.restless
+
+    def circles(
+        self,
+        own: Sequence[Nested],
+        limit_of: Callable[[str], int | None],
+        *,
+        endless: int,
+        without: TemplateKey | None = None,
+    ) -> Iterator[list[Nested]]:
+        """Yield circles of nested locks that an object closes with templates of others.
+
+        `without` is the object itself as it was stored before.
+        """
+        inside: dict[str, dict[str, Nested]] = {}
+        for each in own:
+            inside.setdefault(each.outer, {})[each.inner] = each
+
+        def others(outer: str, inner: str) -> Nested | None:
+            found = self.orders.get(outer, {}).get(inner, {})
+            return next((nested for key, nested in found.items() if key != without), None)
+
+        def after(lock: str) -> Iterator[str]:
+            for inner in {**self.orders.get(lock, {}), **inside.get(lock, {})}:
+                known = inner in inside.get(lock, {}) or others(lock, inner) is not None
+                if known and (limit_of(inner) or 0) < endless:
+                    yield inner
+
+        told: set[frozenset[str]] = set()
+        for first in own[:MAX_PAIRS]:
+            way = shortest(first.inner, first.outer.__eq__, after)
+            if way is None or frozenset(way) in told or (limit_of(first.outer) or 0) >= endless:
+                continue
+            told.add(frozenset(way))
+            rest = [
+                inside.get(outer, {}).get(inner) or others(outer, inner) for outer, inner in pairwise(way)
+            ]
+            circle = [first, *(each for each in rest if each is not None)]
+            foreign = any(each not in inside.get(each.outer, {}).values() for each in circle)
+            if foreign and not in_turn(circle, lambda name: limit_of(name) == 1):
+                yield circle
+
+
+def index_of(namespace: str, keys: Iterable[TemplateKey], look: Look) -> NamespaceIndex:
+    """Return the index of a namespace, made anew."""
+    empty = NamespaceIndex(namespace, {}, {}, {})
+    return following(empty, frozenset(key for key in keys if key[0] in ("", namespace)), look)
+
+
+def following(before: NamespaceIndex, changed: frozenset[TemplateKey], look: Look) -> NamespaceIndex:
+    """Return the index after some objects changed, came or went."""
+    stale = set(changed)
+    for key in changed:
+        stale |= before.users.get(key, frozenset())
+    entries = dict(before.entries)
+    tables = _Tables(before)
+    for key in stale:
+        if key[0] not in ("", before.namespace):
+            continue
+        home = look(key)
+        new = _entry(before.namespace, home, look) if home is not None else QUIET
+        tables.move(key, entries.pop(key, QUIET), new)
+        if home is not None:
+            entries[key] = new
+    return NamespaceIndex(before.namespace, entries, tables.users, tables.orders)
+
+
+class _Tables:
+    """The tables of an index while they change: what is written to is copied first, for others read it."""
+
+    def __init__(self, before: NamespaceIndex) -> None:
+        self.users: dict[TemplateKey, AbstractSet[TemplateKey]] = dict(before.users)
+        self.orders: dict[str, Mapping[str, Mapping[TemplateKey, Nested]]] = dict(before.orders)
+        self._own_users: dict[TemplateKey, set[TemplateKey]] = {}
+        self._own_inner: dict[str, dict[str, Mapping[TemplateKey, Nested]]] = {}
+        self._own_pairs: dict[tuple[str, str], dict[TemplateKey, Nested]] = {}
+
+    def move(self, key: TemplateKey, old: Entry, new: Entry) -> None:
+        """Take what an object said before out, and put in what it says now."""
+        for other in old.touches - new.touches:
+            self._users_of(other).discard(key)
+        for other in new.touches - old.touches:
+            self._users_of(other).add(key)
+        for nested in old.nested:
+            self._pair(nested).pop(key, None)
+        for nested in new.nested:
+            self._pair(nested)[key] = nested
+
+    def _users_of(self, key: TemplateKey) -> set[TemplateKey]:
+        own = self._own_users.get(key)
+        if own is None:
+            own = self.users[key] = self._own_users[key] = set(self.users.get(key, ()))
+        return own
+
+    def _pair(self, nested: Nested) -> dict[TemplateKey, Nested]:
+        outer, pair = nested.outer, (nested.outer, nested.inner)
+        own = self._own_pairs.get(pair)
+        if own is None:
+            if outer not in self._own_inner:
+                self.orders[outer] = self._own_inner[outer] = dict(self.orders.get(outer, {}))
+            inner = self._own_inner[outer]
+            own = inner[nested.inner] = self._own_pairs[pair] = dict(inner.get(nested.inner, {}))
+        return own
+
+
+def _entry(namespace: str, home: Home, look: Look) -> Entry:
+    if not home.locks_runs and not any(
+        each.dag is not None or each.steps is not None or each.synchronization is not None
+        for each in home.spec.templates or ()
+    ):
+        return QUIET
+    touched: set[TemplateKey] = set()
+
+    def find(ref: TemplateRef) -> Home | None:
+        key = ("" if ref.cluster_scope else namespace, ref.name or "")
+        touched.add(key)
+        return look(key)
+
+    graph = resolve(home, find, namespace)
+    restless = _restless(graph, home)
+    nested = _nested(graph)
+    if home.locks_runs:
+        restless = frozenset(home.numbers)
+        nested += [each for each in _nested(resolve(home, find, namespace, whole=True)) if each not in nested]
+    return Entry(restless, frozenset(touched), tuple(nested))
+
+
+def _nested(graph: Graph) -> list[Nested]:
+    if not any(node.locks for node in graph.nodes):
+        return []
+    return nested_in(graph, held_in(graph))[0]
+
+
+def _restless(graph: Graph, home: Home) -> frozenset[str]:
+    """Return the names of the templates that lead to a lock, or to what is not known."""
+    callers: dict[Node, list[Node]] = {}
+    work: list[Node] = []
+    for node in graph.nodes:
+        for edge in node.calls:
+            if edge.target is not None:
+                callers.setdefault(edge.target, []).append(node)
+        if node.locks or any(edge.target is None for edge in node.calls):
+            work.append(node)
+    found = set(work)
+    while work:
+        for caller in callers.get(work.pop(), ()):
+            if caller not in found:
+                found.add(caller)
+                work.append(caller)
+    return frozenset(node.template.name or "" for node in found if node.home is home)

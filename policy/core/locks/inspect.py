@@ -1,0 +1,158 @@
+"""What only the template graph of an object shows: deadlocks, unknown references, names that parameters give.
+
+Most objects have no lock above another and call only what exists and takes no lock; that is seen without a
+graph. Injected locks count as if they were there already.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core.decision import Code, Reason
+from policy.core.kinds import Severity
+from policy.core.locks.deadlocks import ENDLESS, Deadlock, LimitOf, analyse, of_circle
+from policy.core.locks.filled import filled_faults
+from policy.core.locks.graph import Added, Graph, Unknown, resolve
+from policy.core.locks.library import Library
+from policy.core.locks.limits import limits_of
+from policy.core.locks.nesting import Nested
+from policy.core.locks.places import Place, field_path
+from policy.core.locks.plain import is_plain
+from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.runs import Home, TemplateKey
+from policy.core.locks.taken import locks_in
+from policy.core.locks.validate import Rulebook
+from policy.core.patches import PatchOp
+from policy.core.workflow import Synchronization
+
+_OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
+STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """Reasons and warnings of an object."""
+
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NOTHING: Final = Inspection()
+
+
+def inspect(
+    home: Home, found: Sequence[Place], rulebook: Rulebook, library: Library, patch: Sequence[PatchOp] = ()
+) -> Inspection:
+    """Return what the graph of an object shows after a patch of its locks.
+
+    A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
+    """
+    namespace = rulebook.locks.namespace
+    index = library.index(namespace)
+    added = added_by(patch, namespace) if patch else {}
+    if added is None or is_plain(home, found, index, added):
+        return NOTHING
+    graphs = [resolve(home, library.find(namespace), namespace, added=added)]
+    if home.is_template and home.locks_runs:
+        graphs.append(resolve(home, library.find(namespace), namespace, added=added, whole=True))
+    reasons, warnings = [], []
+    for code, severity, policy, findings in (
+        (
+            Code.UNKNOWN_REFERENCE,
+            *_strictest(rulebook, "unknown_references"),
+            _unknown(graphs, home, library),
+        ),
+        (Code.DEADLOCK, *_strictest(rulebook, "deadlocks"), _deadlocks(graphs, home, rulebook, library)),
+    ):
+        if severity is Severity.IGNORE:
+            continue
+        for field, message, certain in findings:
+            if severity is Severity.DENY and certain:
+                reasons.append(Reason(code, field, message, policy))
+            else:
+                warnings.append(f"lockkeeper: {field}: {message}")
+    reasons.extend(filled_faults(graphs, home, found, rulebook))
+    return Inspection(tuple(reasons), tuple(warnings))
+
+
+def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
+    """Return the names of the locks that a patch adds, by the body; None where it changes more than locks."""
+    added: dict[str, tuple[str, ...]] = {}
+    for operation in patch:
+        match = _OF_BLOCK.fullmatch(operation.path)
+        if match is None or isinstance(operation.value, msgspec.UnsetType):
+            if operation.path.endswith(("/synchronization/semaphore", "/synchronization/mutex")):
+                continue  # The single form is a list now, which another operation adds.
+            return None
+        body, kind, one = match.groups()
+        value = operation.value
+        block = value if kind is None else {kind: [value] if one else value}
+        names = [lock.name for lock in locks_in(msgspec.convert(block, Synchronization), "", namespace, {})]
+        added[body] = (*added.get(body, ()), *names)
+    return added
+
+
+def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
+    """Return the strictest word of the policies on something, and whose it is."""
+    policies: Sequence[CompiledLockPolicy] = rulebook.policies
+    first = max(policies, key=lambda each: STRICTNESS.index(getattr(each.validation, field)))
+    return getattr(first.validation, field), first.source
+
+
+Found = tuple[str, str, bool]
+"""A field, a message, and whether it is certain."""
+
+
+def _unknown(graphs: Sequence[Graph], home: Home, library: Library) -> Iterator[Found]:
+    """Yield what an object itself refers to that does not exist; of others their own reviews tell."""
+    told: set[Unknown] = set()
+    for graph in graphs:
+        for each in graph.unknown:
+            if each.home is not home or each in told or not (each.local or library.templates):
+                continue  # Without any template of the cluster, nobody told us which there are.
+            told.add(each)
+            later = "" if each.local else "; if it is created later, do so before this runs"
+            message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
+            yield field_path(each.pointer), message, True
+
+
+def _deadlocks(graphs: Sequence[Graph], home: Home, rulebook: Rulebook, library: Library) -> Iterator[Found]:
+    limit_of = limits_of(rulebook.locks.definitions)
+    told: set[tuple[str, str]] = set()
+    nested: list[Nested] = []
+    for graph in graphs:
+        analysis = analyse(graph, limit_of)
+        nested += analysis.nested
+        for each in analysis.deadlocks:
+            yield from _once(each, home, told)
+        if not analysis.whole:
+            yield field_path(home.at), "has too many templates or locks to look for all deadlocks", False
+    for deadlock in _circles(nested, home, limit_of, rulebook.locks.namespace, library):
+        yield from _once(deadlock, home, told)
+
+
+def _circles(
+    nested: Sequence[Nested], home: Home, limit_of: LimitOf, namespace: str, library: Library
+) -> Iterator[Deadlock]:
+    if nested:
+        own: TemplateKey | None = (home_scope(home, namespace), home.name) if home.is_template else None
+        index = library.index(namespace)
+        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own):
+            yield of_circle(circle)
+
+
+def home_scope(home: Home, namespace: str) -> str:
+    """Return the namespace that a template object is stored in, empty for one of the cluster."""
+    return "" if home.kind.value.startswith("Cluster") else namespace
+
+
+def _once(deadlock: Deadlock, home: Home, told: set[tuple[str, str]]) -> Iterator[Found]:
+    place = field_path(deadlock.pointer)
+    field, text = (
+        (place, "") if deadlock.home is home else (field_path(home.at), f"{deadlock.home} {place}: ")
+    )
+    kind = "deadlock" if deadlock.certain else "possible deadlock"
+    if (field, deadlock.message) not in told:
+        told.add((field, deadlock.message))
+        yield field, f"{kind}: {text}{deadlock.message}", deadlock.certain

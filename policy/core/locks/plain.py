@@ -1,0 +1,76 @@
+"""Objects that need no graph: no lock is held above another, and all that they call exists and takes none."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from policy.core.locks.graph import Added
+from policy.core.locks.index import NamespaceIndex
+from policy.core.locks.places import Place
+from policy.core.locks.runs import Home, TemplateKey
+from policy.core.locks.taken import texts_of
+from policy.core.workflow import Call, Hook, Synchronization, Template, TemplateRef
+
+
+def is_plain(home: Home, found: Sequence[Place], index: NamespaceIndex, added: Added) -> bool:
+    """Tell whether the graph of an object would show nothing; `found` has all bodies with locks or calls."""
+    spec = home.spec
+    if home.locks_runs:
+        return False
+    names: Mapping[str, int] = home.numbers
+    ref = spec.workflow_template_ref
+    if ref is not None and not home.is_template:
+        key = _key(ref, index)
+        if not index.is_all_quiet(key) or spec.entrypoint or spec.on_exit:
+            return False
+    elif (spec.entrypoint and spec.entrypoint not in names) or (spec.on_exit and spec.on_exit not in names):
+        return False
+    if spec.hooks and not _hooks_plain(spec.hooks.values(), names, index):
+        return False
+    return all(_body_plain(place, names, index, added) for place in found)
+
+
+def _body_plain(place: Place, names: Mapping[str, int], index: NamespaceIndex, added: Added) -> bool:
+    template = place.template
+    calls = template.dag is not None or template.steps is not None
+    if template.synchronization is not None and (calls or _parameterised(template.synchronization)):
+        return False
+    if not calls:
+        return True
+    if place.pointer in added:
+        return False
+    return all(_call_plain(call, names, index) for call in _calls(template))
+
+
+def _calls(template: Template) -> Iterable[Call]:
+    if template.dag is not None:
+        return template.dag.tasks or ()
+    return (step for group in template.steps or () for step in group)
+
+
+def _call_plain(call: Call, names: Mapping[str, int], index: NamespaceIndex) -> bool:
+    if call.template_ref is not None:
+        if not _ref_plain(call.template_ref, index):
+            return False
+    elif call.inline is None and call.template not in names:
+        return False
+    if call.on_exit and call.on_exit not in names:
+        return False
+    return call.hooks is None or _hooks_plain(call.hooks.values(), names, index)
+
+
+def _hooks_plain(hooks: Iterable[Hook], names: Mapping[str, int], index: NamespaceIndex) -> bool:
+    return all(
+        _ref_plain(hook.template_ref, index) if hook.template_ref is not None else hook.template in names
+        for hook in hooks
+    )
+
+
+def _ref_plain(ref: TemplateRef, index: NamespaceIndex) -> bool:
+    return ref.template is not None and index.is_quiet(_key(ref, index), ref.template)
+
+
+def _key(ref: TemplateRef, index: NamespaceIndex) -> TemplateKey:
+    return ("" if ref.cluster_scope else index.namespace, ref.name or "")
+
+
+def _parameterised(block: Synchronization) -> bool:
+    return any("{{" in text for text in texts_of(block))
