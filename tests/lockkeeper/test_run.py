@@ -90,7 +90,10 @@ def test_the_closing_table_shows_that_the_locks_were_kept(played: Played) -> Non
 
 def test_a_denial_is_told_with_every_reason(played: Played) -> None:
     """One line each, with the policy and the field."""
-    assert "denied: [ClusterSynchronizationPolicy data-locks] spec.synchronization.semaphore: " in played.text
+    assert (
+        "denied: [ClusterSynchronizationPolicy data-locks] spec.synchronization.semaphores[0]" in played.text
+    )
+    assert "deadlock: copy takes team-ml/Mutex/copying, which main above it holds" in played.text
     assert "spec.templates[0].dag.tasks[0].synchronization: a DAG task" in played.text
     assert "denied: [ClusterWorkflowQuota data] spec.parallelism: 64 is above the cap" in played.text
 

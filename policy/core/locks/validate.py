@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision import Code, Reason
-from policy.core.kinds import CrossNamespace
+from policy.core.kinds import CrossNamespace, Singular
 from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
 from policy.core.locks.places import Place, calls, field_path
 from policy.core.locks.policies import LockPolicies
@@ -22,6 +22,10 @@ from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchr
 LONGEST_KEY: Final = 253
 """Characters of a ConfigMap key that a near one is looked for by; there are none longer."""
 EMPTY_BLOCK: Final = Synchronization()
+DROPPED: Final = (
+    "holds no lock; if it had a single semaphore or mutex, Argo's CRD has dropped it: "
+    "write semaphores or mutexes"
+)
 LISTS_SINCE: Final = "3.6"
 
 
@@ -39,6 +43,11 @@ class Rulebook(msgspec.Struct, frozen=True):
         if found is None:
             found = self.locks.rule_faults[rule.lock_name] = tuple(_lock_faults(rule, self))
         return found
+
+    @property
+    def refuses_singular(self) -> bool:
+        """Whether a policy refuses the single form."""
+        return any(each.validation.singular is Singular.DENY for each in self.policies)
 
     @property
     def source(self) -> str:
@@ -69,28 +78,24 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
 
 
 def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[str]:
-    """Yield a warning for each block that holds nothing where Argo's CRD may have dropped a single lock.
+    """Yield a warning for each block that holds nothing, where it may have held a single lock.
 
     The full CRDs of Argo 4 drop `semaphore` and `mutex` before anybody sees them.
     """
-    if rulebook.locks.argo.reads_singular:
+    if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
         return
     defaults = spec.template_defaults
     blocks = [
         ("spec.synchronization", spec.synchronization),
         ("spec.templateDefaults.synchronization", defaults.synchronization if defaults else None),
-    ]
-    blocks += [
-        (f"{field_path(place.pointer)}.synchronization", place.template.synchronization)
-        for place in found
-        if place.template.synchronization is not None
+        *(
+            (f"{field_path(place.pointer)}.synchronization", place.template.synchronization)
+            for place in found
+        ),
     ]
     for where, block in blocks:
         if block == EMPTY_BLOCK:
-            yield (
-                f"lockkeeper: {where}: holds no lock; if it had a single semaphore or mutex, Argo's CRD has "
-                "dropped it: write semaphores or mutexes"
-            )
+            yield f"lockkeeper: {where}: {DROPPED}"
 
 
 def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
@@ -129,6 +134,8 @@ def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
 def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield the fields that the installed Argo does not read (argo-workflows C.1)."""
     argo = rulebook.locks.argo
+    if block == EMPTY_BLOCK and not argo.reads_singular and rulebook.refuses_singular:
+        yield Reason(Code.LOCK_FORM, where, DROPPED, rulebook.source)
     forms = (
         ("semaphore", "semaphores", block.semaphore is not None, block.semaphores is not None),
         ("mutex", "mutexes", block.mutex is not None, block.mutexes is not None),

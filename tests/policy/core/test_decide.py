@@ -305,7 +305,9 @@ def test_all_reasons_of_quotas_and_locks_come_in_one_decision(side: Side) -> Non
     policies = snapshot(
         quota(perWorkflow={"maxTasks": 5}, onExceed="Deny"),
         lock_policy(
-            semaphores=[definition("db")], inject=[rule("r", semaphore_target("gone"), names=["save"])]
+            semaphores=[definition("db")],
+            inject=[rule("r", semaphore_target("gone"), names=["save"])],
+            validate={"singular": "Deny"},
         ),
     )
     obj = workflow(
