@@ -7,7 +7,7 @@ leader writes, and somebody plays the kubelet.
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from policy.cluster.errors import TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import (
     CONFIG_MAPS,
@@ -75,16 +76,26 @@ class Place:
         listing = self.cluster.list(CONFIG_MAPS, namespace=self.namespace, name=SEMAPHORES)
         return field(listing.items[0], "data", "db") if listing.items else None
 
+    def library(self, *templates: JsonObject) -> None:
+        """Create a WorkflowTemplate named library."""
+        obj: JsonObject = {
+            "apiVersion": WORKFLOW_TEMPLATES.api_version,
+            "kind": WORKFLOW_TEMPLATES.kind,
+            "metadata": {"name": "library"},
+            "spec": {"templates": [*templates]},
+        }
+        self.cluster.create(WORKFLOW_TEMPLATES, obj, namespace=self.namespace)
+
     def submit(self, name: str, *templates: JsonObject, **spec: JsonValue) -> None:
         """Create a Workflow whose first template is its entry."""
-        whole: JsonObject = {"entrypoint": templates[0]["name"], "templates": [*templates], **spec}
-        obj: JsonObject = {
-            "apiVersion": WORKFLOWS.api_version,
-            "kind": WORKFLOWS.kind,
-            "metadata": {"name": name},
-            "spec": whole,
-        }
-        self.cluster.create(WORKFLOWS, obj, namespace=self.namespace)
+        self.cluster.create(WORKFLOWS, _workflow(name, *templates, **spec), namespace=self.namespace)
+
+    def tried(self, *templates: JsonObject) -> str:
+        """Return what would become of a Workflow, as text; nothing while the webhook hears of a template."""
+        obj = _workflow("tried", *templates)
+        with suppress(TooManyRequests):
+            return str(self.cluster.create(WORKFLOWS, obj, namespace=self.namespace, dry_run=True))
+        return ""
 
     def workflow(self, name: str) -> LiveWorkflow:
         """Return a Workflow as locks see it."""
@@ -107,6 +118,16 @@ class Place:
             "metadata": {"name": "locks", "namespace": self.namespace},
             "spec": spec,
         }
+
+
+def _workflow(name: str, *templates: JsonObject, **spec: JsonValue) -> JsonObject:
+    whole: JsonObject = {"entrypoint": templates[0]["name"], "templates": [*templates], **spec}
+    return {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "metadata": {"name": name},
+        "spec": whole,
+    }
 
 
 class Observed:
@@ -204,12 +225,23 @@ def dag_of_loads(number: int = LOADS, **call: JsonValue) -> JsonObject:
 
 
 IN_PROD: Final[JsonObject] = {"when": "workflow.parameters.env == 'prod'"}
-PROD: Final[JsonObject] = {"arguments": {"parameters": [{"name": "env", "value": "prod"}]}}
-DEV: Final[JsonObject] = {"arguments": {"parameters": [{"name": "env", "value": "dev"}]}}
-VARIANTS: Final[list[tuple[str, JsonObject]]] = [("Auto", {}), ("Direct", {})]
+ENVIRONMENTS: Final[dict[str, JsonObject]] = {
+    name: {"parameters": [{"name": "env", "value": name}]} for name in ("prod", "dev")
+}
+VARIANTS: Final[list[tuple[str, JsonObject]]] = [
+    ("Auto", {}),
+    ("Direct", {}),
+    ("Clone", {}),
+    ("Wrapper", {}),
+    ("Auto", IN_PROD),
+    ("Clone", IN_PROD),
+    ("Wrapper", IN_PROD),
+]
 
 
-@pytest.mark.parametrize(("strategy", "more"), VARIANTS, ids=[strategy for strategy, _ in VARIANTS])
+@pytest.mark.parametrize(
+    ("strategy", "more"), VARIANTS, ids=[" ".join([strategy, *more]) for strategy, more in VARIANTS]
+)
 def test_a_dag_of_loads_never_runs_more_than_the_semaphore_lets_it(
     place: Place, strategy: str, more: JsonObject
 ) -> None:
@@ -217,8 +249,42 @@ def test_a_dag_of_loads_never_runs_more_than_the_semaphore_lets_it(
     place.govern(2, rule(strategy, **more))
     with observed(place, "first", "second") as seen:
         for name in ("first", "second"):
-            place.submit(name, dag_of_loads(), container("load"))
+            place.submit(name, dag_of_loads(), container("load"), arguments=ENVIRONMENTS["prod"])
     assert set(seen.done.values()) == {"Succeeded"}
+    assert seen.most == 2
+
+
+@pytest.mark.parametrize("strategy", ["Auto", "Clone", "Wrapper"])
+def test_where_the_condition_of_a_rule_does_not_hold_nobody_waits(place: Place, strategy: str) -> None:
+    """It is told at run time, by a parameter; the rest of the Workflow is the same."""
+    place.govern(1, rule(strategy, **IN_PROD))
+    with observed(place, "free") as seen:
+        place.submit("free", dag_of_loads(), container("load"), arguments=ENVIRONMENTS["dev"])
+    assert seen.done == {"free": "Succeeded"}
+    assert seen.most > 2
+
+
+@pytest.mark.parametrize(("env", "most"), [("prod", 1), ("dev", LOADS)])
+def test_a_mutex_on_a_condition_is_taken_or_not_by_choice(place: Place, env: str, most: int) -> None:
+    """A key cannot say it, so one of two templates is chosen."""
+    place.govern(1, {**rule("Auto", **IN_PROD), "lock": {"mutex": "database"}})
+    with observed(place, "one") as seen:
+        place.submit("one", dag_of_loads(), container("load"), arguments=ENVIRONMENTS[env])
+    assert seen.done == {"one": "Succeeded"}
+    assert 1 <= seen.most <= most
+    assert (seen.most == 1) == (most == 1)
+
+
+def test_loads_of_another_template_are_locked_where_they_are_called(place: Place) -> None:
+    """A template of somebody else is left as it is; the Workflow that calls it gets the lock."""
+    place.govern(2, rule("Auto"))
+    place.library(container("load"))
+    call: JsonObject = {"templateRef": {"name": "library", "template": "load"}}
+    dag = dag_of_loads(LOADS, **call)
+    until(lambda: "synchronization" in place.tried(dag), "the template is not known")
+    with observed(place, "caller") as seen:
+        place.submit("caller", dag)
+    assert seen.done == {"caller": "Succeeded"}
     assert seen.most == 2
 
 
@@ -264,13 +330,7 @@ def holders(place: Place) -> list[str]:
 def test_a_waiter_that_argo_overlooks_is_touched_after_a_raise(place: Place) -> None:
     """It reaches the lock by templateRef: without the leader it would wait until something else happens."""
     place.govern(1)
-    library: JsonObject = {
-        "apiVersion": WORKFLOW_TEMPLATES.api_version,
-        "kind": WORKFLOW_TEMPLATES.kind,
-        "metadata": {"name": "library"},
-        "spec": {"templates": [container("load", synchronization=LOCK)]},
-    }
-    place.cluster.create(WORKFLOW_TEMPLATES, library, namespace=place.namespace)
+    place.library(container("load", synchronization=LOCK))
     hold(place, "holder")
     place.submit("waiter", dag_of_loads(1, templateRef={"name": "library", "template": "load"}))
     until(lambda: place.waits("waiter"), "it does not wait")
