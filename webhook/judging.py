@@ -13,6 +13,7 @@ from policy.core.argo_types.checking import Examined, examine
 from policy.core.decide import decide
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Reason, Review, Side, denied
 from policy.core.snapshot import Snapshot
+from policy.core.updates import SUBRESOURCES
 from webhook.failure import BadRequest
 from webhook.wire import Received
 
@@ -49,7 +50,7 @@ def _written_by_argo(review: Review, snapshot: Snapshot) -> bool:
 
 
 def _with_types(decision: Decision, review: Review) -> Decision:
-    if review.kind is ObjectKind.OTHER or review.sub_resource:
+    if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
     if examined.misfits:

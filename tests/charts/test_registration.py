@@ -110,14 +110,16 @@ def test_nobody_is_asked_twice_about_one_create(chart: Chart) -> None:
     assert found["mutate.lockkeeper.dev"].reinvocation_policy == "Never"
 
 
-def test_workflows_are_asked_about_and_nothing_else_of_argos(chart: Chart) -> None:
+def test_what_people_write_of_argos_is_asked_about_and_nothing_else(chart: Chart) -> None:
     """A rule of more kinds could keep a cluster from healing itself while we are away."""
     found = webhooks(chart.rendered(WITHOUT_CRDS))
-    wanted = Rule(
-        ("argoproj.io",), ("v1alpha1",), ("workflows", "workflows/status"), ("CREATE", "UPDATE"), "Namespaced"
+    namespaced = ("workflows", "workflows/status", "workflowtemplates", "cronworkflows")
+    wanted = tuple(
+        Rule(("argoproj.io",), ("v1alpha1",), resources, ("CREATE", "UPDATE"), scope)
+        for resources, scope in ((namespaced, "Namespaced"), (("clusterworkflowtemplates",), "Cluster"))
     )
-    assert found["mutate.lockkeeper.dev"].rules == (wanted,)
-    assert found["validate.lockkeeper.dev"].rules == (wanted,)
+    assert found["mutate.lockkeeper.dev"].rules == wanted
+    assert found["validate.lockkeeper.dev"].rules == wanted
 
 
 def test_all_four_kinds_of_policies_are_asked_about(chart: Chart) -> None:

@@ -13,7 +13,16 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import ClusterError, Unavailable
-from policy.cluster.protocol import NAMESPACES, WORKFLOWS, MergePatch, Patch
+from policy.cluster.protocol import (
+    CLUSTER_WORKFLOW_TEMPLATES,
+    CRON_WORKFLOWS,
+    NAMESPACES,
+    WORKFLOW_TEMPLATES,
+    WORKFLOWS,
+    MergePatch,
+    Patch,
+    Resource,
+)
 from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
 from tests.e2e.argo.installing import ACCOUNT
@@ -117,6 +126,9 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
 }
 """Likewise, and it is asked about."""
 
+OTHERS: Final = (WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES, CRON_WORKFLOWS)
+"""What else people write, and what a Workflow comes from."""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -124,6 +136,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with chart_site(tmp_path_factory.mktemp("site")) as site:
         for what, (before, _) in (QUIET | TOLD | ARGOS | ARGOS_TOLD).items():
             add(site, name_of(what), before)
+        for resource in OTHERS:
+            add_other(site, resource, "before")
         Release(site.helm(VERSIONS[-1])).install()
         deadline = monotonic() + PATIENCE
         while not refused(site, name_of("nothing changes"), MergePatch({"spec": {"probe": "a"}})):
@@ -152,10 +166,24 @@ def add(site: Site, name: str, content: JsonObject) -> JsonObject:
     return site.cluster.create(WORKFLOWS, workflow, namespace=GOVERNED)
 
 
-def refused(site: Site, name: str, patch: Patch) -> str:
-    """Patch a Workflow and return what the API server has against it, or nothing."""
+def add_other(site: Site, resource: Resource, name: str) -> None:
+    """Create a template or a CronWorkflow of this name."""
+    spec: JsonObject = {"entrypoint": "main"}
+    if resource == CRON_WORKFLOWS:
+        spec = {"schedules": ["* * * * *"], "workflowSpec": spec}
+    obj: JsonObject = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+    site.cluster.create(resource, {**obj, "spec": spec}, namespace=namespace_of(resource))
+
+
+def namespace_of(resource: Resource) -> str:
+    """Return where a resource is written."""
+    return GOVERNED if resource.namespaced else ""
+
+
+def refused(site: Site, name: str, patch: Patch, resource: Resource = WORKFLOWS) -> str:
+    """Patch an object and return what the API server has against it, or nothing."""
     try:
-        site.cluster.patch(WORKFLOWS, name, patch, namespace=GOVERNED)
+        site.cluster.patch(resource, name, patch, namespace=namespace_of(resource))
     except ClusterError as error:
         return error.message
     return ""
@@ -185,11 +213,27 @@ def test_it_is_asked_about_argo_when(site: Site, what: str) -> None:
     assert ASKED in as_argo(site, name_of(what), ARGOS_TOLD[what][1])
 
 
-def as_argo(site: Site, name: str, patch: JsonObject) -> str:
-    """Patch a Workflow as Argo's controller does, and return what kubectl says."""
+@pytest.mark.parametrize("resource", OTHERS, ids=lambda resource: resource.kind)
+def test_templates_and_crons_are_asked_about_when_their_spec_is_new(site: Site, resource: Resource) -> None:
+    """Those of the whole cluster too. What else is written to them is nobody's business here."""
+    with pytest.raises(Unavailable, match=ASKED):
+        add_other(site, resource, "new")
+    note = MergePatch({"metadata": {"annotations": {"note": "a"}, "finalizers": ["example.com/done"]}})
+    assert refused(site, "before", note, resource) == ""
+    assert ASKED in refused(site, "before", MergePatch({"spec": {"workflowMetadata": {}}}), resource)
+
+
+def test_argo_writes_what_it_has_scheduled_without_asking(site: Site) -> None:
+    """Into the CronWorkflow itself, at every run."""
+    status: JsonObject = {"status": {"lastScheduledTime": "2026-01-31T08:00:00Z", "active": []}}
+    assert "patched" in as_argo(site, "before", status, kind="cronworkflow")
+
+
+def as_argo(site: Site, name: str, patch: JsonObject, *, kind: str = "workflow") -> str:
+    """Patch an object as Argo's controller does, and return what kubectl says."""
     file = site.folder / f"{name}.json"
     file.write_bytes(msgspec.json.encode(patch))
-    where = ("-n", GOVERNED, "patch", "workflow", name, "--type=merge", f"--patch-file={file}")
+    where = ("-n", GOVERNED, "patch", kind, name, "--type=merge", f"--patch-file={file}")
     done = site.kubectl.run(*where, f"--as={ACCOUNT}", "--as-group=system:masters")
     return done.stdout + done.stderr
 

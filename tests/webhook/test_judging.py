@@ -154,6 +154,7 @@ def test_what_is_no_json_is_a_bad_request_wherever_it_stands(text: bytes) -> Non
 def test_subresources_and_deletes_are_not_looked_at() -> None:
     """What goes is not for us to refuse, and part of an object is not the object."""
     assert Webhook().validate(waiting(5), subResource="scale")["allowed"]
+    assert not Webhook().validate(waiting(5), subResource="status", operation="UPDATE")["allowed"]
     assert Webhook().validate(None, operation="DELETE", oldObject=waiting(5))["allowed"]
 
 

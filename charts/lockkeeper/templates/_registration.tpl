@@ -96,9 +96,14 @@ rules:
 - apiGroups: [argoproj.io]
   apiVersions: [v1alpha1]
   # Argo's kind has no subresource; one that somebody gave it is no way around.
-  resources: [workflows, workflows/status]
+  resources: [workflows, workflows/status, workflowtemplates, cronworkflows]
   operations: [CREATE, UPDATE]
   scope: Namespaced
+- apiGroups: [argoproj.io]
+  apiVersions: [v1alpha1]
+  resources: [clusterworkflowtemplates]
+  operations: [CREATE, UPDATE]
+  scope: Cluster
 matchConditions:
 {{ include "lockkeeper.workflowConditions" .root }}
 {{- end -}}
