@@ -22,6 +22,10 @@ LONG: Final = (
     "test_rights",
     "test_install_examples",
     "test_install_elsewhere",
+    "test_guard",
+    "test_locks_run",
+    "test_chart_objects",
+    "test_install_user",
 )
 """Modules that install, and what takes as long; the longest first."""
 
