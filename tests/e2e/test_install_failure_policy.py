@@ -26,7 +26,7 @@ from tests.e2e.installed import WEBHOOK, Installed, installation
 from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
-from tests.e2e.submitting import govern, held
+from tests.e2e.submitting import AS_ARGO, complete, govern, held
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -117,10 +117,10 @@ def create(
 
 
 def patch(
-    installed: Installed, what: str, namespace: str, change: JsonObject
+    installed: Installed, what: str, namespace: str, change: JsonObject, *options: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `kubectl patch`."""
-    arguments = ("-n", namespace, "--type=merge", "-p", json.dumps(change))
+    arguments = ("-n", namespace, "--type=merge", "-p", json.dumps(change), *options)
     return installed.site.kubectl.run("patch", what, *arguments)
 
 
@@ -201,14 +201,14 @@ def test_each_policy_does_what_the_manual_says(down: Installed, policies: Polici
         assert named(create(down, namespace, f"new-{policies}".lower()).stderr) == refusing
     retried = patch(down, "wf/old", FREE, {"spec": {"priority": ALL.index(policies) + 1}})
     assert named(retried.stderr) == refusing
-    for change in (
-        {"status": {"phase": "Running", "message": str(policies)}},
-        {"metadata": {"labels": {marks.PHASE: "Running"}, "finalizers": ["example.com/one"]}},
-        {"metadata": {"finalizers": None}},
-        {"spec": {"shutdown": "Terminate"}},
-        {"spec": {"shutdown": None}},
+    for change, who in (
+        ({"status": {"phase": "Running", "message": str(policies)}}, AS_ARGO),
+        ({"metadata": {"labels": {marks.PHASE: "Running"}, "finalizers": ["example.com/one"]}}, AS_ARGO),
+        ({"metadata": {"finalizers": None}}, AS_ARGO),
+        ({"spec": {"shutdown": "Terminate"}}, ()),
+        ({"spec": {"shutdown": None}}, AS_ARGO),
     ):
-        done = patch(down, "wf/old", FREE, change)  # type: ignore[arg-type]
+        done = patch(down, "wf/old", FREE, change, *who)  # type: ignore[arg-type]
         assert (done.returncode, done.stderr) == (0, "")
     edited = patch(
         down, f"wfq/{QUOTA}", GOVERNED, {"spec": {"perUser": {"workflows": ALL.index(policies) + 2}}}
@@ -230,8 +230,7 @@ def test_the_queue_goes_on_without_the_webhook(down: Installed) -> None:
     switch(down, ALL[1])
     for ended, begun in (("first", "second"), ("second", "third")):
         assert held(down, QUEUE, begun)
-        done = patch(down, f"wf/{ended}", QUEUE, {"metadata": {"labels": {marks.COMPLETED: "true"}}})
-        assert (done.returncode, done.stderr) == (0, "")
+        complete(down, QUEUE, ended)
         until(lambda begun=begun: not held(down, QUEUE, begun), f"{begun} is not let go")  # type: ignore[misc]
 
 

@@ -15,7 +15,6 @@ import pytest
 from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.kube import connect
 from policy.cluster.protocol import EventType, Resource
-from policy.core import marks
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stream, creating
 from tests.e2e.helm import VERSIONS
@@ -24,7 +23,7 @@ from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.podrunner.launch import pods
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
-from tests.e2e.submitting import govern, held
+from tests.e2e.submitting import complete, govern, held
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -226,5 +225,5 @@ def test_installed_again_it_governs_and_goes_on_with_the_queue(installed: Instal
     running.assert_unhurt()
     assert held(installed, QUEUE, "second")
     for ended, begun in (("first", "second"), ("second", "third")):
-        installed.site.kubectl.said("label", "-n", QUEUE, "workflow", ended, f"{marks.COMPLETED}=true")
+        complete(installed, QUEUE, ended)
         until(lambda begun=begun: not held(installed, QUEUE, begun), f"{begun} is not let go")  # type: ignore[misc]
