@@ -28,6 +28,7 @@ from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
+BLOCK: Final = "/synchronization"
 STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 
 
@@ -50,8 +51,11 @@ def inspect(
     """
     namespace = rulebook.locks.namespace
     index = library.index(namespace)
-    added = added_by(patch, namespace) if patch else {}
-    if added is None or is_plain(home, found, index, added):
+    changed = [operation.path.partition(BLOCK)[0] for operation in patch]
+    if is_plain(home, found, index, changed):
+        return NOTHING
+    added = added_by(patch, namespace)
+    if added is None:
         return NOTHING
     graphs = [resolve(home, library.find(namespace), namespace, added=added)]
     if home.is_template and home.locks_runs:

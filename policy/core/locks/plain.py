@@ -1,8 +1,7 @@
 """Objects that need no graph: no lock is held above another, and all that they call exists and takes none."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from policy.core.locks.graph import Added
 from policy.core.locks.index import NamespaceIndex
 from policy.core.locks.places import Place
 from policy.core.locks.runs import Home, TemplateKey
@@ -10,8 +9,13 @@ from policy.core.locks.taken import texts_of
 from policy.core.workflow import Call, Hook, Synchronization, Template, TemplateRef
 
 
-def is_plain(home: Home, found: Sequence[Place], index: NamespaceIndex, added: Added) -> bool:
-    """Tell whether the graph of an object would show nothing; `found` has all bodies with locks or calls."""
+def is_plain(
+    home: Home, found: Sequence[Place], index: NamespaceIndex, changed: Collection[str] = ()
+) -> bool:
+    """Tell whether the graph of an object would show nothing.
+
+    `found` has all bodies with locks or calls, `changed` the pointers of those that locks are put on.
+    """
     spec = home.spec
     if home.locks_runs:
         return False
@@ -25,19 +29,26 @@ def is_plain(home: Home, found: Sequence[Place], index: NamespaceIndex, added: A
         return False
     if spec.hooks and not _hooks_plain(spec.hooks.values(), names, index):
         return False
-    return all(_body_plain(place, names, index, added) for place in found)
+    return all(_body_plain(place, names, index, changed) for place in found)
 
 
-def _body_plain(place: Place, names: Mapping[str, int], index: NamespaceIndex, added: Added) -> bool:
+def _body_plain(
+    place: Place, names: Mapping[str, int], index: NamespaceIndex, changed: Collection[str]
+) -> bool:
     template = place.template
     calls = template.dag is not None or template.steps is not None
     if template.synchronization is not None and (calls or _parameterised(template.synchronization)):
         return False
     if not calls:
         return True
-    if place.pointer in added:
+    if place.pointer in changed:
         return False
-    return all(_call_plain(call, names, index) for call in _calls(template))
+    for call in _calls(template):
+        if call.hooks is None and call.template in names and not call.on_exit and call.template_ref is None:
+            continue  # Nearly all calls are of this kind.
+        if not _call_plain(call, names, index):
+            return False
+    return True
 
 
 def _calls(template: Template) -> Iterable[Call]:

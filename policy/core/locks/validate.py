@@ -85,17 +85,13 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook
     if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
         return
     defaults = spec.template_defaults
-    blocks = [
-        ("spec.synchronization", spec.synchronization),
-        ("spec.templateDefaults.synchronization", defaults.synchronization if defaults else None),
-        *(
-            (f"{field_path(place.pointer)}.synchronization", place.template.synchronization)
-            for place in found
-        ),
-    ]
-    for where, block in blocks:
-        if block == EMPTY_BLOCK:
-            yield f"lockkeeper: {where}: {DROPPED}"
+    if spec.synchronization == EMPTY_BLOCK:
+        yield f"lockkeeper: spec.synchronization: {DROPPED}"
+    if defaults is not None and defaults.synchronization == EMPTY_BLOCK:
+        yield f"lockkeeper: spec.templateDefaults.synchronization: {DROPPED}"
+    for place in found:
+        if place.template.synchronization is not None and place.template.synchronization == EMPTY_BLOCK:
+            yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {DROPPED}"
 
 
 def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
