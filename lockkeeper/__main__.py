@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lockkeeper.cli import certs, check, controller, locks, review, run, serve, version
+from lockkeeper.cli import certs, check, controller, lint, locks, review, run, serve, version
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.wiring import tell
 from policy.sources.directory import PolicyErrors
 
-COMMANDS: Final = (run, serve, controller, review, locks, check, certs, version)
+COMMANDS: Final = (run, serve, controller, review, lint, locks, check, certs, version)
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 USAGE: Final = 2

@@ -33,7 +33,7 @@ def read_manifests(path: Path) -> list[Manifest]:
     """
     manifests: list[Manifest] = []
     errors: list[SourceError] = []
-    for file in _files(path):
+    for file in files_of(path):
         try:
             content = file.read_bytes()
         except OSError as error:
@@ -69,7 +69,12 @@ def read_text(content: bytes, file: str) -> list[Manifest]:
     ]
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Return a file itself, or every YAML and JSON file below a folder, in order of names.
+
+    Raises:
+        PolicyErrors: there is no such thing.
+    """
     if path.is_dir():
         found = [each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file()]
         return sorted(each for each in found if not _hidden(each.relative_to(path)))

@@ -39,45 +39,68 @@ class Inspection(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """One thing that the graph shows: what, where, in words, and whether every run comes to it.
+
+    `mendable` tells that something created later may put it right. `severity` and `policy` are those of the
+    strictest policy that speaks about it.
+    """
+
+    code: Code
+    field: str
+    message: str
+    severity: Severity
+    policy: str
+    certain: bool = True
+    mendable: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether an object is refused for it."""
+        return self.certain and self.severity is Severity.DENY
+
+
 NOTHING: Final = Inspection()
 
 
 def inspect(
     home: Home, found: Sequence[Place], rulebook: Rulebook, library: Library, patch: Sequence[PatchOp] = ()
 ) -> Inspection:
-    """Return what the graph of an object shows after a patch of its locks.
+    """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
+    changed = [operation.path.partition(BLOCK)[0] for operation in patch]
+    if is_plain(home, found, library.index(rulebook.locks.namespace), changed):
+        return NOTHING
+    shown, reasons = look(home, found, rulebook, library, patch)
+    refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
+    warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
+    return Inspection((*refused, *reasons), tuple(warned))
+
+
+def look(
+    home: Home, found: Sequence[Place], rulebook: Rulebook, library: Library, patch: Sequence[PatchOp] = ()
+) -> tuple[list[Shown], list[Reason]]:
+    """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
     A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
     """
     namespace = rulebook.locks.namespace
-    index = library.index(namespace)
-    changed = [operation.path.partition(BLOCK)[0] for operation in patch]
-    if is_plain(home, found, index, changed):
-        return NOTHING
     added = added_by(patch, namespace)
     if added is None:
-        return NOTHING
+        return [], []
     graphs = [resolve(home, library.find(namespace), namespace, added=added)]
     if home.is_template and home.locks_runs:
         graphs.append(resolve(home, library.find(namespace), namespace, added=added, whole=True))
-    reasons, warnings = [], []
-    for code, severity, policy, findings in (
-        (
-            Code.UNKNOWN_REFERENCE,
-            *_strictest(rulebook, "unknown_references"),
-            _unknown(graphs, home, library),
-        ),
-        (Code.DEADLOCK, *_strictest(rulebook, "deadlocks"), _deadlocks(graphs, home, rulebook, library)),
-    ):
-        if severity is Severity.IGNORE:
-            continue
-        for field, message, certain in findings:
-            if severity is Severity.DENY and certain:
-                reasons.append(Reason(code, field, message, policy))
-            else:
-                warnings.append(f"lockkeeper: {field}: {message}")
-    reasons.extend(filled_faults(graphs, home, found, rulebook))
-    return Inspection(tuple(reasons), tuple(warnings))
+    shown: list[Shown] = []
+    severity, policy = _strictest(rulebook, "unknown_references")
+    if severity is not Severity.IGNORE:
+        for field, message, local in _unknown(graphs, home, library):
+            told = Shown(Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local)
+            shown.append(told)
+    severity, policy = _strictest(rulebook, "deadlocks")
+    if severity is not Severity.IGNORE:
+        for field, message, certain in _deadlocks(graphs, home, rulebook, library):
+            shown.append(Shown(Code.DEADLOCK, field, message, severity, policy, certain=certain))
+    return shown, filled_faults(graphs, home, found, rulebook)
 
 
 def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
@@ -105,7 +128,7 @@ def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
 
 
 Found = tuple[str, str, bool]
-"""A field, a message, and whether it is certain."""
+"""A field, a message, and whether it is certain; of a reference, whether the object itself lacks it."""
 
 
 def _unknown(graphs: Sequence[Graph], home: Home, library: Library) -> Iterator[Found]:
@@ -118,7 +141,7 @@ def _unknown(graphs: Sequence[Graph], home: Home, library: Library) -> Iterator[
             told.add(each)
             later = "" if each.local else "; if it is created later, do so before this runs"
             message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
-            yield field_path(each.pointer), message, True
+            yield field_path(each.pointer), message, each.local
 
 
 def _deadlocks(graphs: Sequence[Graph], home: Home, rulebook: Rulebook, library: Library) -> Iterator[Found]:

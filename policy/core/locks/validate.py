@@ -30,10 +30,14 @@ LISTS_SINCE: Final = "3.6"
 
 
 class Rulebook(msgspec.Struct, frozen=True):
-    """What is checked, and by the word of which policies."""
+    """What is checked, and by the word of which policies.
+
+    With `lenient`, a ConfigMap that is not known at all may be in the cluster.
+    """
 
     locks: LockPolicies
     policies: Sequence[CompiledLockPolicy]
+    lenient: bool = False
 
     def faults_of(self, rule: CompiledRule) -> tuple[Reason, ...]:
         """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
@@ -247,6 +251,8 @@ def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rule
     value = rulebook.locks.definitions.limit(namespace, config_map, key)
     if value is None:
         known = rulebook.locks.definitions.keys_beside(namespace, config_map)
+        if rulebook.lenient and not known:
+            return
         near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
         hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
         message = (

@@ -1,0 +1,203 @@
+"""`lockkeeper lint`: everything that is wrong with a folder, each with its line, for people and for CI."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from lockkeeper.__main__ import main
+
+HEADER: Final = "apiVersion: argoproj.io/v1alpha1\n"
+HANGS: Final = (
+    HEADER
+    + """kind: Workflow
+metadata: {generateName: hangs-}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    synchronization: {mutexes: [{name: db}]}
+    steps:
+    - - name: a
+        template: load
+    - - name: b
+        template: gone
+  - name: load
+    container: {image: a}
+    synchronization:
+      mutexes: [{name: db}]
+      semaphores:
+      - configMapKeyRef: {name: limits, key: dbs}
+      - configMapKeyRef: {name: elsewhere, key: any}
+"""
+)
+LIMITS: Final = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: limits}\ndata: {db: '3'}\n"
+
+
+def _nests(kind: str, name: str, outer: str, inner: str) -> str:
+    spec = f"""entrypoint: main
+    templates:
+    - name: main
+      dag: {{tasks: [{{name: t, template: leaf}}]}}
+      synchronization: {{mutexes: [{{name: {outer}}}]}}
+    - name: leaf
+      container: {{image: a}}
+      synchronization: {{mutexes: [{{name: {inner}}}]}}
+"""
+    inside = f"workflowSpec:\n    {spec}" if kind == "CronWorkflow" else spec.replace("\n    ", "\n  ")
+    return f"{HEADER}kind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  {inside}"
+
+
+def _write(folder: Path, **files: str) -> str:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return str(folder)
+
+
+def _lint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    code = main(["lint", *arguments, "-o", "json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def _places(found: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    return [(each["line"], each["level"], each["code"]) for each in found]
+
+
+def test_every_fault_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the fields themselves; a ConfigMap that is not among the files may be in the cluster."""
+    code, found = _lint(capsys, _write(tmp_path, a=HANGS, b=LIMITS))
+    assert code == 1
+    assert _places(found) == [
+        (13, "error", "UnknownReference"),
+        (17, "error", "Deadlock"),
+        (19, "error", "LockUndefined"),
+    ]
+    assert found[2]["message"].endswith('did you mean "db"?')
+
+
+def test_a_reference_to_another_object_is_only_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be created later; without any template among the files nothing is said."""
+    calls = f"{HEADER}kind: Workflow\nmetadata: {{name: w}}\nspec:\n  workflowTemplateRef: {{name: gone}}\n"
+    folder = _write(tmp_path, a=calls)
+    assert _lint(capsys, folder) == (0, [])
+    _write(tmp_path, b=_nests("WorkflowTemplate", "t", "x", "y"))
+    code, found = _lint(capsys, folder)
+    assert (code, _places(found)) == (0, [(5, "warning", "UnknownReference")])
+    assert main(["lint", folder, "--strict"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["Workflow", "CronWorkflow", "WorkflowTemplate"])
+def test_objects_are_compared_with_each_other(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two that nest the same locks in different orders are each warned of; two of one order are not."""
+    folder = _write(tmp_path, a=_nests("Workflow", "one", "x", "y"), b=_nests(kind, "two", "x", "y"))
+    assert _lint(capsys, folder) == (0, [])
+    _write(tmp_path, b=_nests(kind, "two", "y", "x"))
+    code, found = _lint(capsys, folder)
+    assert code == 0
+    assert [(Path(each["file"]).name, each["code"]) for each in found] == [
+        ("a.yaml", "Deadlock"),
+        ("b.yaml", "Deadlock"),
+    ]
+    assert "inside default/Mutex/y by leaf of" in found[0]["message"]
+
+
+def test_types_that_stop_argo_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The webhook refuses them as well."""
+    text = f"{HEADER}kind: WorkflowTemplate\nmetadata: {{name: t}}\nspec:\n  templates:\n"
+    text += "  - name: wait\n    suspend: {duration: 5}\n"
+    code, found = _lint(capsys, _write(tmp_path, a=text))
+    assert (code, _places(found)) == (1, [(7, "error", "WrongType")])
+
+
+def test_single_locks_are_errors_unless_a_policy_converts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without Lockkeeper's webhook they would run unlocked; Argo 3.7 reads them."""
+    text = (
+        f"{HEADER}kind: Workflow\nmetadata: {{name: w}}\nspec: {{synchronization: {{mutex: {{name: a}}}}}}\n"
+    )
+    folder = _write(tmp_path, a=text)
+    code, found = _lint(capsys, folder)
+    assert (code, _places(found)) == (1, [(4, "error", "LockForm")])
+    assert _lint(capsys, folder, "--argo-version", "3.7") == (0, [])
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    _write(
+        policies,
+        p="apiVersion: lockkeeper.dev/v1alpha1\nkind: SynchronizationPolicy\nmetadata: {name: p}\nspec: {}\n",
+    )
+    code, found = _lint(capsys, folder, "--policies", str(policies))
+    assert (code, _places(found)) == (0, [(4, "warning", "LockForm")])
+
+
+def test_policies_among_the_files_are_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their naming rule, their definitions and their names in the findings."""
+    policy = """apiVersion: lockkeeper.dev/v1alpha1
+kind: SynchronizationPolicy
+metadata: {name: rules}
+spec:
+  semaphores: [{configMap: limits, key: wrong-name, limit: 1}]
+  validate: {keyPattern: "^db-", deadlocks: Warn}
+"""
+    text = HANGS.replace("dbs", "wrong-name").replace("template: gone", "template: load")
+    code, found = _lint(capsys, _write(tmp_path, a=text, b=policy))
+    assert code == 1
+    assert [(each["level"], each["code"], each["policy"]) for each in found] == [
+        ("warning", "Deadlock", "SynchronizationPolicy default/rules"),
+        ("error", "LockName", "SynchronizationPolicy default/rules"),
+        ("error", "LockName", "SynchronizationPolicy default/rules"),
+        ("error", "LockUndefined", "SynchronizationPolicy default/rules"),
+    ]
+
+
+def test_lists_are_taken_apart_and_namespaces_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Objects that name no namespace are in that of the option."""
+    items = "".join(f"- {HANGS}{LIMITS}".replace("\n", "\n  ").rstrip(" ").splitlines(keepends=True))
+    text = "apiVersion: v1\nkind: List\nitems:\n" + items.replace("  apiVersion: v1", "- apiVersion: v1")
+    _, found = _lint(capsys, _write(tmp_path, a=text), "-n", "team")
+    assert {each["object"] for each in found} == {"Workflow team/hangs-"}
+    assert [each["line"] for each in found] == [16, 20, 22]
+
+
+def test_the_table_and_the_annotations_say_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a finding, as compilers write them; GitHub's are escaped."""
+    folder = _write(tmp_path, a=HANGS, b=LIMITS)
+    assert main(["lint", folder]) == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == "1 object in 2 files: 3 errors, 0 warnings"
+    assert lines[0] == (
+        f"{folder}/a.yaml:13: error: UnknownReference: Workflow default/hangs-: "
+        'spec.templates[0].steps[1][0].template: template "gone" of Workflow hangs- does not exist, and Argo '
+        "would end the Workflow with an error"
+    )
+    assert main(["lint", folder, "-o", "github"]) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(
+        f"::error file={folder}/a.yaml,line=13,title=UnknownReference in Workflow default/hangs-::spec."
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- 1", "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\n"]
+)
+def test_what_cannot_be_read_is_the_callers_to_mend(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the file and line, and exit code 2."""
+    assert main(["lint", _write(tmp_path, a=text)]) == 2
+    assert f"{tmp_path}/a.yaml:" in capsys.readouterr().err
+
+
+def test_argos_own_examples_raise_no_alarm(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two hundred objects with locks, hooks, recursion and references to each other: nothing is found."""
+    assert main(["lint", str(corpus / "examples"), "--strict"]) == 0
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
