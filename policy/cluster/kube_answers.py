@@ -202,5 +202,5 @@ def _decoded(body: bytes | msgspec.Raw, wanted: type[Wanted]) -> Wanted:
     """Decode an answer. Raises Unavailable when it is something else: a proxy in between, for instance."""
     try:
         return msgspec.json.decode(body, type=wanted)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unavailable(f"the API server answered something that cannot be read: {error}") from error

@@ -65,6 +65,7 @@ def test_there_is_an_alert_for_each_way_to_fail_unseen(alerts: dict[str, Alert])
         "LockkeeperRefusesUnasked": "critical",
         "LockkeeperIsPassedBy": "warning",
         "LockkeeperPolicyIsWrong": "warning",
+        "LockkeeperLockDeadlock": "warning",
         "LockkeeperCertificateEnds": "critical",
     }
     for each in alerts.values():

@@ -115,9 +115,11 @@ class Grant(msgspec.Struct, frozen=True, order=True):
     def allows(self, asked: Asked) -> bool:
         """Tell whether a request needed it."""
         right = self.right
+        # To create by name is to apply, and that stands in the audit as a patch.
+        verb = "patch" if right.verb == "create" and right.name else right.verb
         return (asked.user, asked.verb, asked.group, asked.resource) == (
             self.user,
-            right.verb,
+            verb,
             right.group,
             right.resource,
         ) and all(

@@ -1,13 +1,15 @@
 """A live Workflow as far as locks are concerned: the fields that are read, and the record that is kept."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, Read, Synchronization, TemplateRef
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone, as Argo writes it; one without could not be compared with ours."""
 _ACTIVE: Final = frozenset({"", "Pending", "Running"})
 
 
@@ -27,8 +29,8 @@ class Node(Read, frozen=True):
     template_name: str | None = None
     template_ref: TemplateRef | None = None
     template_scope: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     children: tuple[str, ...] | None = None
     synchronization_status: Waited | None = None
 
@@ -104,8 +106,8 @@ class LiveStatus(Read, frozen=True):
 
     phase: str | None = None
     message: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     nodes: dict[str, Node] | None = None
     compressed_nodes: str | None = None
     offload_node_status_version: str | None = None

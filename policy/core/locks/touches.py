@@ -61,7 +61,7 @@ def touches(
     for queue in found:
         for waiter in queue.waiters:
             deadline = waiter.workflow.deadline
-            if deadline is not None and now >= deadline + DEADLINE_AFTER:
+            if deadline is not None and now - DEADLINE_AFTER >= deadline:
                 due.setdefault(waiter.workflow.uid, Touch(waiter.workflow, Why.DEADLINE))
         since = free_since.get(queue.lock)
         if since is None or not queue.waiters:

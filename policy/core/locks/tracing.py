@@ -79,7 +79,7 @@ def _decompressed(text: str) -> Mapping[str, Node] | None:
         unzipper = zlib.decompressobj(_GZIP)
         raw = unzipper.decompress(base64.b64decode(text, validate=True), MOST_NODES_BYTES)
         return None if unzipper.unconsumed_tail else msgspec.json.decode(raw, type=Nodes)
-    except (binascii.Error, zlib.error, msgspec.MsgspecError, UnicodeDecodeError):
+    except (binascii.Error, zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -151,6 +151,18 @@ def test_queues_follow_what_workflows_say(term: Term) -> None:
     assert term.troubles == []
 
 
+def test_what_does_not_fit_is_as_if_it_used_no_lock(term: Term) -> None:
+    """Whatever stands in a status that Argo did not write, the watch goes on."""
+    add(term, waits("odd"), waits("even"))
+    term.look(lambda: term.waiters() == {DB: ["even", "odd"]})
+    patch(term, "odd", status={"nodes": {"n": {"startedAt": "2026-03-01T12:00:00"}}})
+    term.look(lambda: term.waiters() == {DB: ["even"]})
+    patch(term, "odd", status={"nodes": {"n": {"startedAt": "9999-12-31T23:59:59Z"}}})
+    patch(term, "odd", status={"startedAt": "9999-12-31T23:59:59Z"}, spec={"activeDeadlineSeconds": 1 << 60})
+    term.look(lambda: term.waiters() == {DB: ["even", "odd"]})
+    assert term.troubles == []
+
+
 def test_only_namespaces_with_policies_of_locks_are_read(term: Term) -> None:
     """A Workflow may have a MB; of many namespaces all are read at once."""
     add(term, waits("mine"), waits("theirs", OTHER, namespace="team-b"))
