@@ -6,11 +6,11 @@ front. Where a layer would change what the Workflow means, a copy is made instea
 the fault says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
-from policy.core.locks.generated import base_name
+from policy.core.locks.generated import is_layer
 from policy.core.locks.guests import Guests
 from policy.core.locks.injected import Injected, Notes, faults_of, name_of, skipped
 from policy.core.locks.making import Making, Refused, Shape
@@ -22,8 +22,8 @@ from policy.core.locks.scene import Scene
 from policy.core.locks.sites import SPEC, Site
 from policy.core.locks.validate import Rulebook
 from policy.core.locks.variants import put_locally
-from policy.core.locks.wanted import held_locks, settled
-from policy.core.workflow import WorkflowSpec
+from policy.core.locks.wanted import acting, held_locks
+from policy.core.workflow import Template, WorkflowSpec
 
 
 def arranged(
@@ -44,7 +44,6 @@ class _Arranging:
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
-        self._notes = Notes()
         self._found = outline(spec, scene.at, is_template=scene.is_template)
         self._own = [own_locks(body, spec, locks.namespace) for body in self._found.bodies]
         self._wanted = [self._rules(number) for number in range(len(self._found.bodies))]
@@ -59,9 +58,7 @@ class _Arranging:
         made = self._making.finish()
         if isinstance(made, Reason):
             return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
-        return Injected(
-            made, tuple(self._put), tuple(self._warnings), tuple(self._faults), self._notes.text()
-        )
+        return Injected(made, tuple(self._put), tuple(self._warnings), tuple(self._faults), self._note())
 
     def _foreign(self) -> None:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
@@ -76,10 +73,6 @@ class _Arranging:
         for site in self._found.foreign:
             caller = self._found.bodies[site.caller] if site.caller != SPEC else None
             guest = guests.arrange(site, caller)
-            for rule in guest.noted:
-                self._notes.add_name(
-                    rule, base_name((site.ref.template if site.ref else None) or "") or "(inline)"
-                )
             self._warnings += guest.warnings
             self._faults += guest.faults
             self._put += guest.put
@@ -93,7 +86,7 @@ class _Arranging:
         whole = held_locks(self._spec.synchronization, self._locks.namespace)
         kept = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
-        for rule in settled(active, place.template, self._spec):
+        for rule in (acting(each, place.template, self._spec) for each in active):
             if self._own[number].isdisjoint(rule.names):
                 if not whole.isdisjoint(rule.names):
                     self._warnings.append(skipped(place, rule, "the whole Workflow holds it already"))
@@ -106,23 +99,15 @@ class _Arranging:
         return tuple(kept)
 
     def _arrange(self, number: int) -> None:
-        place, wanted = self._found.bodies[number], self._wanted[number]
-        if not wanted:
-            return
+        place = self._found.bodies[number]
         sites, needs = self._found.inbound[number], self._needs.by_site[number]
-        self._note(number, wanted, needs)
-        needed = tuple(rule for rule in wanted if any(rule in each for each in needs))
+        needed = tuple({rule.lock_name: rule for each in needs for rule in each}.values())
         if not needed:
             return
-        wrong = faults_of(place, needed, self._book)
-        self._faults.extend(wrong)
-        if any(fault.code is Code.LOCK_FORM for fault in wrong):
-            return  # The installed Argo does not know a field that would be written.
-        for rule in needed:
-            torn = self._needs.torn(number, rule)
-            if torn is not None:
-                self._faults.append(_torn(place, rule, torn, self._found))
-                return
+        faults = self._faults_of(number, needed)
+        self._faults.extend(faults)
+        if any(fault.code in (Code.LOCK_FORM, Code.LOCK_CONFLICT) for fault in faults):
+            return  # The installed Argo does not know a field that would be written, or there is no way.
         base = _for_all(sites, needs)
         apart = [(site, each) for site, each in zip(sites, needs, strict=True) if each != base]
         fault = self._impossible(place, base, apart, number)
@@ -142,12 +127,36 @@ class _Arranging:
             Injection(name_of(place), rule.lock_name, rule.name, rule.policy.source) for rule in needed
         )
 
-    def _note(self, number: int, wanted: Rules, needs: Sequence[Rules]) -> None:
+    def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
+        """Return what is wrong with locks, or with where they would have to be put."""
         place = self._found.bodies[number]
-        for rule in wanted:
-            held = not self._own[number].isdisjoint(rule.names)
-            if held or rule.selector.tasks is None or any(rule in each for each in needs):
-                self._notes.add(rule, place)
+        faults = faults_of(place, needed, self._book)
+        clashing = self._needs.clashing(number)
+        if clashing is not None:
+            why = "rules take it by different conditions for some of its callers. Say it in one rule"
+            faults.append(_fault(place, (clashing,), why))
+        for rule in needed:
+            torn = self._needs.torn(number, rule)
+            if torn is not None:
+                faults.append(_torn(place, rule, torn, self._found))
+                break
+        return faults
+
+    def _note(self) -> str:
+        """Return what the object holds afterwards: what was there, and what was made."""
+        notes = Notes()
+        for number, body in enumerate(self._found.bodies):
+            held = self._own[number] | self._making.put_on(body.pointer)
+            notes.add(self._selecting(body.template), held, body.template)
+        for template, held in self._making.holders:
+            notes.add(self._selecting(template), held, template)
+        return notes.text()
+
+    def _selecting(self, template: Template) -> Iterable[CompiledRule]:
+        """Return the rules that a template may hold the locks of; a layer holds what its base needs."""
+        layer = is_layer(template)
+        rules = self._locks.rules if layer else self._locks.rules_for(template, self._spec)
+        return (rule for rule in rules if rule.policy in self._active)
 
     def _impossible(
         self, place: Place, base: Rules, apart: Sequence[tuple[Site, Rules]], number: int
@@ -170,18 +179,14 @@ class _Arranging:
 
 
 def _for_all(sites: Sequence[Site], needs: Sequence[Rules]) -> Rules:
-    """Return what is put on the template itself: what all calls need, in place or in front of it.
+    """Return what is put on the template itself, in place or in front of it: the least that a call needs.
 
-    Callers that are not known here cannot be led elsewhere, so they decide.
+    So it keeps a caller. Those that are not known here cannot be led elsewhere, so they decide.
     """
     fixed = [each for site, each in zip(sites, needs, strict=True) if not site.changeable]
     if fixed:
         return fixed[0]
-    first = needs[0]
-    common = tuple(rule for rule in first if all(rule in each for each in needs))
-    if any(rule.strategy is Strategy.CLONE for rule in common):
-        common = tuple(rule for rule in common if rule.strategy is not Strategy.CLONE)
-    return common
+    return min(needs, key=len)
 
 
 def _fault(place: Place, rules: Sequence[CompiledRule], why: str) -> Reason:

@@ -67,7 +67,25 @@ class Condition(msgspec.Struct, frozen=True):
     @property
     def fails(self) -> str:
         """The `when` of a task that runs where it does not."""
-        return f"{{{{= !({self.expression}) }}}}"
+        return negated(self.holds)
+
+
+def negated(holds: str) -> str:
+    """Return the `when` of a task that runs where one with this `when` does not."""
+    return f"{{{{= !({holds[4:-3]}) }}}}"
+
+
+_CONDITIONAL: Final = re.compile(r"\{\{= .* \? '([^']*)' : '\1-unlimited'\}\}\Z")
+
+
+def without_condition(name: str) -> str:
+    """Return the name of a lock whose key may depend on a condition, as it is where that holds."""
+    return _CONDITIONAL.sub(r"\1", name) if "{{=" in name else name
+
+
+def depends_on_inputs(name: str) -> bool:
+    """Tell whether a name means something else in another template."""
+    return "inputs.parameters" in name
 
 
 def unlimited_key(key: str) -> str:

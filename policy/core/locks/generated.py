@@ -31,6 +31,7 @@ def can_name(base: str) -> bool:
 
 def generated_name(base: str, *what: str) -> str:
     """Return the name of what is made of the template `base`; the same for the same parts."""
+    base = base_name(base)
     return f"{base}{_MARK}{_hex(base)[:_CHECK]}{_hex(base, *what)[:_DIGEST]}"
 
 

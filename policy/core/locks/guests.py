@@ -16,14 +16,14 @@ from policy.core.locks.generated import can_name, generated_name, is_layer
 from policy.core.locks.injected import faults_of
 from policy.core.locks.layers import Body, choice, wrapper
 from policy.core.locks.making import Making, Refused
-from policy.core.locks.needs import Needs, Rules
+from policy.core.locks.needs import Needs, Rules, selects_call
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, item_of, list_of
 from policy.core.locks.scene import Find, Foreign, target_of
 from policy.core.locks.sites import Site
 from policy.core.locks.validate import Rulebook
-from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
+from policy.core.locks.wanted import NO_LOCKS, acting, clash, held_locks, joined, locks_of
 from policy.core.patches import JsonObject
 from policy.core.workflow import TemplateRef, WorkflowSpec
 
@@ -31,7 +31,6 @@ from policy.core.workflow import TemplateRef, WorkflowSpec
 class Guest(msgspec.Struct):
     """What became of one call of a template of another object."""
 
-    noted: list[CompiledRule] = []
     put: list[Injection] = []
     warnings: list[str] = []
     faults: list[Reason] = []
@@ -80,41 +79,39 @@ class Guests:
         return guest
 
     def _needed(self, site: Site, found: Foreign, caller: Place | None, guest: Guest) -> Rules:
-        template = found.template
-        above = self._needs.above(site)
-        around = above.always if above is not None else NO_LOCKS
-        perhaps = above.sometimes - above.always if above is not None else NO_LOCKS
-        own = held_locks(template.synchronization, self._locks.namespace)
-        in_layer = caller is not None and is_layer(caller.template)
-        needed = []
-        for rule in self._rules(found):
-            tasks = rule.selector.tasks
-            if not in_layer and tasks is not None and not (site.task and tasks.fullmatch(site.task)):
-                continue
-            if not set(rule.names).isdisjoint(own | around) or self._needs.chosen(rule, site):
-                guest.noted.append(rule)
-            elif template.daemon:
-                why = "Argo frees a daemon's locks as soon as it is ready"
-                guest.warnings.append(_skipped(template.name or "", rule, why))
-            elif rule.strategy is Strategy.DIRECT:
-                why = "it is a template of another object, and strategy Direct edits in place"
-                guest.warnings.append(_skipped(template.name or "", rule, why))
-            elif not set(rule.names).isdisjoint(perhaps):
+        called = self._called(site, found, caller)
+        clashing = next((each for each in called if any(clash(each, other) for other in called)), None)
+        if clashing is not None:
+            why = "rules take it by different conditions for this call. Say it in one rule"
+            guest.faults.append(self._fault(site, found, (clashing,), why))
+            return ()
+        above = self._needs.around(site)
+        held = above.always | held_locks(found.template.synchronization, self._locks.namespace)
+        needed = [rule for rule in joined(called) if held.isdisjoint(rule.names)]
+        for rule in needed:
+            if rule.plain_name in above.sometimes - above.always:
                 why = "its caller runs both with and without that lock held around it"
                 guest.faults.append(self._fault(site, found, (rule,), why))
-            elif not in_layer or tasks is None:
-                guest.noted.append(rule)
-                needed.append(rule)
-        return tuple(needed)
+        if needed and found.template.daemon:
+            why = "Argo frees a daemon's locks as soon as it is ready"
+            guest.warnings.extend(_skipped(found.template.name or "", rule, why) for rule in needed)
+            return ()
+        return () if guest.faults else tuple(needed)
 
-    def _rules(self, found: Foreign, *, elsewhere: bool = False) -> Rules:
-        """Return the rules that act on a template here; with `elsewhere`, those of its own admission too."""
-        rules = [
-            rule
+    def _called(self, site: Site, found: Foreign, caller: Place | None) -> list[CompiledRule]:
+        """Return the rules that act on a call; a layer was made for those that select its own callers."""
+        rules = self._rules(found)
+        if caller is None or not is_layer(caller.template):
+            return [rule for rule in rules if selects_call(rule, site)]
+        return [rule for rule in rules if rule.selector.tasks is None]
+
+    def _rules(self, found: Foreign, *, elsewhere: bool = False) -> list[CompiledRule]:
+        """Return the rules that act on a template here; with `elsewhere`, those of its own admission."""
+        return [
+            acting(rule, found.template, self._spec)
             for rule in self._locks.rules_for(found.template, self._spec)
-            if rule.policy in self._active and (elsewhere or found.kind not in rule.policy.kinds)
+            if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
         ]
-        return settled(rules, found.template, self._spec)
 
     def _made(self, site: Site, ref: TemplateRef, found: Foreign, needed: Rules, guest: Guest) -> str:
         """Return the name of the template that holds the locks, made where it is not there."""
@@ -125,7 +122,7 @@ class Guests:
         why = self._making.why_not(body, [site])
         choices = tuple(rule for rule in needed if rule.choice is not None)
         if (why or (clone and not choices)) and body is not None:
-            copied = self._copied(ref, found, body, needed)
+            copied = self._copied(site, ref, found, body, needed=needed)
             if copied:
                 if why and not clone:
                     guest.warnings.append(
@@ -163,11 +160,13 @@ class Guests:
             target = _named(name)
         return name
 
-    def _copied(self, ref: TemplateRef, found: Foreign, body: Body, needed: Rules) -> str:
+    def _copied(self, site: Site, ref: TemplateRef, found: Foreign, body: Body, *, needed: Rules) -> str:
         """Return the name of a copy with the locks, or nothing where a copy would not do the same."""
-        rules = self._rules(found, elsewhere=True)
         own = held_locks(found.template.synchronization, self._locks.namespace)
-        put = tuple(rule for rule in rules if own.isdisjoint(rule.names) and _wants(rule, needed))
+        others = [rule for rule in self._rules(found, elsewhere=True) if selects_call(rule, site)]
+        around = self._needs.around(site).always | own
+        # The copy is a template of this object, so the rules for others' own templates speak about it, too.
+        put = joined([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
         calls = found.template.dag is not None or found.template.steps is not None
         singular = not self._locks.argo.reads_lists
         full = singular and (holds_one(found.template.synchronization) or len(put) > 1)
@@ -184,18 +183,13 @@ class Guests:
                 field = list_of(rule.lock)
                 block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]
         value: JsonObject = {**body, "name": name, "synchronization": block}
-        self._making.add(name, value, locks_of(put))
+        self._making.add(name, value, locks_of(put), holder=found.template)
         return name
 
     def _fault(self, site: Site, found: Foreign, rules: Rules, why: str) -> Reason:
         names = ", ".join(rule.lock_name for rule in rules)
         message = f'"{found.template.name}" needs the lock {names}, but {why}'
         return Reason(Code.LOCK_CONFLICT, field_path(site.pointer), message, rules[0].policy.source)
-
-
-def _wants(rule: CompiledRule, needed: Rules) -> bool:
-    """Tell whether a copy gets the lock of a rule: it is needed here, or every template has it."""
-    return rule.selector.tasks is None or rule in needed
 
 
 def _named(template: str) -> JsonObject:

@@ -18,7 +18,7 @@ from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import PLAIN, Scene
 from policy.core.locks.taken import merged
 from policy.core.locks.validate import Rulebook
-from policy.core.locks.wanted import NO_LOCKS, held_locks, settled
+from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
 from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization, WorkflowSpec
 
@@ -75,15 +75,15 @@ def _in_place(
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     everyone = len(active) == len(locks.policies)
     for place in found:
-        rules = locks.rules_for(place.template, spec)
-        if not rules:
+        selecting = locks.rules_for(place.template, spec)
+        if not selecting:
             continue
         if not everyone:
-            rules = tuple(rule for rule in rules if rule.policy in active)
-        if locks.conditional:
-            rules = settled(rules, place.template, spec)
+            selecting = tuple(rule for rule in selecting if rule.policy in active)
+        rules = settled(selecting, place.template, spec) if locks.conditional else selecting
         own = _own(place, defaults, locks)
-        missing = _missing(place, rules, own, held_above, told=warnings, notes=notes)
+        missing = _missing(place, rules, own, held_above, told=warnings)
+        notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
             continue
         wrong = faults_of(place, missing, Rulebook(locks, active))
@@ -114,20 +114,16 @@ def _missing(
     held_above: frozenset[str],
     *,
     told: list[str],
-    notes: Notes,
 ) -> list[CompiledRule]:
     """Return the rules whose lock the template lacks, each lock once."""
     missing: dict[str, CompiledRule] = {}
     for rule in rules:
-        if rule.lock_name in missing:
+        if rule.lock_name in missing or not own.isdisjoint(rule.names):
             continue
-        if not own.isdisjoint(rule.names):
-            notes.add(rule, place)
-        elif not held_above.isdisjoint(rule.names):
+        if not held_above.isdisjoint(rule.names):
             told.append(skipped(place, rule, "the whole Workflow holds it already"))
         elif place.template.daemon:
             told.append(skipped(place, rule, "Argo frees a daemon's locks as soon as it is ready"))
         else:
             missing[rule.lock_name] = rule
-            notes.add(rule, place)
     return list(missing.values())

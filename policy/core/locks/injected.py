@@ -1,26 +1,29 @@
 """What injection gives, and the words for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from policy.core.decision import Injection, Reason
+from policy.core.locks.expressions import without_condition
 from policy.core.locks.generated import base_name
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import Rulebook
 from policy.core.patches import PatchOp
+from policy.core.workflow import Template
 
 MAX_NOTE: Final = 1000
 """Characters of the annotation that names what is locked; there may be hundreds of templates."""
+INLINE: Final = "(inline)"
 
 
 class Injected(msgspec.Struct, frozen=True):
     """What injection gives: operations, the locks it put, warnings, and reasons why it cannot.
 
-    `note` names the rules and the templates that run under their locks afterwards. It depends only on what
-    the object is then, so that it is the same for whoever looks at the result.
+    `note` names the rules and the templates that hold their locks afterwards. It depends only on what the
+    object is then, so that it is the same for whoever looks at the result.
     """
 
     patch: tuple[PatchOp, ...] = ()
@@ -34,24 +37,22 @@ NOTHING = Injected()
 
 
 class Notes:
-    """Gathers which templates run under the lock of which rule."""
+    """Gathers which templates hold the locks of which rules, whoever put them there."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[str, None]] = {}
+        self._found: dict[str, set[str]] = {}
 
-    def add(self, rule: CompiledRule, place: Place) -> None:
-        """Note that a template runs under the lock of a rule; what is generated counts as its base."""
-        self.add_name(rule, base_name(place.template.name or "") or "(inline)")
-
-    def add_name(self, rule: CompiledRule, name: str) -> None:
-        """Note the same of a template that is known by its name only."""
-        self._found.setdefault(rule.name, {})[name] = None
+    def add(self, rules: Iterable[CompiledRule], held: frozenset[str], template: Template) -> None:
+        """Note a template that holds these locks, of which some are those of rules that select it."""
+        names = {without_condition(each) for each in held}
+        for rule in rules:
+            if rule.plain_name in names:
+                made_of = base_name(template.name or "") or INLINE
+                self._found.setdefault(rule.name, set()).add(made_of)
 
     def text(self) -> str:
         """Return everything in one line: `database: load-a, load-b; gpu: train`."""
-        written = "; ".join(
-            f"{rule}: {', '.join(sorted(names))}" for rule, names in sorted(self._found.items())
-        )
+        written = "; ".join(f"{rule}: {', '.join(sorted(self._found[rule]))}" for rule in sorted(self._found))
         return written if len(written) <= MAX_NOTE else f"{written[: MAX_NOTE - 1]}…"
 
 

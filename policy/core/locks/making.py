@@ -21,7 +21,7 @@ from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
 from policy.core.locks.sites import Site
 from policy.core.locks.taken import merged
-from policy.core.locks.wanted import held_locks, locks_of
+from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
 
@@ -72,6 +72,8 @@ class Making:
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
+        self._puts: dict[str, frozenset[str]] = {}
+        self.holders: list[tuple[Template, frozenset[str]]] = []
         self._calls: list[PatchOp] = []
         self._copies: list[PatchOp] = []
         self._own: list[PatchOp] = []
@@ -150,10 +152,15 @@ class Making:
             found = found[int(part)] if isinstance(found, list) else found.get(part)
         return found or None
 
-    def add(self, name: str, value: JsonObject, held: frozenset[str]) -> None:
-        """Add a template that was made, once; one of that name that is there already must hold its locks."""
+    def add(
+        self, name: str, value: JsonObject, held: frozenset[str], *, holder: Template | None = None
+    ) -> None:
+        """Add a template that was made, once; one of that name that is there already must hold its locks.
+
+        `holder` is what a copy is a copy of.
+        """
         if self._is_new(name, held):
-            self._append(value)
+            self._append(value, held, holder)
 
     def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
         """Add a copy of a template of the object, with more locks."""
@@ -163,12 +170,13 @@ class Making:
         self._copies.append(PatchOp(Op.COPY, f"{at}/-", from_=f"{at}/{index}"))
         self._copies.append(PatchOp(Op.REPLACE, f"{at}/{self._count}/name", name))
         self._copies += self._additions(f"{at}/{self._count}", template, rules)
+        self.holders.append((template, locks_of(rules) | self._held(template)))
         self._count += 1
 
     def _is_new(self, name: str, held: frozenset[str]) -> bool:
         present = self._present.get(name)
         if present is not None:
-            if held <= held_locks(merged(present.synchronization, self._defaults), self._namespace):
+            if held <= self._held(present):
                 return False
             raise Refused(f'the name "{name}" of the template that would hold it is taken: rename that one')
         if name in self._made:
@@ -180,11 +188,14 @@ class Making:
         """Add a layer; one that takes the name of the template that was renamed is new in any case."""
         if renamed:
             self._made.add(name)
-            self._append(value)
+            self._append(value, held, None)
         else:
             self.add(name, value, held)
 
-    def _append(self, value: JsonObject) -> None:
+    def _append(self, value: JsonObject, held: frozenset[str], holder: Template | None) -> None:
+        if holder is None:
+            holder = msgspec.convert(value, Template)
+        self.holders.append((holder, held | self._held(holder)))
         self._copies.append(PatchOp(Op.ADD, f"{self._scene.at}/templates/-", value))
         self._count += 1
 
@@ -199,8 +210,18 @@ class Making:
         self._calls.append(PatchOp(Op.REPLACE, f"{self._scene.at}/templates/{index}/name", name))
 
     def put(self, pointer: str, template: Template, rules: Rules) -> None:
-        """Put locks on a template in place."""
-        self._own += self._additions(pointer, template, rules)
+        """Put locks on a template in place; on one that stands inline before what it stands in is copied."""
+        inline = pointer.count("/") > self._scene.at.count("/") + 2
+        operations = self._calls if inline else self._own
+        operations += self._additions(pointer, template, rules)
+        self._puts[pointer] = locks_of(rules)
+
+    def put_on(self, pointer: str) -> frozenset[str]:
+        """Return the locks that were put on a template in place."""
+        return self._puts.get(pointer, NO_LOCKS)
+
+    def _held(self, template: Template) -> frozenset[str]:
+        return held_locks(merged(template.synchronization, self._defaults), self._namespace)
 
     def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
         if not rules:

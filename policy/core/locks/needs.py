@@ -1,21 +1,25 @@
 """Which calls of each template need which locks, when some of them run under a lock already."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.core.kinds import Strategy
-from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name
+from policy.core.locks.expressions import depends_on_inputs, negated, without_condition
+from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_layer
 from policy.core.locks.places import Place, calls
-from policy.core.locks.rules import CompiledRule
+from policy.core.locks.rules import CompiledRule, chosen_name
 from policy.core.locks.sites import SPEC, Site, sites_of
 from policy.core.locks.taken import merged
-from policy.core.locks.wanted import held_locks, locks_of
+from policy.core.locks.wanted import clash, held_locks, joined
 from policy.core.workflow import Template, WorkflowSpec
 
 Rules: TypeAlias = tuple[CompiledRule, ...]
-NOTHING_HELD: frozenset[str] = frozenset()
+NOTHING_HELD: Final[frozenset[str]] = frozenset()
+DEEPEST: Final = 20
+"""Layers in front of each other that are looked through."""
+CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
 
 
 class Above(msgspec.Struct, frozen=True):
@@ -24,9 +28,16 @@ class Above(msgspec.Struct, frozen=True):
     always: frozenset[str] = NOTHING_HELD
     sometimes: frozenset[str] = NOTHING_HELD
 
-    def under(self, locks: frozenset[str], more: frozenset[str]) -> "Above":
-        """Return what is held below, where these are held in any case and those perhaps."""
-        return Above(self.always | locks, self.sometimes | locks | more)
+    def under(self, locks: frozenset[str], *, sure: frozenset[str], is_layer: bool) -> "Above":
+        """Return what is held below a body that holds these locks, of which `sure` in any case.
+
+        A condition over inputs means something else in another template, but behind a layer, which passes
+        its inputs on as they are.
+        """
+        always = self.always | sure
+        if not is_layer:
+            always = frozenset(each for each in always if not depends_on_inputs(each))
+        return Above(always, self.sometimes | locks | {without_condition(each) for each in locks})
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -111,6 +122,9 @@ class Needs:
         self._found, self._wanted, self._own = found, wanted, own
         self._whole = Above(whole, whole)
         self._below: dict[int, Above] = {}
+        self._names: dict[str, int] = {}
+        for number in found.tops:
+            self._names.setdefault(found.bodies[number].template.name or "", number)
         self.by_site: list[list[Rules]] = [[] for _ in wanted]
         for number in found.order:
             self._settle(number)
@@ -119,41 +133,94 @@ class Needs:
         """Return what is held around a call, or None where its caller is not settled yet."""
         return self._whole if site.caller == SPEC else self._below.get(site.caller)
 
+    def own(self, number: int) -> frozenset[str]:
+        """Return the locks that a body holds itself."""
+        return self._own[number]
+
     def torn(self, number: int, rule: CompiledRule) -> Site | None:
         """Return a call that is made both with and without the lock of a rule held around it."""
         for site in self._found.inbound[number]:
             above = self.above(site)
-            if above is not None and set(rule.names) & (above.sometimes - above.always):
+            if above is not None and rule.plain_name in above.sometimes - above.always:
                 return site
         return None
 
     def _settle(self, number: int) -> None:
         sites = self._found.inbound[number]
-        around = [(site, self.above(site)) for site in sites]
+        around = [(site, self._around(site)) for site in sites]
         known = [above for _, above in around if above is not None]
         above = Above(
             frozenset.intersection(*(each.always for each in known)) if known else NOTHING_HELD,
             frozenset().union(*(each.sometimes for each in known)),
         )
         needs = [
-            tuple(rule for rule in self._wanted[number] if self._needs(rule, number, site, each or above))
+            tuple(
+                rule
+                for rule in self._called(number, site)
+                if self._needs(rule, number, site, above=each or above)
+            )
             for site, each in around
         ]
         self.by_site[number] = needs
-        put = [locks_of(each) for each in needs]
-        sure = frozenset.intersection(*put) if put else NOTHING_HELD
-        self._below[number] = above.under(self._own[number] | sure, frozenset().union(*put))
+        put = [frozenset(name for rule in each for name in _put(rule)) for each in needs]
+        own = self._own[number]
+        self._below[number] = above.under(
+            own | frozenset(rule.lock_name for each in needs for rule in each),
+            sure=own | (frozenset.intersection(*put) if put else NOTHING_HELD),
+            is_layer=is_layer(self._found.bodies[number].template),
+        )
 
-    def _needs(self, rule: CompiledRule, number: int, site: Site, above: Above) -> bool:
-        if set(rule.names) & (self._own[number] | above.always):
-            return False
-        tasks = rule.selector.tasks
-        if tasks is not None and not (site.task is not None and tasks.fullmatch(site.task)):
+    def _around(self, site: Site) -> Above | None:
+        """Return what is held around a call, and what was chosen for."""
+        above = self.above(site)
+        if above is None or site.caller == SPEC or site.task not in CHOICES:
+            return above
+        return Above(above.always | self._chosen(site.caller), above.sometimes)
+
+    def _chosen(self, number: int) -> frozenset[str]:
+        """Return the names of what a choice decides for all that runs behind it."""
+        template = self._found.bodies[number].template
+        tasks = {task.name: task for task in (template.dag.tasks if template.dag is not None else None) or ()}
+        locked, free = tasks.get(LOCKED_TASK), tasks.get(FREE_TASK)
+        if locked is None or free is None or not is_layer(template) or not locked.when:
+            return NOTHING_HELD
+        if free.when != negated(locked.when):
+            return NOTHING_HELD
+        taken = self._taken(locked.template) - self._taken(free.template)
+        return frozenset(chosen_name(each, locked.when) for each in taken)
+
+    def _taken(self, name: str | None, deep: int = 0) -> frozenset[str]:
+        """Return the locks that a template takes, with those of what stands behind it as a layer."""
+        number = self._names.get(name or "", SPEC)
+        if number == SPEC or deep > DEEPEST:
+            return NOTHING_HELD
+        template = self._found.bodies[number].template
+        if not is_layer(template) or template.dag is None:
+            return self._own[number]
+        behind = (self._taken(task.template, deep + 1) for task in template.dag.tasks or ())
+        return self._own[number].union(*behind)
+
+    def _called(self, number: int, site: Site) -> Rules:
+        """Return the rules that act on a call of a body."""
+        called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
+        return joined(called) if len(called) > 1 else tuple(called)
+
+    def clashing(self, number: int) -> CompiledRule | None:
+        """Return a rule whose condition another one contradicts for a call of a body."""
+        for site in self._found.inbound[number]:
+            called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
+            for rule in called:
+                if any(clash(rule, other) for other in called):
+                    return rule
+        return None
+
+    def _needs(self, rule: CompiledRule, number: int, site: Site, *, above: Above) -> bool:
+        if not (self._own[number] | above.always).isdisjoint(rule.names):
             return False
         if rule.strategy is Strategy.CLONE and not site.pointer:
             # The original stays as it is for whoever calls it from elsewhere.
             return not (any(each.pointer for each in self._found.inbound[number]) or self._copied(number))
-        return not self.chosen(rule, site)
+        return True
 
     def _copied(self, number: int) -> bool:
         """Tell whether there is something in the object that was made of a body."""
@@ -161,13 +228,22 @@ class Needs:
         others = (self._found.bodies[each].template.name or "" for each in self._found.tops)
         return any(each != name and base_name(each) == name for each in others)
 
-    def chosen(self, rule: CompiledRule, site: Site) -> bool:
-        """Tell whether a call is the free way of a choice by the rule's condition."""
-        if rule.choice is None or site.task != FREE_TASK or site.caller == SPEC:
-            return False
-        dag = self._found.bodies[site.caller].template.dag
-        whens = {task.name: task.when for task in (dag.tasks if dag is not None else None) or ()}
-        return whens == {LOCKED_TASK: rule.choice.holds, FREE_TASK: rule.choice.fails}
+    def around(self, site: Site) -> Above:
+        """Return what is held around a call of a template of another object."""
+        return self._around(site) or Above()
+
+
+def selects_call(rule: CompiledRule, site: Site) -> bool:
+    """Tell whether a rule selects a call by the name of its task or step."""
+    tasks = rule.selector.tasks
+    return tasks is None or (site.task is not None and tasks.fullmatch(site.task) is not None)
+
+
+def _put(rule: CompiledRule) -> tuple[str, ...]:
+    """Return what is known of whatever runs behind a rule's lock, or behind the choice to take it."""
+    if rule.choice is None:
+        return (rule.lock_name,)
+    return (chosen_name(rule.lock_name, rule.choice.holds),)
 
 
 def own_locks(place: Place, spec: WorkflowSpec, namespace: str) -> frozenset[str]:

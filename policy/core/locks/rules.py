@@ -120,7 +120,12 @@ class CompiledRule(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of locks that meet this rule: what it writes, and the same lock without a condition."""
+        """The names of locks that meet this rule: what it writes, and the same lock without a condition.
+
+        A choice has a name too, by which all that runs behind it is known to have been chosen for.
+        """
+        if self.choice is not None:
+            return (self.lock_name, chosen_name(self.lock_name, self.choice.holds))
         return (self.lock_name,) if self.always is None else (self.lock_name, self.always.lock_name)
 
     @property
@@ -134,6 +139,11 @@ class CompiledRule(msgspec.Struct, frozen=True):
         return select.may_select(template.name or "", images_of(template), type_) and select.selects_the_rest(
             template, spec
         )
+
+
+def chosen_name(lock: str, when: str) -> str:
+    """Return the name of a choice whether to take a lock."""
+    return f"{lock} {when}"
 
 
 def compile_rule(

@@ -34,7 +34,15 @@ def settled(
     A condition over parameters that are not there could not be evaluated, and Argo would end the Workflow:
     the lock is taken always. So it is where another rule wants it always; of two conditions either is enough.
     """
-    acting = [_acting(rule, template, spec) for rule in rules]
+    return joined([acting(rule, template, spec) for rule in rules])
+
+
+def joined(acting: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:
+    """Return the rules of one call, each lock once.
+
+    Two conditions of rules that select calls differently stay apart: what stands in front of the template
+    does not know any more which call it was made for (`clash`).
+    """
     always = {rule.lock_name for rule in acting if rule.when is None}
     found: dict[str, CompiledRule] = {}
     for rule in acting:
@@ -44,12 +52,19 @@ def settled(
         first = found.get(plain)
         if first is None:
             found[plain] = rule
-        elif first.when is not None and rule.when is not None:
+        elif first.when is not None and rule.when is not None and not clash(first, rule):
             found[plain] = conditioned(first, first.when.or_else(rule.when))
     return tuple(found.values())
 
 
-def _acting(rule: CompiledRule, template: Template, spec: WorkflowSpec) -> CompiledRule:
+def clash(one: CompiledRule, other: CompiledRule) -> bool:
+    """Tell whether two rules take the same lock by different conditions for different calls."""
+    same = one.plain_name == other.plain_name and one.selector.tasks == other.selector.tasks
+    return one.plain_name == other.plain_name and not same and None not in (one.when, other.when)
+
+
+def acting(rule: CompiledRule, template: Template, spec: WorkflowSpec) -> CompiledRule:
+    """Return a rule as it acts on a template: without a condition that could not be evaluated there."""
     condition = rule.when
     if condition is None:
         return rule
