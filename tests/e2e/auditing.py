@@ -24,6 +24,7 @@ _POLICY: Final = {
         {"level": "None"},
     ],
 }
+_CREATED: Final = 201
 _FORBIDDEN: Final = 403
 
 
@@ -96,7 +97,7 @@ class Audit(msgspec.Struct, frozen=True):
         """Return all that was asked so far, a watch as soon as it began."""
         lines = self._log.read_bytes().splitlines(keepends=True) if self._log.exists() else []
         whole = (line for line in lines if line.endswith(b"\n"))
-        return [_asked(msgspec.json.decode(line, type=Event)) for line in whole]
+        return [each for line in whole for each in _asked(msgspec.json.decode(line, type=Event))]
 
     def denied(self) -> list[str]:
         """Return what was refused for want of a right, or by admission."""
@@ -116,15 +117,18 @@ class Audit(msgspec.Struct, frozen=True):
         return self.folder / "audit.log"
 
 
-def _asked(event: Event) -> Asked:
+def _asked(event: Event) -> Iterator[Asked]:
+    """Yield what a request asked for: an apply that has made its object asked for that, too."""
     about, user = event.object_ref, event.impersonated_user or event.user
     resource = "/".join(filter(None, (about.resource, about.subresource)))
-    return Asked(
-        user.username,
-        event.verb,
-        about.api_group,
-        resource,
-        about.namespace,
-        about.name,
-        event.response_status.code,
-    )
+    made = event.verb == "patch" and event.response_status.code == _CREATED
+    for verb in (event.verb, "create") if made else (event.verb,):
+        yield Asked(
+            user.username,
+            verb,
+            about.api_group,
+            resource,
+            about.namespace,
+            about.name,
+            event.response_status.code,
+        )

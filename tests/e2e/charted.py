@@ -20,11 +20,13 @@ CHART: Final = ROOT / "charts" / "lockkeeper"
 RELEASE: Final = "lockkeeper"
 NAMESPACE: Final = "traffic"
 GOVERNED: Final = "team-a"
+ARGO: Final = "argo"
+"""The namespace of Argo's controller, and the name of its account there."""
 _RESTRICTED: Final = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 class Site(msgspec.Struct, frozen=True):
-    """The control plane, and an administrator's ways in; namespaces NAMESPACE and GOVERNED are there."""
+    """The control plane, and an administrator's ways in; NAMESPACE, GOVERNED and ARGO are there."""
 
     plane: ControlPlane
     cluster: KubeCluster
@@ -80,8 +82,9 @@ def chart_site(folder: Path, *, apiserver_flags: tuple[str, ...] = ()) -> Iterat
         kubectl.said("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         cluster = connect(plane.kubeconfig)
         try:
-            for name, labels in ((NAMESPACE, _RESTRICTED), (GOVERNED, {})):
+            for name, labels in ((NAMESPACE, _RESTRICTED), (GOVERNED, {}), (ARGO, {})):
                 cluster.create(NAMESPACES, {"metadata": {"name": name, "labels": dict(labels)}})
+            kubectl.said("create", "serviceaccount", ARGO, "-n", ARGO)
             yield Site(plane, cluster, kubectl, program, folder)
         finally:
             cluster.close()

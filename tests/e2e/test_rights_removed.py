@@ -109,13 +109,18 @@ def await_work(installed: Installed) -> None:
     await_ready(installed)
 
 
-def checked(installed: Installed) -> str:
-    """Return what `lockkeeper check` says to an administrator; something is wrong."""
+def checked(installed: Installed, what: str) -> None:
+    """Wait until `lockkeeper check` tells an administrator of something, and that it is wrong."""
     kubeconfig = str(installed.site.plane.kubeconfig)
     command = [sys.executable, "-m", "lockkeeper", "check", "--kubeconfig", kubeconfig, "-n", NAMESPACE]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)  # noqa: S603 - our own program
-    assert done.returncode == 1, done.stdout + done.stderr
-    return done.stdout
+
+    def told() -> bool:
+        done = subprocess.run(  # noqa: S603 - our own program
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+        return done.returncode == 1 and what in done.stdout
+
+    until(told, f"the check does not say: {what}", seconds=PATIENCE)
 
 
 def test_without_a_list_of_what_it_follows_nobody_is_ready(installed: Installed) -> None:
@@ -212,7 +217,7 @@ def test_without_patches_nothing_is_let_go_judged_or_put_right(installed: Instal
             ("clustersynchronizationpolicy/locks", "", '{"spec": {"validate": {"keyPattern": "^[a-y]+$"}}}'),
         ):
             edit(installed, what, namespace, change)
-        assert "was not judged yet since it was written" in checked(installed)
+        checked(installed, "was not judged yet since it was written")
         break_bundles(installed)
         told()
         assert metric(installed, CONTROLLER, 'lockkeeper_release_failures_total{reason="Forbidden"}') > 0
@@ -266,7 +271,7 @@ def test_without_its_lease_nobody_leads(installed: Installed, verb: str) -> None
     with denied(installed, lambda grant: is_of(grant, verb, "leases", account=CONTROLLER)) as told:
         told()
         until(lambda: metric(installed, CONTROLLER, "lockkeeper_leader") == 0, "somebody leads on")
-        assert "holds the Lease traffic/lockkeeper-controller and does not renew it" in checked(installed)
+        checked(installed, "holds the Lease traffic/lockkeeper-controller and does not renew it")
     until(lambda: leader(installed) is not None, "nobody leads again")
 
 
@@ -275,7 +280,7 @@ def test_without_the_making_of_a_lease_nobody_leads_for_the_first_time(installed
     with denied(installed, lambda grant: is_of(grant, "create", "leases")) as told:
         installed.cluster.delete(LEASES, CONTROLLER, namespace=NAMESPACE)
         told()
-        assert "no controller has ever led" in checked(installed)
+        checked(installed, "no controller has ever led")
 
 
 def test_without_its_rights_a_check_says_what_it_did_not_see(installed: Installed) -> None:
