@@ -32,6 +32,8 @@ KEPT_WAIT: Final = 15.0
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 60.0
 """Seconds until a ConfigMap that could not be written is tried again, doubled each time."""
+TERMINATING: Final = "because it is being terminated"
+"""What the API server says about a namespace that is being deleted."""
 _WHERE: Final = "\0"
 """Stands in a message for the namespaces that it is about."""
 
@@ -173,7 +175,7 @@ class Projector:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
         before = self._failed.get(address)
         times = before.times + 1 if before is not None else 1
-        if times > 1 or not isinstance(error, Conflict):
+        if not _goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
         until = self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10))
         self._failed[address] = Failed(wanted, error, times, until)
@@ -196,6 +198,8 @@ class Projector:
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
         for (namespace, name), failed in self._failed.items():
+            if _goes_away(failed.error):
+                continue
             text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"
             if isinstance(failed.error, Forbidden):
                 text += "; the chart's values semaphores.configMaps say which ConfigMaps may be"
@@ -207,3 +211,8 @@ class Projector:
             message = text.replace(_WHERE, some(sorted(namespaces)))
             found.setdefault(policy, []).append(Finding(kind, path, message))
         return {policy: tuple(findings) for policy, findings in found.items()}
+
+
+def _goes_away(error: ClusterError) -> bool:
+    """Tell whether a write was refused because its namespace is being deleted: that is nobody's fault."""
+    return isinstance(error, Forbidden) and TERMINATING in error.message

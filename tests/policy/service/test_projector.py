@@ -32,6 +32,7 @@ class RefusingCluster(MemoryCluster):
     """A cluster that refuses to apply some ConfigMaps, and counts how often one is looked at."""
 
     refused = ""
+    reason = ""
     looks = 0
 
     def list(
@@ -52,7 +53,7 @@ class RefusingCluster(MemoryCluster):
         self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
     ) -> JsonObject:
         if text(obj, "metadata", "name") == self.refused:
-            raise Forbidden(f'configmaps "{self.refused}" is forbidden')
+            raise Forbidden(self.reason or f'configmaps "{self.refused}" is forbidden')
         return super().apply(resource, obj, field_manager=field_manager, force=force)
 
 
@@ -257,6 +258,15 @@ def test_a_config_map_that_may_not_be_written_is_a_finding_and_tried_again(term:
     term.passes(seconds=0.5)
     assert data(term, "secret") == {"db": "2"}
     assert term.said() == {}
+
+
+def test_a_namespace_that_is_being_deleted_is_no_fault_of_the_policy(term: Term) -> None:
+    """Nothing is told, and nothing is left to do when it is gone."""
+    term.cluster.refused = "limits"
+    term.cluster.reason = "unable to create new content in namespace team-a because it is being terminated"
+    term.passes(lock_policy(semaphores=[defined("db", 2)]))
+    assert (term.said(), term.troubles) == ({}, [])
+    assert term.passes(namespace_object("team-b")) == LONGEST_WAIT
 
 
 def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_is_gone(term: Term) -> None:
