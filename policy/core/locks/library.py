@@ -53,21 +53,16 @@ def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | 
     """Return the library of these templates; with the one before, only what changed is looked at anew."""
     if before is None:
         return Library(templates, {}, {})
-    homes = list(before.homes.items())  # Reviews add to it meanwhile.
-    kept = {key: home for key, home in homes if _same(templates.get(key), home.spec)}
-    library = Library(
-        {key: kept[key].spec if key in kept else spec for key, spec in templates.items()}, kept, {}
-    )
-    changed = frozenset(
+    known = before.templates
+    changed = {
         key
-        for key in {**templates, **before.templates}
-        if key not in kept and not _same(templates.get(key), before.templates.get(key))
-    )
+        for key, spec in templates.items()
+        if (old := known.get(key)) is not spec and old != spec  # Mostly it is the same object.
+    }
+    changed.update(key for key in known if key not in templates)
+    homes = list(before.homes.items())  # Reviews add to it meanwhile.
+    library = Library(templates, {key: home for key, home in homes if key not in changed}, {})
     for namespace, index in list(before.indexes.items()):
-        library.indexes[namespace] = following(index, changed, library.home) if changed else index
+        stale = frozenset(changed)
+        library.indexes[namespace] = following(index, stale, library.home) if stale else index
     return library
-
-
-def _same(one: WorkflowSpec | None, other: WorkflowSpec | None) -> bool:
-    """Tell whether two specs say the same; mostly they are one object, as nothing changed."""
-    return one is other or one == other
