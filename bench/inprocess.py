@@ -15,6 +15,7 @@ from lockkeeper.wiring import ReviewRecorder, load_once, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.core.argo_types.checking import examine
+from policy.core.argo_types.decoders import decode_template
 from policy.core.decide import decide
 from policy.core.decision import Side
 from policy.core.locks.forms import DEFAULT_VERSION
@@ -27,11 +28,12 @@ from webhook.review import Reviewing, review
 DECODE: Final = "decode"
 DECIDE: Final = "decide"
 DECIDE_NEW: Final = "decide, new templates"
-TYPES: Final = "types, validating side"
+TYPES: Final = "types"
+TYPES_NEW: Final = "types, new templates"
 ENCODE: Final = "encode"
 RECORD: Final = "metrics and log line"
 WHOLE: Final = "whole review"
-PARTS: Final = (DECODE, DECIDE, DECIDE_NEW, TYPES, ENCODE, RECORD, WHOLE)
+PARTS: Final = (DECODE, DECIDE, DECIDE_NEW, TYPES, TYPES_NEW, ENCODE, RECORD, WHOLE)
 BUDGET: Final = timedelta(seconds=8.5)
 
 
@@ -89,11 +91,17 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
             locks.remembered.clear()
         return decide(received.review, snapshot, now)
 
+    def examine_new() -> object:
+        """Look at the types as if no template of the Workflow had been seen before."""
+        decode_template.cache_clear()
+        return examine("Workflow", received.review.raw)
+
     return {
         DECODE: lambda: wire.decode(content, Side.MUTATE),
         DECIDE: lambda: decide(received.review, snapshot, now),
         DECIDE_NEW: decide_new,
         TYPES: lambda: examine("Workflow", received.review.raw),
+        TYPES_NEW: examine_new,
         ENCODE: lambda: wire.encode(received, decision),
         RECORD: lambda: recorder.reviewed(received, decision, 1e-4),
         WHOLE: lambda: review(content, Side.MUTATE, BUDGET, parts),

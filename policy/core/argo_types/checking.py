@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.argo_types.decoders import DECODERS
+from policy.core.argo_types.decoders import decode
 from policy.core.argo_types.table import KINDS
 from policy.core.argo_types.walking import Doubt, Misfit, Walk
 from policy.core.patches import JsonValue
@@ -36,7 +36,7 @@ FITS: Final = Examined()
 def fits(kind: str, raw: msgspec.Raw | bytes) -> bool:
     """Tell whether an object of one of KINDS decodes; False for some that do, which `examine` then tells."""
     try:
-        DECODERS[kind].decode(raw)
+        decode(kind, raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -1,14 +1,17 @@
 """The quick answer, whether an object fits, by decoders that are compiled from the table at import.
 
-They never take what Argo does not decode. They refuse a little more: fields that the table lacks, which
-encoding/json may take for others, a time on the 29th of February, a whole number written 5.0. So whatever
-they refuse is looked at again, by `walking`.
+Templates are decoded one by one, and those that were right are remembered: most Workflows repeat them.
+
+The decoders never take what Argo does not decode. They refuse a little more: fields that the table lacks,
+which encoding/json may take for others, a time on the 29th of February, a whole number written 5.0. So
+whatever they refuse is looked at again, by `walking`.
 """
 
 import keyword
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Final, ForwardRef, Optional
 
 import msgspec
@@ -18,6 +21,18 @@ from policy.core.argo_types.table import KINDS, STRUCTS, ListType, MapType, Scal
 
 _RECURSIVE: Final = "Template"
 """The struct that contains itself, through `inline`."""
+_TEMPLATES: Final = ListType(StructType(_RECURSIVE))
+"""What is decoded one by one: the templates of a spec."""
+_SPECS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "Workflow": (("spec",), ("status", "storedWorkflowTemplateSpec")),
+    "WorkflowTemplate": (("spec",),),
+    "ClusterWorkflowTemplate": (("spec",),),
+    "CronWorkflow": (("spec", "workflowSpec"),),
+}
+"""Where the specs are that have templates."""
+_REMEMBERED: Final = 4_096
+_LONGEST: Final = 4_096
+"""How many templates are remembered, and the bytes of one: sixteen megabytes at most."""
 _TIME: Final = (
     r"[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
@@ -102,6 +117,8 @@ class _Compiler:
         match wanted:
             case Scalar.RAW:
                 return msgspec.Raw
+            case ListType() if wanted == _TEMPLATES:
+                return _optional(list[msgspec.Raw])
             case ListType(entry):
                 return _optional(list[self._nullable(entry)])  # type: ignore[misc]  # A type that is computed.
             case MapType(entry):
@@ -115,7 +132,33 @@ class _Compiler:
 _COMPILER: Final = _Compiler()
 Template: Final = _COMPILER.struct(_RECURSIVE)
 """Stands here by its name because msgspec looks the struct that contains itself up in this module."""
-DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+_TEMPLATE: Final = msgspec.json.Decoder(_optional(Template))
+_DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(_COMPILER.struct(kind)) for kind in sorted(KINDS)
 }
 """A decoder for each kind of object, made at import: two threads must not prepare a struct at once."""
+
+
+def decode(kind: str, raw: msgspec.Raw | bytes) -> None:
+    """Decode an object, to see whether that can be done.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it cannot, or it has to be looked at again.
+    """
+    obj = _DECODERS[kind].decode(raw)
+    for path in _SPECS[kind]:
+        spec = obj
+        for field in path:
+            spec = getattr(spec, field, None)
+        for template in getattr(spec, "templates", None) or ():
+            content = bytes(template)
+            if len(content) > _LONGEST:
+                _TEMPLATE.decode(content)
+            else:
+                decode_template(content)
+
+
+@lru_cache(maxsize=_REMEMBERED)  # A pure function of the bytes; what raises is not remembered.
+def decode_template(template: bytes) -> None:
+    """Decode a template that may come again. Raises as `decode`."""
+    _TEMPLATE.decode(template)
