@@ -296,8 +296,10 @@ def test_without_a_lock_more_would_run_at_once(place: Place) -> None:
     assert seen.most > 2
 
 
-def test_a_higher_limit_in_the_policy_wakes_those_that_wait(place: Place) -> None:
-    """The leader writes it, and Argo reads it."""
+def test_a_higher_limit_in_the_policy_wakes_those_that_wait(
+    place: Place, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    """The leader writes it, and Argo reads it; `locks suggest` has seen every load, and that it is few."""
     place.govern(1, rule("Auto"))
     with observed(place, "wide") as seen:
         place.submit("wide", dag_of_loads(9), container("load"))
@@ -306,6 +308,11 @@ def test_a_higher_limit_in_the_policy_wakes_those_that_wait(place: Place) -> Non
         until(lambda: place.limit() == "4", "the limit is not written")
     assert seen.done == {"wide": "Succeeded"}
     assert 2 < seen.most <= 4
+    where = ("--kubeconfig", control_plane.kubeconfig, "-n", place.namespace)
+    suggested = Lockkeeper(tmp_path)("locks", "suggest", *where)
+    assert suggested.code == 0, suggested.err
+    assert suggested.out.startswith(f"{place.lock}: limit 4, 9 uses in ")
+    assert "too little was seen: 9 finished uses, and 30 are needed" in suggested.out
 
 
 LOCK: Final[JsonObject] = {"semaphores": [{"configMapKeyRef": {"name": SEMAPHORES, "key": "db"}}]}

@@ -95,6 +95,7 @@ class LiveSpec(Read, frozen=True):
 
     priority: int | None = None
     suspend: bool | None = None
+    shutdown: str | None = None
     active_deadline_seconds: int | str | None = None
     templates: tuple[LiveTemplate, ...] | None = None
     synchronization: Synchronization | None = None

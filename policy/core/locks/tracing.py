@@ -100,8 +100,14 @@ def _holds(workflow: LiveWorkflow, nodes: Mapping[str, Node] | None) -> Iterator
             lock = intern(each.semaphore or each.mutex or "")
             for key in each.holders or ((each.holder,) if each.holder else ()):
                 node = _node_of(key, nodes or {})
-                goes_on = nodes is None or workflow.spec.suspend
-                yield Held(lock, node, () if goes_on or nodes is None else _stuck_on(node, nodes))
+                stuck_on = () if nodes is None or _goes_on(workflow) else _stuck_on(node, nodes)
+                yield Held(lock, node, stuck_on)
+
+
+def _goes_on(workflow: LiveWorkflow) -> bool:
+    """Tell whether somebody else will bring a Workflow on: it is suspended, or is to end or to go."""
+    spec = workflow.spec
+    return bool(spec.suspend or spec.shutdown) or workflow.metadata.deletion_timestamp is not None
 
 
 def _node_of(key: str, nodes: Mapping[str, Node]) -> str:

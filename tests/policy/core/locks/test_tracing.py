@@ -92,11 +92,12 @@ def test_a_holder_is_stuck_where_all_below_it_waits(
     assert sorted(held.stuck_on) == sorted(stuck_on)
 
 
-def test_one_that_is_suspended_is_not_stuck() -> None:
-    """Whoever suspended it goes on some day."""
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"shutdown": "Terminate"}])
+def test_one_that_is_suspended_or_to_end_is_not_stuck(spec: JsonObject) -> None:
+    """Whoever suspended it goes on some day; whoever terminated it waits for seconds."""
     nodes = {"w": node(phase="Pending", waiting=GPU)}
-    suspended = running(holds={DB: [""]}, nodes=nodes, spec={"suspend": True})
-    assert [each.stuck_on for each in traced(suspended).holds] == [()]
+    asked = running(holds={DB: [""]}, nodes=nodes, spec=spec)
+    assert [each.stuck_on for each in traced(asked).holds] == [()]
 
 
 def test_compressed_nodes_are_read() -> None:
