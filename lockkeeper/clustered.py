@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import Final
 
+from lockkeeper.argo_installed import DeploymentName, InstalledArgo
 from lockkeeper.wiring import ControllerLog, utc_now
 from policy.cluster.protocol import CLUSTER_SYNCHRONIZATION_POLICIES, SYNCHRONIZATION_POLICIES, Cluster
 from policy.core.findings import Finding, PolicyName, all_findings
@@ -26,6 +27,8 @@ from webhook.failure import NotSynced
 from webhook.logs import Log
 
 NOT_READ: Final = "the policies of the cluster are not read yet"
+ARGO_SECONDS: Final = 60.0
+"""How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
 LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
 
 
@@ -40,9 +43,25 @@ class ClusterPolicies:
         log: Log,
         recorder: Recorder | None = None,
         identities: Identities = UPSTREAM,
+        deployment: DeploymentName | None = None,
     ) -> None:
         self._cluster = cluster
         self._argo = argo
+        trouble = ControllerLog(log=log, recorder=recorder).trouble
+        self._installed = (
+            InstalledArgo(
+                cluster=cluster,
+                deployment=deployment,
+                setting=argo,
+                trouble=trouble,
+                say=lambda text: log.event("argo", text),
+            )
+            if deployment is not None
+            else None
+        )
+        self._compiling = Lock()
+        self._documents: tuple[Document, ...] = ()
+        self._stopped = Event()
         self._identities = identities
         self._log = log
         self._versions = count(1)
@@ -55,17 +74,36 @@ class ClusterPolicies:
             cluster=cluster,
             changed=self._changed,
             judged=self._judged,
-            trouble=ControllerLog(log=log, recorder=recorder).trouble,
+            trouble=trouble,
             moved=self._moved,
         )
 
     def start(self) -> None:
         """Begin to follow the cluster."""
-        Thread(target=self._source.run, name="policies", daemon=True).start()
+        Thread(target=self._follow, name="policies", daemon=True).start()
 
     def stop(self) -> None:
         """End the watches."""
+        self._stopped.set()
         self._source.stop()
+
+    def _follow(self) -> None:
+        """Ask for the version of Argo before anything is compiled for it, then follow the policies."""
+        if self._installed is not None:
+            self._argo = self._installed.ask()
+            Thread(target=self._follow_argo, args=(self._installed,), name="argo", daemon=True).start()
+        self._source.run()
+
+    def _follow_argo(self, installed: InstalledArgo) -> None:
+        """Compile everything anew when another version of Argo is installed."""
+        while not self._stopped.wait(ARGO_SECONDS):
+            self.check_argo(installed.ask())
+
+    def check_argo(self, version: ArgoVersion) -> None:
+        """Take it that this version of Argo is installed now."""
+        if version != self._argo:
+            self._argo = version
+            self._changed(self._documents)
 
     def current(self) -> Snapshot:
         """Return the snapshot in force.
@@ -158,7 +196,9 @@ class ClusterPolicies:
         return snapshot.with_usage(UNKNOWN_USAGE)
 
     def _changed(self, documents: tuple[Document, ...]) -> None:
-        self.board.put_policies(self._compile(documents))
+        with self._compiling:
+            self._documents = documents
+            self.board.put_policies(self._compile(documents))
         self._moved()
 
     def _moved(self) -> None:

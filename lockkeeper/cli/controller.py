@@ -14,6 +14,7 @@ from lockkeeper.certificates.controlling import ControllerCertificates
 from lockkeeper.certificates.starting import ending_at_sigterm, secret_name
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
+    add_argo_deployment,
     add_argo_version,
     add_certificate_secret,
     add_kubeconfig,
@@ -57,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     add_argo_version(parser)
+    add_argo_deployment(parser)
     parser.add_argument(
         "--lease-namespace", default="lockkeeper", help="namespace of the Lease (default %(default)s)"
     )
@@ -110,7 +112,11 @@ class ControllerProcess:
         self._listener = listen(arguments.host, arguments.port)
         self._ledgers = Ledgers(cluster=self._cluster, clock=utc_now)
         self._policies = ClusterPolicies(
-            cluster=self._cluster, argo=arguments.argo_version, log=self._log, recorder=self._metrics
+            cluster=self._cluster,
+            argo=arguments.argo_version,
+            log=self._log,
+            recorder=self._metrics,
+            deployment=arguments.argo_deployment,
         )
         self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
         self._elector = Elector(

@@ -5,6 +5,7 @@ from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING
 
+from lockkeeper.argo_installed import DeploymentName
 from lockkeeper.certificates.starting import certificate_names, secret_name
 from lockkeeper.cli.failing import UsageError
 from policy.core.identities import UPSTREAM, Identities, user_of
@@ -72,6 +73,16 @@ def identities_of(arguments: argparse.Namespace) -> Identities:
         ours=given(arguments.own_account, UPSTREAM.ours),
         argo_controllers=given(arguments.argo_controller_account, UPSTREAM.argo_controllers),
         argo_servers=given(arguments.argo_server_account, UPSTREAM.argo_servers),
+    )
+
+
+def add_argo_deployment(parser: argparse.ArgumentParser) -> None:
+    """Add `--argo-deployment`."""
+    parser.add_argument(
+        "--argo-deployment",
+        type=argo_deployment,
+        metavar="NAMESPACE/NAME",
+        help="Deployment of the Argo controller, whose image tells the version in place of --argo-version",
     )
 
 
@@ -156,6 +167,14 @@ def account(text: str) -> str:
     """Return Kubernetes' name of an account, or an error that argparse shows."""
     try:
         return user_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def argo_deployment(text: str) -> DeploymentName:
+    """Return the name of a Deployment, or an error that argparse shows."""
+    try:
+        return DeploymentName.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

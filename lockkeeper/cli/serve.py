@@ -15,6 +15,7 @@ from lockkeeper.certificates.starting import ending_at_sigterm
 from lockkeeper.cli.failing import UsageError
 from lockkeeper.cli.options import (
     add_address,
+    add_argo_deployment,
     add_certificate_secret,
     add_identities,
     add_kubeconfig,
@@ -69,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--cluster", action="store_true", help="take policies from the cluster, and keep its ledgers"
     )
     add_kubeconfig(parser)
+    add_argo_deployment(parser)
     add_identities(parser)
     add_address(parser)
     parser.add_argument(
@@ -165,6 +167,7 @@ class Serving:
             argo=self._arguments.argo_version,
             log=log,
             identities=identities_of(self._arguments),
+            deployment=self._arguments.argo_deployment,
         )
         policies.start()
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
