@@ -3,19 +3,24 @@
 Sets of locks are integers with a bit for each lock: five thousand bodies cost a few thousand operations.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from policy.core.locks.cycles import parts
 from policy.core.locks.graph import Edge, Graph, Node
 
+Callees: TypeAlias = Mapping[Node, Sequence[Node]]
+"""The nodes that each node calls."""
+
 
 class Held(msgspec.Struct, frozen=True, eq=False):
     """The locks of a graph by number, and for each node the sets of those it takes and those held above it.
 
     `sure` has, for the nodes that every run reaches, the locks that are held above on a way that every run
-    takes. `always` has the locks that are held above on every way.
+    takes; it is empty where no lock is taken below itself. `always` has the locks that are held above on
+    every way.
     """
 
     names: Sequence[str]
@@ -51,14 +56,15 @@ def held_in(graph: Graph) -> Held:
             whole |= bit
             sure |= bit if lock.sure else 0
         own[node], own_sure[node] = whole, sure
-    return Held(
-        names=list(numbers),
-        own=own,
-        own_sure=own_sure,
-        some=_above(graph, own, called),
-        sure=_above(graph, own_sure, called_surely),
-        always=_above_always(graph, own_sure),
-    )
+    callees = {node: list(called(node)) for node in own}
+    order = _in_order(graph.root, callees)
+    some = _above(graph.root, own, callees, order)
+    above_surely: Mapping[Node, int] = {}
+    if any(mask & some[node] for node, mask in own.items()):  # Only then does anybody ask.
+        surely = {node: list(called_surely(node)) for node in own}
+        above_surely = _above(graph.root, own_sure, surely, _in_order(graph.root, surely))
+    always = _above_always(graph.root, own_sure, callees, order)
+    return Held(list(numbers), own, own_sure, some, above_surely, always)
 
 
 def called(node: Node) -> Iterator[Node]:
@@ -71,45 +77,73 @@ def called_surely(node: Node) -> Iterator[Node]:
     return (edge.target for edge in node.calls if edge.certain and edge.target is not None)
 
 
-def recursive(part: Sequence[Node], after: Callable[[Node], Iterable[Node]]) -> bool:
+def _in_order(root: Node, callees: Callees) -> list[list[Node]]:
+    """Return the strongly connected parts that calls lead to, callers first.
+
+    Most graphs have no recursion: then each node is a part, and counting callers puts them in order.
+    """
+    callers = {root: 0}
+    work = [root]
+    while work:
+        for other in callees[work.pop()]:
+            if other in callers:
+                callers[other] += 1
+            else:
+                callers[other] = 1
+                work.append(other)
+    order: list[list[Node]] = []
+    work = [] if callers[root] else [root]
+    while work:
+        node = work.pop()
+        order.append([node])
+        for other in callees[node]:
+            callers[other] -= 1
+            if not callers[other]:
+                work.append(other)
+    return order if len(order) == len(callers) else parts([root], callees.__getitem__)
+
+
+def _recursive(part: Sequence[Node], callees: Callees) -> bool:
     """Tell whether the nodes of a strongly connected part call themselves in the end."""
-    return len(part) > 1 or part[0] in after(part[0])
+    return len(part) > 1 or part[0] in callees[part[0]]
 
 
-def _above(graph: Graph, own: Mapping[Node, int], after: Callable[[Node], Iterable[Node]]) -> dict[Node, int]:
+def _above(
+    root: Node, own: Mapping[Node, int], callees: Callees, order: Sequence[Sequence[Node]]
+) -> dict[Node, int]:
     """Return what is held above each node that calls of one kind lead to from the root."""
-    above: dict[Node, int] = {graph.root: 0}
-    for part in parts([graph.root], after):
+    above: dict[Node, int] = {root: 0}
+    for part in order:
         inside = 0
         for node in part:
             inside |= above.get(node, 0)
-        if recursive(part, after):
+        if _recursive(part, callees):
             for node in part:
                 inside |= own[node]
         for node in part:
             above[node] = inside
-        for node in part:
             passed = inside | own[node]
-            for other in after(node):
+            for other in callees[node]:
                 above[other] = above.get(other, 0) | passed
     return above
 
 
-def _above_always(graph: Graph, own: Mapping[Node, int]) -> dict[Node, int]:
+def _above_always(
+    root: Node, own: Mapping[Node, int], callees: Callees, order: Sequence[Sequence[Node]]
+) -> dict[Node, int]:
     """Return the locks that are held above each node whichever way leads there."""
-    above: dict[Node, int] = {graph.root: 0}
-    for part in parts([graph.root], called):
-        members = set(part)
+    above: dict[Node, int] = {root: 0}
+    for part in order:
         entered = [above[node] for node in part if node in above]
         common = entered[0]
         for each in entered[1:]:
             common &= each
+        members = set(part) if len(part) > 1 else ()
         for node in part:
             above[node] = common
-        for node in part:
             passed = common | own[node]
-            for other in called(node):
-                if other not in members:
+            for other in callees[node]:
+                if other is not node and other not in members:
                     above[other] = above[other] & passed if other in above else passed
     return above
 
@@ -117,16 +151,17 @@ def _above_always(graph: Graph, own: Mapping[Node, int]) -> dict[Node, int]:
 def most_on_a_sure_way(graph: Graph, held: Held, number: int) -> int | None:
     """Return how often a lock is taken on the way of sure calls that takes it most; None for ever again."""
     bit = 1 << number
+    surely = {node: list(called_surely(node)) for node in held.own}
     above: dict[Node, int] = {graph.root: 0}
     most = 0
-    for part in parts([graph.root], called_surely):
+    for part in _in_order(graph.root, surely):
         taken = sum(bool(held.own_sure[node] & bit) for node in part)
-        if taken and recursive(part, called_surely):
+        if taken and _recursive(part, surely):
             return None
         entered = max(above.get(node, 0) for node in part)
         most = max(most, entered + taken)
         for node in part:
-            for other in called_surely(node):
+            for other in surely[node]:
                 above[other] = max(above.get(other, 0), entered + taken)
     return most
 
