@@ -197,4 +197,5 @@ def workflows(draw: st.DrawFn) -> Json:
 def policies_with(found: list[Json]) -> dict[str, Any]:
     """Return the spec of a policy with these rules and everything that they name defined."""
     semaphores = [{"configMap": "limits", "key": key, "limit": 2} for key in ("db", "gpu")]
-    return {"semaphores": semaphores, "inject": found}
+    # Rules drawn at random make deadlocks; those are looked for elsewhere.
+    return {"semaphores": semaphores, "inject": found, "validate": {"deadlocks": "Ignore"}}

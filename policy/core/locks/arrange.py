@@ -45,20 +45,27 @@ class _Arranging:
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
         self._found = outline(spec, scene.at, is_template=scene.is_template)
+        self._whole = held_locks(spec.synchronization, locks.namespace)
         self._own = [own_locks(body, spec, locks.namespace) for body in self._found.bodies]
         self._wanted = [self._rules(number) for number in range(len(self._found.bodies))]
-        whole = held_locks(spec.synchronization, locks.namespace)
-        self._needs = Needs(self._found, self._wanted, self._own, whole)
+        self._needs = Needs(self._found, self._wanted, self._own, self._whole)
         self._making = Making(spec, self._found, locks, scene)
 
     def result(self) -> Injected:
         for number in self._found.order:
-            self._arrange(number)
+            if self._wanted[number]:
+                self._arrange(number)
         self._foreign()
         made = self._making.finish()
         if isinstance(made, Reason):
             return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
-        return Injected(made, tuple(self._put), tuple(self._warnings), tuple(self._faults), self._note())
+        return Injected(
+            made,
+            tuple(self._put),
+            tuple(self._warnings),
+            tuple(self._faults),
+            self._note(),
+        )
 
     def _foreign(self) -> None:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
@@ -83,12 +90,11 @@ class _Arranging:
         rules = self._locks.rules_for(place.template, self._spec)
         if not rules:
             return ()
-        whole = held_locks(self._spec.synchronization, self._locks.namespace)
         kept = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
         for rule in (acting(each, place.template, self._spec) for each in active):
             if self._own[number].isdisjoint(rule.names):
-                if not whole.isdisjoint(rule.names):
+                if not self._whole.isdisjoint(rule.names):
                     self._warnings.append(skipped(place, rule, "the whole Workflow holds it already"))
                     continue
                 if place.template.daemon:
@@ -147,6 +153,8 @@ class _Arranging:
         notes = Notes()
         for number, body in enumerate(self._found.bodies):
             held = self._own[number] | self._making.put_on(body.pointer)
+            if not held:
+                continue
             notes.add(self._selecting(body.template), held, body.template)
         for template, held in self._making.holders:
             notes.add(self._selecting(template), held, template)

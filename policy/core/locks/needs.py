@@ -146,6 +146,10 @@ class Needs:
         return None
 
     def _settle(self, number: int) -> None:
+        template = self._found.bodies[number].template
+        if not self._wanted[number] and template.dag is None and template.steps is None:
+            self.by_site[number] = [() for _ in self._found.inbound[number]]
+            return  # Nothing runs below it, and nothing is wanted of it: so are most templates.
         sites = self._found.inbound[number]
         around = [(site, self._around(site)) for site in sites]
         known = [above for _, above in around if above is not None]
@@ -249,4 +253,6 @@ def _put(rule: CompiledRule) -> tuple[str, ...]:
 def own_locks(place: Place, spec: WorkflowSpec, namespace: str) -> frozenset[str]:
     """Return the locks that a body holds at run time, those of templateDefaults included."""
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
+    if defaults is None and place.template.synchronization is None:
+        return NOTHING_HELD
     return held_locks(merged(place.template.synchronization, defaults), namespace)

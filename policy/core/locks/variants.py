@@ -69,7 +69,7 @@ class _Variants:
 
     def __init__(self, making: Making, number: int, base: Shape) -> None:
         self._making, self._base, self._argo = making, base, making.argo
-        self._place, self._body = making.place(number), making.body(number)
+        self._place = making.place(number)
         self._number = number
         self._name = self._place.template.name or ""
         self._bottom = generated_name(self._name, "base") if base.layered else self._name
@@ -95,7 +95,9 @@ class _Variants:
             made = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
             name = last if last and count == len(groups) else made
             block, target = block_of(group, self._argo), _named(inner)
-            value = wrapper(name, target, self._body or {}, block, retried=self._making.retried)
+            value = wrapper(
+                name, target, self._making.body(self._number) or {}, block, retried=self._making.retried
+            )
             self._making.replace_or_add(name, value, locks_of(group), renamed=name == self._name)
             inner = name
         return inner
@@ -115,7 +117,9 @@ class _Variants:
         )
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
         ways = _named(locked), _named(free)
-        value = choice(name, *ways, condition, self._body or {}, retried=self._making.retried)
+        value = choice(
+            name, *ways, condition, self._making.body(self._number) or {}, retried=self._making.retried
+        )
         self._making.replace_or_add(name, value, NO_LOCKS, renamed=name == self._name)
         return name
 
