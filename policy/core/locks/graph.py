@@ -148,7 +148,8 @@ class _Walk:
         name, ref = reference.template, reference.ref
         if ref is not None:
             name = ref.template
-            if _at_run_time(ref.name) or _at_run_time(name):
+            somewhere = not ref.cluster_scope and not self._namespace  # Whichever namespace runs it.
+            if somewhere or _at_run_time(ref.name) or _at_run_time(name):
                 return None
             found = self._find(ref)
             if found is None:

@@ -76,6 +76,8 @@ def _hooks_plain(hooks: Iterable[Hook], names: Mapping[str, int], index: Namespa
 
 
 def _ref_plain(ref: TemplateRef, index: NamespaceIndex) -> bool:
+    if not ref.cluster_scope and not index.namespace:
+        return False  # A template of the cluster refers to one of whichever namespace runs it.
     return ref.template is not None and index.is_quiet(_key(ref, index), ref.template)
 
 

@@ -251,8 +251,8 @@ def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rule
     value = rulebook.locks.definitions.limit(namespace, config_map, key)
     if value is None:
         known = rulebook.locks.definitions.keys_beside(namespace, config_map)
-        if rulebook.lenient and not known:
-            return
+        if (rulebook.lenient and not known) or not namespace:
+            return  # A template of the cluster takes it in whichever namespace runs it.
         near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
         hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
         message = (

@@ -15,6 +15,7 @@ from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
+    cluster_lock_policy,
     config_map,
     definition,
     lock_policy,
@@ -173,25 +174,46 @@ def test_what_lies_behind_one_gate_happens_in_turn() -> None:
     )
 
 
+def _judged(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: str) -> Decision:
+    review = Review(
+        uid="u",
+        side=Side.MUTATE,
+        operation=Operation.CREATE,
+        namespace=namespace,
+        user="ann",
+        dry_run=False,
+        workflow=None,
+        kind=kind,
+        template=template_object("one", spec, kind=kind.value, namespace=namespace or None),
+    )
+    return decide(review, policies, NOW)
+
+
+def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> None:
+    """Its ConfigMaps and the WorkflowTemplates it calls are those of whoever runs it; its locks are its own."""
+    policies = snapshot(
+        cluster_lock_policy(match={"kinds": ["ClusterWorkflowTemplate"]}),
+        template_object(
+            "same-name", {"templates": [leaf("x")]}, kind="ClusterWorkflowTemplate", namespace=None
+        ),
+    )
+    kind = ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
+    open_: JsonObject = {
+        "templates": [dag("main", calling_other("same-name", "y"), calling("load")), _keyed("k")]
+    }
+    assert _said(_judged(open_, policies, kind, "")) == ([], 0)
+    assert _said(_judged(HANGS, policies, kind, "")) == ([Code.DEADLOCK], 0)
+    lost: JsonObject = {"templates": [dag("main", calling_other("gone", "y", cluster=True))]}
+    assert _said(_judged(lost, policies, kind, "")) == ([], 1)
+
+
 def test_a_template_object_is_judged_by_itself_and_against_the_others() -> None:
     """Its own older form does not count."""
     stored = [template_object("one", _nested("a", "b")), template_object("two", _nested("b", "a"))]
     policies = snapshot(lock_policy(match={"kinds": ["WorkflowTemplate"]}), *stored)
 
     def judged(spec: JsonObject) -> Decision:
-        template = template_object("one", spec)
-        review = Review(
-            uid="u",
-            side=Side.MUTATE,
-            operation=Operation.CREATE,
-            namespace=NAMESPACE,
-            user="ann",
-            dry_run=False,
-            workflow=None,
-            kind=ObjectKind.WORKFLOW_TEMPLATE,
-            template=template,
-        )
-        return decide(review, policies, NOW)
+        return _judged(spec, policies, ObjectKind.WORKFLOW_TEMPLATE, NAMESPACE)
 
     assert _said(judged(_nested("b", "a"))) == ([], 0)
     assert _said(judged(_nested("a", "b"))) == ([], 1)
