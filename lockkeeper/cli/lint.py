@@ -7,8 +7,10 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper import __version__
 from lockkeeper.cli.options import add_argo_version, existing_folder
 from lockkeeper.lint_reading import read_files
+from lockkeeper.lint_sarif import sarif
 from lockkeeper.linting import Finding, Level, lint
 from policy.core.kinds import DEFAULT_NAMESPACE
 
@@ -45,9 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        choices=("table", "json", "github"),
+        choices=("table", "json", "github", "sarif"),
         default="table",
-        help="format; github are annotations of a pull request (default %(default)s)",
+        help="format: github is for annotations, sarif for code scanning (default %(default)s)",
     )
     parser.add_argument(
         "-n",
@@ -67,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     findings = lint(files, arguments.argo_version)
     if arguments.output == "json":
         print(msgspec.json.format(msgspec.json.encode(findings), indent=2).decode())
+    elif arguments.output == "sarif":
+        print(msgspec.json.format(msgspec.json.encode(sarif(findings, __version__)), indent=2).decode())
     elif arguments.output == "github":
         for each in findings:
             print(_annotation(each))

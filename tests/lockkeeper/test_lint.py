@@ -186,6 +186,26 @@ def test_the_table_and_the_annotations_say_the_same(
     )
 
 
+def test_code_scanning_gets_every_finding_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As SARIF, with a rule for each code."""
+    assert main(["lint", _write(tmp_path, a=HANGS, b=LIMITS), "-o", "sarif"]) == 1
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [each["id"] for each in run["tool"]["driver"]["rules"]] == [
+        "Deadlock",
+        "LockUndefined",
+        "UnknownReference",
+    ]
+    places = [each["locations"][0]["physicalLocation"] for each in run["results"]]
+    assert [(each["ruleId"], each["level"]) for each in run["results"]] == [
+        ("UnknownReference", "error"),
+        ("Deadlock", "error"),
+        ("LockUndefined", "error"),
+    ]
+    assert [each["region"]["startLine"] for each in places] == [13, 17, 19]
+
+
 @pytest.mark.parametrize(
     "text", ["a: [", "- 1", "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\n"]
 )

@@ -190,7 +190,7 @@ def _judged(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: s
 
 
 def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> None:
-    """Its ConfigMaps and the WorkflowTemplates it calls are those of whoever runs it; its locks are its own."""
+    """Its ConfigMaps and the WorkflowTemplates it calls are those of whoever runs it; its locks are not."""
     policies = snapshot(
         cluster_lock_policy(match={"kinds": ["ClusterWorkflowTemplate"]}),
         template_object(
