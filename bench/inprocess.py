@@ -79,7 +79,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     cluster = MemoryCluster(clock=utc_now, rng=random.Random(1))  # noqa: S311 - no secret depends on it
     parts = Reviewing(
         snapshot=lambda: snapshot,
-        reservations=Ledgers(cluster=cluster, clock=utc_now),
+        reservations=Ledgers(cluster=cluster, clock=utc_now, led=False),
         clock=utc_now,
         stopwatch=time.perf_counter,
         recorder=recorder,

@@ -117,7 +117,8 @@ class Embedded:
         policies = Policies(folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell)
         board = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
-        ledgers = Ledgers(cluster=cluster, clock=utc_now)
+        # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.
+        ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
         narrator = Narrator(cluster=cluster, stopwatch=time.monotonic)
         told = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(cluster=cluster, board=board, ledgers=ledgers, told=told)
@@ -173,8 +174,9 @@ class Embedded:
 
 def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
     """Return the closing tables, and a line for each thing that went wrong or never ran."""
-    limits = {name: limit_of(name, snapshot, utc_now()) for name in argo.locks.most}
-    parts = ["", closing_table(narrator.tallies, snapshot)]
+    now = utc_now()
+    limits = {name: limit_of(name, snapshot, now) for name in argo.locks.most}
+    parts = ["", closing_table(narrator.tallies, snapshot, now)]
     if limits:
         parts += ["", lock_table(limits, argo.locks.most)]
     parts += [

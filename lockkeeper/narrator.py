@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from threading import Condition
 from typing import Final, TextIO
 
@@ -190,13 +191,13 @@ class Narrator:
         print(f"{namespace:<{NAMESPACE_WIDTH}} {name:<{NAME_WIDTH}} {text}", file=self._out, flush=True)
 
 
-def closing_table(tallies: dict[str, Tally], snapshot: Snapshot) -> str:
+def closing_table(tallies: dict[str, Tally], snapshot: Snapshot, now: datetime) -> str:
     """Return the table that sums up every namespace: what was asked, what ran, the limit that was kept."""
     rows = [
         ("NAMESPACE", "CREATED", "DENIED", "FINISHED", "MOST RUNNING", "LIMIT", "MOST QUEUED", "LONGEST WAIT")
     ]
     for namespace, tally in sorted(tallies.items()):
-        limits = [quota.limits.workflows for quota in snapshot.policies(namespace).quotas]
+        limits = [quota.limits_at(now).workflows for quota in snapshot.policies(namespace).quotas]
         tightest = Amount(min((each.value for each in limits if each.value is not None), default=None))
         rows.append(
             (

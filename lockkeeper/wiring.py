@@ -214,6 +214,10 @@ class ControllerLog:
         if self._on_wait is not None:
             self._on_wait(workflow, message)
 
+    def gave_up(self, workflow: Tracked, message: str) -> None:
+        """A Workflow waited for too long."""
+        self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """A Workflow could not be let go yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
@@ -240,7 +244,7 @@ def build_controller(
         publish=board.put_usage,
         reporter=told,
     )
-    controller = Controller(cluster=cluster, releaser=releaser, trouble=told.trouble)
+    controller = Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
     board.on_policies(controller.wake)
     return controller
 

@@ -96,8 +96,9 @@ class SnapshotState(Collector):
                 continue
             used.add_metric([account.namespace, account.quota, "workflows"], usage.workflows)
             used.add_metric([account.namespace, account.quota, "tasks"], usage.tasks)
+        now = self._clock()
         seen = {
-            quota.account: quota.limits
+            quota.account: quota.limits_at(now)
             for namespace in snapshot.quotas
             for quota in snapshot.policies(namespace).quotas
         }

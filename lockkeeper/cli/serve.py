@@ -152,7 +152,7 @@ class Serving:
         ).start()
         return build_admission(
             board=board,
-            ledgers=Ledgers(cluster=memory, clock=utc_now),
+            ledgers=Ledgers(cluster=memory, clock=utc_now, led=False),
             log=log,
             metrics=metrics,
             draining=draining,

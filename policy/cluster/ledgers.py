@@ -13,10 +13,20 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
-from policy.core.amounts import Usage
+from policy.core.amounts import Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
 from policy.core.fairshare import Tenant
-from policy.core.ledger import Account, Ledger, Purpose, Reservation, Shortfall, cancel, reserve
+from policy.core.ledger import (
+    Account,
+    Ledger,
+    Purpose,
+    Reservation,
+    Shortfall,
+    cancel,
+    not_counted,
+    reserve,
+    under_nodes,
+)
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 
@@ -75,9 +85,11 @@ prepare(LedgerObject)
 class Ledgers:
     """Reads and writes of ledgers by root; safe to use from several threads."""
 
-    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], led: bool = True) -> None:
+        """`led`: a leader counts what runs, and nothing is reserved on an account before it has."""
         self._cluster = cluster
         self._clock = clock
+        self._led = led
         self._turns: dict[str, Lock] = {}
         self._turns_lock = Lock()
 
@@ -87,6 +99,11 @@ class Ledgers:
             return _decode(self._cluster.get(QUOTA_LEDGERS, root))[0]
         except NotFound:
             return Ledger(root)
+
+    def all(self) -> dict[str, Ledger]:
+        """Return every ledger that there is, by its root."""
+        found = [_decode(item)[0] for item in self._cluster.list(QUOTA_LEDGERS).items]
+        return {ledger.root: ledger for ledger in found}
 
     def update(
         self, root: str, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
@@ -118,22 +135,26 @@ class Ledgers:
         """Reserve what a create asks for; returns what is short, or nothing once it is reserved.
 
         Raises:
-            Unavailable: the ledger could not be written in time; nothing is known to be reserved.
+            Unavailable: the ledger could not be written in time, or the leader has not counted an account
+                yet; nothing is known to be reserved.
         """
         wanted = Reservation(
             id=request.id,
             namespace=request.namespace,
             workflow=request.workflow,
-            accounts=tuple(demand.account for demand in request.demands),
+            accounts=request.accounts,
             weight=request.weight,
             at=self._clock(),
             purpose=Purpose.CREATE,
+            user=request.user,
         )
         short: list[Shortfall] = []
 
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
-            reserved, short = reserve(ledger, wanted, request.demands)
+            self._check_counted(ledger, request)
+            demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
+            reserved, short = reserve(ledger, wanted, demands, share)
             return reserved
 
         self.update(request.root, change, deadline=deadline)
@@ -144,7 +165,15 @@ class Ledgers:
         reservation = Reservation(
             request.id, request.namespace, request.workflow, (), request.weight, self._clock()
         )
-        return reserve(self.read(request.root), reservation, request.demands)[1]
+        ledger = self.read(request.root)
+        demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
+        return reserve(ledger, reservation, demands, share)[1]
+
+    def _check_counted(self, ledger: Ledger, request: ReservationRequest) -> None:
+        """See that the leader keeps every account; with nobody who leads, all that is known is reserved."""
+        if self._led and (unknown := not_counted(ledger, request.accounts)):
+            named = ", ".join(f"{each.namespace or 'pool'}/{each.quota}" for each in unknown)
+            raise Unavailable(f"ledger {request.root}: what runs under {named} is not counted yet")
 
     def holds(self, request: ReservationRequest) -> bool:
         """Tell whether the ledger holds the reservation that an object claims for itself."""
@@ -196,7 +225,11 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     status = ledger.status
     used: Mapping[Account, Usage] = {line.account: line.usage for line in status.accounts}
     reservations = {reservation.id: reservation for reservation in status.reservations}
-    return Ledger(ledger.metadata.name, status.epoch, used, reservations), ledger.metadata.resource_version
+    allowed = status.limits
+    capacity = None if allowed is None else Limits(Amount(allowed.workflows), Amount(allowed.tasks))
+    history = {line.tenant: line.amount for line in status.history}
+    read = Ledger(ledger.metadata.name, status.epoch, used, reservations, capacity, history)
+    return read, ledger.metadata.resource_version
 
 
 def _encode(ledger: Ledger, version: str) -> JsonObject:
@@ -204,6 +237,10 @@ def _encode(ledger: Ledger, version: str) -> JsonObject:
         epoch=ledger.epoch,
         accounts=tuple(AccountUsage(account, ledger.used[account]) for account in sorted(ledger.used)),
         reservations=tuple(ledger.reservations.values()),
+        limits=None
+        if ledger.capacity is None
+        else Allowed(ledger.capacity.workflows.value, ledger.capacity.tasks.value),
+        history=tuple(Spent(tenant, amount) for tenant, amount in sorted(ledger.history.items())),
     )
     metadata: JsonObject = {"name": ledger.root}
     if version:

@@ -44,6 +44,10 @@ class Amount(msgspec.Struct, frozen=True):
         """Return what is left after `count`; may be negative after an edit, and unlimited stays unlimited."""
         return self if self.value is None else Amount(self.value - count)
 
+    def plus(self, count: int) -> "Amount":
+        """Return `count` more; unlimited stays unlimited, and it is 0 at least."""
+        return self if self.value is None else Amount(max(0, self.value + count))
+
     def tightest(self, other: "Amount") -> "Amount":
         """Return the smaller of two bounds."""
         if self.value is None:

@@ -45,6 +45,14 @@ class Cron:
         self._zone = zone
         _check(self._expression)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Cron):
+            return NotImplemented
+        return (self._expression, self._zone) == (other._expression, other._zone)
+
+    def __hash__(self) -> int:
+        return hash((self._expression, self._zone))
+
     def last(self, now: datetime) -> datetime | None:
         """Return the latest moment at or before `now` (aware), or None where there was none in 50 years."""
         now = now.astimezone(UTC)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from policy.core.amounts import Usage
-from policy.core.ledger import Demand
+from policy.core.ledger import Account, Demand, NodeBound, ShareDemand
 from policy.core.patches import PatchOp
 from policy.core.relations import UNRELATED, Related
 from policy.core.workflow import CronWorkflow, TemplateObject, Workflow
@@ -83,6 +83,7 @@ class Code(StrEnum):
     EXCEEDED_QUOTA = "ExceededQuota"
     UNBOUNDED_TASKS = "UnboundedTasks"
     TASKS_ABOVE_CAP = "TasksAboveCap"
+    QUEUE_FULL = "QueueFull"
     FOREIGN_STATUS = "ForeignStatus"
     WRONG_TYPE = "WrongType"
     LOCK_UNDEFINED = "LockUndefined"
@@ -133,6 +134,15 @@ class ReservationRequest(msgspec.Struct, frozen=True):
     workflow: str
     weight: Usage
     demands: tuple[Demand, ...]
+    share: ShareDemand | None = None
+    nodes: NodeBound | None = None
+    user: str = ""
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts that it counts on."""
+        shared = () if self.share is None else (self.share.account,)
+        return (*(demand.account for demand in self.demands), *shared)
 
 
 class Decision(msgspec.Struct, frozen=True):

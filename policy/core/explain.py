@@ -1,13 +1,14 @@
 """Sentences for people: what, which object, limit, usage, request, and the next thing to do."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from policy.core.amounts import ZERO, Limits
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Shortfall
-from policy.core.snapshot import CompiledQuota
 from policy.core.usage import EMPTY_QUEUE, UsageView
 
 MAX_REASONS: Final = 10
@@ -81,17 +82,23 @@ def _shrink(short: Shortfall) -> str:
 
 
 def queue_message(
-    namespace: str, quotas: Sequence[CompiledQuota], view: UsageView, *, position: int, depth: int
+    namespace: str,
+    quotas: Sequence[CompiledQuota],
+    view: UsageView,
+    now: datetime,
+    *,
+    position: int,
+    depth: int,
 ) -> str:
     """Return the sentence that a held Workflow carries: its position and how full the tightest limit is."""
-    return f"position {position} of {depth} in {namespace}{fill(quotas, view)}"
+    return f"position {position} of {depth} in {namespace}{fill(quotas, view, now)}"
 
 
-def fill(quotas: Iterable[CompiledQuota], view: UsageView) -> str:
+def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str:
     """Return ` (10/10 running)` for the limit on Workflows with the least room, or nothing without one."""
     tightest: tuple[int, str] | None = None
     for quota in quotas:
-        limit = quota.limits.workflows
+        limit = quota.limits_at(now).workflows
         if limit.value is None:
             continue
         running = view.taken.get(quota.account, ZERO).workflows

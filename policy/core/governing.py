@@ -1,19 +1,25 @@
 """Which quotas govern a Workflow, what it weighs, and what it therefore demands of which accounts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from policy.core.amounts import UNLIMITED, Amount, Usage
+from policy.core.amounts import UNLIMITED, ZERO, Amount, Limits
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Demand
+from policy.core.ordering import Want
+from policy.core.pools import CompiledPool, share_account
+from policy.core.reserves import less, withheld
 from policy.core.selectors import Labels
-from policy.core.snapshot import CompiledQuota, Snapshot
+from policy.core.snapshot import Snapshot
 from policy.core.workflow import WorkflowSpec
 
 PARALLELISM: Final = "spec.parallelism"
+NO_LIMITS: Final = Limits()
 ANONYMOUS: Final = "system:anonymous"
 """Kubernetes' name for whoever gives none; an account without a user is the quota's own."""
 
@@ -31,16 +37,42 @@ def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[Compiled
     return tuple([quota for quota in quotas if quota.selects_all or quota.selector.matches(labels)])
 
 
-def demands(quotas: Iterable[CompiledQuota], user: str) -> tuple[Demand, ...]:
-    """Return the accounts that a Workflow of `user` touches, each with the limits that must hold."""
+def demands(
+    quotas: Iterable[CompiledQuota], user: str, *, now: datetime, priority: int = 0
+) -> tuple[Demand, ...]:
+    """Return the accounts that a Workflow of `user` touches, each with the limits that must hold now.
+
+    What is reserved for higher priorities is no part of them; a share of a pool is no bound of its own.
+    """
+    return tuple(
+        Demand(want.demand.account, less(want.demand.limits, want.withheld), want.demand.source)
+        for want in wants(quotas, user, priority=priority, limits=lambda quota: quota.limits_at(now))
+    )
+
+
+def wants(
+    quotas: Iterable[CompiledQuota],
+    user: str,
+    *,
+    priority: int,
+    limits: Callable[[CompiledQuota], Limits],
+) -> tuple[Want, ...]:
+    """Return the same with what is reserved told apart: the limits are those of everybody."""
     found = []
     for quota in quotas:
-        found.append(Demand(quota.account, quota.limits, quota.source))
+        bound = NO_LIMITS if quota.is_share else limits(quota)
+        kept = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
+        found.append(Want(Demand(quota.account, bound, quota.source), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
             account = Account(quota.account.namespace, quota.account.quota, name)
-            found.append(Demand(account, quota.per_user, f"{quota.source} for user {name}"))
+            found.append(Want(Demand(account, quota.per_user, f"{quota.source} for user {name}")))
     return tuple(found)
+
+
+def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
+    """Return the same accounts without limits: on a quota that only warns all count, and all may run."""
+    return tuple(Want(Demand(each.demand.account, NO_LIMITS, each.demand.source)) for each in bounded)
 
 
 def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[CompiledQuota, ...]:
@@ -49,7 +81,11 @@ def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[Compil
 
 
 def tasks_of(
-    spec: WorkflowSpec, namespace: str, quotas: Sequence[CompiledQuota], snapshot: Snapshot
+    spec: WorkflowSpec,
+    namespace: str,
+    quotas: Sequence[CompiledQuota],
+    snapshot: Snapshot,
+    now: datetime,
 ) -> Tasks:
     """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else the default.
 
@@ -63,7 +99,7 @@ def tasks_of(
         default = Amount(min(defaults)).tightest(_cap(quotas))
         return Tasks(default, injected=default.value)
     if written is None:
-        return Tasks(UNLIMITED, faults=tuple(_unbounded(quotas)))
+        return Tasks(UNLIMITED, faults=tuple(_unbounded(quotas, now)))
     return Tasks(Amount(max(written, 0)), faults=tuple(_out_of_bounds(written, quotas)))
 
 
@@ -73,12 +109,12 @@ def _template_parallelism(spec: WorkflowSpec, namespace: str, snapshot: Snapshot
     return template.parallelism if template is not None else None
 
 
-def _unbounded(quotas: Sequence[CompiledQuota]) -> Iterable[Reason]:
+def _unbounded(quotas: Sequence[CompiledQuota], now: datetime) -> Iterable[Reason]:
     for quota in quotas:
         if quota.on_exceed == OnExceed.WARN:
             continue
-        if quota.limits.bounds_tasks or quota.per_user.bounds_tasks:
-            limit = quota.limits.tasks.tightest(quota.per_user.tasks)
+        if quota.bounds_tasks:
+            limit = quota.limits_at(now).tasks.tightest(quota.per_user.tasks)
             message = (
                 f"is not set, and {quota.source} limits tasks to {limit}: set it to the number of tasks that "
                 f"may run at once, at most {limit.tightest(_cap(quotas))}"
@@ -91,9 +127,7 @@ def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota]) -> Iterable[Re
         if quota.max_tasks is not None and written > quota.max_tasks:
             message = f"{written} is above the cap of {quota.max_tasks} tasks of one Workflow: lower it"
             yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
-        elif written < 1 and (
-            quota.limits.bounds_tasks or quota.per_user.bounds_tasks or quota.max_tasks is not None
-        ):
+        elif written < 1 and (quota.bounds_tasks or quota.max_tasks is not None):
             message = f"{written} lets Argo start no task at all: set it to 1 or more"
             yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
 
@@ -103,11 +137,28 @@ def _cap(quotas: Sequence[CompiledQuota]) -> Amount:
     return Amount(min(caps)) if caps else UNLIMITED
 
 
-def charged(
-    quotas: Sequence[CompiledQuota], user: str, weight: Usage, *, held: bool
-) -> Mapping[Account, Usage]:
-    """Return what a Workflow that exists is counted for.
+def accounts_of(
+    quotas: Iterable[CompiledQuota], namespace: str, user: str, snapshot: Snapshot
+) -> tuple[Account, ...]:
+    """Return the accounts on which a Workflow counts while it runs.
 
-    A live one counts everywhere; a held one nowhere, since its release asks every quota anew.
+    That is one of every quota, one of the user where a quota bounds users, and that of a member of a pool
+    that borrows. The pool's own is that of its quota.
     """
-    return {} if held else {demand.account: weight for demand in demands(quotas, user)}
+    chosen = tuple(quotas)
+    found = []
+    for quota in chosen:
+        found.append(quota.account)
+        if quota.bounds_users:
+            found.append(Account(quota.account.namespace, quota.account.quota, user or ANONYMOUS))
+    pool = borrowed_from(chosen, namespace, snapshot)
+    return tuple(found) if pool is None else (*found, share_account(pool.name, namespace))
+
+
+def borrowed_from(quotas: Iterable[CompiledQuota], namespace: str, snapshot: Snapshot) -> CompiledPool | None:
+    """Return the pool of whose shares a Workflow takes, None where its pool does not borrow or select it."""
+    for quota in quotas:
+        if not quota.account.namespace:
+            pool = snapshot.pool(namespace)
+            return pool if pool is not None and pool.borrows else None
+    return None

@@ -26,6 +26,7 @@ ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
 RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
 GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How Go writes a time of a whole second."""
+FAILED: Final = "Failed"
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
@@ -226,6 +227,30 @@ def refresh_patch(metadata: Metadata, message: str) -> tuple[PatchOp, ...]:
         PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
         PatchOp(Op.ADD, MESSAGE, message) if retried else PatchOp(Op.ADD, STATUS, status),
     )
+
+
+def give_up_patch(metadata: Metadata, message: str, now: datetime) -> tuple[PatchOp, ...]:
+    """Return the patch that ends a held Workflow for good: it failed, is complete, and is Argo's again.
+
+    Argo does not run what carries the completed label; it does clean it up.
+    """
+    at = now.astimezone(UTC).strftime(GO_TIME)
+    status: JsonObject = {"phase": FAILED, "message": message, "startedAt": at, "finishedAt": at}
+    patch = [
+        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
+        PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
+        PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
+        _restore(original_instance_id(metadata)),
+        PatchOp(Op.ADD, LABELS + pointer(marks.COMPLETED), "true"),
+        PatchOp(Op.ADD, LABELS + pointer(marks.PHASE), FAILED),
+    ]
+    if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
+        patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+    if marks.RETRIED not in (metadata.annotations or {}):
+        return (*patch, PatchOp(Op.ADD, STATUS, status))
+    patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))
+    # One that ran before keeps the record of what it did.
+    return (*patch, *(PatchOp(Op.ADD, STATUS + pointer(key), value) for key, value in status.items()))
 
 
 def weighed_of(metadata: Metadata) -> Weighed:

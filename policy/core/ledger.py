@@ -12,6 +12,9 @@ from typing import Final
 import msgspec
 
 from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.fairshare import Tenant
+from policy.core.shares import Shares
+from policy.core.tree import Tree, compile_tree
 
 RESERVATION_TTL: Final = timedelta(seconds=90)
 """Longer than the API server's longest request (60 s by default), so a late create cannot outlive it."""
@@ -33,6 +36,22 @@ class Demand(msgspec.Struct, frozen=True):
     source: str
 
 
+class ShareDemand(msgspec.Struct, frozen=True):
+    """What a Workflow demands of a pool that borrows: room in the tree of shares, as the member `member`.
+
+    `account` counts what the member uses of the pool, and `pool` what all do. `written` is the limit of all
+    as it is written, and `withheld` what is kept for higher priorities.
+    """
+
+    member: str
+    account: Account
+    pool: Account
+    written: Limits
+    tree: Tree
+    withheld: Usage
+    source: str
+
+
 class Purpose(StrEnum):
     """Why a slot is reserved: for a create that is being answered, or for a held Workflow to be released."""
 
@@ -41,7 +60,10 @@ class Purpose(StrEnum):
 
 
 class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A slot taken before the Workflow can run. `id` is as protocol rule 8 says; `at` is aware."""
+    """A slot taken before the Workflow can run. `id` is as protocol rule 8 says; `at` is aware.
+
+    `user` is whose it is, should a quota that bounds users come into force meanwhile.
+    """
 
     id: str
     namespace: str
@@ -50,6 +72,7 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     weight: Usage
     at: datetime
     purpose: Purpose = Purpose.CREATE
+    user: str = ""
 
 
 class Shortfall(msgspec.Struct, frozen=True):
@@ -66,12 +89,19 @@ class Shortfall(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """One root's accounts and reservations; `epoch` fences leaders that were deposed (rule 1)."""
+    """One root's accounts and reservations; `epoch` fences leaders that were deposed (rule 1).
+
+    `used` has every account that the leader keeps, also where nothing is used: one that is not there was not
+    counted yet, and nobody may reserve on it. `capacity` is what nodes allow a pool that follows them, and
+    `history` what was used before, for fair share under the next leader.
+    """
 
     root: str
     epoch: int = 0
     used: Mapping[Account, Usage] = {}
     reservations: Mapping[str, Reservation] = {}
+    capacity: Limits | None = None
+    history: Mapping[Tenant, int] = {}
 
     def taken(self) -> dict[Account, Usage]:
         """Return used plus reserved, by account."""
@@ -92,8 +122,68 @@ def shortfalls(taken: Mapping[Account, Usage], weight: Usage, demands: Iterable[
     return found
 
 
+def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: ShareDemand) -> list[Shortfall]:
+    """Return what is short where a member of a pool that borrows asks for `weight`; nothing where it fits."""
+    members = share.tree.members
+    used = {
+        account.namespace: usage
+        for account, usage in taken.items()
+        if account.quota == share.account.quota and account.namespace in members
+    }
+    shares = Shares(share.tree, used)
+    if shares.fits(share.member, weight, share.withheld):
+        return []
+    own = shares.used(share.member)
+    left = shares.available(share.member, share.withheld)
+    limits = Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks))
+    return [Shortfall(Demand(share.account, limits, f"{share.source} for {share.member}"), own, weight)]
+
+
+class NodeBound(msgspec.Struct, frozen=True):
+    """The account of a pool that follows nodes, and what they allow before anybody has measured them."""
+
+    account: Account
+    lowest: Limits
+
+
+def under_nodes(
+    ledger: Ledger, demands: Iterable[Demand], share: ShareDemand | None, bound: NodeBound | None
+) -> tuple[tuple[Demand, ...], ShareDemand | None]:
+    """Return what is demanded of a pool with the limits that nodes allow, as the leader measured last."""
+    if bound is None:
+        return tuple(demands), share
+    allowed = bound.lowest if ledger.capacity is None else ledger.capacity
+    found = tuple(
+        Demand(each.account, each.limits.tightest(allowed), each.source)
+        if each.account == bound.account
+        else each
+        for each in demands
+    )
+    if share is None:
+        return found, None
+    total = share.written.tightest(allowed)
+    members = [
+        member if member.parent is not None else msgspec.structs.replace(member, nominal=total)
+        for member in share.tree.members.values()
+    ]
+    return found, msgspec.structs.replace(share, tree=compile_tree(members))
+
+
+def not_counted(ledger: Ledger, accounts: Iterable[Account]) -> list[Account]:
+    """Return the accounts that the leader does not keep (yet): what is taken of them is not known.
+
+    The account of a user comes into being with the first that is counted for the user, so it is kept where
+    that of its quota is.
+    """
+    whole = (Account(each.namespace, each.quota) if each.user else each for each in accounts)
+    return [each for each in whole if each not in ledger.used]
+
+
 def reserve(
-    ledger: Ledger, reservation: Reservation, demands: Iterable[Demand]
+    ledger: Ledger,
+    reservation: Reservation,
+    demands: Iterable[Demand],
+    share: ShareDemand | None = None,
 ) -> tuple[Ledger, list[Shortfall]]:
     """Return the ledger with the reservation, or the ledger unchanged and what is short.
 
@@ -101,7 +191,10 @@ def reserve(
     """
     if reservation.id in ledger.reservations:
         return ledger, []
-    short = shortfalls(ledger.taken(), reservation.weight, demands)
+    taken = ledger.taken()
+    short = shortfalls(taken, reservation.weight, demands)
+    if share is not None:
+        short += share_shortfalls(taken, reservation.weight, share)
     if short:
         return ledger, short
     return with_reservations(ledger, [reservation]), []

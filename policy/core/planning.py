@@ -56,14 +56,14 @@ class Planner:
     # Who waits.
 
     def add(self, waiter: Waiter) -> None:
-        """Let a Workflow join the queue; one that waits already is replaced. Its demands' limits hold."""
+        """Let a Workflow join the queue; one that waits already is replaced.
+
+        Its demands' limits hold on accounts that nobody has set any for.
+        """
         self.remove(waiter.uid)
         for want in waiter.wants:
-            known = self.rooms.limits.get(want.demand.account)
-            if known is None:  # Nobody can be parked at an account that is new.
+            if want.demand.account not in self.rooms.limits:  # Nobody can be parked at one that is new.
                 self.rooms.limits[want.demand.account] = want.demand.limits
-            elif known != want.demand.limits:
-                self.set_limits(want.demand.account, want.demand.limits)
         for group in self.line.add(waiter):
             self.room.look_again(group)
 

@@ -9,25 +9,25 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from policy.core.amounts import Amount, Limits
-from policy.core.fields import QuotaLimits
+from policy.core.compiled_quotas import CompiledQuota, compile_quota, queue_rules
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     ConfigMap,
     NamespaceObject,
+    OnExceed,
     Policy,
     SynchronizationPolicy,
     WorkflowQuota,
-    WorkflowQuotaSpec,
 )
 from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
-from policy.core.selectors import LabelSelector
+from policy.core.ordering import USUAL_RULES, QueueRules
+from policy.core.pools import CompiledPool, compile_pool
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import TemplateObject, TemplateRef, WorkflowSpec
 
@@ -38,28 +38,19 @@ Document = Policy | ConfigMap | NamespaceObject | TemplateObject
 PolicyT = TypeVar("PolicyT", bound=Policy)
 
 
-class CompiledQuota(msgspec.Struct, frozen=True):
-    """One quota ready to judge: whom it selects, and the accounts and limits that it adds."""
-
-    source: str
-    account: Account
-    selector: LabelSelector
-    selects_all: bool
-    limits: Limits
-    per_user: Limits
-    bounds_users: bool
-    on_exceed: str
-    default_tasks: int | None
-    max_tasks: int | None
-
-
 class NamespacePolicies(msgspec.Struct, frozen=True):
-    """Everything that governs one namespace. `root` names the ledger that its accounts stand in."""
+    """Everything that governs one namespace.
+
+    `root` names the ledger that its accounts stand in, and `pool` the pool that it belongs to, if any.
+    `rules` say how its Workflows wait.
+    """
 
     namespace: str
     root: str
     quotas: tuple[CompiledQuota, ...]
     locks: LockPolicies | None
+    pool: str = ""
+    rules: QueueRules = USUAL_RULES
 
     @property
     def governed(self) -> bool:
@@ -81,6 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     compiled: dict[str, NamespacePolicies]
     texts: Mapping[tuple[str, str], str]
     library: Library
+    compiled_pools: dict[str, CompiledPool]
     usage: UsageView = NO_USAGE
     identities: Identities = UPSTREAM
 
@@ -92,6 +84,24 @@ class Snapshot(msgspec.Struct, frozen=True):
                 self.compiled.clear()
             found = self.compiled[namespace] = _compile_namespace(self, namespace)
         return found
+
+    def pool(self, namespace: str) -> CompiledPool | None:
+        """Return the pool that a namespace belongs to, compiled when it is asked for first.
+
+        A member that nobody has told of, because namespaces are not known, is put into it.
+        """
+        policies = self.policies(namespace)
+        if not policies.pool:
+            return None
+        found = self.compiled_pools.get(policies.pool)
+        if found is None:
+            pool = next(each for each in self.pools if each.metadata.name == policies.pool)
+            found = self.compiled_pools[policies.pool] = _compile_pool(self, pool)
+        if namespace in found.shares:
+            return found
+        return msgspec.structs.replace(
+            found, shares={**found.shares, namespace: _shares(policies.quotas)}, remembered={}
+        )
 
     def labels_of(self, namespace: str) -> Mapping[str, str]:
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
@@ -163,6 +173,7 @@ def take_snapshot(
         library=library_of(templates, before.library if before is not None else None),
         identities=identities,
         texts=texts,
+        compiled_pools={},
     )
 
 
@@ -180,14 +191,19 @@ def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
         namespace = policy.metadata.namespace
         beside = _without(snapshot.quotas.get(namespace, ()), policy)
         own = tuple(sorted((*beside, policy), key=_by_name))
-        return msgspec.structs.replace(snapshot, quotas={**snapshot.quotas, namespace: own}, compiled={})
+        return _anew(snapshot, quotas={**snapshot.quotas, namespace: own})
     if isinstance(policy, ClusterWorkflowQuota):
         older = _without(snapshot.pools, policy)
         stored = bool(policy.metadata.creation_timestamp)
         pools = tuple(sorted((*older, policy), key=_by_age)) if stored else (*older, policy)
-        return msgspec.structs.replace(snapshot, pools=pools, compiled={})
+        return _anew(snapshot, pools=pools)
     locks = tuple(sorted((*_without(snapshot.lock_policies, policy), policy), key=_by_kind_and_name))
-    return msgspec.structs.replace(snapshot, lock_policies=locks, compiled={})
+    return _anew(snapshot, lock_policies=locks)
+
+
+def _anew(snapshot: Snapshot, **changed: object) -> Snapshot:
+    """Return a snapshot with other policies, of which nothing is compiled yet."""
+    return msgspec.structs.replace(snapshot, compiled={}, compiled_pools={}, **changed)
 
 
 def _without(policies: tuple[PolicyT, ...], one: Policy) -> tuple[PolicyT, ...]:
@@ -211,28 +227,12 @@ def _by_kind_and_name(policy: LockPolicy) -> tuple[str, str, str]:
 
 
 def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
-    labels = snapshot.labels_of(namespace)
-    own = snapshot.quotas.get(namespace, ())
-    quotas = [
-        _compile_quota(
-            quota.spec,
-            Account(namespace, quota.metadata.name),
-            f"WorkflowQuota {namespace}/{quota.metadata.name}",
-        )
-        for quota in own
-    ]
-    root = f"namespace.{namespace}"
-    for pool in snapshot.pools:
-        if pool.spec.namespace_selector.matches(labels):
-            root = pool_root(pool)
-            source = f"ClusterWorkflowQuota {pool.metadata.name}"
-            if not own and pool.spec.namespace_defaults is not None:
-                defaults = Account(namespace, f"{pool.metadata.name}.defaults")
-                quotas.append(
-                    _compile_quota(pool.spec.namespace_defaults, defaults, f"{source} (namespaceDefaults)")
-                )
-            quotas.append(_compile_quota(pool.spec, Account("", pool.metadata.name), source))
-            break  # A namespace belongs to one pool at most; the oldest wins.
+    pool = pool_of(snapshot, namespace)
+    quotas = own_quotas(snapshot, namespace, pool)
+    if pool is not None:
+        account = Account("", pool.metadata.name)
+        whole = compile_quota(pool.spec, account, f"ClusterWorkflowQuota {pool.metadata.name}")
+        quotas = _alike((*quotas, whole)) if _borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,
         namespace=namespace,
@@ -240,24 +240,76 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
         config_maps=snapshot.config_maps,
         argo=snapshot.argo,
     )
-    return NamespacePolicies(namespace, root, tuple(quotas), locks)
-
-
-def _compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> CompiledQuota:
-    per_user = _limits(spec.per_user)
-    return CompiledQuota(
-        source=source,
-        account=account,
-        selector=spec.selector,
-        selects_all=not (spec.selector.match_labels or spec.selector.match_expressions),
-        limits=_limits(spec.limits),
-        per_user=per_user,
-        bounds_users=per_user != Limits(),
-        on_exceed=spec.on_exceed,
-        default_tasks=spec.per_workflow.default_tasks,
-        max_tasks=spec.per_workflow.max_tasks,
+    return NamespacePolicies(
+        namespace=namespace,
+        root=f"namespace.{namespace}" if pool is None else pool_root(pool),
+        quotas=quotas,
+        locks=locks,
+        pool="" if pool is None else pool.metadata.name,
+        rules=queue_rules(quotas),
     )
 
 
-def _limits(limits: QuotaLimits) -> Limits:
-    return Limits(Amount.parse(limits.workflows), Amount.parse(limits.tasks))
+def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:
+    """Return the pool that a namespace belongs to: one at most, the oldest that selects it."""
+    labels = snapshot.labels_of(namespace)
+    return next((pool for pool in snapshot.pools if pool.spec.namespace_selector.matches(labels)), None)
+
+
+def own_quotas(
+    snapshot: Snapshot, namespace: str, pool: ClusterWorkflowQuota | None
+) -> tuple[CompiledQuota, ...]:
+    """Return the quotas of a namespace itself: its own, else the defaults of its pool.
+
+    In a pool that borrows, those that select every Workflow and do not only warn are its share.
+    """
+    found = [
+        compile_quota(
+            quota.spec,
+            Account(namespace, quota.metadata.name),
+            f"WorkflowQuota {namespace}/{quota.metadata.name}",
+        )
+        for quota in snapshot.quotas.get(namespace, ())
+    ]
+    if not found and pool is not None and pool.spec.namespace_defaults is not None:
+        name = pool.metadata.name
+        source = f"ClusterWorkflowQuota {name} (namespaceDefaults)"
+        found.append(
+            compile_quota(pool.spec.namespace_defaults, Account(namespace, f"{name}.defaults"), source)
+        )
+    return tuple(
+        msgspec.structs.replace(each, is_share=True)
+        if pool is not None and _borrows(pool) and each.selects_all and each.on_exceed is not OnExceed.WARN
+        else each
+        for each in found
+    )
+
+
+def _borrows(pool: ClusterWorkflowQuota) -> bool:
+    return pool.spec.borrowing is not None and pool.spec.borrowing.enabled
+
+
+def _alike(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
+    """Return the quotas of a member of a pool that borrows, where its share and the pool do the same.
+
+    There is one answer to a Workflow that finds no room in the tree: if one of them denies, all do.
+    """
+    tree = [quota for quota in quotas if quota.is_share or not quota.account.namespace]
+    if all(quota.on_exceed is not OnExceed.DENY for quota in tree):
+        return quotas
+    return tuple(
+        msgspec.structs.replace(quota, on_exceed=OnExceed.DENY) if quota in tree else quota
+        for quota in quotas
+    )
+
+
+def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
+    name = pool.metadata.name
+    quota = compile_quota(pool.spec, Account("", name), f"ClusterWorkflowQuota {name}")
+    members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
+    shares = {each: _shares(own_quotas(snapshot, each, pool)) for each in members}
+    return compile_pool(name, pool.spec, quota, shares)
+
+
+def _shares(quotas: Iterable[CompiledQuota]) -> tuple[CompiledQuota, ...]:
+    return tuple(quota for quota in quotas if quota.is_share)

@@ -61,6 +61,14 @@ class ElasticLimits:
         self._base = base
         self._windows = tuple(windows)
         self._latest = in_force(base, (), ALWAYS) if not self._windows else None
+        self.base = Limits(Amount.parse(base.workflows), Amount.parse(base.tasks))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ElasticLimits):
+            return NotImplemented
+        return (self._base, self._windows) == (other._base, other._windows)
+
+    __hash__ = None  # type: ignore[assignment]  # Nobody looks one up, and its windows are no keys.
 
     def at(self, now: datetime) -> InForce:
         """Return what is in force at `now` (aware)."""

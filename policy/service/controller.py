@@ -5,7 +5,8 @@ a burst of changes costs one write a root. Every listing starts a new generation
 older one are dropped, because folding them into a newer listing would count too little.
 """
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Final, Protocol
@@ -20,6 +21,9 @@ from policy.service.tracker import LIVE, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3
 """Without any change a pass is made this often, so that a reservation of a lost create comes back."""
+NOW: Final = timedelta(0)
+SOON: Final = timedelta(milliseconds=10)
+"""The shortest wait for a moment that has come already, so that nothing can keep the loop spinning."""
 RETRY_AFTER: Final = timedelta(seconds=1)
 WATCH_SECONDS: Final = 60.0
 
@@ -52,8 +56,11 @@ class Seen(msgspec.Struct, frozen=True):
 class Controller:
     """Runs until it is stopped; `run` is the body of its thread."""
 
-    def __init__(self, *, cluster: Cluster, releaser: Releaser, trouble: Trouble) -> None:
+    def __init__(
+        self, *, cluster: Cluster, releaser: Releaser, clock: Callable[[], datetime], trouble: Trouble
+    ) -> None:
         self._cluster = cluster
+        self._clock = clock
         self._releaser = releaser
         self._trouble = trouble
         self._tracker = Tracker()
@@ -102,7 +109,14 @@ class Controller:
             self._list()
         self._listed = True
         self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set)
-        self._wait = RETRY_AFTER if self._releaser.unsent or self._releaser.untold else IDLE_PASS
+        self._wait = self._until_due()
+
+    def _until_due(self) -> timedelta:
+        """Return how long nothing is to be done, as far as is known."""
+        if self._releaser.untold:
+            return NOW
+        due = self._releaser.next_event()
+        return IDLE_PASS if due is None else min(IDLE_PASS, max(SOON, due - self._clock()))
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""

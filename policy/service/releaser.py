@@ -1,4 +1,4 @@
-"""One pass of the leader over all roots: balance the books, write them, then send the releases.
+"""One pass of the leader: fold in what changed, write the ledgers that it concerns, then send the releases.
 
 The order is the protocol's: the reservation is in the ledger before the patch that frees a Workflow is sent,
 and the patch tests uid, hold and resourceVersion.
@@ -7,52 +7,42 @@ and the patch tests uid, hold and resourceVersion.
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
-from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
-from policy.core import explain, holding, marks
-from policy.core.amounts import ZERO, Usage
-from policy.core.governing import by_effect
-from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, Ledger, expire, fence, overdue
-from policy.core.queueing import Plan, Waiting
+from policy.cluster.protocol import WORKFLOWS, Cluster
+from policy.core import marks
+from policy.core.amounts import Limits
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, expire, fence, overdue
 from policy.core.snapshot import Snapshot, pool_root
-from policy.core.usage import NamespaceQueue, UsageView
-from policy.service.accounting import Books, balance, quotas_of
-from policy.service.tracker import LIVE, Tracked, Tracker, track
+from policy.core.usage import UsageView
+from policy.service.books import Books
+from policy.service.letting_go import LettingGo, Reporter
+from policy.service.moving import Movers
+from policy.service.telling import Teller
+from policy.service.tracker import LIVE, Change, Tracker, track
+from policy.service.viewing import Views
 
+__all__ = ["Deposed", "Releaser", "Reporter"]
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-REFRESHED_POSITIONS: Final = 10
-"""How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
-TOLD_AT_ONCE: Final = 50
-"""Positions that one pass writes at most. A new leader has a whole queue to tell, which may take minutes, and
-the next release must not wait for that."""
+LOOK_EVERY: Final = RESERVATION_TTL / 3
+"""How often all ledgers are looked at, so that the slot of a create that was lost comes back."""
 
 
 class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
     """Another leader has raised the epoch of a ledger; this one must stop at once."""
 
 
-class Reporter(Protocol):
-    """Where the leader tells what it did."""
-
-    def released(self, workflow: Tracked) -> None:
-        """A Workflow was let go."""
-        ...
-
-    def waits(self, workflow: Tracked, message: str) -> None:
-        """A Workflow was found to wait, or what it shows of its wait has changed."""
-        ...
-
-    def failed(self, workflow: Tracked, error: ClusterError) -> None:
-        """A Workflow could not be let go; it is tried again at the next pass."""
-        ...
+def unknown_capacity(_: str) -> Limits | None:
+    """Return that nobody has measured what nodes allow a pool."""
+    return None
 
 
 class Releaser:
-    """Carries out passes; `publish` receives the view of usage after each."""
+    """Carries out passes; `publish` receives the view of usage after each.
+
+    `capacity` returns what nodes allow a pool, by its name.
+    """
 
     def __init__(
         self,
@@ -63,18 +53,42 @@ class Releaser:
         clock: Callable[[], datetime],
         publish: Callable[[UsageView], None],
         reporter: Reporter,
+        capacity: Callable[[str], Limits | None] = unknown_capacity,
     ) -> None:
         self._cluster = cluster
         self._ledgers = ledgers
         self._snapshot = snapshot
         self._clock = clock
         self._publish = publish
-        self._reporter = reporter
+        self._capacity = capacity
+        self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter)
+        self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter)
+        self._movers = Movers(ledgers=ledgers)
+        self._views = Views()
         self._epochs: dict[str, int] = {}
-        self._shown: dict[str, str] = {}
-        self._stopping: Callable[[], bool] = lambda: False
-        self.unsent = 0
-        self.untold = False
+        self._books: dict[str, Books] = {}
+        self._policies: object = None
+        self._dirty: dict[str, None] = {}
+        self._looked_at = clock()
+        self._more = False
+
+    @property
+    def unsent(self) -> int:
+        """How many releases stand in a ledger and could not be sent."""
+        return self._letting_go.unsent
+
+    @property
+    def untold(self) -> bool:
+        """Whether some do not show yet where they stand."""
+        return self._teller.untold
+
+    def next_event(self) -> datetime | None:
+        """Return when the next pass is due though nothing happens; None where only events bring one."""
+        if self._more:
+            return self._clock()
+        moments = [books.next_event() for books in self._books.values()]
+        moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try(), self._teller.next_round()]
+        return min((each for each in moments if each is not None), default=None)
 
     def fence_new(self, roots: Sequence[str]) -> bool:
         """Raise the epoch of every root that this leader has not fenced yet; tells whether there were any.
@@ -91,69 +105,157 @@ class Releaser:
 
         A namespace that nobody governs needs no ledger.
         """
-        snapshot = self._snapshot()
-        live = tracker.by_namespace()
-        namespaces = {*live, *snapshot.quotas, *snapshot.namespace_labels}
-        governed = [snapshot.policies(each) for each in namespaces]
-        roots = {
-            each.root
-            for each in governed
-            if each.quotas or any(tracked.held for tracked in live.get(each.namespace, ()))
-        }
-        return sorted(roots | {pool_root(pool) for pool in snapshot.pools})
+        return sorted(self._housed(self._snapshot(), tracker))
 
     def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Balance every root, release what fits, refresh what waits; returns how many were released.
+        """Fold in what changed, release what fits, tell who waits; returns how many were released.
 
-        A root that appeared since `fence_new` waits for the next pass. `unsent` then counts the releases
-        that stand in a ledger and could not be sent, and `untold` says that some were left that do not show
-        their position yet. Once `stopping` says so nothing more is sent: whoever
-        leads next completes what is reserved, and the lease is given up without waiting for thousands.
+        A root that appeared since `fence_new` waits for the next pass. Once `stopping` says so nothing more
+        is sent: whoever leads next completes what is reserved, and the lease is given up without waiting for
+        thousands.
 
         Raises:
             Deposed: a ledger carries a higher epoch than ours.
         """
-        self._stopping = stopping
-        snapshot = self._snapshot()
-        grouped: dict[str, list[Tracked]] = {root: [] for root in self._epochs}
-        self.unsent = 0
-        for namespace, workflows in tracker.by_namespace().items():
-            grouped.get(snapshot.policies(namespace).root, []).extend(workflows)
-        taken: dict[Account, Usage] = {}
-        plans: list[Plan] = []
+        snapshot, now = self._snapshot(), self._clock()
+        self._fold(tracker, snapshot, now)
+        self._by_time(now)
         released = 0
-        for root, workflows in grouped.items():
-            books = self._write(root, workflows, snapshot, tracker.departed)
-            taken.update(books.ledger.taken())
-            plans.append(books.plan)
-            released += self._send_releases(books.ledger, workflows)
+        self._more = False
+        for root in sorted(self._dirty):
+            books = self._books.get(root)
+            if books is None:
+                continue
+            self._write(root, now)
+            del self._dirty[root]
+            released += self._letting_go.send(books.releases(), tracker, stopping)
+            self._letting_go.give_up(books.planner, tracker, stopping)
+            self._views.put(root, books)
+            self._teller.changed(books.planner.line.namespaces())
+        self._dirty.clear()
         tracker.forget_departed()
-        self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
-        view = _view(tracker, taken, plans)
-        self._publish(view)
-        left = TOLD_AT_ONCE
-        for decided in plans:
-            left = self._refresh(decided, tracker, snapshot, view, left)
-        self.untold = left <= 0
+        self._letting_go.forget_gone(tracker)
+        self._publish(self._views.merged())
+        self._teller.tell(self._books, tracker, self._views.merged(), stopping)
         return released
 
-    def _write(
-        self, root: str, workflows: Sequence[Tracked], snapshot: Snapshot, departed: frozenset[str]
-    ) -> Books:
-        now = self._clock()
-        books: Books | None = None
+    # What has changed.
+
+    def _housed(self, snapshot: Snapshot, tracker: Tracker) -> dict[str, set[str]]:
+        """Return the roots, each with the namespaces that are known in it."""
+        housed: dict[str, set[str]] = {pool_root(pool): set() for pool in snapshot.pools}
+        for namespace in {*tracker.namespaces(), *snapshot.quotas, *snapshot.namespace_labels}:
+            policies = snapshot.policies(namespace)
+            if policies.quotas or tracker.holds_in(namespace):
+                housed.setdefault(policies.root, set()).add(namespace)
+        return housed
+
+    def _fold(self, tracker: Tracker, snapshot: Snapshot, now: datetime) -> None:
+        """Bring the books up to date: those of changed policies are opened anew, the others take changes."""
+        changes = tracker.take_changes()
+        if self._policies is not snapshot.compiled or self._new_places(changes, snapshot, tracker):
+            self._policies = None  # Should the cluster fail meanwhile, all of it is done again.
+            self._reopen(tracker, snapshot, changes, now)
+            self._policies = snapshot.compiled
+        else:
+            self._take(changes, snapshot, now)
+        for books in self._books.values():
+            books.departed(tracker.departed)
+
+    def _new_places(self, changes: Sequence[Change], snapshot: Snapshot, tracker: Tracker) -> bool:
+        """Tell whether a Workflow lives where no books are kept, though they should be."""
+        for each in changes:
+            if each.after is None:
+                continue
+            policies = snapshot.policies(each.after.namespace)
+            books = self._books.get(policies.root)
+            if policies.root in self._epochs and (books is None or each.after.namespace not in books.known):
+                return bool(policies.quotas) or tracker.holds_in(each.after.namespace)
+        return False
+
+    def _take(self, changes: Sequence[Change], snapshot: Snapshot, now: datetime) -> None:
+        for each in changes:
+            tracked = each.after or each.before
+            if tracked is None:
+                continue
+            root = snapshot.policies(tracked.namespace).root
+            books = self._books.get(root)
+            if books is not None and tracked.namespace in books.known:
+                books.change(each.before, each.after, now)
+                self._dirty[root] = None
+
+    def _reopen(self, tracker: Tracker, snapshot: Snapshot, changes: Sequence[Change], now: datetime) -> None:
+        """Open the books of every root whose policies or namespaces have changed, from what is tracked."""
+        housed = {
+            root: namespaces
+            for root, namespaces in self._housed(snapshot, tracker).items()
+            if root in self._epochs
+        }
+        kept = {
+            root: books
+            for root, books in self._books.items()
+            if root in housed and books.fits(snapshot, housed[root])
+        }
+        for root in self._books.keys() - housed.keys():
+            self._views.drop(root)
+        self._books = kept
+        self._take(changes, snapshot, now)
+        ledgers = self._movers.gather(snapshot, housed, self._epochs, now)
+        self._dirty.update(dict.fromkeys(self._movers.destinations()))
+        for root, namespaces in sorted(housed.items()):
+            if root in kept:
+                continue
+            books = self._books[root] = Books(
+                root=root,
+                snapshot=snapshot,
+                namespaces=namespaces,
+                find=tracker.get,
+                now=now,
+                ledger=ledgers.get(root, Ledger(root)),
+                capacity=self._allowed(root),
+            )
+            for tracked in tracker.of(namespaces):
+                books.change(None, tracked, now)
+            self._dirty[root] = None
+
+    def _by_time(self, now: datetime) -> None:
+        """Let time do what it does: windows, waits that are over, reservations that nobody claims."""
+        if now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            for root, ledger in self._ledgers.all().items():
+                if root not in self._books and ledger.reservations:
+                    self._policies = None  # They belong elsewhere, or nowhere.
+                elif any(each.purpose is Purpose.CREATE for each in ledger.reservations.values()):
+                    self._dirty[root] = None
+        for root, books in self._books.items():
+            books.at(now, self._allowed(root))
+            due = books.next_event()
+            if (due is not None and due <= now) or self._letting_go.owes(books):
+                self._dirty[root] = None
+
+    def _allowed(self, root: str) -> Limits | None:
+        return self._capacity(root.partition(".")[2]) if root.startswith("pool.") else None
+
+    # What is written.
+
+    def _write(self, root: str, now: datetime) -> Ledger:
+        """Write the ledger of a root by compare-and-swap, and take note of it."""
+        books = self._books[root]
+        moved = self._movers.arriving(root)
 
         def change(ledger: Ledger) -> Ledger:
-            nonlocal books
             if ledger.epoch != self._epochs[root]:
                 raise Deposed(f"ledger {root} is at epoch {ledger.epoch}, ours is {self._epochs[root]}")
-            books = balance(self._expired(ledger, now), workflows, snapshot, now, departed=departed)
-            return books.ledger
+            return self._settled(books, self._expired(ledger, now), now, moved)
 
-        self._ledgers.update(root, change)
-        if books is None:
-            raise AssertionError("update() calls change() before it returns")
-        return books
+        written = self._ledgers.update(root, change)
+        self._more = books.written(written) or self._more
+        self._movers.arrived(root)
+        return written
+
+    def _settled(self, books: Books, ledger: Ledger, now: datetime, moved: Sequence[Reservation]) -> Ledger:
+        """Return what the books make of a ledger."""
+        return books.settle(ledger, now, moved=moved)
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
         """Drop create reservations of which a consistent list knows no live object (protocol rule 4c)."""
@@ -164,97 +266,3 @@ class Releaser:
         selector = f"{LIVE},{marks.RESERVATION} in ({wanted})"
         listing = self._cluster.list(WORKFLOWS, labels=selector, metadata_only=True)
         return expire(ledger, now, [track(item).reservation for item in listing.items])
-
-    def _send_releases(self, ledger: Ledger, workflows: Sequence[Tracked]) -> int:
-        """Send the patch for every held Workflow whose release stands in the ledger, new ones and old."""
-        return sum(
-            self._release(tracked)
-            for tracked in workflows
-            if tracked.held
-            and holding.release_id(tracked.metadata) in ledger.reservations
-            and not self._stopping()
-        )
-
-    def _release(self, tracked: Tracked) -> bool:
-        """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left."""
-        try:
-            try:
-                self._patch_release(tracked, has_status=True)
-            except (Conflict, Invalid):
-                obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
-                fresh = track(obj)
-                if not fresh.held or holding.release_id(fresh.metadata) != holding.release_id(
-                    tracked.metadata
-                ):
-                    return False
-                self._patch_release(fresh, has_status="status" in obj)
-        except NotFound:
-            return False
-        except ClusterError as error:
-            self.unsent += 1
-            self._reporter.failed(tracked, error)
-            return False
-        self._shown.pop(tracked.uid, None)
-        self._reporter.released(tracked)
-        return True
-
-    def _patch_release(self, tracked: Tracked, *, has_status: bool) -> None:
-        patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))
-        self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
-
-    def _refresh(
-        self, decided: Plan, tracker: Tracker, snapshot: Snapshot, view: UsageView, most: int
-    ) -> int:
-        """Show the new position on those in front whose message has changed, and on new ones further back.
-
-        Returns how many of `most` writes are left.
-        """
-        for waiting in decided.waiting:
-            if self._stopping() or most <= 0:
-                break
-            tracked = tracker.get(waiting.waiter.uid)
-            shown = self._shown.get(waiting.waiter.uid)
-            if tracked is None or (waiting.position > REFRESHED_POSITIONS and shown is not None):
-                continue
-            message = self._message(waiting, tracked, snapshot, view)
-            if shown == message:
-                continue
-            most -= 1
-            if self._show(tracked, message):
-                self._shown[tracked.uid] = message
-                self._reporter.waits(tracked, message)
-        return most
-
-    def _show(self, tracked: Tracked, message: str) -> bool:
-        """Write the message into a held Workflow; False where it is gone or released meanwhile."""
-        try:
-            patch = JsonPatch(holding.refresh_patch(tracked.metadata, message))
-            self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
-        except ClusterError:
-            return False
-        return True
-
-    def _message(self, waiting: Waiting, tracked: Tracked, snapshot: Snapshot, view: UsageView) -> str:
-        queueing = by_effect(quotas_of(tracked, snapshot), OnExceed.QUEUE)
-        depth = view.queues[tracked.namespace].depth
-        place = explain.queue_message(
-            tracked.namespace, queueing, view, position=waiting.position, depth=depth
-        )
-        never = next((each for each in waiting.short if each.never_fits), None)
-        reason = f"; {explain.never_fits(never)}" if never else ""
-        return f"{marks.HELD_MESSAGE_PREFIX}: {place}{reason}"
-
-
-def _view(tracker: Tracker, taken: dict[Account, Usage], plans: Sequence[Plan]) -> UsageView:
-    waiting: dict[str, dict[int, int]] = {}
-    for decided in plans:
-        for each in decided.waiting:
-            by_priority = waiting.setdefault(each.waiter.namespace, {})
-            by_priority[each.waiter.priority] = by_priority.get(each.waiter.priority, 0) + 1
-    running: dict[str, Usage] = {}
-    released = {each.uid for decided in plans for each in decided.released}
-    for tracked in tracker:
-        if not tracked.held or tracked.uid in released:
-            running[tracked.namespace] = running.get(tracked.namespace, ZERO) + tracked.weight
-    queues = {namespace: NamespaceQueue(by_priority) for namespace, by_priority in waiting.items()}
-    return UsageView(taken, queues, running)

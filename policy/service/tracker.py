@@ -4,7 +4,8 @@ A Workflow is live while it does not carry `completed=true` (argo-workflows B); 
 so one that completes arrives as deleted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final
@@ -63,6 +64,13 @@ class Tracked(msgspec.Struct, frozen=True):
         return self.labels.get(marks.RESERVATION, "")
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A Workflow as it was and as it is; None where it does not live."""
+
+    before: Tracked | None
+    after: Tracked | None
+
+
 class Tracker:
     """Folds a listing and the events after it into the set of live Workflows."""
 
@@ -70,12 +78,19 @@ class Tracker:
         self._live: dict[str, Tracked] = {}
         self._seen = count()
         self._departed: set[str] = set()
+        self._before: dict[str, Tracked | None] = {}
+        self._held: Counter[str] = Counter()
+        self._count: Counter[str] = Counter()
 
     def reset(self, listing: Listing) -> None:
         """Start anew from a listing; what is not in it is gone."""
-        tracked = [self._track(item) for item in listing.items]
-        before, self._live = self._live, {each.uid: each for each in tracked}
-        self._departed.update(each.reservation for uid, each in before.items() if uid not in self._live)
+        now = {each.uid: each for each in map(self._track, listing.items)}
+        gone = [each for uid, each in self._live.items() if uid not in now]
+        for each in gone:
+            self._remove(each)
+        for each in now.values():
+            self._put(each)
+        self._live = now  # In the order of the listing.
 
     def apply(self, event: WatchEvent) -> None:
         """Fold one event in."""
@@ -83,10 +98,49 @@ class Tracker:
             return
         tracked = self._track(event.object)
         if event.type is EventType.DELETED:
-            self._live.pop(tracked.uid, None)
-            self._departed.add(tracked.reservation)
+            self._remove(tracked)
         else:
-            self._live[tracked.uid] = tracked
+            self._put(tracked)
+
+    def take_changes(self) -> list[Change]:
+        """Return what has changed since they were taken last, each Workflow once."""
+        changes = [Change(before, self._live.get(uid)) for uid, before in self._before.items()]
+        self._before = {}
+        return [each for each in changes if each.before is not None or each.after is not None]
+
+    def namespaces(self) -> Iterable[str]:
+        """Return where something lives."""
+        return self._count.keys()
+
+    def holds_in(self, namespace: str) -> bool:
+        """Tell whether anybody waits in a namespace."""
+        return self._held[namespace] > 0
+
+    def of(self, namespaces: Container[str]) -> list[Tracked]:
+        """Return the live Workflows of some namespaces."""
+        return [each for each in self._live.values() if each.namespace in namespaces]
+
+    def _put(self, tracked: Tracked) -> None:
+        before = self._live.get(tracked.uid)
+        self._before.setdefault(tracked.uid, before)
+        if before is not None:
+            self._tally(before, -1)
+        self._tally(tracked, 1)
+        self._live[tracked.uid] = tracked
+
+    def _remove(self, tracked: Tracked) -> None:
+        before = self._live.pop(tracked.uid, None)
+        self._before.setdefault(tracked.uid, before)
+        if before is not None:
+            self._tally(before, -1)
+        self._departed.add(tracked.reservation)
+
+    def _tally(self, tracked: Tracked, sign: int) -> None:
+        for counter, counted in ((self._count, True), (self._held, tracked.held)):
+            if counted:
+                counter[tracked.namespace] += sign
+                if not counter[tracked.namespace]:
+                    del counter[tracked.namespace]
 
     @property
     def departed(self) -> frozenset[str]:

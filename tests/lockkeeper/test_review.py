@@ -84,7 +84,7 @@ def ask_webhook(manifest: Manifest, snapshot: Snapshot, user: str) -> JsonObject
     cluster = MemoryCluster(clock=now, rng=Random(1))
     parts = Reviewing(
         snapshot=lambda: snapshot,
-        reservations=Ledgers(cluster=cluster, clock=now),
+        reservations=Ledgers(cluster=cluster, clock=now, led=False),
         clock=now,
         stopwatch=time.perf_counter,
         recorder=Unrecorded(),

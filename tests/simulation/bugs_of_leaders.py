@@ -1,16 +1,15 @@
 """Bugs planted in a controller: its releaser, or its loop, forgets one rule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from policy.cluster.protocol import WORKFLOWS, WatchEvent
-from policy.core import holding, marks
+from policy.core import marks
 from policy.core.ledger import Ledger, Purpose, cancel, expire
-from policy.core.snapshot import Snapshot
-from policy.service.accounting import Books, balance
 from policy.service.controller import Controller, Seen, Wake
+from policy.service.letting_go import LettingGo
 from policy.service.releaser import Releaser
-from policy.service.tracker import Tracked
+from policy.service.tracker import Tracker
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 
@@ -18,11 +17,9 @@ from tests.simulation.faithful import Faithful
 class _Unfenced(Releaser):
     """Never looks at the epoch: whatever the ledger carries is its own."""
 
-    def _write(
-        self, root: str, workflows: Sequence[Tracked], snapshot: Snapshot, departed: frozenset[str]
-    ) -> Books:
+    def _write(self, root: str, now: datetime) -> Ledger:
         self._epochs[root] = self._ledgers.read(root).epoch
-        return super()._write(root, workflows, snapshot, departed)
+        return super()._write(root, now)
 
 
 class NoEpoch(Faithful):
@@ -52,12 +49,15 @@ class ListBeforeFence(Faithful):
 class _PatchesFirst(Releaser):
     """Sends the releases of its plan before it writes the ledger."""
 
-    def _write(
-        self, root: str, workflows: Sequence[Tracked], snapshot: Snapshot, departed: frozenset[str]
-    ) -> Books:
-        books = balance(self._ledgers.read(root), workflows, snapshot, self._clock(), departed=departed)
-        self._send_releases(books.ledger, workflows)
-        return super()._write(root, workflows, snapshot, departed)
+    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
+        self.__dict__["tracker"] = tracker
+        return super().run_pass(tracker, stopping=stopping)
+
+    def _write(self, root: str, now: datetime) -> Ledger:
+        planned = self._books[root].settle(self._ledgers.read(root), now)
+        releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
+        self._letting_go.send(releases, self.__dict__["tracker"], lambda: False)
+        return super()._write(root, now)
 
 
 class PatchBeforeReserve(Faithful):
@@ -70,17 +70,17 @@ class PatchBeforeReserve(Faithful):
 class _Cancels(Releaser):
     """Takes a reservation back when its release got no answer."""
 
-    def _send_releases(self, ledger: Ledger, workflows: Sequence[Tracked]) -> int:
-        released = super()._send_releases(ledger, workflows)
-        if self.unsent:
-            ids = [holding.release_id(each.metadata) for each in workflows if each.held]
+    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
+        released = super().run_pass(tracker, stopping=stopping)
+        owed = list(self._letting_go._delays)
 
-            def drop(current: Ledger) -> Ledger:
-                for each in ids:
-                    current = cancel(current, each)
-                return current
+        def drop(current: Ledger) -> Ledger:
+            for each in owed:
+                current = cancel(current, each)
+            return current
 
-            self._ledgers.update(ledger.root, drop)
+        for root in self._books if owed else ():
+            self._ledgers.update(root, drop)
         return released
 
 
@@ -160,22 +160,19 @@ class OldEvents(Faithful):
         return make(_FoldsOld)
 
 
-class _Patient(Releaser):
+class _Patient(LettingGo):
     """Sends a release once only: what got no answer is left to nobody."""
 
-    def _send_releases(self, ledger: Ledger, workflows: Sequence[Tracked]) -> int:
-        sent = self.__dict__.setdefault("sent", set())
-        fresh = [each for each in workflows if holding.release_id(each.metadata) not in sent]
-        sent.update(
-            holding.release_id(each.metadata)
-            for each in fresh
-            if each.held and holding.release_id(each.metadata) in ledger.reservations
-        )
-        return super()._send_releases(ledger, fresh)
+    def _put_off(self, key: str) -> None:
+        super()._put_off(key)
+        self._sent.add(key)
 
 
 class ReleaseOnce(Faithful):
     """Rule 5 broken the other way: a release that failed is never completed."""
 
     def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        return make(_Patient)
+        releaser = make(Releaser)
+        told = releaser._letting_go
+        releaser._letting_go = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
+        return releaser

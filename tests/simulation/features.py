@@ -8,5 +8,5 @@ from typing import Final
 
 from tests.simulation.scenario import Feature
 
-WAITING: Final = frozenset({Feature.POOLS_GO})
+WAITING: Final[frozenset[Feature]] = frozenset()
 WORKING: Final = frozenset(Feature) - WAITING

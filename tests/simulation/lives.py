@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True):
     holds: str
     instance: str
     reservation: str
+    marked: bool
 
 
 class Life:
@@ -50,6 +51,7 @@ class Life:
         self.holds = facts.holds
         self.instance = facts.instance
         self.reservation = facts.reservation
+        self.marked = facts.marked
         self.exists = True
         self.granted: dict[Account, Bound] = {}
         self.releases: set[str] = set()
@@ -102,4 +104,5 @@ def facts_of(obj: JsonObject) -> Facts:
         holds=str(part(obj, "metadata", "annotations", marks.HOLDS) or ""),
         instance=instance,
         reservation=labels.get(marks.RESERVATION, ""),
+        marked=part(obj, "metadata", "annotations", marks.USER) is not None,
     )

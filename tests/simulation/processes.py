@@ -73,6 +73,9 @@ class Silent:
     def waits(self, workflow: Tracked, message: str) -> None:
         """Nothing."""
 
+    def gave_up(self, workflow: Tracked, message: str) -> None:
+        """Nothing."""
+
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Nothing."""
 
@@ -166,7 +169,9 @@ class Candidate(Machine):
             )
         )
         self.work = self._parts.controller(
-            lambda kind: kind(cluster=cluster, releaser=releaser, trouble=self._told.trouble)
+            lambda kind: kind(
+                cluster=cluster, releaser=releaser, clock=self.clock, trouble=self._told.trouble
+            )
         )
         self.board.on_policies(self.work.wake)
         self.network.scheduler.note("begins to lead")

@@ -94,8 +94,15 @@ class Referee:
         return self._ledgers
 
     def refused(self, reservation_id: str) -> None:
-        """Judge that the validating side refused a create whose mutating side had answered."""
-        if self.reservation(reservation_id) is not None:
+        """Judge that the validating side refused a create whose mutating side had answered.
+
+        Where the namespace went to another pool in between, the slot comes back when its time is over.
+        """
+        found = self.reservation(reservation_id)
+        if (
+            found is not None
+            and len({each.root(found.namespace) for each in self._book.versions.values()}) == 1
+        ):
             self.fail(Rule.REFUSED, f"reservation {reservation_id} outlives the refusal of its create")
 
     def _workflow(self, obj: JsonObject) -> None:
@@ -168,8 +175,10 @@ class Referee:
         if version is None:
             raise AssertionError(f"{sender.process} wrote a ledger by no policies")
         known = {each.id for each in before.reservations}
-        added = [each for each in after.reservations if each.id not in known]
         leader = sender.tracked is not None
+        # What a leader carries over from another ledger was admitted there.
+        elsewhere = self._grants.keys() if leader else ()
+        added = [each for each in after.reservations if each.id not in known and each.id not in elsewhere]
         for each in added:
             self._judge(each, after, version, sender)
         if leader:
@@ -226,8 +235,8 @@ class Referee:
             life = self.lives.get(tracked.uid)
             if life is None or tracked.held or life.held or not life.live:
                 continue
-            # Nobody has told us for which user it runs that came past us.
-            unknown = life.bypass and account.user
+            # Nobody has told us for which user it runs that came past us, or while no quota governed it.
+            unknown = account.user and not life.marked
             if not unknown and any(each.account == account for each in version.bounds(life.subject)):
                 members[str(life)] = life.subject.tasks
         return members

@@ -208,6 +208,7 @@ class Told:
         self.changed = Condition()
         self.released_names: list[str] = []
         self.messages: list[tuple[str, str]] = []
+        self.given_up: list[tuple[str, str]] = []
         self.failures: list[tuple[str, ClusterError]] = []
         self.troubles: list[str] = []
 
@@ -221,6 +222,12 @@ class Told:
         """Note a message."""
         with self.changed:
             self.messages.append((workflow.name, message))
+            self.changed.notify_all()
+
+    def gave_up(self, workflow: Tracked, message: str) -> None:
+        """Note that somebody waited for too long."""
+        with self.changed:
+            self.given_up.append((workflow.name, message))
             self.changed.notify_all()
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
@@ -439,7 +446,9 @@ class Stage:
             publish=self.board.put_usage,
             reporter=self.told,
         )
-        self.controller = Controller(cluster=cluster, releaser=self.releaser, trouble=self.told.trouble)
+        self.controller = Controller(
+            cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
+        )
         self.board.on_policies(self.controller.wake)
 
     @contextmanager

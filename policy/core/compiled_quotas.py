@@ -1,0 +1,129 @@
+"""Quotas compiled: whom each selects, its account, its limits as time goes by, and its queue."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
+from policy.core.durations import duration
+from policy.core.fields import QuotaLimits
+from policy.core.kinds import OnExceed, WorkflowQuotaSpec
+from policy.core.ledger import Account
+from policy.core.ordering import USUAL_RULES, QueueRules
+from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.reserves import Reserve
+from policy.core.selectors import LabelSelector
+from policy.core.windows import ElasticLimits, compile_windows
+
+NOTHING: Final = Limits(Amount(0), Amount(0))
+_STRICTNESS: Final = (StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN)
+
+
+class CompiledQuota(msgspec.Struct, frozen=True):
+    """One quota ready to judge: whom it selects, and the account and limits that it adds.
+
+    `is_share` says that its limits are the share of its namespace in a pool that borrows, and no bound of
+    their own: what is beyond them is borrowed (`policy.core.pools`).
+    """
+
+    source: str
+    account: Account
+    selector: LabelSelector
+    selects_all: bool
+    elastic: ElasticLimits
+    per_user: Limits
+    bounds_users: bool
+    bounds_tasks: bool
+    on_exceed: OnExceed
+    default_tasks: int | None
+    max_tasks: int | None
+    reserves: tuple[Reserve, ...]
+    rules: QueueRules
+    is_share: bool = False
+
+    def limits_at(self, now: datetime) -> Limits:
+        """Return the limits at `now`: those of open windows before those that are always there.
+
+        Nothing may run where a stopped quota does not queue, or speaks of a part of its namespace only; the
+        queue of a whole namespace is stopped by its rules.
+        """
+        if self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue:
+            return NOTHING
+        return self.elastic.at(now).limits
+
+    @property
+    def stops_the_queue(self) -> bool:
+        """Whether its rules are those of every Workflow of the namespace."""
+        return self.selects_all and self.on_exceed is OnExceed.QUEUE
+
+    @property
+    def limits(self) -> Limits:
+        """The limits apart from windows."""
+        return self.elastic.base
+
+
+def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> CompiledQuota:
+    """Compile a quota that was found valid."""
+    per_user = limits_of(spec.per_user)
+    windows = compile_windows(spec.windows)
+    bounds = (spec.limits, spec.per_user, *(each.limits for each in windows))
+    return CompiledQuota(
+        source=source,
+        account=account,
+        selector=spec.selector,
+        selects_all=not (spec.selector.match_labels or spec.selector.match_expressions),
+        elastic=ElasticLimits(spec.limits, windows),
+        per_user=per_user,
+        bounds_users=per_user != Limits(),
+        bounds_tasks=any(limits_of(each).bounds_tasks for each in bounds),
+        on_exceed=spec.on_exceed,
+        default_tasks=spec.per_workflow.default_tasks,
+        max_tasks=spec.per_workflow.max_tasks,
+        reserves=tuple(
+            Reserve(each.above_priority, Usage(each.workflows, each.tasks)) for each in spec.reserve
+        ),
+        rules=QueueRules(
+            strategy=spec.queue.strategy,
+            aging=duration(spec.queue.aging),
+            max_length=spec.queue.max_length,
+            max_wait=None if spec.queue.max_wait is None else duration(spec.queue.max_wait),
+            stop_policy=spec.stop_policy,
+        ),
+    )
+
+
+def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
+    """Return how the Workflows of a namespace wait: of its quotas that queue, whatever is stricter.
+
+    A quota that selects only some of them has no say: one queue cannot have two orders.
+    """
+    asked = [quota.rules for quota in quotas if quota.stops_the_queue]
+    if not asked:
+        return USUAL_RULES
+    strict = any(each.strategy is Strategy.STRICT_FIFO for each in asked)
+    return QueueRules(
+        strategy=Strategy.STRICT_FIFO if strict else Strategy.BEST_EFFORT_FIFO,
+        aging=_least(each.aging for each in asked),
+        max_length=min((each.max_length for each in asked if each.max_length is not None), default=None),
+        max_wait=_least(each.max_wait for each in asked),
+        stop_policy=max((each.stop_policy for each in asked), key=_STRICTNESS.index),
+    )
+
+
+def limits_of(limits: QuotaLimits) -> Limits:
+    """Return limits as they are reckoned with."""
+    return Limits(Amount.parse(limits.workflows), Amount.parse(limits.tasks))
+
+
+def tightest(limits: Iterable[Limits]) -> Limits:
+    """Return the smallest bound of each kind; none at all is unlimited."""
+    found = Limits(UNLIMITED, UNLIMITED)
+    for each in limits:
+        found = found.tightest(each)
+    return found
+
+
+def _least(times: Iterable[timedelta | None]) -> timedelta | None:
+    return min((each for each in times if each is not None), default=None)

@@ -1,0 +1,229 @@
+"""What the quotas of a namespace say of a Workflow: marks, the hold, what is to be reserved, and faults."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from policy.core import explain, explain_wait, holding
+from policy.core.amounts import Usage
+from policy.core.compiled_quotas import CompiledQuota
+from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
+from policy.core.governing import borrowed_from, by_effect, demands, tasks_of
+from policy.core.kinds import OnExceed
+from policy.core.ledger import NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
+from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
+from policy.core.ordering import QueueRules
+from policy.core.patches import Op, PatchOp
+from policy.core.pools import share_demand
+from policy.core.quota_kinds import StopPolicy
+from policy.core.snapshot import NamespacePolicies, Snapshot
+from policy.core.usage import EMPTY_QUEUE
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
+
+GENERATED: Final = 12
+"""Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
+MAX_PREFIX: Final = 63 - GENERATED
+"""What is kept of a prefix, so that the name stays within the 63 characters that the API server makes."""
+PARALLELISM_POINTER: Final = "/spec/parallelism"
+
+
+class QuotaPart(msgspec.Struct, frozen=True):
+    """The quotas' part of a decision."""
+
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    patch: tuple[PatchOp, ...] = ()
+    policies: tuple[str, ...] = ()
+    queued: bool = False
+    reservation: ReservationRequest | None = None
+
+
+NO_QUOTAS: Final = QuotaPart()
+"""Of a Workflow that no quota selects."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """The Workflow that is judged: whom it counts for, and where it comes from."""
+
+    review: Review
+    workflow: Workflow
+    user: str
+    origin: holding.Origin = holding.NEW
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A Workflow as quotas look at it, and the moment."""
+
+    namespace: str
+    weight: Usage
+    weighed: holding.Weighed
+    snapshot: Snapshot
+    now: datetime
+
+    def short(self, quotas: Sequence[CompiledQuota], *, empty: bool = False) -> list[Shortfall]:
+        """Return what is short by the latest view of usage, or with nobody running, where it is `empty`."""
+        taken = {} if empty else self.snapshot.usage.taken
+        user, priority = self.weighed.user, self.weighed.priority
+        found = shortfalls(taken, self.weight, demands(quotas, user, now=self.now, priority=priority))
+        share = self.share(quotas)
+        return found if share is None else found + share_shortfalls(taken, self.weight, share)
+
+    def share(self, quotas: Sequence[CompiledQuota]) -> ShareDemand | None:
+        """Return what it demands of a pool that borrows, where the pool's quota is among these."""
+        pool = borrowed_from(quotas, self.namespace, self.snapshot)
+        if pool is None:
+            return None
+        return share_demand(pool, self.namespace, self.weighed.priority, self.now)
+
+
+def judge_quotas(
+    subject: Subject,
+    quotas: Sequence[CompiledQuota],
+    *,
+    policies: NamespacePolicies,
+    snapshot: Snapshot,
+    now: datetime,
+) -> QuotaPart:
+    """Return what the quotas that govern a Workflow say of it that is new, or made to run again.
+
+    `policies` are those of its namespace.
+    """
+    review, workflow = subject.review, subject.workflow
+    spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
+    tasks = tasks_of(spec, review.namespace, quotas, snapshot, now)
+    weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
+    asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
+    queueing = by_effect(quotas, OnExceed.QUEUE)
+    denying = by_effect(quotas, OnExceed.DENY)
+    reservation_id = _reservation_id(review, metadata) if denying else ""
+    patch = holding.mark_patch(
+        workflow.metadata,
+        weighed,
+        reservation=reservation_id,
+        hold=bool(queueing),
+        origin=subject.origin,
+    )
+    if tasks.injected is not None:
+        if workflow.spec is None:
+            patch.append(PatchOp(Op.ADD, "/spec", {}))
+        patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
+    warnings = _warn(asked, quotas)
+    reasons = list(tasks.faults)
+    if queueing:
+        reasons += _no_place(policies, queueing, snapshot)
+        message, told = _queue_place(asked, queueing)
+        patch += holding.hold_status_patch(workflow, message)
+        warnings += told
+    name = metadata.name or ""
+    if denying and not name and metadata.generate_name and review.side is Side.MUTATE:
+        # The reservation is bound to the name, which the API server would make only after this call.
+        name = generated_name(metadata.generate_name, review.uid)
+        patch.append(PatchOp(Op.ADD, "/metadata/name", name))
+    claimed = (metadata.labels or {}).get(RESERVATION, "")
+    reservation = None
+    if denying or (claimed and review.side is Side.VALIDATE):
+        reservation = _request(asked, denying, policies, reservation_id or claimed, name)
+    return QuotaPart(
+        reasons=tuple(reasons),
+        warnings=tuple(warnings),
+        patch=tuple(patch),
+        policies=tuple(quota.source for quota in quotas),
+        queued=bool(queueing),
+        reservation=reservation,
+    )
+
+
+def priority_of(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int:
+    """Return a Workflow's own `spec.priority`, else its template's, else 0."""
+    if spec.priority is not None:
+        return spec.priority
+    ref = spec.workflow_template_ref
+    template = snapshot.template(namespace, ref) if ref is not None else None
+    return (template.priority if template is not None else None) or 0
+
+
+def generated_name(prefix: str, uid: str) -> str:
+    """Return a name as the API server makes it: the prefix, cut to fit, and a suffix of its own."""
+    return f"{prefix[:MAX_PREFIX]}{uid.replace('-', '')[-GENERATED:]}"
+
+
+def _request(
+    asked: Asked,
+    denying: Sequence[CompiledQuota],
+    policies: NamespacePolicies,
+    reservation_id: str,
+    name: str,
+) -> ReservationRequest:
+    """Return what is to be reserved; with no quota that denies, what the object claims already."""
+    pool = asked.snapshot.pool(asked.namespace)
+    nodes = None
+    if pool is not None and pool.capacity is not None and pool.quota.account in {q.account for q in denying}:
+        nodes = NodeBound(pool.quota.account, pool.capacity.lowest)
+    weighed = asked.weighed
+    return ReservationRequest(
+        root=policies.root,
+        id=reservation_id,
+        namespace=asked.namespace,
+        workflow=name,
+        weight=asked.weight,
+        demands=demands(denying, weighed.user, now=asked.now, priority=weighed.priority),
+        share=asked.share(denying),
+        nodes=nodes,
+        user=weighed.user,
+    )
+
+
+def _reservation_id(review: Review, metadata: Metadata) -> str:
+    """Return the id of the reservation that the object must carry (docs/adr/0003).
+
+    The mutating side names it after its own request, over whatever came with the object. The API server
+    gives each webhook call a uid of its own, so the validating side takes the id as it stands; the ledger
+    knows which ones are real.
+    """
+    if review.side is Side.MUTATE:
+        return review.uid
+    return (metadata.labels or {}).get(RESERVATION) or review.uid
+
+
+def _no_place(
+    policies: NamespacePolicies, queueing: Sequence[CompiledQuota], snapshot: Snapshot
+) -> list[Reason]:
+    """Return why the queue takes nobody: it is full, or is to drain. A new one may come later (429)."""
+    depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
+    rules = policies.rules
+    if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
+        rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
+    text = explain_wait.refusal(policies.namespace, depth, rules)
+    return [] if text is None else [Reason(Code.QUEUE_FULL, "", text, queueing[0].source)]
+
+
+def _warn(asked: Asked, quotas: Sequence[CompiledQuota]) -> list[str]:
+    """Return the warnings of quotas that only warn, by the latest view of usage."""
+    warning = by_effect(quotas, OnExceed.WARN)
+    return [
+        f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
+        for short in (asked.short(warning) if warning else ())
+    ]
+
+
+def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, list[str]]:
+    """Return the message that the held Workflow shows, and the warnings for whoever created it.
+
+    Nobody is warned of a wait that the view does not foresee.
+    """
+    view, namespace = asked.snapshot.usage, asked.namespace
+    position, depth = explain.newcomer_place(namespace, asked.weighed.priority, view)
+    place = (
+        explain.queue_message(namespace, queueing, view, asked.now, position=position, depth=depth)
+        if view.known
+        else f"waiting for a slot in {namespace}"
+    )
+    never = asked.short(queueing, empty=True)
+    warnings = []
+    if never:
+        warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
+    elif view.known and (depth > 1 or asked.short(queueing)):
+        warnings.append(f"lockkeeper: queued, {place}")
+    return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

@@ -1,0 +1,390 @@
+"""The books of one quota root: who waits, what runs and what is on its way, folded change by change.
+
+They are what a leader remembers between passes, so that a pass costs what has changed and not what there is.
+Nothing here reads or writes a cluster; `policy.service.releaser` does, with what `settle` makes of a ledger.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core import holding
+from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.compiled_quotas import CompiledQuota
+from policy.core.fairshare import FairShare, Tenant
+from policy.core.governing import accounts_of, borrowed_from, governing, only_counted, wants
+from policy.core.kinds import OnExceed
+from policy.core.ledger import Account, Ledger, Purpose, Reservation, recount, with_reservations
+from policy.core.ordering import Waiter
+from policy.core.planning import Load, Planner
+from policy.core.pools import CompiledPool, share_account
+from policy.core.reserves import withheld
+from policy.core.snapshot import Snapshot
+from policy.core.windows import NEVER
+from policy.service.tracker import Tracked
+
+Find: TypeAlias = Callable[[str], Tracked | None]
+HISTORY_EVERY: Final = timedelta(minutes=1)
+"""How often what was used is noted in the ledger, for the next leader's fair share."""
+AT_ONCE: Final = 500
+"""Releases of one pass at most: the ledger carries them until they are seen, and must stay small."""
+
+
+class Books:
+    """One root under one set of policies. Where those change, new books are opened from what is tracked.
+
+    `find` returns what is tracked of a uid. `namespaces` are those of the root that are known or where
+    something lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        snapshot: Snapshot,
+        namespaces: Collection[str],
+        find: Find,
+        now: datetime,
+        ledger: Ledger,
+        capacity: Limits | None,
+    ) -> None:
+        self.root = root
+        self.snapshot = snapshot
+        self.namespaces = sorted(namespaces)
+        self.known = frozenset(namespaces)
+        self.used: dict[Account, Usage] = {}
+        self.running: dict[str, Usage] = {}
+        self._find = find
+        self._pool = self._pool_of_root()
+        self._capacity = capacity
+        self._going: dict[str, tuple[str, Load]] = {}
+        self._carried: set[str] = set()
+        self._released: list[tuple[Waiter, Load]] = []
+        self._loads: dict[Load, Load] = {}
+        self._until = now
+        self._noted = ledger.history
+        self._noted_at = now
+        self.planner = Planner(now=now, fair=self._fair_share(ledger, now))
+        self._reserved = {
+            each.id: each for each in ledger.reservations.values() if each.purpose is Purpose.RELEASE
+        }
+        for namespace in self.namespaces:
+            policies = snapshot.policies(namespace)
+            self.planner.set_rules(namespace, policies.rules)
+            for quota in policies.quotas:
+                self.used[quota.account] = ZERO
+            if self._pool is not None and self._pool.borrows:
+                self.used[share_account(self._pool.name, namespace)] = ZERO
+        self._put_limits(now)
+
+    # What has changed.
+
+    def change(self, before: Tracked | None, after: Tracked | None, now: datetime) -> None:
+        """Fold one Workflow in: as it was folded in last, and as it is now."""
+        arrived = before is not None and self._leaves(before, after, now)
+        if after is None:
+            return
+        if after.reservation:
+            self._carried.add(after.reservation)
+        if after.held:
+            self._waits(after, now)
+        elif before is None or before.held or self._load(before) != self._load(after):
+            load = self._load(after)
+            self._count(load, 1)
+            if not arrived:
+                self.planner.started(load, now, entry=before is not None)
+
+    def departed(self, reservations: Iterable[str]) -> None:
+        """Take note of the reservations of Workflows that were seen and are finished or deleted."""
+        self._carried.update(reservations)
+
+    def at(self, now: datetime, capacity: Limits | None) -> None:
+        """Put the limits of `now` in force, where time or nodes have changed them."""
+        if capacity != self._capacity or now >= self._until:
+            self._capacity = capacity
+            self._put_limits(now)
+
+    def next_event(self) -> datetime | None:
+        """Return when time alone may change something here."""
+        moments = [self.planner.next_event(), self._until if self._until < NEVER else None]
+        return min((each for each in moments if each is not None), default=None)
+
+    # What follows.
+
+    def settle(
+        self, ledger: Ledger, now: datetime, *, moved: Iterable[Reservation] = (), most: int = AT_ONCE
+    ) -> Ledger:
+        """Return the ledger with what is counted now, and with a reservation for everyone who may go.
+
+        `moved` are reservations of namespaces that stood in other ledgers before. It may be called again with
+        a ledger that was read anew: what it gave before was not written then.
+        """
+        self._take_back(now)
+        self._adopt(ledger, now)
+        counted = recount(self._opened(ledger, moved), self.used, self._settled(ledger))
+        counted = msgspec.structs.replace(counted, capacity=self._capacity, history=self._history(now))
+        self.planner.set_taken(counted.taken())
+        self._released = [(each, self.planner.load_of(each)) for each in self.planner.plan(now, most)]
+        added = [self._reservation(waiter, load, now) for waiter, load in self._released]
+        return with_reservations(counted, added)
+
+    def _take_back(self, now: datetime) -> None:
+        """Undo what was planned for a ledger that was not written."""
+        for waiter, load in reversed(self._released):
+            tracked = self._find(waiter.uid)
+            if tracked is not None and tracked.held:
+                self.planner.put_back(waiter, load)
+            else:
+                self.planner.ended(load, now)
+        self._released = []
+
+    def _adopt(self, ledger: Ledger, now: datetime) -> None:
+        """Take over releases that stand in the ledger by a write whose answer was lost."""
+        for each in ledger.reservations.values():
+            if each.purpose is not Purpose.RELEASE or each.id in self._reserved:
+                continue
+            self._reserved[each.id] = each
+            tracked = self._find(each.id.partition(".")[0])
+            if tracked is not None and tracked.held:
+                self._waits(tracked, now)
+
+    def written(self, ledger: Ledger) -> bool:
+        """Take note that a ledger of `settle` stands; tells whether more may go than one pass takes."""
+        full = len(self._released) >= AT_ONCE
+        for waiter, load in self._released:
+            tracked = self._find(waiter.uid)
+            if tracked is not None:
+                self._going[waiter.uid] = (holding.release_id(tracked.metadata), load)
+        self._released = []
+        self._carried.clear()
+        self._reserved = {
+            each.id: each for each in ledger.reservations.values() if each.purpose is Purpose.RELEASE
+        }
+        return full
+
+    def releases(self) -> list[Reservation]:
+        """Return the releases that stand in the ledger, oldest first."""
+        return list(self._reserved.values())
+
+    def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
+        """Tell whether these books are right under another snapshot, and take it over if they are."""
+        if sorted(namespaces) != self.namespaces:
+            return False
+        before, after = self.snapshot, snapshot
+        for namespace in self.namespaces:
+            old, new = before.policies(namespace), after.policies(namespace)
+            if (old.quotas, old.rules, old.pool) != (new.quotas, new.rules, new.pool):
+                return False
+        self.snapshot = snapshot
+        old_pool, new_pool = self._pool, self._pool_of_root()
+        if old_pool is None or new_pool is None:
+            return old_pool is new_pool
+        return msgspec.structs.replace(old_pool, remembered={}) == msgspec.structs.replace(
+            new_pool, remembered={}
+        )
+
+    # How it is done.
+
+    def _pool_of_root(self) -> CompiledPool | None:
+        return next(
+            (pool for each in self.namespaces if (pool := self.snapshot.pool(each)) is not None), None
+        )
+
+    def _fair_share(self, ledger: Ledger, now: datetime) -> FairShare:
+        if self._pool is None:
+            quotas = [quota for each in self.namespaces for quota in self.snapshot.policies(each).quotas]
+            limits = quotas[0].limits_at(now) if quotas else Limits()
+            return FairShare(now=now, limits=limits, history=ledger.history)
+        return FairShare(
+            now=now,
+            limits=self._pool.limits_at(now, self._capacity),
+            half_life=self._pool.half_life,
+            weights=self._pool.weights,
+            history=ledger.history,
+        )
+
+    def _put_limits(self, now: datetime) -> None:
+        """Tell the planner the limits of this moment, and remember how long they stay."""
+        self._until = NEVER if self._pool is None else self._pool.until(now)
+        borrows = self._pool is not None and self._pool.borrows
+        if self._pool is not None and borrows:
+            self.planner.set_pool(self._pool.pool_at(now, self._capacity))
+        for namespace in self.namespaces:
+            for quota in self.snapshot.policies(namespace).quotas:
+                self._until = min(self._until, quota.elastic.at(now).until)
+                if quota.is_share or quota.on_exceed is OnExceed.WARN:
+                    continue
+                pooled = self._pool is not None and not quota.account.namespace
+                if pooled and borrows:
+                    continue
+                limits = quota.limits_at(now)
+                if self._pool is not None and pooled:
+                    limits = self._pool.limits_at(now, self._capacity)
+                if limits != self.planner.rooms.limits.get(quota.account):
+                    self.planner.set_limits(quota.account, limits, ever=quota.elastic.highest)
+
+    def _leaves(self, before: Tracked, after: Tracked | None, now: datetime) -> bool:
+        """Take back what a Workflow was folded in for, as far as that is over.
+
+        Tells whether it is live now by a release that was planned here, and so is counted already.
+        """
+        if not before.held:
+            load = self._load(before)
+            if after is None or after.held or self._load(after) != load:
+                self._count(load, -1)
+                self.planner.ended(load, now)
+            return False
+        waits = after is not None and after.held
+        going = self._going.get(before.uid)
+        if going is None:
+            if not waits:
+                self.planner.remove(before.uid)
+            return False
+        if after is not None and waits and holding.release_id(after.metadata) == going[0]:
+            return False
+        del self._going[before.uid]
+        if after is not None and not waits and self._load(after) == going[1]:
+            return True
+        self.planner.ended(going[1], now)  # What it was released for has begun and ended meanwhile.
+        return False
+
+    def _waits(self, tracked: Tracked, now: datetime) -> None:
+        """Let a Workflow wait, or take note that its release is on its way."""
+        if tracked.uid in self._going:
+            return
+        release = holding.release_id(tracked.metadata)
+        if release in self._reserved:
+            load = self._load(tracked)
+            self.planner.remove(tracked.uid)
+            self._going[tracked.uid] = (release, load)
+            self.planner.started(load, now, entry=False)
+            return
+        waiter = self._waiter(tracked)
+        if self.planner.line.get(tracked.uid) != waiter:
+            self.planner.add(waiter)
+
+    def _count(self, load: Load, sign: int) -> None:
+        weight = load.weight if sign > 0 else ZERO - load.weight
+        for account in load.accounts:
+            self.used[account] = self.used.get(account, ZERO) + weight
+            if account.user and self.used[account] == ZERO:
+                del self.used[account]
+        left = self.running.get(load.namespace, ZERO) + weight
+        self.running[load.namespace] = left
+        if left == ZERO:
+            del self.running[load.namespace]
+
+    def going(self) -> list[Load]:
+        """Return what counts for releases that are on their way."""
+        return [load for _, load in self._going.values()]
+
+    def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
+        """Return the quotas that govern a Workflow as policies stand now."""
+        labels = holding.original_labels(tracked.metadata)
+        return governing(self.snapshot.policies(tracked.namespace).quotas, labels)
+
+    def _load(self, tracked: Tracked) -> Load:
+        """Return what a Workflow counts for; those that are alike share one."""
+        user = tracked.weighed.user
+        accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self.snapshot)
+        load = Load(tracked.namespace, user, accounts, tracked.weight)
+        return self._loads.setdefault(load, load)
+
+    def _waiter(self, tracked: Tracked) -> Waiter:
+        """Return a held Workflow as the planner sees it: it asks every quota that does not only warn.
+
+        That includes quotas that deny: an edit may have made one of a quota that queued when it was held.
+        Those that are in force are told to the planner apart from those who ask.
+        """
+        quotas, weighed = self.quotas_of(tracked), tracked.weighed
+        pool = borrowed_from(quotas, tracked.namespace, self.snapshot)
+        wanted = []
+        for quota in quotas:
+            found = wants((quota,), weighed.user, priority=weighed.priority, limits=_at_most)
+            if quota.on_exceed is OnExceed.WARN:
+                found = only_counted(found)
+            in_the_tree = pool is not None and quota.account == pool.quota.account
+            wanted += [each for each in found if not (in_the_tree and each.demand.account == quota.account)]
+        return Waiter(
+            uid=tracked.uid,
+            namespace=tracked.namespace,
+            name=tracked.name,
+            user=weighed.user,
+            priority=weighed.priority,
+            created=tracked.created,
+            arrival=tracked.arrival,
+            weight=tracked.weight,
+            wants=tuple(wanted),
+            shares=pool is not None,
+            withheld=ZERO if pool is None else withheld(pool.quota.reserves, weighed.priority),
+        )
+
+    def _opened(self, ledger: Ledger, moved: Iterable[Reservation]) -> Ledger:
+        """Return the ledger with every reservation on all accounts of its namespace that are new in it.
+
+        Whoever reserved did so before they were there, and would be missed on them otherwise.
+        """
+        arriving = {each.id: each for each in moved}
+        new = {account for account in self.used if account not in ledger.used and not account.user}
+        if not arriving and not (new and ledger.reservations):
+            return ledger
+        wider = {}
+        for each in (*ledger.reservations.values(), *arriving.values()):
+            accounts = [
+                account
+                for account in self._accounts_of(each)
+                if each.id in arriving or Account(account.namespace, account.quota) in new
+            ]
+            wider[each.id] = msgspec.structs.replace(
+                each, accounts=tuple(dict.fromkeys((*each.accounts, *accounts)))
+            )
+        return msgspec.structs.replace(ledger, reservations=wider)
+
+    def _accounts_of(self, reservation: Reservation) -> tuple[Account, ...]:
+        """Return where a reservation counts now; of a create that nobody has seen, on every quota."""
+        tracked = self._find(reservation.id.partition(".")[0])
+        if tracked is not None:
+            return self._load(tracked).accounts
+        quotas = self.snapshot.policies(reservation.namespace).quotas
+        return accounts_of(quotas, reservation.namespace, reservation.user, self.snapshot)
+
+    def _settled(self, ledger: Ledger) -> set[str]:
+        """Return the reservations that may go: their objects are counted now, or are finished or deleted."""
+        settled = set()
+        for each in ledger.reservations.values():
+            if each.purpose is Purpose.CREATE:
+                if each.id in self._carried:
+                    settled.add(each.id)
+                continue
+            tracked = self._find(each.id.partition(".")[0])
+            if tracked is None or not tracked.held or holding.release_id(tracked.metadata) != each.id:
+                settled.add(each.id)
+        return settled
+
+    def _reservation(self, waiter: Waiter, load: Load, now: datetime) -> Reservation:
+        tracked = self._find(waiter.uid)
+        if tracked is None:
+            raise AssertionError("who waits is tracked")
+        return Reservation(
+            id=holding.release_id(tracked.metadata),
+            namespace=waiter.namespace,
+            workflow=waiter.name,
+            accounts=load.accounts,
+            weight=waiter.weight,
+            at=now,
+            purpose=Purpose.RELEASE,
+            user=waiter.user,
+        )
+
+    def _history(self, now: datetime) -> Mapping[Tenant, int]:
+        """Return the past as it is to be noted: anew once in a while, as it stands otherwise."""
+        if now - self._noted_at >= HISTORY_EVERY:
+            self._noted_at, self._noted = now, self.planner.fair.history(now)
+        return self._noted
+
+
+def _at_most(quota: CompiledQuota) -> Limits:
+    """Return limits that stay the same while windows open and close; the planner is told those in force."""
+    return quota.elastic.highest

@@ -1,0 +1,158 @@
+"""Letting Workflows go: the patch that frees one whose release is reserved, and the end of a long wait.
+
+A patch that fails is tried again after a while that grows, each Workflow by itself: one that is broken holds
+nobody else up.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
+from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
+from policy.core import explain_wait, holding
+from policy.core.ledger import Reservation
+from policy.core.planning import Planner
+from policy.service.books import Books
+from policy.service.tracker import Tracked, Tracker, track
+
+FIRST_DELAY: Final = timedelta(seconds=1)
+LAST_DELAY: Final = timedelta(minutes=1)
+"""Until a release that failed is tried again: the first, doubled each time up to the last."""
+GIVEN_UP_AT_ONCE: Final = 50
+
+
+class Reporter(Protocol):
+    """Where the leader tells what it did."""
+
+    def released(self, workflow: Tracked) -> None:
+        """A Workflow was let go."""
+        ...
+
+    def waits(self, workflow: Tracked, message: str) -> None:
+        """A Workflow was found to wait, or what it shows of its wait has changed."""
+        ...
+
+    def gave_up(self, workflow: Tracked, message: str) -> None:
+        """A Workflow has waited for as long as it may, and never runs."""
+        ...
+
+    def failed(self, workflow: Tracked, error: ClusterError) -> None:
+        """A Workflow could not be let go; it is tried again."""
+        ...
+
+
+class Delay(msgspec.Struct, frozen=True):
+    """How often a patch failed, and when it is tried again."""
+
+    failures: int
+    until: datetime
+
+
+class LettingGo:
+    """Sends releases, each until it is answered. `unsent` counts those that are still owed."""
+
+    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], reporter: Reporter) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._reporter = reporter
+        self._sent: set[str] = set()
+        self._delays: dict[str, Delay] = {}
+
+    @property
+    def unsent(self) -> int:
+        """How many are owed that failed."""
+        return len(self._delays)
+
+    def next_try(self) -> datetime | None:
+        """Return when one that failed is to be tried again."""
+        return min((each.until for each in self._delays.values()), default=None)
+
+    def owes(self, books: Books) -> bool:
+        """Tell whether a release of these books is due that is not answered."""
+        now = self._clock()
+        return any(each.id not in self._sent and self._due(each.id, now) for each in books.releases())
+
+    def send(
+        self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
+    ) -> int:
+        """Send the patch for every held Workflow whose release stands in the ledger, new ones and old."""
+        released = 0
+        for each in reservations:
+            if stopping():
+                break
+            tracked = tracker.get(each.id.partition(".")[0])
+            if tracked is None or not tracked.held or holding.release_id(tracked.metadata) != each.id:
+                continue
+            if each.id not in self._sent and self._due(each.id, self._clock()):
+                released += self._release(tracked, each.id)
+        return released
+
+    def give_up(self, planner: Planner, tracker: Tracker, stopping: Callable[[], bool]) -> None:
+        """End those that have waited for as long as they may: they fail, and never run."""
+        now = self._clock()
+        for waiter in planner.overdue(now)[:GIVEN_UP_AT_ONCE]:
+            tracked = tracker.get(waiter.uid)
+            longest = planner.line.rules(waiter.namespace).max_wait
+            if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
+                continue
+            message = explain_wait.waited_too_long(waiter.namespace, now - waiter.created, longest)
+            try:
+                patch = JsonPatch(holding.give_up_patch(tracked.metadata, message, now))
+                self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+            except (Conflict, Invalid, NotFound):
+                continue  # It has changed; the watch tells how.
+            except ClusterError as error:
+                self._put_off(waiter.uid)
+                self._reporter.failed(tracked, error)
+            else:
+                self._delays.pop(waiter.uid, None)
+                self._reporter.gave_up(tracked, message)
+
+    def forget_gone(self, tracker: Tracker) -> None:
+        """Forget what is known of those that do not wait any more, or wait anew."""
+        for key in [*self._delays, *self._sent]:
+            tracked = tracker.get(key.partition(".")[0])
+            waits = tracked is not None and tracked.held
+            if tracked is not None and waits and key in (tracked.uid, holding.release_id(tracked.metadata)):
+                continue
+            self._delays.pop(key, None)
+            self._sent.discard(key)
+
+    def _due(self, key: str, now: datetime) -> bool:
+        delay = self._delays.get(key)
+        return delay is None or delay.until <= now
+
+    def _put_off(self, key: str) -> None:
+        before = self._delays.get(key)
+        failures = 1 if before is None else before.failures + 1
+        wait = min(LAST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10))
+        self._delays[key] = Delay(failures, self._clock() + wait)
+
+    def _release(self, tracked: Tracked, release: str) -> bool:
+        """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left."""
+        try:
+            try:
+                self._patch(tracked, has_status=True)
+            except (Conflict, Invalid):
+                obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
+                fresh = track(obj)
+                if not fresh.held or holding.release_id(fresh.metadata) != release:
+                    return False
+                self._patch(fresh, has_status="status" in obj)
+        except NotFound:
+            return False
+        except ClusterError as error:
+            self._put_off(release)
+            self._reporter.failed(tracked, error)
+            return False
+        self._sent.add(release)
+        self._delays.pop(release, None)
+        self._reporter.released(tracked)
+        return True
+
+    def _patch(self, tracked: Tracked, *, has_status: bool) -> None:
+        patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))
+        self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)

@@ -1,0 +1,118 @@
+"""Telling those who wait where they stand, in their own status, at a bounded rate.
+
+Those in front are told when it changes. Whoever is further back was told at the create; the position moves
+too often there to be written each time. Who can never start is told at once, wherever it stands.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
+from policy.core import explain, explain_wait, holding, marks
+from policy.core.kinds import OnExceed
+from policy.core.ordering import WaitReason
+from policy.core.standing import Standing, standings
+from policy.core.usage import UsageView
+from policy.service.books import Books
+from policy.service.letting_go import Reporter
+from policy.service.tracker import Tracked, Tracker
+
+REFRESHED_POSITIONS: Final = 10
+"""How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
+TOLD_AT_ONCE: Final = 50
+"""Writes of one pass at most: the next release must not wait for a long queue to be told."""
+TELL_EVERY: Final = timedelta(seconds=1)
+"""How often a namespace is told again at most."""
+_OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
+"""Reasons that the position and the figures beside it say already."""
+
+
+class Teller:
+    """Keeps what held Workflows show of their wait. `untold` says that some were left for the next pass."""
+
+    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], reporter: Reporter) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._reporter = reporter
+        self._shown: dict[str, str] = {}
+        self._told_at: dict[str, datetime] = {}
+        self._waiting: dict[str, None] = {}
+        self.untold = False
+
+    def next_round(self) -> datetime | None:
+        """Return when a namespace that was told a moment ago may be told again."""
+        times = [self._told_at[each] + TELL_EVERY for each in self._waiting if each in self._told_at]
+        return min(times, default=None)
+
+    def changed(self, namespaces: Iterable[str]) -> None:
+        """Take note of namespaces where positions may have changed."""
+        self._waiting.update(dict.fromkeys(namespaces))
+
+    def tell(
+        self, books: Mapping[str, Books], tracker: Tracker, view: UsageView, stopping: Callable[[], bool]
+    ) -> None:
+        """Write what has changed, as much as one pass may."""
+        now = self._clock()
+        left = TOLD_AT_ONCE
+        self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
+        for namespace in list(self._waiting):
+            told = self._told_at.get(namespace)
+            if told is not None and now - told < TELL_EVERY:
+                continue
+            own = next((each for each in books.values() if namespace in each.known), None)
+            if own is None:
+                del self._waiting[namespace]
+                continue
+            for tracked, message in self._due(own, namespace, tracker, view, now):
+                if stopping() or left <= 0:
+                    self.untold = left <= 0
+                    return
+                left -= 1
+                self._show(tracked, message)
+            self._told_at[namespace] = now
+            del self._waiting[namespace]
+        self.untold = False
+
+    def _due(
+        self, books: Books, namespace: str, tracker: Tracker, view: UsageView, now: datetime
+    ) -> Iterator[tuple[Tracked, str]]:
+        """Yield who is to be told what: those in front, then those who can never start."""
+        for standing in self._worth_telling(books, namespace):
+            tracked = tracker.get(standing.waiter.uid)
+            if tracked is None:
+                continue
+            message = self._message(standing, tracked, books, view, now)
+            if self._shown.get(tracked.uid) != message:
+                yield tracked, message
+
+    def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
+        yield from standings(books.planner, namespace, REFRESHED_POSITIONS)
+        never = [each for each in books.planner.line.groups(namespace) if each.never]
+        if any(waiter.uid not in self._shown for group in never for waiter in group):
+            for each in standings(books.planner, namespace)[REFRESHED_POSITIONS:]:
+                if each.reason is WaitReason.EXCEEDS_MAX_QUOTA and each.waiter.uid not in self._shown:
+                    yield each
+
+    def _message(
+        self, standing: Standing, tracked: Tracked, books: Books, view: UsageView, now: datetime
+    ) -> str:
+        quotas = [each for each in books.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
+        depth = view.queues[tracked.namespace].depth
+        place = explain.queue_message(
+            tracked.namespace, quotas, view, now, position=standing.position, depth=depth
+        )
+        rules = books.planner.line.rules(tracked.namespace)
+        why = "" if standing.reason in _OBVIOUS else f"; {explain_wait.reason(standing, rules)}"
+        return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
+
+    def _show(self, tracked: Tracked, message: str) -> None:
+        """Write the message into a held Workflow, unless it is gone or released meanwhile."""
+        try:
+            patch = JsonPatch(holding.refresh_patch(tracked.metadata, message))
+            self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+        except ClusterError:
+            return  # It is told with the next change.
+        self._shown[tracked.uid] = message
+        self._reporter.waits(tracked, message)

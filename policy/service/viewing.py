@@ -1,0 +1,47 @@
+"""The view of usage that is published after each pass: what is taken, what runs and who waits."""
+
+from policy.core.amounts import ZERO, Usage
+from policy.core.ledger import Account
+from policy.core.usage import NamespaceQueue, UsageView
+from policy.service.books import Books
+
+
+class Views:
+    """The views of all roots, of which only those that changed are made anew."""
+
+    def __init__(self) -> None:
+        self._roots: dict[str, UsageView] = {}
+        self._merged: UsageView | None = None
+
+    def put(self, root: str, books: Books) -> None:
+        """Take the view of one root."""
+        self._roots[root] = view_of(books)
+        self._merged = None
+
+    def drop(self, root: str) -> None:
+        """Forget a root that is no more."""
+        self._roots.pop(root, None)
+        self._merged = None
+
+    def merged(self) -> UsageView:
+        """Return the view of all roots together."""
+        if self._merged is None:
+            taken: dict[Account, Usage] = {}
+            queues: dict[str, NamespaceQueue] = {}
+            running: dict[str, Usage] = {}
+            for view in self._roots.values():
+                taken.update(view.taken)
+                queues.update(view.queues)
+                running.update(view.running)
+            self._merged = UsageView(taken, queues, running)
+        return self._merged
+
+
+def view_of(books: Books) -> UsageView:
+    """Return the view of one root; who is on the way counts as running."""
+    running = dict(books.running)
+    for load in books.going():
+        running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
+    line = books.planner.line
+    queues = {name: NamespaceQueue(dict(line.queue(name).priorities)) for name in line.namespaces()}
+    return UsageView(dict(books.planner.rooms.taken), queues, running)
