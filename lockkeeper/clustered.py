@@ -1,17 +1,29 @@
 """Policies of a real cluster in force: for `serve --cluster` and `controller`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from threading import Event, Lock, Thread
 from typing import Final
 
+import msgspec
+
 from lockkeeper.argo_installed import DeploymentName, InstalledArgo
 from lockkeeper.wiring import ControllerLog, utc_now
-from policy.cluster.protocol import CLUSTER_SYNCHRONIZATION_POLICIES, SYNCHRONIZATION_POLICIES, Cluster
+from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_QUOTAS,
+    Cluster,
+)
+from policy.core.amounts import Limits
+from policy.core.figures import QuotaFigures, figures, view_of
 from policy.core.findings import Finding, PolicyName, all_findings
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
+from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.usage import UNKNOWN_USAGE
 from policy.service.conditions import ready
@@ -19,6 +31,7 @@ from policy.service.controller import Trouble
 from policy.service.metrics import Recorder
 from policy.service.policy_status import PolicyStatusWriter
 from policy.service.projector import ProjectedCluster, Projector
+from policy.service.releaser import unknown_capacity
 from policy.sources.board import SnapshotBoard
 from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
@@ -29,7 +42,10 @@ from webhook.logs import Log
 NOT_READ: Final = "the policies of the cluster are not read yet"
 ARGO_SECONDS: Final = 60.0
 """How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
+FIGURES_SECONDS: Final = 0.5
+"""Between two looks of a webhook at the figures of quotas."""
 LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
+QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
@@ -67,9 +83,12 @@ class ClusterPolicies:
         self._versions = count(1)
         self._listeners: list[Callable[[], None]] = []
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
+        self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._projected: Mapping[PolicyName, tuple[Finding, ...]] | None = {}
         self._compiled: Snapshot | None = None
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
+        self._stopped = Event()
+        self._figures_moved = Event()
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
@@ -82,10 +101,17 @@ class ClusterPolicies:
         """Begin to follow the cluster."""
         Thread(target=self._follow, name="policies", daemon=True).start()
 
+    def read_figures(self) -> None:
+        """Begin to show the usage that the leader writes into the status of quotas: for a webhook."""
+        self.on_verdicts(self._figures_moved.set)
+        Thread(target=self._follow_figures, name="figures", daemon=True).start()
+
     def stop(self) -> None:
         """End the watches."""
         self._stopped.set()
         self._source.stop()
+        self._stopped.set()
+        self._figures_moved.set()
 
     def _follow(self) -> None:
         """Ask for the version of Argo before anything is compiled for it, then follow the policies."""
@@ -137,17 +163,32 @@ class ClusterPolicies:
             merged[name] = merged.get(name, ()) + findings
         return merged
 
+    def figures(self) -> Mapping[PolicyName, JsonObject]:
+        """Return the figures of quotas by the latest view of usage, as their status is to have them."""
+        snapshot = self.board.current()
+        found = figures(snapshot.usage, snapshot, utc_now(), self.capacity)
+        return {name: msgspec.to_builtins(each) for name, each in found.items()}
+
+    def _follow_figures(self) -> None:
+        """Put the figures of all quotas together, once after a burst of changes."""
+        while not self._stopped.wait(FIGURES_SECONDS):
+            self._figures_moved.wait()
+            self._figures_moved.clear()
+            self.board.put_usage(view_of(_figures_in(self.verdicts())))
+
     def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
-        """Return the part of a leader's term that keeps the conditions on policies."""
+        """Return the part of a leader's term that keeps conditions and figures of policies."""
         writer = PolicyStatusWriter(
             cluster=self._cluster,
             verdicts=self._known_verdicts,
             findings=self.findings,
+            figures=self.figures,
             clock=utc_now,
             stopwatch=time.monotonic,
             trouble=trouble,
         )
         self.on_verdicts(writer.wake)
+        self.board.on_usage(writer.wake)
         return writer
 
     def projector(
@@ -208,3 +249,17 @@ class ClusterPolicies:
     def _judged(self, verdict: Verdict) -> None:
         if verdict.problems:
             self._log.event("policies", f"{verdict}: {ready(verdict).message}", level="warning")
+
+
+def _figures_in(verdicts: Iterable[Verdict]) -> dict[PolicyName, QuotaFigures]:
+    """Return the figures that stand in the status of quotas, as far as they can be read."""
+    found = {}
+    for verdict in verdicts:
+        if verdict.resource not in QUOTAS or not isinstance(verdict.status, dict):
+            continue
+        if "running" in verdict.status:
+            with suppress(msgspec.ValidationError):
+                figures_read = msgspec.convert(verdict.status, QuotaFigures)
+                name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
+                found[name] = figures_read
+    return found

@@ -16,13 +16,14 @@ from lockkeeper.cli.failing import UsageError
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
+from policy.core.amounts import Limits
 from policy.core.decision import Decision
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.controller import Controller
 from policy.service.metrics import Recorder
-from policy.service.releaser import Releaser
+from policy.service.releaser import Releaser, unknown_capacity
 from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
 from policy.sources.directory import Loaded, PolicyErrors
@@ -233,9 +234,17 @@ class ControllerLog:
 
 
 def build_controller(
-    *, cluster: Cluster, board: SnapshotBoard, ledgers: Ledgers, told: ControllerLog
+    *,
+    cluster: Cluster,
+    board: SnapshotBoard,
+    ledgers: Ledgers,
+    told: ControllerLog,
+    capacity: Callable[[str], Limits | None] = unknown_capacity,
 ) -> Controller:
-    """Return the controller; it wakes when policies change."""
+    """Return the controller; it wakes when policies change.
+
+    `capacity` says what nodes allow a pool.
+    """
     releaser = Releaser(
         cluster=cluster,
         ledgers=ledgers,
@@ -243,6 +252,7 @@ def build_controller(
         clock=utc_now,
         publish=board.put_usage,
         reporter=told,
+        capacity=capacity,
     )
     controller = Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
     board.on_policies(controller.wake)

@@ -35,6 +35,7 @@ from policy.service.leader import Elector, Work
 from policy.service.lock_metrics import LockMetrics
 from policy.service.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.metrics import ControllerMetrics
+from policy.service.nodes import NodeFollower
 from webhook.app import create_app
 from webhook.logs import Log
 
@@ -178,10 +179,26 @@ class ControllerProcess:
         )
         self._policies.board.on_policies(locks.wake)
         self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
+        nodes = NodeFollower(
+            cluster=self._cluster,
+            snapshot=self._policies.board.current,
+            before=lambda pool: self._ledgers.read(f"pool.{pool}").capacity,
+            clock=utc_now,
+            trouble=self._told.trouble,
+        )
+        queues = build_controller(
+            cluster=self._cluster,
+            board=self._policies.board,
+            ledgers=self._ledgers,
+            told=self._told,
+            capacity=nodes.capacity,
+        )
+        nodes.on_change(queues.wake)
+        self._policies.board.on_policies(nodes.wake)
+        self._policies.capacity = nodes.capacity
         works: dict[str, Work] = {
-            "queues": build_controller(
-                cluster=self._cluster, board=self._policies.board, ledgers=self._ledgers, told=self._told
-            ),
+            "queues": queues,
+            "nodes": nodes,
             "policy-status": self._policies.status_writer(self._told.trouble),
             "semaphores": self._policies.projector(
                 self._told.trouble, cluster=self._cluster, in_use=locks.uses

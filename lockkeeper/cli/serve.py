@@ -169,6 +169,7 @@ class Serving:
             identities=identities_of(self._arguments),
             deployment=self._arguments.argo_deployment,
         )
+        policies.read_figures()
         policies.start()
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
         # otherwise refuse the first reviews, because its Pod counts as ready.

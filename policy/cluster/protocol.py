@@ -41,6 +41,7 @@ CLUSTER_WORKFLOW_TEMPLATES: Final = Resource(
 CRON_WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "cronworkflows", "CronWorkflow")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NODES: Final = Resource("", "v1", "nodes", "Node", namespaced=False)
 WORKFLOW_QUOTAS: Final = Resource("lockkeeper.dev", "v1alpha1", "workflowquotas", "WorkflowQuota")
 CLUSTER_WORKFLOW_QUOTAS: Final = Resource(
     "lockkeeper.dev", "v1alpha1", "clusterworkflowquotas", "ClusterWorkflowQuota", namespaced=False

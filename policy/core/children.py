@@ -19,10 +19,10 @@ import msgspec
 
 from policy.core import holding, marks
 from policy.core.amounts import Amount
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.governing import governing
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.relations import Related, accounts_of, is_live, metadata_of, owner_of
-from policy.core.snapshot import CompiledQuota
 from policy.core.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow
 
 MAX_DEPTH: Final = 5

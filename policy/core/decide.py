@@ -38,7 +38,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
         update = update_of(review)
         if update is None or review.user in snapshot.identities.ours:
             return IGNORED
-        return _admit(review, update, snapshot, now) if reactivates(update) else guard(update, snapshot)
+        return _admit(review, update, snapshot, now) if reactivates(update) else guard(update, snapshot, now)
     if review.workflow is None or review.operation is not Operation.CREATE or review.sub_resource:
         return IGNORED
     return _admit(review, None, snapshot, now)

@@ -4,11 +4,13 @@ What was wrong before the edit is nobody's fault now, and must not keep anybody 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from policy.core import holding, marks
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
 from policy.core.governing import PARALLELISM, Tasks, governing, tasks_of
 from policy.core.locks.judging import LockPart, judge_locks
@@ -16,7 +18,7 @@ from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
 from policy.core.sameness import changed
 from policy.core.selectors import Labels
-from policy.core.snapshot import CompiledQuota, NamespacePolicies, Snapshot
+from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.template_metadata import metadata_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Read, Workflow, WorkflowSpec
 
@@ -60,10 +62,11 @@ class Ground(msgspec.Struct, frozen=True):
     quotas: Sequence[CompiledQuota]
     policies: NamespacePolicies
     snapshot: Snapshot
+    now: datetime
 
     def tasks(self, spec: WorkflowSpec) -> Tasks:
         """Return how many tasks a spec may run at once."""
-        return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot)
+        return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot, self.now)
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
         """Return what lock policies say of a spec."""
@@ -74,12 +77,14 @@ class Ground(msgspec.Struct, frozen=True):
         return metadata_faults(spec, self.metadata, self.policies, self.snapshot)
 
 
-def judge_edit(old: Workflow, new: Workflow, policies: NamespacePolicies, snapshot: Snapshot) -> SpecPart:
+def judge_edit(
+    old: Workflow, new: Workflow, policies: NamespacePolicies, snapshot: Snapshot, now: datetime
+) -> SpecPart:
     """Return what is new and wrong in the edited spec of a Workflow that is not over."""
     before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
     metadata = old.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
-    ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot)
+    ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now)
     had, has = ground.locks(before), ground.locks(after)
     dropped, patch = _injections(had, has)
     return SpecPart(

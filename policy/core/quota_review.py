@@ -217,13 +217,13 @@ def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, 
     position, depth = explain.newcomer_place(namespace, asked.weighed.priority, view)
     place = (
         explain.queue_message(namespace, queueing, view, asked.now, position=position, depth=depth)
-        if view.known
+        if view.knows(namespace)
         else f"waiting for a slot in {namespace}"
     )
     never = asked.short(queueing, empty=True)
     warnings = []
     if never:
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
-    elif view.known and (depth > 1 or asked.short(queueing)):
+    elif view.knows(namespace) and (depth > 1 or asked.short(queueing)):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

@@ -6,6 +6,7 @@ Stopping, deleting, finalizers and labels that mean nothing to us are never held
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -70,7 +71,7 @@ def reactivates(update: Update) -> bool:
     return phase_of(update.old.status) in TERMINAL and phase_of(update.new.status) not in TERMINAL
 
 
-def guard(update: Update, snapshot: Snapshot) -> Decision:
+def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
     """Decide about an update that does not make a Workflow run again."""
     policies = snapshot.policies(update.review.namespace)
     if not (
@@ -83,7 +84,7 @@ def guard(update: Update, snapshot: Snapshot) -> Decision:
         return _restore(update, policies)
     if update.before.deletion_timestamp is not None:
         return _refuse(update, _still_held(update))
-    return _judge(update, policies, snapshot)
+    return _judge(update, policies, snapshot, now)
 
 
 def origin_of(update: Update) -> holding.Origin:
@@ -96,12 +97,12 @@ def guard_retry(update: Update) -> tuple[Reason, ...]:
     return tuple(retry_faults(update.old.status, update.new.status))
 
 
-def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot) -> Decision:
+def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime) -> Decision:
     old, new, before, after = update.old, update.new, update.before, update.after
     over = is_completed(before)  # A spec that nobody runs is judged when it is made to run again.
     edit, due = UNCHANGED, {}
     if not over and spec_changes(update.review):
-        edit, due = judge_edit(old, new, policies, snapshot), due_marks(old, new)
+        edit, due = judge_edit(old, new, policies, snapshot, now), due_marks(old, new)
     server = update.review.user in snapshot.identities.argo_servers
     reasons = (
         *mark_faults(before, after, due),

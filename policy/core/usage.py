@@ -30,13 +30,19 @@ class NamespaceQueue(msgspec.Struct, frozen=True):
 class UsageView(msgspec.Struct, frozen=True):
     """What is taken by account, what waits by namespace, and what runs by namespace.
 
-    A view that is not `known` has no figures at all: nobody publishes one here.
+    A view that is not `known` has no figures at all: nobody publishes one here. A `partial` one has those of
+    some namespaces: of the others nothing is known, while otherwise nobody waits there.
     """
 
     taken: Mapping[Account, Usage] = {}
     queues: Mapping[str, NamespaceQueue] = {}
     running: Mapping[str, Usage] = {}
     known: bool = True
+    partial: bool = False
+
+    def knows(self, namespace: str) -> bool:
+        """Tell whether there are figures of a namespace."""
+        return self.known and (not self.partial or namespace in self.queues)
 
 
 NO_USAGE: Final = UsageView()

@@ -52,18 +52,31 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
 prepare(Condition)
 
 
-def status_to_write(verdict: Verdict, findings: Sequence[Finding], *, now: datetime) -> JsonObject | None:
+class ToWrite(msgspec.Struct, frozen=True):
+    """Fields of a status that are to be written; `urgent` where they say more than other figures."""
+
+    status: JsonObject
+    urgent: bool
+
+
+def status_to_write(
+    verdict: Verdict, findings: Sequence[Finding], *, now: datetime, figures: JsonObject | None = None
+) -> ToWrite | None:
     """Return the fields of the status that are to be written, or None where they stand there already.
 
-    A condition keeps its lastTransitionTime while its status is the same, whatever else it says.
+    A condition keeps its lastTransitionTime while its status is the same, whatever else it says. `figures`
+    are those of a quota.
     """
     standing, foreign = _conditions(verdict.status)
     wanted = [_since(each, standing.get(each.type), now) for each in conditions_of(verdict, findings)]
     observed = verdict.status.get("observedGeneration") if isinstance(verdict.status, dict) else None
+    shown = verdict.status if isinstance(verdict.status, dict) else {}
+    moved = {key: value for key, value in (figures or {}).items() if shown.get(key) != value}
     if observed == verdict.generation and all(standing.get(each.type) == each for each in wanted):
-        return None
+        return ToWrite(moved, urgent=False) if moved else None
     ours: list[JsonValue] = [msgspec.to_builtins(each) for each in wanted]
-    return {"observedGeneration": verdict.generation, "conditions": [*ours, *foreign]}
+    conditions: JsonObject = {"observedGeneration": verdict.generation, "conditions": [*ours, *foreign]}
+    return ToWrite({**moved, **conditions}, urgent=True)
 
 
 def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Condition, ...]:

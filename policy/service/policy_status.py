@@ -25,6 +25,8 @@ SETTLE: Final = 0.2
 """Seconds from a change to the pass over it: a burst makes one pass, and other replicas have heard of it."""
 PAUSE: Final = 0.05
 """Seconds after each write, so that there are at most twenty a second."""
+FIGURES_EVERY: Final = 2.0
+"""Seconds between two writes of a policy that tell of other figures alone."""
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
 """Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
@@ -64,8 +66,8 @@ class Delay(msgspec.Struct, frozen=True):
 class PolicyStatusWriter:
     """The work of one term: `run` writes until `stop`, `wake` makes it look at everything again.
 
-    `verdicts` and `findings` give what is known now; `stopwatch` counts seconds, of which `pause` pass after
-    each write.
+    `verdicts`, `findings` and `figures` give what is known now; `stopwatch` counts seconds, of which `pause`
+    pass after each write.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class PolicyStatusWriter:
         cluster: Cluster,
         verdicts: Callable[[], tuple[Verdict, ...]],
         findings: Callable[[], Mapping[PolicyName, tuple[Finding, ...]]],
+        figures: Callable[[], Mapping[PolicyName, JsonObject]] = dict,
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         trouble: Trouble,
@@ -82,12 +85,15 @@ class PolicyStatusWriter:
         self._cluster = cluster
         self._verdicts = verdicts
         self._findings = findings
+        self._figures = figures
         self._clock = clock
         self._stopwatch = stopwatch
         self._trouble = trouble
         self._pause = pause
         self._written: dict[str, Standing] = {}
         self._delayed: dict[str, Delay] = {}
+        self._told: dict[str, float] = {}
+        self._resting: dict[str, float] = {}
         self._woken = Event()
         self._stopped = Event()
 
@@ -113,30 +119,37 @@ class PolicyStatusWriter:
         """
         verdicts = self._verdicts()
         self._forget({verdict.uid for verdict in verdicts})
-        findings = self._findings()
+        findings, figures = self._findings(), self._figures()
         for verdict in verdicts:
             if self._stopped.is_set():
                 return None
             name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
-            self._keep(self._as_written(verdict), findings.get(name, ()))
+            self._keep(self._as_written(verdict), findings.get(name, ()), figures.get(name))
         left = [delay.until - self._stopwatch() for delay in self._delayed.values()]
+        left += [until - self._stopwatch() for until in self._resting.values()]
         return max(0.0, min(left)) if left else None
 
-    def _keep(self, verdict: Verdict, findings: tuple[Finding, ...]) -> None:
+    def _keep(self, verdict: Verdict, findings: tuple[Finding, ...], figures: JsonObject | None) -> None:
         """Write the status of one policy, if that is needed and not to be put off."""
-        status = status_to_write(verdict, findings, now=self._clock())
-        if status is None:
+        wanted = status_to_write(verdict, findings, now=self._clock(), figures=figures)
+        if wanted is None:
             self._delayed.pop(verdict.uid, None)
+            self._resting.pop(verdict.uid, None)
             return
+        if not wanted.urgent and self._stopwatch() < self._told.get(verdict.uid, 0.0) + FIGURES_EVERY:
+            self._resting[verdict.uid] = self._told[verdict.uid] + FIGURES_EVERY
+            return
+        self._resting.pop(verdict.uid, None)
         delay = self._delayed.get(verdict.uid)
         if delay is not None and self._is_early(delay, verdict):
             return
         try:
-            self._write(verdict, status)
+            self._write(verdict, wanted.status)
         except ClusterError as error:
             self._put_off(verdict, error)
         else:
             self._delayed.pop(verdict.uid, None)
+            self._told[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
 
     def _is_early(self, delay: Delay, verdict: Verdict) -> bool:
@@ -180,3 +193,5 @@ class PolicyStatusWriter:
         """Let go of what is known about policies that are gone."""
         self._written = {uid: each for uid, each in self._written.items() if uid in present}
         self._delayed = {uid: each for uid, each in self._delayed.items() if uid in present}
+        self._told = {uid: each for uid, each in self._told.items() if uid in present}
+        self._resting = {uid: each for uid, each in self._resting.items() if uid in present}

@@ -12,7 +12,7 @@ from policy.core.usage import UsageView
 
 
 class SnapshotBoard:
-    """Holds the current snapshot and tells listeners when the policies change."""
+    """Holds the current snapshot and tells listeners when policies or the view of usage change."""
 
     def __init__(self, *, snapshot: Snapshot, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -20,6 +20,7 @@ class SnapshotBoard:
         self._snapshot = snapshot
         self._loaded_at = clock()
         self._listeners: list[Callable[[], None]] = []
+        self._usage_listeners: list[Callable[[], None]] = []
 
     def current(self) -> Snapshot:
         """Return the snapshot in force."""
@@ -33,6 +34,10 @@ class SnapshotBoard:
         """Call `listener` after every change of policies."""
         self._listeners.append(listener)
 
+    def on_usage(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every new view of usage."""
+        self._usage_listeners.append(listener)
+
     def put_policies(self, snapshot: Snapshot) -> None:
         """Put new policies in force; the view of usage stays."""
         with self._write:
@@ -45,3 +50,5 @@ class SnapshotBoard:
         """Show a new view of usage beside the policies in force."""
         with self._write:
             self._snapshot = self._snapshot.with_usage(usage)
+        for listener in self._usage_listeners:
+            listener()

@@ -12,7 +12,7 @@
 # Ledgers are read one by one and written whole, by compare-and-swap.
 - apiGroups: [lockkeeper.dev]
   resources: [quotaledgers]
-  verbs: [get, create, update]
+  verbs: [get, update]
 {{- end -}}
 
 {{/*
