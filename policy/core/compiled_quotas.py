@@ -11,13 +11,14 @@ from policy.core.durations import duration
 from policy.core.fields import QuotaLimits
 from policy.core.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.ledger import Account
-from policy.core.ordering import USUAL_RULES, QueueRules
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.ordering import DEFAULT_AGING, USUAL_RULES, QueueRules
+from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
 from policy.core.reserves import Reserve
 from policy.core.selectors import LabelSelector
 from policy.core.windows import ElasticLimits, compile_windows
 
 NOTHING: Final = Limits(Amount(0), Amount(0))
+UNSAID: Final = QueueSpec()
 _STRICTNESS: Final = (StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN)
 
 
@@ -86,7 +87,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         ),
         rules=QueueRules(
             strategy=spec.queue.strategy,
-            aging=duration(spec.queue.aging),
+            aging=None if spec.queue == UNSAID else duration(spec.queue.aging),
             max_length=spec.queue.max_length,
             max_wait=None if spec.queue.max_wait is None else duration(spec.queue.max_wait),
             stop_policy=spec.stop_policy,
@@ -97,7 +98,8 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
 def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
     """Return how the Workflows of a namespace wait: of its quotas that queue, whatever is stricter.
 
-    A quota that selects only some of them has no say: one queue cannot have two orders.
+    A quota that selects only some of them has no say: one queue cannot have two orders. Nor has one that says
+    nothing about its queue.
     """
     asked = [quota.rules for quota in quotas if quota.stops_the_queue]
     if not asked:
@@ -105,7 +107,7 @@ def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
     strict = any(each.strategy is Strategy.STRICT_FIFO for each in asked)
     return QueueRules(
         strategy=Strategy.STRICT_FIFO if strict else Strategy.BEST_EFFORT_FIFO,
-        aging=_least(each.aging for each in asked),
+        aging=_least(each.aging for each in asked) or DEFAULT_AGING,
         max_length=min((each.max_length for each in asked if each.max_length is not None), default=None),
         max_wait=_least(each.max_wait for each in asked),
         stop_policy=max((each.stop_policy for each in asked), key=_STRICTNESS.index),

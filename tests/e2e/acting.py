@@ -61,7 +61,12 @@ spec:
 """
 EDITS: Final = (
     ("workflowquota/queue", GOVERNED, '{"spec": {"perUser": {"workflows": 5}}}'),
-    ("clusterworkflowquota/data", "", '{"spec": {"perWorkflow": {"maxTasks": 50, "defaultTasks": 4}}}'),
+    (
+        "clusterworkflowquota/data",
+        "",
+        '{"spec": {"perWorkflow": {"maxTasks": 50, "defaultTasks": 4},'
+        ' "elastic": {"workflowsPerNode": 100, "min": {"workflows": 1}}}}',
+    ),
     ("synchronizationpolicy/locks", GOVERNED, '{"spec": {"validate": {"keyPattern": "^[a-z]+$"}}}'),
     ("clustersynchronizationpolicy/locks", "", '{"spec": {"validate": {"keyPattern": "^[a-z]+$"}}}'),
 )
