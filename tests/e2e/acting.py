@@ -64,8 +64,7 @@ EDITS: Final = (
     (
         "clusterworkflowquota/data",
         "",
-        '{"spec": {"perWorkflow": {"maxTasks": 50, "defaultTasks": 4},'
-        ' "elastic": {"workflowsPerNode": 100, "min": {"workflows": 1}}}}',
+        '{"spec": {"elastic": {"workflowsPerNode": 9, "min": {"workflows": 1}}}}',
     ),
     ("synchronizationpolicy/locks", GOVERNED, '{"spec": {"validate": {"keyPattern": "^[a-z]+$"}}}'),
     ("clustersynchronizationpolicy/locks", "", '{"spec": {"validate": {"keyPattern": "^[a-z]+$"}}}'),
