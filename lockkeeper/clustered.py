@@ -25,7 +25,7 @@ from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
-from policy.core.usage import UNKNOWN_USAGE
+from policy.core.usage import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
 from policy.service.conditions import ready
 from policy.service.controller import Trouble
 from policy.service.metrics import Recorder
@@ -42,6 +42,8 @@ from webhook.logs import Log
 NOT_READ: Final = "the policies of the cluster are not read yet"
 ARGO_SECONDS: Final = 60.0
 """How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
+FIGURES_AGE: Final = 4.0
+"""Seconds until everybody who joined a queue is in its figures."""
 FIGURES_SECONDS: Final = 0.5
 """Between two looks of a webhook at the figures of quotas."""
 LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
@@ -89,6 +91,7 @@ class ClusterPolicies:
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._stopped = Event()
         self._figures_moved = Event()
+        self._longer_since: dict[str, float] = {}
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
@@ -172,9 +175,28 @@ class ClusterPolicies:
     def _follow_figures(self) -> None:
         """Put the figures of all quotas together, once after a burst of changes."""
         while not self._stopped.wait(FIGURES_SECONDS):
-            self._figures_moved.wait()
+            self._figures_moved.wait(FIGURES_SECONDS if self._longer_since else None)
             self._figures_moved.clear()
-            self.board.put_usage(view_of(_figures_in(self.verdicts())))
+            self.board.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
+
+    def _young(self, shown: UsageView) -> UsageView:
+        """Return the view with who joined a queue here and cannot be in the figures yet.
+
+        A queue is as long as the figures say or as we have seen it grow, whichever is more, until the figures
+        have had the time to tell of everybody.
+        """
+        now = time.monotonic()
+        before = self.board.current().usage
+        queues = dict(shown.queues)
+        for namespace, queue in before.queues.items():
+            told = shown.queues.get(namespace, EMPTY_QUEUE)
+            if queue.depth <= told.depth:
+                self._longer_since.pop(namespace, None)
+            elif now - self._longer_since.setdefault(namespace, now) < FIGURES_AGE:
+                queues[namespace] = queue
+            else:
+                del self._longer_since[namespace]
+        return msgspec.structs.replace(shown, queues=queues)
 
     def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
         """Return the part of a leader's term that keeps conditions and figures of policies."""

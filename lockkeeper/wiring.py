@@ -17,10 +17,11 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.core.amounts import Limits
-from policy.core.decision import Decision
+from policy.core.decision import Decision, Outcome, Side
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
 from policy.core.snapshot import Snapshot, take_snapshot
+from policy.core.workflow import EMPTY_SPEC
 from policy.service.controller import Controller
 from policy.service.metrics import Recorder
 from policy.service.releaser import Releaser, unknown_capacity
@@ -89,14 +90,19 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
 
 
 class ReviewRecorder:
-    """Counts and logs every review."""
+    """Counts and logs every review; `joined` hears of every Workflow that is to wait."""
 
-    def __init__(self, *, metrics: Metrics, log: Log) -> None:
+    def __init__(self, *, metrics: Metrics, log: Log, joined: Callable[[str, int], None]) -> None:
         self._metrics = metrics
         self._log = log
+        self._joined = joined
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Take note of one answered review."""
+        review = received.review
+        if decision.outcome is Outcome.QUEUED and review.side is Side.MUTATE and not review.dry_run:
+            spec = (review.workflow.spec if review.workflow is not None else None) or EMPTY_SPEC
+            self._joined(review.namespace, spec.priority or 0)
         self._metrics.reviewed(received, decision, seconds)
         self._log.review(received, decision, seconds)
 
@@ -169,7 +175,7 @@ def build_admission(
         reservations=ledgers,
         clock=utc_now,
         stopwatch=time.perf_counter,
-        recorder=ReviewRecorder(metrics=metrics, log=log),
+        recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
     )
 
     def not_ready() -> list[str]:

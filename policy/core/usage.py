@@ -27,6 +27,9 @@ class NamespaceQueue(msgspec.Struct, frozen=True):
         return 1 + sum(count for each, count in self.waiting.items() if each >= priority)
 
 
+EMPTY_QUEUE: Final = NamespaceQueue()
+
+
 class UsageView(msgspec.Struct, frozen=True):
     """What is taken by account, what waits by namespace, and what runs by namespace.
 
@@ -40,6 +43,12 @@ class UsageView(msgspec.Struct, frozen=True):
     known: bool = True
     partial: bool = False
 
+    def with_one_more(self, namespace: str, priority: int) -> "UsageView":
+        """Return the view with one more that waits in a namespace of which there are figures."""
+        waiting = dict(self.queues.get(namespace, EMPTY_QUEUE).waiting)
+        waiting[priority] = waiting.get(priority, 0) + 1
+        return msgspec.structs.replace(self, queues={**self.queues, namespace: NamespaceQueue(waiting)})
+
     def knows(self, namespace: str) -> bool:
         """Tell whether there are figures of a namespace."""
         return self.known and (not self.partial or namespace in self.queues)
@@ -47,4 +56,3 @@ class UsageView(msgspec.Struct, frozen=True):
 
 NO_USAGE: Final = UsageView()
 UNKNOWN_USAGE: Final = UsageView(known=False)
-EMPTY_QUEUE: Final = NamespaceQueue()

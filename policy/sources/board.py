@@ -46,6 +46,13 @@ class SnapshotBoard:
         for listener in self._listeners:
             listener()
 
+    def joined(self, namespace: str, priority: int) -> None:
+        """Take note that one more waits, which the next view of usage will show."""
+        with self._write:
+            usage = self._snapshot.usage
+            if usage.knows(namespace):
+                self._snapshot = self._snapshot.with_usage(usage.with_one_more(namespace, priority))
+
     def put_usage(self, usage: UsageView) -> None:
         """Show a new view of usage beside the policies in force."""
         with self._write:
