@@ -175,7 +175,7 @@ class ClusterPolicies:
     def _follow_figures(self) -> None:
         """Put the figures of all quotas together, once after a burst of changes."""
         while not self._stopped.wait(FIGURES_SECONDS):
-            self._figures_moved.wait(FIGURES_SECONDS if self._longer_since else None)
+            self._figures_moved.wait(FIGURES_SECONDS if self._longer_since else FIGURES_AGE)
             self._figures_moved.clear()
             self.board.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
 

@@ -348,6 +348,11 @@ def _status(received: Received, decision: Decision) -> Status:
     retry: int | msgspec.UnsetType = msgspec.UNSET
     if found == {Code.NOT_MUTATED}:
         code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
+    elif found == {Code.QUEUE_FULL}:
+        code, reason = (
+            429,
+            "TooManyRequests",
+        )  # Without seconds: a full queue takes longer than a client waits.
     elif found & _RETRYABLE:
         code, reason = 403, "Forbidden"
     else:
