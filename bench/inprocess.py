@@ -20,6 +20,7 @@ from policy.core.decide import decide
 from policy.core.decision import Side
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.snapshot import Snapshot
+from policy.sources.board import SnapshotBoard
 from webhook import wire
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -60,7 +61,9 @@ def measure(snapshot: Snapshot, log: Path, *, loops: int, seconds: float) -> lis
     """Time every part at every size; the log line goes to a file, as in the server."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        recorder = ReviewRecorder(metrics=Metrics(), log=Log(write=write_to(descriptor), clock=utc_now))
+        log_lines = Log(write=write_to(descriptor), clock=utc_now)
+        board = SnapshotBoard(snapshot=snapshot, clock=utc_now)
+        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=board.joined)
         return [
             Part(case.name, name, best(part, loops, seconds))
             for case in CASES

@@ -202,6 +202,7 @@ def test_the_closing_table_shows_the_tightest_limit() -> None:
     text = closing_table(
         {"b": Tally(created=3, most_running=2, longest_wait=1.25), "a": Tally()},
         snapshot(quota("b", "x", 5), quota("b", "y", 2), quota("b", "z", None)),
+        datetime(2026, 3, 1, tzinfo=UTC),
     )
     assert text.splitlines() == [
         "NAMESPACE  CREATED  DENIED  FINISHED  MOST RUNNING  LIMIT      MOST QUEUED  LONGEST WAIT",

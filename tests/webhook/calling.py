@@ -112,9 +112,10 @@ class Webhook:
         self.ledgers = Ledgers(
             cluster=MemoryCluster(clock=self.clock, rng=Random(1)),
             clock=self.clock,
+            led=False,
         )
         self.log = Log(write=self.lines.append, clock=self.clock)
-        self._recorder = ReviewRecorder(metrics=self.metrics, log=self.log)
+        self._recorder = ReviewRecorder(metrics=self.metrics, log=self.log, joined=lambda *_: None)
         compiled = snapshot_of(policies)
         self._snapshot: Callable[[], Snapshot] = snapshot or (lambda: compiled)
         self._ticks = 0

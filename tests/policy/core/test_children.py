@@ -8,9 +8,9 @@ import pytest
 from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount
 from policy.core.children import MAX_CHILDREN, MAX_DEPTH, Exemption, counted_for, exemption
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.patches import JsonObject
 from policy.core.relations import Related
-from policy.core.snapshot import CompiledQuota
 from policy.core.workflow import Metadata, OwnerReference
 from tests.policy.core.builders import NAMESPACE, decoded, quota, snapshot, workflow
 

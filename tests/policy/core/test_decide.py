@@ -11,7 +11,7 @@ import pytest
 import policy.core
 from policy.core import marks
 from policy.core.amounts import Usage
-from policy.core.decide import decide, generated_name
+from policy.core.decide import decide
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -28,6 +28,7 @@ from policy.core.explain import denial
 from policy.core.governing import demands
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.quota_review import generated_name
 from policy.core.snapshot import Document
 from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from tests.policy.core.builders import (
@@ -151,7 +152,8 @@ def test_a_quota_that_denies_reserves_before_it_answers() -> None:
         namespace=NAMESPACE,
         workflow="build",
         weight=weight(4),
-        demands=demands(policies.policies(NAMESPACE).quotas, "ann"),
+        demands=demands(policies.policies(NAMESPACE).quotas, "ann", now=NOW),
+        user="ann",
     )
     changed = patched(obj, decision.patch)
     assert texts(changed, "metadata", "labels") == {marks.RESERVATION: UID}

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.amounts import Limits, Usage
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.explain import (
     MAX_REASONS,
@@ -18,9 +19,9 @@ from policy.core.explain import (
 )
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Demand, Shortfall
-from policy.core.snapshot import CompiledQuota, Document
+from policy.core.snapshot import Document
 from policy.core.usage import NO_USAGE, NamespaceQueue, UsageView
-from tests.policy.core.builders import NAMESPACE, limits, pool, quota, snapshot, weight
+from tests.policy.core.builders import NAMESPACE, NOW, limits, pool, quota, snapshot, weight
 
 MAIN = Account(NAMESPACE, "main")
 SOURCE = "WorkflowQuota team-a/main"
@@ -150,7 +151,7 @@ def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() ->
     """The limit with the least room is the one that people wait for."""
     quotas = _quotas(quota(limits={"workflows": 10}), pool(limits={"workflows": 50}))
     view = UsageView(taken={MAIN: Usage(7), Account("", "shared"): Usage(49)})
-    text = queue_message(NAMESPACE, quotas, view, position=3, depth=12)
+    text = queue_message(NAMESPACE, quotas, view, NOW, position=3, depth=12)
     assert text == "position 3 of 12 in team-a (49/50 running)"
 
 
@@ -166,14 +167,14 @@ def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() ->
 )
 def test_only_limits_on_workflows_have_a_fill(documents: list[Document], text: str) -> None:
     """Nothing is shown where there is no such limit; what nobody counted yet is 0."""
-    assert fill(_quotas(*documents), NO_USAGE) == text
+    assert fill(_quotas(*documents), NO_USAGE, NOW) == text
 
 
 def test_an_overfull_limit_is_the_tightest() -> None:
     """After an edit more may run than the limit allows."""
     quotas = _quotas(quota("a", limits={"workflows": 1}), quota("b", limits={"workflows": 5}))
     view = UsageView(taken={Account(NAMESPACE, "b"): Usage(9)})
-    assert fill(quotas, view) == " (9/5 running)"
+    assert fill(quotas, view, NOW) == " (9/5 running)"
 
 
 @pytest.mark.parametrize(

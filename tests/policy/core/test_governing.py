@@ -3,21 +3,22 @@
 import pytest
 
 from policy.core.amounts import UNLIMITED, Amount
+from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
-from policy.core.governing import Tasks, by_effect, charged, demands, governing, tasks_of
+from policy.core.governing import Tasks, accounts_of, by_effect, demands, governing, tasks_of
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.snapshot import CompiledQuota, Document, Snapshot
+from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,
+    NOW,
     limits,
     pool,
     quota,
     snapshot,
     spec_of,
     template_object,
-    weight,
 )
 
 SOURCE = "WorkflowQuota team-a/main"
@@ -29,7 +30,7 @@ def _quotas(*documents: Document) -> tuple[CompiledQuota, ...]:
 
 def _tasks(spec: JsonObject, *documents: Document) -> Tasks:
     policies = snapshot(*documents)
-    return tasks_of(spec_of(spec), NAMESPACE, policies.policies(NAMESPACE).quotas, policies)
+    return tasks_of(spec_of(spec), NAMESPACE, policies.policies(NAMESPACE).quotas, policies, NOW)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_workflow_demands_its_namespace_its_user_and_its_pool() -> None:
         quota(limits={"workflows": 10, "tasks": 200}, perUser={"workflows": 3}),
         pool(limits={"workflows": 50}),
     )
-    found = [(each.account, each.limits, each.source) for each in demands(quotas, "ann")]
+    found = [(each.account, each.limits, each.source) for each in demands(quotas, "ann", now=NOW)]
     assert found == [
         (Account(NAMESPACE, "main"), limits(10, 200), SOURCE),
         (Account(NAMESPACE, "main", "ann"), limits(3), f"{SOURCE} for user ann"),
@@ -69,16 +70,18 @@ def test_a_workflow_demands_its_namespace_its_user_and_its_pool() -> None:
 
 def test_a_quota_without_limits_for_users_counts_no_users() -> None:
     """Accounts of users exist only where somebody limits them, so that the ledger stays small."""
-    assert [each.account.user for each in demands(_quotas(quota(limits={"workflows": 1})), "ann")] == [""]
+    assert [
+        each.account.user for each in demands(_quotas(quota(limits={"workflows": 1})), "ann", now=NOW)
+    ] == [""]
     limited = _quotas(quota(perUser={"tasks": 0}))
-    assert [each.account.user for each in demands(limited, "ann")] == ["", "ann"]
+    assert [each.account.user for each in demands(limited, "ann", now=NOW)] == ["", "ann"]
 
 
 def test_a_workflow_of_no_user_is_charged_once_on_the_quota() -> None:
     """A Workflow that came past the webhook has no user mark; its account is not that of the whole quota."""
     accounts = [
         each.account
-        for each in demands(_quotas(quota(limits={"workflows": 9}, perUser={"workflows": 1})), "")
+        for each in demands(_quotas(quota(limits={"workflows": 9}, perUser={"workflows": 1})), "", now=NOW)
     ]
     assert accounts == [Account(NAMESPACE, "main"), Account(NAMESPACE, "main", "system:anonymous")]
 
@@ -225,11 +228,7 @@ def _mixed() -> Snapshot:
 
 def test_a_live_workflow_counts_on_every_quota() -> None:
     """Whatever a quota does when it is full, it counts what runs, for the user too."""
-    quotas = _mixed().policies(NAMESPACE).quotas
-    found = charged(quotas, "ann", weight(3), held=False)
-    assert found == dict.fromkeys([each.account for each in demands(quotas, "ann")], weight(3))
-
-
-def test_a_held_workflow_counts_nowhere() -> None:
-    """Its release asks every quota anew: policies may have changed since its create."""
-    assert charged(_mixed().policies(NAMESPACE).quotas, "ann", weight(3), held=True) == {}
+    policies = _mixed()
+    quotas = policies.policies(NAMESPACE).quotas
+    found = accounts_of(quotas, NAMESPACE, "ann", policies)
+    assert list(found) == [each.account for each in demands(quotas, "ann", now=NOW)]
