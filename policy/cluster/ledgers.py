@@ -5,8 +5,8 @@ that write one root take turns, so that they conflict with other processes only.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from threading import Lock
+from datetime import datetime, timedelta
+from threading import Event, Lock
 from typing import Final
 
 import msgspec
@@ -30,8 +30,14 @@ from policy.core.ledger import (
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 
+COUNTED_SOON: Final = timedelta(milliseconds=100)
+"""Between two looks whether the leader has counted a quota that is new."""
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
+
+
+class NotCounted(Unavailable):
+    """The leader has not counted yet what runs under a quota, so nobody can be let in."""
 
 
 class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,6 +96,7 @@ class Ledgers:
         self._cluster = cluster
         self._clock = clock
         self._led = led
+        self._waits = Event()
         self._turns: dict[str, Lock] = {}
         self._turns_lock = Lock()
 
@@ -157,8 +164,16 @@ class Ledgers:
             reserved, short = reserve(ledger, wanted, demands, share)
             return reserved
 
-        self.update(request.root, change, deadline=deadline)
-        return short
+        while True:
+            try:
+                self.update(request.root, change, deadline=deadline)
+            except NotCounted:
+                # A quota that is new: the leader counts what runs under it within a moment.
+                if deadline is None or self._clock() + COUNTED_SOON >= deadline:
+                    raise
+                self._waits.wait(COUNTED_SOON.total_seconds())
+            else:
+                return short
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short now, reserving nothing: for dry runs."""
@@ -173,7 +188,7 @@ class Ledgers:
         """See that the leader keeps every account; with nobody who leads, all that is known is reserved."""
         if self._led and (unknown := not_counted(ledger, request.accounts)):
             named = ", ".join(f"{each.namespace or 'pool'}/{each.quota}" for each in unknown)
-            raise Unavailable(f"ledger {request.root}: what runs under {named} is not counted yet")
+            raise NotCounted(f"ledger {request.root}: what runs under {named} is not counted yet")
 
     def holds(self, request: ReservationRequest) -> bool:
         """Tell whether the ledger holds the reservation that an object claims for itself."""

@@ -19,7 +19,8 @@ from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
-from policy.service.releaser import REFRESHED_POSITIONS, TOLD_AT_ONCE, Deposed
+from policy.service.releaser import Deposed
+from policy.service.telling import REFRESHED_POSITIONS, TOLD_AT_ONCE
 from policy.service.tracker import track
 from tests.policy.service.world import (
     NOON,
