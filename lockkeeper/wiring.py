@@ -20,9 +20,11 @@ from policy.core.amounts import Limits
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
+from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import EMPTY_SPEC
 from policy.service.controller import Controller
+from policy.service.events import Announcer, EventType
 from policy.service.metrics import Recorder
 from policy.service.releaser import Releaser, unknown_capacity
 from policy.service.tracker import Tracked
@@ -190,7 +192,10 @@ def build_admission(
 
 
 class ControllerLog:
-    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well."""
+    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well.
+
+    What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
+    """
 
     def __init__(
         self,
@@ -199,9 +204,16 @@ class ControllerLog:
         recorder: Recorder | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
+        self.announcer: Announcer | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
+
+    def _announce(
+        self, workflow: Tracked, reason: str, note: str, type_: EventType = EventType.NORMAL
+    ) -> None:
+        if self.announcer is not None:
+            self.announcer.tell(workflow, reason, note, type_)
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -212,6 +224,7 @@ class ControllerLog:
     def released(self, workflow: Tracked) -> None:
         """A Workflow was let go."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
+        self._announce(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
             self._recorder.released(workflow)
 
@@ -221,8 +234,14 @@ class ControllerLog:
         if self._on_wait is not None:
             self._on_wait(workflow, message)
 
+    def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
+        """The reason of a wait has changed."""
+        never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
+        self._announce(workflow, reason.value, text, EventType.WARNING if never else EventType.NORMAL)
+
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
+        self._announce(workflow, "WaitedTooLong", message, EventType.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:

@@ -31,6 +31,7 @@ from lockkeeper.wiring import ControllerLog, build_controller, tell, utc_now, wr
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.duties import Duties
+from policy.service.events import Announcer
 from policy.service.leader import Elector, Work
 from policy.service.lock_metrics import LockMetrics
 from policy.service.lock_watch import NOTHING_SEEN, LockWatch
@@ -196,8 +197,11 @@ class ControllerProcess:
         nodes.on_change(queues.wake)
         self._policies.board.on_policies(nodes.wake)
         self._policies.capacity = nodes.capacity
+        announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
+        self._told.announcer = announcer
         works: dict[str, Work] = {
             "queues": queues,
+            "events": announcer,
             "nodes": nodes,
             "policy-status": self._policies.status_writer(self._told.trouble),
             "semaphores": self._policies.projector(

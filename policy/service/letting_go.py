@@ -14,6 +14,7 @@ from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
 from policy.core.ledger import Reservation
+from policy.core.ordering import WaitReason
 from policy.core.planning import Planner
 from policy.service.books import Books
 from policy.service.tracker import Tracked, Tracker, track
@@ -33,6 +34,10 @@ class Reporter(Protocol):
 
     def waits(self, workflow: Tracked, message: str) -> None:
         """A Workflow was found to wait, or what it shows of its wait has changed."""
+        ...
+
+    def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
+        """The reason why a Workflow waits is another one than before."""
         ...
 
     def gave_up(self, workflow: Tracked, message: str) -> None:

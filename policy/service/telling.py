@@ -37,6 +37,7 @@ class Teller:
         self._clock = clock
         self._reporter = reporter
         self._shown: dict[str, str] = {}
+        self._reasons: dict[str, WaitReason] = {}
         self._told_at: dict[str, datetime] = {}
         self._waiting: dict[str, None] = {}
         self.untold = False
@@ -57,6 +58,7 @@ class Teller:
         now = self._clock()
         left = TOLD_AT_ONCE
         self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
+        self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
         for namespace in list(self._waiting):
             told = self._told_at.get(namespace)
             if told is not None and now - told < TELL_EVERY:
@@ -65,19 +67,20 @@ class Teller:
             if own is None:
                 del self._waiting[namespace]
                 continue
-            for tracked, message in self._due(own, namespace, tracker, view, now):
+            for tracked, message, standing in self._due(own, namespace, tracker, view, now):
                 if stopping() or left <= 0:
                     self.untold = left <= 0
                     return
                 left -= 1
                 self._show(tracked, message)
+                self._report(tracked, standing, own)
             self._told_at[namespace] = now
             del self._waiting[namespace]
         self.untold = False
 
     def _due(
         self, books: Books, namespace: str, tracker: Tracker, view: UsageView, now: datetime
-    ) -> Iterator[tuple[Tracked, str]]:
+    ) -> Iterator[tuple[Tracked, str, Standing]]:
         """Yield who is to be told what: those in front, then those who can never start."""
         for standing in self._worth_telling(books, namespace):
             tracked = tracker.get(standing.waiter.uid)
@@ -85,7 +88,7 @@ class Teller:
                 continue
             message = self._message(standing, tracked, books, view, now)
             if self._shown.get(tracked.uid) != message:
-                yield tracked, message
+                yield tracked, message, standing
 
     def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
         yield from standings(books.planner, namespace, REFRESHED_POSITIONS)
@@ -106,6 +109,16 @@ class Teller:
         rules = books.planner.line.rules(tracked.namespace)
         why = "" if standing.reason in _OBVIOUS else f"; {explain_wait.reason(standing, rules)}"
         return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
+
+    def _report(self, tracked: Tracked, standing: Standing, books: Books) -> None:
+        """Tell of the reason of a wait, if it is another one than was told."""
+        if (
+            self._reasons.get(tracked.uid) is not standing.reason
+            and standing.reason is not WaitReason.RELEASING
+        ):
+            self._reasons[tracked.uid] = standing.reason
+            rules = books.planner.line.rules(tracked.namespace)
+            self._reporter.reason(tracked, standing.reason, explain_wait.reason(standing, rules))
 
     def _show(self, tracked: Tracked, message: str) -> None:
         """Write the message into a held Workflow, unless it is gone or released meanwhile."""

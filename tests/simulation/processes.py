@@ -9,6 +9,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.core.decision import Decision, Side
+from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot
 from policy.core.usage import UsageView
 from policy.service.controller import Controller
@@ -71,6 +72,9 @@ class Silent:
         """Nothing."""
 
     def waits(self, workflow: Tracked, message: str) -> None:
+        """Nothing."""
+
+    def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """Nothing."""
 
     def gave_up(self, workflow: Tracked, message: str) -> None:

@@ -43,6 +43,7 @@ from policy.core.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
@@ -208,6 +209,7 @@ class Told:
         self.changed = Condition()
         self.released_names: list[str] = []
         self.messages: list[tuple[str, str]] = []
+        self.reasons: list[tuple[str, WaitReason, str]] = []
         self.given_up: list[tuple[str, str]] = []
         self.failures: list[tuple[str, ClusterError]] = []
         self.troubles: list[str] = []
@@ -222,6 +224,12 @@ class Told:
         """Note a message."""
         with self.changed:
             self.messages.append((workflow.name, message))
+            self.changed.notify_all()
+
+    def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
+        """Note why somebody waits."""
+        with self.changed:
+            self.reasons.append((workflow.name, reason, text))
             self.changed.notify_all()
 
     def gave_up(self, workflow: Tracked, message: str) -> None:

@@ -1,0 +1,113 @@
+"""Kubernetes events about Workflows that wait: for `kubectl describe`, written when the reason changes.
+
+They are a courtesy: written by a thread of their own, at a bounded rate, and dropped where there are too
+many. What has to be known is in the Workflow's own status.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from queue import Full, Queue
+from threading import Event
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError
+from policy.cluster.protocol import EVENTS, WORKFLOWS, Cluster
+from policy.core.patches import JsonObject
+from policy.service.tracker import Tracked
+
+MOST_NOTE: Final = 1024
+"""Bytes of a note, by the API's validation."""
+MOST_PENDING: Final = 1000
+PAUSE: Final = 0.1
+"""Seconds after each event, so that there are at most ten a second."""
+CONTROLLER: Final = "lockkeeper.dev/controller"
+
+
+class EventType(StrEnum):
+    """`type` of an event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What is told of a Workflow: a reason in one word, and a sentence."""
+
+    namespace: str
+    name: str
+    uid: str
+    reason: str
+    note: str
+    type: EventType
+    at: datetime
+
+
+class Announcer:
+    """The work of one term: writes events until it is stopped. `me` names the process that writes."""
+
+    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], me: str) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._me = me
+        self._pending: Queue[Told | None] = Queue(MOST_PENDING)
+        self._stopped = Event()
+
+    def tell(self, workflow: Tracked, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
+        """Have an event written soon; it is dropped where too many wait already."""
+        told = Told(workflow.namespace, workflow.name, workflow.uid, reason, note, type_, self._clock())
+        try:
+            self._pending.put_nowait(told)
+        except Full:
+            return
+
+    def stop(self) -> None:
+        """End the work; what is not written by then is dropped."""
+        self._stopped.set()
+        try:
+            self._pending.put_nowait(None)
+        except Full:
+            return  # There is something to wake for already.
+
+    def run(self) -> None:
+        """Write events until stopped; one that cannot be written is dropped."""
+        while not self._stopped.is_set():
+            told = self._pending.get()
+            if told is None or self._stopped.is_set():
+                return
+            try:
+                self._cluster.create(EVENTS, event_of(told, me=self._me), namespace=told.namespace)
+            except AlreadyExists:
+                continue
+            except ClusterError:
+                self._stopped.wait(PAUSE)
+            self._stopped.wait(PAUSE)
+
+
+def event_of(told: Told, *, me: str) -> JsonObject:
+    """Return the event; the same told at the same moment has the same name."""
+    at = told.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    digest = sha256(f"{told.uid}/{told.reason}/{at}/{told.note}".encode()).hexdigest()[:16]
+    note = told.note.encode()[:MOST_NOTE].decode(errors="ignore")
+    return {
+        "apiVersion": EVENTS.api_version,
+        "kind": EVENTS.kind,
+        "metadata": {"name": f"{told.name[:200]}.{digest}", "namespace": told.namespace},
+        "eventTime": at,
+        "type": told.type.value,
+        "reason": told.reason,
+        "action": "Queueing",
+        "note": note,
+        "reportingController": CONTROLLER,
+        "reportingInstance": me[:128],
+        "regarding": {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "namespace": told.namespace,
+            "name": told.name,
+            "uid": told.uid,
+        },
+    }
