@@ -22,7 +22,8 @@ NAMESPACES: Final = ("etl", "ml")
 class Quota(msgspec.Struct, frozen=True):
     """One quota: of a namespace, or of all of them together where `namespace` is "" (a pool).
 
-    `klass` restricts it to Workflows with the label `class`; limits of None are unlimited.
+    `klass` restricts it to Workflows with the label `class`; limits of None are unlimited. Members of a pool
+    with `borrows` may go so far beyond their own quotas as others leave room.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Quota(msgspec.Struct, frozen=True):
     tasks: int | None = None
     per_user: int | None = None
     klass: str = ""
+    borrows: int | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share where the pool borrows."""
+        return bool(self.namespace) and not self.klass and self.effect is not OnExceed.WARN
 
     def document(self) -> Document:
         """Return the policy object."""
@@ -42,6 +49,7 @@ class Quota(msgspec.Struct, frozen=True):
                 tasks=self.tasks,
                 on_exceed=self.effect,
                 members=LabelSelector({"pool": POOL}),
+                borrows=self.borrows,
             )
         selector = LabelSelector({"class": self.klass}) if self.klass else EVERYTHING
         return quota(
@@ -92,15 +100,28 @@ class Version(msgspec.Struct, frozen=True):
 
     def bounds(self, subject: Subject) -> Iterable[Bound]:
         """Return every bound that a Workflow has to keep, those that only warn left out."""
-        for each in self.quotas:
-            if each.namespace not in ("", subject.namespace) or each.klass not in ("", subject.klass):
+        own = [
+            each
+            for each in self.quotas
+            if each.namespace in ("", subject.namespace) and each.klass in ("", subject.klass)
+        ]
+        lender = next((each for each in own if each.borrows is not None), None)
+        tree = [each for each in own if lender is not None and (each is lender or each.is_share)]
+        one_denies = any(each.effect is OnExceed.DENY for each in tree)
+        for each in own:
+            effect = OnExceed.DENY if one_denies and each in tree else each.effect
+            if effect is OnExceed.WARN:
                 continue
-            if each.effect is OnExceed.WARN:
-                continue
-            yield Bound(Account(each.namespace, each.name), each.effect, each.workflows, each.tasks)
+            if each not in tree or each is lender:
+                yield Bound(Account(each.namespace, each.name), effect, each.workflows, each.tasks)
             if each.per_user is not None:
                 account = Account(each.namespace, each.name, subject.user)
-                yield Bound(account, each.effect, each.per_user, None)
+                yield Bound(account, effect, each.per_user, None)
+        shares = [each.workflows for each in tree if each is not lender and each.workflows is not None]
+        if lender is not None:
+            most = min(shares) + (lender.borrows or 0) if shares else None
+            effect = OnExceed.DENY if one_denies else lender.effect
+            yield Bound(Account(subject.namespace, f"{lender.name}/share"), effect, most, None)
 
 
 def version(number: int, quotas: Iterable[Quota]) -> Version:

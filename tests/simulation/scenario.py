@@ -27,6 +27,7 @@ class Feature(StrEnum):
     MIXED_EFFECTS = "quotas that queue and quotas that deny over the same Workflows"
     EDITS = "edits of limits"
     QUOTAS_GO = "quotas that are deleted and made again"
+    BORROWING = "pools whose members borrow from each other"
     POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
 
 
@@ -73,7 +74,7 @@ def draw(choices: Choices, features: frozenset[Feature], *, long: bool) -> Scena
     style = choices.pick("style", ("queue", "queue", "deny", "deny", "mixed"))
     if style == "mixed" and Feature.MIXED_EFFECTS not in features:
         style = "queue"
-    quotas = _quotas(choices, style)
+    quotas = _quotas(choices, style, features)
     most, within = choices.pick("crowd", CROWDS)
     return Scenario(
         webhooks=choices.between("webhooks", 2, 4),
@@ -88,7 +89,7 @@ def draw(choices: Choices, features: frozenset[Feature], *, long: bool) -> Scena
     )
 
 
-def _quotas(choices: Choices, style: str) -> tuple[Quota, ...]:
+def _quotas(choices: Choices, style: str, features: frozenset[Feature]) -> tuple[Quota, ...]:
     found = []
     for namespace in NAMESPACES:
         for number, probability in enumerate((0.85, 0.3)):
@@ -96,8 +97,16 @@ def _quotas(choices: Choices, style: str) -> tuple[Quota, ...]:
             if choices.roll(question)[0] < probability:
                 found.append(_quota(choices, question, f"q{number}", namespace, style))
     if not found or choices.chance("pool", 0.35):
-        found.append(_quota(choices, "pool quota", POOL, "", style))
+        found.append(_lender(choices, _quota(choices, "pool quota", POOL, "", style), features))
     return tuple(found)
+
+
+def _lender(choices: Choices, pool: Quota, features: frozenset[Feature]) -> Quota:
+    """Return the pool, which may let its members borrow."""
+    if Feature.BORROWING not in features or not choices.chance("pool borrows", 0.6):
+        return pool
+    effect = OnExceed.QUEUE if pool.effect is OnExceed.WARN else pool.effect
+    return msgspec.structs.replace(pool, borrows=choices.pick("pool lends", (0, 1, 2)), effect=effect)
 
 
 def _quota(choices: Choices, question: str, name: str, namespace: str, style: str) -> Quota:
@@ -133,7 +142,8 @@ def _edits(choices: Choices, quotas: tuple[Quota, ...], features: frozenset[Feat
             tasks=choices.pick(f"{question} tasks", (old.tasks, None, 4)),
         )
         if Feature.EFFECT_EDITS in features:
-            effects = (new.effect, OnExceed.QUEUE, OnExceed.DENY, OnExceed.WARN)
+            warns = () if new.borrows is not None else (OnExceed.WARN,)
+            effects = (new.effect, OnExceed.QUEUE, OnExceed.DENY, *warns)
             new = msgspec.structs.replace(new, effect=choices.pick(f"{question} effect", effects))
         quotas = (*quotas[:place], new, *quotas[place + 1 :])
         edits.append(Edit(at, _in_force(choices, question, quotas, place, features)))

@@ -45,6 +45,7 @@ from policy.core.kinds import (
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
+from policy.core.quota_kinds import BorrowingSpec
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.usage import NO_USAGE, UsageView
@@ -283,12 +284,17 @@ def pool(
     tasks: int | None = None,
     on_exceed: OnExceed = OnExceed.QUEUE,
     members: LabelSelector | None = None,
+    borrows: int | None = None,
 ) -> ClusterWorkflowQuota:
-    """Return a pool over the namespaces with the label `pool: NAME`, or those that `members` selects."""
+    """Return a pool over the namespaces with the label `pool: NAME`, or those that `members` selects.
+
+    With `borrows`, members may go so many Workflows beyond their own quotas.
+    """
     spec = ClusterWorkflowQuotaSpec(
         namespace_selector=LabelSelector({"pool": name}) if members is None else members,
         limits=QuotaLimits(workflows, tasks),
         on_exceed=on_exceed,
+        borrowing=None if borrows is None else BorrowingSpec(borrowing_limit=QuotaLimits(borrows)),
     )
     return ClusterWorkflowQuota(PolicyMetadata(name), spec)
 
