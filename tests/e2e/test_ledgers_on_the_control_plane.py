@@ -41,7 +41,7 @@ def _request(root: str, number: str) -> ReservationRequest:
 
 
 def _ledgers(cluster: KubeCluster) -> Ledgers:
-    return Ledgers(cluster=cluster, clock=lambda: datetime.now(UTC))
+    return Ledgers(cluster=cluster, clock=lambda: datetime.now(UTC), led=False)
 
 
 def _reserved(ledgers: Ledgers, request: ReservationRequest) -> bool:

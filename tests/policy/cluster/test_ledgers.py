@@ -41,7 +41,7 @@ def store(clock: Clock) -> Iterator[MemoryCluster]:
 @pytest.fixture
 def ledgers(store: MemoryCluster, clock: Clock) -> Ledgers:
     """Return the ledgers of one process."""
-    return Ledgers(cluster=store, clock=clock)
+    return Ledgers(cluster=store, clock=clock, led=False)
 
 
 def ask(name: str, *, limit: int = 2, root: str = ROOT, tasks: int = 1) -> ReservationRequest:
@@ -74,7 +74,7 @@ def eager_threads() -> Iterator[None]:
 def test_threads_of_two_processes_reserve_exactly_the_limit(store: MemoryCluster, clock: Clock) -> None:
     """No interleaving admits one too many, and none loses a slot."""
     limit, wanted, workers = 13, 40, 8
-    processes = [Ledgers(cluster=store, clock=clock) for _ in range(2)]
+    processes = [Ledgers(cluster=store, clock=clock, led=False) for _ in range(2)]
     begin = store.list(QUOTA_LEDGERS).resource_version
     together = Barrier(workers)
 
@@ -122,7 +122,7 @@ def test_an_update_runs_its_change_again_on_what_another_process_wrote(
         seen.append(set(ledger.reservations))
         return fence(ledger)
 
-    written = Ledgers(cluster=spy, clock=clock).update(ROOT, change)
+    written = Ledgers(cluster=spy, clock=clock, led=False).update(ROOT, change)
     assert seen == [{"first"}, {"first", "rival"}]
     assert ledgers.read(ROOT) == written
     assert (written.epoch, set(written.reservations)) == (1, {"first", "rival"})
@@ -141,7 +141,7 @@ def test_two_first_writes_of_a_ledger_both_count(
                 ledgers.reserve(ask(rival))
 
     spy.before = meddle
-    assert Ledgers(cluster=spy, clock=clock).reserve(ask("late")) == []
+    assert Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("late")) == []
     assert set(ledgers.read(ROOT).reservations) == {"rival", "late"}
 
 
@@ -159,7 +159,7 @@ def test_a_rival_that_takes_the_last_slot_between_read_and_write_wins(
                 ledgers.reserve(ask(rival))
 
     spy.before = meddle
-    short = Ledgers(cluster=spy, clock=clock).reserve(ask("three"))
+    short = Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("three"))
     assert [(each.used.workflows, each.requested.workflows) for each in short] == [(2, 1)]
     assert set(ledgers.read(ROOT).reservations) == {"one", "two"}
 
@@ -178,7 +178,7 @@ def test_a_ledger_deleted_between_read_and_write_is_made_anew(
                 store.delete(QUOTA_LEDGERS, name)
 
     spy.before = meddle
-    assert Ledgers(cluster=spy, clock=clock).reserve(ask("new")) == []
+    assert Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("new")) == []
     assert set(ledgers.read(ROOT).reservations) == {"new"}
 
 
@@ -193,7 +193,7 @@ def test_conflicts_without_end_are_given_up(store: MemoryCluster, clock: Clock, 
 
     spy.before = meddle
     with pytest.raises(Unavailable, match=f"ledger {ROOT} could not be written"):
-        Ledgers(cluster=spy, clock=clock).reserve(ask("unlucky"))
+        Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("unlucky"))
     assert len([call for call in spy.calls if call.verb == "get"]) == MAX_ATTEMPTS
     assert ledgers.read(ROOT) == Ledger(ROOT, 1)
 
@@ -202,7 +202,7 @@ def test_nothing_is_asked_of_the_cluster_after_the_deadline(store: MemoryCluster
     """An answer that nobody waits for may not take a slot."""
     spy = Spy(store)
     with pytest.raises(Unavailable):
-        Ledgers(cluster=spy, clock=clock).reserve(ask("late"), deadline=NOON)
+        Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("late"), deadline=NOON)
     assert spy.calls == []
 
 
@@ -220,7 +220,7 @@ def test_a_deadline_that_passes_between_two_conflicts_ends_the_attempts(
 
     spy.before = meddle
     with pytest.raises(Unavailable):
-        Ledgers(cluster=spy, clock=clock).reserve(ask("late"), deadline=NOON + timedelta(seconds=5))
+        Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("late"), deadline=NOON + timedelta(seconds=5))
     assert len([call for call in spy.calls if call.verb == "get"]) == 3
     assert ledgers.read(ROOT).reservations == {}
 
@@ -290,7 +290,7 @@ def test_a_broken_connection_does_not_look_like_an_empty_ledger(store: MemoryClu
         raise Unavailable("the connection broke")
 
     spy.before = meddle
-    ledgers = Ledgers(cluster=spy, clock=clock)
+    ledgers = Ledgers(cluster=spy, clock=clock, led=False)
     with pytest.raises(Unavailable):
         ledgers.read(ROOT)
     with pytest.raises(Unavailable):
@@ -311,7 +311,7 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_repeated_request(
                 raise Unavailable("the connection broke after the write")
 
     spy.after = lose
-    other = Ledgers(cluster=spy, clock=clock)
+    other = Ledgers(cluster=spy, clock=clock, led=False)
     with pytest.raises(Unavailable):
         other.reserve(ask("one", limit=1))
     assert other.reserve(ask("one", limit=1)) == []
@@ -423,7 +423,7 @@ def test_any_sequence_of_writes_stays_within_the_limit_and_is_what_is_read(
 ) -> None:
     """The stored ledger always equals the one that the caller was told of."""
     clock = Clock()
-    ledgers = Ledgers(cluster=memory(clock), clock=clock)
+    ledgers = Ledgers(cluster=memory(clock), clock=clock, led=False)
     kept: set[str] = set()
     for step, number in steps:
         name = f"w{number}"

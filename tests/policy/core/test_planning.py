@@ -168,12 +168,15 @@ def test_an_edited_limit_acts_at_the_next_plan() -> None:
         assert uids(queue.plan(NOW)) == following
 
 
-def test_a_limit_that_comes_with_a_newcomer_holds_for_all() -> None:
-    """The demand that was made last is that of the newest policies."""
+def test_a_limit_that_comes_with_a_newcomer_holds_where_nobody_has_set_one() -> None:
+    """What was set stands, whatever a newcomer says: its demand may be of other windows."""
     queue = planner()
-    queue.add(waiter("u0", bound("main", limits(0)), arrival=0))
-    queue.add(waiter("u1", bound("main", limits(2)), arrival=1))
-    assert uids(queue.plan(NOW)) == ["u0", "u1"]
+    queue.add(waiter("u0", bound("main", limits(1)), arrival=0))
+    queue.add(waiter("u1", bound("main", limits(9)), arrival=1))
+    assert uids(queue.plan(NOW)) == ["u0"]
+    queue.set_limits(bound("main", limits(2)).account, limits(2))
+    queue.add(waiter("u2", bound("main", limits(9)), arrival=2))
+    assert uids(queue.plan(NOW)) == ["u1"]
 
 
 def test_one_that_fits_no_limit_of_now_may_fit_another_window() -> None:

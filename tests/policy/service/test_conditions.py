@@ -50,9 +50,10 @@ def said(judged: Verdict, *findings: Finding) -> dict[str, tuple[str, str, str]]
 
 def written(judged: Verdict, *findings: Finding, now: datetime = NOON) -> JsonObject:
     """Return the status that is to be written; there must be something."""
-    status = status_to_write(judged, findings, now=now)
-    assert status is not None
-    return status
+    found = status_to_write(judged, findings, now=now)
+    assert found is not None
+    assert found.urgent
+    return found.status
 
 
 def times(status: JsonObject) -> dict[str, str]:

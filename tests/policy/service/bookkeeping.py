@@ -1,0 +1,278 @@
+"""Books driven by hand: live Workflows as a tracker shows them, passes, and drawn policies to try them on."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+from hypothesis import strategies as st
+
+from policy.core import marks
+from policy.core.amounts import Limits, Usage
+from policy.core.governing import borrowed_from, demands
+from policy.core.holding import release_id
+from policy.core.kinds import OnExceed
+from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
+from policy.core.ordering import Waiter
+from policy.core.patches import JsonObject, JsonValue
+from policy.core.pools import share_demand
+from policy.core.selectors import LabelSelector
+from policy.core.snapshot import Document, Snapshot
+from policy.service.books import AT_ONCE, Books
+from policy.service.tracker import Tracked, track
+from tests.policy.core.builders import namespace_object, pool, quota, snapshot
+from tests.policy.service.world import NOON
+
+ROOT = "pool.data"
+POOL = Account("", "data")
+GOLD = LabelSelector({"tier": "gold"})
+
+
+def live(
+    uid: str,
+    *,
+    namespace: str = "a",
+    held: bool = True,
+    tasks: int | None = 1,
+    user: str = "ann",
+    priority: int = 0,
+    gold: bool = False,
+    reservation: str = "",
+    holds: int = 1,
+    arrival: int = 0,
+) -> Tracked:
+    """Return a live Workflow with the marks that admission gives it."""
+    labels: JsonObject = {}
+    if held:
+        labels[marks.INSTANCE_ID] = marks.HOLD_VALUE
+    if gold:
+        labels["tier"] = "gold"
+    if reservation:
+        labels[marks.RESERVATION] = reservation
+    annotations: JsonObject = {
+        marks.TASKS: marks.UNBOUNDED if tasks is None else str(tasks),
+        marks.PRIORITY: str(priority),
+        marks.USER: user,
+        marks.HOLDS: str(holds),
+    }
+    metadata: JsonObject = {
+        "name": uid,
+        "namespace": namespace,
+        "uid": uid,
+        "resourceVersion": "5",
+        "labels": labels,
+        "annotations": annotations,
+        "creationTimestamp": "2026-11-23T12:00:00Z",
+    }
+    return msgspec.structs.replace(track({"metadata": metadata}), arrival=arrival)
+
+
+def reserved(
+    identity: str,
+    *accounts: Account,
+    namespace: str = "a",
+    weight: Usage = Usage(1, 1),  # noqa: B008 - a frozen value
+    purpose: Purpose = Purpose.RELEASE,
+    user: str = "",
+) -> Reservation:
+    """Return a reservation."""
+    workflow = identity.partition(".")[0]
+    return Reservation(identity, namespace, workflow, accounts, weight, NOON, purpose, user)
+
+
+def ledger_of(*reservations: Reservation, root: str = ROOT) -> Ledger:
+    """Return a ledger with these reservations and a stale count."""
+    return Ledger(root, 3, {POOL: Usage(99, 99)}, {each.id: each for each in reservations})
+
+
+def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
+    """Return a pool of the namespaces a and b."""
+    bounds: JsonObject = {} if limit is None else {"limits": {"workflows": limit}}
+    made = pool("data", **{**bounds, **spec})
+    return snapshot(made, namespace_object("a"), namespace_object("b"), *more)
+
+
+class Desk:
+    """Books and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
+
+    def __init__(
+        self,
+        policies: Snapshot,
+        *workflows: Tracked,
+        ledger: Ledger | None = None,
+        root: str = ROOT,
+        namespaces: Iterable[str] = ("a", "b"),
+        now: datetime = NOON,
+        capacity: Limits | None = None,
+    ) -> None:
+        self.policies = policies
+        self.now = now
+        self.capacity = capacity
+        self.live = {each.uid: each for each in workflows}
+        self.ledger = Ledger(root) if ledger is None else ledger
+        self._namespaces = frozenset(namespaces)
+        self.books = self.opened()
+
+    def opened(self) -> Books:
+        """Return new books of all that is there."""
+        books = Books(
+            root=self.ledger.root,
+            snapshot=self.policies,
+            namespaces=self._namespaces,
+            find=lambda uid: self.live.get(uid),
+            now=self.now,
+            ledger=self.ledger,
+            capacity=self.capacity,
+        )
+        for each in self.live.values():
+            books.change(None, each, self.now)
+        return books
+
+    def reopen(self, policies: Snapshot) -> None:
+        """Go on by other policies."""
+        self.policies = policies
+        self.books = self.opened()
+
+    def see(self, *changed: Tracked, gone: Iterable[str] = ()) -> None:
+        """Fold in what a watch shows at once: Workflows that are new or changed, and those that are gone."""
+        before = {each.uid: self.live.get(each.uid) for each in changed}
+        before |= {uid: self.live.get(uid) for uid in gone}
+        for uid in gone:
+            self.live.pop(uid, None)
+        self.live |= {each.uid: each for each in changed}
+        for uid, each in before.items():
+            if each is not None or uid in self.live:
+                self.books.change(each, self.live.get(uid), self.now)
+
+    def runs(self, *uids: str) -> None:
+        """Show that Workflows were let go."""
+        self.see(*(free(self.live[uid]) for uid in uids))
+
+    def settled(self, *, most: int = AT_ONCE) -> Ledger:
+        """Return what a pass would write."""
+        return self.books.settle(self.ledger, self.now, most=most)
+
+    def work(self) -> list[str]:
+        """Make a pass whose write succeeds; returns whom it releases, in order."""
+        before = self.ledger.reservations
+        self.ledger = self.settled()
+        self.books.written(self.ledger)
+        return [each.workflow for each in self.ledger.reservations.values() if each.id not in before]
+
+    def lose_the_answer(self) -> None:
+        """Make a pass whose write succeeds without the books being told."""
+        self.ledger = self.settled()
+
+    def fail(self) -> None:
+        """Make a pass whose write fails."""
+        self.settled()
+
+    def later(self, by: timedelta, capacity: Limits | None) -> None:
+        """Let time pass and nodes come or go."""
+        self.now += by
+        self.capacity = capacity
+        self.books.at(self.now, capacity)
+
+    def waiting(self) -> dict[str, Waiter]:
+        """Return who waits."""
+        return {each.uid: each for each in self.books.planner.line.waiters()}
+
+
+def free(held: Tracked) -> Tracked:
+    """Return a Workflow without its hold."""
+    labels = {key: value for key, value in held.labels.items() if key != marks.INSTANCE_ID}
+    metadata = msgspec.structs.replace(held.metadata, labels=labels)
+    return msgspec.structs.replace(held, metadata=metadata, held=False)
+
+
+def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
+    """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
+    quotas = [one for one in desk.books.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
+    priority, user = each.weighed.priority, each.weighed.user
+    wanted = demands(quotas, user, now=desk.now, priority=priority)
+    pool_there = borrowed_from(quotas, each.namespace, desk.policies)
+    share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, desk.now)
+    found = desk.policies.pool(each.namespace)
+    bound = None
+    if found is not None and found.capacity is not None:
+        bound = NodeBound(found.quota.account, found.capacity.lowest)
+    wanted, share = under_nodes(ledger, wanted, share, bound)
+    asked = reserved(release_id(each.metadata), namespace=each.namespace, weight=each.weight)
+    return not reserve(ledger, asked, wanted, share)[1]
+
+
+_amounts = st.none() | st.integers(0, 5)
+_bounds = st.fixed_dictionaries({}, optional={"workflows": st.integers(0, 5), "tasks": st.integers(0, 12)})
+_windows = st.just([]) | _bounds.filter(bool).map(
+    lambda limits: [{"name": "noon", "schedule": "0 11 * * *", "duration": "2h", "limits": limits}]
+)
+_reserves = st.lists(
+    st.fixed_dictionaries({"abovePriority": st.integers(-1, 0), "workflows": st.integers(0, 2)}), max_size=2
+)
+_usual: dict[str, st.SearchStrategy[JsonValue]] = {
+    "limits": _bounds,
+    "onExceed": st.sampled_from([each.value for each in OnExceed]),
+    "windows": _windows,
+    "reserve": _reserves,
+}
+_quotas = st.fixed_dictionaries(
+    _usual,
+    optional={
+        "perUser": _bounds,
+        "selector": st.just({"matchLabels": {"tier": "gold"}}),
+    },
+)
+_borrowing = st.fixed_dictionaries(
+    {"enabled": st.booleans()}, optional={"borrowingLimit": _bounds, "lendingLimit": _bounds}
+)
+_elastic = st.just({"workflowsPerNode": 1, "min": {"workflows": 1}, "max": {"workflows": 4}})
+_pools = st.fixed_dictionaries(
+    _usual, optional={"borrowing": _borrowing, "namespaceDefaults": _quotas, "elastic": _elastic}
+).filter(lambda spec: "borrowing" not in spec or spec["onExceed"] != OnExceed.WARN)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Snapshot:
+    """Return a pool of the namespaces a and b, and up to two quotas in each of these."""
+    documents: list[Document] = [pool("data", **draw(_pools)), namespace_object("a"), namespace_object("b")]
+    for namespace in "ab":
+        for number, spec in enumerate(draw(st.lists(_quotas, max_size=2))):
+            documents.append(quota(f"q{number}", namespace=namespace, **spec))
+    return snapshot(*documents)
+
+
+@st.composite
+def workflows(draw: st.DrawFn, number: int) -> Tracked:
+    """Return a live Workflow of a number, held or running."""
+    return live(
+        f"u{number}",
+        namespace="ab"[number % 2],
+        held=draw(st.booleans()),
+        tasks=draw(st.none() | st.integers(1, 6)),
+        user=draw(st.sampled_from(["ann", "bob"])),
+        priority=draw(st.integers(-1, 1)),
+        gold=draw(st.booleans()),
+        reservation=draw(st.sampled_from(["", f"c{number}"])),
+        holds=draw(st.integers(1, 2)),
+        arrival=number,
+    )
+
+
+@st.composite
+def desks(draw: st.DrawFn) -> Desk:
+    """Return policies, live Workflows, and a ledger with reservations of some of them and of strangers."""
+    snapshot_drawn = draw(policies())
+    present = [draw(workflows(number)) for number in range(draw(st.integers(0, 8)))]
+    reader = Desk(snapshot_drawn, *present)
+    reservations = []
+    for each in present:
+        if draw(st.booleans()):
+            accounts = reader.books._load(each).accounts
+            identity = f"{each.uid}.{draw(st.integers(1, 2))}"
+            reservations.append(
+                reserved(identity, *accounts, namespace=each.namespace, weight=each.weight)
+            )
+    creates = draw(st.sets(st.sampled_from(["c0", "c1", "c2", "lost"])))
+    reservations += [reserved(identity, POOL, purpose=Purpose.CREATE) for identity in sorted(creates)]
+    if draw(st.booleans()):
+        reservations.append(reserved("gone.1", POOL))
+    return Desk(snapshot_drawn, *present, ledger=ledger_of(*reservations))
