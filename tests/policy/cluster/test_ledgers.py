@@ -220,7 +220,9 @@ def test_a_deadline_that_passes_between_two_conflicts_ends_the_attempts(
 
     spy.before = meddle
     with pytest.raises(Unavailable):
-        Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("late"), deadline=NOON + timedelta(seconds=5))
+        Ledgers(cluster=spy, clock=clock, led=False).reserve(
+            ask("late"), deadline=NOON + timedelta(seconds=5)
+        )
     assert len([call for call in spy.calls if call.verb == "get"]) == 3
     assert ledgers.read(ROOT).reservations == {}
 

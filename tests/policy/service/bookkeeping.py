@@ -118,7 +118,7 @@ class Desk:
             root=self.ledger.root,
             snapshot=self.policies,
             namespaces=self._namespaces,
-            find=lambda uid: self.live.get(uid),
+            find=self.live.get,
             now=self.now,
             ledger=self.ledger,
             capacity=self.capacity,
@@ -268,9 +268,7 @@ def desks(draw: st.DrawFn) -> Desk:
         if draw(st.booleans()):
             accounts = reader.books._load(each).accounts
             identity = f"{each.uid}.{draw(st.integers(1, 2))}"
-            reservations.append(
-                reserved(identity, *accounts, namespace=each.namespace, weight=each.weight)
-            )
+            reservations.append(reserved(identity, *accounts, namespace=each.namespace, weight=each.weight))
     creates = draw(st.sets(st.sampled_from(["c0", "c1", "c2", "lost"])))
     reservations += [reserved(identity, POOL, purpose=Purpose.CREATE) for identity in sorted(creates)]
     if draw(st.booleans()):

@@ -12,8 +12,8 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
 from policy.core.ordering import WaitReason
 from policy.core.pools import share_account
-from policy.core.standing import reason_of
 from policy.core.snapshot import Snapshot
+from policy.core.standing import reason_of
 from policy.service.books import AT_ONCE, Books
 from policy.service.tracker import Tracked
 from tests.policy.core.builders import limits, namespace_object, quota, snapshot
@@ -449,7 +449,7 @@ def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> N
 
 
 def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
-    """One that denies may have queued when the Workflow was held; one that warns counts, and bounds nobody."""
+    """One that denies may have queued when it was held; one that warns counts, and bounds nobody."""
     own = [
         quota(effect.value.lower(), namespace="a", limits={"workflows": 0}, onExceed=effect.value)
         for effect in OnExceed
@@ -578,7 +578,9 @@ def test_books_stay_right_where_policies_of_others_change_only() -> None:
 def test_a_member_whose_share_changes_changes_the_books_of_its_pool() -> None:
     """Shares are no limits of their own, but the tree is made of them."""
     desk = Desk(one_pool(4, quota("q", namespace="a", limits={"workflows": 1}), borrowing={}))
-    assert desk.books.fits(one_pool(4, quota("q", namespace="a", limits={"workflows": 1}), borrowing={}), "ab")
+    assert desk.books.fits(
+        one_pool(4, quota("q", namespace="a", limits={"workflows": 1}), borrowing={}), "ab"
+    )
     assert not desk.books.fits(
         one_pool(4, quota("q", namespace="a", limits={"workflows": 2}), borrowing={}), "ab"
     )
