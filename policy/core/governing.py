@@ -87,13 +87,17 @@ def tasks_of(
     snapshot: Snapshot,
     now: datetime,
 ) -> Tasks:
-    """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else the default.
+    """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
 
-    With none of them it is unbounded, which is a fault where a task limit applies. A value above the
-    smallest cap, or below 1 (Argo would start nothing), is a fault too.
+    Argo's own (`workflowDefaults` of its controller) comes before that of a quota. With none of them it is
+    unbounded, which is a fault where a task limit applies. A value above the smallest cap, or below 1 (Argo
+    would start nothing), is a fault too.
     """
-    own = spec.parallelism
-    written = own if own is not None else _template_parallelism(spec, namespace, snapshot)
+    written = spec.parallelism
+    if written is None:
+        written = _template_parallelism(spec, namespace, snapshot)
+    if written is None:
+        written = snapshot.argo_defaults.parallelism
     defaults = [quota.default_tasks for quota in quotas if quota.default_tasks is not None]
     if written is None and defaults:
         default = Amount(min(defaults)).tightest(_cap(quotas))

@@ -136,12 +136,11 @@ def judge_quotas(
 
 
 def priority_of(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int:
-    """Return a Workflow's own `spec.priority`, else its template's, else 0."""
-    if spec.priority is not None:
-        return spec.priority
+    """Return a Workflow's own `spec.priority`, else its template's, else that of Argo's defaults, else 0."""
     ref = spec.workflow_template_ref
     template = snapshot.template(namespace, ref) if ref is not None else None
-    return (template.priority if template is not None else None) or 0
+    written = (spec.priority, template.priority if template is not None else None)
+    return next((each for each in written if each is not None), snapshot.argo_defaults.priority or 0)
 
 
 def generated_name(prefix: str, uid: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from policy.core.argo_defaults import NO_DEFAULTS, WorkflowDefaults, defaults_in
 from policy.core.compiled_quotas import CompiledQuota, compile_quota, queue_rules
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.kinds import (
@@ -75,6 +76,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     compiled_pools: dict[str, CompiledPool]
     usage: UsageView = NO_USAGE
     identities: Identities = UPSTREAM
+    argo_defaults: WorkflowDefaults = NO_DEFAULTS
 
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
@@ -172,6 +174,7 @@ def take_snapshot(
         compiled={},
         library=library_of(templates, before.library if before is not None else None),
         identities=identities,
+        argo_defaults=defaults_in(config_maps, identities.argo_controllers),
         texts=texts,
         compiled_pools={},
     )

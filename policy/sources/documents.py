@@ -11,6 +11,7 @@ from policy.core.marks import API_VERSION, GROUP
 from policy.core.prepared import prepare
 from policy.core.problems import Problem
 from policy.core.workflow import TemplateObject
+from policy.sources.argo_defaults import with_defaults
 from policy.sources.positions import Json, child, item
 from policy.sources.schema import decode, did_you_mean, walk
 
@@ -159,6 +160,8 @@ def _object(
         ]
     if problems:
         return Contents(named=named, problems=tuple(problems))
+    if isinstance(document, ConfigMap):
+        document = with_defaults(document)
     if isinstance(document, TemplateObject):
         text = msgspec.json.encode(value.get("spec")).decode()
         document = msgspec.structs.replace(document, text=text)

@@ -1,0 +1,37 @@
+"""The defaults that Argo's controller gives a Workflow, as far as they tell its weight and its place."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core.prepared import prepare
+
+ARGO_CONFIG_MAP: Final = "workflow-controller-configmap"
+DEFAULTS_KEY: Final = "lockkeeper.dev/workflow-defaults"
+"""Where `policy.sources.argo_defaults` puts them beside the ConfigMap's own keys, which have no slash."""
+_ACCOUNT_PARTS: Final = 4
+
+
+class WorkflowDefaults(msgspec.Struct, frozen=True):
+    """`spec.parallelism` and `spec.priority` of a Workflow that has none itself, nor by its template."""
+
+    parallelism: int | None = None
+    priority: int | None = None
+
+
+prepare(WorkflowDefaults)
+NO_DEFAULTS: Final = WorkflowDefaults()
+
+
+def defaults_in(
+    config_maps: Mapping[tuple[str, str], Mapping[str, str]], controllers: Iterable[str]
+) -> WorkflowDefaults:
+    """Return the defaults of Argo's controller: those of the ConfigMap in the namespace of its account."""
+    for user in sorted(controllers):
+        parts = user.split(":")  # system:serviceaccount:NAMESPACE:NAME
+        if len(parts) == _ACCOUNT_PARTS:
+            text = config_maps.get((parts[2], ARGO_CONFIG_MAP), {}).get(DEFAULTS_KEY)
+            if text is not None:
+                return msgspec.json.decode(text, type=WorkflowDefaults)
+    return NO_DEFAULTS

@@ -1,0 +1,74 @@
+"""The defaults of Argo's controller: read from its ConfigMap, and effective in what a Workflow weighs."""
+
+import pytest
+import yaml
+
+from policy.core.argo_defaults import NO_DEFAULTS, WorkflowDefaults
+from policy.core.decision import Code
+from policy.core.identities import Identities
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.patches import JsonObject
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.sources.documents import read
+from tests.policy.core.builders import mutate, patched, quota, texts, workflow
+
+SEPARATE = "workflowDefaults: |\n  spec: {parallelism: 7, priority: 3}\n"
+WHOLE = "config: |\n  workflowDefaults:\n    spec: {parallelism: 7, priority: 3}\n"
+
+
+def snapshot(data: str, *, namespace: str = "argo", name: str = "workflow-controller-configmap") -> Snapshot:
+    """Return the snapshot with a ConfigMap of these data and a quota on tasks."""
+    config_map: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": yaml.safe_load(data),
+    }
+    contents = read(config_map)
+    assert contents.problems == ()
+    documents = [each.document for each in contents.documents]
+    return take_snapshot(
+        [*documents, quota(limits={"tasks": 20}, perWorkflow={"maxTasks": 10})],
+        version="v",
+        argo=DEFAULT_VERSION,
+        identities=Identities(),
+    )
+
+
+@pytest.mark.parametrize("data", [SEPARATE, WHOLE])
+def test_the_defaults_are_read_in_both_forms(data: str) -> None:
+    """A key for each setting, or one for all of them."""
+    assert snapshot(data).argo_defaults == WorkflowDefaults(7, 3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "{}",
+        "workflowDefaults: 'spec: ['",
+        "workflowDefaults: '[]'",
+        "workflowDefaults: 'spec: {parallelism: many, priority: true}'",
+    ],
+)
+def test_what_cannot_be_read_gives_no_defaults(data: str) -> None:
+    """Argo would not start by it, so nobody counts on it."""
+    assert snapshot(data).argo_defaults == NO_DEFAULTS
+
+
+def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
+    """Anybody may call a ConfigMap of theirs like that."""
+    assert snapshot(SEPARATE, namespace="team-a").argo_defaults == NO_DEFAULTS
+    assert snapshot(SEPARATE, name="other").argo_defaults == NO_DEFAULTS
+
+
+def test_a_workflow_that_says_nothing_weighs_what_argo_will_let_it_run() -> None:
+    """Nothing is injected: Argo fills it in itself; its own values and the cap count before it."""
+    policies = snapshot(SEPARATE)
+    obj = workflow({})
+    marked = texts(patched(obj, mutate(obj, policies).patch), "metadata", "annotations")
+    assert (marked["lockkeeper.dev/tasks"], marked["lockkeeper.dev/priority"]) == ("7", "3")
+    own = workflow({"parallelism": 2, "priority": 1})
+    marked = texts(patched(own, mutate(own, policies).patch), "metadata", "annotations")
+    assert (marked["lockkeeper.dev/tasks"], marked["lockkeeper.dev/priority"]) == ("2", "1")
+    wide = mutate(obj, snapshot("workflowDefaults: 'spec: {parallelism: 11}'"))
+    assert [each.code for each in wide.reasons] == [Code.TASKS_ABOVE_CAP]
