@@ -39,6 +39,7 @@ from lockkeeper.wiring import (
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.relatives import Relatives
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import read_limit
 from policy.core.locks.projection import project
@@ -130,7 +131,12 @@ class Embedded:
             task_time=settings.task_time,
         )
         application = build_admission(
-            board=board, ledgers=ledgers, log=log, metrics=metrics, draining=self._server.draining
+            board=board,
+            ledgers=ledgers,
+            log=log,
+            metrics=metrics,
+            draining=self._server.draining,
+            relatives=Relatives(cluster=cluster),
         )
         begin = cluster.list(WORKFLOWS).resource_version
         door = FrontDoor(

@@ -35,6 +35,7 @@ from webhook.admission import Admission
 from webhook.app import create_app
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
+from webhook.relating import NoRelatives, Relatives
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -164,6 +165,7 @@ def build_admission(
     draining: Callable[[], bool],
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
+    relatives: Relatives | None = None,
 ) -> WSGIApplication:
     """Return the webhook's WSGI application.
 
@@ -178,6 +180,7 @@ def build_admission(
         clock=utc_now,
         stopwatch=time.perf_counter,
         recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
+        relatives=relatives or NoRelatives(),
     )
 
     def not_ready() -> list[str]:

@@ -11,6 +11,7 @@ from policy.core.snapshot import Snapshot
 from webhook import wire
 from webhook.failure import OutOfTime
 from webhook.judging import judge
+from webhook.relating import NoRelatives, Relatives, relate
 from webhook.reserving import Reservations, settle
 
 
@@ -23,13 +24,14 @@ class Recorder(Protocol):
 
 
 class Reviewing(msgspec.Struct, frozen=True):
-    """What a review depends on: the current snapshot, the ledger, two clocks and the record."""
+    """What a review depends on: the current snapshot, the ledger, two clocks, the record, and owners."""
 
     snapshot: Callable[[], Snapshot]
     reservations: Reservations
     clock: Callable[[], datetime]
     stopwatch: Callable[[], float]
     recorder: Recorder
+    relatives: Relatives = NoRelatives()
 
 
 def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> bytes:
@@ -42,8 +44,10 @@ def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> byte
     started = parts.stopwatch()
     now = parts.clock()
     deadline = now + budget
-    received = wire.decode(body, side)
-    decision = judge(received, parts.snapshot(), now)
+    received, snapshot = wire.decode(body, side), parts.snapshot()
+    related = relate(received.review, snapshot, parts.relatives)
+    received = received if related is received.review else msgspec.structs.replace(received, review=related)
+    decision = judge(received, snapshot, now)
     decision = settle(decision, received.review, parts.reservations, deadline)
     answer = wire.encode(received, decision)
     if parts.clock() > deadline:

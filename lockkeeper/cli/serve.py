@@ -41,6 +41,7 @@ from lockkeeper.wiring import (
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
+from policy.cluster.relatives import Relatives
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -181,6 +182,7 @@ class Serving:
             metrics=metrics,
             draining=draining,
             current=policies.current,
+            relatives=Relatives(cluster=cluster),
             missing=lambda: policies.missing() + self._offer.missing(),
         )
 

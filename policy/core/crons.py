@@ -60,10 +60,15 @@ def superseded(live: Iterable[Metadata]) -> list[Metadata]:
     waiting: dict[tuple[str, str], list[Metadata]] = {}
     for run in live:
         owner = scheduled_by(run)
-        replaces = (run.annotations or {}).get(marks.CRON) == REPLACE
-        if owner is not None and replaces and holding.is_held(run.labels) and not is_completed(run):
+        if owner is not None and is_replaceable(run):
             waiting.setdefault((run.namespace or "", owner.uid), []).append(run)
     return [run for runs in waiting.values() for run in sorted(runs, key=_age)[:-1]]
+
+
+def is_replaceable(run: Metadata) -> bool:
+    """Tell whether a run waits that a newer one would replace."""
+    replaces = (run.annotations or {}).get(marks.CRON) == REPLACE
+    return replaces and holding.is_held(run.labels) and not is_completed(run)
 
 
 def is_heir(metadata: Metadata) -> bool:

@@ -16,6 +16,7 @@ from policy.core.governing import PARALLELISM, Tasks, governing, tasks_of
 from policy.core.locks.judging import LockPart, judge_locks
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
+from policy.core.quota_review import priority_of
 from policy.core.sameness import changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
@@ -156,10 +157,11 @@ def _default(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> tuple
     return () if default is None else (PatchOp(Op.ADD, pointer("spec", "parallelism"), default),)
 
 
-def due_marks(old: Workflow, new: Workflow) -> dict[str, str]:
+def due_marks(old: Workflow, new: Workflow, namespace: str, snapshot: Snapshot) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit: a Workflow waits by its new priority."""
     annotations = (old.metadata or EMPTY_METADATA).annotations or {}
     before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
-    if before.priority == after.priority or marks.PRIORITY not in annotations:
+    priority = priority_of(after, namespace, snapshot)
+    if priority_of(before, namespace, snapshot) == priority or marks.PRIORITY not in annotations:
         return {}
-    return {marks.PRIORITY: str(after.priority or 0)}
+    return {marks.PRIORITY: str(priority)}

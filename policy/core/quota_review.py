@@ -6,9 +6,11 @@ from typing import Final
 
 import msgspec
 
-from policy.core import explain, explain_wait, holding
+from policy.core import explain, explain_wait, holding, marks
 from policy.core.amounts import Usage
+from policy.core.children import Exemption, exemption
 from policy.core.compiled_quotas import CompiledQuota
+from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
 from policy.core.governing import borrowed_from, by_effect, demands, tasks_of
 from policy.core.kinds import OnExceed
@@ -18,9 +20,10 @@ from policy.core.ordering import QueueRules
 from policy.core.patches import Op, PatchOp
 from policy.core.pools import share_demand
 from policy.core.quota_kinds import StopPolicy
+from policy.core.relations import owner_of, scheduled_by
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.usage import EMPTY_QUEUE
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow, WorkflowSpec
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, OwnerReference, Workflow, WorkflowSpec
 
 GENERATED: Final = 12
 """Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
@@ -93,25 +96,29 @@ def judge_quotas(
     review, workflow = subject.review, subject.workflow
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     tasks = tasks_of(spec, review.namespace, quotas, snapshot, now)
+    exempt = exemption(metadata, tasks.amount, review.user, review.related, quotas)
+    counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
     weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
     asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
-    queueing = by_effect(quotas, OnExceed.QUEUE)
-    denying = by_effect(quotas, OnExceed.DENY)
+    queueing = by_effect(counted, OnExceed.QUEUE)
+    denying = by_effect(counted, OnExceed.DENY)
     reservation_id = _reservation_id(review, metadata) if denying else ""
+    run = scheduled_by(metadata) if review.related.policy else None
     patch = holding.mark_patch(
         workflow.metadata,
         weighed,
         reservation=reservation_id,
         hold=bool(queueing),
-        origin=subject.origin,
+        origin=_origin(subject, exempt, run if queueing else None),
     )
     if tasks.injected is not None:
         if workflow.spec is None:
             patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    warnings = _warn(asked, quotas)
+    warnings = [*_warn(asked, counted), *_told(exempt, metadata)]
     reasons = list(tasks.faults)
     if queueing:
+        reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
         reasons += _no_place(policies, queueing, snapshot)
         message, told = _queue_place(asked, queueing)
         patch += holding.hold_status_patch(workflow, message)
@@ -133,6 +140,28 @@ def judge_quotas(
         queued=bool(queueing),
         reservation=reservation,
     )
+
+
+def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None) -> holding.Origin:
+    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits."""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    if exempt.parent:
+        labels[marks.CHILD_OF] = exempt.parent
+        annotations[marks.DEPTH] = str(exempt.depth)
+    if run is not None:
+        related = subject.review.related
+        annotations.update(marks_of_run(related.policy, related.runs))
+    return msgspec.structs.replace(subject.origin, labels=labels, annotations=annotations)
+
+
+def _told(exempt: Exemption, metadata: Metadata) -> list[str]:
+    """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
+    if not exempt.why:
+        return []
+    owner = owner_of(metadata, "Workflow")
+    name = owner.name if owner is not None else ""
+    return [f"lockkeeper: it counts for itself and not under its owner {name}: {exempt.why}"]
 
 
 def priority_of(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int:

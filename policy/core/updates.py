@@ -102,7 +102,10 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
     over = is_completed(before)  # A spec that nobody runs is judged when it is made to run again.
     edit, due = UNCHANGED, {}
     if not over and spec_changes(update.review):
-        edit, due = judge_edit(old, new, policies, snapshot, now), due_marks(old, new)
+        edit, due = (
+            judge_edit(old, new, policies, snapshot, now),
+            due_marks(old, new, policies.namespace, snapshot),
+        )
     server = update.review.user in snapshot.identities.argo_servers
     reasons = (
         *mark_faults(before, after, due),

@@ -12,7 +12,9 @@ import msgspec
 
 from policy.core import holding
 from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
+from policy.core.crons import is_heir
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.governing import accounts_of, borrowed_from, governing, only_counted, wants
 from policy.core.kinds import OnExceed
@@ -30,6 +32,10 @@ HISTORY_EVERY: Final = timedelta(minutes=1)
 """How often what was used is noted in the ledger, for the next leader's fair share."""
 AT_ONCE: Final = 500
 """Releases of one pass at most: the ledger carries them until they are seen, and must stay small."""
+
+
+FIRST: Final = 2**31
+"""Above every priority: of a run that takes over the slot of the one it replaces."""
 
 
 class Books:
@@ -281,9 +287,10 @@ class Books:
         return [load for _, load in self._going.values()]
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
-        """Return the quotas that govern a Workflow as policies stand now."""
-        labels = holding.original_labels(tracked.metadata)
-        return governing(self.snapshot.policies(tracked.namespace).quotas, labels)
+        """Return the quotas that a Workflow counts for as policies stand now; a child, those of its own."""
+        quotas = self.snapshot.policies(tracked.namespace).quotas
+        own = governing(quotas, holding.original_labels(tracked.metadata))
+        return own if tracked.under is None else counted_for(own, governing(quotas, tracked.under))
 
     def _load(self, tracked: Tracked) -> Load:
         """Return what a Workflow counts for; those that are alike share one."""
@@ -312,7 +319,7 @@ class Books:
             namespace=tracked.namespace,
             name=tracked.name,
             user=weighed.user,
-            priority=weighed.priority,
+            priority=FIRST if is_heir(tracked.metadata) else weighed.priority,
             created=tracked.created,
             arrival=tracked.arrival,
             weight=tracked.weight,

@@ -17,6 +17,7 @@ from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, ex
 from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
 from policy.service.books import Books
+from policy.service.crons import CronKeeper
 from policy.service.letting_go import LettingGo, Reporter
 from policy.service.moving import Movers
 from policy.service.telling import Teller
@@ -64,6 +65,7 @@ class Releaser:
         self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter)
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter)
         self._movers = Movers(ledgers=ledgers)
+        self._crons = CronKeeper(cluster=cluster)
         self._views = Views()
         self._epochs: dict[str, int] = {}
         self._books: dict[str, Books] = {}
@@ -84,7 +86,7 @@ class Releaser:
 
     def next_event(self) -> datetime | None:
         """Return when the next pass is due though nothing happens; None where only events bring one."""
-        if self._more:
+        if self._more or self._crons.left:
             return self._clock()
         moments = [books.next_event() for books in self._books.values()]
         moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try(), self._teller.next_round()]
@@ -120,6 +122,7 @@ class Releaser:
         snapshot, now = self._snapshot(), self._clock()
         self._fold(tracker, snapshot, now)
         self._by_time(now)
+        self._crons.drop(stopping)
         released = 0
         self._more = False
         for root in sorted(self._dirty):
@@ -153,6 +156,7 @@ class Releaser:
     def _fold(self, tracker: Tracker, snapshot: Snapshot, now: datetime) -> None:
         """Bring the books up to date: those of changed policies are opened anew, the others take changes."""
         changes = tracker.take_changes()
+        self._crons.see(changes)
         if self._policies is not snapshot.compiled or self._new_places(changes, snapshot, tracker):
             self._policies = None  # Should the cluster fail meanwhile, all of it is done again.
             self._reopen(tracker, snapshot, changes, now)

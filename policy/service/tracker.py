@@ -17,7 +17,9 @@ from policy.core import holding, marks
 from policy.core.amounts import Usage
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
+from policy.core.selectors import Labels
 from policy.core.workflow import Metadata, Read
+from policy.service.families import Families
 
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
@@ -37,6 +39,7 @@ class Tracked(msgspec.Struct, frozen=True):
     """One live Workflow: who and where it is, what it weighs, and whether we hold it.
 
     `arrival` counts up in the order in which Workflows were first seen; it parts those of one second.
+    `under` are the labels of the live Workflow under whose slot a child runs.
     """
 
     metadata: Metadata
@@ -47,6 +50,7 @@ class Tracked(msgspec.Struct, frozen=True):
     arrival: int
     held: bool
     weighed: holding.Weighed
+    under: Labels | None = None
 
     @property
     def weight(self) -> Usage:
@@ -57,6 +61,11 @@ class Tracked(msgspec.Struct, frozen=True):
     def labels(self) -> dict[str, str]:
         """Its labels."""
         return self.metadata.labels or {}
+
+    @property
+    def parent(self) -> str:
+        """The uid of the Workflow that it was admitted as a child of, or ""."""
+        return self.labels.get(marks.CHILD_OF, "")
 
     @property
     def reservation(self) -> str:
@@ -81,6 +90,7 @@ class Tracker:
         self._before: dict[str, Tracked | None] = {}
         self._held: Counter[str] = Counter()
         self._count: Counter[str] = Counter()
+        self._families = Families()
 
     def reset(self, listing: Listing) -> None:
         """Start anew from a listing; what is not in it is gone."""
@@ -90,7 +100,7 @@ class Tracker:
             self._remove(each)
         for each in now.values():
             self._put(each)
-        self._live = now  # In the order of the listing.
+        self._live = {uid: self._live[uid] for uid in now}  # In the order of the listing.
 
     def apply(self, event: WatchEvent) -> None:
         """Fold one event in."""
@@ -121,6 +131,27 @@ class Tracker:
         return [each for each in self._live.values() if each.namespace in namespaces]
 
     def _put(self, tracked: Tracked) -> None:
+        self._families.put(tracked.uid, tracked.parent)
+        self._store(
+            msgspec.structs.replace(tracked, under=self._under(tracked)) if tracked.parent else tracked
+        )
+        self._tell_children(tracked.uid)
+
+    def _under(self, child: Tracked) -> Labels | None:
+        """Return the labels of the Workflow under whose slot a child runs, while that runs itself."""
+        parent = self._live.get(child.parent)
+        if parent is None or parent.held or parent.namespace != child.namespace:
+            return None
+        return holding.original_labels(parent.metadata)
+
+    def _tell_children(self, uid: str) -> None:
+        """Let children count, or not count any more, when their parent came, went or changed."""
+        for each in self._families.children(uid):
+            child = self._live.get(each)
+            if child is not None and (under := self._under(child)) != child.under:
+                self._store(msgspec.structs.replace(child, under=under))
+
+    def _store(self, tracked: Tracked) -> None:
         before = self._live.get(tracked.uid)
         self._before.setdefault(tracked.uid, before)
         if before is not None:
@@ -134,6 +165,8 @@ class Tracker:
         if before is not None:
             self._tally(before, -1)
         self._departed.add(tracked.reservation)
+        self._families.remove(tracked.uid)
+        self._tell_children(tracked.uid)
 
     def _tally(self, tracked: Tracked, sign: int) -> None:
         for counter, counted in ((self._count, True), (self._held, tracked.held)):
