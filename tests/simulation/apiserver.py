@@ -19,7 +19,6 @@ from tests.policy.service.world import labels_of, part
 from tests.simulation.lives import Submission
 from tests.simulation.network import Network, Sender
 from tests.simulation.processes import Replica
-from tests.simulation.reactivation import as_new, held_again
 from tests.simulation.referee import Referee
 from tests.simulation.scheduler import SECOND
 from tests.simulation.weather import Fault
@@ -117,17 +116,14 @@ class ApiServer:
 
     def _mutate(self, request: Request) -> tuple[JsonObject, str]:
         """Return the object after the mutating side, and the uid of its call where it answered."""
-        asked = request.obj if request.before is None else as_new(request.obj)
-        answer = None if request.mutator_away else self._call(Side.MUTATE, request, asked)
+        answer = None if request.mutator_away else self._call(Side.MUTATE, request, request.obj)
         if answer is None:
             if marks.RESERVATION in labels_of(request.obj) and not self._marks_may_slip_through:
                 raise Dropped
             return self._named(request, request.obj), ""
         if not answer.allowed:
             raise Refused(str(part(answer.response, "status", "message")))
-        obj = answer.applied(asked)
-        if request.before is not None:
-            obj = held_again(request.before, request.obj, obj)
+        obj = answer.applied(request.obj)
         if request.spoilt:
             annotations = part(obj, "metadata", "annotations")
             if isinstance(annotations, dict):
@@ -135,7 +131,7 @@ class ApiServer:
         return self._named(request, obj), answer.uid
 
     def _validate(self, request: Request, obj: JsonObject, mutating: str) -> Submission:
-        answer = self._call(Side.VALIDATE, request, obj if request.before is None else as_new(obj))
+        answer = self._call(Side.VALIDATE, request, obj)
         if answer is None:
             raise Refused("the validating webhook did not answer")
         if not answer.allowed:
@@ -235,9 +231,10 @@ def review_of(uid: str, request: Request, obj: JsonObject) -> JsonObject:
             "kind": {**_KIND},
             "name": name,
             "namespace": request.namespace,
-            "operation": Operation.CREATE.value,  # Of a retry too: see `reactivation`.
+            "operation": request.operation.value,
             "userInfo": {"username": request.user},
             "object": obj,
+            "oldObject": request.before,
             "dryRun": False,
         },
     }
