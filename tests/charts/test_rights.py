@@ -35,10 +35,16 @@ READS: Final = (
     Rule(("lockkeeper.dev",), POLICIES, FOLLOW),
     Rule(("",), ("namespaces", "configmaps"), FOLLOW),
     Rule(("argoproj.io",), TEMPLATES, FOLLOW),
-    Rule(("lockkeeper.dev",), ("quotaledgers",), ("get", "create", "update")),
+    Rule(("lockkeeper.dev",), ("quotaledgers",), ("get", "update")),
+)
+OWNERS: Final = (
+    Rule(("argoproj.io",), ("workflows",), ("get", "list")),
+    Rule(("argoproj.io",), ("cronworkflows",), ("get",)),
 )
 RELEASING: Final = (
-    Rule(("argoproj.io",), ("workflows",), (*READ, "patch")),
+    Rule(("argoproj.io",), ("workflows",), (*READ, "patch", "delete")),
+    Rule(("lockkeeper.dev",), ("quotaledgers",), ("list", "create")),
+    Rule(("",), ("nodes",), FOLLOW),
     Rule(("events.k8s.io",), ("events",), ("create",)),
     Rule(("lockkeeper.dev",), tuple(f"{kind}/status" for kind in POLICIES), ("patch",)),
 )
@@ -113,7 +119,7 @@ def test_each_account_may_do_what_it_does(
     """A right that is added here is one that somebody has seen."""
     granted = roles(chart.rendered(WITHOUT_CRDS, *MODES[mode]))
     keeps_bundle = () if mode == "certManager" else (BUNDLE,)
-    assert granted["ClusterRole/lockkeeper-webhook"] == READS
+    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS)
     assert granted.get("Role/lockkeeper-webhook", ()) == secret_of_webhook
     assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, *keeps_bundle)
     assert granted["Role/lockkeeper-controller"] == (*LEASES, *secret_of_controller)

@@ -23,7 +23,7 @@ def refused_to_all(name: str) -> Iterator[Right]:
     """Yield what none of the accounts may, of a release with this name."""
     yield Right("*", "*", "*")
     yield from _of_secrets(name)
-    for verb in ("create", "update", "delete", "deletecollection"):
+    for verb in ("create", "update", "deletecollection"):
         yield Right(verb, "argoproj.io", "workflows", namespace=GOVERNED)
     for resource in ("pods", "pods/exec", "pods/log", "nodes", "services", "events", "persistentvolumes"):
         yield from (Right(verb, "", resource) for verb in _EVERYTHING)
@@ -48,7 +48,7 @@ def refused_to_all(name: str) -> Iterator[Right]:
 
 def refused_to_webhook(name: str) -> Iterator[Right]:
     """Yield what the controller alone may: whoever is asked by users changes nothing but ledgers."""
-    for verb in _EVERYTHING:
+    for verb in ("watch", *_WRITES):
         yield Right(verb, "argoproj.io", "workflows", namespace=GOVERNED)
     for resource in _POLICIES:
         yield Right("patch", _OURS, f"{resource}/status")

@@ -37,6 +37,7 @@ from tests.e2e.charted import GOVERNED, NAMESPACE
 from tests.e2e.grants import EDITOR, VIEWER
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
 from tests.e2e.product import until
+from tests.e2e.relating import relate
 
 _PATIENCE: Final = 60.0
 
@@ -46,6 +47,7 @@ def tour(installed: Installed) -> None:
     govern(installed)
     _edit_policies(installed)
     _run_workflows(installed)
+    relate(installed, "second")
     _change_leader(installed)
     _change_certificates(installed)
     _start_from_nothing(installed)
