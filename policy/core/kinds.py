@@ -68,14 +68,13 @@ class Strategy(StrEnum):
 
 
 class Referenced(StrEnum):
-    """What becomes of a Workflow that only refers to a template which lacks a lock.
+    """What becomes of a Workflow that reaches a template which lacks a lock where nothing can be put.
 
-    It cannot carry templates of its own. Sibling swaps the reference for that to a locked copy.
+    Such is all that a workflowTemplateRef leads to, and what the templates of other objects call.
     """
 
     WARN = "Warn"
     DENY = "Deny"
-    SIBLING = "Sibling"
 
 
 class CrossNamespace(StrEnum):

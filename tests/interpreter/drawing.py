@@ -40,6 +40,7 @@ SELECTORS: Final[tuple[Json, ...]] = (
     {"types": ["steps", "script"]},
     {"names": ["*"]},
     {"tasks": ["load-*"]},
+    {"tasks": ["*a*", "free"]},
     {"tasks": ["a", "c"], "images": ["db:*"]},
     {"serviceAccounts": ["etl"]},
     {"volumes": ["data*"]},

@@ -6,15 +6,16 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import NO_OBJECT, Code, Injection, Reason
-from policy.core.kinds import MatchedKind, Referenced
+from policy.core.decision import NO_OBJECT, Injection, Reason
+from policy.core.kinds import MatchedKind
+from policy.core.locks.beyond import beyond_reach, lacking_in
 from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.inject import inject
 from policy.core.locks.inspect import inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
-from policy.core.locks.scene import Find, Foreign, Scene
+from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn, Scene
 from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
@@ -59,14 +60,13 @@ def judge_locks(
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return NO_LOCKS
-    scene = Scene(raw=raw, find=finder(locks, snapshot), library=snapshot.library)
-    part = judge_spec(spec, locks, active, scene)
-    if spec.workflow_template_ref is None:
-        return part
-    beyond = beyond_reach(spec.workflow_template_ref, locks, active, snapshot)
-    return msgspec.structs.replace(
-        part, reasons=part.reasons + beyond.reasons, warnings=part.warnings + beyond.warnings
+    scene = Scene(
+        raw=raw,
+        find=finder(locks, snapshot),
+        library=snapshot.library,
+        lacking=missing_finder(locks, snapshot),
     )
+    return judge_spec(spec, locks, active, scene)
 
 
 def judge_spec(
@@ -84,14 +84,32 @@ def judge_spec(
     injected = inject(spec, found, locks, active, scene)
     home = home_of(scene.kind, scene.name, spec, scene.at)
     shown = inspect(home, found, rulebook, scene.library, injected.patch)
+    beyond = beyond_reach(spec, found, locks, active, scene)
     return LockPart(
-        reasons=faults + injected.faults + shown.reasons,
-        warnings=(*lock_warnings(spec, found, rulebook), *injected.warnings, *shown.warnings),
+        reasons=faults + injected.faults + shown.reasons + tuple(beyond.reasons),
+        warnings=(
+            *lock_warnings(spec, found, rulebook),
+            *injected.warnings,
+            *beyond.warnings,
+            *shown.warnings,
+        ),
         patch=conversion + injected.patch,
         policies=tuple(policy.source for policy in active),
         injected=injected.locks,
         note=injected.note,
     )
+
+
+def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
+    """Return how locks are found that other objects lack; they are remembered."""
+
+    def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
+        key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
+        if key not in locks.lacking:
+            locks.lacking[key] = lacking_in(ref, locks, snapshot)
+        return locks.lacking[key]
+
+    return lacking
 
 
 def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
@@ -117,31 +135,3 @@ def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
         return Foreign(kind, template, snapshot.texts.get((scope, name), ""))
 
     return find
-
-
-def beyond_reach(
-    ref: TemplateRef, locks: LockPolicies, active: Sequence[CompiledLockPolicy], snapshot: Snapshot
-) -> LockPart:
-    """Return what is said of locks that rules want in the template that a Workflow only refers to."""
-    template = snapshot.template(locks.namespace, ref)
-    if template is None:
-        return NO_LOCKS
-    reasons, warnings = [], []
-    by_source = {policy.source: policy for policy in active}
-    for each in inject(template, locks.concerned(template), locks, active).locks:
-        policy = by_source[each.policy]
-        kind = MatchedKind.CLUSTER_WORKFLOW_TEMPLATE if ref.cluster_scope else MatchedKind.WORKFLOW_TEMPLATE
-        mend = (
-            "it was stored before the policy; apply it again"
-            if kind in policy.kinds
-            else "write the lock there"
-        )
-        if policy.referenced is Referenced.WARN:
-            warnings.append(
-                f"lockkeeper: {each.template}: lock {each.lock} is not injected, the template comes from "
-                f"{ref.name}; {mend}"
-            )
-        else:
-            message = f'template "{each.template}" of {ref.name} lacks the lock {each.lock}; {mend}'
-            reasons.append(Reason(Code.LOCK_CONFLICT, "spec.workflowTemplateRef", message, each.policy))
-    return LockPart(reasons=tuple(reasons), warnings=tuple(warnings))

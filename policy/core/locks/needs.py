@@ -177,7 +177,7 @@ class Needs:
     def _around(self, site: Site) -> Above | None:
         """Return what is held around a call, and what was chosen for."""
         above = self.above(site)
-        if above is None or site.caller == SPEC or site.task not in CHOICES:
+        if above is None or site.call is None or site.call.name not in CHOICES:
             return above
         return Above(above.always | self._chosen(site.caller), above.sometimes)
 

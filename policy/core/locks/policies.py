@@ -19,7 +19,7 @@ from policy.core.locks.generated import base_name, is_layer
 from policy.core.locks.naming import compile_key_pattern
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
-from policy.core.locks.scene import Foreign
+from policy.core.locks.scene import Foreign, Lacking
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
@@ -85,6 +85,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
     rule_faults: dict[str, tuple[Reason, ...]]
     foreign: dict[tuple[str, str, str], Foreign | None]
+    lacking: dict[tuple[str, str, str], tuple[Lacking, ...]]
 
     def active(
         self, labels: Labels, kind: MatchedKind = MatchedKind.WORKFLOW
@@ -172,6 +173,7 @@ def compile_lock_policies(
         remembered={},
         rule_faults={},
         foreign={},
+        lacking={},
     )
 
 

@@ -9,6 +9,7 @@ from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.kinds import MatchedKind
 from policy.core.locks.layers import Body
 from policy.core.locks.library import NO_LIBRARY, Library
+from policy.core.locks.rules import CompiledRule
 from policy.core.patches import JsonObject
 from policy.core.workflow import Template, TemplateRef
 
@@ -29,13 +30,29 @@ class Foreign(msgspec.Struct, frozen=True):
         return found
 
 
+class Lacking(msgspec.Struct, frozen=True):
+    """A lock that a rule wants on a template of another object (`of`), where it is missing."""
+
+    rule: CompiledRule
+    template: str
+    of: str
+    kind: MatchedKind
+
+
 Find: TypeAlias = Callable[[TemplateRef], Foreign | None]
+LackingIn: TypeAlias = Callable[[TemplateRef], tuple[Lacking, ...]]
 
 
 def nowhere(ref: TemplateRef) -> Foreign | None:
     """Find nothing."""
     del ref
     return None
+
+
+def nothing_lacks(ref: TemplateRef) -> tuple[Lacking, ...]:
+    """Find nothing missing."""
+    del ref
+    return ()
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -47,6 +64,7 @@ class Scene(msgspec.Struct, frozen=True):
     find: Find = nowhere
     name: str = ""
     library: Library = NO_LIBRARY
+    lacking: LackingIn = nothing_lacks
 
     @property
     def is_template(self) -> bool:

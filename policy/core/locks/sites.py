@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from policy.core.locks.generated import is_layer
 from policy.core.locks.places import Place, calls
 from policy.core.patches import Op, PatchOp
 from policy.core.patches import pointer as escaped
@@ -16,8 +17,9 @@ SPEC: int = -1
 class Site(msgspec.Struct, frozen=True):
     """One call: its pointer, the number of the body that makes it, and what it names.
 
-    `task` is the name of a DAG task or step, None for hooks and handlers. `is_name` tells that the pointer
-    leads to the name itself. A site without a pointer stands for callers that are not known here.
+    `task` is the name of a DAG task or step that somebody wrote, None for hooks, handlers and layers.
+    `is_name` tells that the pointer leads to the name itself. A site without a pointer stands for callers
+    that are not known here.
     """
 
     pointer: str
@@ -52,9 +54,11 @@ def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[S
             yield Site(f"{at}/{field}", SPEC, name, is_name=True)
     yield from _hooks(spec.hooks, at, SPEC)
     for number, body in enumerate(bodies):
+        in_layer = is_layer(body.template)
         for call, pointer in calls(body.template, body.pointer):
             if call.template or call.template_ref is not None:
-                yield Site(pointer, number, call.template, call.template_ref, call.name or "", call)
+                task = None if in_layer else call.name or ""
+                yield Site(pointer, number, call.template, call.template_ref, task, call)
             if call.on_exit:
                 yield Site(f"{pointer}/onExit", number, call.on_exit, is_name=True)
             yield from _hooks(call.hooks, pointer, number)

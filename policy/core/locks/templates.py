@@ -20,7 +20,7 @@ from policy.core.decision import (
     Review,
 )
 from policy.core.kinds import MatchedKind
-from policy.core.locks.judging import NO_LOCKS, LockPart, beyond_reach, finder, judge_spec
+from policy.core.locks.judging import NO_LOCKS, LockPart, finder, judge_spec, missing_finder
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
@@ -118,15 +118,9 @@ def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Sn
         finder(locks, snapshot),
         subject.metadata.name or "",
         snapshot.library,
+        missing_finder(locks, snapshot),
     )
-    part = judge_spec(subject.spec, locks, active, scene)
-    ref = subject.spec.workflow_template_ref
-    if ref is None:
-        return part
-    beyond = beyond_reach(ref, locks, active, snapshot)
-    return msgspec.structs.replace(
-        part, reasons=part.reasons + beyond.reasons, warnings=part.warnings + beyond.warnings
-    )
+    return judge_spec(subject.spec, locks, active, scene)
 
 
 def _before(review: Review, locks: LockPolicies, snapshot: Snapshot) -> LockPart:

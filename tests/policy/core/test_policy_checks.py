@@ -357,7 +357,7 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
                 {**rule("g", semaphore_target("db")), "when": "{{workflow.parameters.env}} == prod"},
                 {**rule("h", MUTEX), "when": "inputs.parameters.env == 'prod'", "strategy": "Wrapper"},
             ],
-            match={"kinds": ["Workflow", "WorkflowTemplate", "CronWorkflow"], "referenced": "Sibling"},
+            match={"kinds": ["Workflow", "WorkflowTemplate", "CronWorkflow"], "referenced": "Deny"},
             validate={"keyPattern": "<resource-type>-<purpose>", "crossNamespace": "Allow"},
         ),
         cluster_lock_policy(validate={"keyPattern": "^[a-z]+$"}),
