@@ -138,6 +138,8 @@ def _start_from_nothing(installed: Installed) -> None:
     scale(installed, CONTROLLER, 2)
     until(lambda: bundle_in_place(installed), "the CA is not everywhere")
     until(lambda: is_there(installed, QUOTA_LEDGERS, f"namespace.{BUILDS}"), "the ledger is not made anew")
+    assert "used: workflows=1" in create(installed, "third", BUILDS, "--dry-run=server")
+    installed.cluster.delete(WORKFLOWS, "first", namespace=BUILDS)
     until(lambda: create(installed, "third", BUILDS, "--dry-run=server") == "", "creates fail")
 
 
