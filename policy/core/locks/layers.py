@@ -67,8 +67,8 @@ def _layer(
 
 
 def parts(body: Body, side: str, kind: str) -> list[Mapping[str, Any]]:
-    """Return the parameters or artifacts of a body's inputs or outputs."""
-    return list((body.get(side) or {}).get(kind) or ())
+    """Return the parameters or artifacts of a body's inputs or outputs that have a name, as all must."""
+    return [each for each in (body.get(side) or {}).get(kind) or () if each and each.get("name")]
 
 
 def _inputs(body: Body) -> JsonObject:
