@@ -44,7 +44,7 @@ endef
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
-		printf '  %-8s %s\n' "$$target" "$$text"; done
+		printf '  %-9s %s\n' "$$target" "$$text"; done
 
 setup: $(READY) ## Make .venv with exactly the packages of requirements.lock (with uv where there is one)
 	@:
