@@ -4,6 +4,7 @@ import json
 from typing import Final
 
 from policy.cluster.errors import NotFound
+from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, Resource
 from policy.core import marks
 from policy.core.patches import JsonObject
@@ -74,13 +75,20 @@ def owner(installed: Installed, resource: Resource, name: str, namespace: str) -
     }
 
 
-def owned(installed: Installed, name: str, reference: JsonObject, namespace: str, *who: str) -> str:
+def owned(
+    installed: Installed,
+    name: str,
+    reference: JsonObject,
+    namespace: str,
+    *who: str,
+    parallelism: int | None = None,
+) -> str:
     """Create a Workflow that has an owner; returns what kubectl has against it."""
     metadata: JsonObject = {"name": name, "ownerReferences": [reference]}
     if reference["kind"] == CRON_WORKFLOWS.kind:
         metadata["labels"] = {marks.CRON_WORKFLOW: reference["name"]}
         metadata["annotations"] = {marks.SCHEDULED_TIME: f"2026-03-01T12:0{name[-1]}:00Z"}
-    obj: JsonObject = {**workflow(name), "metadata": metadata}
+    obj = merge({**workflow(name), "metadata": metadata}, {"spec": {"parallelism": parallelism}})
     done = installed.site.kubectl.run("create", "-n", namespace, "-f", "-", *who, text=json.dumps(obj))
     return done.stderr if done.returncode else ""
 
