@@ -25,8 +25,9 @@ def refused_to_all(name: str) -> Iterator[Right]:
     yield from _of_secrets(name)
     for verb in ("create", "update", "deletecollection"):
         yield Right(verb, "argoproj.io", "workflows", namespace=GOVERNED)
-    for resource in ("pods", "pods/exec", "pods/log", "nodes", "services", "events", "persistentvolumes"):
+    for resource in ("pods", "pods/exec", "pods/log", "services", "events", "persistentvolumes"):
         yield from (Right(verb, "", resource) for verb in _EVERYTHING)
+    yield from (Right(verb, "", "nodes") for verb in ("get", *_WRITES))
     for resource in ("namespaces", "configmaps"):
         yield from (Right(verb, "", resource) for verb in _WRITES)
     yield from _that_lead_to_more()
@@ -57,12 +58,12 @@ def refused_to_webhook(name: str) -> Iterator[Right]:
     for verb in ("get", "create", "update"):
         yield Right(verb, "coordination.k8s.io", "leases", f"{name}-controller", NAMESPACE)
     yield Right("create", "", "secrets", namespace=NAMESPACE)
-    yield Right("list", _OURS, "quotaledgers")
+    yield from (Right(verb, _OURS, "quotaledgers") for verb in ("list", "create"))
+    yield from (Right(verb, "", "nodes") for verb in ("list", "watch"))
 
 
 def refused_to_controller() -> Iterator[Right]:
     """Yield what it has no use for, though others have."""
-    yield Right("list", _OURS, "quotaledgers")
     for resource in _POLICIES:
         yield Right("get", _OURS, resource)
 
