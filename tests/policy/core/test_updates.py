@@ -1,10 +1,14 @@
 """Updates of Workflows: nobody undoes what was decided, and nobody is kept from what is his own."""
 
+from datetime import timedelta
+
 import pytest
 
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
+from policy.core.decide import decide
 from policy.core.decision import Code, Outcome, Side
+from policy.core.holding import refresh_patch, release_patch
 from policy.core.patches import JsonObject
 from tests.policy.core.attempts import (
     ARGO,
@@ -18,8 +22,9 @@ from tests.policy.core.attempts import (
     label,
     load,
     note,
+    update,
 )
-from tests.policy.core.builders import at, patched, texts
+from tests.policy.core.builders import NOW, USER, at, decoded, patched, quota, snapshot, texts
 
 
 def _after(attempt: Attempt) -> tuple[JsonObject, JsonObject]:
@@ -141,6 +146,49 @@ class TestRetry:
         assert "phase" not in status
         assert str(status["message"]).startswith(marks.HELD_MESSAGE_PREFIX)
         assert status["nodes"] == at(obj, "status", "nodes")
+
+    def test_it_starts_when_it_is_let_go_and_not_before(self) -> None:
+        """Its deadline would have run out while it waited; where it stands is shown until then."""
+        obj = merge(in_state(State.FINISHED), RETRY)
+        held = patched(obj, decided(in_state(State.FINISHED), obj).patch)
+        metadata = decoded(held).metadata
+        assert metadata is not None
+        shown = patched(held, refresh_patch(metadata, "queued by lockkeeper: position 1 of 1"))
+        assert texts(shown, "status") == {
+            **texts(held, "status"),
+            "message": "queued by lockkeeper: position 1 of 1",
+        }
+        released = patched(shown, release_patch(metadata, NOW + timedelta(hours=9), has_status=True))
+        assert texts(released, "status") == {
+            **texts(obj, "status"),
+            "message": "",
+            "startedAt": "2026-03-01T21:00:00Z",
+        }
+        assert marks.RETRIED not in texts(released, "metadata", "annotations")
+        assert marks.INSTANCE_ID not in texts(released, "metadata", "labels")
+
+    @pytest.mark.parametrize("phase", ["", "Running"])
+    def test_argos_releases_clear_the_phase_in_their_own_ways(self, phase: str) -> None:
+        """Nothing and Running have been written by them."""
+        old = in_state(State.FINISHED)
+        obj = merge(merge(old, RETRY), {"status": {"phase": phase}})
+        assert decided(old, obj).outcome is Outcome.QUEUED
+
+    def test_where_quotas_deny_it_needs_a_slot(self) -> None:
+        """Of its own, and it counts for whom it counted before, whoever retries it."""
+        policies = snapshot(quota("main", limits={"workflows": 1}, onExceed="Deny"))
+        old = in_state(State.FINISHED)
+        obj = merge(old, RETRY)
+        decision = decide(update(old, obj, user="bob", uid="retry-1"), policies, NOW)
+        assert decision.reservation is not None
+        assert (decision.reservation.id, decision.reservation.user) == ("retry-1", USER)
+        stored = patched(obj, decision.patch)
+        assert texts(stored, "metadata", "labels")[marks.RESERVATION] == "retry-1"
+        assert marks.INSTANCE_ID not in texts(stored, "metadata", "labels")
+        again = decide(update(old, stored, Side.VALIDATE, user="bob", uid="retry-2"), policies, NOW)
+        assert again.allowed
+        assert again.reservation is not None
+        assert again.reservation.id == "retry-1"
 
     def test_both_sides_agree_on_it(self) -> None:
         """The validating side sees the marks, and wants no others."""
