@@ -71,7 +71,8 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
         return IGNORED
     if review.operation is Operation.UPDATE and not _is_edited(review, subject):
         return IGNORED
-    locks = snapshot.policies(review.namespace).locks
+    everywhere = subject.kind is MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
+    locks = snapshot.policies("" if everywhere else review.namespace).locks
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import pytest
 
 from policy.core.decide import decide
@@ -161,3 +162,10 @@ def test_a_schedule_of_a_template_that_lacks_a_lock_is_warned_of_or_refused(
     assert bool(decision.reasons) == refused
     assert len(told) == 1
     assert told[0].endswith(mend)
+
+
+def test_a_template_of_the_cluster_is_of_no_namespace_whatever_the_request_says() -> None:
+    """`lockkeeper review` asks about files, and names a namespace for all of them."""
+    review = review_of(_object("ClusterWorkflowTemplate"))
+    asked = msgspec.structs.replace(review, namespace=NAMESPACE)
+    assert decide(asked, _policies(), NOW) == decide(review, _policies(), NOW)
