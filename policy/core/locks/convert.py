@@ -56,7 +56,10 @@ def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[
 
 def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
     """Return the text of an object after operations of `convert`, for what is made from that text."""
-    obj: Any = msgspec.json.decode(raw)
+    try:
+        obj: Any = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return raw  # What nobody reads of an object is not looked at before.
     if not isinstance(obj, dict):
         return raw
     for operation in patch:

@@ -72,8 +72,11 @@ class Scene(msgspec.Struct, frozen=True):
         return self.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE)
 
     def spec(self) -> Mapping[str, Any]:
-        """Return the WorkflowSpec as it is written, empty where the text is not known."""
-        found: Any = msgspec.json.decode(self.raw)
+        """Return the WorkflowSpec as it is written, empty where the text is not known, or is no text."""
+        try:
+            found: Any = msgspec.json.decode(self.raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return {}  # What nobody reads of an object is not looked at before.
         for part in self.at.strip("/").split("/"):
             found = (found or {}).get(part)
         return found or {}
