@@ -51,6 +51,7 @@ class Guests:
     ) -> None:
         self._spec, self._locks, self._active, self._find = spec, locks, active, find
         self._needs, self._making = needs, making
+        self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
     def arrange(self, site: Site, caller: Place | None) -> Guest:
         """Lead one call to what holds the locks that it needs."""
@@ -131,8 +132,11 @@ class Guests:
                 return copied
         if why or body is None:
             raise Refused(f"it is a template of {_described(ref)}, and nothing can stand around it: {why}")
-        plain = tuple(rule for rule in needed if rule.choice is None)
-        return self._chain(ref, body, plain, choices)
+        key = (_described(ref), ref.template or "", tuple(rule.names for rule in needed))
+        if key not in self._led:
+            plain = tuple(rule for rule in needed if rule.choice is None)
+            self._led[key] = self._chain(ref, body, plain, choices)
+        return self._led[key]
 
     def _chain(self, ref: TemplateRef, body: Body, wraps: Rules, choices: Rules) -> str:
         base = ref.template or ""

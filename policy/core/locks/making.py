@@ -14,12 +14,12 @@ from policy.core.kinds import Strategy
 from policy.core.locks.blocks import additions, lists_of
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.layers import Body
-from policy.core.locks.meaning import why_not_around, why_not_called
+from policy.core.locks.meaning import Uses, uses_of, why_not_around, why_not_called
 from policy.core.locks.needs import Outline, Rules
 from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
-from policy.core.locks.sites import Site
+from policy.core.locks.sites import SPEC, Site
 from policy.core.locks.taken import merged
 from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
@@ -72,6 +72,7 @@ class Making:
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
+        self._used: dict[int, Uses] = {}
         self._puts: dict[str, frozenset[str]] = {}
         self.holders: list[tuple[Template, frozenset[str]]] = []
         self._calls: list[PatchOp] = []
@@ -102,9 +103,16 @@ class Making:
         for site in sites:
             if not why and not site.changeable and self._scene.is_template:
                 why = "other objects may call it and use what a layer does not have"
-            caller = None if site.caller < 0 else self.body(site.caller)
-            why = why or why_not_called(site, caller)
+            why = why or why_not_called(site, self._uses(site.caller))
         return why
+
+    def _uses(self, caller: int) -> Uses | None:
+        """Return what a body uses of its tasks, None for the spec; looked at once for all of its calls."""
+        if caller == SPEC:
+            return None
+        if caller not in self._used:
+            self._used[caller] = uses_of(self.body(caller) or {})
+        return self._used[caller]
 
     def default_lists(self) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
         """Return the locks that every template gets, which a list of its own replaces."""

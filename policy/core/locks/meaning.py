@@ -10,7 +10,12 @@ from policy.core.locks.layers import Body, parts
 from policy.core.locks.sites import Site
 
 _OWN_NAMES: Final = re.compile(r"\b(?:tasks\.name|steps\.name|node\.name|pod\.name)\b")
-_UNPASSED: Final = r"(?:outputs\.result|outputs\.exitCode|exitCode|ip|id|hostNodeName)\b"
+_UNPASSED: Final = re.compile(r"(?:outputs\.result|outputs\.exitCode|exitCode|ip|id|hostNodeName)\b")
+_USED: Final = re.compile(
+    r"""(?:tasks|steps)(?:\.(?P<name>[-\w]+)|\[['"](?P<quoted>[-\w]+)['"]\])\s*\.\s*"""
+    r"(?P<what>outputs\b(?:\.\w+)?|exitCode\b|ip\b|id\b|hostNodeName\b)"
+)
+_ON_FAILURE: Final = re.compile(r"([-\w]+)\.(?:Failed|Errored|AllFailed)\b")
 _ARTIFACT_FIELDS: Final = frozenset({"name", "path", "mode", "recurseMode", "archive", "description"})
 _NOT_FOR_LAYERS: Final = (
     "synchronization",
@@ -58,37 +63,45 @@ def _unpassed_values(body: Body) -> Iterator[str]:
             yield f'its output "{each.get("name")}" is given by whoever resumes it'
 
 
-def why_not_called(site: Site, caller: Body | None) -> str:
-    """Return why the call may not go through a layer, empty where it may; `caller` is None for the spec."""
-    if site.task is None or caller is None:
+class Uses(msgspec.Struct, frozen=True):
+    """What a caller uses of its tasks, by name; and after whose failure it goes on."""
+
+    lacking: Mapping[str, str]
+    outputs: frozenset[str]
+    after_failure: frozenset[str]
+
+
+def uses_of(caller: Body) -> Uses:
+    """Return what a DAG or steps use of their tasks; looked at once for all of them."""
+    text = msgspec.json.encode(caller).decode().replace('\\"', '"')
+    lacking: dict[str, str] = {}
+    outputs = set()
+    for found in _USED.finditer(text):
+        name = found["name"] or found["quoted"]
+        outputs.add(name)
+        if _UNPASSED.match(found["what"]):
+            lacking.setdefault(name, found[0])
+    failing = set()
+    for written in _calls(caller):
+        if written.get("continueOn") or written.get("hooks") or written.get("onExit"):
+            failing.add(str(written.get("name")))
+        failing.update(_ON_FAILURE.findall(str(written.get("depends") or "")))
+    return Uses(lacking, frozenset(outputs), frozenset(failing))
+
+
+def why_not_called(site: Site, uses: Uses | None) -> str:
+    """Return why the call may not go through a layer, empty where it may; the spec uses nothing of a task."""
+    name = site.task
+    if name is None or uses is None:
         return ""
-    text = msgspec.json.encode(caller).decode().replace("\\'", "'").replace('\\"', '"')
-    name = re.escape(site.task)
-    used = rf"""(?:tasks|steps)(?:\.{name}\b(?!-)|\[['"]{name}['"]\])\s*\.\s*"""
-    found = re.search(used + _UNPASSED, text)
-    if found is not None:
-        return f"its caller uses {found[0]}, which a layer does not have"
-    if re.search(used + r"outputs\b", text) and _goes_on_after_failure(site, caller, name):
+    if name in uses.lacking:
+        return f"its caller uses {uses.lacking[name]}, which a layer does not have"
+    if name in uses.outputs and name in uses.after_failure:
         return "its caller goes on after its failure and uses its outputs, which a failed layer does not have"
     return ""
 
 
-def _goes_on_after_failure(site: Site, caller: Body, name: str) -> bool:
-    written = _call(site, caller)
-    if written.get("continueOn") or written.get("hooks") or written.get("onExit"):
-        return True
-    tasks = (caller.get("dag") or {}).get("tasks") or ()
-    return any(
-        re.search(
-            rf"(?<![-\w]){name}\.(?:Failed|Errored|AnySucceeded|AllFailed)\b", str(task.get("depends") or "")
-        )
-        for task in tasks
-    )
-
-
-def _call(site: Site, caller: Body) -> Mapping[str, Any]:
-    calls = [
-        *((caller.get("dag") or {}).get("tasks") or ()),
-        *(step for group in caller.get("steps") or () for step in group),
-    ]
-    return next((each for each in calls if each.get("name") == site.task), {})
+def _calls(caller: Body) -> Iterator[Mapping[str, Any]]:
+    yield from (caller.get("dag") or {}).get("tasks") or ()
+    for group in caller.get("steps") or ():
+        yield from group
