@@ -35,7 +35,7 @@ class SameReservationId(Faithful):
         return msgspec.json.encode(review)
 
 
-class _Spoilt:
+class Spoilt:
     """A review's ledger that passes everything on; bugs override what they spoil."""
 
     def __init__(self, ledgers: Ledgers) -> None:
@@ -54,7 +54,7 @@ class _Spoilt:
         self.ledgers.cancel(request)
 
 
-class _NeverCancels(_Spoilt):
+class _NeverCancels(Spoilt):
     def cancel(self, request: ReservationRequest) -> None:
         del request
 
@@ -66,7 +66,7 @@ class NoCancel(Faithful):
         return _NeverCancels(ledgers)
 
 
-class _Forgetful(_Spoilt):
+class _Forgetful(Spoilt):
     """Compares with what is used alone: what others have reserved is put aside while it decides."""
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
