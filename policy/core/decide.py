@@ -62,6 +62,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
                 workflow=workflow,
                 user=_user(review, again, metadata, snapshot),
                 origin=holding.NEW if again is None else origin_of(again),
+                version="" if again is None else again.before.resource_version or "",
             ),
             quotas,
             policies=policies,

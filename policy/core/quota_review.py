@@ -48,12 +48,17 @@ NO_QUOTAS: Final = QuotaPart()
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """The Workflow that is judged: whom it counts for, and where it comes from."""
+    """The Workflow that is judged: whom it counts for, and where it comes from.
+
+    `version` is the resourceVersion of one that is to run again: it tells this run from those before, whose
+    reservation may still stand under the same name.
+    """
 
     review: Review
     workflow: Workflow
     user: str
     origin: holding.Origin = holding.NEW
+    version: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -131,7 +136,8 @@ def judge_quotas(
     claimed = (metadata.labels or {}).get(RESERVATION, "")
     reservation = None
     if denying or (claimed and review.side is Side.VALIDATE):
-        reservation = _request(asked, denying, policies, reservation_id or claimed, name)
+        bound = f"{name}@{subject.version}" if subject.version else name
+        reservation = _request(asked, denying, policies, reservation_id or claimed, bound)
     return QuotaPart(
         reasons=tuple(reasons),
         warnings=tuple(warnings),

@@ -1,15 +1,10 @@
 """Bugs planted in what a ledger says of accounts that come and go with quotas and pools."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-
-import msgspec
+from collections.abc import Callable
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.amounts import ZERO
 from policy.core.decision import ReservationRequest
-from policy.core.ledger import Ledger, Reservation
-from policy.service.books import Books
+from policy.core.ledger import Reservation
 from policy.service.moving import Movers
 from policy.service.releaser import Releaser
 from tests.simulation.bugs_of_reviews import Spoilt
@@ -22,21 +17,6 @@ class UncountedAccount(Faithful):
 
     def reservations(self, ledgers: Ledgers) -> Reservations:
         return Ledgers(cluster=ledgers._cluster, clock=ledgers._clock, led=False)
-
-
-class _ForgetsStanding(Releaser):
-    """Opens accounts without those who have reserved already."""
-
-    def _settled(self, books: Books, ledger: Ledger, now: datetime, moved: Sequence[Reservation]) -> Ledger:
-        open_ = {**dict.fromkeys(books.used, ZERO), **ledger.used}
-        return super()._settled(books, msgspec.structs.replace(ledger, used=open_), now, moved)
-
-
-class StandingForgotten(Faithful):
-    """Rule 9 broken: a reservation made before a quota was there does not count on it."""
-
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        return make(_ForgetsStanding)
 
 
 class _LeavesBehind(Movers):

@@ -5,7 +5,7 @@ They live on this side alone: a part is made of a subclass or put behind a wrapp
 
 from typing import Final
 
-from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, StandingForgotten, UncountedAccount
+from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, UncountedAccount
 from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
@@ -39,7 +39,6 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "priority-ignored": PriorityIgnored,
     "release-once": ReleaseOnce,
     "uncounted-account": UncountedAccount,
-    "standing-forgotten": StandingForgotten,
     "left-behind": LeftBehind,
     "label-believed": LabelBelieved,
 }

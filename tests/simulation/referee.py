@@ -130,7 +130,8 @@ class Referee:
         """Judge a Workflow that was created, or made live again by a retry."""
         self.admissions += 1
         found = self.reservation(life.reservation) if life.reservation else None
-        if found is not None and (found.namespace, found.workflow) != (life.namespace, life.name):
+        named = found.workflow.partition("@")[0] if found is not None else ""
+        if found is not None and (found.namespace, named) != (life.namespace, life.name):
             found = None  # The label is a copy.
         if life.held:
             return  # Whatever was reserved for it comes back; its release asks every quota anew.

@@ -32,6 +32,9 @@ KNOWN: Final = {
     "old-events": 67,
     "priority-ignored": 7,
     "release-once": 23,
+    "uncounted-account": 83,
+    "left-behind": 759,
+    "label-believed": 14,
 }
 
 
