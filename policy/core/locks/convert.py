@@ -58,8 +58,8 @@ def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
     """Return the text of an object after operations of `convert`, for what is made from that text."""
     try:
         obj: Any = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return raw  # What nobody reads of an object is not looked at before.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw  # What was read of it could be; of the rest nothing can be made anew.
     if not isinstance(obj, dict):
         return raw
     for operation in patch:

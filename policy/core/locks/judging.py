@@ -11,7 +11,7 @@ from policy.core.kinds import MatchedKind
 from policy.core.locks.beyond import beyond_reach, lacking_in
 from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.inject import inject
-from policy.core.locks.inspect import inspect
+from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
@@ -79,11 +79,13 @@ def judge_spec(
     if converts(locks, active) and any_single(spec, found):
         spec, conversion = convert(spec, scene.at)
         found = locks.concerned(spec, scene.at)
-        scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
+        if locks.structural:  # Copies of templates are made from the text.
+            scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
     injected = inject(spec, found, locks, active, scene)
     home = home_of(scene.kind, scene.name, spec, scene.at)
-    shown = inspect(home, found, rulebook, scene.library, injected.patch)
+    full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
+    shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
     beyond = beyond_reach(spec, found, locks, active, scene)
     return LockPart(
         reasons=faults + injected.faults + shown.reasons + tuple(beyond.reasons),
