@@ -10,11 +10,11 @@ from typing import Final
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import Gone
 from policy.cluster.kube_answers import (
+    PagesAs,
     decoded_event,
     decoded_event_as,
     decoded_object,
     decoded_page,
-    decoded_page_as,
 )
 from policy.cluster.kube_connection import connection
 from policy.cluster.kube_observed import ObservedTransport, Observer
@@ -114,13 +114,20 @@ class KubeCluster:
         )
 
     def list_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", labels: str = ""
+        self,
+        resource: Resource,
+        shape: type[Shape],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
     ) -> ListingOf[Shape]:
-        """Return all objects of a namespace in a shape, in short pages: they are large."""
-        scope = Scope(resource, namespace, labels)
+        """Return all objects of a namespace in a shape; whole ones in short pages, for they are large."""
+        scope = Scope(resource, namespace, labels, metadata_only)
+        limit = PAGE_SIZE if metadata_only else LARGE_PAGE_SIZE
         for _ in range(_PAGED_ATTEMPTS):
             try:
-                return _listing_as(self._transport, scope, shape, limit=LARGE_PAGE_SIZE)
+                return _listing_as(self._transport, scope, shape, limit=limit)
             except Gone:
                 continue
         return _listing_as(self._transport, scope, shape, limit=0)
@@ -133,11 +140,12 @@ class KubeCluster:
         since: str,
         namespace: str = "",
         labels: str = "",
+        metadata_only: bool = False,
         timeout: float = 60.0,
     ) -> Iterator[EventOf[Shape]]:
         """Yield every change as `watch` does, in a shape."""
         return self._watcher.follow(
-            Scope(resource, namespace, labels),
+            Scope(resource, namespace, labels, metadata_only),
             since=since,
             timeout=timeout,
             decoded=lambda line: decoded_event_as(line, shape),
@@ -214,12 +222,11 @@ def _listing(transport: Transport, scope: Scope, *, limit: int) -> Listing:
 
 def _listing_as(transport: Transport, scope: Scope, shape: type[Shape], *, limit: int) -> ListingOf[Shape]:
     """Return a list in a shape, page by page. Raises Gone when the pages expire on the way."""
+    pages = PagesAs(shape)
     items: list[Shape | Unread] = []
     after = ""
     while True:
-        page, metadata = decoded_page_as(
-            transport.send(requests.page(scope, limit=limit, after=after)), shape
-        )
+        page, metadata = pages.decoded(transport.send(requests.page(scope, limit=limit, after=after)))
         items.extend(page)
         after = metadata.after
         if not after:

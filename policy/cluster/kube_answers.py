@@ -1,6 +1,6 @@
 """Answers of the Kubernetes API: bytes to objects, pages, watch events and errors."""
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -38,6 +38,7 @@ _EXCERPT: Final = 300
 
 
 Wanted = TypeVar("Wanted")
+Given_co = TypeVar("Given_co", covariant=True)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -69,6 +70,20 @@ class RawItems(msgspec.Struct, frozen=True):
 
     metadata: ListMetadata
     items: tuple[msgspec.Raw, ...] | None = None
+
+
+class PageAs(Protocol[Given_co]):
+    """A list of objects in a shape."""
+
+    @property
+    def metadata(self) -> ListMetadata:
+        """The metadata of the list."""
+        ...
+
+    @property
+    def items(self) -> tuple[Given_co, ...] | None:
+        """The objects."""
+        ...
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -143,10 +158,27 @@ def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
     return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
 
 
-def decoded_page_as(body: bytes, shape: type[Shape]) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
-    """Return one page of a list in a shape. Raises Unavailable when the answer is none."""
-    whole = _decoded(body, RawItems)
-    return tuple(shaped(item, shape) for item in whole.items or ()), whole.metadata
+class PagesAs(Generic[Shape]):
+    """Decodes the pages of one list in a shape, each in one go: nothing is made but the structs asked for."""
+
+    def __init__(self, shape: type[Shape]) -> None:
+        self._shape = shape
+        # A type of this list's own, not a generic one: threads may not share what is not prepared.
+        items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
+        page = msgspec.defstruct("PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
+        self._decoder: msgspec.json.Decoder[PageAs[Shape]] = msgspec.json.Decoder(page)
+
+    def decoded(self, body: bytes) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
+        """Return one page. Raises Unavailable when the answer is none.
+
+        Where one of the objects does not fit, each is decoded by itself.
+        """
+        try:
+            page = self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            whole = _decoded(body, RawItems)
+            return tuple(shaped(item, self._shape) for item in whole.items or ()), whole.metadata
+        return page.items or (), page.metadata
 
 
 def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:

@@ -13,8 +13,6 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory_fields import applied, first_applied, is_managed, rewritten
@@ -34,18 +32,14 @@ from policy.cluster.memory_table import ObjectTable
 from policy.cluster.memory_watch import ChangeLog, View
 from policy.cluster.protocol import (
     STATUS,
-    EventOf,
-    EventType,
     Listing,
-    ListingOf,
     Patch,
     Preconditions,
     Resource,
-    Shape,
     WatchEvent,
 )
 from policy.cluster.selection import parse_selector
-from policy.cluster.shaping import shaped
+from policy.cluster.shaping import Shaping
 from policy.core.patches import JsonObject
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -55,7 +49,7 @@ _NAME_ATTEMPTS: Final = 8
 """How many generated names the API server tries before it answers AlreadyExists."""
 
 
-class MemoryCluster:
+class MemoryCluster(Shaping):
     """A cluster in memory; safe for any number of threads.
 
     `clock` gives aware times for creation and deletion stamps, `rng` makes uids and generated names, and
@@ -188,31 +182,6 @@ class MemoryCluster:
                 self._mark_deleted(old)
             else:
                 self._remove(old)
-
-    def list_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", labels: str = ""
-    ) -> ListingOf[Shape]:
-        """Return the objects in a shape. Raises Invalid for a bad selector."""
-        listing = self.list(resource, namespace=namespace, labels=labels)
-        items = tuple(shaped(msgspec.json.encode(item), shape) for item in listing.items)
-        return ListingOf(items, listing.resource_version)
-
-    def watch_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        since: str,
-        namespace: str = "",
-        labels: str = "",
-        timeout: float = 60.0,
-    ) -> Iterator[EventOf[Shape]]:
-        """Yield every change after version `since` as `watch` does, in a shape."""
-        for event in self.watch(resource, since=since, namespace=namespace, labels=labels, timeout=timeout):
-            found = (
-                None if event.type is EventType.BOOKMARK else shaped(msgspec.json.encode(event.object), shape)
-            )
-            yield EventOf(event.type, found, event.resource_version)
 
     def close(self) -> None:
         """End every watch, now and later; reads and writes go on."""

@@ -130,7 +130,40 @@ class Preconditions(msgspec.Struct, frozen=True):
     resource_version: str | None = None
 
 
-class Cluster(Protocol):
+class ReadingAs(Protocol):
+    """Lists and watches of objects that are large or many, and of which little is wanted."""
+
+    def list_as(
+        self,
+        resource: Resource,
+        shape: type[Shape],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> ListingOf[Shape]:
+        """Return all objects of a namespace ("" is all) in a shape, consistent at one version.
+
+        With `metadata_only` the server is asked for metadata alone, and the shape may name no more.
+        """
+        ...
+
+    def watch_as(
+        self,
+        resource: Resource,
+        shape: type[Shape],
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+        timeout: float = 60.0,
+    ) -> Iterator[EventOf[Shape]]:
+        """Yield every change after version `since` until `timeout` seconds have passed. Raises Gone."""
+        ...
+
+
+class Cluster(ReadingAs, Protocol):
     """Reads, writes and watches of objects. Every method may raise the errors of `policy.cluster.errors`."""
 
     def get(self, resource: Resource, name: str, *, namespace: str = "") -> JsonObject:
@@ -220,27 +253,4 @@ class Applying(Protocol):
         Raises:
             Conflict: another manager owns a field that would become another value, and `force` is not set.
         """
-        ...
-
-
-class ReadingAs(Protocol):
-    """Lists and watches of objects that are large, and of which little is wanted."""
-
-    def list_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", labels: str = ""
-    ) -> ListingOf[Shape]:
-        """Return all objects of a namespace ("" is all) in a shape, consistent at one version."""
-        ...
-
-    def watch_as(
-        self,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        since: str,
-        namespace: str = "",
-        labels: str = "",
-        timeout: float = 60.0,
-    ) -> Iterator[EventOf[Shape]]:
-        """Yield every change after version `since` until `timeout` seconds have passed. Raises Gone."""
         ...

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster, JsonPatch, Listing, Patch, Resource, WatchEvent
+from policy.cluster.shaping import Shaping
 from policy.core import holding, marks
 from policy.core.patches import JsonObject, Op, PatchOp
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 
 
-class Forwarding:
+class Forwarding(Shaping):
     """A cluster that passes every call on; bugs override what they spoil."""
 
     def __init__(self, inner: Cluster) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from policy.cluster.errors import ClusterError, Conflict, Gone, TooManyRequests, Unavailable
 from policy.cluster.protocol import JsonPatch, Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.shaping import Shaping
 from policy.core.patches import JsonObject, Op
 from policy.service.leases import LEASES
 from tests.simulation.choices import Roll
@@ -26,7 +27,7 @@ LONGEST_SILENCE: Final = 90 * SECOND
 """How long a watch may say nothing in a long storm: its connection is half open until somebody notices."""
 
 
-class Client:
+class Client(Shaping):
     """A `Cluster` for one process (None for people and Argo, whose calls only take time)."""
 
     def __init__(self, network: Network, process: Process | None) -> None:

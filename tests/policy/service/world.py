@@ -29,6 +29,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
+from policy.cluster.shaping import Shaping
 from policy.core import holding, marks
 from policy.core.decide import decide
 from policy.core.decision import Decision, Operation, Review, Side
@@ -106,7 +107,7 @@ def nothing(_: Call) -> None:
     """Do nothing about a call."""
 
 
-class Spy:
+class Spy(Shaping):
     """A cluster that notes every call; `before` and `after` may interfere, or raise as the network would."""
 
     def __init__(self, inner: Cluster) -> None:
