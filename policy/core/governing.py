@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from policy.core.amounts import UNLIMITED, ZERO, Amount, Limits
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
-from policy.core.kinds import OnExceed
+from policy.core.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
 from policy.core.pools import CompiledPool, share_account
@@ -35,6 +36,15 @@ class Tasks(msgspec.Struct, frozen=True):
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
     """Return the quotas whose selector matches a Workflow with these labels."""
     return tuple([quota for quota in quotas if quota.selects_all or quota.selector.matches(labels)])
+
+
+def label_keys(snapshot: Snapshot) -> frozenset[str]:
+    """Return the labels of Workflows that any quota's selector asks for."""
+    quotas = chain.from_iterable(snapshot.quotas.values())
+    specs: list[WorkflowQuotaSpec | None] = [each.spec for each in quotas]
+    for pool in snapshot.pools:
+        specs += [pool.spec, pool.spec.namespace_defaults]
+    return frozenset(chain.from_iterable(each.selector.keys() for each in specs if each is not None))
 
 
 def demands(

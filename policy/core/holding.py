@@ -254,13 +254,17 @@ def give_up_patch(metadata: Metadata, message: str, now: datetime) -> tuple[Patc
 
 
 def weighed_of(metadata: Metadata) -> Weighed:
-    """Read our marks back from an object's metadata; one that came past us weighs an unbounded Workflow."""
+    """Read our marks back from an object's metadata."""
     annotations = metadata.annotations or {}
-    tasks, priority = annotations.get(marks.TASKS, ""), annotations.get(marks.PRIORITY, "")
+    return weighed_by(*(annotations.get(each, "") for each in (marks.TASKS, marks.PRIORITY, marks.USER)))
+
+
+def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
+    """Read our marks back; a Workflow that came past us has none, and weighs an unbounded one."""
     return Weighed(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
         priority=int(priority) if _NUMBER.fullmatch(priority) else 0,
-        user=annotations.get(marks.USER, ""),
+        user=user,
     )
 
 

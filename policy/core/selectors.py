@@ -60,6 +60,10 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
                 return False
         return True
 
+    def keys(self) -> list[str]:
+        """Return the labels that it asks for."""
+        return [*self.match_labels, *(each.key for each in self.match_expressions)]
+
     def problems(self, path: str) -> list[Problem]:
         """Return what the CRDs refuse: values where none belong, none where some are needed, or too many."""
         expressions = f"{path}.matchExpressions"

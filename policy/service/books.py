@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core import holding
 from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
@@ -162,7 +161,7 @@ class Books:
         for waiter, load in self._released:
             tracked = self._find(waiter.uid)
             if tracked is not None:
-                self._going[waiter.uid] = (holding.release_id(tracked.metadata), load)
+                self._going[waiter.uid] = (tracked.release, load)
         self._released = []
         self._carried.clear()
         self._reserved = {
@@ -248,7 +247,7 @@ class Books:
             if not waits:
                 self.planner.remove(before.uid)
             return False
-        if after is not None and waits and holding.release_id(after.metadata) == going[0]:
+        if after is not None and waits and after.release == going[0]:
             return False
         del self._going[before.uid]
         if after is not None and not waits and self._load(after) == going[1]:
@@ -260,7 +259,7 @@ class Books:
         """Let a Workflow wait, or take note that its release is on its way."""
         if tracked.uid in self._going:
             return
-        release = holding.release_id(tracked.metadata)
+        release = tracked.release
         if release in self._reserved:
             load = self._load(tracked)
             self.planner.remove(tracked.uid)
@@ -289,7 +288,7 @@ class Books:
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for as policies stand now; a child, those of its own."""
         quotas = self.snapshot.policies(tracked.namespace).quotas
-        own = governing(quotas, holding.original_labels(tracked.metadata))
+        own = governing(quotas, tracked.labels)
         return own if tracked.under is None else counted_for(own, governing(quotas, tracked.under))
 
     def _load(self, tracked: Tracked) -> Load:
@@ -366,7 +365,7 @@ class Books:
                     settled.add(each.id)
                 continue
             tracked = self._find(each.id.partition(".")[0])
-            if tracked is None or not tracked.held or holding.release_id(tracked.metadata) != each.id:
+            if tracked is None or not tracked.held or tracked.release != each.id:
                 settled.add(each.id)
         return settled
 
@@ -375,7 +374,7 @@ class Books:
         if tracked is None:
             raise AssertionError("who waits is tracked")
         return Reservation(
-            id=holding.release_id(tracked.metadata),
+            id=tracked.release,
             namespace=waiter.namespace,
             workflow=waiter.name,
             accounts=load.accounts,

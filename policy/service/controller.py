@@ -14,10 +14,10 @@ from typing import Final, Protocol
 import msgspec
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.protocol import WORKFLOWS, Cluster, Listing, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, Cluster, EventOf
 from policy.core.ledger import RESERVATION_TTL
 from policy.service.releaser import Releaser
-from policy.service.tracker import LIVE, Tracker
+from policy.service.tracker import LIVE, LiveMetadata, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3
 """Without any change a pass is made this often, so that a reservation of a lost create comes back."""
@@ -50,7 +50,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What the watch of one generation saw."""
 
     generation: int
-    what: WatchEvent | Broken
+    what: EventOf[LiveMetadata] | Broken
 
 
 class Controller:
@@ -101,11 +101,14 @@ class Controller:
         self._take_events()
 
     def _pass(self) -> None:
-        """List where that is due, fence roots that are new (then list once more), and make a pass."""
+        """List where that is due, fence roots that are new (then list once more), and make a pass.
+
+        Labels that nobody asked for before are a reason to list, too.
+        """
         if not self._listed:
             self._list()
         self._listed = False  # Should fence or list fail, what was counted before may not be used.
-        while self._releaser.fence_new(self._releaser.roots(self._tracker)):
+        while self._releaser.fence_new(self._releaser.roots(self._tracker)) or self._tracker.outdated:
             self._list()
         self._listed = True
         self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set)
@@ -120,13 +123,13 @@ class Controller:
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""
-        listing = self._cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
+        listing = self._cluster.list_as(WORKFLOWS, LiveMetadata, labels=LIVE, metadata_only=True)
         self._tracker.reset(listing)
         self._generation += 1
         self._listed = True
         Thread(
             target=self._watch,
-            args=(self._generation, listing),
+            args=(self._generation, listing.resource_version),  # Not the listing: it may be large.
             name=f"workflow-watch-{self._generation}",
             daemon=True,
         ).start()
@@ -150,13 +153,17 @@ class Controller:
             return
         self._tracker.apply(item.what)
 
-    def _watch(self, generation: int, listing: Listing) -> None:
+    def _watch(self, generation: int, version: str) -> None:
         """Hand over every event after the listing until the watch breaks or another generation begins."""
-        version = listing.resource_version
         try:
             while not self._stopped.is_set() and generation == self._generation:
-                for event in self._cluster.watch(
-                    WORKFLOWS, since=version, labels=LIVE, metadata_only=True, timeout=WATCH_SECONDS
+                for event in self._cluster.watch_as(
+                    WORKFLOWS,
+                    LiveMetadata,
+                    since=version,
+                    labels=LIVE,
+                    metadata_only=True,
+                    timeout=WATCH_SECONDS,
                 ):
                     version = event.resource_version
                     self._inbox.put(Seen(generation, event))

@@ -89,7 +89,7 @@ class LettingGo:
             if stopping():
                 break
             tracked = tracker.get(each.id.partition(".")[0])
-            if tracked is None or not tracked.held or holding.release_id(tracked.metadata) != each.id:
+            if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
             if each.id not in self._sent and self._due(each.id, self._clock()):
                 released += self._release(tracked, each.id)
@@ -121,7 +121,7 @@ class LettingGo:
         for key in [*self._delays, *self._sent]:
             tracked = tracker.get(key.partition(".")[0])
             waits = tracked is not None and tracked.held
-            if tracked is not None and waits and key in (tracked.uid, holding.release_id(tracked.metadata)):
+            if tracked is not None and waits and key in (tracked.uid, tracked.release):
                 continue
             self._delays.pop(key, None)
             self._sent.discard(key)
@@ -144,7 +144,7 @@ class LettingGo:
             except (Conflict, Invalid):
                 obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
                 fresh = track(obj)
-                if not fresh.held or holding.release_id(fresh.metadata) != release:
+                if not fresh.held or fresh.release != release:
                     return False
                 self._patch(fresh, has_status="status" in obj)
         except NotFound:

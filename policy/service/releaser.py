@@ -13,6 +13,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core import marks
 from policy.core.amounts import Limits
+from policy.core.governing import label_keys
 from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, expire, fence, overdue
 from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
@@ -70,6 +71,7 @@ class Releaser:
         self._epochs: dict[str, int] = {}
         self._books: dict[str, Books] = {}
         self._policies: object = None
+        self._labels: tuple[object, frozenset[str]] = (None, frozenset())
         self._dirty: dict[str, None] = {}
         self._looked_at = clock()
         self._more = False
@@ -105,14 +107,24 @@ class Releaser:
     def roots(self, tracker: Tracker) -> list[str]:
         """Return the roots that quotas speak of, and those where a Workflow is held; every pool is one.
 
-        A namespace that nobody governs needs no ledger.
+        A namespace that nobody governs needs no ledger. The tracker learns which labels are asked for; it may
+        be outdated by that.
         """
-        return sorted(self._housed(self._snapshot(), tracker))
+        snapshot = self._snapshot()
+        tracker.keep(self._labels_of(snapshot))
+        return sorted(self._housed(snapshot, tracker))
+
+    def _labels_of(self, snapshot: Snapshot) -> frozenset[str]:
+        """Return the labels that quotas ask for, worked out once for each set of policies."""
+        if self._labels[0] is not snapshot.compiled:
+            self._labels = (snapshot.compiled, label_keys(snapshot))
+        return self._labels[1]
 
     def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
         """Fold in what changed, release what fits, tell who waits; returns how many were released.
 
-        A root that appeared since `fence_new` waits for the next pass. Once `stopping` says so nothing more
+        A root that appeared since `fence_new` waits for the next pass, and so do all while the tracker does
+        not know a label that quotas ask for. Once `stopping` says so nothing more
         is sent: whoever leads next completes what is reserved, and the lease is given up without waiting for
         thousands.
 
@@ -120,6 +132,9 @@ class Releaser:
             Deposed: a ledger carries a higher epoch than ours.
         """
         snapshot, now = self._snapshot(), self._clock()
+        if not tracker.keeps(self._labels_of(snapshot)):
+            self._more = True
+            return 0
         self._fold(tracker, snapshot, now)
         self._by_time(now)
         self._crons.drop(stopping)

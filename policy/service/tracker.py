@@ -5,75 +5,25 @@ so one that completes arrives as deleted.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Collection, Container, Iterable, Iterator
 from itertools import count
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.protocol import EventType, Listing, WatchEvent
-from policy.core import holding, marks
-from policy.core.amounts import Usage
+from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
+from policy.core import marks
 from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
-from policy.core.selectors import Labels
-from policy.core.workflow import Metadata, Read
 from policy.service.families import Families
+from policy.service.tracked import LiveMetadata, Pairs, Reader, Tracked, track
 
+__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "held", "running", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
 
 
-class MetadataOnly(Read, frozen=True):
-    """A PartialObjectMetadata."""
-
-    metadata: Metadata
-
-
-prepare(MetadataOnly)
-
-
-class Tracked(msgspec.Struct, frozen=True):
-    """One live Workflow: who and where it is, what it weighs, and whether we hold it.
-
-    `arrival` counts up in the order in which Workflows were first seen; it parts those of one second.
-    `under` are the labels of the live Workflow under whose slot a child runs.
-    """
-
-    metadata: Metadata
-    uid: str
-    namespace: str
-    name: str
-    created: datetime
-    arrival: int
-    held: bool
-    weighed: holding.Weighed
-    under: Labels | None = None
-
-    @property
-    def weight(self) -> Usage:
-        """What it counts for."""
-        return holding.weight_of(self.weighed)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return self.metadata.labels or {}
-
-    @property
-    def parent(self) -> str:
-        """The uid of the Workflow that it was admitted as a child of, or ""."""
-        return self.labels.get(marks.CHILD_OF, "")
-
-    @property
-    def reservation(self) -> str:
-        """The id of the reservation that its create made, or ""."""
-        return self.labels.get(marks.RESERVATION, "")
-
-
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """A Workflow as it was and as it is; None where it does not live."""
 
     before: Tracked | None
@@ -81,9 +31,16 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Tracker:
-    """Folds a listing and the events after it into the set of live Workflows."""
+    """Folds a listing and the events after it into the set of live Workflows.
+
+    Labels are kept as far as somebody asks for them (`keep`). Where that is more than was kept, the tracker
+    is `outdated` until it is reset from a new listing.
+    """
 
     def __init__(self) -> None:
+        self._keys: frozenset[str] = frozenset()
+        self._reader = Reader(())
+        self.outdated = False
         self._live: dict[str, Tracked] = {}
         self._seen = count()
         self._departed: set[str] = set()
@@ -92,9 +49,23 @@ class Tracker:
         self._count: Counter[str] = Counter()
         self._families = Families()
 
-    def reset(self, listing: Listing) -> None:
+    def keep(self, keys: Collection[str]) -> None:
+        """Keep these labels of every Workflow, and no others."""
+        wanted = frozenset(keys)
+        if wanted != self._keys:
+            self.outdated = self.outdated or not wanted <= self._keys
+            self._keys = wanted
+            self._reader = Reader(wanted)
+
+    def keeps(self, keys: Collection[str]) -> bool:
+        """Tell whether these labels are known of every Workflow."""
+        return not self.outdated and self._keys.issuperset(keys)
+
+    def reset(self, listing: Listing | ListingOf[LiveMetadata]) -> None:
         """Start anew from a listing; what is not in it is gone."""
-        now = {each.uid: each for each in map(self._track, listing.items)}
+        found = (self._track(each) for each in listing.items)
+        now = {each.uid: each for each in found if each is not None}
+        self.outdated = False
         gone = [each for uid, each in self._live.items() if uid not in now]
         for each in gone:
             self._remove(each)
@@ -102,11 +73,11 @@ class Tracker:
             self._put(each)
         self._live = {uid: self._live[uid] for uid in now}  # In the order of the listing.
 
-    def apply(self, event: WatchEvent) -> None:
+    def apply(self, event: WatchEvent | EventOf[LiveMetadata]) -> None:
         """Fold one event in."""
-        if event.type is EventType.BOOKMARK:
+        tracked = None if event.type is EventType.BOOKMARK else self._track(event.object)
+        if tracked is None:
             return
-        tracked = self._track(event.object)
         if event.type is EventType.DELETED:
             self._remove(tracked)
         else:
@@ -133,23 +104,23 @@ class Tracker:
     def _put(self, tracked: Tracked) -> None:
         self._families.put(tracked.uid, tracked.parent)
         self._store(
-            msgspec.structs.replace(tracked, under=self._under(tracked)) if tracked.parent else tracked
+            msgspec.structs.replace(tracked, above=self._above(tracked)) if tracked.parent else tracked
         )
         self._tell_children(tracked.uid)
 
-    def _under(self, child: Tracked) -> Labels | None:
+    def _above(self, child: Tracked) -> Pairs | None:
         """Return the labels of the Workflow under whose slot a child runs, while that runs itself."""
         parent = self._live.get(child.parent)
         if parent is None or parent.held or parent.namespace != child.namespace:
             return None
-        return holding.original_labels(parent.metadata)
+        return parent.kept
 
     def _tell_children(self, uid: str) -> None:
         """Let children count, or not count any more, when their parent came, went or changed."""
         for each in self._families.children(uid):
             child = self._live.get(each)
-            if child is not None and (under := self._under(child)) != child.under:
-                self._store(msgspec.structs.replace(child, under=under))
+            if child is not None and (above := self._above(child)) != child.above:
+                self._store(msgspec.structs.replace(child, above=above))
 
     def _store(self, tracked: Tracked) -> None:
         before = self._live.get(tracked.uid)
@@ -184,12 +155,17 @@ class Tracker:
         """Forget them: the ledgers have been told."""
         self._departed.clear()
 
-    def _track(self, obj: JsonObject) -> Tracked:
-        """Return what is tracked of an object, with the place in the order in which it was first seen."""
-        tracked = track(obj)
-        before = self._live.get(tracked.uid)
+    def _track(self, found: Found) -> Tracked | None:
+        """Return what is tracked of an object, with the place in the order in which it was first seen.
+
+        None for what cannot be read: the API server keeps no such metadata.
+        """
+        if found is None or isinstance(found, Unread):
+            return None
+        read = found if isinstance(found, LiveMetadata) else msgspec.convert(found, LiveMetadata)
+        before = self._live.get(read.metadata.uid or "")
         arrival = before.arrival if before is not None else next(self._seen)
-        return msgspec.structs.replace(tracked, arrival=arrival)
+        return self._reader.read(read, arrival, before)
 
     def get(self, uid: str) -> Tracked | None:
         """Return a live Workflow by its uid."""
@@ -207,21 +183,6 @@ class Tracker:
 
     def __len__(self) -> int:
         return len(self._live)
-
-
-def track(obj: JsonObject) -> Tracked:
-    """Return what is tracked of an object."""
-    metadata = msgspec.convert(obj, MetadataOnly).metadata
-    return Tracked(
-        metadata=metadata,
-        uid=metadata.uid or "",
-        namespace=metadata.namespace or "",
-        name=metadata.name or "",
-        created=metadata.creation_timestamp or _EPOCH,
-        arrival=0,
-        held=holding.is_held(metadata.labels),
-        weighed=holding.weighed_of(metadata),
-    )
 
 
 def held(workflows: Iterable[Tracked]) -> list[Tracked]:

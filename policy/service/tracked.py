@@ -1,0 +1,256 @@
+"""One live Workflow as the leader remembers it: little, because there may be a hundred thousand.
+
+What is read of an object is what its metadata and our marks say; of its labels only those are kept that
+selectors of quotas ask for. Texts that many have in common are kept once.
+"""
+
+from collections.abc import Collection, Hashable
+from datetime import UTC, datetime
+from sys import intern
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from policy.core import holding, marks
+from policy.core.amounts import Usage
+from policy.core.holding import Weighed
+from policy.core.patches import JsonObject
+from policy.core.prepared import prepare
+from policy.core.workflow import Metadata, OwnerReference, Read
+
+Shared = TypeVar("Shared", bound=Hashable)
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+_MOST: Final = 10_000
+"""Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
+_UUID_LENGTH: Final = 36
+
+
+class Annotations(
+    Read,
+    frozen=True,
+    rename={
+        "tasks": marks.TASKS,
+        "priority": marks.PRIORITY,
+        "user": marks.USER,
+        "holds": marks.HOLDS,
+        "original": marks.ORIGINAL_INSTANCE_ID,
+        "retried": marks.RETRIED,
+        "cron": marks.CRON,
+        "inherits": marks.INHERITS,
+        "scheduled": marks.SCHEDULED_TIME,
+    },
+):
+    """The annotations of a Workflow that a leader goes by; those after `holds` matter while it waits."""
+
+    tasks: str = ""
+    priority: str = ""
+    user: str = ""
+    holds: str | None = None
+    original: str | None = None
+    retried: str | None = None
+    cron: str | None = None
+    inherits: str | None = None
+    scheduled: str | None = None
+
+
+class Identified(Read, frozen=True):
+    """The metadata of a Workflow that a leader goes by."""
+
+    name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: Annotations | None = None
+    creation_timestamp: datetime | None = None
+    owner_references: tuple[OwnerReference, ...] | None = None
+
+
+class LiveMetadata(Read, frozen=True):
+    """A Workflow as a leader reads it."""
+
+    metadata: Identified
+
+
+prepare(LiveMetadata)
+_NO_MARKS: Final = Annotations()
+
+
+class Hold(Read, frozen=True):
+    """What matters of one that is held: its version, its marks, and its owners, which may be a schedule."""
+
+    version: str | None
+    said: Annotations = _NO_MARKS
+    owners: tuple[OwnerReference, ...] | None = None
+
+    def annotations(self) -> dict[str, str]:
+        """Return its marks that matter while it waits, as annotations."""
+        said = {
+            marks.ORIGINAL_INSTANCE_ID: self.said.original,
+            marks.RETRIED: self.said.retried,
+            marks.CRON: self.said.cron,
+            marks.INHERITS: self.said.inherits,
+            marks.SCHEDULED_TIME: self.said.scheduled,
+        }
+        return {key: value for key, value in said.items() if value is not None}
+
+
+class Tracked(msgspec.Struct, frozen=True, gc=False):
+    """One live Workflow: who and where it is, what it weighs, and whether we hold it.
+
+    `arrival` counts up in the order in which Workflows were first seen; it parts those of one second. `kept`
+    are the labels that selectors may ask for, as they are apart from our hold. `parent` is the uid of the
+    Workflow that it was admitted as a child of, `above` the kept labels of that while it runs under its slot.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    born: int
+    arrival: int
+    kept: Pairs
+    weighed: Weighed
+    holds: str | None
+    hold: Hold | None
+    reserved: str | int
+    parent: str = ""
+    above: Pairs | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for us."""
+        return self.hold is not None
+
+    @property
+    def created(self) -> datetime:
+        """When it was created."""
+        return datetime.fromtimestamp(self.born, UTC)
+
+    @property
+    def weight(self) -> Usage:
+        """What it counts for."""
+        return holding.weight_of(self.weighed)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that selectors may ask for, apart from our hold."""
+        return dict(self.kept)
+
+    @property
+    def under(self) -> dict[str, str] | None:
+        """The labels of the live Workflow under whose slot a child runs."""
+        return None if self.above is None else dict(self.above)
+
+    @property
+    def release(self) -> str:
+        """The id of its release (protocol rule 8)."""
+        return f"{self.uid}.{self.holds or '1'}"
+
+    @property
+    def reservation(self) -> str:
+        """The id of the reservation that its create made, or ""."""
+        return _unpacked(self.reserved)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Its metadata, as far as it is remembered."""
+        labels, annotations = self.labels, {}
+        if self.holds is not None:
+            annotations[marks.HOLDS] = self.holds
+        if self.hold is not None:
+            labels[marks.INSTANCE_ID] = marks.HOLD_VALUE
+            annotations |= self.hold.annotations()
+        return Metadata(
+            name=self.name,
+            namespace=self.namespace,
+            uid=self.uid,
+            resource_version=None if self.hold is None else self.hold.version,
+            labels=labels,
+            annotations=annotations,
+            creation_timestamp=self.created,
+            owner_references=None if self.hold is None else self.hold.owners,
+        )
+
+
+class Reader:
+    """Makes what is remembered of what is read. `keys` are the labels to keep; None keeps all."""
+
+    def __init__(self, keys: Collection[str] | None = None) -> None:
+        self._keys = None if keys is None else frozenset(keys)
+        self._marked: dict[tuple[str, str, str], Weighed] = {}
+        self._kept: dict[Pairs, Pairs] = {}
+
+    def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
+        """Return a Workflow; `arrival` is its place in the order in which they came, `before` what it was."""
+        metadata = found.metadata
+        labels, said = metadata.labels or {}, metadata.annotations or _NO_MARKS
+        reservation, parent = labels.get(marks.RESERVATION, ""), labels.get(marks.CHILD_OF, "")
+        created = metadata.creation_timestamp
+        hold = None
+        if labels.get(marks.INSTANCE_ID) == marks.HOLD_VALUE:
+            original = None if said.original == marks.HOLD_VALUE else said.original
+            hold = Hold(metadata.resource_version, said, metadata.owner_references)
+            labels = {key: value for key, value in labels.items() if key != marks.INSTANCE_ID}
+            if original is not None:
+                labels[marks.INSTANCE_ID] = original
+        return Tracked(
+            uid=(metadata.uid or "") if before is None else before.uid,
+            namespace=intern(metadata.namespace or ""),
+            name=(metadata.name or "") if before is None else before.name,
+            born=0 if created is None else int(created.timestamp()),
+            arrival=arrival,
+            kept=self._labels(labels),
+            weighed=self._weighed(said),
+            holds=None if said.holds is None else intern(said.holds),
+            hold=hold,
+            reserved=_packed(reservation),
+            parent=intern(parent),
+        )
+
+    def _labels(self, labels: dict[str, str]) -> Pairs:
+        pairs = (
+            labels.items()
+            if self._keys is None
+            else [each for each in labels.items() if each[0] in self._keys]
+        )
+        return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
+
+    def _weighed(self, said: Annotations) -> Weighed:
+        key = (said.tasks, said.priority, said.user)
+        known = self._marked.get(key)
+        if known is None:
+            if len(self._marked) >= _MOST:
+                self._marked.clear()
+            known = self._marked[key] = holding.weighed_by(*key)
+        return known
+
+
+def track(obj: JsonObject) -> Tracked:
+    """Return what is tracked of an object, with all of its labels."""
+    return Reader().read(msgspec.convert(obj, LiveMetadata), 0)
+
+
+def _once(known: dict[Shared, Shared], value: Shared) -> Shared:
+    """Return the value that is equal and was there first."""
+    if len(known) >= _MOST:
+        known.clear()
+    return known.setdefault(value, value)
+
+
+def _packed(text: str) -> str | int:
+    """Return a uid as a number, which takes half of the room; any other text as it is."""
+    if len(text) == _UUID_LENGTH:
+        try:
+            number = int(text.replace("-", ""), 16)
+        except ValueError:
+            return text
+        if _unpacked(number) == text:
+            return number
+    return text
+
+
+def _unpacked(packed: str | int) -> str:
+    if isinstance(packed, str):
+        return packed
+    digits = f"{packed:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
