@@ -22,6 +22,11 @@ _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 """Servers that cannot cut objects down send them whole; the decoder drops the rest then."""
 
 
+_LENIENT: Final = (("fieldValidation", "Ignore"),)
+"""Of every field that a schema does not know the API server would warn in a header of its own, and answers with
+more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
+
+
 class Method(StrEnum):
     """The HTTP methods that the API takes."""
 
@@ -109,12 +114,14 @@ def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool
         # The API server answers 500 to this, which would read as an outcome that is unknown.
         raise Invalid("resourceVersion should not be set on objects to be created")
     path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
-    return Request(Method.POST, path, (("dryRun", "All"),) if dry_run else (), body=_encode(obj))
+    query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
+    return Request(Method.POST, path, query, body=_encode(obj))
 
 
 def replace(resource: Resource, obj: JsonObject) -> Request:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
-    return Request(Method.PUT, _path(resource, _said(obj, "namespace"), _name(obj)), body=_encode(obj))
+    path = _path(resource, _said(obj, "namespace"), _name(obj))
+    return Request(Method.PUT, path, _LENIENT, body=_encode(obj))
 
 
 def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = "") -> Request:
@@ -123,6 +130,7 @@ def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subre
     return Request(
         Method.PATCH,
         _below(_path(resource, namespace, name), subresource),
+        _LENIENT,
         content_type="application/merge-patch+json" if merge else "application/json-patch+json",
         body=msgspec.json.encode(change.value if isinstance(change, MergePatch) else change.operations),
     )

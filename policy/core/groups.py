@@ -57,6 +57,20 @@ class Lane:
             heappop(self._heap)
         return None
 
+    def first(self, most: int) -> list[Waiter]:
+        """Return the oldest, at most so many; the others are not looked at."""
+        found: dict[str, Waiter] = {}
+        ahead = [(*self._heap[0], 0)] if self._heap else []
+        while ahead and len(found) < most:
+            *_, uid, place = heappop(ahead)
+            waiter = self.live.get(uid)
+            if waiter is not None:
+                found.setdefault(uid, waiter)
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(self._heap):
+                    heappush(ahead, (*self._heap[below], below))
+        return list(found.values())
+
 
 LaneKey: TypeAlias = tuple[str, int]
 
@@ -113,6 +127,11 @@ class Group:
         if not lane.live:
             del self._lanes[key]
             self._heads.discard(key)
+
+    def first(self, most: int) -> Iterator[Waiter]:
+        """Yield the oldest of every lane, at most so many of each: the first of the group are among them."""
+        for lane in self._lanes.values():
+            yield from lane.first(most)
 
     def lanes(self) -> list[LaneKey]:
         """Return the keys of its lanes."""

@@ -45,8 +45,14 @@ def standings(planner: Planner, namespace: str, most: int | None = None) -> list
 
 
 def _in_order(order: Order, queue: Queue, most: int | None) -> list[tuple[Waiter, Group | None]]:
+    """Return who waits, the first first; of a long queue only those are looked at that may be among them."""
+    chosen = [
+        (group, waiter)
+        for group in queue.groups.values()
+        for waiter in (group if most is None else group.first(most))
+    ]
     placed: list[tuple[bool, Key, Waiter, Group | None]] = [
-        (False, order.inside(waiter), waiter, group) for group in queue.groups.values() for waiter in group
+        (False, order.inside(waiter), waiter, group) for group, waiter in chosen
     ]
     placed += [(True, order.inside(waiter), waiter, None) for waiter in queue.faulty.values()]
     wanted = len(placed) if most is None else most

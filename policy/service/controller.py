@@ -111,8 +111,12 @@ class Controller:
         while self._releaser.fence_new(self._releaser.roots(self._tracker)) or self._tracker.outdated:
             self._list()
         self._listed = True
-        self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set)
+        self._releaser.run_pass(self._tracker, stopping=self._stopped.is_set, pressed=self._pressed)
         self._wait = self._until_due()
+
+    def _pressed(self) -> bool:
+        """Tell whether something has happened since this pass began."""
+        return not self._inbox.empty()
 
     def _until_due(self) -> timedelta:
         """Return how long nothing is to be done, as far as is known."""

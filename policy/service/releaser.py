@@ -120,13 +120,19 @@ class Releaser:
             self._labels = (snapshot.compiled, label_keys(snapshot))
         return self._labels[1]
 
-    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
+    def run_pass(
+        self,
+        tracker: Tracker,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        pressed: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Fold in what changed, release what fits, tell who waits; returns how many were released.
 
         A root that appeared since `fence_new` waits for the next pass, and so do all while the tracker does
         not know a label that quotas ask for. Once `stopping` says so nothing more
         is sent: whoever leads next completes what is reserved, and the lease is given up without waiting for
-        thousands.
+        thousands. Once `pressed` says that something has happened, those who wait are told later.
 
         Raises:
             Deposed: a ledger carries a higher epoch than ours.
@@ -149,12 +155,12 @@ class Releaser:
             released += self._letting_go.send(books.releases(), tracker, stopping)
             self._letting_go.give_up(books.planner, tracker, stopping)
             self._views.put(root, books)
-            self._teller.changed(books.planner.line.namespaces())
+            self._teller.changed(root, books.planner.line.namespaces())
         self._dirty.clear()
         tracker.forget_departed()
         self._letting_go.forget_gone(tracker)
         self._publish(self._views.merged())
-        self._teller.tell(self._books, tracker, self._views.merged(), stopping)
+        self._teller.tell(self._books, tracker, self._views.merged(), stopping, pressed)
         return released
 
     # What has changed.

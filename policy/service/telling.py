@@ -23,6 +23,8 @@ REFRESHED_POSITIONS: Final = 10
 """How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
 TOLD_AT_ONCE: Final = 50
 """Writes of one pass at most: the next release must not wait for a long queue to be told."""
+TOLD_IN_A_HURRY: Final = 2
+"""Writes while something else waits to be done: a few, or in a busy cluster nobody would ever be told."""
 TELL_EVERY: Final = timedelta(seconds=1)
 """How often a namespace is told again at most."""
 _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
@@ -36,10 +38,11 @@ class Teller:
         self._cluster = cluster
         self._clock = clock
         self._reporter = reporter
-        self._shown: dict[str, str] = {}
+        self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
         self._reasons: dict[str, WaitReason] = {}
+        self._forgot_at = clock()
         self._told_at: dict[str, datetime] = {}
-        self._waiting: dict[str, None] = {}
+        self._waiting: dict[str, str] = {}  # The root of each namespace where something is to be told.
         self.untold = False
 
     def next_round(self) -> datetime | None:
@@ -47,36 +50,47 @@ class Teller:
         times = [self._told_at[each] + TELL_EVERY for each in self._waiting if each in self._told_at]
         return min(times, default=None)
 
-    def changed(self, namespaces: Iterable[str]) -> None:
-        """Take note of namespaces where positions may have changed."""
-        self._waiting.update(dict.fromkeys(namespaces))
+    def changed(self, root: str, namespaces: Iterable[str]) -> None:
+        """Take note of namespaces of a root where positions may have changed."""
+        self._waiting.update(dict.fromkeys(namespaces, root))
 
     def tell(
-        self, books: Mapping[str, Books], tracker: Tracker, view: UsageView, stopping: Callable[[], bool]
+        self,
+        books: Mapping[str, Books],
+        tracker: Tracker,
+        view: UsageView,
+        stopping: Callable[[], bool],
+        pressed: Callable[[], bool],
     ) -> None:
-        """Write what has changed, as much as one pass may."""
+        """Write what has changed, as much as one pass may; little once something else is `pressed` for."""
         now = self._clock()
-        left = TOLD_AT_ONCE
-        self._shown = {uid: text for uid, text in self._shown.items() if tracker.get(uid) is not None}
-        self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
-        for namespace in list(self._waiting):
-            told = self._told_at.get(namespace)
-            if told is not None and now - told < TELL_EVERY:
+        told = 0
+        self._forget_gone(tracker, now)
+        for namespace, root in list(self._waiting.items()):
+            told_at = self._told_at.get(namespace)
+            if told_at is not None and now - told_at < TELL_EVERY:
                 continue
-            own = next((each for each in books.values() if namespace in each.known), None)
-            if own is None:
+            own = books.get(root)
+            if own is None or namespace not in own.known:
                 del self._waiting[namespace]
                 continue
             for tracked, message, standing in self._due(own, namespace, tracker, view, now):
-                if stopping() or left <= 0:
-                    self.untold = left <= 0
+                enough = told >= TOLD_AT_ONCE or (told >= TOLD_IN_A_HURRY and pressed())
+                if stopping() or enough:
+                    self.untold = enough
                     return
-                left -= 1
+                told += 1
                 self._show(tracked, message)
                 self._report(tracked, standing, own)
             self._told_at[namespace] = now
             del self._waiting[namespace]
         self.untold = False
+
+    def _forget_gone(self, tracker: Tracker, now: datetime) -> None:
+        if now - self._forgot_at >= TELL_EVERY:
+            self._forgot_at = now
+            self._shown = {uid: shown for uid, shown in self._shown.items() if tracker.get(uid) is not None}
+            self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
 
     def _due(
         self, books: Books, namespace: str, tracker: Tracker, view: UsageView, now: datetime
@@ -87,7 +101,7 @@ class Teller:
             if tracked is None:
                 continue
             message = self._message(standing, tracked, books, view, now)
-            if self._shown.get(tracked.uid) != message:
+            if self._shown.get(tracked.uid) != (tracked.release, message):
                 yield tracked, message, standing
 
     def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
@@ -127,5 +141,5 @@ class Teller:
             self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
         except ClusterError:
             return  # It is told with the next change.
-        self._shown[tracked.uid] = message
+        self._shown[tracked.uid] = (tracked.release, message)
         self._reporter.waits(tracked, message)

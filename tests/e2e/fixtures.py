@@ -64,7 +64,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     except (GoIsMissingError, CorpusIsMissingError) as missing:
         pytest.skip(str(missing))
     folder = tmp_path_factory.mktemp("control-plane")
-    with running(binary=binary, folder=folder, prepare=_define_kinds) as plane:
+    with running(binary=binary, folder=folder, prepare=define_kinds) as plane:
         yield plane
 
 
@@ -87,7 +87,7 @@ def kubectl(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     return Kubectl(program=program, kubeconfig=control_plane.kubeconfig, folder=folder)
 
 
-def _define_kinds(plane: ControlPlane) -> None:
+def define_kinds(plane: ControlPlane) -> None:
     """Apply all CRDs and wait until the API serves them."""
     cluster = connect(plane.kubeconfig)
     try:

@@ -49,9 +49,15 @@ class ListBeforeFence(Faithful):
 class _PatchesFirst(Releaser):
     """Sends the releases of its plan before it writes the ledger."""
 
-    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
+    def run_pass(
+        self,
+        tracker: Tracker,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        pressed: Callable[[], bool] = lambda: False,
+    ) -> int:
         self.__dict__["tracker"] = tracker
-        return super().run_pass(tracker, stopping=stopping)
+        return super().run_pass(tracker, stopping=stopping, pressed=pressed)
 
     def _write(self, root: str, now: datetime) -> Ledger:
         planned = self._books[root].settle(self._ledgers.read(root), now)
@@ -70,8 +76,14 @@ class PatchBeforeReserve(Faithful):
 class _Cancels(Releaser):
     """Takes a reservation back when its release got no answer."""
 
-    def run_pass(self, tracker: Tracker, *, stopping: Callable[[], bool] = lambda: False) -> int:
-        released = super().run_pass(tracker, stopping=stopping)
+    def run_pass(
+        self,
+        tracker: Tracker,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        pressed: Callable[[], bool] = lambda: False,
+    ) -> int:
+        released = super().run_pass(tracker, stopping=stopping, pressed=pressed)
         owed = list(self._letting_go._delays)
 
         def drop(current: Ledger) -> Ledger:

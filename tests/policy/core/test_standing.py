@@ -228,3 +228,31 @@ def test_one_that_waited_too_long_is_told_how_long() -> None:
         "6h. Submit it again, or "
         "ask for a higher limit"
     )
+
+
+@given(
+    waiting=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(["", "ann", "bob"]), st.integers(0, 40)), max_size=40
+    ),
+    gone=st.sets(st.integers(0, 39)),
+    most=st.integers(1, 12),
+)
+def test_the_first_are_those_that_a_look_at_everybody_finds(
+    waiting: list[tuple[int, str, int]], gone: set[int], most: int
+) -> None:
+    """A long queue is not sorted whole to tell ten of it where they stand."""
+    queue, full = planner(), bound("main", limits(0))
+    for number, (priority, user, minutes) in enumerate(waiting):
+        queue.add(
+            waiter(
+                f"u{number}",
+                full,
+                priority=priority,
+                user=user,
+                age=timedelta(minutes=minutes),
+                arrival=number,
+            )
+        )
+    for number in sorted(gone):
+        queue.remove(f"u{number}")
+    assert standings(queue, "team-a", most) == standings(queue, "team-a")[:most]

@@ -99,6 +99,7 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
     for number, (what, name) in enumerate(before):
         change(cluster, what, name, number)
     tracker = Tracker()
+    tracker.keep({"note"})
     catch_up = follow(tracker, cluster)
     for number, (what, name) in enumerate(after):
         change(cluster, what, name, number)
@@ -110,7 +111,8 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
     for each in wanted:
         found = tracker.get(each.uid)
         assert found is not None
-        assert (found.metadata, found.held, found.weighed) == (each.metadata, each.held, each.weighed)
+        assert (found.name, found.hold, found.weighed) == (each.name, each.hold, each.weighed)
+        assert found.labels == {key: value for key, value in each.labels.items() if key == "note"}
 
 
 @given(steps=st.lists(changes, max_size=30), relist_at=st.sets(st.integers(0, 30)))
