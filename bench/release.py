@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, cluster
-from lockkeeper.wiring import utc_now
+from lockkeeper.wiring import several_at_once, utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster
 from policy.cluster.ledgers import Ledgers
@@ -94,6 +94,7 @@ def leading(on: KubeCluster, board: SnapshotBoard, told: Released) -> Iterator[N
         clock=utc_now,
         publish=board.put_usage,
         reporter=told,
+        together=several_at_once(),
     )
     controller = Controller(cluster=on, releaser=releaser, clock=utc_now, trouble=told.trouble)
     ready = Event()

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from ssl import SSLContext
@@ -25,6 +26,7 @@ from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import EMPTY_SPEC
 from policy.service.controller import Controller
 from policy.service.events import Announcer, EventType
+from policy.service.letting_go import Together
 from policy.service.metrics import Recorder
 from policy.service.releaser import Releaser, unknown_capacity
 from policy.service.tracker import Tracked
@@ -41,6 +43,8 @@ from webhook.wire import Received
 
 RELOAD_SECONDS: Final = 1.0
 """How often a folder of policies is looked at; the look is a stat of each file."""
+SENDERS: Final = 4
+"""Releases that are on their way to the API server at once."""
 ERROR_LEVEL: Final = b'"level":"error"'
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -261,6 +265,11 @@ class ControllerLog:
             self._recorder.trouble(error)
 
 
+def several_at_once() -> Together:
+    """Return what sends releases in some threads: each waits for its answer most of the time."""
+    return ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="release").map
+
+
 def build_controller(
     *,
     cluster: Cluster,
@@ -268,10 +277,11 @@ def build_controller(
     ledgers: Ledgers,
     told: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
+    together: Together = map,
 ) -> Controller:
     """Return the controller; it wakes when policies change.
 
-    `capacity` says what nodes allow a pool.
+    `capacity` says what nodes allow a pool, `together` sends releases.
     """
     releaser = Releaser(
         cluster=cluster,
@@ -281,6 +291,7 @@ def build_controller(
         publish=board.put_usage,
         reporter=told,
         capacity=capacity,
+        together=together,
     )
     controller = Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
     board.on_policies(controller.wake)

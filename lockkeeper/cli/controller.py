@@ -27,7 +27,7 @@ from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.controller_metrics import expose_board
 from lockkeeper.health_port import HealthPort
 from lockkeeper.lifeline import Lifeline
-from lockkeeper.wiring import ControllerLog, build_controller, tell, utc_now, write_to
+from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, tell, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.duties import Duties
@@ -193,6 +193,7 @@ class ControllerProcess:
             ledgers=self._ledgers,
             told=self._told,
             capacity=nodes.capacity,
+            together=several_at_once(),
         )
         nodes.on_change(queues.wake)
         self._policies.board.on_policies(nodes.wake)

@@ -23,8 +23,8 @@ _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 
 _LENIENT: Final = (("fieldValidation", "Ignore"),)
-"""Of every field that a schema does not know the API server would warn in a header of its own, and answers with
-more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
+"""Of every field that a schema does not know the API server would warn in a header of its own, and an answer
+with more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
 
 
 class Method(StrEnum):

@@ -4,7 +4,7 @@ A patch that fails is tried again after a while that grows, each Workflow by its
 nobody else up.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -49,6 +49,29 @@ class Reporter(Protocol):
         ...
 
 
+class Together(Protocol):
+    """Does something for each of some releases; gives what became of them, in their order, as `map` does."""
+
+    def __call__(self, do: Callable[["Due"], "Outcome"], due: Iterable["Due"], /) -> Iterator["Outcome"]:
+        """Do it for each, one after the other or several at once."""
+        ...
+
+
+class Due(msgspec.Struct, frozen=True):
+    """A release that is to be sent."""
+
+    workflow: Tracked
+    release: str
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a release: sent and answered, failed, or neither, because nobody waits for it."""
+
+    due: Due
+    released: bool = False
+    error: ClusterError | None = None
+
+
 class Delay(msgspec.Struct, frozen=True):
     """How often a patch failed, and when it is tried again."""
 
@@ -59,10 +82,18 @@ class Delay(msgspec.Struct, frozen=True):
 class LettingGo:
     """Sends releases, each until it is answered. `unsent` counts those that are still owed."""
 
-    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], reporter: Reporter) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        reporter: Reporter,
+        together: Together = map,
+    ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._reporter = reporter
+        self._together = together
         self._sent: set[str] = set()
         self._delays: dict[str, Delay] = {}
 
@@ -83,17 +114,22 @@ class LettingGo:
     def send(
         self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
     ) -> int:
-        """Send the patch for every held Workflow whose release stands in the ledger, new ones and old."""
-        released = 0
+        """Send the patch for every held Workflow whose release stands in the ledger, new ones and old.
+
+        All that are sent here are reserved, so it does not matter which of them arrives first.
+        """
+        due, now = [], self._clock()
         for each in reservations:
-            if stopping():
-                break
             tracked = tracker.get(each.id.partition(".")[0])
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
-            if each.id not in self._sent and self._due(each.id, self._clock()):
-                released += self._release(tracked, each.id)
-        return released
+            if each.id not in self._sent and self._due(each.id, now):
+                due.append(Due(tracked, each.id))
+
+        def attempt(one: Due) -> Outcome:
+            return Outcome(one) if stopping() else self._release(one)
+
+        return sum(self._noted(outcome) for outcome in self._together(attempt, due))
 
     def give_up(self, planner: Planner, tracker: Tracker, stopping: Callable[[], bool]) -> None:
         """End those that have waited for as long as they may: they fail, and never run."""
@@ -136,27 +172,38 @@ class LettingGo:
         wait = min(LAST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10))
         self._delays[key] = Delay(failures, self._clock() + wait)
 
-    def _release(self, tracked: Tracked, release: str) -> bool:
-        """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left."""
+    def _release(self, due: Due) -> Outcome:
+        """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left.
+
+        It may run in several threads at once, and so it takes note of nothing.
+        """
+        tracked = due.workflow
         try:
             try:
                 self._patch(tracked, has_status=True)
             except (Conflict, Invalid):
                 obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
                 fresh = track(obj)
-                if not fresh.held or fresh.release != release:
-                    return False
+                if not fresh.held or fresh.release != due.release:
+                    return Outcome(due)
                 self._patch(fresh, has_status="status" in obj)
         except NotFound:
-            return False
+            return Outcome(due)
         except ClusterError as error:
-            self._put_off(release)
-            self._reporter.failed(tracked, error)
-            return False
-        self._sent.add(release)
-        self._delays.pop(release, None)
-        self._reporter.released(tracked)
-        return True
+            return Outcome(due, error=error)
+        return Outcome(due, released=True)
+
+    def _noted(self, outcome: Outcome) -> bool:
+        """Take note of what became of a release; tells whether it was answered."""
+        due = outcome.due
+        if outcome.error is not None:
+            self._put_off(due.release)
+            self._reporter.failed(due.workflow, outcome.error)
+        elif outcome.released:
+            self._sent.add(due.release)
+            self._delays.pop(due.release, None)
+            self._reporter.released(due.workflow)
+        return outcome.released
 
     def _patch(self, tracked: Tracked, *, has_status: bool) -> None:
         patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))

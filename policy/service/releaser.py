@@ -19,7 +19,7 @@ from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
 from policy.service.books import Books
 from policy.service.crons import CronKeeper
-from policy.service.letting_go import LettingGo, Reporter
+from policy.service.letting_go import LettingGo, Reporter, Together
 from policy.service.moving import Movers
 from policy.service.telling import Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
@@ -43,7 +43,7 @@ def unknown_capacity(_: str) -> Limits | None:
 class Releaser:
     """Carries out passes; `publish` receives the view of usage after each.
 
-    `capacity` returns what nodes allow a pool, by its name.
+    `capacity` returns what nodes allow a pool, by its name. `together` sends the releases of a pass.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Releaser:
         publish: Callable[[UsageView], None],
         reporter: Reporter,
         capacity: Callable[[str], Limits | None] = unknown_capacity,
+        together: Together = map,
     ) -> None:
         self._cluster = cluster
         self._ledgers = ledgers
@@ -63,7 +64,7 @@ class Releaser:
         self._clock = clock
         self._publish = publish
         self._capacity = capacity
-        self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter)
+        self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter)
         self._movers = Movers(ledgers=ledgers)
         self._crons = CronKeeper(cluster=cluster)
