@@ -176,7 +176,7 @@ class Reader:
     """Makes what is remembered of what is read. `keys` are the labels to keep; None keeps all."""
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
-        self._keys = None if keys is None else frozenset(keys)
+        self._keys = None if keys is None else tuple(sorted(keys))
         self._marked: dict[tuple[str, str, str], Weighed] = {}
         self._kept: dict[Pairs, Pairs] = {}
 

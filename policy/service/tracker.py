@@ -4,7 +4,6 @@ A Workflow is live while it does not carry `completed=true` (argo-workflows B); 
 so one that completes arrives as deleted.
 """
 
-from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator
 from itertools import count
 from typing import Final, TypeAlias
@@ -45,8 +44,8 @@ class Tracker:
         self._seen = count()
         self._departed: set[str] = set()
         self._before: dict[str, Tracked | None] = {}
-        self._held: Counter[str] = Counter()
-        self._count: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
+        self._count: dict[str, int] = {}
         self._families = Families()
 
     def keep(self, keys: Collection[str]) -> None:
@@ -95,7 +94,7 @@ class Tracker:
 
     def holds_in(self, namespace: str) -> bool:
         """Tell whether anybody waits in a namespace."""
-        return self._held[namespace] > 0
+        return namespace in self._held
 
     def of(self, namespaces: Container[str]) -> list[Tracked]:
         """Return the live Workflows of some namespaces."""
@@ -125,9 +124,11 @@ class Tracker:
     def _store(self, tracked: Tracked) -> None:
         before = self._live.get(tracked.uid)
         self._before.setdefault(tracked.uid, before)
-        if before is not None:
+        if before is None:
+            self._tally(tracked, 1)
+        elif (before.namespace, before.held) != (tracked.namespace, tracked.held):
             self._tally(before, -1)
-        self._tally(tracked, 1)
+            self._tally(tracked, 1)
         self._live[tracked.uid] = tracked
 
     def _remove(self, tracked: Tracked) -> None:
@@ -140,11 +141,9 @@ class Tracker:
         self._tell_children(tracked.uid)
 
     def _tally(self, tracked: Tracked, sign: int) -> None:
-        for counter, counted in ((self._count, True), (self._held, tracked.held)):
-            if counted:
-                counter[tracked.namespace] += sign
-                if not counter[tracked.namespace]:
-                    del counter[tracked.namespace]
+        _add(self._count, tracked.namespace, sign)
+        if tracked.hold is not None:
+            _add(self._held, tracked.namespace, sign)
 
     @property
     def departed(self) -> frozenset[str]:
@@ -183,6 +182,14 @@ class Tracker:
 
     def __len__(self) -> int:
         return len(self._live)
+
+
+def _add(counted: dict[str, int], namespace: str, sign: int) -> None:
+    left = counted.get(namespace, 0) + sign
+    if left:
+        counted[namespace] = left
+    else:
+        del counted[namespace]
 
 
 def held(workflows: Iterable[Tracked]) -> list[Tracked]:
