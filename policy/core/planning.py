@@ -99,11 +99,9 @@ class Planner:
 
     def set_taken(self, taken: Mapping[Account, Usage]) -> None:
         """Set what is taken to what the ledger says; fair share goes by `started` and `ended` alone."""
-        changed = [
-            account
-            for account in sorted({*taken, *self.rooms.taken})
-            if taken.get(account, ZERO) != self.rooms.taken.get(account, ZERO)
-        ]
+        known = self.rooms.taken
+        different = {account for account, usage in taken.items() if known.get(account, ZERO) != usage}
+        changed = sorted(different | (known.keys() - taken.keys()))
         for account in changed:
             self.rooms.set_taken(account, taken.get(account, ZERO))
         for namespace in sorted({account.namespace for account in changed if account.namespace}):

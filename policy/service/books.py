@@ -158,10 +158,12 @@ class Books:
     def written(self, ledger: Ledger) -> bool:
         """Take note that a ledger of `settle` stands; tells whether more may go than one pass takes."""
         full = len(self._released) >= AT_ONCE
-        for waiter, load in self._released:
+        for waiter, _ in self._released:
             tracked = self._find(waiter.uid)
-            if tracked is not None:
-                self._going[waiter.uid] = (tracked.release, load)
+            if (
+                tracked is not None
+            ):  # Its load as it will be found when it runs: the planner's order is another.
+                self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
         self._reserved = {
@@ -333,8 +335,10 @@ class Books:
         Whoever reserved did so before they were there, and would be missed on them otherwise.
         """
         arriving = {each.id: each for each in moved}
-        new = {account for account in self.used if account not in ledger.used and not account.user}
-        if not arriving and not (new and ledger.reservations):
+        if not arriving and not ledger.reservations:
+            return ledger
+        new = {account for account in self.used.keys() - ledger.used.keys() if not account.user}
+        if not arriving and not new:
             return ledger
         wider = {}
         for each in (*ledger.reservations.values(), *arriving.values()):
