@@ -39,12 +39,12 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks bench lock clean
+.PHONY: help setup run test e2e check sim deadlocks bench bench-release lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
-		printf '  %-9s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([-a-z0-9]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do \
+		printf '  %-13s %s\n' "$$target" "$$text"; done
 
 setup: $(READY) ## Make .venv with exactly the packages of requirements.lock (with uv where there is one)
 	@:
@@ -82,6 +82,9 @@ deadlocks: $(READY) ## Compare the analysis of deadlocks with every interleaving
 
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-release: $(READY) ## Measure what a leader costs and how fast it lets go; some minutes (ARGS="--only plan")
+	@$(BIN)/python -m bench.release $(ARGS)
 
 lock: LOCK = $(UV) pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --python-version 3.11

@@ -37,6 +37,8 @@ from policy.service.tracker import LIVE, LiveMetadata, Tracker
 
 BORN: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMESPACES: Final = 1_000
+USERS: Final = 3
+"""In each namespace."""
 FACTOR: Final = 3.0
 """How much longer a list may take than reading its bytes."""
 
@@ -69,7 +71,7 @@ def metadata_of(number: int, rng: Random) -> JsonObject:
     annotations: JsonObject = {
         marks.TASKS: str(rng.choice((1, 2, 4, 8))),
         marks.PRIORITY: "0",
-        marks.USER: f"user-{rng.randrange(50)}",
+        marks.USER: f"user-{rng.randrange(USERS)}-of-team-{number % NAMESPACES}",
         marks.HOLDS: "1",
         "workflows.argoproj.io/pod-name-format": "v2",
     }

@@ -117,7 +117,7 @@ class Root:
                 Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), rng.choice(USERS)
             ),
             holds="1",
-            hold=Hold("1", None, retried=False),
+            hold=Hold("1"),
             reserved="",
         )
 

@@ -20,7 +20,7 @@ from policy.core.workflow import Metadata, OwnerReference, Read
 
 Shared = TypeVar("Shared", bound=Hashable)
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
-_MOST: Final = 10_000
+_MOST: Final = 50_000
 """Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
 _UUID_LENGTH: Final = 36
 

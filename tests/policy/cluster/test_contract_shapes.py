@@ -79,3 +79,30 @@ def test_a_watch_from_a_list_gives_shapes(place: Place) -> None:
         (EventType.DELETED, "a"),
         (EventType.MODIFIED, Unread(place.namespace, "b")),
     ]
+
+
+class OnlyMetadata(msgspec.Struct, frozen=True):
+    """A shape that wants no more than metadata."""
+
+    metadata: Metadata
+
+
+def test_metadata_alone_is_given_in_a_shape(place: Place) -> None:
+    """What many objects are asked for, and from where a watch goes on."""
+    place.add("a", labels={"x": "y"})
+    listing = _reader(place).list_as(
+        WORKFLOWS, OnlyMetadata, namespace=place.namespace, labels="x", metadata_only=True
+    )
+    assert listing.items == (OnlyMetadata(Metadata("a", {"x": "y"})),)
+    place.add("b", labels={"x": "z"})
+    events = _reader(place).watch_as(
+        WORKFLOWS,
+        OnlyMetadata,
+        since=listing.resource_version,
+        namespace=place.namespace,
+        labels="x",
+        metadata_only=True,
+        timeout=PATIENCE,
+    )
+    first = next(event for event in events if event.type is not EventType.BOOKMARK)
+    assert (first.type, first.object) == (EventType.ADDED, OnlyMetadata(Metadata("b", {"x": "z"})))

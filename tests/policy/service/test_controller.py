@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from time import monotonic
 
+import msgspec
 import pytest
 
 from policy.cluster.errors import Gone, Unavailable
@@ -12,6 +13,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (
     QUOTA_LEDGERS,
     WORKFLOWS,
+    EventOf,
     EventType,
     MergePatch,
     Resource,
@@ -25,6 +27,7 @@ from policy.core.ledger import RESERVATION_TTL, Account, Demand
 from policy.core.patches import JsonObject
 from policy.service.controller import IDLE_PASS, RETRY_AFTER, Seen
 from policy.service.releaser import Deposed
+from policy.service.tracker import LiveMetadata
 from tests.policy.service.world import (
     PATIENCE,
     Call,
@@ -247,7 +250,7 @@ def test_events_of_an_older_listing_are_dropped(stage: Stage, cluster: MemoryClu
     with stage.running(cluster.close):
         stage.controller._list()
         stage.controller._list()
-        late = WatchEvent(EventType.DELETED, made, "1")
+        late = EventOf(EventType.DELETED, msgspec.convert(made, LiveMetadata), "1")
         stage.controller._fold(Seen(stage.controller._generation - 1, late))
         assert len(stage.controller._tracker) == 1
         stage.controller._fold(Seen(stage.controller._generation, late))

@@ -1,23 +1,30 @@
 """The tracker: events folded into a listing are the listing of later."""
 
+import gc
+import tracemalloc
 from collections.abc import Callable
+from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
-from policy.cluster.protocol import WORKFLOWS, EventType, Listing, MergePatch, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
 from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject, JsonValue
-from policy.service.tracker import LIVE, Tracked, Tracker, held, running, track
+from policy.service.tracker import LIVE, LiveMetadata, Tracked, Tracker, held, running, track
 from tests.policy.service.world import draft, memory, name_of
 
 HOLD: dict[str, JsonValue] = {marks.INSTANCE_ID: marks.HOLD_VALUE}
 LETTERS = "abcde"
+WORKFLOWS_KNOWN = 20_000
+MEMORY = 600
+"""Bytes of each."""
 
 
 def add(cluster: MemoryCluster, name: str, **labels: str) -> JsonObject:
@@ -38,6 +45,24 @@ def listed(cluster: MemoryCluster) -> Listing:
 def events(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
     """Return what the controller's watch shows up to now."""
     return list(cluster.watch(WORKFLOWS, since=since, labels=LIVE, metadata_only=True, timeout=0))
+
+
+def metadata_of(number: int) -> JsonObject:
+    """Return the metadata of a Workflow that a quota made a reservation for."""
+    return {
+        "name": f"nightly-report-{number:06d}",
+        "namespace": f"team-{number % 100}",
+        "uid": str(UUID(int=number << 96)),
+        "resourceVersion": str(number),
+        "creationTimestamp": f"2026-03-01T12:{number // 60 % 60:02d}:{number % 60:02d}Z",
+        "labels": {"team": "red", "build": str(number), marks.RESERVATION: str(UUID(int=number))},
+        "annotations": {marks.TASKS: "4", marks.PRIORITY: "0", marks.USER: f"user-{number % 9}"},
+    }
+
+
+def copied(found: LiveMetadata) -> LiveMetadata:
+    """Return the same in memory of its own, as it comes from the wire."""
+    return msgspec.json.decode(msgspec.json.encode(found), type=LiveMetadata)
 
 
 def follow(tracker: Tracker, cluster: MemoryCluster) -> Callable[[], list[EventType]]:
@@ -294,3 +319,66 @@ def test_an_object_without_metadata_of_its_own_is_tracked_by_its_uid() -> None:
     tracked = track({"metadata": {"uid": "u", "name": "a", "namespace": "here"}})
     assert (tracked.name, tracked.namespace, tracked.labels, tracked.reservation) == ("a", "here", {}, "")
     assert name_of(draft("a")) == tracked.name
+
+
+def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
+    """A hundred thousand Workflows have many labels, and quotas ask for few."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", team="red", build="4711")
+    tracker.keep({"team"})
+    follow(tracker, cluster)
+    assert [each.labels for each in tracker] == [{"team": "red"}]
+    assert tracker.keeps({"team"})
+    assert not tracker.keeps({"team", "build"})
+
+
+def test_a_label_that_was_not_asked_for_before_needs_a_new_listing() -> None:
+    """What was not kept cannot be judged; less than was kept can."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", team="red", build="4711")
+    tracker.keep({"team"})
+    follow(tracker, cluster)
+    tracker.keep(())
+    assert not tracker.outdated
+    tracker.keep({"build"})
+    assert tracker.outdated
+    assert not tracker.keeps({"build"})
+    tracker.reset(listed(cluster))
+    assert tracker.keeps({"build"})
+    assert [each.labels for each in tracker] == [{"build": "4711"}]
+
+
+def test_selectors_go_by_the_labels_apart_from_the_hold() -> None:
+    """A quota may select the Workflows of one Argo controller; a hold is none."""
+    tracked = marked(
+        {marks.ORIGINAL_INSTANCE_ID: "other"}, {marks.INSTANCE_ID: marks.HOLD_VALUE, "team": "red"}
+    )
+    assert tracked.labels == {marks.INSTANCE_ID: "other", "team": "red"}
+    assert (tracked.metadata.labels or {})[marks.INSTANCE_ID] == marks.HOLD_VALUE
+    assert marked({}, {marks.INSTANCE_ID: marks.HOLD_VALUE}).labels == {}
+
+
+@given(st.one_of(st.text(), st.uuids().map(str), st.uuids().map(lambda each: str(each).upper())))
+def test_a_reservation_is_read_back_as_it_was_written(reservation: str) -> None:
+    """Uids are kept as numbers; anybody may write something else."""
+    assert marked({}, {marks.RESERVATION: reservation}).reservation == reservation
+
+
+def test_a_live_workflow_takes_little_memory() -> None:
+    """A leader may know a hundred thousand; the bound is generous, `make bench-release` has the figure."""
+    found = [
+        msgspec.convert({"metadata": metadata_of(number)}, LiveMetadata) for number in range(WORKFLOWS_KNOWN)
+    ]
+    tracker = Tracker()
+    tracker.keep({"team"})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        tracker.reset(ListingOf(tuple([copied(each) for each in found]), "1"))
+        tracker.take_changes()
+        gc.collect()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(tracker) == WORKFLOWS_KNOWN
+    assert used / WORKFLOWS_KNOWN <= MEMORY

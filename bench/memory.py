@@ -1,0 +1,86 @@
+"""What a leader remembers of each live Workflow: bytes of Python's heap, in its tracker and its books."""
+
+import gc
+import sys
+import tracemalloc
+from random import Random
+from typing import Final
+
+import msgspec
+
+from bench.listing import BORN, NAMESPACES, metadata_of
+from policy.cluster.protocol import ListingOf
+from policy.core import marks
+from policy.core.fields import QuotaLimits
+from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.ledger import Ledger
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.patches import JsonObject
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.service.books import Books
+from policy.service.tracker import LiveMetadata, Tracker
+
+KNOWN: Final = 100_000
+MOST: Final = 460
+"""Bytes of one that runs; those that wait stand in a queue as well."""
+
+
+def policies() -> Snapshot:
+    """Return a quota in every namespace."""
+    spec = WorkflowQuotaSpec(limits=QuotaLimits(10))
+    names = [f"team-{number}" for number in range(NAMESPACES)]
+    quotas = [WorkflowQuota(PolicyMetadata("main", each), spec) for each in names]
+    return take_snapshot(quotas, version="1", argo=DEFAULT_VERSION)
+
+
+def read(number: int, rng: Random, *, held: bool) -> LiveMetadata:
+    """Return a Workflow as it comes from the wire."""
+    metadata = metadata_of(number, rng)
+    labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
+    known = metadata["labels"]
+    if isinstance(known, dict):
+        metadata["labels"] = {**known, **labels}
+    return msgspec.json.decode(msgspec.json.encode({"metadata": metadata}), type=LiveMetadata)
+
+
+def bytes_of_each(*, held: bool) -> float:
+    """Return the bytes of each in the tracker and in the books of all namespaces."""
+    rng, snapshot = Random(1), policies()  # noqa: S311 - the same Workflows in every run
+    for number in range(NAMESPACES):
+        snapshot.policies(f"team-{number}")
+    gc.collect()
+    tracemalloc.start()
+    tracker = Tracker()
+    tracker.keep({"team"})
+    tracker.reset(ListingOf(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
+    tracker.take_changes()
+    books = {}
+    for namespace in tracker.namespaces():
+        root = f"namespace.{namespace}"
+        books[namespace] = Books(
+            root=root,
+            snapshot=snapshot,
+            namespaces=[namespace],
+            find=tracker.get,
+            now=BORN,
+            ledger=Ledger(root),
+            capacity=None,
+        )
+    for each in tracker:
+        books[each.namespace].change(None, each, BORN)
+    gc.collect()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return used / KNOWN
+
+
+def report() -> bool:
+    """Measure and print; tells whether the goal is met."""
+    running, waiting = bytes_of_each(held=False), bytes_of_each(held=True)
+    print(f"{KNOWN} live Workflows in {NAMESPACES} namespaces: {running:.0f} bytes each (goal {MOST})")
+    print(f"the same while they all wait: {waiting:.0f} bytes each")
+    return running <= MOST
+
+
+if __name__ == "__main__":
+    sys.exit(0 if report() else 1)
