@@ -13,6 +13,7 @@ import msgspec
 
 from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.fairshare import Tenant
+from policy.core.reserves import less
 from policy.core.shares import Shares
 from policy.core.tree import Tree, compile_tree
 
@@ -140,10 +141,14 @@ def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: Share
 
 
 class NodeBound(msgspec.Struct, frozen=True):
-    """The account of a pool that follows nodes, and what they allow before anybody has measured them."""
+    """The account of a pool that follows nodes, and what they allow before anybody has measured them.
+
+    `withheld` is what the pool keeps for higher priorities, of what nodes allow too.
+    """
 
     account: Account
     lowest: Limits
+    withheld: Usage = ZERO
 
 
 def under_nodes(
@@ -153,8 +158,9 @@ def under_nodes(
     if bound is None:
         return tuple(demands), share
     allowed = bound.lowest if ledger.capacity is None else ledger.capacity
+    left = less(allowed, bound.withheld)
     found = tuple(
-        Demand(each.account, each.limits.tightest(allowed), each.source)
+        Demand(each.account, each.limits.tightest(left), each.source)
         if each.account == bound.account
         else each
         for each in demands

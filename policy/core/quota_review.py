@@ -21,6 +21,7 @@ from policy.core.patches import Op, PatchOp
 from policy.core.pools import share_demand
 from policy.core.quota_kinds import StopPolicy
 from policy.core.relations import owner_of, scheduled_by
+from policy.core.reserves import withheld
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.usage import EMPTY_QUEUE
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, OwnerReference, Workflow, WorkflowSpec
@@ -191,11 +192,11 @@ def _request(
     name: str,
 ) -> ReservationRequest:
     """Return what is to be reserved; with no quota that denies, what the object claims already."""
-    pool = asked.snapshot.pool(asked.namespace)
+    pool, weighed = asked.snapshot.pool(asked.namespace), asked.weighed
     nodes = None
     if pool is not None and pool.capacity is not None and pool.quota.account in {q.account for q in denying}:
-        nodes = NodeBound(pool.quota.account, pool.capacity.lowest)
-    weighed = asked.weighed
+        kept = withheld(pool.quota.reserves, weighed.priority)
+        nodes = NodeBound(pool.quota.account, pool.capacity.lowest, kept)
     return ReservationRequest(
         root=policies.root,
         id=reservation_id,

@@ -128,7 +128,8 @@ class Books:
         """
         self._take_back(now)
         self._adopt(ledger, now)
-        counted = recount(self._opened(ledger, moved), self.used, self._settled(ledger))
+        opened = self._opened(ledger, moved)
+        counted = recount(opened, self.used, self._settled(opened))
         counted = msgspec.structs.replace(counted, capacity=self._capacity, history=self._history(now))
         self.planner.set_taken(counted.taken())
         self._released = [(each, self.planner.load_of(each)) for each in self.planner.plan(now, most)]

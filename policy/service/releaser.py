@@ -187,6 +187,7 @@ class Releaser:
             self._take(changes, snapshot, now)
         for books in self._books.values():
             books.departed(tracker.departed)
+        self._dirty.update(dict.fromkeys(snapshot.policies(each).root for each in tracker.departures()))
 
     def _new_places(self, changes: Sequence[Change], snapshot: Snapshot, tracker: Tracker) -> bool:
         """Tell whether a Workflow lives where no books are kept, though they should be."""

@@ -42,7 +42,7 @@ class Tracker:
         self.outdated = False
         self._live: dict[str, Tracked] = {}
         self._seen = count()
-        self._departed: set[str] = set()
+        self._departed: dict[str, str] = {}
         self._before: dict[str, Tracked | None] = {}
         self._held: dict[str, int] = {}
         self._count: dict[str, int] = {}
@@ -136,7 +136,7 @@ class Tracker:
         self._before.setdefault(tracked.uid, before)
         if before is not None:
             self._tally(before, -1)
-        self._departed.add(tracked.reservation)
+        self._departed[tracked.reservation] = tracked.namespace
         self._families.remove(tracked.uid)
         self._tell_children(tracked.uid)
 
@@ -149,6 +149,10 @@ class Tracker:
     def departed(self) -> frozenset[str]:
         """The reservations of Workflows that were seen and are finished or deleted, until forgotten."""
         return frozenset(self._departed)
+
+    def departures(self) -> frozenset[str]:
+        """Return where those were; nobody else tells of one that came and went between two passes."""
+        return frozenset(namespace for each, namespace in self._departed.items() if each)
 
     def forget_departed(self) -> None:
         """Forget them: the ledgers have been told."""

@@ -1,7 +1,8 @@
 """Books driven by hand: live Workflows as a tracker shows them, passes, and drawn policies to try them on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from hypothesis import strategies as st
@@ -10,21 +11,20 @@ from policy.core import marks
 from policy.core.amounts import Limits, Usage
 from policy.core.governing import borrowed_from, demands
 from policy.core.holding import release_id
-from policy.core.kinds import OnExceed
+from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
-from policy.core.selectors import LabelSelector
+from policy.core.reserves import withheld
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, Books
 from policy.service.tracker import Tracked, track
-from tests.policy.core.builders import namespace_object, pool, quota, snapshot
+from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
 
 ROOT = "pool.data"
 POOL = Account("", "data")
-GOLD = LabelSelector({"tier": "gold"})
 
 
 def live(
@@ -86,8 +86,8 @@ def ledger_of(*reservations: Reservation, root: str = ROOT) -> Ledger:
 
 def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
     """Return a pool of the namespaces a and b."""
-    bounds: JsonObject = {} if limit is None else {"limits": {"workflows": limit}}
-    made = pool("data", **{**bounds, **spec})
+    spec.setdefault("limits", {} if limit is None else {"workflows": limit})
+    made = pool("data", created="", **spec)
     return snapshot(made, namespace_object("a"), namespace_object("b"), *more)
 
 
@@ -108,6 +108,7 @@ class Desk:
         self.now = now
         self.capacity = capacity
         self.live = {each.uid: each for each in workflows}
+        self.seen = set(self.live)
         self.ledger = Ledger(root) if ledger is None else ledger
         self._namespaces = frozenset(namespaces)
         self.books = self.opened()
@@ -118,7 +119,7 @@ class Desk:
             root=self.ledger.root,
             snapshot=self.policies,
             namespaces=self._namespaces,
-            find=self.live.get,
+            find=self._find,
             now=self.now,
             ledger=self.ledger,
             capacity=self.capacity,
@@ -126,6 +127,9 @@ class Desk:
         for each in self.live.values():
             books.change(None, each, self.now)
         return books
+
+    def _find(self, uid: str) -> Tracked | None:
+        return self.live.get(uid)
 
     def reopen(self, policies: Snapshot) -> None:
         """Go on by other policies."""
@@ -139,6 +143,7 @@ class Desk:
         for uid in gone:
             self.live.pop(uid, None)
         self.live |= {each.uid: each for each in changed}
+        self.seen |= set(self.live)
         for uid, each in before.items():
             if each is not None or uid in self.live:
                 self.books.change(each, self.live.get(uid), self.now)
@@ -194,49 +199,60 @@ def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
     found = desk.policies.pool(each.namespace)
     bound = None
     if found is not None and found.capacity is not None:
-        bound = NodeBound(found.quota.account, found.capacity.lowest)
+        kept = withheld(found.quota.reserves, priority)
+        bound = NodeBound(found.quota.account, found.capacity.lowest, kept)
     wanted, share = under_nodes(ledger, wanted, share, bound)
     asked = reserved(release_id(each.metadata), namespace=each.namespace, weight=each.weight)
     return not reserve(ledger, asked, wanted, share)[1]
 
 
-_amounts = st.none() | st.integers(0, 5)
-_bounds = st.fixed_dictionaries({}, optional={"workflows": st.integers(0, 5), "tasks": st.integers(0, 12)})
-_windows = st.just([]) | _bounds.filter(bool).map(
-    lambda limits: [{"name": "noon", "schedule": "0 11 * * *", "duration": "2h", "limits": limits}]
+def _maps(
+    given: Mapping[str, st.SearchStrategy[JsonValue]], **optional: st.SearchStrategy[JsonValue]
+) -> st.SearchStrategy[JsonObject]:
+    return st.fixed_dictionaries({**given}, optional=optional)
+
+
+_bounds = _maps({}, workflows=st.integers(0, 5), tasks=st.integers(0, 12))
+_windows = _maps(
+    {
+        "name": st.just("noon"),
+        "schedule": st.just("0 11 * * *"),
+        "duration": st.just("2h"),
+        "limits": _bounds.filter(bool),
+    }
 )
-_reserves = st.lists(
-    st.fixed_dictionaries({"abovePriority": st.integers(-1, 0), "workflows": st.integers(0, 2)}), max_size=2
-)
-_usual: dict[str, st.SearchStrategy[JsonValue]] = {
+_reserves = _maps({"abovePriority": st.integers(-1, 0), "workflows": st.integers(0, 2)})
+
+
+def _some(strategy: st.SearchStrategy[JsonObject], most: int) -> st.SearchStrategy[JsonValue]:
+    return st.lists(strategy, max_size=most).map(list[JsonValue])
+
+
+_usual: Mapping[str, st.SearchStrategy[JsonValue]] = {
     "limits": _bounds,
     "onExceed": st.sampled_from([each.value for each in OnExceed]),
-    "windows": _windows,
-    "reserve": _reserves,
+    "windows": _some(_windows, 1),
+    "reserve": _some(_reserves, 2),
 }
-_quotas = st.fixed_dictionaries(
-    _usual,
-    optional={
-        "perUser": _bounds,
-        "selector": st.just({"matchLabels": {"tier": "gold"}}),
-    },
+_gold: JsonObject = {"matchLabels": {"tier": "gold"}}
+_quotas = _maps(_usual, perUser=_bounds, selector=st.just(_gold))
+_borrowing = _maps({"enabled": st.booleans()}, borrowingLimit=_bounds, lendingLimit=_bounds)
+ELASTIC: Final[JsonObject] = {"workflowsPerNode": 1, "min": {"workflows": 1}, "max": {"workflows": 4}}
+_pools = _maps(_usual, borrowing=_borrowing, namespaceDefaults=_quotas, elastic=st.just(ELASTIC)).filter(
+    lambda spec: "borrowing" not in spec or spec["onExceed"] != OnExceed.WARN
 )
-_borrowing = st.fixed_dictionaries(
-    {"enabled": st.booleans()}, optional={"borrowingLimit": _bounds, "lendingLimit": _bounds}
-)
-_elastic = st.just({"workflowsPerNode": 1, "min": {"workflows": 1}, "max": {"workflows": 4}})
-_pools = st.fixed_dictionaries(
-    _usual, optional={"borrowing": _borrowing, "namespaceDefaults": _quotas, "elastic": _elastic}
-).filter(lambda spec: "borrowing" not in spec or spec["onExceed"] != OnExceed.WARN)
 
 
 @st.composite
 def policies(draw: st.DrawFn) -> Snapshot:
     """Return a pool of the namespaces a and b, and up to two quotas in each of these."""
-    documents: list[Document] = [pool("data", **draw(_pools)), namespace_object("a"), namespace_object("b")]
+    spec = {"namespaceSelector": {}, **draw(_pools)}
+    made = msgspec.convert({"metadata": {"name": "data"}, "spec": spec}, ClusterWorkflowQuota)
+    documents: list[Document] = [made, namespace_object("a"), namespace_object("b")]
     for namespace in "ab":
-        for number, spec in enumerate(draw(st.lists(_quotas, max_size=2))):
-            documents.append(quota(f"q{number}", namespace=namespace, **spec))
+        for number, drawn in enumerate(draw(st.lists(_quotas, max_size=2))):
+            metadata = {"name": f"q{number}", "namespace": namespace}
+            documents.append(msgspec.convert({"metadata": metadata, "spec": drawn}, WorkflowQuota))
     return snapshot(*documents)
 
 
@@ -252,7 +268,7 @@ def workflows(draw: st.DrawFn, number: int) -> Tracked:
         priority=draw(st.integers(-1, 1)),
         gold=draw(st.booleans()),
         reservation=draw(st.sampled_from(["", f"c{number}"])),
-        holds=draw(st.integers(1, 2)),
+        holds=draw(st.integers(1, 3)),
         arrival=number,
     )
 

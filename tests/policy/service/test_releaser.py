@@ -10,7 +10,7 @@ from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, EventType, JsonPatch, MergePatch, WatchEvent
 from policy.core import holding, marks
-from policy.core.amounts import Amount, Limits, Usage
+from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
 from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Purpose, Reservation, fence
@@ -19,8 +19,9 @@ from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
+from policy.service.letting_go import FIRST_DELAY
 from policy.service.releaser import Deposed
-from policy.service.telling import REFRESHED_POSITIONS, TOLD_AT_ONCE
+from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
 from policy.service.tracker import track
 from tests.policy.service.world import (
     NOON,
@@ -61,7 +62,9 @@ def queue_up(leader: Leader, *names: str, priority: int | None = None) -> list[J
 
 
 def reservation(leader: Leader, name: str) -> ReservationRequest:
-    """Return what a create asks for in the namespace that denies, and reserve it."""
+    """Return what a create asks for in the namespace that denies, and reserve it; the leader has counted."""
+    if ACCOUNT not in leader.ledgers.read(ROOT).used:
+        leader.work()
     request = ReservationRequest(
         root=ROOT,
         id=name,
@@ -244,7 +247,9 @@ def test_a_workflow_that_was_held_again_meanwhile_waits_its_turn_anew(leader: Le
     assert leader.held("etl") == {"a": True}
 
 
-def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(leader: Leader, spy: Spy) -> None:
+def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(
+    leader: Leader, spy: Spy, clock: Clock
+) -> None:
     """Protocol rule 5: it stays reserved, is planned no second time, and nobody takes its slot."""
     queue_up(leader, "a", "b")
 
@@ -256,6 +261,9 @@ def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(leader: Lead
     assert [name for name, _ in leader.told.failures] == ["a"]
     before = leader.ledgers.read(ROOT)
     assert len(before.reservations) == 1
+    assert leader.work() == 0  # It is tried again after a while, not at once.
+    assert leader.releaser.next_event() == NOON + FIRST_DELAY
+    clock.advance(FIRST_DELAY)
     assert leader.work() == 1
     assert leader.ledgers.read(ROOT) == before
     assert leader.held("etl") == {"a": False, "b": True}
@@ -302,6 +310,7 @@ def test_a_conflict_on_the_ledger_is_decided_anew_on_what_is_there(
     leader.snapshot = snapshot_of(quota("etl", "q", workflows=1))
     queue_up(leader, "a")
     leader.lead()
+    leader.ledgers.update(ROOT, lambda ledger: msgspec.structs.replace(ledger, used={ACCOUNT: ZERO}))
     rival = Leader(cluster, leader.snapshot, clock)
     spy.before = once(lambda call: call.writes_ledger, lambda: reservation(rival, "create-1"))
     assert leader.releaser.run_pass(leader.tracker) == 0
@@ -443,12 +452,14 @@ def test_an_overdue_reservation_of_an_odd_id_does_not_stop_the_passes(leader: Le
     assert leader.ledgers.read(ROOT).reservations == {}
 
 
-def test_a_lost_create_in_a_pool_of_unknown_namespaces_gives_its_slot_back(
+def test_a_lost_create_in_a_namespace_where_nothing_lives_gives_its_slot_back(
     leader: Leader, clock: Clock
 ) -> None:
-    """A pool may select namespaces of which no object is known; its ledger is kept all the same."""
-    leader.snapshot = snapshot_of(pool("all", workflows=1, on_exceed=OnExceed.DENY, members=EVERYTHING))
+    """A pool has a ledger, and its members accounts in it, before anything runs there."""
+    whole = pool("all", workflows=1, on_exceed=OnExceed.DENY, members=EVERYTHING)
+    leader.snapshot = snapshot_of(whole, member("etl", "all"))
     demand = Demand(Account("", "all"), Limits(Amount(1)), "ClusterWorkflowQuota all")
+    leader.work()
     leader.ledgers.reserve(ReservationRequest("pool.all", "lost", "etl", "w", Usage(1, 1), (demand,)))
     clock.advance(RESERVATION_TTL)
     leader.work()
@@ -525,29 +536,35 @@ def test_those_in_front_show_their_position_and_only_changes_are_written(leader:
     assert {call.verb for call in spy.calls} == {"get", "list"}
 
 
-def test_positions_far_back_are_shown_once_and_not_at_every_move(leader: Leader) -> None:
-    """A long queue is not rewritten whenever its head leaves."""
+def test_only_those_in_front_are_told_where_they_stand(leader: Leader, clock: Clock) -> None:
+    """Whoever is further back was told at the create; a long queue is not rewritten whenever it moves."""
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 4)]
     queue_up(leader, *names)
     leader.work()
-    assert {name for name, _ in leader.told.messages} == set(names[1:])
+    assert [name for name, _ in leader.told.messages] == names[1 : 1 + REFRESHED_POSITIONS]
     leader.told.messages.clear()
     complete(leader.cluster, "w00", namespace="etl")
+    clock.advance(TELL_EVERY)
     leader.work()
     assert [name for name, _ in leader.told.messages] == names[2 : 2 + REFRESHED_POSITIONS]
 
 
-def test_a_long_queue_is_told_a_part_at_a_time(leader: Leader) -> None:
-    """A new leader finds thousands that it has told nothing yet; the next release comes before them."""
-    first, *others = [f"w{number:03}" for number in range(2 * TOLD_AT_ONCE)]
-    queue_up(leader, first, *others)
+def test_many_queues_are_told_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
+    """A new leader has told nobody anything yet; the next release comes before all of that."""
+    namespaces = [f"n{number}" for number in range(TOLD_AT_ONCE // REFRESHED_POSITIONS + 2)]
+    leader = Leader(spy, snapshot_of(*(quota(each, "q", workflows=1) for each in namespaces)), clock)
+    names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 1)]
+    for each in namespaces:
+        for name in names:
+            submit(spy, leader.snapshot, draft(f"{each}-{name}"), namespace=each)
     leader.work()
     assert (len(leader.told.messages), leader.releaser.untold) == (TOLD_AT_ONCE, True)
-    complete(leader.cluster, first, namespace="etl")
+    complete(spy, "n0-w00", namespace="n0")
     assert leader.work() == 1
     while leader.releaser.untold:
         leader.work()
-    assert {name for name, _ in leader.told.messages} == set(others)
+    told = {name for name, _ in leader.told.messages}
+    assert told == {f"{each}-{name}" for each in namespaces for name in names[1:]}
 
 
 def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
@@ -577,14 +594,33 @@ def test_a_message_is_not_written_on_a_workflow_that_was_let_go_meanwhile(leader
     assert leader.told.messages == []
 
 
-def test_reservations_of_other_roots_are_left_alone(leader: Leader) -> None:
-    """A pass over one root never writes another's ledger."""
+def test_a_pass_over_one_root_writes_no_other(leader: Leader, spy: Spy) -> None:
+    """Another's reservations are none of its business while something governs them."""
+    both = snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1))
+    leader.snapshot = both
+    leader.work()
+    foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
+    leader.ledgers.update("namespace.ml", lambda ledger: with_added(ledger, [foreign]))
+    queue_up(leader, "a")
+    spy.calls.clear()
+    leader.work()
+    assert {call.name for call in spy.calls if call.writes_ledger} == {ROOT}
+    assert set(leader.ledgers.read("namespace.ml").reservations) == {"x"}
+
+
+def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_used(
+    leader: Leader, clock: Clock
+) -> None:
+    """The ledger is closed at once, for whoever goes by old policies; a create may still be under way."""
     foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
     leader.ledgers.update("namespace.ml", lambda ledger: with_added(fence(ledger), [foreign]))
-    queue_up(leader, "a")
     leader.work()
-    kept: Ledger = leader.ledgers.read("namespace.ml")
-    assert (kept.epoch, set(kept.reservations)) == (1, {"x"})
+    kept = leader.ledgers.read("namespace.ml")
+    assert (kept.epoch, kept.used, set(kept.reservations)) == (2, {}, {"x"})
+    clock.advance(RESERVATION_TTL)
+    leader.work()  # It looks at all ledgers, and finds what belongs nowhere.
+    leader.work()
+    assert leader.ledgers.read("namespace.ml").reservations == {}
 
 
 def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster, clock: Clock) -> None:

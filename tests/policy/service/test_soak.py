@@ -17,6 +17,7 @@ import pytest
 from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Cluster, EventType
+from policy.core.amounts import ZERO
 from policy.core.decide import decide
 from policy.core.decision import Side
 from policy.core.kinds import OnExceed
@@ -24,6 +25,7 @@ from policy.core.ledger import RESERVATION_TTL
 from policy.core.patches import JsonObject
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Snapshot
+from policy.service.letting_go import FIRST_DELAY
 from tests.policy.service.world import (
     NOON,
     PATIENCE,
@@ -247,7 +249,8 @@ def emptied(stage: Stage, base: MemoryCluster) -> bool:
 
     def empty() -> bool:
         ledgers = [stage.ledgers.read(name_of(item)) for item in base.list(QUOTA_LEDGERS).items]
-        return len(ledgers) == 2 and not any(ledger.taken() for ledger in ledgers)
+        free = all(usage == ZERO for ledger in ledgers for usage in ledger.taken().values())
+        return len(ledgers) == 2 and free and not any(ledger.reservations for ledger in ledgers)
 
     return eventually(base, empty, QUOTA_LEDGERS)
 
@@ -313,7 +316,7 @@ def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     with stage.running(base.close):
         nudges = Event()
         with ThreadPoolExecutor(1) as nudger:
-            nudger.submit(nudge, stage, nudges)
+            nudger.submit(nudge, stage, clock, nudges)
             try:
                 outcome = soak(base, rows, create, lambda _: True)
                 check(outcome, rows)
@@ -323,9 +326,10 @@ def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     assert stage.told.failures
 
 
-def nudge(stage: Stage, stop: Event) -> None:
-    """Wake the controller often: a failed release alone waits for the next event (see test_controller)."""
+def nudge(stage: Stage, clock: Clock, stop: Event) -> None:
+    """Let time pass, and wake the controller: a release that failed is tried again after a while."""
     while not stop.wait(0.02):
+        clock.advance(FIRST_DELAY)
         stage.controller.wake()
 
 
