@@ -1,0 +1,237 @@
+"""Namespaces that change their pool: what is reserved goes with them, and counts at every moment."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from policy.cluster.errors import Unavailable
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOWS
+from policy.core.amounts import ZERO, Amount, Limits, Usage
+from policy.core.decision import ReservationRequest
+from policy.core.kinds import OnExceed
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger
+from policy.core.marks import RESERVATION
+from policy.core.snapshot import Snapshot
+from tests.policy.service.world import (
+    Call,
+    Clock,
+    Leader,
+    Spy,
+    complete,
+    draft,
+    member,
+    pool,
+    quota,
+    snapshot_of,
+    submit,
+)
+
+OLD = Account("", "old")
+NEW = Account("", "new")
+
+
+def belongs(to: str, *, workflows: int = 2, on_exceed: OnExceed = OnExceed.QUEUE) -> Snapshot:
+    """Return two pools, of which one has the namespace etl, and the other another."""
+    other = "new" if to == "old" else "old"
+    return snapshot_of(
+        pool("old", workflows=workflows, on_exceed=on_exceed),
+        pool("new", workflows=workflows, on_exceed=on_exceed),
+        member("etl", to),
+        member("ml", other),
+    )
+
+
+def request(identity: str, where: str = "old") -> ReservationRequest:
+    """Return what a create in etl asks of a pool that denies."""
+    demand = Demand(Account("", where), Limits(Amount(2)), f"ClusterWorkflowQuota {where}")
+    return ReservationRequest(f"pool.{where}", identity, "etl", identity, Usage(1, 1), (demand,))
+
+
+@pytest.fixture
+def leader(spy: Spy, clock: Clock) -> Leader:
+    """Return a leader of two pools that queue."""
+    return Leader(spy, belongs("old"), clock)
+
+
+def taken(ledgers: Ledgers, pool_name: str) -> Usage:
+    """Return what is taken of a pool."""
+    return ledgers.read(f"pool.{pool_name}").taken().get(Account("", pool_name), ZERO)
+
+
+def writes(number: int, effect: Callable[[], None]) -> Callable[[Call], None]:
+    """Return a hook that has its effect before the write of a ledger of this number."""
+    seen: list[Call] = []
+
+    def hook(call: Call) -> None:
+        if call.writes_ledger:
+            seen.append(call)
+            if len(seen) == number:
+                effect()
+
+    return hook
+
+
+def die() -> None:
+    """End the leader, as a crash does."""
+    raise SystemExit
+
+
+def test_what_runs_and_what_is_on_its_way_counts_in_the_new_ledger(leader: Leader) -> None:
+    """And no more in the old one, from the first pass on."""
+    for name in ("a", "b", "c"):
+        submit(leader.cluster, leader.snapshot, draft(name), namespace="etl")
+    assert leader.work() == 2
+    leader.snapshot = belongs("new", workflows=3)
+    assert leader.work() == 1
+    assert (taken(leader.ledgers, "old"), taken(leader.ledgers, "new")) == (ZERO, Usage(3, 3))
+
+
+def test_a_release_that_was_not_sent_is_sent_by_the_new_ledger(
+    leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
+) -> None:
+    """Protocol rule 5: a slot that is reserved is used, and nobody is let go twice."""
+    submit(leader.cluster, leader.snapshot, draft("a"), namespace="etl")
+
+    def dies(call: Call) -> None:
+        if call.releases:
+            die()
+
+    spy.before = dies
+    with pytest.raises(SystemExit):
+        leader.work()
+    heir = Leader(cluster, belongs("new", workflows=1), clock)
+    assert heir.work() == 1
+    assert heir.held("etl") == {"a": False}
+    assert (taken(heir.ledgers, "old"), taken(heir.ledgers, "new")) == (ZERO, Usage(1, 1))
+
+
+def test_a_create_that_is_under_way_is_carried_over_and_found_there(leader: Leader) -> None:
+    """Its object may be stored at any moment, by whatever policies it was admitted."""
+    leader.snapshot = belongs("old", on_exceed=OnExceed.DENY)
+    leader.work()
+    assert leader.ledgers.reserve(request("c1")) == []
+    leader.snapshot = belongs("new", on_exceed=OnExceed.DENY)
+    leader.work()
+    assert leader.ledgers.read("pool.old").reservations == {}
+    assert set(leader.ledgers.read("pool.new").reservations) == {"c1"}
+    assert taken(leader.ledgers, "new") == Usage(1, 1)
+    made = draft("w", labels={RESERVATION: "c1"})
+    leader.cluster.create(WORKFLOWS, made, namespace="etl")
+    leader.work()
+    assert leader.ledgers.read("pool.new").reservations == {}
+    assert taken(leader.ledgers, "new").workflows == 1
+
+
+def test_a_create_that_was_lost_gives_its_slot_back_in_the_new_ledger_too(
+    leader: Leader, clock: Clock
+) -> None:
+    """Its time is that of the reservation, wherever it stands."""
+    leader.snapshot = belongs("old", on_exceed=OnExceed.DENY)
+    leader.work()
+    leader.ledgers.reserve(request("c1"))
+    leader.snapshot = belongs("new", on_exceed=OnExceed.DENY)
+    leader.work()
+    clock.advance(RESERVATION_TTL)
+    leader.work()
+    assert taken(leader.ledgers, "new") == ZERO
+
+
+def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_is_no_more(
+    spy: Spy, clock: Clock
+) -> None:
+    """The account is closed before anything is carried over, and what was reserved before that is."""
+    denies = quota("etl", "q", workflows=2, on_exceed=OnExceed.DENY)
+    leader = Leader(spy, snapshot_of(denies), clock)
+    leader.work()
+    demand = Demand(Account("etl", "q"), Limits(Amount(2)), "WorkflowQuota etl/q")
+    old = ReservationRequest("namespace.etl", "c1", "etl", "c1", Usage(1, 1), (demand,))
+    assert leader.ledgers.reserve(old) == []
+    leader.snapshot = snapshot_of(denies, pool("new", workflows=2), member("etl", "new"))
+    late = msgspec.structs.replace(old, id="c2", workflow="c2")
+    found: list[bool] = []
+    spy.before = writes(3, lambda: found.append(refused(leader, late)))  # Before the new ledger has it.
+    leader.work()
+    assert found == [True]
+    assert refused(leader, late)
+    assert taken(leader.ledgers, "new") == Usage(1, 1)
+    assert leader.ledgers.read("namespace.etl").taken() == {}
+
+
+def refused(leader: Leader, late: ReservationRequest) -> bool:
+    """Tell whether a root takes no reservation, because nobody counts there."""
+    try:
+        return bool(leader.ledgers.reserve(late))
+    except Unavailable as error:
+        return "is not counted yet" in error.message
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
+    spy: Spy, cluster: MemoryCluster, clock: Clock, number: int
+) -> None:
+    """Whatever it did last, what is reserved stands in one of both ledgers, and the next one finds it."""
+    leader = Leader(spy, belongs("old", on_exceed=OnExceed.DENY), clock)
+    leader.work()
+    leader.ledgers.reserve(request("c1"))
+    leader.cluster.create(WORKFLOWS, draft("runs"), namespace="etl")
+    leader.work()
+    after = belongs("new", on_exceed=OnExceed.DENY)
+    leader.snapshot = after
+    spy.before = writes(number, die)
+    died = False
+    try:
+        leader.work()
+    except SystemExit:
+        died = True
+    spy.before = lambda _: None
+    standing = [leader.ledgers.read(root).reservations for root in ("pool.old", "pool.new")]
+    assert any("c1" in each for each in standing)
+    heir = Leader(cluster, after, clock)
+    heir.work()
+    heir.work()
+    assert set(heir.ledgers.read("pool.new").reservations) == {"c1"}
+    assert (taken(heir.ledgers, "old"), taken(heir.ledgers, "new").workflows) == (ZERO, 2)
+    assert died == (number <= 3)
+
+
+def test_a_namespace_that_goes_there_and_back_has_what_it_had(leader: Leader) -> None:
+    """Nothing is counted twice, and nothing is lost on the way."""
+    for name in ("a", "b"):
+        submit(leader.cluster, leader.snapshot, draft(name), namespace="etl")
+    leader.work()
+    for home, other in (("new", "old"), ("old", "new")):
+        leader.snapshot = belongs(home)
+        leader.work()
+        leader.work()
+        assert (taken(leader.ledgers, home), taken(leader.ledgers, other)) == (Usage(2, 2), ZERO)
+    complete(leader.cluster, "a", namespace="etl")
+    leader.work()
+    assert taken(leader.ledgers, "old") == Usage(1, 1)
+
+
+def test_the_members_that_stay_keep_what_they_have(leader: Leader) -> None:
+    """A ledger that loses a namespace goes on for the others."""
+    everything = snapshot_of(pool("old", workflows=9), member("etl", "old"), member("ml", "old"))
+    leader.snapshot = everything
+    for namespace in ("etl", "ml"):
+        submit(leader.cluster, everything, draft(f"in-{namespace}"), namespace=namespace)
+    leader.work()
+    leader.snapshot = snapshot_of(
+        pool("old", workflows=9), pool("new", workflows=9), member("etl", "new"), member("ml", "old")
+    )
+    leader.work()
+    assert (taken(leader.ledgers, "old"), taken(leader.ledgers, "new")) == (Usage(1, 1), Usage(1, 1))
+
+
+def test_a_release_where_no_quota_governs_any_more_is_dropped(leader: Leader) -> None:
+    """Nobody is held there by a limit any more, so nobody waits for it."""
+    submit(leader.cluster, leader.snapshot, draft("a"), namespace="etl")
+    leader.work()
+    leader.snapshot = snapshot_of(pool("old", workflows=2), member("ml", "old"))
+    leader.work()
+    leader.work()
+    assert leader.ledgers.read("pool.old") == Ledger("pool.old", 1, {OLD: ZERO})
+    assert leader.held("etl") == {"a": False}
