@@ -184,9 +184,7 @@ class Desk:
 
 def free(held: Tracked) -> Tracked:
     """Return a Workflow without its hold."""
-    labels = {key: value for key, value in held.labels.items() if key != marks.INSTANCE_ID}
-    metadata = msgspec.structs.replace(held.metadata, labels=labels)
-    return msgspec.structs.replace(held, metadata=metadata, held=False)
+    return msgspec.structs.replace(held, hold=None)
 
 
 def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
