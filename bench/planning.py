@@ -19,7 +19,6 @@ from typing import Final
 
 import msgspec
 
-from policy.core import holding
 from policy.core.amounts import Amount
 from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
@@ -113,9 +112,9 @@ class Root:
             born=int(START.timestamp()) - rng.randrange(7200),
             arrival=arrival,
             kept=(),
-            weighed=holding.Weighed(
-                Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), rng.choice(USERS)
-            ),
+            tasks=Amount(rng.choice(WEIGHTS)),
+            priority=rng.choice((0, 0, 0, 0, 1, 5)),
+            user=rng.choice(USERS),
             holds="1",
             hold=Hold("1"),
             reserved="",

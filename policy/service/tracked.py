@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core import holding, marks
-from policy.core.amounts import Usage
+from policy.core.amounts import Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -20,7 +20,7 @@ from policy.core.workflow import Metadata, OwnerReference, Read
 
 Shared = TypeVar("Shared", bound=Hashable)
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
-_MOST: Final = 50_000
+_MOST: Final = 10_000
 """Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
 _UUID_LENGTH: Final = 36
 
@@ -109,7 +109,9 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     born: int
     arrival: int
     kept: Pairs
-    weighed: Weighed
+    tasks: Amount
+    priority: int
+    user: str
     holds: str | None
     hold: Hold | None
     reserved: str | int
@@ -127,9 +129,14 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
         return datetime.fromtimestamp(self.born, UTC)
 
     @property
+    def weighed(self) -> Weighed:
+        """What admission found: the marks that weigh it."""
+        return Weighed(self.tasks, self.priority, self.user)
+
+    @property
     def weight(self) -> Usage:
         """What it counts for."""
-        return holding.weight_of(self.weighed)
+        return Usage.of(self.tasks)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -177,7 +184,7 @@ class Reader:
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
         self._keys = None if keys is None else tuple(sorted(keys))
-        self._marked: dict[tuple[str, str, str], Weighed] = {}
+        self._marked: dict[tuple[str, str], Weighed] = {}
         self._kept: dict[Pairs, Pairs] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
@@ -185,7 +192,7 @@ class Reader:
         metadata = found.metadata
         labels, said = metadata.labels or {}, metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(marks.RESERVATION, ""), labels.get(marks.CHILD_OF, "")
-        created = metadata.creation_timestamp
+        created, weighed = metadata.creation_timestamp, self._weighed(said)
         hold = None
         if labels.get(marks.INSTANCE_ID) == marks.HOLD_VALUE:
             original = None if said.original == marks.HOLD_VALUE else said.original
@@ -200,7 +207,9 @@ class Reader:
             born=0 if created is None else int(created.timestamp()),
             arrival=arrival,
             kept=self._labels(labels),
-            weighed=self._weighed(said),
+            tasks=weighed.tasks,
+            priority=weighed.priority,
+            user=intern(said.user),
             holds=None if said.holds is None else intern(said.holds),
             hold=hold,
             reserved=_packed(reservation),
@@ -216,12 +225,13 @@ class Reader:
         return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
 
     def _weighed(self, said: Annotations) -> Weighed:
-        key = (said.tasks, said.priority, said.user)
+        """Return what the marks weigh, whoever the user is."""
+        key = (said.tasks, said.priority)
         known = self._marked.get(key)
         if known is None:
             if len(self._marked) >= _MOST:
                 self._marked.clear()
-            known = self._marked[key] = holding.weighed_by(*key)
+            known = self._marked[key] = holding.weighed_by(*key, "")
         return known
 
 
