@@ -21,6 +21,7 @@ import msgspec
 
 from policy.core.amounts import Amount
 from policy.core.fields import QuotaLimits
+from policy.core.holding import Weighed
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -35,7 +36,7 @@ from policy.core.quota_kinds import BorrowingSpec, QueueSpec, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import Books
-from policy.service.tracked import Hold, Tracked
+from policy.service.tracked import Hold, Tracked, moment
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10
@@ -109,11 +110,9 @@ class Root:
             uid=f"uid-{arrival}",
             namespace=f"pool-{self._number}-team-{rng.randrange(MEMBERS)}",
             name=f"run-{arrival}",
-            born=int(START.timestamp()) - rng.randrange(7200),
-            arrival=arrival,
+            came=moment(START - timedelta(seconds=rng.randrange(7200)), arrival),
             kept=(),
-            tasks=Amount(rng.choice(WEIGHTS)),
-            priority=rng.choice((0, 0, 0, 0, 1, 5)),
+            mark=Weighed(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), ""),
             user=rng.choice(USERS),
             holds="1",
             hold=Hold("1"),

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core import holding, marks
-from policy.core.amounts import Amount, Usage
+from policy.core.amounts import Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -23,6 +23,8 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
 """Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
 _UUID_LENGTH: Final = 36
+_ARRIVAL_BITS: Final = 40
+_ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
 
 
 class Annotations(
@@ -98,19 +100,17 @@ class Hold(Read, frozen=True):
 class Tracked(msgspec.Struct, frozen=True, gc=False):
     """One live Workflow: who and where it is, what it weighs, and whether we hold it.
 
-    `arrival` counts up in the order in which Workflows were first seen; it parts those of one second. `kept`
-    are the labels that selectors may ask for, as they are apart from our hold. `parent` is the uid of the
-    Workflow that it was admitted as a child of, `above` the kept labels of that while it runs under its slot.
+    `came` is the second of its creation and its place among all that were seen, in one number. `kept` are the
+    labels that selectors may ask for, as they are apart from our hold. `parent` is the uid of the one that
+    it was admitted as a child of, `above` the kept labels of that while it runs under its slot.
     """
 
     uid: str
     namespace: str
     name: str
-    born: int
-    arrival: int
+    came: int
     kept: Pairs
-    tasks: Amount
-    priority: int
+    mark: Weighed
     user: str
     holds: str | None
     hold: Hold | None
@@ -126,17 +126,22 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     @property
     def created(self) -> datetime:
         """When it was created."""
-        return datetime.fromtimestamp(self.born, UTC)
+        return datetime.fromtimestamp(self.came >> _ARRIVAL_BITS, UTC)
+
+    @property
+    def arrival(self) -> int:
+        """Its place in the order in which Workflows were first seen, which parts those of one second."""
+        return self.came & _ARRIVALS
 
     @property
     def weighed(self) -> Weighed:
         """What admission found: the marks that weigh it."""
-        return Weighed(self.tasks, self.priority, self.user)
+        return Weighed(self.mark.tasks, self.mark.priority, self.user)
 
     @property
     def weight(self) -> Usage:
         """What it counts for."""
-        return Usage.of(self.tasks)
+        return Usage.of(self.mark.tasks)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -192,7 +197,7 @@ class Reader:
         metadata = found.metadata
         labels, said = metadata.labels or {}, metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(marks.RESERVATION, ""), labels.get(marks.CHILD_OF, "")
-        created, weighed = metadata.creation_timestamp, self._weighed(said)
+        created = metadata.creation_timestamp
         hold = None
         if labels.get(marks.INSTANCE_ID) == marks.HOLD_VALUE:
             original = None if said.original == marks.HOLD_VALUE else said.original
@@ -204,11 +209,9 @@ class Reader:
             uid=(metadata.uid or "") if before is None else before.uid,
             namespace=intern(metadata.namespace or ""),
             name=(metadata.name or "") if before is None else before.name,
-            born=0 if created is None else int(created.timestamp()),
-            arrival=arrival,
+            came=moment(created, arrival),
             kept=self._labels(labels),
-            tasks=weighed.tasks,
-            priority=weighed.priority,
+            mark=self._weighed(said),
             user=intern(said.user),
             holds=None if said.holds is None else intern(said.holds),
             hold=hold,
@@ -233,6 +236,11 @@ class Reader:
                 self._marked.clear()
             known = self._marked[key] = holding.weighed_by(*key, "")
         return known
+
+
+def moment(created: datetime | None, arrival: int) -> int:
+    """Return what is remembered of when a Workflow came."""
+    return (0 if created is None else int(created.timestamp())) << _ARRIVAL_BITS | arrival
 
 
 def track(obj: JsonObject) -> Tracked:
