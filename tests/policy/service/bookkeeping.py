@@ -19,6 +19,7 @@ from policy.core.pools import share_demand
 from policy.core.reserves import withheld
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, Books
+from policy.service.tracked import moment
 from policy.service.tracker import Tracked, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
@@ -63,7 +64,8 @@ def live(
         "annotations": annotations,
         "creationTimestamp": "2026-11-23T12:00:00Z",
     }
-    return msgspec.structs.replace(track({"metadata": metadata}), arrival=arrival)
+    tracked = track({"metadata": metadata})
+    return msgspec.structs.replace(tracked, came=moment(tracked.created, arrival))
 
 
 def reserved(
