@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from policy.cluster.protocol import WORKFLOWS, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, EventOf
 from policy.core import marks
 from policy.core.ledger import Ledger, Purpose, cancel, expire
 from policy.service.controller import Controller, Seen, Wake
@@ -159,7 +159,7 @@ class _FoldsOld(Controller):
     """Folds events of an older watch into a newer listing."""
 
     def _fold(self, item: Seen | Wake) -> None:
-        if isinstance(item, Seen) and isinstance(item.what, WatchEvent):
+        if isinstance(item, Seen) and isinstance(item.what, EventOf):
             self._tracker.apply(item.what)
         else:
             super()._fold(item)
