@@ -49,6 +49,8 @@ from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings
 
+AT_ONCE: Final = timedelta(0)
+"""Somebody watches: who waits is told of every move."""
 DONE: Final = b"d"
 """The worker's word to its parent: the play ended and went well."""
 STOPPED: Final = b"s"
@@ -122,7 +124,9 @@ class Embedded:
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
         narrator = Narrator(cluster=cluster, stopwatch=time.monotonic)
         told = ControllerLog(log=log, on_wait=narrator.waits)
-        controller = build_controller(cluster=cluster, board=board, ledgers=ledgers, told=told)
+        controller = build_controller(
+            cluster=cluster, board=board, ledgers=ledgers, told=told, tell_every=AT_ONCE
+        )
         argo = SimulatedArgo(
             cluster=cluster,
             clock=utc_now,

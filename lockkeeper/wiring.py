@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from ssl import SSLContext
 from typing import Final
@@ -29,6 +29,7 @@ from policy.service.events import Announcer, EventType
 from policy.service.letting_go import Together
 from policy.service.metrics import Recorder
 from policy.service.releaser import Releaser, unknown_capacity
+from policy.service.telling import TELL_EVERY
 from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
 from policy.sources.directory import Loaded, PolicyErrors
@@ -278,10 +279,12 @@ def build_controller(
     told: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
     together: Together = map,
+    tell_every: timedelta = TELL_EVERY,
 ) -> Controller:
     """Return the controller; it wakes when policies change.
 
-    `capacity` says what nodes allow a pool, `together` sends releases.
+    `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
+    those who wait in a namespace are told where they stand.
     """
     releaser = Releaser(
         cluster=cluster,
@@ -292,6 +295,7 @@ def build_controller(
         reporter=told,
         capacity=capacity,
         together=together,
+        tell_every=tell_every,
     )
     controller = Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
     board.on_policies(controller.wake)

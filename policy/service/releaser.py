@@ -6,7 +6,7 @@ and the patch tests uid, hold and resourceVersion.
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from policy.cluster.ledgers import Ledgers
@@ -21,7 +21,7 @@ from policy.service.books import Books
 from policy.service.crons import CronKeeper
 from policy.service.letting_go import LettingGo, Reporter, Together
 from policy.service.moving import Movers
-from policy.service.telling import Teller
+from policy.service.telling import TELL_EVERY, Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
 from policy.service.viewing import Views
 
@@ -57,6 +57,7 @@ class Releaser:
         reporter: Reporter,
         capacity: Callable[[str], Limits | None] = unknown_capacity,
         together: Together = map,
+        tell_every: timedelta = TELL_EVERY,
     ) -> None:
         self._cluster = cluster
         self._ledgers = ledgers
@@ -65,7 +66,7 @@ class Releaser:
         self._publish = publish
         self._capacity = capacity
         self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
-        self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter)
+        self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
         self._movers = Movers(ledgers=ledgers)
         self._crons = CronKeeper(cluster=cluster)
         self._views = Views()

@@ -34,8 +34,16 @@ _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING}
 class Teller:
     """Keeps what held Workflows show of their wait. `untold` says that some were left for the next pass."""
 
-    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], reporter: Reporter) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        reporter: Reporter,
+        every: timedelta = TELL_EVERY,
+    ) -> None:
         self._cluster = cluster
+        self._every = every
         self._clock = clock
         self._reporter = reporter
         self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
@@ -47,7 +55,7 @@ class Teller:
 
     def next_round(self) -> datetime | None:
         """Return when a namespace that was told a moment ago may be told again."""
-        times = [self._told_at[each] + TELL_EVERY for each in self._waiting if each in self._told_at]
+        times = [self._told_at[each] + self._every for each in self._waiting if each in self._told_at]
         return min(times, default=None)
 
     def changed(self, root: str, namespaces: Iterable[str]) -> None:
@@ -68,7 +76,7 @@ class Teller:
         self._forget_gone(tracker, now)
         for namespace, root in list(self._waiting.items()):
             told_at = self._told_at.get(namespace)
-            if told_at is not None and now - told_at < TELL_EVERY:
+            if told_at is not None and now - told_at < self._every:
                 continue
             own = books.get(root)
             if own is None or namespace not in own.known:
