@@ -125,7 +125,7 @@ def judge_quotas(
     reasons = list(tasks.faults)
     if queueing:
         reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
-        reasons += _no_place(policies, queueing, snapshot)
+        reasons += _no_place(policies, queueing, snapshot, review.side)
         message, told = _queue_place(asked, queueing)
         patch += holding.hold_status_patch(workflow, message)
         warnings += told
@@ -223,13 +223,20 @@ def _reservation_id(review: Review, metadata: Metadata) -> str:
 
 
 def _no_place(
-    policies: NamespacePolicies, queueing: Sequence[CompiledQuota], snapshot: Snapshot
+    policies: NamespacePolicies, queueing: Sequence[CompiledQuota], snapshot: Snapshot, side: Side
 ) -> list[Reason]:
-    """Return why the queue takes nobody: it is full, or is to drain. A new one may come later (429)."""
-    depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
+    """Return why the queue takes nobody: it is full, or is to drain. A new one may come later (429).
+
+    Whether it is full the mutating side decides: by the time of the validating one the newcomer is counted.
+    """
+    depth = 0
+    if side is Side.MUTATE:
+        depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
     rules = policies.rules
     if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
+    if side is not Side.MUTATE:
+        rules = msgspec.structs.replace(rules, max_length=None)
     text = explain_wait.refusal(policies.namespace, depth, rules)
     return [] if text is None else [Reason(Code.QUEUE_FULL, "", text, queueing[0].source)]
 
