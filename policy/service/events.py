@@ -34,8 +34,18 @@ class EventType(StrEnum):
     WARNING = "Warning"
 
 
+class Action(StrEnum):
+    """`action` of an event: what its Workflow was in."""
+
+    QUEUEING = "Queueing"
+    WAITING = "Waiting"
+
+
 class Told(msgspec.Struct, frozen=True):
-    """What is told of a Workflow: a reason in one word, and a sentence."""
+    """What is told of a Workflow: a reason in one word, and a sentence.
+
+    `once` is what gives the event its name, where the same is to be told once and not at every moment.
+    """
 
     namespace: str
     name: str
@@ -44,6 +54,8 @@ class Told(msgspec.Struct, frozen=True):
     note: str
     type: EventType
     at: datetime
+    action: Action = Action.QUEUEING
+    once: str = ""
 
 
 class Announcer:
@@ -90,7 +102,8 @@ class Announcer:
 def event_of(told: Told, *, me: str) -> JsonObject:
     """Return the event; the same told at the same moment has the same name."""
     at = told.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    digest = sha256(f"{told.uid}/{told.reason}/{at}/{told.note}".encode()).hexdigest()[:16]
+    once = told.once or f"{told.uid}/{told.reason}/{at}/{told.note}"
+    digest = sha256(once.encode()).hexdigest()[:16]
     note = told.note.encode()[:MOST_NOTE].decode(errors="ignore")
     return {
         "apiVersion": EVENTS.api_version,
@@ -99,7 +112,7 @@ def event_of(told: Told, *, me: str) -> JsonObject:
         "eventTime": at,
         "type": told.type.value,
         "reason": told.reason,
-        "action": "Queueing",
+        "action": told.action.value,
         "note": note,
         "reportingController": CONTROLLER,
         "reportingInstance": me[:128],

@@ -6,7 +6,6 @@ are seen one after another; the event has a name of its own, so another leader d
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from threading import Event
 from typing import Final, Protocol
 
@@ -19,9 +18,9 @@ from policy.core.kinds import ClusterSynchronizationPolicy
 from policy.core.locks.naming import read_limit
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
-from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
+from policy.service.events import Action, EventType, Told, event_of
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
 
 SETTLE: Final = 0.5
@@ -159,9 +158,8 @@ class LockWatch:
         """Make an event of a deadlock; tells whether that is done with."""
         workflow = deadlock.workflow
         try:
-            self._cluster.create(
-                EVENTS, event_of(deadlock, me=self._me, now=self._clock()), namespace=workflow.namespace
-            )
+            event = event_of(told_of(deadlock, self._clock()), me=self._me)
+            self._cluster.create(EVENTS, event, namespace=workflow.namespace)
         except AlreadyExists:
             return True
         except ClusterError as error:
@@ -211,27 +209,18 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     return read_limit(value) if value is not None else None
 
 
-def event_of(deadlock: Deadlock, *, me: str, now: datetime) -> JsonObject:
-    """Return the event that tells of a deadlock; one deadlock has one name."""
+def told_of(deadlock: Deadlock, now: datetime) -> Told:
+    """Return what is told of a deadlock; one deadlock has one name."""
     workflow = deadlock.workflow
-    digest = sha256("\0".join((workflow.uid, *deadlock.locks)).encode()).hexdigest()[:16]
     note = deadlock.text if len(deadlock.text) <= MOST_NOTE else f"{deadlock.text[: MOST_NOTE - 1]}…"
-    return {
-        "apiVersion": EVENTS.api_version,
-        "kind": EVENTS.kind,
-        "metadata": {"name": f"{workflow.name[:200]}.{digest}", "namespace": workflow.namespace},
-        "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "type": "Warning",
-        "reason": "LockDeadlock",
-        "action": "Waiting",
-        "note": note,
-        "reportingController": "lockkeeper.dev/controller",
-        "reportingInstance": me[:128],
-        "regarding": {
-            "apiVersion": WORKFLOWS.api_version,
-            "kind": WORKFLOWS.kind,
-            "namespace": workflow.namespace,
-            "name": workflow.name,
-            "uid": workflow.uid,
-        },
-    }
+    return Told(
+        namespace=workflow.namespace,
+        name=workflow.name,
+        uid=workflow.uid,
+        reason="LockDeadlock",
+        note=note,
+        type=EventType.WARNING,
+        at=now,
+        action=Action.WAITING,
+        once="\0".join((workflow.uid, *deadlock.locks)),
+    )
