@@ -60,7 +60,6 @@ class QuotaFigures(msgspec.Struct, frozen=True, rename="camel"):
 
 
 prepare(QuotaFigures)
-NO_FIGURES: Final = QuotaFigures()
 
 
 def figures(

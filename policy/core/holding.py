@@ -268,11 +268,6 @@ def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
     )
 
 
-def release_id(metadata: Metadata) -> str:
-    """Return the id of a release reservation: the uid and how many times it was held (protocol rule 8)."""
-    return f"{metadata.uid}.{(metadata.annotations or {}).get(marks.HOLDS, '1')}"
-
-
 def weight_of(weighed: Weighed) -> Usage:
     """Return what a Workflow with these marks weighs."""
     return Usage.of(weighed.tasks)

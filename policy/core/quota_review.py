@@ -229,9 +229,7 @@ def _no_place(
 
     Whether it is full the mutating side decides: by the time of the validating one the newcomer is counted.
     """
-    depth = 0
-    if side is Side.MUTATE:
-        depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
+    depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
     rules = policies.rules
     if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)

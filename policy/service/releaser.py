@@ -25,7 +25,6 @@ from policy.service.telling import TELL_EVERY, Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
 from policy.service.viewing import Views
 
-__all__ = ["Deposed", "Releaser", "Reporter"]
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LOOK_EVERY: Final = RESERVATION_TTL / 3
 """How often all ledgers are looked at, so that the slot of a create that was lost comes back."""

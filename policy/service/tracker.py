@@ -174,13 +174,6 @@ class Tracker:
         """Return a live Workflow by its uid."""
         return self._live.get(uid)
 
-    def by_namespace(self) -> dict[str, list[Tracked]]:
-        """Return the live Workflows, grouped."""
-        groups: dict[str, list[Tracked]] = {}
-        for tracked in self._live.values():
-            groups.setdefault(tracked.namespace, []).append(tracked)
-        return groups
-
     def __iter__(self) -> Iterator[Tracked]:
         return iter(self._live.values())
 

@@ -19,7 +19,6 @@ from policy.core.holding import (
     original_instance_id,
     original_labels,
     refresh_patch,
-    release_id,
     release_patch,
     weighed_of,
     weight_of,
@@ -329,12 +328,6 @@ def test_a_mark_of_very_many_digits_does_not_stop_the_tracker(key: str) -> None:
 def test_a_workflow_weighs_what_its_marks_say(weighed: Weighed) -> None:
     """Marks and weight agree, unbounded ones included."""
     assert weight_of(weighed) == weight(weighed.tasks.value)
-
-
-def test_a_release_reservation_is_named_after_the_hold() -> None:
-    """Uid and number of holds (rule 8), so that a second hold is another reservation."""
-    assert release_id(Metadata(uid="u")) == "u.1"
-    assert release_id(Metadata(uid="u", annotations={marks.HOLDS: "2"})) == "u.2"
 
 
 def _paths(patch: Iterable[PatchOp]) -> list[str]:

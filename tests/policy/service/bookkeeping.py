@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from policy.core import marks
 from policy.core.amounts import Limits, Usage
 from policy.core.governing import borrowed_from, demands
-from policy.core.holding import release_id
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
 from policy.core.ordering import Waiter
@@ -202,7 +201,7 @@ def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
         kept = withheld(found.quota.reserves, priority)
         bound = NodeBound(found.quota.account, found.capacity.lowest, kept)
     wanted, share = under_nodes(ledger, wanted, share, bound)
-    asked = reserved(release_id(each.metadata), namespace=each.namespace, weight=each.weight)
+    asked = reserved(each.release, namespace=each.namespace, weight=each.weight)
     return not reserve(ledger, asked, wanted, share)[1]
 
 

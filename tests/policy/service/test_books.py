@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policy.core.amounts import ZERO, Amount, Usage
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.holding import holds_of, release_id
+from policy.core.holding import holds_of
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
 from policy.core.ordering import WaitReason
@@ -78,7 +78,7 @@ def test_every_held_workflow_is_released_or_waits_or_was_reserved_already(desk: 
     """Nobody is forgotten, and nobody is planned twice."""
     before = desk.ledger.reservations
     settled = desk.settled()
-    held = {each.uid: release_id(each.metadata) for each in desk.live.values() if each.held}
+    held = {each.uid: each.release for each in desk.live.values() if each.held}
     going = {uid for uid, release in held.items() if release in settled.reservations}
     assert going | set(desk.waiting()) == set(held)
     assert not going & set(desk.waiting())
@@ -91,7 +91,7 @@ def test_a_reservation_stays_exactly_while_its_object_is_not_accounted_for(desk:
     before = desk.ledger.reservations
     settled = desk.settled(most=0)
     seen = {each.reservation for each in desk.live.values()}
-    owed = {release_id(each.metadata) for each in desk.live.values() if each.held}
+    owed = {each.release for each in desk.live.values() if each.held}
     kept = {
         each.id
         for each in before.values()

@@ -650,9 +650,10 @@ def test_a_conflict_of_the_release_is_treated_like_a_failed_test(leader: Leader,
 
 
 def test_a_release_id_is_that_of_the_hold() -> None:
-    """Protocol rule 8: the uid and the number of times that it was held."""
-    metadata: JsonObject = {"uid": "u", "annotations": {marks.HOLDS: "3"}}
-    assert holding.release_id(track({"metadata": metadata}).metadata) == "u.3"
+    """Protocol rule 8: the uid and the number of times that it was held, so that a second is another."""
+    assert track({"metadata": {"uid": "u"}}).release == "u.1"
+    assert track({"metadata": {"uid": "u", "annotations": {marks.HOLDS: "2"}}}).release == "u.2"
+    assert track({"metadata": {"uid": "u", "annotations": {marks.HOLDS: "3"}}}).release == "u.3"
     assert msgspec.json.encode(Purpose.RELEASE) == b'"Release"'
 
 

@@ -246,13 +246,13 @@ def test_the_deletion_of_a_stranger_is_no_trouble() -> None:
     assert len(tracker) == 0
 
 
-def test_workflows_are_grouped_by_namespace() -> None:
+def test_workflows_are_given_by_namespace() -> None:
     """A root is balanced over its own Workflows alone."""
     cluster, tracker = memory(), Tracker()
     for namespace, name in (("x", "a"), ("y", "a"), ("x", "b")):
         cluster.create(WORKFLOWS, draft(name), namespace=namespace)
     follow(tracker, cluster)
-    names = {place: [each.name for each in found] for place, found in tracker.by_namespace().items()}
+    names = {place: [each.name for each in tracker.of((place,))] for place in tracker.namespaces()}
     assert names == {"x": ["a", "b"], "y": ["a"]}
 
 
