@@ -6,8 +6,9 @@ slot that comes free. What a member uses stands in the ledger under its namespac
 no name of a quota; what all use, under no namespace and the pool's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -48,7 +49,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
         found = self.remembered.get("tree")
         if found is None or not found[0] <= now < found[1]:
             total = self.quota.limits_at(now)
-            tree = self._tree(total, {name: self.share_at(name, now) for name in self.shares})
+            tree = self._tree_of(total, now)
             found = self.remembered["tree"] = (now, self.until(now), tree)
         return found[2]
 
@@ -68,19 +69,21 @@ class CompiledPool(msgspec.Struct, frozen=True):
 
     def tree_at(self, now: datetime, capacity: Limits | None) -> Tree:
         """Return the tree of shares."""
-        return self._tree(
-            self.limits_at(now, capacity), {name: self.share_at(name, now) for name in self.shares}
-        )
+        return self._tree_of(self.limits_at(now, capacity), now)
 
     def tree_ever(self) -> Tree:
-        """Return the tree at its most, whatever windows and nodes say now."""
+        """Return the tree at its most for each member by itself, whatever windows and nodes say now.
+
+        Where limits move nothing is kept for anybody in it: what others are guaranteed is less at another
+        time, and who fits then must not be taken for one who never does.
+        """
         total = self.quota.elastic.highest
         if self.capacity is not None:
             total = total.tightest(self.capacity.highest)
         shares = {
             name: tightest(quota.elastic.highest for quota in quotas) for name, quotas in self.shares.items()
         }
-        return self._tree(total, shares)
+        return self._tree(total, shares, lending=self.lending if self._is_fixed() else NO_LIMITS)
 
     def pool_at(self, now: datetime, capacity: Limits | None) -> Pool:
         """Return the pool as a planner keeps it."""
@@ -93,12 +96,24 @@ class CompiledPool(msgspec.Struct, frozen=True):
 
     def until(self, now: datetime) -> datetime:
         """Return when the written limits of anybody may be others than at `now`."""
-        quotas = [self.quota, *(each for quotas in self.shares.values() for each in quotas)]
-        return min(quota.elastic.at(now).until for quota in quotas)
+        return min(quota.elastic.at(now).until for quota in self._quotas())
 
-    def _tree(self, total: Limits, shares: Mapping[str, Limits]) -> Tree:
+    def _is_fixed(self) -> bool:
+        """Tell whether neither windows nor nodes ever change the limits of anybody."""
+        return self.capacity is None and all(quota.elastic.fixed for quota in self._quotas())
+
+    def _quotas(self) -> Iterator[CompiledQuota]:
+        """Yield the pool's quota and those that are shares."""
+        yield self.quota
+        yield from chain.from_iterable(self.shares.values())
+
+    def _tree_of(self, total: Limits, now: datetime) -> Tree:
+        shares = {name: self.share_at(name, now) for name in self.shares}
+        return self._tree(total, shares, lending=self.lending)
+
+    def _tree(self, total: Limits, shares: Mapping[str, Limits], *, lending: Limits) -> Tree:
         members = [
-            Member(name, ROOT, share, borrowing=self.borrowing, lending=self.lending)
+            Member(name, ROOT, share, borrowing=self.borrowing, lending=lending)
             for name, share in shares.items()
         ]
         return compile_tree([Member(ROOT, nominal=total), *members])

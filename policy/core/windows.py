@@ -78,6 +78,11 @@ class ElasticLimits:
         return latest
 
     @property
+    def fixed(self) -> bool:
+        """Whether the limits are the same at all times."""
+        return not self._windows
+
+    @property
     def highest(self) -> Limits:
         """Return the most that ever is in force: what does not fit that can never fit."""
         return Limits(

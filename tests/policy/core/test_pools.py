@@ -146,6 +146,24 @@ def test_windows_of_the_pool_and_of_members_move_the_tree() -> None:
     assert found.tree_ever().members["team-a"].nominal == limits(8)
 
 
+@pytest.mark.parametrize(
+    ("spec", "moving", "most"),
+    [
+        ({}, {}, 0),
+        ({}, {"windows": [WINDOW]}, 8),
+        ({"windows": [WINDOW]}, {}, 8),
+        ({"elastic": {"workflowsPerNode": 1, "max": {"workflows": 6}}}, {}, 6),
+    ],
+)
+def test_what_others_are_kept_bars_somebody_for_ever_only_where_no_limit_moves(
+    spec: JsonObject, moving: JsonObject, most: int
+) -> None:
+    """Windows and nodes make what is kept less at another time, and then there is room."""
+    spec = {"limits": {"workflows": 8}, "borrowing": {"lendingLimit": {"workflows": 0}}, **spec}
+    found = pool_in(members(share("team-a", 8, **moving), **spec))
+    assert Shares(found.tree_ever(), {}).potential("team-b") == limits(most)
+
+
 def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:
     """The figures are those of docs/policies.md: share 4, two more at most, two that are never lent."""
     found = pool_in(

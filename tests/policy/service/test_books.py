@@ -158,6 +158,19 @@ def test_a_queue_drains_when_what_runs_ends(desk: Desk) -> None:
     assert not any(fits(Ledger(ROOT), each, desk) for each in desk.live.values())
 
 
+def test_who_waits_in_a_window_goes_though_all_is_kept_for_others_outside_of_it() -> None:
+    """What is guaranteed to the other member is nothing at noon; nobody is taken for one who never fits."""
+    noon: JsonObject = {"name": "noon", "schedule": "0 11 * * *", "duration": "2h"}
+    noon["limits"] = {"workflows": 0}
+    share = quota("share", namespace="a", limits={"workflows": 1}, windows=[noon])
+    borrowing: JsonObject = {"lendingLimit": {"workflows": 0}}
+    before, waits = live("u1", namespace="b", held=False), live("u2", namespace="b")
+    desk = Desk(one_pool(1, share, borrowing=borrowing), before, waits)
+    assert desk.work() == []
+    desk.see(gone=["u1"])
+    assert desk.work() == ["u2"]
+
+
 Step: TypeAlias = tuple[str, list[Tracked] | list[str]]
 
 
