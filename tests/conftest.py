@@ -1,18 +1,34 @@
 """What all tests share: how hypothesis searches, and where real Argo manifests are."""
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE: Final = 10.0
+"""Seconds in which the threads of a test have to end once it is over."""
 
 # Time limits on single examples only report a busy machine. In CI the examples are the same at every run, so
 # that a red build is about the change it stands on; on a laptop they differ, so that the search goes on.
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
 settings.register_profile("laptop", deadline=None, max_examples=100)
 settings.load_profile("ci" if os.environ.get("CI") else "laptop")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    """Fail a test that leaves a thread behind: it would slow down, or meddle with, whatever comes after."""
+    before = set(threading.enumerate())
+    yield
+    begun = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in begun:
+        thread.join(PATIENCE)
+    assert [thread.name for thread in begun if thread.is_alive()] == []
 
 
 @pytest.fixture(scope="session")

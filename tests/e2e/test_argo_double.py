@@ -32,9 +32,10 @@ from tests.e2e.product import until
 
 
 @pytest.fixture
-def field() -> Field:
-    """Return an empty cluster."""
-    return memory()
+def field() -> Iterator[Field]:
+    """Give an empty cluster."""
+    with memory() as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The locks of the double: semaphores and mutexes, of Workflows and of templates, as Argo 4.1.2 has them."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS
@@ -21,9 +23,10 @@ from tests.e2e.product import until
 
 
 @pytest.fixture
-def field() -> Field:
-    """Return an empty cluster."""
-    return memory()
+def field() -> Iterator[Field]:
+    """Give an empty cluster."""
+    with memory() as made:
+        yield made
 
 
 def test_a_workflow_waits_for_another_before_it_starts(field: Field) -> None:

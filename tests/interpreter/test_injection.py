@@ -10,7 +10,7 @@ from collections import Counter
 import jsonpatch
 import msgspec
 import pytest
-from hypothesis import HealthCheck, event, find, given, settings
+from hypothesis import HealthCheck, Phase, event, find, given, settings
 from hypothesis import strategies as st
 
 from policy.core.decide import decide
@@ -128,7 +128,8 @@ def test_every_way_to_put_a_lock_is_met(made: str) -> None:
         written = f"{decision.patch} {decision.warnings} {decision.reasons}"
         return made in written
 
-    assert find(cases(), meets, settings=settings(max_examples=2000, deadline=None))
+    # The first that is met is enough: to make it small would take longer than everything else here.
+    assert find(cases(), meets, settings=settings(max_examples=2000, deadline=None, phases=[Phase.generate]))
 
 
 def test_most_cases_are_admitted() -> None:
@@ -136,9 +137,9 @@ def test_most_cases_are_admitted() -> None:
     outcomes: Counter[str] = Counter()
 
     @given(cases())
-    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def count(case: Case) -> None:
         outcomes[mutated(case[0], policies_of(case)).outcome.value] += 1
 
     count()
-    assert outcomes["allowed"] > 2 * outcomes["denied"]
+    assert outcomes["allowed"] > outcomes["denied"]

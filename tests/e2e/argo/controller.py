@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import count
 from queue import Empty
+from threading import Event
 from typing import Final
 
 import msgspec
@@ -56,6 +57,7 @@ class WorkflowController:
         self._stopwatch = stopwatch
         self._say = say
         self._inbox = Inbox()
+        self._ended = Event()
         self._pods = PodWork(cluster=cluster) if finish_after is None else None
         self._work = self._pods or TimedWork(
             seconds=finish_after or 0.0, stopwatch=stopwatch, again=self._again
@@ -81,7 +83,7 @@ class WorkflowController:
     def run(self, *, ready: Callable[[], None] = lambda: None) -> None:
         """Work until stopped; `ready` is called when everything that is there was seen."""
         for feed in self._feeds:
-            feed.start(self._inbox)
+            feed.start(self._inbox, self._ended)
         unseen = {feed.resource.plural for feed in self._feeds}
         while True:
             change = self._next(unseen=bool(unseen))
@@ -98,7 +100,8 @@ class WorkflowController:
                 self._look_around()
 
     def stop(self) -> None:
-        """End the loop."""
+        """End the loop, and the feeds with their watches."""
+        self._ended.set()
         self._inbox.put(Stop())
 
     def _next(self, *, unseen: bool) -> Change | Everything | Stop | None:

@@ -47,25 +47,25 @@ class Feed(msgspec.Struct, frozen=True):
     namespace: str
     labels: str
 
-    def start(self, inbox: Inbox) -> None:
-        """Begin to follow, for as long as the process lives."""
-        Thread(target=self._follow, args=(inbox,), name=f"follow-{self.resource.plural}", daemon=True).start()
+    def start(self, inbox: Inbox, ended: Event) -> None:
+        """Begin to follow, until the first event or end of the watch after `ended` is set."""
+        name = f"follow-{self.resource.plural}"
+        Thread(target=self._follow, args=(inbox, ended), name=name, daemon=True).start()
 
-    def _follow(self, inbox: Inbox) -> None:
-        pause = Event()
-        while True:
+    def _follow(self, inbox: Inbox, ended: Event) -> None:
+        while not ended.is_set():
             try:
                 listing = self.cluster.list(self.resource, namespace=self.namespace, labels=self.labels)
                 inbox.put(Everything(self.resource, listing.items))
-                self._watch(listing, inbox)
+                self._watch(listing, inbox, ended)
             except ClusterError as error:
                 self.say(f"{self.resource.plural}: {error.message}")
-            pause.wait(_BETWEEN_LISTS)
+            ended.wait(_BETWEEN_LISTS)
 
-    def _watch(self, listing: Listing, inbox: Inbox) -> None:
+    def _watch(self, listing: Listing, inbox: Inbox, ended: Event) -> None:
         """Pass events on until the watch breaks."""
         version = listing.resource_version
-        while True:
+        while not ended.is_set():
             for event in self.cluster.watch(
                 self.resource,
                 since=version,

@@ -138,11 +138,16 @@ def controlled(
         thread.join(10)
 
 
-def memory() -> Field:
-    """Return a field with no more than an empty ConfigMap of limits."""
-    field = Field(MemoryCluster(clock=now, rng=Random(1)))
+@contextmanager
+def memory() -> Iterator[Field]:
+    """Give a field with no more than a ConfigMap of limits; whoever watches it is let go in the end."""
+    cluster = MemoryCluster(clock=now, rng=Random(1))
+    field = Field(cluster)
     field.create(CONFIG_MAPS, LIMITS)
-    return field
+    try:
+        yield field
+    finally:
+        cluster.close()
 
 
 def json_of(value: object) -> JsonObject:
