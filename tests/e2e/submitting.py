@@ -17,6 +17,7 @@ from tests.e2e.replicas import await_governed
 
 DENIED: Final = 'admission webhook "mutate.lockkeeper.dev" denied the request'
 
+IN_QUEUE: Final = "Warning: lockkeeper: queued, position "
 AS_ARGO: Final = ("--as=system:serviceaccount:argo:argo", "--as-group=system:masters")
 """Who Argo's controller is, with all rights."""
 
@@ -32,6 +33,11 @@ class Seen(msgspec.Struct, frozen=True):
     def held(self) -> bool:
         """Whether it waits."""
         return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+
+
+def complaints(said: str) -> str:
+    """Return what kubectl said on stderr, without what tells of a place in a queue: known or not yet."""
+    return "".join(line for line in said.splitlines(keepends=True) if not line.startswith(IN_QUEUE))
 
 
 def create(

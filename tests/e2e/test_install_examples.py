@@ -19,7 +19,7 @@ from tests.e2e.installed import Installed, running_site
 from tests.e2e.manifests import quota
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING
-from tests.e2e.submitting import govern
+from tests.e2e.submitting import complaints, govern
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -96,7 +96,7 @@ def submit(site: Installed, namespace: str, examples: list[Path], policy: str = 
     done = kubectl.run("create", "-n", namespace, *(f"--filename={file}" for file in examples))
     kubectl.said("delete", "clusterworkflowtemplates", "--all")
     kinds = Counter(line.partition("/")[0] for line in done.stdout.splitlines())
-    return Submitted(kinds, done.stderr)
+    return Submitted(kinds, complaints(done.stderr))
 
 
 def seen(site: Installed, namespace: str) -> list[Seen]:
