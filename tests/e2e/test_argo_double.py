@@ -252,9 +252,17 @@ def test_a_template_that_is_nowhere_is_an_error(field: Field) -> None:
 
 @pytest.mark.usefixtures("without_pods")
 def test_a_suspended_workflow_runs_and_does_nothing(field: Field) -> None:
-    """It has started, so its deadline would tick; that is why Lockkeeper holds by a label."""
+    """It has started, so its deadline would tick; that is why Lockkeeper holds by a label.
+
+    Nor does it end when it is told to: as Argo, it looks at that after whether it is suspended.
+    """
     field.submit("waits", suspend=True)
     assert field.becomes("waits", Phase.RUNNING).status.nodes == {}
+    field.patch("waits", spec={"shutdown": "Terminate"})
+    field.submit("later")
+    field.becomes("later", Phase.SUCCEEDED)
+    assert field.workflow("waits").status.phase is Phase.RUNNING
+    field.patch("waits", spec={"shutdown": None})
     field.patch("waits", spec={"suspend": None})
     field.becomes("waits", Phase.SUCCEEDED)
 

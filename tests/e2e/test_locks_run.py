@@ -106,8 +106,8 @@ class Place:
         return any(node.waits_for == self.lock for node in (self.workflow(name).status.nodes or {}).values())
 
     def end(self, name: str) -> None:
-        """Terminate a Workflow."""
-        patch = MergePatch({"spec": {"shutdown": "Terminate"}})
+        """Terminate a Workflow; Argo ends none that is suspended."""
+        patch = MergePatch({"spec": {"shutdown": "Terminate", "suspend": None}})
         self.cluster.patch(WORKFLOWS, name, patch, namespace=self.namespace)
 
     def policy(self, spec: JsonObject) -> JsonObject:
@@ -150,8 +150,9 @@ class Observed:
 
 def _loads(node: Node) -> bool:
     """Tell whether a node is a load that is under way and does not wait."""
-    named = (node.template_name or "").startswith("load")
-    return named and node.type == "Pod" and node.active and not node.waits_for
+    ref = node.template_ref
+    name = (ref.template if ref is not None else node.template_name) or ""
+    return name.startswith("load") and node.type == "Pod" and node.active and not node.waits_for
 
 
 @contextmanager

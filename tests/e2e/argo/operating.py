@@ -51,7 +51,7 @@ class Operator:
 
     def _advance(self, workflow: Workflow, raw: JsonObject) -> None:
         """Go as far as it goes now. Raises PlanError."""
-        if workflow.spec.shutdown:
+        if workflow.spec.shutdown and not workflow.spec.suspend:  # Argo ends none that is suspended.
             self._stop(workflow)
             return
         fetch = self._fetch(workflow.metadata.namespace)
