@@ -8,7 +8,7 @@ import msgspec
 from policy.core.kinds import Strategy
 from policy.core.locks.expressions import depends_on_inputs, negated, without_condition
 from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_layer
-from policy.core.locks.places import Place, calls
+from policy.core.locks.places import Place, calls, calls_none
 from policy.core.locks.rules import CompiledRule, chosen_name
 from policy.core.locks.sites import SPEC, Site, sites_of
 from policy.core.locks.taken import merged
@@ -85,6 +85,8 @@ def _collect(
     number = len(bodies)
     bodies.append(Place(template, pointer, remarkable=True))
     inbound.append([] if site is None else [site])
+    if calls_none(template):
+        return
     for call, where in calls(template, pointer):
         if call.inline is not None:
             one = Site("", number, None, task=call.name or "")
@@ -96,6 +98,8 @@ def _callers_first(inbound: Sequence[Sequence[Site]]) -> list[int]:
     order: list[int] = []
     seen: set[int] = set()
     for start in range(len(inbound)):
+        if start in seen:
+            continue
         stack = [(start, False)]
         while stack:
             number, done = stack.pop()
@@ -105,7 +109,9 @@ def _callers_first(inbound: Sequence[Sequence[Site]]) -> list[int]:
                 seen.add(number)
                 stack.append((number, True))
                 stack += [
-                    (site.caller, False) for site in inbound[number] if site.caller not in seen | {SPEC}
+                    (site.caller, False)
+                    for site in inbound[number]
+                    if site.caller != SPEC and site.caller not in seen
                 ]
     return order
 
@@ -147,7 +153,7 @@ class Needs:
 
     def _settle(self, number: int) -> None:
         template = self._found.bodies[number].template
-        if not self._wanted[number] and template.dag is None and template.steps is None:
+        if not self._wanted[number] and calls_none(template):
             self.by_site[number] = [() for _ in self._found.inbound[number]]
             return  # Nothing runs below it, and nothing is wanted of it: so are most templates.
         sites = self._found.inbound[number]

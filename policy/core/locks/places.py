@@ -55,6 +55,11 @@ def _remarkable(template: Template) -> bool:
     return False
 
 
+def calls_none(template: Template) -> bool:
+    """Tell whether a template calls no other, as most do: it is no DAG and has no steps."""
+    return template.dag is None and template.steps is None
+
+
 def calls(template: Template, pointer: str) -> Iterator[tuple[Call, str]]:
     """Yield the tasks and steps of a template with their JSON pointers."""
     if template.dag is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from policy.core.locks.generated import is_layer
-from policy.core.locks.places import Place, calls
+from policy.core.locks.places import Place, calls, calls_none
 from policy.core.patches import Op, PatchOp
 from policy.core.patches import pointer as escaped
 from policy.core.workflow import Call, Hook, TemplateRef, WorkflowSpec
@@ -54,6 +54,8 @@ def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[S
             yield Site(f"{at}/{field}", SPEC, name, is_name=True)
     yield from _hooks(spec.hooks, at, SPEC)
     for number, body in enumerate(bodies):
+        if calls_none(body.template):
+            continue
         in_layer = is_layer(body.template)
         for call, pointer in calls(body.template, body.pointer):
             if call.template or call.template_ref is not None:
@@ -61,7 +63,8 @@ def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[S
                 yield Site(pointer, number, call.template, call.template_ref, task, call)
             if call.on_exit:
                 yield Site(f"{pointer}/onExit", number, call.on_exit, is_name=True)
-            yield from _hooks(call.hooks, pointer, number)
+            if call.hooks:
+                yield from _hooks(call.hooks, pointer, number)
 
 
 def _hooks(hooks: Mapping[str, Hook] | None, pointer: str, caller: int) -> Iterator[Site]:
