@@ -73,6 +73,9 @@ class Released:
         """Say so: the figures would mean nothing."""
         print(f"{workflow.name} could not be released: {error}", file=sys.stderr)
 
+    def passed_by(self, workflow: Tracked, message: str) -> None:
+        """Everything is admitted here."""
+
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Say so."""
         print(f"{doing}: {error}", file=sys.stderr)

@@ -218,10 +218,16 @@ class ControllerLog:
         self._on_wait = on_wait
 
     def _announce(
-        self, workflow: Tracked, reason: str, note: str, type_: EventType = EventType.NORMAL
+        self,
+        workflow: Tracked,
+        reason: str,
+        note: str,
+        type_: EventType = EventType.NORMAL,
+        *,
+        once: bool = False,
     ) -> None:
         if self.announcer is not None:
-            self.announcer.tell(workflow, reason, note, type_)
+            self.announcer.tell(workflow, reason, note, type_, once=once)
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -258,6 +264,11 @@ class ControllerLog:
         self._log.event("release-failed", text, level="warning")
         if self._recorder is not None:
             self._recorder.failed(error)
+
+    def passed_by(self, workflow: Tracked, message: str) -> None:
+        """A Workflow was not admitted."""
+        self._announce(workflow, "NotAdmitted", message, EventType.WARNING, once=True)
+        self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:
         """Something failed and will be tried again."""

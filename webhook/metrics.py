@@ -80,8 +80,16 @@ class SnapshotState(Collector):
             usage = view.running.get(namespace)
             running.add_metric([namespace], usage.workflows if usage else 0)
             queued.add_metric([namespace], view.queues.get(namespace, EMPTY_QUEUE).depth)
+        passed = GaugeMetricFamily(
+            "lockkeeper_not_admitted_workflows",
+            "Workflows that came past admission and are not over, by namespace.",
+            labels=["namespace"],
+        )
+        for namespace, count in sorted(view.not_admitted.items()):
+            passed.add_metric([namespace], count)
         yield running
         yield queued
+        yield passed
 
     def _quotas(self, snapshot: Snapshot) -> Iterable[Metric]:
         labels = ["namespace", "quota", "resource"]

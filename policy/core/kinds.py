@@ -21,6 +21,7 @@ from policy.core.quota_kinds import (
     WindowSpec,
 )
 from policy.core.selectors import EVERYTHING, LabelSelector
+from policy.core.workflow import Read
 
 DEFAULT_NAMESPACE: Final = "default"
 """Namespace of a namespaced object that names none, as kubectl would apply it."""
@@ -107,6 +108,13 @@ class Severity(StrEnum):
     IGNORE = "Ignore"
 
 
+class Managed(Read, frozen=True):
+    """When somebody wrote fields of an object, and through what (`metav1.ManagedFieldsEntry`)."""
+
+    time: str = ""
+    subresource: str = ""
+
+
 class PolicyMetadata(Field, frozen=True):
     """Object metadata of a policy; a namespaced policy without a namespace belongs to `default`."""
 
@@ -118,6 +126,13 @@ class PolicyMetadata(Field, frozen=True):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
+    managed_fields: tuple[Managed, ...] = ()
+
+    @property
+    def edited(self) -> str:
+        """When anybody wrote it last, its status apart; where nobody knows, when it was created."""
+        times = (each.time for each in self.managed_fields if each.time and not each.subresource)
+        return max(times, default=self.creation_timestamp)
 
 
 class PerWorkflow(Field, frozen=True):

@@ -33,6 +33,8 @@ EMPTY_QUEUE: Final = NamespaceQueue()
 class UsageView(msgspec.Struct, frozen=True):
     """What is taken by account, what waits by namespace, and what runs by namespace.
 
+    `not_admitted` says by namespace how many came past admission.
+
     A view that is not `known` has no figures at all: nobody publishes one here. A `partial` one has those of
     some namespaces: of the others nothing is known, while otherwise nobody waits there.
     """
@@ -42,6 +44,7 @@ class UsageView(msgspec.Struct, frozen=True):
     running: Mapping[str, Usage] = {}
     known: bool = True
     partial: bool = False
+    not_admitted: Mapping[str, int] = {}
 
     def with_one_more(self, namespace: str, priority: int) -> "UsageView":
         """Return the view with one more that waits in a namespace of which there are figures."""

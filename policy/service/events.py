@@ -68,9 +68,29 @@ class Announcer:
         self._pending: Queue[Told | None] = Queue(MOST_PENDING)
         self._stopped = Event()
 
-    def tell(self, workflow: Tracked, reason: str, note: str, type_: EventType = EventType.NORMAL) -> None:
-        """Have an event written soon; it is dropped where too many wait already."""
-        told = Told(workflow.namespace, workflow.name, workflow.uid, reason, note, type_, self._clock())
+    def tell(
+        self,
+        workflow: Tracked,
+        reason: str,
+        note: str,
+        type_: EventType = EventType.NORMAL,
+        *,
+        once: bool = False,
+    ) -> None:
+        """Have an event written soon; it is dropped where too many wait already.
+
+        What is told `once` is not told again while its event is there, whoever leads by then.
+        """
+        told = Told(
+            namespace=workflow.namespace,
+            name=workflow.name,
+            uid=workflow.uid,
+            reason=reason,
+            note=note,
+            type=type_,
+            at=self._clock(),
+            once=f"{workflow.uid}/{reason}" if once else "",
+        )
         try:
             self._pending.put_nowait(told)
         except Full:

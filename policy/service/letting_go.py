@@ -48,6 +48,10 @@ class Reporter(Protocol):
         """A Workflow could not be let go; it is tried again."""
         ...
 
+    def passed_by(self, workflow: Tracked, message: str) -> None:
+        """A Workflow was not admitted, though a quota governs it."""
+        ...
+
 
 class Together(Protocol):
     """Does something for each of some releases; gives what became of them, in their order, as `map` does."""

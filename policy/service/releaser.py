@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core import marks
@@ -21,6 +23,7 @@ from policy.service.books import Books
 from policy.service.crons import CronKeeper
 from policy.service.letting_go import LettingGo, Reporter, Together
 from policy.service.moving import Movers
+from policy.service.passed_by import PassedBy
 from policy.service.telling import TELL_EVERY, Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
 from policy.service.viewing import Views
@@ -66,6 +69,7 @@ class Releaser:
         self._capacity = capacity
         self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
+        self._passed_by = PassedBy(reporter=reporter, now=clock())
         self._movers = Movers(ledgers=ledgers)
         self._crons = CronKeeper(cluster=cluster)
         self._views = Views()
@@ -92,7 +96,8 @@ class Releaser:
         if self._more or self._crons.left:
             return self._clock()
         moments = [books.next_event() for books in self._books.values()]
-        moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try(), self._teller.next_round()]
+        moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try()]
+        moments += [self._teller.next_round(), self._passed_by.next_round()]
         return min((each for each in moments if each is not None), default=None)
 
     def fence_new(self, roots: Sequence[str]) -> bool:
@@ -160,9 +165,15 @@ class Releaser:
         self._dirty.clear()
         tracker.forget_departed()
         self._letting_go.forget_gone(tracker)
-        self._publish(self._views.merged())
+        self._publish(self._view())
+        self._passed_by.tell(tracker, now)
         self._teller.tell(self._books, tracker, self._views.merged(), stopping, pressed)
         return released
+
+    def _view(self) -> UsageView:
+        """Return the view of all roots, with what came past admission."""
+        view, passed = self._views.merged(), self._passed_by.shown()
+        return msgspec.structs.replace(view, not_admitted=passed) if passed else view
 
     # What has changed.
 
@@ -179,6 +190,7 @@ class Releaser:
         """Bring the books up to date: those of changed policies are opened anew, the others take changes."""
         changes = tracker.take_changes()
         self._crons.see(changes)
+        self._passed_by.see(changes, snapshot, now)
         if self._policies is not snapshot.compiled or self._new_places(changes, snapshot, tracker):
             self._policies = None  # Should the cluster fail meanwhile, all of it is done again.
             self._reopen(tracker, snapshot, changes, now)

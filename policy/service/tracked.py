@@ -102,7 +102,8 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
     `came` is the second of its creation and its place among all that were seen, in one number. `kept` are the
     labels that selectors may ask for, as they are apart from our hold. `parent` is the uid of the one that
-    it was admitted as a child of, `above` the kept labels of that while it runs under its slot.
+    it was admitted as a child of, `above` the kept labels of that while it runs under its slot. `admitted`
+    says that a quota was asked about it: it has the mark of its weight.
     """
 
     uid: str
@@ -117,6 +118,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     reserved: str | int
     parent: str = ""
     above: Pairs | None = None
+    admitted: bool = True
 
     @property
     def held(self) -> bool:
@@ -217,6 +219,7 @@ class Reader:
             hold=hold,
             reserved=_packed(reservation),
             parent=intern(parent),
+            admitted=said.tasks != "",
         )
 
     def _labels(self, labels: dict[str, str]) -> Pairs:

@@ -27,7 +27,6 @@ _OBJECT_META: Final = frozenset(
         "deletionTimestamp",
         "finalizers",
         "generateName",
-        "managedFields",
         "ownerReferences",
         "selfLink",
     }

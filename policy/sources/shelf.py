@@ -16,7 +16,7 @@ from policy.cluster.protocol import (
     WORKFLOW_QUOTAS,
     Resource,
 )
-from policy.core.kinds import ConfigMap, NamespaceObject, Policy, PolicyMetadata
+from policy.core.kinds import ConfigMap, Managed, NamespaceObject, Policy, PolicyMetadata
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 from policy.core.problems import Problem
@@ -167,7 +167,10 @@ def _slim(document: Document) -> Document:
 
 
 def _identity(metadata: PolicyMetadata) -> PolicyMetadata:
-    """Return what tells objects apart, and which of two is older."""
+    """Return what tells objects apart, which of two is older, and since when each is as it is."""
     return PolicyMetadata(
-        name=metadata.name, namespace=metadata.namespace, creation_timestamp=metadata.creation_timestamp
+        name=metadata.name,
+        namespace=metadata.namespace,
+        creation_timestamp=metadata.creation_timestamp,
+        managed_fields=(Managed(metadata.edited),) if metadata.managed_fields else (),
     )

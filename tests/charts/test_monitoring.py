@@ -64,6 +64,7 @@ def test_there_is_an_alert_for_each_way_to_fail_unseen(alerts: dict[str, Alert])
         "LockkeeperErrors": "warning",
         "LockkeeperRefusesUnasked": "critical",
         "LockkeeperIsPassedBy": "warning",
+        "LockkeeperNotAdmitted": "warning",
         "LockkeeperPolicyIsWrong": "warning",
         "LockkeeperLockDeadlock": "warning",
         "LockkeeperCertificateEnds": "critical",

@@ -99,6 +99,7 @@ def test_gauges_show_the_snapshot_of_the_moment() -> None:
         taken={Account("team", "builds"): Usage(3, 12, 0), Account("team", "builds", "ada"): Usage(1, 1, 0)},
         queues={"team": NamespaceQueue({0: 2, 5: 1}), "idle": NamespaceQueue({})},
         running={"team": Usage(3, 12, 0)},
+        not_admitted={"team": 2},
     )
     clock = Clock()
     metrics = Metrics()
@@ -115,6 +116,7 @@ def test_gauges_show_the_snapshot_of_the_moment() -> None:
     assert value("lockkeeper_running_workflows", {"namespace": "team"}) == 3
     assert value("lockkeeper_queued_workflows", {"namespace": "team"}) == 3
     assert value("lockkeeper_running_workflows", {"namespace": "idle"}) == 0
+    assert value("lockkeeper_not_admitted_workflows", {"namespace": "team"}) == 2
     assert value("lockkeeper_quota_used", {**labels, "resource": "tasks"}) == 12
     assert value("lockkeeper_quota_limit", {**labels, "resource": "workflows"}) == 4
     assert value("lockkeeper_quota_limit", {**labels, "resource": "tasks"}) == float("inf")

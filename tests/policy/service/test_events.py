@@ -61,6 +61,21 @@ def test_the_same_told_later_is_another_event() -> None:
     assert told(spy, announcer, 2) == [("OnHold", "Normal")] * 2
 
 
+def test_what_is_told_once_is_not_told_again_by_the_next_leader() -> None:
+    """Its event has a name of its own, so the cluster refuses the second one."""
+    clock = Clock()
+    spy = Spy(memory(clock))
+    first, other = workflow(spy, "a"), workflow(spy, "b")
+    leader, heir = (Announcer(cluster=spy, clock=clock, me=each) for each in ("leader", "heir"))
+    leader.tell(first, "NotAdmitted", "as it was", EventType.WARNING, once=True)
+    assert told(spy, leader, 1) == [("NotAdmitted", "Warning")]
+    clock.advance(timedelta(minutes=1))
+    heir.tell(first, "NotAdmitted", "as it is", EventType.WARNING, once=True)
+    heir.tell(other, "NotAdmitted", "as it is", EventType.WARNING, once=True)
+    assert told(spy, heir, 2) == [("NotAdmitted", "Warning")] * 2
+    assert [part(each, "regarding", "name") for each in spy.list(EVENTS).items] == ["a", "b"]
+
+
 def test_events_that_cannot_be_written_are_dropped() -> None:
     """Neither an API server that is away nor too many of them stop the leader."""
     clock = Clock()

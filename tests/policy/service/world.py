@@ -214,6 +214,7 @@ class Told:
         self.reasons: list[tuple[str, WaitReason, str]] = []
         self.given_up: list[tuple[str, str]] = []
         self.failures: list[tuple[str, ClusterError]] = []
+        self.passed: list[tuple[str, str]] = []
         self.troubles: list[str] = []
 
     def released(self, workflow: Tracked) -> None:
@@ -244,6 +245,12 @@ class Told:
         """Note a failure."""
         with self.changed:
             self.failures.append((workflow.name, error))
+            self.changed.notify_all()
+
+    def passed_by(self, workflow: Tracked, message: str) -> None:
+        """Note that somebody came past admission."""
+        with self.changed:
+            self.passed.append((workflow.name, message))
             self.changed.notify_all()
 
     def trouble(self, doing: str, error: ClusterError) -> None:

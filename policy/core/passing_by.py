@@ -1,0 +1,65 @@
+"""Workflows that came past admission: a quota bounds them, and nobody asked it.
+
+Admission leaves the mark of its weight on every Workflow that a quota governs: on children, on those that a
+quota only warns of, and on those that were let go. One without it was created while no quota governed it, or
+while our webhook was not asked. The latter is said only where the quota was as it is now before the Workflow
+was there; in doubt nothing is said.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from policy.core.compiled_quotas import CompiledQuota
+from policy.core.governing import governing
+from policy.core.kinds import OnExceed
+from policy.core.selectors import Labels
+from policy.core.snapshot import Snapshot, pool_of
+
+GRACE: Final = timedelta(seconds=10)
+"""How long a webhook may take to hear of a policy: what comes by then was rightly let through."""
+Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
+
+
+def not_asked(
+    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: Since
+) -> CompiledQuota | None:
+    """Return the quota that a Workflow without marks came past, None where it may have come before it.
+
+    `since` gives when a quota came to be as it is in its namespace, None where that is not known.
+    """
+    for quota in governing(tuple(quotas), labels):
+        if quota.on_exceed is OnExceed.WARN:
+            continue
+        moment = since(quota)
+        if moment is not None and created > moment + GRACE:
+            return quota
+    return None
+
+
+def edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datetime | None:
+    """Return when the policy of a quota was written last, None where the cluster does not say so."""
+    own = snapshot.quotas.get(namespace, ()) if quota.account.namespace else ()
+    metadata = next((each.metadata for each in own if each.metadata.name == quota.account.quota), None)
+    if metadata is None:  # It is that of the pool, or the pool's default for its members.
+        pool = pool_of(snapshot, namespace)
+        metadata = None if pool is None else pool.metadata
+    return None if metadata is None else _moment(metadata.edited)
+
+
+def message(quota: CompiledQuota) -> str:
+    """Return what it means that a Workflow came past a quota, and what to do."""
+    weight = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
+    return (
+        f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "
+        f"away or passed over. It goes on and counts as running{weight}, so the limit may be exceeded and "
+        "others wait until it ends. To have it wait its turn, delete it and create it anew"
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
