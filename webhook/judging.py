@@ -1,7 +1,8 @@
 """The decision about what was received: that of the policies, and whether Argo can decode the object at all.
 
 The types are looked at by the validating side, which sees the object as it will be stored; so a create pays
-for that once. The mutating side looks only where it could not read the object itself.
+for that once. The mutating side looks where it could not read the object itself, and before it holds one: a
+hold with our marks says that the types were looked at, and who is let go later is not read again.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ import msgspec
 
 from policy.core.argo_types.checking import Examined, examine
 from policy.core.decide import decide
-from policy.core.decision import Code, Decision, ObjectKind, Operation, Reason, Review, Side, denied
+from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.snapshot import Snapshot
 from policy.core.updates import SUBRESOURCES
 from webhook.failure import BadRequest
@@ -37,8 +38,9 @@ def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bo
     decision = decide(review, snapshot, now)
     if _written_by_argo(review, snapshot):
         return decision
-    if thorough or received.fault is not None or review.side is Side.VALIDATE:
-        decision = _with_types(decision, review)
+    whole = thorough or received.fault is not None or review.side is Side.VALIDATE
+    if whole or decision.outcome is Outcome.QUEUED:
+        decision = _with_types(decision, review, doubts=whole)
     if received.fault is not None and decision.allowed:
         return received.fault
     return decision
@@ -49,13 +51,13 @@ def _written_by_argo(review: Review, snapshot: Snapshot) -> bool:
     return review.operation is Operation.UPDATE and review.user in snapshot.identities.argo_controllers
 
 
-def _with_types(decision: Decision, review: Review) -> Decision:
+def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision:
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
     if examined.misfits:
         return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
-    if examined.doubts:
+    if doubts and examined.doubts:
         told = tuple(f"lockkeeper: {each.path}: {each.message}" for each in examined.doubts[:MAX_DOUBTS])
         return msgspec.structs.replace(decision, warnings=(*decision.warnings, *told))
     return decision

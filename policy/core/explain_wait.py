@@ -1,15 +1,18 @@
 """Sentences about waiting: the reason, what it is about, and the next thing to do."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from policy.core import explain
+from policy.core.argo_types.walking import Misfit
 from policy.core.durations import written
 from policy.core.ledger import Shortfall
 from policy.core.ordering import QueueRules, WaitReason
 from policy.core.quota_kinds import StopPolicy
 from policy.core.standing import Standing
 
+NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
 RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
 
 
@@ -18,7 +21,7 @@ def reason(standing: Standing, rules: QueueRules) -> str:
     waiter, short = standing.waiter, standing.short
     match standing.reason:
         case WaitReason.MISCONFIGURED:
-            text = f"it cannot be judged: {waiter.fault}"
+            text = f"it is not let go: {waiter.fault}"
         case WaitReason.ON_HOLD:
             text = on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:
@@ -35,6 +38,16 @@ def reason(standing: Standing, rules: QueueRules) -> str:
         case _:
             text = "it is being released"
     return text
+
+
+def undecodable(misfits: Sequence[Misfit]) -> str:
+    """Return why a Workflow that Argo cannot decode may not go, and how to mend it."""
+    first = misfits[0]
+    more = f", and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+    return (
+        f"{first.path}: {first.message}{more}. Argo cannot decode such a Workflow, and its controller would "
+        "stop for everybody: correct it with kubectl edit, or delete it"
+    )
 
 
 def on_hold(namespace: str, rules: QueueRules) -> str:

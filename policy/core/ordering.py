@@ -60,7 +60,7 @@ class Waiter(msgspec.Struct, frozen=True):
     """A held Workflow: who it is, its place in the order, and what it needs.
 
     `shares` says that it also needs room in the quota tree of its pool, as the member of its namespace's
-    name, and `withheld` what the pool's reserve keeps from it. With a `fault` it cannot be judged, and waits.
+    name, and `withheld` what the pool's reserve keeps from it. With a `fault` it is not let go, and waits.
     """
 
     uid: str

@@ -27,6 +27,7 @@ from policy.core.windows import NEVER
 from policy.service.tracker import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
+Fault: TypeAlias = Callable[[Tracked], str]
 HISTORY_EVERY: Final = timedelta(minutes=1)
 """How often what was used is noted in the ledger, for the next leader's fair share."""
 AT_ONCE: Final = 500
@@ -40,8 +41,8 @@ FIRST: Final = 2**31
 class Books:
     """One root under one set of policies. Where those change, new books are opened from what is tracked.
 
-    `find` returns what is tracked of a uid. `namespaces` are those of the root that are known or where
-    something lives.
+    `find` returns what is tracked of a uid, and `fault` why one that waits may not go. `namespaces` are those
+    of the root that are known or where something lives.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Books:
         now: datetime,
         ledger: Ledger,
         capacity: Limits | None,
+        fault: Fault = lambda _: "",
     ) -> None:
         self.root = root
         self.snapshot = snapshot
@@ -62,6 +64,7 @@ class Books:
         self.used: dict[Account, Usage] = {}
         self.running: dict[str, Usage] = {}
         self._find = find
+        self._fault = fault
         self._pool = self._pool_of_root()
         self._capacity = capacity
         self._going: dict[str, tuple[str, Load]] = {}
@@ -328,6 +331,7 @@ class Books:
             wants=tuple(wanted),
             shares=pool is not None,
             withheld=ZERO if pool is None else withheld(pool.quota.reserves, weighed.priority),
+            fault=self._fault(tracked),
         )
 
     def _opened(self, ledger: Ledger, moved: Iterable[Reservation]) -> Ledger:

@@ -13,8 +13,10 @@ import msgspec
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
+from policy.core.argo_types.checking import misfits_of
 from policy.core.ledger import Reservation
 from policy.core.ordering import WaitReason
+from policy.core.patches import JsonObject
 from policy.core.planning import Planner
 from policy.service.books import Books
 from policy.service.tracker import Tracked, Tracker, track
@@ -62,18 +64,23 @@ class Together(Protocol):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A release that is to be sent."""
+    """A release that is to be sent; `unsure` whether Argo can decode the Workflow, it is read first."""
 
     workflow: Tracked
     release: str
+    unsure: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a release: sent and answered, failed, or neither, because nobody waits for it."""
+    """What became of a release: sent and answered, failed, or neither, because nobody waits for it.
+
+    `unsafe` says that the Workflow was read, and Argo could not decode it.
+    """
 
     due: Due
     released: bool = False
     error: ClusterError | None = None
+    unsafe: bool = False
 
 
 class Delay(msgspec.Struct, frozen=True):
@@ -99,6 +106,7 @@ class LettingGo:
         self._reporter = reporter
         self._together = together
         self._sent: set[str] = set()
+        self._unsure: set[str] = set()
         self._delays: dict[str, Delay] = {}
 
     @property
@@ -128,7 +136,7 @@ class LettingGo:
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
             if each.id not in self._sent and self._due(each.id, now):
-                due.append(Due(tracked, each.id))
+                due.append(Due(tracked, each.id, unsure=not tracked.admitted or each.id in self._unsure))
 
         def attempt(one: Due) -> Outcome:
             return Outcome(one) if stopping() else self._release(one)
@@ -143,6 +151,8 @@ class LettingGo:
             longest = planner.line.rules(waiter.namespace).max_wait
             if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
                 continue
+            if waiter.fault:
+                continue  # Argo would see it, though as one that is over.
             message = explain_wait.waited_too_long(waiter.namespace, now - waiter.created, longest)
             try:
                 patch = JsonPatch(holding.give_up_patch(tracked.metadata, message, now))
@@ -158,13 +168,14 @@ class LettingGo:
 
     def forget_gone(self, tracker: Tracker) -> None:
         """Forget what is known of those that do not wait any more, or wait anew."""
-        for key in [*self._delays, *self._sent]:
+        for key in {*self._delays, *self._sent, *self._unsure}:
             tracked = tracker.get(key.partition(".")[0])
             waits = tracked is not None and tracked.held
             if tracked is not None and waits and key in (tracked.uid, tracked.release):
                 continue
             self._delays.pop(key, None)
             self._sent.discard(key)
+            self._unsure.discard(key)
 
     def _due(self, key: str, now: datetime) -> bool:
         delay = self._delays.get(key)
@@ -181,25 +192,36 @@ class LettingGo:
 
         It may run in several threads at once, and so it takes note of nothing.
         """
-        tracked = due.workflow
         try:
+            if due.unsure:
+                return self._read_and_release(due)
             try:
-                self._patch(tracked, has_status=True)
+                self._patch(due.workflow, has_status=True)
             except (Conflict, Invalid):
-                obj = self._cluster.get(WORKFLOWS, tracked.name, namespace=tracked.namespace)
-                fresh = track(obj)
-                if not fresh.held or fresh.release != due.release:
-                    return Outcome(due)
-                self._patch(fresh, has_status="status" in obj)
+                return self._read_and_release(due)
         except NotFound:
             return Outcome(due)
         except ClusterError as error:
             return Outcome(due, error=error)
         return Outcome(due, released=True)
 
+    def _read_and_release(self, due: Due) -> Outcome:
+        """Let a Workflow go as it stands now, unless it does not wait for this or Argo cannot decode it."""
+        obj = self._cluster.get(WORKFLOWS, due.workflow.name, namespace=due.workflow.namespace)
+        fresh = track(obj)
+        if not fresh.held or fresh.release != due.release:
+            return Outcome(due)
+        fault = fault_in(obj)
+        if fault:
+            return Outcome(due, error=Invalid(fault), unsafe=True)
+        self._patch(fresh, has_status="status" in obj)
+        return Outcome(due, released=True)
+
     def _noted(self, outcome: Outcome) -> bool:
         """Take note of what became of a release; tells whether it was answered."""
         due = outcome.due
+        if outcome.unsafe:
+            self._unsure.add(due.release)
         if outcome.error is not None:
             self._put_off(due.release)
             self._reporter.failed(due.workflow, outcome.error)
@@ -212,3 +234,9 @@ class LettingGo:
     def _patch(self, tracked: Tracked, *, has_status: bool) -> None:
         patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))
         self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+
+
+def fault_in(obj: JsonObject) -> str:
+    """Return why a Workflow may not be let go, or nothing."""
+    misfits = misfits_of(WORKFLOWS.kind, obj)
+    return explain_wait.undecodable(misfits) if misfits else ""

@@ -21,6 +21,7 @@ from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
 from policy.service.books import Books
 from policy.service.crons import CronKeeper
+from policy.service.inspecting import Inspector
 from policy.service.letting_go import LettingGo, Reporter, Together
 from policy.service.moving import Movers
 from policy.service.passed_by import PassedBy
@@ -69,6 +70,7 @@ class Releaser:
         self._capacity = capacity
         self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
+        self._inspector = Inspector(cluster=cluster, reporter=reporter)
         self._passed_by = PassedBy(reporter=reporter, now=clock())
         self._movers = Movers(ledgers=ledgers)
         self._crons = CronKeeper(cluster=cluster)
@@ -98,6 +100,7 @@ class Releaser:
         moments = [books.next_event() for books in self._books.values()]
         moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try()]
         moments += [self._teller.next_round(), self._passed_by.next_round()]
+        moments.append(self._inspector.next_look(self._clock()))
         return min((each for each in moments if each is not None), default=None)
 
     def fence_new(self, roots: Sequence[str]) -> bool:
@@ -188,7 +191,7 @@ class Releaser:
 
     def _fold(self, tracker: Tracker, snapshot: Snapshot, now: datetime) -> None:
         """Bring the books up to date: those of changed policies are opened anew, the others take changes."""
-        changes = tracker.take_changes()
+        changes = self._looked_at_first(tracker.take_changes(), tracker, now)
         self._crons.see(changes)
         self._passed_by.see(changes, snapshot, now)
         if self._policies is not snapshot.compiled or self._new_places(changes, snapshot, tracker):
@@ -200,6 +203,16 @@ class Releaser:
         for books in self._books.values():
             books.departed(tracker.departed)
         self._dirty.update(dict.fromkeys(snapshot.policies(each).root for each in tracker.departures()))
+
+    def _looked_at_first(self, changes: list[Change], tracker: Tracker, now: datetime) -> list[Change]:
+        """Look at what came past admission; what is known now of one that did not change is a change, too."""
+        self._inspector.see(changes)
+        looked = self._inspector.look(now)
+        if not looked:
+            return changes
+        known = {each.after.uid for each in changes if each.after is not None}
+        found = (tracker.get(uid) for uid in looked if uid not in known)
+        return [*changes, *(Change(each, each) for each in found if each is not None)]
 
     def _new_places(self, changes: Sequence[Change], snapshot: Snapshot, tracker: Tracker) -> bool:
         """Tell whether a Workflow lives where no books are kept, though they should be."""
@@ -252,6 +265,7 @@ class Releaser:
                 now=now,
                 ledger=ledgers.get(root, Ledger(root)),
                 capacity=self._allowed(root),
+                fault=self._inspector.fault,
             )
             for tracked in tracker.of(namespaces):
                 books.change(None, tracked, now)

@@ -1,7 +1,7 @@
 """Telling those who wait where they stand, in their own status, at a bounded rate.
 
 Those in front are told when it changes. Whoever is further back was told at the create; the position moves
-too often there to be written each time. Who can never start is told at once, wherever it stands.
+too often there to be written each time. Who can never start, or may not, is told at once, wherever it stands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +29,8 @@ TELL_EVERY: Final = timedelta(seconds=1)
 """How often a namespace is told again at most."""
 _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
 """Reasons that the position and the figures beside it say already."""
+_FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
+"""Reasons that do not pass by waiting."""
 
 
 class Teller:
@@ -114,11 +116,12 @@ class Teller:
 
     def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
         yield from standings(books.planner, namespace, REFRESHED_POSITIONS)
-        never = [each for each in books.planner.line.groups(namespace) if each.never]
-        if any(waiter.uid not in self._shown for group in never for waiter in group):
-            for each in standings(books.planner, namespace)[REFRESHED_POSITIONS:]:
-                if each.reason is WaitReason.EXCEEDS_MAX_QUOTA and each.waiter.uid not in self._shown:
-                    yield each
+        line = books.planner.line
+        never = [waiter for group in line.groups(namespace) if group.never for waiter in group]
+        if any(each.uid not in self._shown for each in (*never, *line.queue(namespace).faulty.values())):
+            for standing in standings(books.planner, namespace)[REFRESHED_POSITIONS:]:
+                if standing.reason in _FOR_EVER and standing.waiter.uid not in self._shown:
+                    yield standing
 
     def _message(
         self, standing: Standing, tracked: Tracked, books: Books, view: UsageView, now: datetime

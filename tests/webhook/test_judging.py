@@ -56,6 +56,13 @@ def test_what_would_stop_argo_is_refused_where_no_policy_applies() -> None:
     assert response["status"]["message"].startswith(f"{DURATION}: is the number 5")
 
 
+def test_what_is_held_was_looked_at_by_the_side_that_holds_it() -> None:
+    """The other side may be away, and a Workflow with our marks is let go without being read."""
+    webhook = Webhook(quota("Queue", limits={"workflows": 1}))
+    assert webhook.mutate(waiting("5"))["allowed"]
+    assert [field for field, _ in causes(webhook.mutate(waiting(5)))] == [DURATION]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 def test_every_kind_is_looked_at_when_it_is_stored(kind: str, operation: str) -> None:

@@ -96,9 +96,7 @@ def test_a_fault_is_told_as_it_is() -> None:
     queue.add(waiter("u", fault="WorkflowQuota team-a/main: spec.limits is no map"))
     found = _only(queue)
     assert found.reason is WaitReason.MISCONFIGURED
-    assert (
-        reason(found, USUAL_RULES) == "it cannot be judged: WorkflowQuota team-a/main: spec.limits is no map"
-    )
+    assert reason(found, USUAL_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
 
 
 def test_one_below_a_reserve_is_told_of_it() -> None:
