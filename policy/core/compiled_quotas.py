@@ -19,6 +19,8 @@ from policy.core.windows import ElasticLimits, compile_windows
 
 NOTHING: Final = Limits(Amount(0), Amount(0))
 UNSAID: Final = QueueSpec()
+WINDOWS_ALLOW: Final = "its windows allow it"
+STOP_ENDS: Final = "its spec.stopPolicy is None"
 _STRICTNESS: Final = (StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN)
 
 
@@ -26,7 +28,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     """One quota ready to judge: whom it selects, and the account and limits that it adds.
 
     `is_share` says that its limits are the share of its namespace in a pool that borrows, and no bound of
-    their own: what is beyond them is borrowed (`policy.core.pools`).
+    their own: what is beyond them is borrowed (`policy.core.pools`). `highest` are the limits at their most,
+    and `moves` says in words by what they get there, or nothing where they stay.
     """
 
     source: str
@@ -42,6 +45,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     max_tasks: int | None
     reserves: tuple[Reserve, ...]
     rules: QueueRules
+    highest: Limits
+    moves: str
     is_share: bool = False
 
     def limits_at(self, now: datetime) -> Limits:
@@ -50,9 +55,21 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         Nothing may run where a stopped quota does not queue, or speaks of a part of its namespace only; the
         queue of a whole namespace is stopped by its rules.
         """
-        if self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue:
+        if self._stopped:
             return NOTHING
-        return self.elastic.at(now).limits
+        limits = self.elastic.at(now).limits
+        return (
+            limits.tightest(self.highest) if self.moves else limits
+        )  # Nodes may never allow what is written.
+
+    @property
+    def rises(self) -> str:
+        """By what its limits get higher than at another time, in words, or nothing where they stay."""
+        return STOP_ENDS if self._stopped else self.moves
+
+    @property
+    def _stopped(self) -> bool:
+        return self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue
 
     @property
     def stops_the_queue(self) -> bool:
@@ -69,13 +86,14 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
     """Compile a quota that was found valid."""
     per_user = limits_of(spec.per_user)
     windows = compile_windows(spec.windows)
+    elastic = ElasticLimits(spec.limits, windows)
     bounds = (spec.limits, spec.per_user, *(each.limits for each in windows))
     return CompiledQuota(
         source=source,
         account=account,
         selector=spec.selector,
         selects_all=not (spec.selector.match_labels or spec.selector.match_expressions),
-        elastic=ElasticLimits(spec.limits, windows),
+        elastic=elastic,
         per_user=per_user,
         bounds_users=per_user != Limits(),
         bounds_tasks=any(limits_of(each).bounds_tasks for each in bounds),
@@ -92,6 +110,8 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
             max_wait=None if spec.queue.max_wait is None else duration(spec.queue.max_wait),
             stop_policy=spec.stop_policy,
         ),
+        highest=elastic.highest,
+        moves=WINDOWS_ALLOW if spec.windows else "",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from policy.core.amounts import ZERO, Limits
+from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
@@ -36,11 +36,13 @@ def exceeded(short: Shortfall, on_exceed: OnExceed) -> str:
     The first part has ResourceQuota's shape, which Argo and people match on (`isTransientErr` in
     util/errors/errors.go).
     """
-    requested, used, limited = _columns(short)
+    requested, used, limited = _columns(short.demand.limits, short.used, short.requested)
     name = short.demand.source.partition(" ")[2]
     text = f"exceeded quota: {name}, requested: {requested}, used: {used}, limited: {limited}"
     if short.never_fits:
         return f"{text}. It can never fit: {_shrink(short)}"
+    if short.must_rise:
+        return f"{text}. It fits only when {short.demand.rises}{_up_to(short)}"
     if on_exceed is OnExceed.DENY:
         return f"{text}. Try again when a running Workflow has ended, or ask for a higher limit"
     return text
@@ -52,20 +54,35 @@ def exceeded_reason(short: Shortfall) -> Reason:
 
 
 def never_fits(short: Shortfall) -> str:
-    """Return the warning for a Workflow that is queued and can never be released as things stand."""
-    requested, _, limited = _columns(short)
+    """Return the warning for a Workflow that is queued and can never be released as policies stand."""
+    requested, _, limited = _columns(short.demand.most, ZERO, short.requested)
     needs = f"it needs {requested} and {short.demand.source} allows {limited}"
     return f"it can never start: {needs}; {_shrink(short)}"
 
 
-def _columns(short: Shortfall) -> tuple[str, str, str]:
-    """Return requested, used and limited for the resources that are short."""
-    limits, used, weight = short.demand.limits, short.used, short.requested
+def must_rise(short: Shortfall) -> str:
+    """Return the warning for a Workflow that fits at another time, and not now, whoever runs."""
+    requested, _, limited = _columns(short.demand.limits, ZERO, short.requested)
+    needs = f"it needs {requested} and {short.demand.source} allows {limited} now"
+    return f"{needs}: it starts only when {short.demand.rises}{_up_to(short)}"
+
+
+def _up_to(short: Shortfall) -> str:
+    """Return how much is allowed at the most, for what the limits of now do not allow."""
+    _, _, most = _columns(short.demand.limits, ZERO, short.requested, shown=short.demand.most)
+    return f" (up to {most})" if most else ""
+
+
+def _columns(
+    limits: Limits, used: Usage, weight: Usage, *, shown: Limits | None = None
+) -> tuple[str, str, str]:
+    """Return requested, used and limited for the resources that are short; of other limits if `shown`."""
+    said = limits if shown is None else shown
     rows: list[tuple[str, str, str]] = []
     if not limits.workflows.covers(used.workflows + weight.workflows):
-        rows.append(("workflows", str(weight.workflows), f"{used.workflows}|{limits.workflows}"))
+        rows.append(("workflows", str(weight.workflows), f"{used.workflows}|{said.workflows}"))
     if not Limits(tasks=limits.tasks).admits(used + weight):
-        rows.append(("tasks", str(weight.task_amount), f"{used.task_amount}|{limits.tasks}"))
+        rows.append(("tasks", str(weight.task_amount), f"{used.task_amount}|{said.tasks}"))
     requested = ",".join(f"{name}={asked}" for name, asked, _ in rows)
     taken = ",".join(f"{name}={both.partition('|')[0]}" for name, _, both in rows)
     limited = ",".join(f"{name}={both.partition('|')[2]}" for name, _, both in rows)
@@ -73,7 +90,7 @@ def _columns(short: Shortfall) -> tuple[str, str, str]:
 
 
 def _shrink(short: Shortfall) -> str:
-    limits = short.demand.limits
+    limits = short.demand.most
     if not limits.workflows.covers(short.requested.workflows):
         return "the limit is 0, nothing may run until it is raised"
     if not limits.tasks.covers(1):

@@ -26,6 +26,8 @@ def reason(standing: Standing, rules: QueueRules) -> str:
             text = on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:
             text = explain.never_fits(short[0])
+        case WaitReason.WAITING_FOR_QUOTA if short[0].must_rise:
+            text = explain.must_rise(short[0])
         case WaitReason.WAITING_FOR_QUOTA:
             text = f"waits for {_room(short[0])}; it starts when enough of what runs has ended"
         case WaitReason.WAITING_FOR_HIGHER_PRIORITY if short:

@@ -55,7 +55,13 @@ def demands(
     What is reserved for higher priorities is no part of them; a share of a pool is no bound of its own.
     """
     return tuple(
-        Demand(want.demand.account, less(want.demand.limits, want.withheld), want.demand.source)
+        msgspec.structs.replace(
+            want.demand,
+            limits=less(want.demand.limits, want.withheld),
+            ever=None if want.demand.ever is None else less(want.demand.ever, want.withheld),
+        )
+        if want.withheld != ZERO
+        else want.demand
         for want in wants(quotas, user, priority=priority, limits=lambda quota: quota.limits_at(now))
     )
 
@@ -72,7 +78,8 @@ def wants(
     for quota in quotas:
         bound = NO_LIMITS if quota.is_share else limits(quota)
         kept = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
-        found.append(Want(Demand(quota.account, bound, quota.source), kept))
+        ever = quota.highest if quota.rises and not quota.is_share else None
+        found.append(Want(Demand(quota.account, bound, quota.source, ever, quota.rises), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
             account = Account(quota.account.namespace, quota.account.quota, name)

@@ -30,18 +30,29 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
 
 
 class Demand(msgspec.Struct, frozen=True):
-    """One account that a Workflow touches and the limits that must hold there; `source` names the policy."""
+    """One account that a Workflow touches and the limits that must hold there; `source` names the policy.
+
+    `ever` is the most that they ever are, None where that is these; `rises` says by what they get there.
+    """
 
     account: Account
     limits: Limits
     source: str
+    ever: Limits | None = None
+    rises: str = ""
+
+    @property
+    def most(self) -> Limits:
+        """The most that is ever allowed."""
+        return self.limits if self.ever is None else self.ever
 
 
 class ShareDemand(msgspec.Struct, frozen=True):
     """What a Workflow demands of a pool that borrows: room in the tree of shares, as the member `member`.
 
     `account` counts what the member uses of the pool, and `pool` what all do. `written` is the limit of all
-    as it is written, and `withheld` what is kept for higher priorities.
+    as it is written, and `withheld` what is kept for higher priorities. `ever` is the tree at its most, and
+    `rises` says by what it gets there.
     """
 
     member: str
@@ -51,6 +62,8 @@ class ShareDemand(msgspec.Struct, frozen=True):
     tree: Tree
     withheld: Usage
     source: str
+    ever: Tree
+    rises: str = ""
 
 
 class Purpose(StrEnum):
@@ -85,8 +98,14 @@ class Shortfall(msgspec.Struct, frozen=True):
 
     @property
     def never_fits(self) -> bool:
-        """Whether the request alone is above the limit (reason ExceedsMaxQuota)."""
-        return not self.demand.limits.admits(self.requested)
+        """Whether the request alone is above the limit whenever that is highest (reason ExceedsMaxQuota)."""
+        return not self.demand.most.admits(self.requested)
+
+    @property
+    def must_rise(self) -> bool:
+        """Whether the request alone is above the limit of now, which is higher at another time."""
+        demand = self.demand
+        return bool(demand.rises) and not (self.never_fits or demand.limits.admits(self.requested))
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -136,8 +155,14 @@ def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: Share
         return []
     own = shares.used(share.member)
     left = shares.available(share.member, share.withheld)
-    limits = Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks))
-    return [Shortfall(Demand(share.account, limits, f"{share.source} for {share.member}"), own, weight)]
+    demand = Demand(
+        account=share.account,
+        limits=Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks)),
+        source=f"{share.source} for {share.member}",
+        ever=Shares(share.ever, {}).potential(share.member, share.withheld),
+        rises="" if shares.potential(share.member, share.withheld).admits(weight) else share.rises,
+    )
+    return [Shortfall(demand, own, weight)]
 
 
 class NodeBound(msgspec.Struct, frozen=True):
@@ -160,7 +185,7 @@ def under_nodes(
     allowed = bound.lowest if ledger.capacity is None else ledger.capacity
     left = less(allowed, bound.withheld)
     found = tuple(
-        Demand(each.account, each.limits.tightest(left), each.source)
+        msgspec.structs.replace(each, limits=each.limits.tightest(left))
         if each.account == bound.account
         else each
         for each in demands

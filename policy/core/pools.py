@@ -15,22 +15,25 @@ import msgspec
 
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.capacity import CapacityRule
-from policy.core.compiled_quotas import CompiledQuota, limits_of, tightest
+from policy.core.compiled_quotas import CompiledQuota, compile_quota, limits_of, tightest
 from policy.core.durations import duration
 from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
 from policy.core.reserves import withheld
 from policy.core.rooms import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
+from policy.core.windows import ALWAYS, NEVER
 
 NO_LIMITS: Final = Limits()
+NODES_COME: Final = "enough nodes are ready"
 
 
 class CompiledPool(msgspec.Struct, frozen=True):
     """One pool: its quota, and of each member the quotas that are its share.
 
-    `capacity` says how its limits follow nodes. `weights` and `half_life` are those of fair share. What was
-    worked out last is `remembered`: the tree as written, and until when it stays.
+    `capacity` says how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises`
+    says by what anybody's limits get higher than at another time. What was worked out last is `remembered`:
+    the tree as written and until when it stays, and the one at its most.
     """
 
     name: str
@@ -42,6 +45,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
     capacity: CapacityRule | None
     weights: Mapping[str, int]
     half_life: timedelta
+    rises: str
     remembered: dict[str, tuple[datetime, datetime, Tree]]
 
     def written_tree(self, now: datetime) -> Tree:
@@ -77,13 +81,13 @@ class CompiledPool(msgspec.Struct, frozen=True):
         Where limits move nothing is kept for anybody in it: what others are guaranteed is less at another
         time, and who fits then must not be taken for one who never does.
         """
-        total = self.quota.elastic.highest
-        if self.capacity is not None:
-            total = total.tightest(self.capacity.highest)
-        shares = {
-            name: tightest(quota.elastic.highest for quota in quotas) for name, quotas in self.shares.items()
-        }
-        return self._tree(total, shares, lending=self.lending if self._is_fixed() else NO_LIMITS)
+        found = self.remembered.get("ever")
+        if found is None:
+            shares = {name: tightest(each.highest for each in quotas) for name, quotas in self.shares.items()}
+            lending = self.lending if self._is_fixed() else NO_LIMITS
+            tree = self._tree(self.quota.highest, shares, lending=lending)
+            found = self.remembered["ever"] = (ALWAYS, NEVER, tree)
+        return found[2]
 
     def pool_at(self, now: datetime, capacity: Limits | None) -> Pool:
         """Return the pool as a planner keeps it."""
@@ -137,6 +141,9 @@ def compile_pool(
         capacity=_capacity_rule(spec),
         weights=spec.fair_share.weights,
         half_life=duration(spec.fair_share.half_life),
+        rises=" or ".join(
+            dict.fromkeys(each.rises for each in (quota, *chain.from_iterable(shares.values())) if each.rises)
+        ),
         remembered={},
     )
 
@@ -156,6 +163,21 @@ def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetim
         tree=pool.written_tree(now),
         withheld=withheld(pool.quota.reserves, priority),
         source=pool.quota.source,
+        ever=pool.tree_ever(),
+        rises=pool.rises,
+    )
+
+
+def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
+    """Compile what a pool says of all its members together; nodes may bound the most that it ever allows."""
+    quota = compile_quota(spec, Account("", name), f"ClusterWorkflowQuota {name}")
+    rule = _capacity_rule(spec)
+    if rule is None:
+        return quota
+    return msgspec.structs.replace(
+        quota,
+        highest=quota.highest.tightest(rule.highest),
+        moves=" or ".join(filter(None, (quota.moves, NODES_COME))),
     )
 
 

@@ -260,10 +260,12 @@ def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, 
         if view.knows(namespace)
         else f"waiting for a slot in {namespace}"
     )
-    never = asked.short(queueing, empty=True)
+    alone = asked.short(queueing, empty=True)
     warnings = []
-    if never:
+    if never := [each for each in alone if each.never_fits]:
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
+    elif later := [each for each in alone if each.must_rise]:
+        warnings.append(f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}")
     elif view.knows(namespace) and (depth > 1 or asked.short(queueing)):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings

@@ -155,7 +155,8 @@ class Rooms:
             bound = less(self.limits.get(account, NO_LIMITS), want.withheld if reserves else ZERO)
             used = self.taken.get(account, ZERO)
             if not bound.admits(used + shape.weight):
-                yield Shortfall(Demand(account, bound, want.demand.source), used, shape.weight)
+                demand = Demand(account, bound, want.demand.source, want.demand.ever, want.demand.rises)
+                yield Shortfall(demand, used, shape.weight)
         pool = self.pool
         kept = shape.withheld if reserves else ZERO
         if pool is None or not shape.shares or pool.shares.fits(shape.namespace, shape.weight, kept):

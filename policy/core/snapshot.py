@@ -28,7 +28,7 @@ from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.ordering import USUAL_RULES, QueueRules
-from policy.core.pools import CompiledPool, compile_pool
+from policy.core.pools import CompiledPool, compile_pool, compile_whole
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import TemplateObject, TemplateRef, WorkflowSpec
 
@@ -233,8 +233,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     pool = pool_of(snapshot, namespace)
     quotas = own_quotas(snapshot, namespace, pool)
     if pool is not None:
-        account = Account("", pool.metadata.name)
-        whole = compile_quota(pool.spec, account, f"ClusterWorkflowQuota {pool.metadata.name}")
+        whole = compile_whole(pool.metadata.name, pool.spec)
         quotas = _alike((*quotas, whole)) if _borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,
@@ -308,7 +307,7 @@ def _alike(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
 
 def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
     name = pool.metadata.name
-    quota = compile_quota(pool.spec, Account("", name), f"ClusterWorkflowQuota {name}")
+    quota = compile_whole(name, pool.spec)
     members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
     shares = {each: _shares(own_quotas(snapshot, each, pool)) for each in members}
     return compile_pool(name, pool.spec, quota, shares)

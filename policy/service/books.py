@@ -234,7 +234,7 @@ class Books:
                 if self._pool is not None and pooled:
                     limits = self._pool.limits_at(now, self._capacity)
                 if limits != self.planner.rooms.limits.get(quota.account):
-                    self.planner.set_limits(quota.account, limits, ever=quota.elastic.highest)
+                    self.planner.set_limits(quota.account, limits, ever=quota.highest)
 
     def _leaves(self, before: Tracked, after: Tracked | None, now: datetime) -> bool:
         """Take back what a Workflow was folded in for, as far as that is over.
@@ -402,4 +402,4 @@ class Books:
 
 def _at_most(quota: CompiledQuota) -> Limits:
     """Return limits that stay the same while windows open and close; the planner is told those in force."""
-    return quota.elastic.highest
+    return quota.highest

@@ -132,7 +132,8 @@ class Teller:
             tracked.namespace, quotas, view, now, position=standing.position, depth=depth
         )
         rules = books.planner.line.rules(tracked.namespace)
-        why = "" if standing.reason in _OBVIOUS else f"; {explain_wait.reason(standing, rules)}"
+        obvious = standing.reason in _OBVIOUS and not any(each.must_rise for each in standing.short)
+        why = "" if obvious else f"; {explain_wait.reason(standing, rules)}"
         return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
 
     def _report(self, tracked: Tracked, standing: Standing, books: Books) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from policy.cluster.errors import Unavailable
+from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY
 from tests.policy.core.builders import quota, snapshot
@@ -123,3 +124,13 @@ def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
     leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
     assert told(leader) == []
     assert not leader.releaser.untold
+
+
+def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
+    """Nobody runs, so its position says nothing of when it starts."""
+    window: JsonObject = {"name": "w", "schedule": "0 3 1 1 *", "duration": "1h", "limits": {"tasks": 9}}
+    leader = Leader(spy, snapshot(quota("q", namespace="etl", limits={"tasks": 2}, windows=[window])), clock)
+    queue_up(leader, "wide", tasks=5)
+    leader.work()
+    why = "it needs tasks=5 and WorkflowQuota etl/q allows tasks=2 now: it starts only when its windows allow"
+    assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
