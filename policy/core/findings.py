@@ -19,6 +19,7 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
+from policy.core.ledger import Account
 from policy.core.locks.policies import LockPolicies, LockPolicy
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import Rulebook
@@ -40,6 +41,7 @@ class FindingKind(StrEnum):
     SELECTS_NOTHING = "SelectsNothing"
     OWNED_ELSEWHERE = "OwnedElsewhere"
     NOT_WRITTEN = "NotWritten"
+    RESERVES_NOTHING = "ReservesNothing"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -104,10 +106,25 @@ class Examined:
         match policy:
             case WorkflowQuota():
                 yield from _of_quota(policy.spec, "spec")
+                yield from self._of_share(policy)
             case ClusterWorkflowQuota():
                 yield from self._of_pool(policy)
             case SynchronizationPolicy() | ClusterSynchronizationPolicy():
                 yield from self._of_locks(policy)
+
+    def _of_share(self, quota: WorkflowQuota) -> Iterator[Finding]:
+        """Yield that a quota reserves a part of what is no limit, but its namespace's share of a pool."""
+        namespace, name = quota.metadata.namespace, quota.metadata.name
+        if not quota.spec.reserve:
+            return
+        policies = self._snapshot.policies(namespace)
+        if any(each.is_share and each.account == Account(namespace, name) for each in policies.quotas):
+            winner = f"ClusterWorkflowQuota {policies.pool}"
+            message = (
+                f"reserves nothing: {winner} lets its members borrow, so these limits are the share of "
+                f"{namespace} in it, which others use too. Give the pool a reserve"
+            )
+            yield Finding(FindingKind.RESERVES_NOTHING, "spec.reserve", message, winner)
 
     def _selected(self, selector: LabelSelector) -> list[str]:
         """Return the known namespaces that a selector selects, by name."""

@@ -314,3 +314,50 @@ def test_a_pool_that_is_not_stored_yet_is_the_youngest() -> None:
     made = with_policy(snapshot(A, pool("old", created="2026-01-01")), pool("new"))
     assert [each.metadata.name for each in made.pools] == ["old", "new"]
     assert made.compiled == {}
+
+
+def borrowing(*reserve: JsonValue) -> Policy:
+    """Return a pool of the namespaces of one team whose members borrow."""
+    return pool(
+        "data",
+        namespaceSelector=ETL,
+        limits={"workflows": 9},
+        borrowing={"enabled": True},
+        reserve=[*reserve],
+    )
+
+
+def reserving(**spec: JsonValue) -> Policy:
+    """Return a quota that keeps one Workflow for higher priorities."""
+    reserve: JsonValue = [{"abovePriority": 5, "workflows": 1}]
+    return quota("own", namespace="team-a", limits={"workflows": 4}, reserve=reserve, **spec)
+
+
+def test_a_share_that_reserves_hears_that_it_does_not() -> None:
+    """What others borrow of it they do not keep free; a reserve of the pool does that."""
+    assert found(A, borrowing(), reserving()) == {
+        "WorkflowQuota team-a/own": [
+            Finding(
+                FindingKind.RESERVES_NOTHING,
+                "spec.reserve",
+                "reserves nothing: ClusterWorkflowQuota data lets its members borrow, so these limits are "
+                "the share of team-a in it, which others use too. Give the pool a reserve",
+                "ClusterWorkflowQuota data",
+            )
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        (A, pool("data", namespaceSelector=ETL, limits={"workflows": 9}), reserving()),
+        (A, reserving()),
+        (A, borrowing(), reserving(selector=ETL)),
+        (A, borrowing({"abovePriority": 5, "workflows": 1}), quota("own", namespace="team-a")),
+    ],
+    ids=["nobody borrows", "no pool", "no share", "of the pool"],
+)
+def test_a_reserve_that_acts_has_nothing_said_of_it(documents: tuple[Document, ...]) -> None:
+    """It is a part of a limit then."""
+    assert not found(*documents)
