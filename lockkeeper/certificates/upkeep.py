@@ -16,12 +16,14 @@ from lockkeeper.certificates.sources import Certificates
 from lockkeeper.certificates.telling import Doing, Told
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import EventType, Resource
+from policy.core.backoff import backoff
 
 PASS_SECONDS: Final = 5.0
 """Without any change a pass is made this often."""
+FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 60.0
-"""Seconds between passes that fail, at most; it begins with one and doubles. A change of a configuration does
-not wait for that: what can be put right is."""
+"""Seconds between passes that fail: the first, doubled each time up to the last. A change of a configuration
+does not wait for that: what can be put right is."""
 GAP_SECONDS: Final = 0.2
 """Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
 WATCH_SECONDS: Final = 60.0
@@ -85,7 +87,7 @@ class CertificateUpkeep:
 
     def _wait(self) -> None:
         """Wait for a change, or some time, which after failures is longer."""
-        delay: float = min(LAST_DELAY, 2.0 ** min(self._failures - 1, 10))
+        delay = backoff(self._failures, first=FIRST_DELAY, last=LAST_DELAY)
         self._wake.wait(delay if self._failures else self._pass_seconds)
         self._stopped.wait(GAP_SECONDS)
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube_requests import Scope, Transport
+from policy.core.backoff import backoff
 
 SILENCE: Final = 150.0
 """Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
@@ -88,7 +89,7 @@ class Watcher:
 
     def _delay(self, fruitless: int) -> float:
         """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""
-        longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(fruitless, 10))
+        longest = backoff(fruitless + 1, first=FIRST_DELAY, last=LAST_DELAY)
         return self._rng.uniform(longest / 2, longest)
 
 

@@ -14,6 +14,7 @@ from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
 from policy.core.argo_types.checking import misfits_of
+from policy.core.backoff import backoff
 from policy.core.ledger import Reservation
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
@@ -184,7 +185,7 @@ class LettingGo:
     def _put_off(self, key: str) -> None:
         before = self._delays.get(key)
         failures = 1 if before is None else before.failures + 1
-        wait = min(LAST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10))
+        wait = backoff(failures, first=FIRST_DELAY, last=LAST_DELAY)
         self._delays[key] = Delay(failures, self._clock() + wait)
 
     def _release(self, due: Due) -> Outcome:

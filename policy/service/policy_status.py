@@ -14,6 +14,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, NotFound
 from policy.cluster.protocol import STATUS, Cluster, MergePatch
+from policy.core.backoff import backoff
 from policy.core.findings import Finding, PolicyName
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -185,7 +186,7 @@ class PolicyStatusWriter:
             self._trouble(f"writing the status of {verdict}", error)
         self._delayed[verdict.uid] = Delay(
             failures,
-            self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10)),
+            self._stopwatch() + backoff(failures, first=FIRST_DELAY, last=LAST_DELAY),
             verdict.resource_version if passing else "",
         )
 

@@ -14,6 +14,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
+from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Plan, StandingMap, config_map, plan
 from policy.core.locks.naming import semaphore_name
@@ -177,7 +178,7 @@ class Projector:
         times = before.times + 1 if before is not None else 1
         if not _goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
-        until = self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10))
+        until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
         self._failed[address] = Failed(wanted, error, times, until)
 
     def _forget(self, present: set[Address]) -> None:
