@@ -7,8 +7,8 @@ import msgspec
 
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
+from policy.core.locks.limits import limit_named
 from policy.core.locks.live import LiveWorkflow, Traced
-from policy.core.locks.naming import read_limit
 from policy.core.locks.tracing import trace
 from policy.core.prepared import prepare
 from policy.service.tracker import LIVE
@@ -32,15 +32,7 @@ class Limits:
 
     def __call__(self, lock: str) -> int | None:
         """Return the limit of a lock, None where it is not known."""
-        namespace, _, rest = lock.partition("/")
-        kind, _, name = rest.partition("/")
-        if kind == "Mutex":
-            return 1
-        if kind != "ConfigMap":
-            return None
-        config_map, _, key = name.partition("/")
-        value = self._data(namespace, config_map).get(key)
-        return read_limit(value) if value is not None else None
+        return limit_named(lock, lambda namespace, name, key: self._data(namespace, name).get(key))
 
     def _data(self, namespace: str, name: str) -> dict[str, str]:
         found = self._read.get((namespace, name))

@@ -15,7 +15,7 @@ from policy.cluster.errors import AlreadyExists, ClusterError, NotFound
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
-from policy.core.locks.naming import read_limit
+from policy.core.locks.limits import limit_named
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
 from policy.core.snapshot import Snapshot
@@ -200,13 +200,8 @@ def governed(snapshot: Snapshot) -> set[str]:
 
 def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     """Return the limit of a lock as Argo reads it now; None where that is not known."""
-    namespace, _, rest = lock.partition("/")
-    kind, _, name = rest.partition("/")
-    if kind == "Mutex":
-        return 1
-    config_map, _, key = name.partition("/")
-    value = snapshot.config_maps.get((namespace, config_map), {}).get(key) if kind == "ConfigMap" else None
-    return read_limit(value) if value is not None else None
+    maps = snapshot.config_maps
+    return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
 
 
 def told_of(deadlock: Deadlock, now: datetime) -> Told:

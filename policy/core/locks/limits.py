@@ -1,7 +1,7 @@
 """The limit of a lock by the name that Argo gives it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from policy.core.locks.naming import PARAMETER_MARK, read_limit
 from policy.core.locks.policies import Definitions
@@ -10,22 +10,31 @@ _PARTS: Final = 4
 """Namespace, kind, ConfigMap and key."""
 
 
-def limits_of(definitions: Definitions) -> Callable[[str], int | None]:
-    """Return how limits are looked up: 1 for a mutex, None where it is not known."""
-    known: dict[str, int | None] = {}
+ValueOf: TypeAlias = Callable[[str, str, str], str | None]
+"""Gives the text of a limit by namespace, ConfigMap and key; None where there is none."""
 
-    def look_up(name: str) -> int | None:
-        namespace, kind, *rest = name.split("/", _PARTS - 1)
-        if kind == "Mutex":
-            return 1
-        if kind != "ConfigMap" or len(rest) + 2 < _PARTS or PARAMETER_MARK in name:
-            return None  # A lock in a database, or a semaphore whose name nobody knows yet.
-        value = definitions.limit(namespace, rest[0], rest[1])
-        return read_limit(value) if value is not None else None
+
+def limit_named(name: str, value_of: ValueOf) -> int | None:
+    """Return the limit of a lock: 1 of a mutex, None where it is not known.
+
+    Nobody knows that of a lock in a database, or of a semaphore whose name is not known yet.
+    """
+    namespace, kind, *rest = name.split("/", _PARTS - 1)
+    if kind == "Mutex":
+        return 1
+    if kind != "ConfigMap" or len(rest) + 2 < _PARTS or PARAMETER_MARK in name:
+        return None
+    value = value_of(namespace, rest[0], rest[1])
+    return read_limit(value) if value is not None else None
+
+
+def limits_of(definitions: Definitions) -> Callable[[str], int | None]:
+    """Return how limits are looked up in what policies and ConfigMaps define, each once."""
+    known: dict[str, int | None] = {}
 
     def limit_of(name: str) -> int | None:
         if name not in known:
-            known[name] = look_up(name)
+            known[name] = limit_named(name, definitions.limit)
         return known[name]
 
     return limit_of
