@@ -89,6 +89,11 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     user: str = ""
 
 
+def workflow_of(release: str) -> str:
+    """Return the uid of the Workflow that a release is of, by the id of the release (protocol rule 8)."""
+    return release.partition(".")[0]
+
+
 class Shortfall(msgspec.Struct, frozen=True):
     """A demand that does not fit: what is used or reserved already, and what was asked for."""
 
@@ -122,6 +127,10 @@ class Ledger(msgspec.Struct, frozen=True):
     reservations: Mapping[str, Reservation] = {}
     capacity: Limits | None = None
     history: Mapping[Tenant, int] = {}
+
+    def releases(self) -> dict[str, Reservation]:
+        """Return the reservations of releases by their ids, oldest first."""
+        return {key: each for key, each in self.reservations.items() if each.purpose is Purpose.RELEASE}
 
     def taken(self) -> dict[Account, Usage]:
         """Return used plus reserved, by account."""

@@ -17,7 +17,15 @@ from policy.core.crons import is_heir
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.governing import accounts_of, borrowed_from, governing, only_counted, wants
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, Ledger, Purpose, Reservation, recount, with_reservations
+from policy.core.ledger import (
+    Account,
+    Ledger,
+    Purpose,
+    Reservation,
+    recount,
+    with_reservations,
+    workflow_of,
+)
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
 from policy.core.pools import CompiledPool, share_account
@@ -75,9 +83,7 @@ class Books:
         self._noted = ledger.history
         self._noted_at = now
         self.planner = Planner(now=now, fair=self._fair_share(ledger, now))
-        self._reserved = {
-            each.id: each for each in ledger.reservations.values() if each.purpose is Purpose.RELEASE
-        }
+        self._reserved = ledger.releases()
         for namespace in self.namespaces:
             policies = snapshot.policies(namespace)
             self.planner.set_rules(namespace, policies.rules)
@@ -151,11 +157,11 @@ class Books:
 
     def _adopt(self, ledger: Ledger, now: datetime) -> None:
         """Take over releases that stand in the ledger by a write whose answer was lost."""
-        for each in ledger.reservations.values():
-            if each.purpose is not Purpose.RELEASE or each.id in self._reserved:
+        for each in ledger.releases().values():
+            if each.id in self._reserved:
                 continue
             self._reserved[each.id] = each
-            tracked = self._find(each.id.partition(".")[0])
+            tracked = self._find(workflow_of(each.id))
             if tracked is not None and tracked.held:
                 self._waits(tracked, now)
 
@@ -170,9 +176,7 @@ class Books:
                 self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
-        self._reserved = {
-            each.id: each for each in ledger.reservations.values() if each.purpose is Purpose.RELEASE
-        }
+        self._reserved = ledger.releases()
         return full
 
     def releases(self) -> list[Reservation]:
@@ -359,7 +363,7 @@ class Books:
 
     def _accounts_of(self, reservation: Reservation) -> tuple[Account, ...]:
         """Return where a reservation counts now; of a create that nobody has seen, on every quota."""
-        tracked = self._find(reservation.id.partition(".")[0])
+        tracked = self._find(workflow_of(reservation.id))
         if tracked is not None:
             return self._load(tracked).accounts
         quotas = self.snapshot.policies(reservation.namespace).quotas
@@ -373,7 +377,7 @@ class Books:
                 if each.id in self._carried:
                     settled.add(each.id)
                 continue
-            tracked = self._find(each.id.partition(".")[0])
+            tracked = self._find(workflow_of(each.id))
             if tracked is None or not tracked.held or tracked.release != each.id:
                 settled.add(each.id)
         return settled

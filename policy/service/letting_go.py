@@ -15,7 +15,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
 from policy.core.argo_types.checking import misfits_of
 from policy.core.backoff import backoff
-from policy.core.ledger import Reservation
+from policy.core.ledger import Reservation, workflow_of
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.core.planning import Planner
@@ -133,7 +133,7 @@ class LettingGo:
         """
         due, now = [], self._clock()
         for each in reservations:
-            tracked = tracker.get(each.id.partition(".")[0])
+            tracked = tracker.get(workflow_of(each.id))
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
             if each.id not in self._sent and self._due(each.id, now):
@@ -170,7 +170,7 @@ class LettingGo:
     def forget_gone(self, tracker: Tracker) -> None:
         """Forget what is known of those that do not wait any more, or wait anew."""
         for key in {*self._delays, *self._sent, *self._unsure}:
-            tracked = tracker.get(key.partition(".")[0])
+            tracked = tracker.get(workflow_of(key))
             waits = tracked is not None and tracked.held
             if tracked is not None and waits and key in (tracked.uid, tracked.release):
                 continue
