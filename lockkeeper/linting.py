@@ -26,11 +26,11 @@ from policy.core.kinds import (
     SynchronizationPolicy,
 )
 from policy.core.locks.convert import converts
+from policy.core.locks.finding import finder
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.index import Look, following
 from policy.core.locks.inject import inject
 from policy.core.locks.inspect import look
-from policy.core.locks.judging import finder
 from policy.core.locks.library import Library
 from policy.core.locks.runs import Home, TemplateKey, home_of
 from policy.core.locks.scene import Scene

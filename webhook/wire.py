@@ -38,8 +38,10 @@ MAX_MISFITS: Final = 100
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
+_SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED})
 RETRY_SECONDS: Final = 1
-"""Until a create may be tried again that the mutating side missed: a replica that went is noticed by then."""
+"""Until a create may be tried again that the mutating side missed, or that a template is made for: a replica
+that went is noticed by then, and the template is there."""
 
 
 class Kind(Read, frozen=True):
@@ -346,7 +348,7 @@ def _status(received: Received, decision: Decision) -> Status:
     """
     found = {reason.code for reason in decision.reasons}
     retry: int | msgspec.UnsetType = msgspec.UNSET
-    if found == {Code.NOT_MUTATED}:
+    if found <= _SOON:
         code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
     elif found == {Code.QUEUE_FULL}:
         code, reason = (

@@ -15,6 +15,7 @@ from policy.core.governing import governing
 from policy.core.identities import requester
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.noting import with_note
+from policy.core.locks.served import with_marks
 from policy.core.locks.templates import judge_template
 from policy.core.marks import USER
 from policy.core.patches import PatchOp
@@ -53,7 +54,9 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
-    judged = judge_locks(spec, labels, policies, snapshot, raw=review.raw)
+    judged = judge_locks(
+        spec, labels, policies, snapshot, raw=review.raw, metadata=metadata, again=again is not None
+    )
     quota_part = NO_QUOTAS
     if quotas:
         quota_part = judge_quotas(
@@ -97,7 +100,10 @@ def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[Pa
     patch = locks.patch + quotas.patch
     if locks is NO_LOCKS or review.workflow is None:
         return patch
-    return with_note(patch, review.workflow.metadata, locks.note)
+    metadata = review.workflow.metadata
+    if locks.served is not None:
+        patch = with_marks(patch, metadata or EMPTY_METADATA, locks.served)
+    return with_note(patch, metadata, locks.note)
 
 
 def _user(review: Review, again: Update | None, metadata: Metadata, snapshot: Snapshot) -> str:

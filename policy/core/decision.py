@@ -105,6 +105,7 @@ class Code(StrEnum):
     LOCK_DROPPED = "LockDropped"
     HOSTILE_METADATA = "HostileMetadata"
     CRON_FORBIDS = "CronForbids"
+    SIBLING_AWAITED = "SiblingAwaited"
 
 
 class Reason(msgspec.Struct, frozen=True):

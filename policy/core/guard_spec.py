@@ -14,6 +14,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
 from policy.core.governing import PARALLELISM, Tasks, governing, tasks_of
 from policy.core.locks.judging import LockPart, judge_locks
+from policy.core.locks.served import Served, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
 from policy.core.quota_review import priority_of
@@ -73,6 +74,14 @@ class Ground(msgspec.Struct, frozen=True):
         """Return what lock policies say of a spec."""
         return judge_locks(spec, self.labels, self.policies, self.snapshot)
 
+    def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Served:
+        """Return where the Workflow is led after an edit."""
+        locks = self.policies.locks
+        if locks is None:
+            return Served(after)
+        active = locks.active(self.labels)
+        return redirected(before, after, active, locks, self.snapshot, metadata=self.metadata)
+
     def hostile(self, spec: WorkflowSpec) -> Iterator[Reason]:
         """Yield what is wrong with the metadata that Argo is to write."""
         return metadata_faults(spec, self.metadata, self.policies, self.snapshot)
@@ -86,17 +95,20 @@ def judge_edit(
     metadata = old.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now)
+    served = ground.served(before, after)
+    after = served.spec
     had, has = ground.locks(before), ground.locks(after)
     dropped, patch = _injections(had, has)
     return SpecPart(
         reasons=(
             *_task_faults(before, after, ground),
+            *served.reasons,
             *_new(had.reasons, has.reasons),
             *dropped,
             *_new(ground.hostile(before), ground.hostile(after)),
         ),
         warnings=tuple(text for text in has.warnings if text not in had.warnings),
-        patch=(*patch, *_default(before, after, ground)),
+        patch=(*patch, *served.patch, *_default(before, after, ground)),
         injected=has.injected if patch else (),
     )
 

@@ -71,11 +71,13 @@ class Strategy(StrEnum):
 class Referenced(StrEnum):
     """What becomes of a Workflow that reaches a template which lacks a lock where nothing can be put.
 
-    Such is all that a workflowTemplateRef leads to, and what the templates of other objects call.
+    Such is all that a workflowTemplateRef leads to, and what the templates of other objects call. Sibling
+    leads a workflowTemplateRef to a copy of the template that has the locks, and warns of the rest.
     """
 
     WARN = "Warn"
     DENY = "Deny"
+    SIBLING = "Sibling"
 
 
 class CrossNamespace(StrEnum):

@@ -52,3 +52,16 @@ def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, 
         made: dict[str, JsonValue] = dict(entries)
         return [PatchOp(Op.ADD, path, made)] if made else []
     return [PatchOp(Op.ADD, _below(path, key), value) for key, value in entries if current.get(key) != value]
+
+
+def with_entries(
+    patch: tuple[PatchOp, ...], path: str, present: object | None, entries: Iterable[tuple[str, str]]
+) -> tuple[PatchOp, ...]:
+    """Return a patch that sets string entries of the map at `path` as well, which it may make itself."""
+    added = dict(entries)
+    if present is None:
+        for number, each in enumerate(patch):
+            if each.path == path and isinstance(each.value, dict):
+                made = PatchOp(each.op, path, {**each.value, **added})
+                return (*patch[:number], made, *patch[number + 1 :])
+    return (*patch, *set_entries(path, present, added.items()))

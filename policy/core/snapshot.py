@@ -30,7 +30,7 @@ from policy.core.marks import NAMESPACE_NAME
 from policy.core.ordering import USUAL_RULES, QueueRules
 from policy.core.pools import CompiledPool, compile_pool, compile_whole
 from policy.core.usage import NO_USAGE, UsageView
-from policy.core.workflow import TemplateObject, TemplateRef, WorkflowSpec
+from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
 
 MAX_KNOWN_NAMESPACES: Final = 10_000
 """Compiled namespaces kept; beyond it they are compiled anew, so made-up names cannot fill the memory."""
@@ -72,6 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     templates: Mapping[tuple[str, str], WorkflowSpec]
     compiled: dict[str, NamespacePolicies]
     texts: Mapping[tuple[str, str], str]
+    headers: Mapping[tuple[str, str], Metadata]
     library: Library
     compiled_pools: dict[str, CompiledPool]
     usage: UsageView = NO_USAGE
@@ -113,6 +114,10 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
         return self.templates.get(("" if ref.cluster_scope else namespace, ref.name or ""))
 
+    def header(self, key: tuple[str, str]) -> Metadata:
+        """Return the metadata of a template, empty for one that is not known."""
+        return self.headers.get(key, EMPTY_METADATA)
+
     def prepare(self) -> "Snapshot":
         """Find out beforehand what templates show of locks, where policies speak about these; return this."""
         for namespace in {scope for scope, _ in self.templates if scope}:
@@ -144,6 +149,7 @@ def take_snapshot(
     namespaces: dict[str, Mapping[str, str]] = {}
     templates: dict[tuple[str, str], WorkflowSpec] = {}
     texts: dict[tuple[str, str], str] = {}
+    headers: dict[tuple[str, str], Metadata] = {}
     for document in documents:
         meta = document.metadata
         match document:
@@ -162,6 +168,7 @@ def take_snapshot(
                 scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
                 templates[scope, meta.name or ""] = document.spec
                 texts[scope, meta.name or ""] = document.text
+                headers[scope, meta.name or ""] = document.metadata
     return Snapshot(
         version=version,
         argo=argo,
@@ -176,6 +183,7 @@ def take_snapshot(
         identities=identities,
         argo_defaults=defaults_in(config_maps, identities.argo_controllers),
         texts=texts,
+        headers=headers,
         compiled_pools={},
     )
 

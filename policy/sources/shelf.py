@@ -17,10 +17,10 @@ from policy.cluster.protocol import (
     Resource,
 )
 from policy.core.kinds import ConfigMap, Managed, NamespaceObject, Policy, PolicyMetadata
+from policy.core.locks.sibling_names import header_of
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 from policy.core.problems import Problem
-from policy.core.workflow import Metadata
 from policy.sources.documents import Document, read
 
 POLICY_RESOURCES: Final = (
@@ -162,8 +162,7 @@ def _slim(document: Document) -> Document:
         return ConfigMap(_identity(document.metadata), short)
     if isinstance(document, Policy):
         return msgspec.structs.replace(document, metadata=_identity(document.metadata))
-    named = Metadata(name=document.metadata.name, namespace=document.metadata.namespace)
-    return msgspec.structs.replace(document, metadata=named)
+    return msgspec.structs.replace(document, metadata=header_of(document.metadata))
 
 
 def _identity(metadata: PolicyMetadata) -> PolicyMetadata:

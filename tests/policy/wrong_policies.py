@@ -125,7 +125,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
     (LOCKS, a_rule(strategy="Copy"), "spec.inject[0].strategy", '"Auto", "Direct"'),
     (LOCKS, {"match": {"kinds": []}}, "spec.match.kinds", "at least 1"),
     (LOCKS, {"match": {"kinds": ["Sensor"]}}, "spec.match.kinds[0]", "Workflow"),
-    (LOCKS, {"match": {"referenced": "Never"}}, "spec.match.referenced", '"Warn", "Deny"'),
+    (LOCKS, {"match": {"referenced": "Never"}}, "spec.match.referenced", '"Warn", "Deny", "Sibling"'),
     (
         LOCKS,
         a_rule(templates={"resources": [{}]}),

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import Code, Reason
+from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.inject import inject
 from policy.core.locks.places import Place, calls, field_path
@@ -45,7 +45,8 @@ def beyond_reach(
     if spec.workflow_template_ref is not None:
         where = f"{scene.at[1:].replace('/', '.')}.workflowTemplateRef"
         for each in scene.lacking(spec.workflow_template_ref):
-            _tell(told, each, where, active)
+            if not _is_served(each.rule.policy, scene.kind):
+                _tell(told, each, where, active)
     for place in found:
         if place.remarkable:
             for call, pointer in calls(place.template, place.pointer):
@@ -53,6 +54,15 @@ def beyond_reach(
                     for each in scene.lacking(call.template_ref):
                         _tell(told, each, f"{field_path(pointer)}.templateRef", active)
     return told
+
+
+def _is_served(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
+    """Tell whether a workflowTemplateRef of an object is led to a sibling: a schedule's, when it runs."""
+    if policy.referenced is not Referenced.SIBLING:
+        return False
+    return kind is ObjectKind.WORKFLOW or (
+        kind is ObjectKind.CRON_WORKFLOW and MatchedKind.WORKFLOW in policy.kinds
+    )
 
 
 def _tell(told: Told, lacking: Lacking, where: str, active: Sequence[CompiledLockPolicy]) -> None:

@@ -13,6 +13,7 @@ from policy.core.kinds import Singular
 from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, item_of
+from policy.core.patched import patched
 from policy.core.patches import Op, PatchOp
 from policy.core.workflow import Call, Dag, MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
 
@@ -62,18 +63,7 @@ def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
         return raw  # What was read of it could be; of the rest nothing can be made anew.
     if not isinstance(obj, dict):
         return raw
-    for operation in patch:
-        *way, last = operation.path.strip("/").split("/")
-        place: Any = obj
-        for step in way:
-            place = place[int(step)] if isinstance(place, list) else place[step]
-        if operation.op is Op.REMOVE:
-            del place[last]
-        elif isinstance(place, list):
-            place.append(operation.value)
-        else:
-            place[last] = operation.value
-    return msgspec.Raw(msgspec.json.encode(obj))
+    return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
 
 
 def is_single(block: Synchronization) -> bool:

@@ -7,20 +7,20 @@ from typing import Final
 import msgspec
 
 from policy.core.decision import NO_OBJECT, Injection, Reason
-from policy.core.kinds import MatchedKind
-from policy.core.locks.beyond import beyond_reach, lacking_in
-from policy.core.locks.convert import any_single, applied, convert, converts
-from policy.core.locks.inject import inject
+from policy.core.locks.beyond import beyond_reach
+from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
+from policy.core.locks.putting import put_locks
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
-from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn, Scene
+from policy.core.locks.scene import Scene
+from policy.core.locks.served import Served, serve
 from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
-from policy.core.workflow import TemplateRef, WorkflowSpec
+from policy.core.workflow import Metadata, WorkflowSpec
 
 MAX_FAULTS: Final = 100
 """Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
@@ -29,7 +29,8 @@ MAX_FAULTS: Final = 100
 class LockPart(msgspec.Struct, frozen=True):
     """The locks' part of a decision.
 
-    `injected` tells people what `patch` puts in, and `note` what the object has then.
+    `injected` tells people what `patch` puts in, and `note` what the object has then. `served` is where a
+    Workflow is led whose templates are another object's, None where that is not looked at.
     """
 
     reasons: tuple[Reason, ...] = ()
@@ -38,6 +39,7 @@ class LockPart(msgspec.Struct, frozen=True):
     policies: tuple[str, ...] = ()
     injected: tuple[Injection, ...] = ()
     note: str = ""
+    served: Served | None = None
 
 
 NO_LOCKS: Final = LockPart()
@@ -51,10 +53,13 @@ def judge_locks(
     snapshot: Snapshot,
     *,
     raw: msgspec.Raw = NO_OBJECT,
+    metadata: Metadata | None = None,
+    again: bool = False,
 ) -> LockPart:
     """Return what the policies that are active for these labels say of a Workflow's spec.
 
-    `raw` is the whole object, which layers around templates are made from.
+    `raw` is the whole object, which layers around templates are made from. With its `metadata`, a Workflow
+    that is to run, perhaps `again`, is led to the sibling of its template where it needs one.
     """
     locks = policies.locks
     active = locks.active(labels) if locks is not None else ()
@@ -66,7 +71,18 @@ def judge_locks(
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
     )
-    return judge_spec(spec, locks, active, scene)
+    if metadata is None:
+        return judge_spec(spec, locks, active, scene)
+    served = serve(spec, metadata, active, locks, snapshot, again=again)
+    part = judge_spec(served.spec, locks, active, scene)
+    return msgspec.structs.replace(
+        part,
+        reasons=served.reasons + part.reasons,
+        patch=part.patch + served.patch,
+        injected=part.injected + (served.injected if served.patch else ()),
+        note=served.note or part.note,
+        served=served,
+    )
 
 
 def judge_spec(
@@ -74,15 +90,9 @@ def judge_spec(
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
     rulebook = Rulebook(locks, active)
-    found = locks.concerned(spec, scene.at)
-    conversion: tuple[PatchOp, ...] = ()
-    if converts(locks, active) and any_single(spec, found):
-        spec, conversion = convert(spec, scene.at)
-        found = locks.concerned(spec, scene.at)
-        if locks.structural:  # Copies of templates are made from the text.
-            scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
+    put = put_locks(spec, locks, active, scene)
+    spec, found, injected = put.spec, put.found, put.injected
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
-    injected = inject(spec, found, locks, active, scene)
     home = home_of(scene.kind, scene.name, spec, scene.at)
     full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
     shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
@@ -95,45 +105,8 @@ def judge_spec(
             *beyond.warnings,
             *shown.warnings,
         ),
-        patch=conversion + injected.patch,
+        patch=put.patch,
         policies=tuple(policy.source for policy in active),
         injected=injected.locks,
         note=injected.note,
     )
-
-
-def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
-    """Return how locks are found that other objects lack; they are remembered."""
-
-    def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
-        key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
-        if key not in locks.lacking:
-            locks.lacking[key] = lacking_in(ref, locks, snapshot)
-        return locks.lacking[key]
-
-    return lacking
-
-
-def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
-    """Return how templates of other objects are looked up that rules may select; they are remembered."""
-
-    def find(ref: TemplateRef) -> Foreign | None:
-        scope = "" if ref.cluster_scope else locks.namespace
-        if not (ref.cluster_scope or scope):
-            return None  # A template of the cluster is used in many namespaces: which, is not known here.
-        key = (scope, ref.name or "", ref.template or "")
-        if key not in locks.foreign:
-            locks.foreign[key] = look_up(key)
-        return locks.foreign[key]
-
-    def look_up(key: tuple[str, str, str]) -> Foreign | None:
-        scope, name, wanted = key
-        spec = snapshot.templates.get((scope, name))
-        templates = (spec.templates if spec is not None else None) or ()
-        template = next((each for each in templates if each.name == wanted), None)
-        if template is None or not locks.rules_for(template):
-            return None
-        kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
-        return Foreign(kind, template, snapshot.texts.get((scope, name), ""))
-
-    return find

@@ -1,7 +1,7 @@
 """The annotation that tells people what runs under the locks of which rules."""
 
 from policy.core.marks import INJECTED
-from policy.core.patches import Op, PatchOp, pointer, set_entries
+from policy.core.patches import Op, PatchOp, pointer, with_entries
 from policy.core.workflow import Metadata
 
 ANNOTATIONS = pointer("metadata", "annotations")
@@ -18,9 +18,4 @@ def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) 
         return patch
     if not note:
         return (*patch, PatchOp(Op.REMOVE, ANNOTATIONS + pointer(INJECTED)))
-    if present is None:
-        for number, each in enumerate(patch):
-            if each.path == ANNOTATIONS and isinstance(each.value, dict):
-                made = PatchOp(each.op, ANNOTATIONS, {**each.value, INJECTED: note})
-                return (*patch[:number], made, *patch[number + 1 :])
-    return (*patch, *set_entries(ANNOTATIONS, present, [(INJECTED, note)]))
+    return with_entries(patch, ANNOTATIONS, present, [(INJECTED, note)])

@@ -20,6 +20,7 @@ from policy.core.locks.naming import compile_key_pattern
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
 from policy.core.locks.scene import Foreign, Lacking
+from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
@@ -86,6 +87,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     rule_faults: dict[str, tuple[Reason, ...]]
     foreign: dict[tuple[str, str, str], Foreign | None]
     lacking: dict[tuple[str, str, str], tuple[Lacking, ...]]
+    siblings: dict[tuple[str, str, tuple[str, ...]], Sibling | None]
 
     def active(
         self, labels: Labels, kind: MatchedKind = MatchedKind.WORKFLOW
@@ -174,6 +176,7 @@ def compile_lock_policies(
         rule_faults={},
         foreign={},
         lacking={},
+        siblings={},
     )
 
 

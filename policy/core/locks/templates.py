@@ -20,10 +20,14 @@ from policy.core.decision import (
     Review,
 )
 from policy.core.kinds import MatchedKind
-from policy.core.locks.judging import NO_LOCKS, LockPart, finder, judge_spec, missing_finder
+from policy.core.locks.finding import finder, missing_finder
+from policy.core.locks.judging import NO_LOCKS, LockPart, judge_spec
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
+from policy.core.locks.sibling_names import is_sibling, origin_of
+from policy.core.locks.siblings import is_wanted
+from policy.core.marks import SIBLING_OF
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
@@ -76,6 +80,8 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
+    if review.operation is Operation.CREATE and _is_our_sibling(review, subject, snapshot):
+        return IGNORED
     part = _judge(subject, review.raw, locks, snapshot)
     reasons = part.reasons
     if reasons and review.operation is Operation.UPDATE:
@@ -108,6 +114,16 @@ def _is_edited(review: Review, subject: Subject) -> bool:
     if subject.metadata.deletion_timestamp is not None:
         return False
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
+
+
+def _is_our_sibling(review: Review, subject: Subject, snapshot: Snapshot) -> bool:
+    """Tell whether a template is what the leader makes now: its label alone would let anybody pass."""
+    metadata = subject.metadata
+    origin = origin_of((metadata.annotations or {}).get(SIBLING_OF, ""), review.namespace)
+    if subject.kind is not MatchedKind.WORKFLOW_TEMPLATE or origin is None or not is_sibling(metadata):
+        return False
+    text = bytes(_UNREAD.decode(review.raw).spec).decode()
+    return is_wanted((review.namespace, metadata.name or ""), origin, text, snapshot)
 
 
 def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:

@@ -1,0 +1,49 @@
+"""Looking things up in templates of other objects: what rules may select there, and which locks lack there.
+
+What was found is remembered with the policies of the namespace, which a change of policies or templates makes
+anew.
+"""
+
+from policy.core.kinds import MatchedKind
+from policy.core.locks.beyond import lacking_in
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import TemplateRef
+
+
+def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
+    """Return how locks are found that other objects lack; they are remembered."""
+
+    def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
+        key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
+        if key not in locks.lacking:
+            locks.lacking[key] = lacking_in(ref, locks, snapshot)
+        return locks.lacking[key]
+
+    return lacking
+
+
+def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
+    """Return how templates of other objects are looked up that rules may select; they are remembered."""
+
+    def find(ref: TemplateRef) -> Foreign | None:
+        scope = "" if ref.cluster_scope else locks.namespace
+        if not (ref.cluster_scope or scope):
+            return None  # A template of the cluster is used in many namespaces: which, is not known here.
+        key = (scope, ref.name or "", ref.template or "")
+        if key not in locks.foreign:
+            locks.foreign[key] = look_up(key)
+        return locks.foreign[key]
+
+    def look_up(key: tuple[str, str, str]) -> Foreign | None:
+        scope, name, wanted = key
+        spec = snapshot.templates.get((scope, name))
+        templates = (spec.templates if spec is not None else None) or ()
+        template = next((each for each in templates if each.name == wanted), None)
+        if template is None or not locks.rules_for(template):
+            return None
+        kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
+        return Foreign(kind, template, snapshot.texts.get((scope, name), ""))
+
+    return find

@@ -1,0 +1,106 @@
+"""All siblings of templates that are wanted now, as objects to create, and as if they were there."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from policy.core import marks
+from policy.core.decision import ObjectKind
+from policy.core.kinds import ClusterSynchronizationPolicy, Referenced
+from policy.core.locks.library import library_of
+from policy.core.locks.sibling_names import Origin, Sibling, is_sibling
+from policy.core.locks.siblings import found_for, together
+from policy.core.patches import JsonObject
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import Metadata, WorkflowSpec
+
+
+def wanted_siblings(snapshot: Snapshot) -> Iterator[Sibling]:
+    """Yield the siblings that Workflows may be led to, each once.
+
+    A template of the cluster has one in every namespace whose policies want one. Siblings have none.
+    """
+    namespaces = _served(snapshot)
+    origins: dict[str, list[Origin]] = {}
+    for key in snapshot.templates if namespaces else ():
+        if not is_sibling(snapshot.header(key)):
+            origins.setdefault(key[0], []).append(Origin(*key))
+    for namespace in sorted(namespaces):
+        yield from _of_namespace(namespace, [*origins.get(namespace, ()), *origins.get("", ())], snapshot)
+
+
+def manifest(sibling: Sibling, uid: str) -> JsonObject:
+    """Return the object to create, of an origin with this uid; Kubernetes removes it with its origin."""
+    origin = sibling.origin
+    annotations: JsonObject = {marks.SIBLING_OF: origin.text}
+    if sibling.note:
+        annotations[marks.INJECTED] = sibling.note
+    owner: JsonObject = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": origin.kind.value,
+        "name": origin.name,
+        "uid": uid,
+    }
+    spec: JsonObject = msgspec.json.decode(sibling.text)
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": ObjectKind.WORKFLOW_TEMPLATE.value,
+        "metadata": {
+            "name": sibling.name,
+            "namespace": sibling.namespace,
+            "labels": {marks.SIBLING: sibling.mark},
+            "annotations": annotations,
+            "ownerReferences": [owner],
+        },
+        "spec": spec,
+    }
+
+
+def with_siblings(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot as if all siblings had been made: where templates are files, nobody makes them."""
+    templates, texts, headers = dict(snapshot.templates), dict(snapshot.texts), dict(snapshot.headers)
+    for each in wanted_siblings(snapshot):
+        templates[each.key] = msgspec.json.decode(each.text, type=WorkflowSpec)
+        texts[each.key] = each.text
+        headers[each.key] = Metadata(
+            name=each.name,
+            namespace=each.namespace,
+            labels={marks.SIBLING: each.mark},
+            annotations={marks.SIBLING_OF: each.origin.text},
+        )
+    if len(templates) == len(snapshot.templates):
+        return snapshot
+    return msgspec.structs.replace(
+        snapshot,
+        templates=templates,
+        texts=texts,
+        headers=headers,
+        compiled={},
+        library=library_of(templates, snapshot.library),
+    )
+
+
+def _served(snapshot: Snapshot) -> set[str]:
+    """Return the namespaces in which a policy leads Workflows to siblings."""
+    found: set[str] = set()
+    known = {*snapshot.namespace_labels, *(scope for scope, _ in snapshot.templates if scope)}
+    for policy in snapshot.lock_policies:
+        if policy.spec.match.referenced is not Referenced.SIBLING:
+            continue
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            selector = policy.spec.namespace_selector
+            found.update(name for name in known if selector.matches(snapshot.labels_of(name)))
+        else:
+            found.add(policy.metadata.namespace)
+    return found
+
+
+def _of_namespace(namespace: str, origins: list[Origin], snapshot: Snapshot) -> Iterator[Sibling]:
+    locks = snapshot.policies(namespace).locks
+    seen: set[str] = set()
+    for active in together(locks) if locks is not None else ():
+        for origin in origins:
+            found = None if locks is None else found_for(origin, active, locks, snapshot)
+            if found is not None and found.name not in seen:
+                seen.add(found.name)
+                yield found

@@ -1,0 +1,176 @@
+"""Where a Workflow is led whose templates are another object's: to that, or to its sibling with the locks.
+
+A reference to a sibling counts as one to its origin. So who submits an old Workflow again gets what its
+template is now, and a sibling that is not wanted any more gets no new users.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from policy.core import marks
+from policy.core.decision import Code, Injection, Reason
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.sibling_names import Origin, Sibling, has_form, is_sibling, origin_of
+from policy.core.locks.siblings import FIELD, serving, sibling_for
+from policy.core.locks.wanted import held_locks
+from policy.core.patches import JsonObject, Op, PatchOp, pointer, with_entries
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateRef, WorkflowSpec
+
+PLACE: Final = pointer("spec", "workflowTemplateRef")
+LABELS: Final = pointer("metadata", "labels")
+ANNOTATIONS: Final = pointer("metadata", "annotations")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """The spec as it is led, what changes it so, and the marks that the Workflow is to have then.
+
+    `injected` and `note` tell people which locks it finds in the sibling.
+    """
+
+    spec: WorkflowSpec
+    patch: tuple[PatchOp, ...] = ()
+    mark: str = ""
+    origin: str = ""
+    injected: tuple[Injection, ...] = ()
+    note: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+
+def serve(
+    spec: WorkflowSpec,
+    metadata: Metadata,
+    active: Sequence[CompiledLockPolicy],
+    locks: LockPolicies,
+    snapshot: Snapshot,
+    *,
+    again: bool = False,
+) -> Served:
+    """Return where a Workflow is led that is to run.
+
+    One that runs `again` goes on with the sibling that it had, as long as that is there and lacks nothing.
+    """
+    ref, wanting = spec.workflow_template_ref, serving(active)
+    if ref is None or not ref.name:
+        return Served(spec)
+    named = Origin("" if ref.cluster_scope else locks.namespace, ref.name)
+    origin = _behind(named, metadata, snapshot)
+    if origin is None:
+        return _of(named, spec, wanting, locks, snapshot) if wanting else Served(spec)
+    if again and named.key in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
+        note = (metadata.annotations or {}).get(marks.INJECTED, "")
+        return Served(spec, mark=_mark(named), origin=origin.text, note=note)
+    return _of(origin, spec, wanting, locks, snapshot)
+
+
+def redirected(
+    before: WorkflowSpec,
+    after: WorkflowSpec,
+    active: Sequence[CompiledLockPolicy],
+    locks: LockPolicies,
+    snapshot: Snapshot,
+    *,
+    metadata: Metadata,
+) -> Served:
+    """Return where a Workflow is led that is not over, after an edit; `metadata` is that from before it.
+
+    Whoever applies his file again sets the reference back to the origin: it stays at the sibling that the
+    Workflow was admitted with. Another template that lacks locks is refused.
+    """
+    had, has = before.workflow_template_ref, after.workflow_template_ref
+    if had is None or has is None or had == has:
+        return Served(after)
+    origin = origin_of((metadata.annotations or {}).get(marks.SIBLING_OF, ""), locks.namespace)
+    mark = (metadata.labels or {}).get(marks.SIBLING, "")
+    if origin is not None and mark and (had.name or "").endswith(f"-{mark}") and origin.is_named_by(has):
+        return _led(after, {"name": had.name or ""}, origin, mark)
+    served = serve(after, EMPTY_METADATA, active, locks, snapshot)
+    if not (served.patch or served.reasons):
+        return Served(after)
+    message = (
+        f'"{has.name}" lacks locks that policies want, and a Workflow that is not over is not led elsewhere: '
+        "keep the template that it has, or delete the Workflow and create it anew"
+    )
+    return Served(after, reasons=(Reason(Code.LOCK_DROPPED, FIELD, message),))
+
+
+def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, served: Served) -> tuple[PatchOp, ...]:
+    """Return the patch with what it takes for the Workflow to have the marks of where it is led."""
+    for path, present, key, value in (
+        (LABELS, metadata.labels, marks.SIBLING, served.mark),
+        (ANNOTATIONS, metadata.annotations, marks.SIBLING_OF, served.origin),
+    ):
+        if value and (present or {}).get(key) != value:
+            patch = with_entries(patch, path, present, [(key, value)])
+        elif not value and key in (present or {}):
+            patch = (*patch, PatchOp(Op.REMOVE, path + pointer(key)))
+    return patch
+
+
+def _behind(named: Origin, metadata: Metadata, snapshot: Snapshot) -> Origin | None:
+    """Return the origin of the sibling that a Workflow names; None where it names none.
+
+    Of a sibling that is gone only the Workflow itself can tell.
+    """
+    header = snapshot.header(named.key)
+    if is_sibling(header):
+        text = (header.annotations or {}).get(marks.SIBLING_OF, "")
+    elif named.namespace and named.key not in snapshot.templates and has_form(named.name):
+        text = (metadata.annotations or {}).get(marks.SIBLING_OF, "")
+    else:
+        return None
+    origin = origin_of(text, named.namespace)
+    known = origin is not None and origin.key in snapshot.templates
+    return origin if origin is not None and known and not is_sibling(snapshot.header(origin.key)) else None
+
+
+def _of(
+    origin: Origin,
+    spec: WorkflowSpec,
+    wanting: Sequence[CompiledLockPolicy],
+    locks: LockPolicies,
+    snapshot: Snapshot,
+) -> Served:
+    """Return where a Workflow of a template is led under these policies."""
+    sibling = sibling_for(origin, wanting, locks, snapshot)
+    if sibling is None or _holds_all(spec, sibling, locks):
+        return _led(spec, origin.ref(), origin, "")
+    if sibling.faults:
+        return Served(spec, reasons=sibling.faults)
+    if is_sibling(snapshot.header(origin.key)):
+        message = (
+            f"{origin.name} is the sibling of a template that is not there any more, and it lacks locks: "
+            "refer to another template"
+        )
+        return Served(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
+    if not sibling.made:
+        message = (
+            f"{origin.kind} {origin.name} lacks locks that policies want; its sibling {sibling.name}, which "
+            "has them, is being made: try again"
+        )
+        return Served(spec, reasons=(Reason(Code.SIBLING_AWAITED, FIELD, message, sibling.policies[0]),))
+    led = _led(spec, {"name": sibling.name}, origin, sibling.mark)
+    return msgspec.structs.replace(led, injected=sibling.injected, note=sibling.note)
+
+
+def _holds_all(spec: WorkflowSpec, sibling: Sibling, locks: LockPolicies) -> bool:
+    """Tell whether the whole Workflow holds the locks already: in the sibling it would wait for itself."""
+    held = held_locks(spec.synchronization, locks.namespace)
+    return bool(held) and held >= {each.lock for each in sibling.injected}
+
+
+def _led(spec: WorkflowSpec, target: JsonObject, origin: Origin, mark: str) -> Served:
+    ref = msgspec.convert(target, TemplateRef)
+    now = spec.workflow_template_ref or TemplateRef()
+    said = origin.text if mark else ""
+    if (now.name, bool(now.cluster_scope)) == (ref.name, bool(ref.cluster_scope)):
+        return Served(spec, mark=mark, origin=said)
+    changed = msgspec.structs.replace(spec, workflow_template_ref=ref)
+    return Served(changed, (PatchOp(Op.REPLACE, PLACE, target),), mark=mark, origin=said)
+
+
+def _mark(named: Origin) -> str:
+    return named.name.rpartition("-")[2]

@@ -1,0 +1,121 @@
+"""What siblings of templates are, what they are called, and how they and their origins are known again.
+
+The name ends with a digest of the origin and of everything that the sibling is made of. So another content
+has another name, and a sibling is never edited: where Argo holds runs to their template (`Secure`), an edit
+would end those that are under way.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+import msgspec
+
+from policy.core import marks
+from policy.core.decision import Injection, ObjectKind, Reason
+from policy.core.patches import JsonObject
+from policy.core.workflow import Metadata, TemplateRef
+
+MAX_NAME: Final = 63
+"""Longest name that Argo can write into its label of the template that a Workflow is made of."""
+_DIGEST_BYTES: Final = 5
+_MARK: Final = re.compile(r"lk[0-9a-f]{10}")
+_LONGEST: Final = MAX_NAME - len("-lk") - 2 * _DIGEST_BYTES
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The template that a sibling is made for; `namespace` is empty for one of the cluster."""
+
+    namespace: str
+    name: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Where a snapshot has it."""
+        return self.namespace, self.name
+
+    @property
+    def kind(self) -> ObjectKind:
+        """Which kind of template it is."""
+        return ObjectKind.WORKFLOW_TEMPLATE if self.namespace else ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
+
+    @property
+    def text(self) -> str:
+        """How the annotation of a sibling names it."""
+        return f"{self.kind}/{self.name}"
+
+    def ref(self) -> JsonObject:
+        """Return how a Workflow refers to it."""
+        return {"name": self.name} if self.namespace else {"name": self.name, "clusterScope": True}
+
+    def is_named_by(self, ref: TemplateRef) -> bool:
+        """Tell whether a reference of the same namespace leads to it."""
+        return ref.name == self.name and bool(ref.cluster_scope) != bool(self.namespace)
+
+
+class Sibling(msgspec.Struct, frozen=True):
+    """What an origin lacks: the copy that has it, or why none can be made (`faults`).
+
+    `text` is its spec in the one way of writing that equal specs have in common; `made` tells that just this
+    stands in the snapshot. `policies` are those that want it.
+    """
+
+    namespace: str
+    origin: Origin
+    policies: tuple[str, ...]
+    name: str = ""
+    mark: str = ""
+    text: str = ""
+    made: bool = False
+    injected: tuple[Injection, ...] = ()
+    note: str = ""
+    faults: tuple[Reason, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Where a snapshot has it."""
+        return self.namespace, self.name
+
+
+def origin_of(text: str, namespace: str) -> Origin | None:
+    """Return the origin that an annotation names in a namespace, None where it names none."""
+    kind, _, name = text.partition("/")
+    if not name or kind not in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE):
+        return None
+    return Origin(namespace if kind == ObjectKind.WORKFLOW_TEMPLATE else "", name)
+
+
+def mark_of(origin: Origin, uid: str, text: str) -> str:
+    """Return the mark of a sibling with this spec, as canonical text, of the origin with this uid."""
+    what = f"{origin.text}\x00{uid}\x00{text}".encode()
+    return f"lk{hashlib.blake2b(what, digest_size=_DIGEST_BYTES).hexdigest()}"
+
+
+def name_of(origin: Origin, mark: str) -> str:
+    """Return the name of a sibling: that of its origin as far as there is room, and the mark."""
+    return f"{origin.name[:_LONGEST].rstrip('-.')}-{mark}"
+
+
+def has_form(name: str) -> bool:
+    """Tell whether a name could be that of a sibling."""
+    return _MARK.fullmatch(name.rpartition("-")[2]) is not None
+
+
+def is_sibling(metadata: Metadata) -> bool:
+    """Tell whether a template says that it is a sibling: by its label, and by its name that ends with it."""
+    mark = (metadata.labels or {}).get(marks.SIBLING, "")
+    return _MARK.fullmatch(mark) is not None and (metadata.name or "").endswith(f"-{mark}")
+
+
+def header_of(metadata: Metadata) -> Metadata:
+    """Return what tells which template one is, and whose sibling."""
+    labels, annotations = metadata.labels or {}, metadata.annotations or {}
+    return Metadata(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        uid=metadata.uid,
+        labels={marks.SIBLING: labels[marks.SIBLING]} if marks.SIBLING in labels else None,
+        annotations={marks.SIBLING_OF: annotations[marks.SIBLING_OF]}
+        if marks.SIBLING_OF in annotations
+        else None,
+    )
