@@ -32,6 +32,7 @@ from policy.service.metrics import Recorder
 from policy.service.policy_status import PolicyStatusWriter
 from policy.service.projector import ProjectedCluster, Projector
 from policy.service.releaser import unknown_capacity
+from policy.service.siblings import Siblings
 from policy.sources.board import SnapshotBoard
 from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
@@ -86,7 +87,7 @@ class ClusterPolicies:
         self._listeners: list[Callable[[], None]] = []
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
-        self._projected: Mapping[PolicyName, tuple[Finding, ...]] | None = {}
+        self._told: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
         self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
         self._stopped = Event()
@@ -162,8 +163,9 @@ class ClusterPolicies:
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
         merged = dict(self._found[1])
-        for name, findings in (self._projected or {}).items():
-            merged[name] = merged.get(name, ()) + findings
+        for told in self._told.values():
+            for name, findings in (told or {}).items():
+                merged[name] = merged.get(name, ()) + findings
         return merged
 
     def figures(self) -> Mapping[PolicyName, JsonObject]:
@@ -217,7 +219,6 @@ class ClusterPolicies:
         self, trouble: Trouble, *, cluster: ProjectedCluster, in_use: Callable[[str], bool]
     ) -> Projector:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
-        self._projected = None
         projector = Projector(
             cluster=cluster,
             snapshot=self.board.current,
@@ -225,15 +226,33 @@ class ClusterPolicies:
             clock=utc_now,
             stopwatch=time.monotonic,
             trouble=trouble,
-            found=self._put_projected,
+            found=self._listen_to("semaphores"),
         )
         self.board.on_policies(projector.wake)
         return projector
 
-    def _put_projected(self, found: Mapping[PolicyName, tuple[Finding, ...]]) -> None:
-        before, self._projected = self._projected, found
-        if before != found:
-            self._moved()
+    def siblings(self, trouble: Trouble) -> Siblings:
+        """Return the part of a leader's term that keeps siblings of templates."""
+        siblings = Siblings(
+            cluster=self._cluster,
+            snapshot=self.board.current,
+            stopwatch=time.monotonic,
+            trouble=trouble,
+            found=self._listen_to("siblings"),
+        )
+        self.board.on_policies(siblings.wake)
+        return siblings
+
+    def _listen_to(self, part: str) -> Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None]:
+        """Return who takes what a part of a leader's term has to say; until then it is not known."""
+        self._told[part] = None
+
+        def take(found: Mapping[PolicyName, tuple[Finding, ...]]) -> None:
+            before, self._told[part] = self._told[part], found
+            if before != found:
+                self._moved()
+
+        return take
 
     def _known_verdicts(self) -> tuple[Verdict, ...]:
         """Return the verdicts on which all is known.
@@ -242,7 +261,7 @@ class ClusterPolicies:
         before stay until then.
         """
         verdicts = self.verdicts()
-        if self._projected is not None:
+        if None not in self._told.values():
             return verdicts
         return tuple(each for each in verdicts if each.resource not in LOCK_POLICIES)
 

@@ -117,7 +117,9 @@ class Embedded:
         metrics = Metrics()
         write = write_errors if settings.log is None else write_to(settings.log)
         log = Log(write=write, clock=utc_now)
-        policies = Policies(folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell)
+        policies = Policies(
+            folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell, alone=True
+        )
         board = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.

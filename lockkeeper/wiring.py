@@ -21,6 +21,7 @@ from policy.core.amounts import Limits
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.kept_siblings import with_siblings
 from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import EMPTY_SPEC
@@ -69,8 +70,13 @@ def write_errors(line: bytes) -> object:
     return os.write(sys.stderr.fileno(), line) if ERROR_LEVEL in line else None
 
 
-def snapshot_of(argo: ArgoVersion, identities: Identities = UPSTREAM) -> Callable[[Loaded], Snapshot]:
-    """Return the function that compiles loaded documents for an installed Argo."""
+def snapshot_of(
+    argo: ArgoVersion, identities: Identities = UPSTREAM, *, alone: bool = False
+) -> Callable[[Loaded], Snapshot]:
+    """Return the function that compiles loaded documents for an installed Argo.
+
+    Where the files are `alone`, without a cluster, siblings of templates count as made.
+    """
     latest: list[Snapshot] = []
 
     def compile_loaded(loaded: Loaded) -> Snapshot:
@@ -81,6 +87,8 @@ def snapshot_of(argo: ArgoVersion, identities: Identities = UPSTREAM) -> Callabl
             identities=identities,
             before=latest[-1] if latest else None,
         )
+        if alone:
+            snapshot = with_siblings(snapshot)
         latest[:] = [snapshot.prepare()]
         return snapshot
 
@@ -93,7 +101,9 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
     def ignore(_: object) -> None:
         """Take note of nothing: there is no later change of a folder that is read once."""
 
-    source = DirectorySource(policies, compile=snapshot_of(argo), on_change=ignore, on_error=ignore)
+    source = DirectorySource(
+        policies, compile=snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
+    )
     return source.load()
 
 
@@ -130,12 +140,16 @@ class Policies:
         metrics: Metrics,
         say: Callable[[str], None] | None = None,
         identities: Identities = UPSTREAM,
+        alone: bool = False,
     ) -> None:
         self._log = log
         self._metrics = metrics
         self._say = say
         self.source = DirectorySource(
-            folder, compile=snapshot_of(argo, identities), on_change=self._changed, on_error=self._refused
+            folder,
+            compile=snapshot_of(argo, identities, alone=alone),
+            on_change=self._changed,
+            on_error=self._refused,
         )
         self.board: SnapshotBoard | None = None
 

@@ -208,6 +208,7 @@ class ControllerProcess:
             "semaphores": self._policies.projector(
                 self._told.trouble, cluster=self._cluster, in_use=locks.uses
             ),
+            "siblings": self._policies.siblings(self._told.trouble),
             "locks": locks,
         }
         if self._certificates is not None:

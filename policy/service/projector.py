@@ -176,7 +176,7 @@ class Projector:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
         before = self._failed.get(address)
         times = before.times + 1 if before is not None else 1
-        if not _goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
+        if not goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
         until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
         self._failed[address] = Failed(wanted, error, times, until)
@@ -199,7 +199,7 @@ class Projector:
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
         for (namespace, name), failed in self._failed.items():
-            if _goes_away(failed.error):
+            if goes_away(failed.error):
                 continue
             text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"
             if isinstance(failed.error, Forbidden):
@@ -214,6 +214,6 @@ class Projector:
         return {policy: tuple(findings) for policy, findings in found.items()}
 
 
-def _goes_away(error: ClusterError) -> bool:
+def goes_away(error: ClusterError) -> bool:
     """Tell whether a write was refused because its namespace is being deleted: that is nobody's fault."""
     return isinstance(error, Forbidden) and TERMINATING in error.message

@@ -69,7 +69,7 @@ def test_what_is_reached_through_a_sibling_runs_under_exactly_the_locks_that_pol
     decision = admitted(REFERRING, policies)
     if not decision.allowed:
         return
-    changed = patched(REFERRING, decision.patch)
+    changed: Json = patched(REFERRING, decision.patch)
     validated = admitted(changed, policies, Side.VALIDATE)
     assert (validated.outcome, validated.reasons) == (decision.outcome, ())
     name = changed["spec"]["workflowTemplateRef"]["name"]

@@ -1,18 +1,47 @@
 """All siblings of templates that are wanted now, as objects to create, and as if they were there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from policy.core import marks
 from policy.core.decision import ObjectKind
 from policy.core.kinds import ClusterSynchronizationPolicy, Referenced
+from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.library import library_of
+from policy.core.locks.policies import LockPolicy
 from policy.core.locks.sibling_names import Origin, Sibling, is_sibling
 from policy.core.locks.siblings import found_for, together
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata, WorkflowSpec
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """All that decides which siblings are wanted, and which of them are there."""
+
+    argo: ArgoVersion
+    policies: tuple[LockPolicy, ...]
+    namespaces: Mapping[str, Mapping[str, str]]
+    templates: Mapping[tuple[str, str], WorkflowSpec]
+    texts: Mapping[tuple[str, str], str]
+    headers: Mapping[tuple[str, str], Metadata]
+    limits: Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def ground_of(snapshot: Snapshot) -> Ground:
+    """Return the ground of a snapshot; of ConfigMaps it has those alone that rules take locks from."""
+    targets = [rule.lock.semaphore for policy in snapshot.lock_policies for rule in policy.spec.inject]
+    names = {target.config_map for target in targets if target is not None}
+    return Ground(
+        argo=snapshot.argo,
+        policies=snapshot.lock_policies,
+        namespaces=snapshot.namespace_labels,
+        templates=snapshot.templates,
+        texts=snapshot.texts,
+        headers=snapshot.headers,
+        limits={key: data for key, data in snapshot.config_maps.items() if key[1] in names},
+    )
 
 
 def wanted_siblings(snapshot: Snapshot) -> Iterator[Sibling]:

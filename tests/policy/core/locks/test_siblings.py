@@ -36,7 +36,7 @@ from tests.policy.core.builders import (
 )
 
 DB: Final = semaphore_target("db")
-LOCKED: Final = {"semaphores": [semaphore("db")]}
+LOCKED: Final[JsonObject] = {"semaphores": [semaphore("db")]}
 LOAD: Final[JsonObject] = {"name": "load", "container": {"image": "a"}}
 SPEC: Final[JsonObject] = {"entrypoint": "load", "templates": [LOAD], "arguments": {"parameters": []}}
 NOTE: Final = "r: load"
@@ -226,7 +226,7 @@ def test_a_template_of_the_cluster_has_a_sibling_in_each_namespace() -> None:
         inject=[rule("r", {"mutex": "m"})],
     )
     template = base(kind="ClusterWorkflowTemplate")
-    documents = (
+    documents: tuple[Document, ...] = (
         everywhere,
         template,
         *(namespace_object(name, team=team) for name, team in (("team-a", "yes"), ("b", "yes"), ("c", "no"))),
@@ -311,7 +311,7 @@ def test_whoever_applies_his_file_again_changes_nothing() -> None:
     """He sets the reference back to the origin; the Workflow stays where it is, even at an older sibling."""
     _, before = made(policy(), base())
     obj = admitted(ref(), before)
-    applied = {**obj, "spec": {"workflowTemplateRef": {"name": "base"}, "priority": 3}}
+    applied: JsonObject = {**obj, "spec": {"workflowTemplateRef": {"name": "base"}, "priority": 3}}
     edited = base({**SPEC, "parallelism": 3})
     for policies in (before, snapshot(policy(), edited)):
         decision = updated(obj, applied, policies)
@@ -332,9 +332,9 @@ def test_a_workflow_that_is_not_over_is_not_led_to_another_template_that_lacks_l
     _, policies = made(policy(), base())
     obj = admitted(ref(), policies)
     other = snapshot(policy(), base(), template_object("other", SPEC))
-    moved = {**obj, "spec": {"workflowTemplateRef": {"name": "other"}}}
+    moved: JsonObject = {**obj, "spec": {"workflowTemplateRef": {"name": "other"}}}
     assert codes(updated(obj, moved, other)) == [Code.LOCK_DROPPED]
-    unmarked = {**obj, "metadata": {"name": "build", "namespace": "team-a"}}
+    unmarked: JsonObject = {**obj, "metadata": {"name": "build", "namespace": "team-a"}}
     assert Code.GUARDED_MARK in codes(updated(obj, unmarked, policies))
 
 
@@ -347,7 +347,7 @@ def test_a_workflow_that_runs_again_goes_on_with_its_sibling() -> None:
         "metadata": {**at_metadata(obj), "labels": {marks.SIBLING: old.mark, marks.COMPLETED: "true"}},
         "status": {"phase": "Failed"},
     }
-    again = {**obj, "status": {"phase": ""}}
+    again: JsonObject = {**obj, "status": {"phase": ""}}
     edited = (policy(), base({**SPEC, "parallelism": 3}))
     assert updated(over, again, snapshot(*edited, stored(old))).patch == ()
     assert codes(updated(over, again, snapshot(*edited))) == [Code.SIBLING_AWAITED]
@@ -402,7 +402,10 @@ def test_more_selectors_than_siblings_are_made_for_are_refused_plainly() -> None
     several = [policy(f"p{number}", workflows={"matchLabels": {"lane": str(number)}}) for number in range(4)]
     policies = snapshot(*several, base())
     assert list(wanted_siblings(policies)) == []
-    labelled = {**ref(), "metadata": {"name": "w", "namespace": "team-a", "labels": {"lane": "1"}}}
+    labelled: JsonObject = {
+        **ref(),
+        "metadata": {"name": "w", "namespace": "team-a", "labels": {"lane": "1"}},
+    }
     (reason,) = mutate(labelled, policies).reasons
     assert reason.code is Code.LOCK_CONFLICT
     assert "4 different match.workflows" in reason.message

@@ -1,0 +1,236 @@
+"""Keeps the siblings of templates that policies want; the work of a leader's term.
+
+There is no queue. Every pass compares what is wanted with the templates as they were last seen: it makes what
+is missing, makes anew what somebody changed, and removes what nobody wants and nobody uses.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from threading import Event
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
+from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
+from policy.core import marks
+from policy.core.findings import Finding, FindingKind, PolicyName, some
+from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_siblings
+from policy.core.locks.sibling_names import Sibling, is_sibling
+from policy.core.snapshot import Snapshot
+from policy.service.controller import Trouble
+from policy.service.projector import goes_away
+
+SETTLE: Final = 0.1
+"""Seconds from a change to the pass over it, so that a burst makes one pass. Workflows may wait for it."""
+PAUSE: Final = 0.02
+"""Seconds after each write, so that there are at most fifty a second."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds until a pass is made in any case."""
+KEPT: Final = 300.0
+"""Seconds that a sibling stays after it came to be unwanted, and until it is looked again whether it is used.
+
+A webhook that has not heard of the change leads to it for some moments more, and a policy that is taken back
+for a short while should not make everything anew."""
+SEEN_WITHIN: Final = 10.0
+"""Seconds until what was written is made again, should the watch not show it."""
+FIRST_DELAY: Final = 1.0
+LAST_DELAY: Final = 300.0
+"""Seconds until one that could not be made is tried again, doubled each time."""
+LIVE: Final = f"{marks.COMPLETED}!=true"
+
+Address = tuple[str, str]
+"""Namespace and name."""
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A sibling that could not be made, or removed; how often by now, and when it is tried again."""
+
+    error: ClusterError
+    times: int
+    until: float
+
+
+class Siblings:
+    """`run` keeps them until `stop`; `wake` makes a pass soon.
+
+    `found` takes what there is to say about policies whose siblings cannot be made.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        snapshot: Callable[[], Snapshot],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
+        pause: float = PAUSE,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._found = found
+        self._pause = pause
+        self._ground: Ground | None = None
+        self._wanted: dict[Address, Sibling] = {}
+        self._written: dict[Address, float] = {}
+        self._failed: dict[Address, Failed] = {}
+        self._unwanted: dict[Address, float] = {}
+        self._woken = Event()
+        self._stopped = Event()
+
+    def wake(self) -> None:
+        """Make a pass soon: policies or templates changed."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work after the write that is under way."""
+        self._stopped.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Work until stopped; no error of the cluster ends it."""
+        while not self._stopped.wait(SETTLE):
+            self._woken.clear()
+            self._woken.wait(self.run_pass())
+
+    def run_pass(self) -> float:
+        """Make and remove what is due; returns the seconds until the next pass is."""
+        snapshot = self._snapshot()
+        ground = ground_of(snapshot)
+        if ground != self._ground:  # Of all that changes in a cluster hardly anything concerns siblings.
+            self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
+            self._ground = ground
+        for address, sibling in self._wanted.items():
+            if not self._stopped.is_set() and not sibling.made and not self._waits(address):
+                self._try(address, partial(self._make, sibling, snapshot))
+        for address in self._to_remove(snapshot):
+            if not self._stopped.is_set():
+                self._try(address, partial(self._remove, address, snapshot))
+        self._forget()
+        self._found(self._findings())
+        return self._until_due()
+
+    def _waits(self, address: Address) -> bool:
+        """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
+        now = self._stopwatch()
+        failed = self._failed.get(address)
+        written = self._written.get(address, -SEEN_WITHIN)
+        return now < written + SEEN_WITHIN or (failed is not None and now < failed.until)
+
+    def _try(self, address: Address, work: Callable[[], None]) -> None:
+        """Do something about one sibling; an error is told, and puts off this one alone."""
+        try:
+            work()
+        except ClusterError as error:
+            before = self._failed.get(address)
+            times = before.times + 1 if before is not None else 1
+            until = self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10))
+            self._failed[address] = Failed(error, times, until)
+            if not goes_away(error):
+                self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)
+        else:
+            self._failed.pop(address, None)
+        self._stopped.wait(self._pause)
+
+    def _make(self, sibling: Sibling, snapshot: Snapshot) -> None:
+        """Create a sibling; what stands in its place goes first, if it says that it is one.
+
+        Raises:
+            Conflict: something else stands in its place.
+        """
+        standing = snapshot.headers.get(sibling.key)
+        if standing is not None and not is_sibling(standing):
+            raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
+        if standing is not None:
+            self._delete(sibling.key, snapshot)
+        uid = snapshot.header(sibling.origin.key).uid or ""
+        try:
+            self._cluster.create(WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace)
+        except AlreadyExists:
+            if standing is not None:
+                raise
+            # The watch has still to show it.
+        self._written[sibling.key] = self._stopwatch()
+        if standing is not None:
+            raise Conflict(
+                f"WorkflowTemplate {sibling.name} was not as it had been made, and is made anew: look for "
+                "who edits it, or for a webhook that changes it"
+            )
+
+    def _to_remove(self, snapshot: Snapshot) -> Iterator[Address]:
+        """Yield the siblings that nobody has wanted for long enough."""
+        now = self._stopwatch()
+        standing = {key for key, header in snapshot.headers.items() if is_sibling(header)}
+        unwanted = standing - self._wanted.keys()
+        self._unwanted = {key: self._unwanted.get(key, now) for key in unwanted}
+        for address, since in sorted(self._unwanted.items()):
+            if now >= since + KEPT and not self._waits(address):
+                yield address
+
+    def _remove(self, address: Address, snapshot: Snapshot) -> None:
+        """Delete a sibling unless a Workflow that is not over names it; then look again later."""
+        namespace, _ = address
+        mark = (snapshot.header(address).labels or {})[marks.SIBLING]
+        used = self._cluster.list(
+            WORKFLOWS, namespace=namespace, labels=f"{marks.SIBLING}={mark},{LIVE}", metadata_only=True
+        )
+        if used.items:
+            self._unwanted[address] = self._stopwatch()
+            return
+        self._delete(address, snapshot)
+        self._written[address] = self._stopwatch()
+
+    def _delete(self, address: Address, snapshot: Snapshot) -> None:
+        """Delete just the object that the watch showed; one that is gone or another is no matter."""
+        namespace, name = address
+        gone = Preconditions(uid=snapshot.header(address).uid or None)
+        try:
+            self._cluster.delete(WORKFLOW_TEMPLATES, name, namespace=namespace, preconditions=gone)
+        except NotFound:
+            return
+
+    def _forget(self) -> None:
+        present = self._wanted.keys() | self._unwanted.keys()
+        made = {key for key, each in self._wanted.items() if each.made}
+        self._written = {at: each for at, each in self._written.items() if at in present - made}
+        self._failed = {at: each for at, each in self._failed.items() if at in present - made}
+
+    def _until_due(self) -> float:
+        now = self._stopwatch()
+        left = [each.until - now for each in self._failed.values()]
+        left += [since + SEEN_WITHIN - now for since in self._written.values()]
+        left += [since + KEPT - now for since in self._unwanted.values()]
+        return max(SETTLE, min([LONGEST_WAIT, *left]))
+
+    def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
+        """Return what there is to say about the policies whose siblings cannot be made."""
+        said: dict[tuple[str, str, str], set[str]] = {}
+        for address, failed in self._failed.items():
+            sibling = self._wanted.get(address)
+            if sibling is None or goes_away(failed.error):
+                continue
+            origin = f"{sibling.origin.kind} {sibling.origin.name}"
+            for policy in sibling.policies:
+                said.setdefault((policy, origin, _why(failed.error)), set()).add(sibling.namespace)
+        found: dict[PolicyName, list[Finding]] = {}
+        for (policy, origin, why), namespaces in sorted(said.items()):
+            text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"
+            finding = Finding(FindingKind.NOT_WRITTEN, "spec.match.referenced", text)
+            found.setdefault(_named(policy), []).append(finding)
+        return {policy: tuple(findings) for policy, findings in found.items()}
+
+
+def _why(error: ClusterError) -> str:
+    if isinstance(error, Forbidden):
+        return f"{error.message}; the chart's value siblings.enabled gives the right to make it"
+    return error.message
+
+
+def _named(source: str) -> PolicyName:
+    """Return the policy of a source: `Kind name`, or `Kind namespace/name`."""
+    kind, _, rest = source.partition(" ")
+    namespace, _, name = rest.rpartition("/")
+    return PolicyName(kind, namespace, name)
