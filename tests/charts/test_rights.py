@@ -161,6 +161,18 @@ def test_the_config_maps_that_may_be_written_are_named(
     assert tuple(found) == rules
 
 
+def test_templates_are_made_and_deleted_only_where_siblings_are_enabled(chart: Chart) -> None:
+    """And never changed: a sibling is not edited. Names are made, so the rights cannot be bound to them."""
+    enabled = roles(chart.rendered(WITHOUT_CRDS, "siblings.enabled=true"))
+    usual = roles(chart.rendered(WITHOUT_CRDS))
+    making = Rule(("argoproj.io",), ("workflowtemplates",), ("create", "delete"))
+    name = "ClusterRole/lockkeeper-controller"
+    assert [rule for rule in enabled[name] if rule not in usual[name]] == [making]
+    assert {each: rules for each, rules in enabled.items() if each != name} == {
+        each: rules for each, rules in usual.items() if each != name
+    }
+
+
 def test_every_role_is_bound_to_the_account_of_its_name(chart: Chart) -> None:
     """A binding to an account of another namespace would be somebody else's rights."""
     rendered = chart.rendered(WITHOUT_CRDS)

@@ -25,6 +25,8 @@ def refused_to_all(name: str) -> Iterator[Right]:
     yield from _of_secrets(name)
     for verb in ("create", "update", "deletecollection"):
         yield Right(verb, "argoproj.io", "workflows", namespace=GOVERNED)
+    for resource in ("workflowtemplates", "clusterworkflowtemplates", "cronworkflows"):
+        yield from (Right(verb, "argoproj.io", resource, namespace=GOVERNED) for verb in _WRITES)
     for resource in ("pods", "pods/exec", "pods/log", "services", "events", "persistentvolumes"):
         yield from (Right(verb, "", resource) for verb in _EVERYTHING)
     yield from (Right(verb, "", "nodes") for verb in ("get", *_WRITES))
