@@ -14,7 +14,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
 from policy.core.governing import PARALLELISM, Tasks, governing, tasks_of
 from policy.core.locks.judging import LockPart, judge_locks
-from policy.core.locks.served import Served, redirected
+from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
 from policy.core.quota_review import priority_of
@@ -76,11 +76,12 @@ class Ground(msgspec.Struct, frozen=True):
 
     def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Served:
         """Return where the Workflow is led after an edit."""
+        stays = put_back(before, after, self.metadata, self.policies.namespace)
         locks = self.policies.locks
-        if locks is None:
-            return Served(after)
-        active = locks.active(self.labels)
-        return redirected(before, after, active, locks, self.snapshot, metadata=self.metadata)
+        if stays is not None or locks is None:
+            return stays or Served(after)
+        reasons = redirected(before, after, locks.active(self.labels), locks, self.snapshot)
+        return Served(after, reasons=reasons)
 
     def hostile(self, spec: WorkflowSpec) -> Iterator[Reason]:
         """Yield what is wrong with the metadata that Argo is to write."""

@@ -66,35 +66,41 @@ def serve(
     return _of(origin, spec, wanting, locks, snapshot)
 
 
+def put_back(before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, namespace: str) -> Served | None:
+    """Return where a Workflow stays whose edit only sets the reference back to the origin of its sibling.
+
+    So does whoever applies his file again. `metadata` is that from before the edit, whose marks say what it
+    was admitted with; that holds whatever policies say now.
+    """
+    had, has = before.workflow_template_ref, after.workflow_template_ref
+    origin = origin_of((metadata.annotations or {}).get(marks.SIBLING_OF, ""), namespace)
+    mark = (metadata.labels or {}).get(marks.SIBLING, "")
+    if had is None or has is None or had == has or origin is None or not mark:
+        return None
+    if not (had.name or "").endswith(f"-{mark}") or not origin.is_named_by(has):
+        return None
+    return _led(after, {"name": had.name or ""}, origin, mark)
+
+
 def redirected(
     before: WorkflowSpec,
     after: WorkflowSpec,
     active: Sequence[CompiledLockPolicy],
     locks: LockPolicies,
     snapshot: Snapshot,
-    *,
-    metadata: Metadata,
-) -> Served:
-    """Return where a Workflow is led that is not over, after an edit; `metadata` is that from before it.
-
-    Whoever applies his file again sets the reference back to the origin: it stays at the sibling that the
-    Workflow was admitted with. Another template that lacks locks is refused.
-    """
-    had, has = before.workflow_template_ref, after.workflow_template_ref
-    if had is None or has is None or had == has:
-        return Served(after)
-    origin = origin_of((metadata.annotations or {}).get(marks.SIBLING_OF, ""), locks.namespace)
-    mark = (metadata.labels or {}).get(marks.SIBLING, "")
-    if origin is not None and mark and (had.name or "").endswith(f"-{mark}") and origin.is_named_by(has):
-        return _led(after, {"name": had.name or ""}, origin, mark)
+) -> tuple[Reason, ...]:
+    """Return why a Workflow that is not over may not refer to another template: to one that lacks locks."""
+    has = after.workflow_template_ref
+    if has is None or before.workflow_template_ref == has:
+        return ()
     served = serve(after, EMPTY_METADATA, active, locks, snapshot)
     if not (served.patch or served.reasons):
-        return Served(after)
+        return ()
     message = (
         f'"{has.name}" lacks locks that policies want, and a Workflow that is not over is not led elsewhere: '
         "keep the template that it has, or delete the Workflow and create it anew"
     )
-    return Served(after, reasons=(Reason(Code.LOCK_DROPPED, FIELD, message),))
+    return (Reason(Code.LOCK_DROPPED, FIELD, message),)
 
 
 def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, served: Served) -> tuple[PatchOp, ...]:

@@ -313,7 +313,7 @@ def test_whoever_applies_his_file_again_changes_nothing() -> None:
     obj = admitted(ref(), before)
     applied: JsonObject = {**obj, "spec": {"workflowTemplateRef": {"name": "base"}, "priority": 3}}
     edited = base({**SPEC, "parallelism": 3})
-    for policies in (before, snapshot(policy(), edited)):
+    for policies in (before, snapshot(policy(), edited), snapshot(base())):
         decision = updated(obj, applied, policies)
         assert decision.reasons == ()
         assert at(patched(applied, decision.patch), "spec") == {**at_spec(obj), "priority": 3}
