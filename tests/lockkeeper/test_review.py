@@ -338,3 +338,41 @@ def test_a_reader_that_leaves_early_is_no_trace(lockkeeper: Lockkeeper) -> None:
     finished = lockkeeper.with_closed_output("review", WORKFLOWS, "--policies", POLICIES)
     assert "Traceback" not in finished.err
     assert "BrokenPipeError" not in finished.err
+
+
+SIBLING_POLICIES = """
+apiVersion: lockkeeper.dev/v1alpha1
+kind: SynchronizationPolicy
+metadata: {name: locks}
+spec:
+  match: {referenced: Sibling}
+  inject:
+  - {name: r, templates: {names: ["load*"]}, lock: {LOCK}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: nightly}
+spec: {entrypoint: load, templates: [{name: load, container: {image: a}}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lock", "code", "shown"),
+    [
+        ("mutex: db", 0, "lock default/Mutex/db on load"),
+        ("semaphore: {configMap: limits, key: db}", 1, "LockUndefined"),
+    ],
+)
+def test_a_workflow_of_a_template_that_lacks_a_lock_is_shown_as_it_will_be(
+    lockkeeper: Lockkeeper, tmp_path: Path, lock: str, code: int, shown: str
+) -> None:
+    """Nobody makes siblings here: one that would be made counts as there, and why none can be is told."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "all.yaml").write_text(SIBLING_POLICIES.replace("LOCK", lock))
+    file = tmp_path / "w.yaml"
+    file.write_text(f"{HEADER}metadata: {{name: w}}\nspec: {{workflowTemplateRef: {{name: nightly}}}}\n")
+    finished = lockkeeper("review", file, "--policies", policies)
+    assert (finished.code, finished.err) == (code, "")
+    assert shown in finished.out
+    assert ("+    name: nightly-lk" in finished.out) == (code == 0)

@@ -25,9 +25,7 @@ from policy.core.locks.judging import NO_LOCKS, LockPart, judge_spec
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
-from policy.core.locks.sibling_names import is_sibling, origin_of
-from policy.core.locks.siblings import is_wanted
-from policy.core.marks import SIBLING_OF
+from policy.core.locks.sibling_guard import judge_sibling
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
@@ -69,10 +67,12 @@ _CRON: Final = msgspec.json.Decoder(CronWorkflow)
 def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about the create or the update of a template or a schedule."""
     subject = _subject(review.template, review.cron, review.kind)
-    if subject is None or review.sub_resource:
+    written = review.operation in (Operation.CREATE, Operation.UPDATE) and not review.sub_resource
+    if subject is None or not written:
         return IGNORED
-    if review.operation not in (Operation.CREATE, Operation.UPDATE):
-        return IGNORED
+    sibling = judge_sibling(review, snapshot)
+    if sibling is not None:
+        return sibling
     if review.operation is Operation.UPDATE and not _is_edited(review, subject):
         return IGNORED
     everywhere = subject.kind is MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
@@ -80,8 +80,6 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
-    if review.operation is Operation.CREATE and _is_our_sibling(review, subject, snapshot):
-        return IGNORED
     part = _judge(subject, review.raw, locks, snapshot)
     reasons = part.reasons
     if reasons and review.operation is Operation.UPDATE:
@@ -114,16 +112,6 @@ def _is_edited(review: Review, subject: Subject) -> bool:
     if subject.metadata.deletion_timestamp is not None:
         return False
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
-
-
-def _is_our_sibling(review: Review, subject: Subject, snapshot: Snapshot) -> bool:
-    """Tell whether a template is what the leader makes now: its label alone would let anybody pass."""
-    metadata = subject.metadata
-    origin = origin_of((metadata.annotations or {}).get(SIBLING_OF, ""), review.namespace)
-    if subject.kind is not MatchedKind.WORKFLOW_TEMPLATE or origin is None or not is_sibling(metadata):
-        return False
-    text = bytes(_UNREAD.decode(review.raw).spec).decode()
-    return is_wanted((review.namespace, metadata.name or ""), origin, text, snapshot)
 
 
 def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:

@@ -439,13 +439,35 @@ def test_a_sibling_that_is_wanted_passes_the_admission_of_templates_unchanged() 
 
 
 def test_whoever_labels_his_template_as_a_sibling_gains_nothing() -> None:
-    """Only what would be made just so is let pass; an edit never is."""
+    """Only what would be made just so is let pass."""
     documents = (policy(), TEMPLATE_POLICY, base())
     obj = manifest(wanted(*documents), "u1")
     fake = {**obj, "spec": SPEC}
     policies = snapshot(*documents)
     assert decide(review_of(fake), policies, NOW).injected != ()
-    assert decide(review_of(fake, old=obj), policies, NOW).injected != ()
+
+
+def test_a_sibling_is_not_edited_and_keeps_its_label() -> None:
+    """Workflows that wait were admitted with it; to delete it, or to change other labels, is free."""
+    documents = (policy(), base())
+    obj = manifest(wanted(*documents), "u1")
+    metadata = at_metadata(obj)
+    changed: list[tuple[JsonObject, list[str]]] = [
+        ({**obj, "spec": SPEC}, ["spec"]),
+        ({**obj, "metadata": {**metadata, "labels": {}}}, [f"metadata.labels[{marks.SIBLING}]"]),
+        ({**obj, "metadata": {**metadata, "labels": {marks.SIBLING: at_mark(obj), "own": "x"}}}, []),
+        ({**obj, "metadata": {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": SPEC}, []),
+    ]
+    for edited, fields in changed:
+        decision = decide(review_of(edited, old=obj), snapshot(*documents), NOW)
+        assert [each.field for each in decision.reasons] == fields
+        assert set(codes(decision)) <= {Code.GUARDED_MARK}
+        assert decide(review_of(edited, old=obj), snapshot(base()), NOW).reasons == ()
+
+
+def at_mark(obj: JsonObject) -> JsonValue:
+    """Return the mark of a sibling."""
+    return at(obj, "metadata", "labels", marks.SIBLING)
 
 
 def test_where_templates_are_files_siblings_count_as_made() -> None:
