@@ -15,7 +15,7 @@ from policy.core.locks.putting import put_locks
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
 from policy.core.locks.scene import Scene
-from policy.core.locks.served import Served, serve
+from policy.core.locks.served import Served, concerned, serve
 from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
@@ -71,7 +71,7 @@ def judge_locks(
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
     )
-    if metadata is None:
+    if metadata is None or not concerned(spec, metadata):
         return judge_spec(spec, locks, active, scene)
     served = serve(spec, metadata, active, locks, snapshot, again=again)
     part = judge_spec(served.spec, locks, active, scene)

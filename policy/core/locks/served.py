@@ -40,6 +40,15 @@ class Served(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
 
 
+def concerned(spec: WorkflowSpec, metadata: Metadata) -> bool:
+    """Tell whether a Workflow is to be led, or has marks that say so: most have neither."""
+    return (
+        spec.workflow_template_ref is not None
+        or marks.SIBLING in (metadata.labels or ())
+        or marks.SIBLING_OF in (metadata.annotations or ())
+    )
+
+
 def serve(
     spec: WorkflowSpec,
     metadata: Metadata,

@@ -22,6 +22,7 @@ from policy.core.findings import Finding, FindingKind, PolicyName
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
 from policy.core.workflow import TemplateObject
+from policy.service.projector import TERMINATING
 from policy.service.siblings import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
 from policy.sources.shelf import Shelf
 from tests.policy.cluster.conftest import field, text
@@ -38,6 +39,7 @@ class RefusingCluster(MemoryCluster):
     """A cluster that refuses to create some templates, or changes what is created."""
 
     refused = ""
+    reason = "workflowtemplates is forbidden"
     changed: JsonObject | None = None
     writes = 0
 
@@ -46,7 +48,7 @@ class RefusingCluster(MemoryCluster):
     ) -> JsonObject:
         self.writes += 1
         if self.refused and text(obj, "metadata", "name").startswith(self.refused):
-            raise Forbidden("workflowtemplates is forbidden")
+            raise Forbidden(self.reason)
         if marks.SIBLING in str(obj) and self.changed is not None:
             obj = {**obj, **self.changed}
         return super().create(resource, obj, namespace=namespace, dry_run=dry_run)
@@ -222,6 +224,28 @@ def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) 
     term.passes(seconds=2 * FIRST_DELAY)
     assert len(term.names()) == 2
     assert term.said() == []
+
+
+def test_a_namespace_that_is_being_deleted_is_nobodys_fault(term: Term) -> None:
+    """It is tried again, in silence."""
+    term.cluster.refused, term.cluster.reason = "base", f"forbidden {TERMINATING}"
+    assert term.passes() == FIRST_DELAY
+    assert (term.troubles, term.said()) == ([], [])
+
+
+def test_what_the_watch_has_not_shown_yet_is_no_trouble(term: Term) -> None:
+    """Another leader made it a moment ago; an unwanted one is gone already."""
+    term.passes()
+    other = Term(term.cluster)
+    other.siblings.run_pass()
+    other.shown = term.shown
+    other.siblings.run_pass()
+    term.passes(WARNING)
+    for name in term.names():
+        term.cluster.delete(WORKFLOW_TEMPLATES, name, namespace="team-a")
+    term.seconds += KEPT
+    term.siblings.run_pass()
+    assert (term.troubles, other.troubles) == ([], [])
 
 
 def test_a_sibling_that_somebody_changed_is_made_anew_and_told_of(term: Term) -> None:

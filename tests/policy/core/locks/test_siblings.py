@@ -411,6 +411,45 @@ def test_more_selectors_than_siblings_are_made_for_are_refused_plainly() -> None
     assert "4 different match.workflows" in reason.message
 
 
+@pytest.mark.parametrize("spec", [{"workflowTemplateRef": {"name": "base"}}, {"templates": [LOAD]}])
+def test_marks_that_a_workflow_brings_without_a_sibling_are_taken_away(spec: JsonObject) -> None:
+    """They would keep somebody's sibling from being removed."""
+    obj: JsonObject = {
+        **workflow(spec),
+        "metadata": {
+            "name": "build",
+            "namespace": "team-a",
+            "labels": {marks.SIBLING: "lk0123456789", "own": "x"},
+            "annotations": {marks.SIBLING_OF: "WorkflowTemplate/base"},
+        },
+    }
+    changed = admitted(
+        obj, snapshot(lock_policy(inject=[rule("m", {"mutex": "m"}, names=["other"])]), base())
+    )
+    assert at(changed, "metadata", "labels") == {"own": "x"}
+    assert at(changed, "metadata", "annotations") == {}
+
+
+def test_without_the_text_of_a_template_nothing_is_made_of_it() -> None:
+    """What is not read of a template would be lost in the copy."""
+    unread = msgspec.structs.replace(base(), text="")
+    (reason,) = mutate(ref(), snapshot(policy(), unread)).reasons
+    assert (reason.code, reason.message) == (
+        Code.LOCK_CONFLICT,
+        "WorkflowTemplate base lacks locks, and its text is not known",
+    )
+
+
+def test_single_locks_become_lists_in_a_sibling_as_at_the_admission_of_a_template() -> None:
+    """Argo 4 would drop them, and run the copy without them."""
+    single: JsonObject = {**LOAD, "synchronization": {"mutex": {"name": "own"}}}
+    sibling = wanted(policy(), base({**SPEC, "templates": [single]}))
+    assert msgspec.json.decode(sibling.text)["templates"][0]["synchronization"] == {
+        "mutexes": [{"name": "own"}],
+        **LOCKED,
+    }
+
+
 def test_marks_join_those_of_quotas() -> None:
     """Whichever of them has to make the map of labels."""
     sibling, _ = made(policy(), base())
