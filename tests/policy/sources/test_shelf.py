@@ -3,6 +3,7 @@
 import pytest
 
 from policy.cluster.protocol import WORKFLOW_QUOTAS
+from policy.core.kinds import WorkflowQuota
 from policy.core.patches import JsonObject, JsonValue
 from policy.sources.shelf import Shelf
 
@@ -22,7 +23,8 @@ def edited(managed: JsonValue) -> str:
     shelf = Shelf(resource=WORKFLOW_QUOTAS)
     shelf.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
     (document,) = shelf.documents.values()
-    return getattr(document.metadata, "edited", "")
+    assert isinstance(document, WorkflowQuota)
+    return document.metadata.edited
 
 
 @pytest.mark.parametrize(
