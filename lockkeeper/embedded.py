@@ -84,6 +84,7 @@ class Embedded:
         self._said, self._word = os.pipe()
         self._parent = os.getpid()
         self._stop = Event()
+        self._ready = Event()
         self._server = Server(
             settings=ServerSettings(
                 host=settings.host,
@@ -96,6 +97,7 @@ class Embedded:
             build=self._build,
             tls=tls,
             respawn=False,
+            on_ready=self._ready.set,
             on_leave=lambda: self._say(STOPPED),
         )
 
@@ -167,6 +169,7 @@ class Embedded:
     ) -> None:
         """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
         url = url_of(self._settings.host, self._settings.port)
+        self._ready.wait()  # Who reads that it serves may end it, or send it something.
         if self._settings.workflows is not None:
             played = play(self._settings.workflows, door, narrator, task_time=self._settings.task_time)
             print(closing(played, narrator, argo, snapshot()), flush=True)

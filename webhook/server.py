@@ -40,7 +40,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Runs the application of `build` on a socket that is bound already.
 
     With `respawn` a worker that dies is replaced; without, the server ends with it, because what the worker
-    held in memory is gone. `on_leave` is called in a worker that ends by itself, not in one that was killed.
+    held in memory is gone. `on_ready` is called in a worker that is built and heeds signals, `on_leave` in one
+    that ends by itself, perhaps twice, and not in one that was killed.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         build: Build,
         tls: Callable[[], SSLContext],
         respawn: bool = True,
+        on_ready: Callable[[], object] | None = None,
         on_leave: Callable[[], object] | None = None,
     ) -> None:
         self._settings = settings
@@ -58,6 +60,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._build = build
         self._tls = tls
         self._respawn = respawn
+        self._on_ready = on_ready
         self._on_leave = on_leave
         self._worker: Worker | None = None
         super().__init__()
@@ -86,6 +89,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "error",
             "post_worker_init": self._remember,
             "child_exit": self._ended,
+            "worker_int": self._interrupted,
             "worker_exit": self._leave,
         }
         for name, value in options.items():
@@ -115,12 +119,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def _remember(self, worker: Worker) -> None:
         self._worker = worker
+        if self._on_ready is not None:
+            self._on_ready()
 
     def _ended(self, arbiter: Arbiter, _worker: object) -> None:
         """End with the worker where it may not be replaced; harmless while the server is stopping anyway."""
         if not self._respawn:
             arbiter.num_workers = 0
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _interrupted(self, worker: Worker) -> None:
+        """Leave at once: the same signal from the terminal and from the parent may end the worker half way."""
+        self._leave(None, worker)
 
     def _leave(self, _arbiter: object, _worker: object) -> None:
         if self._on_leave is not None:
