@@ -144,11 +144,27 @@ def _items(items: Json, path: str, most: int | None) -> Contents:
 def _object(
     value: dict[str, Json], struct: type[Document], kind: str, path: str, most: int | None
 ) -> Contents:
-    """Decode an object of a known kind; its values are judged only where its shape is right."""
+    """Decode an object of a known kind, unless it is nested deeper than Python can follow."""
     metadata = value.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     identity = _identity(metadata, kind)
     named = (Named(identity, path),) if identity.name else ()
+    try:
+        return _judged(value, struct, metadata=metadata, path=path, most=most, named=named)
+    except RecursionError:
+        return Contents(named=named, problems=(Problem(path, "is nested too deep to be read"),))
+
+
+def _judged(
+    value: dict[str, Json],
+    struct: type[Document],
+    *,
+    metadata: dict[str, Json],
+    path: str,
+    most: int | None,
+    named: tuple[Named, ...],
+) -> Contents:
+    """Decode an object; its values are judged only where its shape is right."""
     problems = walk(value, struct, path, most=most)
     problems += _name_problems(metadata, struct, child(path, "metadata"))
     if problems:

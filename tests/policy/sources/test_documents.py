@@ -11,6 +11,8 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
+from policy.core.patches import JsonObject
+from policy.core.problems import Problem
 from policy.core.workflow import TemplateObject
 from policy.sources.documents import Contents, Identity, join, read
 
@@ -193,3 +195,20 @@ def test_an_object_without_a_usable_name_is_not_named() -> None:
 def test_paths_are_joined(path: str, inner: str, whole: str) -> None:
     """A problem inside an item has the item in front of its path."""
     assert join(path, inner) == whole
+
+
+@pytest.mark.parametrize("deep", [90, 400])
+def test_a_template_that_is_nested_too_deep_is_a_problem_and_no_error(deep: int) -> None:
+    """Anybody may write one, and whoever follows templates must not be ended by it."""
+    template: JsonObject = {"container": {"image": "x"}}
+    for _ in range(deep):
+        template = {"dag": {"tasks": [{"name": "a", "inline": template}]}}
+    obj: JsonObject = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "deep", "namespace": "team-a"},
+        "spec": {"templates": [template]},
+    }
+    contents = read(obj)
+    assert contents.documents == ()
+    assert contents.problems == (Problem("", "is nested too deep to be read"),)
