@@ -21,7 +21,6 @@ import msgspec
 
 from policy.core.amounts import Amount
 from policy.core.fields import QuotaLimits
-from policy.core.holding import Weighed
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -36,7 +35,7 @@ from policy.core.quota_kinds import BorrowingSpec, QueueSpec, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import Books
-from policy.service.tracked import Hold, Tracked, moment
+from policy.service.tracked import Hold, Mark, Tracked, moment
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10
@@ -112,7 +111,7 @@ class Root:
             name=f"run-{arrival}",
             came=moment(START - timedelta(seconds=rng.randrange(7200)), arrival),
             kept=(),
-            mark=Weighed(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), ""),
+            mark=Mark(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True),
             user=rng.choice(USERS),
             holds="1",
             hold=Hold("1"),

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core import holding, marks
-from policy.core.amounts import Usage
+from policy.core.amounts import Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -97,13 +97,23 @@ class Hold(Read, frozen=True):
         return {key: value for key, value in said.items() if value is not None}
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """What the marks of a Workflow weigh, whoever the user is; many have the same.
+
+    One that is not `admitted` has none: no quota was asked about it.
+    """
+
+    tasks: Amount
+    priority: int
+    admitted: bool
+
+
 class Tracked(msgspec.Struct, frozen=True, gc=False):
     """One live Workflow: who and where it is, what it weighs, and whether we hold it.
 
     `came` is the second of its creation and its place among all that were seen, in one number. `kept` are the
     labels that selectors may ask for, as they are apart from our hold. `parent` is the uid of the one that
-    it was admitted as a child of, `above` the kept labels of that while it runs under its slot. `admitted`
-    says that a quota was asked about it: it has the mark of its weight.
+    it was admitted as a child of, `above` the kept labels of that while it runs under its slot.
     """
 
     uid: str
@@ -111,19 +121,23 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     name: str
     came: int
     kept: Pairs
-    mark: Weighed
+    mark: Mark
     user: str
     holds: str | None
     hold: Hold | None
     reserved: str | int
     parent: str = ""
     above: Pairs | None = None
-    admitted: bool = True
 
     @property
     def held(self) -> bool:
         """Whether it waits for us."""
         return self.hold is not None
+
+    @property
+    def admitted(self) -> bool:
+        """Whether a quota was asked about it: it has the mark of its weight."""
+        return self.mark.admitted
 
     @property
     def created(self) -> datetime:
@@ -191,7 +205,7 @@ class Reader:
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
         self._keys = None if keys is None else tuple(sorted(keys))
-        self._marked: dict[tuple[str, str], Weighed] = {}
+        self._marked: dict[tuple[str, str], Mark] = {}
         self._kept: dict[Pairs, Pairs] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
@@ -213,13 +227,12 @@ class Reader:
             name=(metadata.name or "") if before is None else before.name,
             came=moment(created, arrival),
             kept=self._labels(labels),
-            mark=self._weighed(said),
+            mark=self._mark(said),
             user=intern(said.user),
             holds=None if said.holds is None else intern(said.holds),
             hold=hold,
             reserved=_packed(reservation),
             parent=intern(parent),
-            admitted=said.tasks != "",
         )
 
     def _labels(self, labels: dict[str, str]) -> Pairs:
@@ -230,14 +243,14 @@ class Reader:
         )
         return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
 
-    def _weighed(self, said: Annotations) -> Weighed:
-        """Return what the marks weigh, whoever the user is."""
+    def _mark(self, said: Annotations) -> Mark:
         key = (said.tasks, said.priority)
         known = self._marked.get(key)
         if known is None:
             if len(self._marked) >= _MOST:
                 self._marked.clear()
-            known = self._marked[key] = holding.weighed_by(*key, "")
+            weighed = holding.weighed_by(*key, "")
+            known = self._marked[key] = Mark(weighed.tasks, weighed.priority, said.tasks != "")
         return known
 
 
