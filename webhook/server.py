@@ -40,8 +40,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Runs the application of `build` on a socket that is bound already.
 
     With `respawn` a worker that dies is replaced; without, the server ends with it, because what the worker
-    held in memory is gone. `on_ready` is called in a worker that is built and heeds signals, `on_leave` in one
-    that ends by itself, perhaps twice, and not in one that was killed.
+    held in memory is gone. `on_ready` is called in a worker that is built and heeds signals, `on_leave` in
+    one that ends by itself, perhaps twice, and not in one that was killed.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _interrupted(self, worker: Worker) -> None:
-        """Leave at once: the same signal from the terminal and from the parent may end the worker half way."""
+        """Leave at once: a second signal, of the terminal or the parent, may end the worker half way."""
         self._leave(None, worker)
 
     def _leave(self, _arbiter: object, _worker: object) -> None:
