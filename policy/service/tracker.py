@@ -14,7 +14,7 @@ from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unre
 from policy.core import marks
 from policy.core.patches import JsonObject
 from policy.service.families import Families
-from policy.service.tracked import LiveMetadata, Pairs, Reader, Tracked, track
+from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, track
 
 __all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "held", "running", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
@@ -102,9 +102,7 @@ class Tracker:
 
     def _put(self, tracked: Tracked) -> None:
         self._families.put(tracked.uid, tracked.parent)
-        self._store(
-            msgspec.structs.replace(tracked, above=self._above(tracked)) if tracked.parent else tracked
-        )
+        self._store(_under(tracked, self._above(tracked)) if tracked.parent else tracked)
         self._tell_children(tracked.uid)
 
     def _above(self, child: Tracked) -> Pairs | None:
@@ -119,7 +117,7 @@ class Tracker:
         for each in self._families.children(uid):
             child = self._live.get(each)
             if child is not None and (above := self._above(child)) != child.above:
-                self._store(msgspec.structs.replace(child, above=above))
+                self._store(_under(child, above))
 
     def _store(self, tracked: Tracked) -> None:
         before = self._live.get(tracked.uid)
@@ -179,6 +177,11 @@ class Tracker:
 
     def __len__(self) -> int:
         return len(self._live)
+
+
+def _under(child: Tracked, above: Pairs | None) -> Tracked:
+    """Return a child with the labels of whom it runs under."""
+    return msgspec.structs.replace(child, kin=Kin(child.parent, above))
 
 
 def _add(counted: dict[str, int], namespace: str, sign: int) -> None:
