@@ -14,6 +14,7 @@ import msgspec
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
 from policy.core import marks
+from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_siblings
 from policy.core.locks.sibling_names import Sibling, is_sibling
@@ -127,7 +128,7 @@ class Siblings:
         except ClusterError as error:
             before = self._failed.get(address)
             times = before.times + 1 if before is not None else 1
-            until = self._stopwatch() + min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(times - 1, 10))
+            until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
             self._failed[address] = Failed(error, times, until)
             if not goes_away(error):
                 self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)

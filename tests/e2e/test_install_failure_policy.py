@@ -15,7 +15,7 @@ import pytest
 
 from lockkeeper.certificates.configurations import MUTATING
 from policy.cluster.errors import TooManyRequests
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import EVENTS, WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e import submitting
@@ -44,6 +44,14 @@ class Kept(msgspec.Struct, frozen=True):
     name: str
     labels: dict[str, str]
     annotations: dict[str, str]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The part of an event that a user reads."""
+
+    reason: str = ""
+    note: str = ""
+    regarding: dict[str, str] = {}
 
 
 class Policies(msgspec.Struct, frozen=True):
@@ -224,6 +232,24 @@ def test_each_policy_does_what_the_manual_says(down: Installed, policies: Polici
 def test_what_passed_unasked_is_counted(down: Installed) -> None:
     """It is over no limit yet, and whoever comes after it finds the limit taken."""
     until(lambda: used(down) == "1", "what passed is not counted")
+
+
+def test_what_passed_unasked_is_told_of_and_left_alone(down: Installed) -> None:
+    """One event says what it means; nothing of the Workflow is changed."""
+    assert create(down, QUEUE, "passed").returncode == 0
+    before = down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE)
+    until(lambda: bool(told(down)), "nobody tells of it")
+    asked = f"Lockkeeper was not asked when it was created, though WorkflowQuota {QUEUE}/{QUOTA} governs it: "
+    assert told(down).keys() == {"passed"}
+    assert told(down)["passed"].startswith(asked)
+    assert down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE) == before
+    complete(down, QUEUE, "passed")
+
+
+def told(down: Installed) -> dict[str, str]:
+    """Return what is told of Workflows that came past the webhook, by name."""
+    found = [msgspec.convert(each, Told) for each in down.cluster.list(EVENTS, namespace=QUEUE).items]
+    return {each.regarding["name"]: each.note for each in found if each.reason == "NotAdmitted"}
 
 
 def test_the_queue_goes_on_without_the_webhook(down: Installed) -> None:
