@@ -51,6 +51,11 @@ class Installed(msgspec.Struct, frozen=True):
         files = sorted(self.runner.folder.glob(f"{NAMESPACE}_{deployment}-*_{component}.log"))
         return "".join(file.read_text(errors="replace") for file in files)
 
+    def log(self, pod: str) -> str:
+        """Return what a Pod has written."""
+        files = sorted(self.runner.folder.glob(f"{NAMESPACE}_{pod}_*.log"))
+        return "".join(file.read_text(errors="replace") for file in files)
+
     def namespace(self, name: str, **labels: str) -> str:
         """Make a namespace and return its name."""
         self.cluster.create(NAMESPACES, {"metadata": {"name": name, "labels": dict(labels)}})
