@@ -58,9 +58,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         if self._stopped:
             return NOTHING
         limits = self.elastic.at(now).limits
-        return (
-            limits.tightest(self.highest) if self.moves else limits
-        )  # Nodes may never allow what is written.
+        # Nodes may never allow what is written.
+        return limits.tightest(self.highest) if self.moves else limits
 
     @property
     def rises(self) -> str:
