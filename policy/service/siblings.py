@@ -21,6 +21,7 @@ from policy.core.locks.sibling_names import Sibling, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
 from policy.service.projector import goes_away
+from policy.service.tracker import LIVE
 
 SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass. Workflows may wait for it."""
@@ -38,7 +39,6 @@ SEEN_WITHIN: Final = 10.0
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
 """Seconds until one that could not be made is tried again, doubled each time."""
-LIVE: Final = f"{marks.COMPLETED}!=true"
 
 Address = tuple[str, str]
 """Namespace and name."""
