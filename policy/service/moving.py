@@ -1,8 +1,9 @@
 """Reservations that move: a namespace that changes its pool finds its reservations in another ledger.
 
-The ledger that it leaves is closed for it first: whoever still goes by the old policies can reserve there no
-more. What stands there then is carried over, and dropped only when the new ledger has it. So a leader that
-dies in between leaves nothing behind that the next one would not find.
+The ledger that it leaves is closed for it first, at a new epoch: whoever still goes by the old policies can
+reserve there no more, and what is still on its way there does not arrive. What stands there then is carried
+over, and dropped only when the new ledger has it. So a leader that dies in between leaves nothing behind that
+the next one would not find.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,31 +13,40 @@ from functools import partial
 import msgspec
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, cancel, fence
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, cancel
 from policy.core.snapshot import Snapshot
+from policy.service.fencing import Fences
 
 
 class Movers:
     """What is on its way from one ledger to another."""
 
-    def __init__(self, *, ledgers: Ledgers) -> None:
+    def __init__(self, *, ledgers: Ledgers, fences: Fences) -> None:
         self._ledgers = ledgers
+        self._fences = fences
         self._arriving: dict[str, list[Reservation]] = {}
         self._left: dict[str, dict[str, list[str]]] = {}
+        self._losing: set[str] = set()
 
-    def gather(
-        self, snapshot: Snapshot, housed: Collection[str], epochs: Collection[str], now: datetime
-    ) -> dict[str, Ledger]:
+    def lose(self, roots: Iterable[str]) -> None:
+        """Take note of roots that lose a namespace: they are closed for it whatever their ledgers show."""
+        self._losing.update(roots)
+
+    def gather(self, snapshot: Snapshot, housed: Collection[str], now: datetime) -> dict[str, Ledger]:
         """Return every ledger as new books begin with it; those that lost a namespace are closed for it.
 
-        `housed` are the roots that books are kept of, and `epochs` those that this leader has fenced.
+        `housed` are the roots that books are kept of.
+
+        Raises:
+            Deposed: a ledger that is to be closed carries a higher epoch than ours.
         """
         found = self._ledgers.all()
         self._arriving, self._left = {}, {}
-        for root, ledger in found.items():
-            if not _strays(ledger, snapshot, housed):
+        for root in sorted({*found, *self._losing}):
+            if root not in self._losing and not strays(found[root], snapshot, housed):
                 continue
-            closed = self._close(root, snapshot, housed, now, fenced=root in epochs)
+            closed = self._close(root, snapshot, housed, now)
+            self._losing.discard(root)
             for each in closed.reservations.values():
                 home = snapshot.policies(each.namespace).root
                 if home != root and home in housed:
@@ -58,9 +68,7 @@ class Movers:
         for left, ids in self._left.pop(root, {}).items():
             self._ledgers.update(left, partial(_without, ids))
 
-    def _close(
-        self, root: str, snapshot: Snapshot, housed: Collection[str], now: datetime, *, fenced: bool
-    ) -> Ledger:
+    def _close(self, root: str, snapshot: Snapshot, housed: Collection[str], now: datetime) -> Ledger:
         """Take the accounts of namespaces that are elsewhere out of a ledger; returns what stands.
 
         Reservations of namespaces that no quota governs any more go when nobody can use them.
@@ -81,13 +89,12 @@ class Movers:
                 if root in housed and home(account.namespace) == root
             }
             kept = {key: each for key, each in ledger.reservations.items() if not useless(each)}
-            closed = msgspec.structs.replace(ledger, used=used, reservations=kept)
-            return closed if fenced else fence(closed)
+            return msgspec.structs.replace(ledger, used=used, reservations=kept)
 
-        return self._ledgers.update(root, change)
+        return self._fences.refence(root, change)
 
 
-def _strays(ledger: Ledger, snapshot: Snapshot, housed: Collection[str]) -> bool:
+def strays(ledger: Ledger, snapshot: Snapshot, housed: Collection[str]) -> bool:
     """Tell whether anything in a ledger belongs elsewhere, or to a root that no quota speaks of any more."""
     if ledger.root not in housed:
         return bool(ledger.used or ledger.reservations)

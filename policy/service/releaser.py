@@ -16,14 +16,15 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core import marks
 from policy.core.amounts import Limits
 from policy.core.governing import label_keys
-from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, expire, fence, overdue
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, expire, overdue
 from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
 from policy.service.books import Books
 from policy.service.crons import CronKeeper
+from policy.service.fencing import Fences
 from policy.service.inspecting import Inspector
 from policy.service.letting_go import LettingGo, Reporter, Together
-from policy.service.moving import Movers
+from policy.service.moving import Movers, strays
 from policy.service.passed_by import PassedBy
 from policy.service.telling import TELL_EVERY, Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
@@ -32,10 +33,6 @@ from policy.service.viewing import Views
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LOOK_EVERY: Final = RESERVATION_TTL / 3
 """How often all ledgers are looked at, so that the slot of a create that was lost comes back."""
-
-
-class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
-    """Another leader has raised the epoch of a ledger; this one must stop at once."""
 
 
 def unknown_capacity(_: str) -> Limits | None:
@@ -72,10 +69,10 @@ class Releaser:
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
         self._inspector = Inspector(cluster=cluster, reporter=reporter)
         self._passed_by = PassedBy(reporter=reporter, now=clock())
-        self._movers = Movers(ledgers=ledgers)
+        self._fences = Fences(ledgers=ledgers)
+        self._movers = Movers(ledgers=ledgers, fences=self._fences)
         self._crons = CronKeeper(cluster=cluster)
         self._views = Views()
-        self._epochs: dict[str, int] = {}
         self._books: dict[str, Books] = {}
         self._policies: object = None
         self._labels: tuple[object, frozenset[str]] = (None, frozenset())
@@ -95,7 +92,7 @@ class Releaser:
 
     def next_event(self) -> datetime | None:
         """Return when the next pass is due though nothing happens; None where only events bring one."""
-        if self._more or self._crons.left:
+        if self._more or self._crons.left or self._policies is None:
             return self._clock()
         moments = [books.next_event() for books in self._books.values()]
         moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try()]
@@ -108,10 +105,7 @@ class Releaser:
 
         The caller lists the objects after it and before the next pass (protocol rule 1).
         """
-        new = [root for root in roots if root not in self._epochs]
-        for root in new:
-            self._epochs[root] = self._ledgers.update(root, fence).epoch
-        return bool(new)
+        return self._fences.raise_new(roots)
 
     def roots(self, tracker: Tracker) -> list[str]:
         """Return the roots that quotas speak of, and those where a Workflow is held; every pool is one.
@@ -221,7 +215,7 @@ class Releaser:
                 continue
             policies = snapshot.policies(each.after.namespace)
             books = self._books.get(policies.root)
-            if policies.root in self._epochs and (books is None or each.after.namespace not in books.known):
+            if policies.root in self._fences and (books is None or each.after.namespace not in books.known):
                 return bool(policies.quotas) or tracker.holds_in(each.after.namespace)
         return False
 
@@ -241,7 +235,7 @@ class Releaser:
         housed = {
             root: namespaces
             for root, namespaces in self._housed(snapshot, tracker).items()
-            if root in self._epochs
+            if root in self._fences
         }
         kept = {
             root: books
@@ -250,9 +244,12 @@ class Releaser:
         }
         for root in self._books.keys() - housed.keys():
             self._views.drop(root)
+        self._movers.lose(
+            root for root, books in self._books.items() if not books.known <= housed.get(root, set())
+        )
         self._books = kept
         self._take(changes, snapshot, now)
-        ledgers = self._movers.gather(snapshot, housed, self._epochs, now)
+        ledgers = self._movers.gather(snapshot, housed, now)
         self._dirty.update(dict.fromkeys(self._movers.destinations()))
         for root, namespaces in sorted(housed.items()):
             if root in kept:
@@ -275,11 +272,13 @@ class Releaser:
         """Let time do what it does: windows, waits that are over, reservations that nobody claims."""
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
+            snapshot = self._snapshot()
             for root, ledger in self._ledgers.all().items():
-                if root not in self._books and ledger.reservations:
-                    self._policies = None  # They belong elsewhere, or nowhere.
-                elif any(each.purpose is Purpose.CREATE for each in ledger.reservations.values()):
-                    self._dirty[root] = None
+                books = self._books.get(root)
+                if books is None and strays(ledger, snapshot, self._books):
+                    self._policies = None  # It belongs elsewhere, or nowhere.
+                elif books is not None and (ledger.used != books.used or _creates(ledger)):
+                    self._dirty[root] = None  # What we sent long ago has arrived, or a create may be lost.
         for root, books in self._books.items():
             books.at(now, self._allowed(root))
             due = books.next_event()
@@ -297,8 +296,7 @@ class Releaser:
         moved = self._movers.arriving(root)
 
         def change(ledger: Ledger) -> Ledger:
-            if ledger.epoch != self._epochs[root]:
-                raise Deposed(f"ledger {root} is at epoch {ledger.epoch}, ours is {self._epochs[root]}")
+            self._fences.check(ledger)
             return self._settled(books, self._expired(ledger, now), now, moved)
 
         written = self._ledgers.update(root, change)
@@ -319,3 +317,8 @@ class Releaser:
         selector = f"{LIVE},{marks.RESERVATION} in ({wanted})"
         listing = self._cluster.list(WORKFLOWS, labels=selector, metadata_only=True)
         return expire(ledger, now, [track(item).reservation for item in listing.items])
+
+
+def _creates(ledger: Ledger) -> bool:
+    """Tell whether anything is reserved for creates that nobody has seen yet."""
+    return any(each.purpose is Purpose.CREATE for each in ledger.reservations.values())

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from lockkeeper.lifeline import LONGEST_TURN, Lifeline
-from policy.service.releaser import Deposed
+from policy.service.fencing import Deposed
 from tests.webhook.calling import Clock
 from webhook.logs import Log
 

@@ -7,6 +7,7 @@ from policy.cluster.protocol import WORKFLOWS, EventOf
 from policy.core import marks
 from policy.core.ledger import Ledger, Purpose, cancel, expire
 from policy.service.controller import Controller, Seen, Wake
+from policy.service.fencing import Fences
 from policy.service.letting_go import LettingGo
 from policy.service.releaser import Releaser
 from policy.service.tracker import Tracker
@@ -14,19 +15,25 @@ from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 
 
-class _Unfenced(Releaser):
+class _Unfenced(Fences):
     """Never looks at the epoch: whatever the ledger carries is its own."""
 
-    def _write(self, root: str, now: datetime) -> Ledger:
-        self._epochs[root] = self._ledgers.read(root).epoch
-        return super()._write(root, now)
+    def check(self, ledger: Ledger) -> None:
+        self._epochs[ledger.root] = ledger.epoch
+
+    def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+        if root in self:
+            self.check(self._ledgers.read(root))
+        return super().refence(root, change)
 
 
 class NoEpoch(Faithful):
     """Rule 2 broken: a deposed leader goes on."""
 
     def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        return make(_Unfenced)
+        releaser = make(Releaser)
+        releaser._fences = releaser._movers._fences = _Unfenced(ledgers=releaser._ledgers)
+        return releaser
 
 
 class _ListsFirst(Controller):

@@ -5,7 +5,7 @@ They live on this side alone: a part is made of a subclass or put behind a wrapp
 
 from typing import Final
 
-from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, UncountedAccount
+from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, LeftOpen, UncountedAccount
 from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
@@ -40,5 +40,6 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "release-once": ReleaseOnce,
     "uncounted-account": UncountedAccount,
     "left-behind": LeftBehind,
+    "left-open": LeftOpen,
     "label-believed": LabelBelieved,
 }

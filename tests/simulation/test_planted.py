@@ -14,7 +14,7 @@ from tests.simulation.referee import Rule
 from tests.simulation.shrinking import shrink
 from tests.simulation.world import Outcome, simulate
 
-SEEDS: Final = 2_000
+SEEDS: Final = 7_000
 KNOWN: Final = {
     "no-epoch": 52,
     "list-before-fence": 438,
@@ -34,6 +34,7 @@ KNOWN: Final = {
     "release-once": 159,
     "uncounted-account": 83,
     "left-behind": 759,
+    "left-open": 6574,
     "label-believed": 14,
 }
 

@@ -12,7 +12,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.core.amounts import ZERO
 from policy.core.ledger import RESERVATION_TTL
 from policy.service.controller import IDLE_PASS
-from policy.service.releaser import Deposed
+from policy.service.fencing import Deposed
 from tests.simulation.apiserver import ApiServer
 from tests.simulation.choices import Choices
 from tests.simulation.fleet import Fleet

@@ -26,8 +26,8 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import RESERVATION_TTL, Account, Demand
 from policy.core.patches import JsonObject
 from policy.service.controller import IDLE_PASS, RETRY_AFTER, Seen
+from policy.service.fencing import Deposed
 from policy.service.letting_go import FIRST_DELAY
-from policy.service.releaser import Deposed
 from policy.service.tracker import LiveMetadata
 from tests.policy.service.world import (
     PATIENCE,

@@ -19,8 +19,8 @@ from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
+from policy.service.fencing import Deposed
 from policy.service.letting_go import FIRST_DELAY
-from policy.service.releaser import Deposed
 from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
 from policy.service.tracker import track
 from tests.policy.service.world import (

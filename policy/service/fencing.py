@@ -1,0 +1,69 @@
+"""The fences of a leader: the epochs that it has raised, which keep whoever led before it from writing.
+
+They also stop what this leader itself sent and has no answer to: a write that is still on its way when a
+namespace leaves a ledger would bring accounts back that nobody counts any more.
+"""
+
+from collections.abc import Callable, Collection
+
+from policy.cluster.ledgers import Ledgers
+from policy.core.ledger import Ledger, fence
+
+
+class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
+    """Another leader has raised the epoch of a ledger; this one must stop at once."""
+
+
+class Fences:
+    """Which roots a leader has fenced, each with its epoch."""
+
+    def __init__(self, *, ledgers: Ledgers) -> None:
+        self._ledgers = ledgers
+        self._epochs: dict[str, int] = {}
+
+    def __contains__(self, root: str) -> bool:
+        return root in self._epochs
+
+    def raise_new(self, roots: Collection[str]) -> bool:
+        """Raise the epoch of every root that is not fenced yet; tells whether there were any.
+
+        The caller lists the objects after it and before the next pass (protocol rule 1).
+        """
+        new = [root for root in roots if root not in self]
+        for root in new:
+            self._epochs[root] = self._ledgers.update(root, fence).epoch
+        return bool(new)
+
+    def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+        """Write what `change` makes of a ledger at its next epoch; what was sent before conflicts then.
+
+        A root that was not fenced before is not by this either. Where no answer comes, the root is to be
+        fenced anew, for its epoch is not known.
+
+        Raises:
+            Deposed: the root was fenced here, and by somebody else since.
+        """
+        ours = self._epochs.pop(root, None)
+
+        def raised(ledger: Ledger) -> Ledger:
+            if ours is not None:
+                _check(ledger, ours)
+            return fence(change(ledger))
+
+        written = self._ledgers.update(root, raised)
+        if ours is not None:
+            self._epochs[root] = written.epoch
+        return written
+
+    def check(self, ledger: Ledger) -> None:
+        """See that a ledger is still ours (protocol rule 2).
+
+        Raises:
+            Deposed: another leader has fenced it.
+        """
+        _check(ledger, self._epochs[ledger.root])
+
+
+def _check(ledger: Ledger, ours: int) -> None:
+    if ledger.epoch != ours:
+        raise Deposed(f"ledger {ledger.root} is at epoch {ledger.epoch}, ours is {ours}")
