@@ -4,7 +4,7 @@ One object a quota root, kept apart from policies so that hot writes wake nobody
 that write one root take turns, so that they conflict with other processes only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime, timedelta
 from threading import Event, Lock
 from typing import Final
@@ -111,6 +111,27 @@ class Ledgers:
         """Return every ledger that there is, by its root."""
         found = [_decode(item)[0] for item in self._cluster.list(QUOTA_LEDGERS).items]
         return {ledger.root: ledger for ledger in found}
+
+    def update_all(
+        self, change: Callable[[Ledger], Ledger], *, but: Container[str] = ()
+    ) -> dict[str, Ledger]:
+        """Write what `change` makes of every ledger that there is `but` some, and return them by their roots.
+
+        Raises:
+            Unavailable: as `update` does; some may have been written.
+        """
+        written = {}
+        for item in self._cluster.list(QUOTA_LEDGERS).items:
+            current, version = _decode(item)
+            if current.root in but:
+                continue
+            wanted = change(current)
+            try:
+                self._write(wanted, version)
+            except (Conflict, NotFound):
+                wanted = self.update(current.root, change)
+            written[current.root] = wanted
+        return written
 
     def update(
         self, root: str, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None

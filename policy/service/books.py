@@ -114,11 +114,13 @@ class Books:
         """Take note of the reservations of Workflows that were seen and are finished or deleted."""
         self._carried.update(reservations)
 
-    def at(self, now: datetime, capacity: Limits | None) -> None:
-        """Put the limits of `now` in force, where time or nodes have changed them."""
-        if capacity != self._capacity or now >= self._until:
-            self._capacity = capacity
-            self._put_limits(now)
+    def at(self, now: datetime, capacity: Limits | None) -> bool:
+        """Put the limits of `now` in force, where time or nodes have changed them; tells whether any did."""
+        if capacity == self._capacity and now < self._until:
+            return False
+        self._capacity = capacity
+        self._put_limits(now)
+        return True
 
     def next_event(self) -> datetime | None:
         """Return when time alone may change something here."""
@@ -182,6 +184,11 @@ class Books:
     def releases(self) -> list[Reservation]:
         """Return the releases that stand in the ledger, oldest first."""
         return list(self._reserved.values())
+
+    def stand_in(self, ledger: Ledger) -> bool:
+        """Tell whether a ledger says what these books do: others write there too, and late."""
+        taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
+        return ledger.used == self.used and taken == self.planner.rooms.taken
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
         """Tell whether these books are right under another snapshot, and take it over if they are."""

@@ -1,13 +1,23 @@
 """The fences of a leader: the epochs that it has raised, which keep whoever led before it from writing.
 
-They also stop what this leader itself sent and has no answer to: a write that is still on its way when a
+Ledgers are fenced one by one, so a leader that was deposed without knowing it could still begin with one that
+its policies speak of and those of the new leader do not. Hence the term, the epoch of a ledger that counts
+nothing: a new leader raises it before it fences every ledger that there is, and whoever fences another later
+looks at it afterwards. So a ledger that a deposed leader makes is either found and fenced by the new one, or
+made by one that then learns that it was deposed.
+
+Fences also stop what this leader itself sent and has no answer to: a write that is still on its way when a
 namespace leaves a ledger would bring accounts back that nobody counts any more.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 from policy.cluster.ledgers import Ledgers
 from policy.core.ledger import Ledger, fence
+
+TERM: Final = "term"
+"""Name of the ledger whose epoch counts leaders; roots have a dot in their names."""
 
 
 class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
@@ -20,6 +30,7 @@ class Fences:
     def __init__(self, *, ledgers: Ledgers) -> None:
         self._ledgers = ledgers
         self._epochs: dict[str, int] = {}
+        self._term = 0
 
     def __contains__(self, root: str) -> bool:
         return root in self._epochs
@@ -27,8 +38,28 @@ class Fences:
     def raise_new(self, roots: Collection[str]) -> bool:
         """Raise the epoch of every root that is not fenced yet; tells whether there were any.
 
-        The caller lists the objects after it and before the next pass (protocol rule 1).
+        The first time these are all that have a ledger, too. The caller lists the objects after it and before
+        the next pass (protocol rule 1).
+
+        Raises:
+            Deposed: another leader has begun since this one did.
         """
+        if not self._term:
+            self._begin(roots)
+            return True
+        new = self._raise(roots)
+        if new:
+            self._check_term()
+        return new
+
+    def _begin(self, roots: Iterable[str]) -> None:
+        term = self._ledgers.update(TERM, fence).epoch
+        found = self._ledgers.update_all(fence, but={TERM, *self._epochs})
+        self._epochs |= {root: ledger.epoch for root, ledger in found.items()}
+        self._raise(roots)
+        self._term = term
+
+    def _raise(self, roots: Iterable[str]) -> bool:
         new = [root for root in roots if root not in self]
         for root in new:
             self._epochs[root] = self._ledgers.update(root, fence).epoch
@@ -41,9 +72,11 @@ class Fences:
         fenced anew, for its epoch is not known.
 
         Raises:
-            Deposed: the root was fenced here, and by somebody else since.
+            Deposed: another leader has begun since this one did.
         """
         ours = self._epochs.pop(root, None)
+        if ours is None:
+            self._check_term()
 
         def raised(ledger: Ledger) -> Ledger:
             if ours is not None:
@@ -62,6 +95,9 @@ class Fences:
             Deposed: another leader has fenced it.
         """
         _check(ledger, self._epochs[ledger.root])
+
+    def _check_term(self) -> None:
+        _check(self._ledgers.read(TERM), self._term)
 
 
 def _check(ledger: Ledger, ours: int) -> None:

@@ -277,12 +277,11 @@ class Releaser:
                 books = self._books.get(root)
                 if books is None and strays(ledger, snapshot, self._books):
                     self._policies = None  # It belongs elsewhere, or nowhere.
-                elif books is not None and (ledger.used != books.used or _creates(ledger)):
-                    self._dirty[root] = None  # What we sent long ago has arrived, or a create may be lost.
+                elif books is not None and (_creates(ledger) or not books.stand_in(ledger)):
+                    self._dirty[root] = None  # A create may be lost, or another's write has arrived.
         for root, books in self._books.items():
-            books.at(now, self._allowed(root))
-            due = books.next_event()
-            if (due is not None and due <= now) or self._letting_go.owes(books):
+            moved, due = books.at(now, self._allowed(root)), books.next_event()
+            if moved or (due is not None and due <= now) or self._letting_go.owes(books):
                 self._dirty[root] = None
 
     def _allowed(self, root: str) -> Limits | None:

@@ -1,6 +1,6 @@
 """Bugs planted in what a ledger says of accounts that come and go with quotas and pools."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision import ReservationRequest
@@ -33,22 +33,6 @@ class LeftBehind(Faithful):
     def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
         releaser = make(Releaser)
         releaser._movers = _LeavesBehind(ledgers=releaser._ledgers, fences=releaser._fences)
-        return releaser
-
-
-class _LeavesOpen(Movers):
-    """Closes only those ledgers which show something of a namespace that has left."""
-
-    def lose(self, roots: Iterable[str]) -> None:
-        del roots
-
-
-class LeftOpen(Faithful):
-    """Rule 10 broken: what is on its way to a ledger arrives there after the namespace has left."""
-
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        releaser = make(Releaser)
-        releaser._movers = _LeavesOpen(ledgers=releaser._ledgers, fences=releaser._fences)
         return releaser
 
 

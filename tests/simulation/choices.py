@@ -30,13 +30,15 @@ class Roll:
 class Choices:
     """Answers questions; `left_out` names those that get the plainest answer whatever the seed says.
 
-    `taken` lists, in order, the questions whose answer was not the plainest.
+    `certain` names others that get the least plain one, so that what is rare otherwise happens often. `taken`
+    lists, in order, the questions whose answer was not the plainest.
     """
 
-    def __init__(self, seed: int, *, left_out: Collection[str] = ()) -> None:
+    def __init__(self, seed: int, *, left_out: Collection[str] = (), certain: Collection[str] = ()) -> None:
         self.seed = seed
         self._salt = seed.to_bytes(8, "big", signed=True)
         self._left_out = frozenset(left_out)
+        self._certain = frozenset(certain)
         self.taken: list[str] = []
 
     def roll(self, question: str) -> Roll:
@@ -52,14 +54,16 @@ class Choices:
 
     def chance(self, question: str, probability: float) -> bool:
         """Tell whether something of this probability happens; the plainest is that it does not."""
-        return self.roll(question)[0] < probability and self.takes(question)
+        happens = question in self._certain or self.roll(question)[0] < probability
+        return happens and self.takes(question)
 
     def pick(self, question: str, options: Sequence[T]) -> T:
         """Return one of some options, the first of which is the plainest."""
-        place = int(self.roll(question)[0] * len(options))
+        last = len(options) - 1
+        place = last if question in self._certain else int(self.roll(question)[0] * len(options))
         return options[place if place and self.takes(question) else 0]
 
     def between(self, question: str, low: int, high: int) -> int:
         """Return a number from low to high, both included; the plainest is `low`."""
-        value = low + int(self.roll(question)[0] * (high - low + 1))
+        value = high if question in self._certain else low + int(self.roll(question)[0] * (high - low + 1))
         return value if value == low or self.takes(question) else low

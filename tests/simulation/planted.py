@@ -5,11 +5,12 @@ They live on this side alone: a part is made of a subclass or put behind a wrapp
 
 from typing import Final
 
-from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, LeftOpen, UncountedAccount
+from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, UncountedAccount
 from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
     ExpireWithoutList,
+    FencesOwn,
     ListBeforeFence,
     NeverExpire,
     NoEpoch,
@@ -23,6 +24,7 @@ from tests.simulation.faithful import Faithful
 
 PLANTED: Final[dict[str, type[Faithful]]] = {
     "no-epoch": NoEpoch,
+    "fences-own": FencesOwn,
     "list-before-fence": ListBeforeFence,
     "patch-before-reserve": PatchBeforeReserve,
     "cancel-release": CancelRelease,
@@ -40,6 +42,5 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "release-once": ReleaseOnce,
     "uncounted-account": UncountedAccount,
     "left-behind": LeftBehind,
-    "left-open": LeftOpen,
     "label-believed": LabelBelieved,
 }

@@ -117,33 +117,37 @@ class Referee:
             return
         was_held, was_done = life.held, life.done
         life.held, life.done = facts.held, facts.done
-        life.instance = facts.instance
+        life.instance, life.marked = facts.instance, facts.marked
         if was_done and not life.done:
             life.granted = {}
             life.holds, life.reservation = facts.holds, facts.reservation
             if submission is not None:
-                self._enters(life, submission)
+                self._enters(life, submission, retried=True)
         elif was_held and not life.held and not life.done:
             self._released(life)
 
-    def _enters(self, life: Life, submission: Submission) -> None:
+    def _enters(self, life: Life, submission: Submission, *, retried: bool = False) -> None:
         """Judge a Workflow that was created, or made live again by a retry."""
         self.admissions += 1
+        version = self._book.of(submission.policies)
+        bounds = [] if version is None or submission.bypass else list(version.bounds(life.subject))
         found = self.reservation(life.reservation) if life.reservation else None
         named = found.workflow.partition("@")[0] if found is not None else ""
         if found is not None and (found.namespace, named) != (life.namespace, life.name):
             found = None  # The label is a copy.
         if life.held:
+            if not life.marked and any(each.account.user for each in bounds):
+                self.fail(Rule.PAST_QUOTA, f"{life} waits, and nobody knows for which user")
             return  # Whatever was reserved for it comes back; its release asks every quota anew.
+        if retried and not bounds:
+            found = None  # The label is that of its create; nobody was asked this time.
         if found is not None:
             life.granted = dict(self._grants.get(found.id, {}))
-        version = self._book.of(submission.policies)
-        if version is not None and not submission.bypass:
-            for bound in version.bounds(life.subject):
-                if bound.effect is OnExceed.QUEUE:
-                    self.fail(Rule.RESERVED, f"{life} runs, and {bound.account.quota} should hold it")
-                elif found is None:
-                    self.fail(Rule.RESERVED, f"{life} is created without reservation {life.reservation!r}")
+        for bound in bounds:
+            if bound.effect is OnExceed.QUEUE:
+                self.fail(Rule.RESERVED, f"{life} runs, and {bound.account.quota} should hold it")
+            elif found is None:
+                self.fail(Rule.RESERVED, f"{life} is created without reservation {life.reservation!r}")
         self._starts(life)
 
     def _released(self, life: Life) -> None:
@@ -200,7 +204,9 @@ class Referee:
             return
         bounds = {each.account: each for each in version.bounds(subject)}
         for account, bound in bounds.items():
-            due = bound.effect is OnExceed.DENY or not creates
+            # Who took the mark of its user away was judged when it came in, by the policies of that moment.
+            known = not account.user or life is None or life.marked
+            due = known and (bound.effect is OnExceed.DENY or not creates)
             if due and account not in added.accounts:
                 self.fail(Rule.PAST_QUOTA, f"{added.workflow} gets a slot, and {account} was not asked")
         self._grants[added.id] = {each: bounds[each] for each in added.accounts if each in bounds}

@@ -17,6 +17,7 @@ from tests.simulation.world import Outcome, simulate
 SEEDS: Final = 7_000
 KNOWN: Final = {
     "no-epoch": 52,
+    "fences-own": 249,
     "list-before-fence": 438,
     "patch-before-reserve": 2,
     "cancel-release": 21,
@@ -34,7 +35,6 @@ KNOWN: Final = {
     "release-once": 159,
     "uncounted-account": 83,
     "left-behind": 759,
-    "left-open": 6574,
     "label-believed": 14,
 }
 

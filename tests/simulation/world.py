@@ -22,7 +22,7 @@ from tests.simulation.people import Argo, Author
 from tests.simulation.policies import Book, version
 from tests.simulation.processes import Parts
 from tests.simulation.referee import Referee, Rule
-from tests.simulation.scenario import LONGEST_RUN, Feature, draw
+from tests.simulation.scenario import LONGEST_RUN, Feature, certain, draw
 from tests.simulation.scheduler import SECOND, Actor, Scheduler
 from tests.simulation.threads import virtual_threads
 from tests.simulation.weather import MAX_SKEW, Sky, Weather
@@ -168,7 +168,7 @@ def simulate(
     most_steps: int = MOST_STEPS,
 ) -> Outcome:
     """Run one seed, without the decisions that are left out."""
-    choices = Choices(seed, left_out=left_out)
+    choices = Choices(seed, left_out=left_out, certain=certain(seed))
     world = World(choices, features=features, parts=parts)
     scheduler, sky, referee = world.scheduler, world.sky, world.referee
     with virtual_threads(scheduler):

@@ -128,6 +128,33 @@ def test_an_update_runs_its_change_again_on_what_another_process_wrote(
     assert (written.epoch, set(written.reservations)) == (1, {"first", "rival"})
 
 
+def test_all_ledgers_are_written_with_what_was_listed_and_read_anew_where_somebody_was_faster(
+    store: MemoryCluster, clock: Clock, ledgers: Ledgers
+) -> None:
+    """A leader that begins among a thousand of them asks for each no more than it has to."""
+    for root in ("namespace.a", "namespace.b", "namespace.c"):
+        ledgers.update(root, fence)
+    spy = Spy(store)
+
+    def meddle(call: Call) -> None:
+        if call.verb == "replace" and call.name == "namespace.b":
+            spy.before = lambda _: None
+            ledgers.reserve(ask("rival", root="namespace.b"))
+
+    spy.before = meddle
+    written = Ledgers(cluster=spy, clock=clock, led=False).update_all(fence, but={"namespace.c"})
+    assert [(call.verb, call.name) for call in spy.calls] == [
+        ("list", ""),
+        ("replace", "namespace.a"),
+        ("replace", "namespace.b"),
+        ("get", "namespace.b"),
+        ("replace", "namespace.b"),
+    ]
+    assert {root: each.epoch for root, each in written.items()} == {"namespace.a": 2, "namespace.b": 2}
+    assert set(ledgers.read("namespace.b").reservations) == {"rival"}
+    assert ledgers.read("namespace.c").epoch == 1
+
+
 def test_two_first_writes_of_a_ledger_both_count(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:

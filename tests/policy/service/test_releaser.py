@@ -19,7 +19,7 @@ from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
-from policy.service.fencing import Deposed
+from policy.service.fencing import TERM, Deposed
 from policy.service.letting_go import FIRST_DELAY
 from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
 from policy.service.tracker import track
@@ -34,6 +34,7 @@ from tests.policy.service.world import (
     is_held,
     labels_of,
     member,
+    name_of,
     part,
     pool,
     quota,
@@ -112,9 +113,9 @@ def test_a_new_leader_fences_each_root_once_and_lists_after_it(leader: Leader, s
     leader.lead()
     leader.lead()
     written = [call for call in spy.calls if call.writes_ledger]
-    assert len(written) == 1
+    assert [call.name for call in written] == [TERM, ROOT]
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 1)
-    after = spy.calls[spy.calls.index(written[0]) :]
+    after = spy.calls[spy.calls.index(written[1]) :]
     assert "list" in {call.verb for call in after if call.plural == "workflows"}
 
 
@@ -616,7 +617,7 @@ def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_u
     leader.ledgers.update("namespace.ml", lambda ledger: with_added(fence(ledger), [foreign]))
     leader.work()
     kept = leader.ledgers.read("namespace.ml")
-    assert (kept.epoch, kept.used, set(kept.reservations)) == (2, {}, {"x"})
+    assert (kept.epoch, kept.used, set(kept.reservations)) == (3, {}, {"x"})
     clock.advance(RESERVATION_TTL)
     leader.work()  # It looks at all ledgers, and finds what belongs nowhere.
     leader.work()
@@ -633,8 +634,7 @@ def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster
         submit(cluster, policies, draft(name), namespace=namespace)
     assert leader.work() == 2
     assert leader.held("etl") | leader.held("ml") == {"a": False, "b": True, "c": False, "d": True}
-    names = [item["metadata"] for item in cluster.list(QUOTA_LEDGERS).items]
-    assert [each["name"] for each in names if isinstance(each, dict)] == ["pool.data"]
+    assert [name_of(item) for item in cluster.list(QUOTA_LEDGERS).items] == ["pool.data", TERM]
 
 
 def test_a_conflict_of_the_release_is_treated_like_a_failed_test(leader: Leader, spy: Spy) -> None:

@@ -245,12 +245,12 @@ def soak(
 
 
 def emptied(stage: Stage, base: MemoryCluster) -> bool:
-    """Wait until no ledger counts or reserves anything."""
+    """Wait until no ledger counts or reserves anything: of the pool, of a namespace, and of the term."""
 
     def empty() -> bool:
         ledgers = [stage.ledgers.read(name_of(item)) for item in base.list(QUOTA_LEDGERS).items]
         free = all(usage == ZERO for ledger in ledgers for usage in ledger.taken().values())
-        return len(ledgers) == 2 and free and not any(ledger.reservations for ledger in ledgers)
+        return len(ledgers) == 3 and free and not any(ledger.reservations for ledger in ledgers)
 
     return eventually(base, empty, QUOTA_LEDGERS)
 

@@ -1,0 +1,135 @@
+"""A leader that was deposed and does not know it: whatever its policies speak of, it writes nothing more."""
+
+import pytest
+
+from policy.cluster.errors import Unavailable
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
+from policy.core.ledger import Ledger
+from policy.core.patches import JsonObject
+from policy.core.snapshot import Snapshot
+from policy.service.fencing import TERM, Deposed, Fences
+from tests.policy.service.world import (
+    Call,
+    Clock,
+    Leader,
+    Spy,
+    draft,
+    member,
+    name_of,
+    pool,
+    quota,
+    snapshot_of,
+    submit,
+)
+
+ALONE: Snapshot = snapshot_of(quota("etl", "q", workflows=1))
+POOLED: Snapshot = snapshot_of(quota("etl", "q", workflows=1), pool("data"), member("etl", "data"))
+
+
+def _bare(root: str) -> JsonObject:
+    """Return a ledger that nobody has fenced."""
+    return {
+        "apiVersion": QUOTA_LEDGERS.api_version,
+        "kind": QUOTA_LEDGERS.kind,
+        "metadata": {"name": root},
+    }
+
+
+@pytest.fixture
+def old(cluster: MemoryCluster, clock: Clock) -> Leader:
+    """Return a leader by whose policies etl stands alone."""
+    return Leader(cluster, ALONE, clock)
+
+
+@pytest.fixture
+def heir(cluster: MemoryCluster, clock: Clock) -> Leader:
+    """Return the next leader, by whose policies etl belongs to a pool."""
+    return Leader(cluster, POOLED, clock)
+
+
+def test_a_ledger_that_only_the_old_policies_speak_of_is_fenced_as_well(old: Leader, heir: Leader) -> None:
+    """The limit is kept in another ledger now, which knows nothing of what would be reserved in this one."""
+    old.lead()  # It has the ledger, has counted nothing in it, and is frozen.
+    submit(heir.cluster, POOLED, draft("a"), namespace="etl")
+    submit(heir.cluster, POOLED, draft("b"), namespace="etl")
+    assert heir.work() == 1
+    old.see()
+    with pytest.raises(Deposed, match="is at epoch 2, ours is 1"):
+        old.releaser.run_pass(old.tracker)
+    assert sorted(old.held("etl").values()) == [False, True]
+
+
+def test_a_ledger_that_an_old_leader_begins_is_its_last(old: Leader, heir: Leader) -> None:
+    """The new one could not fence it; the old one looks at the term before it uses it."""
+    old.snapshot = snapshot_of()
+    old.work()
+    heir.work()
+    old.snapshot = ALONE
+    with pytest.raises(Deposed, match="ledger term is at epoch 2, ours is 1"):
+        old.lead()
+
+
+def test_a_leader_closes_no_ledger_of_the_next_one(old: Leader, heir: Leader) -> None:
+    """What its own policies do not speak of may be what the new ones are about."""
+    old.work()
+    submit(heir.cluster, POOLED, draft("a"), namespace="etl")
+    heir.work()
+    before = heir.ledgers.read("pool.data")
+    old.snapshot = snapshot_of(quota("etl", "q", workflows=2))
+    old.see()
+    with pytest.raises(Deposed):
+        old.releaser.run_pass(old.tracker)
+    assert heir.ledgers.read("pool.data") == before
+    assert heir.work() == 0  # It leads on.
+
+
+def test_a_beginning_that_fails_half_way_is_begun_again(spy: Spy, clock: Clock, heir: Leader) -> None:
+    """The term and all ledgers are raised once more, and the objects are listed after it."""
+    heir.cluster.create(QUOTA_LEDGERS, _bare("namespace.a"))
+    heir.cluster.create(QUOTA_LEDGERS, _bare("namespace.b"))
+    failures = [Unavailable("restarting")]
+
+    def interfere(call: Call) -> None:
+        if call.writes_ledger and call.name == "namespace.b" and failures:
+            raise failures.pop()
+
+    spy.before = interfere
+    leader = Leader(spy, ALONE, clock)
+    with pytest.raises(Unavailable):
+        leader.lead()
+    spy.calls.clear()
+    leader.lead()
+    assert [call.name for call in spy.calls if call.writes_ledger] == [
+        TERM,
+        "namespace.a",
+        "namespace.b",
+        "namespace.etl",
+    ]
+    assert spy.calls[-1].plural == WORKFLOWS.plural
+    epochs = {each.root: each.epoch for each in leader.ledgers.all().values()}
+    assert epochs == {TERM: 2, "namespace.a": 2, "namespace.b": 1, "namespace.etl": 1}
+
+
+def test_the_term_counts_nothing(old: Leader) -> None:
+    """It is there for its epoch alone."""
+    submit(old.cluster, ALONE, draft("a"), namespace="etl")
+    old.work()
+    assert old.ledgers.read(TERM) == Ledger(TERM, 1)
+
+
+def test_what_is_fenced_is_asked_by_name(old: Leader) -> None:
+    """A root that nobody fenced is not ours."""
+    fences = Fences(ledgers=old.ledgers)
+    assert fences.raise_new(["namespace.etl"])
+    assert not fences.raise_new(["namespace.etl"])
+    assert "namespace.etl" in fences
+    assert "namespace.ml" not in fences
+
+
+def test_roots_and_the_term_have_other_names(old: Leader) -> None:
+    """No namespace and no pool can have the term for its ledger."""
+    old.snapshot = snapshot_of(quota(TERM, "q"), pool(TERM))
+    old.work()
+    names = {name_of(item) for item in old.cluster.list(QUOTA_LEDGERS).items}
+    assert names == {TERM, f"namespace.{TERM}", f"pool.{TERM}"}
