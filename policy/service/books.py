@@ -14,8 +14,8 @@ from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import is_heir
-from policy.core.fairshare import FairShare, Tenant
-from policy.core.governing import accounts_of, borrowed_from, governing, only_counted, wants
+from policy.core.fairshare import Tenant
+from policy.core.governing import NO_LIMITS, accounts_of, borrowed_from, governing, only_counted, wants
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
     Account,
@@ -28,10 +28,11 @@ from policy.core.ledger import (
 )
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
-from policy.core.pools import CompiledPool, share_account
+from policy.core.pools import share_account
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.windows import NEVER
+from policy.service.in_force import InForce
 from policy.service.tracker import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
@@ -66,32 +67,29 @@ class Books:
         fault: Fault = lambda _: "",
     ) -> None:
         self.root = root
-        self.snapshot = snapshot
         self.namespaces = sorted(namespaces)
         self.known = frozenset(namespaces)
         self.used: dict[Account, Usage] = {}
         self.running: dict[str, Usage] = {}
         self._find = find
         self._fault = fault
-        self._pool = self._pool_of_root()
-        self._capacity = capacity
         self._going: dict[str, tuple[str, Load]] = {}
         self._carried: set[str] = set()
         self._released: list[tuple[Waiter, Load]] = []
         self._loads: dict[Load, Load] = {}
-        self._until = now
         self._noted = ledger.history
         self._noted_at = now
-        self.planner = Planner(now=now, fair=self._fair_share(ledger, now))
+        self._in_force = InForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
+        self.planner = Planner(now=now, fair=self._in_force.fair_share(ledger.history, now))
         self._reserved = ledger.releases()
         for namespace in self.namespaces:
             policies = snapshot.policies(namespace)
             self.planner.set_rules(namespace, policies.rules)
             for quota in policies.quotas:
                 self.used[quota.account] = ZERO
-            if self._pool is not None and self._pool.borrows:
-                self.used[share_account(self._pool.name, namespace)] = ZERO
-        self._put_limits(now)
+            if (lender := self._in_force.lender) is not None:
+                self.used[share_account(lender.name, namespace)] = ZERO
+        self._in_force.at(self.planner, now, capacity)
 
     # What has changed.
 
@@ -116,15 +114,12 @@ class Books:
 
     def at(self, now: datetime, capacity: Limits | None) -> bool:
         """Put the limits of `now` in force, where time or nodes have changed them; tells whether any did."""
-        if capacity == self._capacity and now < self._until:
-            return False
-        self._capacity = capacity
-        self._put_limits(now)
-        return True
+        return self._in_force.at(self.planner, now, capacity)
 
     def next_event(self) -> datetime | None:
         """Return when time alone may change something here."""
-        moments = [self.planner.next_event(), self._until if self._until < NEVER else None]
+        until = self._in_force.until
+        moments = [self.planner.next_event(), until if until < NEVER else None]
         return min((each for each in moments if each is not None), default=None)
 
     # What follows.
@@ -141,7 +136,9 @@ class Books:
         self._adopt(ledger, now)
         opened = self._opened(ledger, moved)
         counted = recount(opened, self.used, self._settled(opened))
-        counted = msgspec.structs.replace(counted, capacity=self._capacity, history=self._history(now))
+        counted = msgspec.structs.replace(
+            counted, capacity=self._in_force.capacity, history=self._history(now)
+        )
         self.planner.set_taken(counted.taken())
         self._released = [(each, self.planner.load_of(each)) for each in self.planner.plan(now, most)]
         added = [self._reservation(waiter, load, now) for waiter, load in self._released]
@@ -191,61 +188,13 @@ class Books:
         return ledger.used == self.used and taken == self.planner.rooms.taken
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
-        """Tell whether these books are right under another snapshot, and take it over if they are."""
-        if sorted(namespaces) != self.namespaces:
-            return False
-        before, after = self.snapshot, snapshot
-        for namespace in self.namespaces:
-            old, new = before.policies(namespace), after.policies(namespace)
-            if (old.quotas, old.rules, old.pool) != (new.quotas, new.rules, new.pool):
-                return False
-        self.snapshot = snapshot
-        old_pool, new_pool = self._pool, self._pool_of_root()
-        if old_pool is None or new_pool is None:
-            return old_pool is new_pool
-        return msgspec.structs.replace(old_pool, remembered={}) == msgspec.structs.replace(
-            new_pool, remembered={}
-        )
+        """Tell whether these books are right under another snapshot, and take it over if they are.
+
+        Where limits or rules are others, the next `at` puts them in force.
+        """
+        return sorted(namespaces) == self.namespaces and self._in_force.take_over(snapshot, self.planner)
 
     # How it is done.
-
-    def _pool_of_root(self) -> CompiledPool | None:
-        return next(
-            (pool for each in self.namespaces if (pool := self.snapshot.pool(each)) is not None), None
-        )
-
-    def _fair_share(self, ledger: Ledger, now: datetime) -> FairShare:
-        if self._pool is None:
-            quotas = [quota for each in self.namespaces for quota in self.snapshot.policies(each).quotas]
-            limits = quotas[0].limits_at(now) if quotas else Limits()
-            return FairShare(now=now, limits=limits, history=ledger.history)
-        return FairShare(
-            now=now,
-            limits=self._pool.limits_at(now, self._capacity),
-            half_life=self._pool.half_life,
-            weights=self._pool.weights,
-            history=ledger.history,
-        )
-
-    def _put_limits(self, now: datetime) -> None:
-        """Tell the planner the limits of this moment, and remember how long they stay."""
-        self._until = NEVER if self._pool is None else self._pool.until(now)
-        borrows = self._pool is not None and self._pool.borrows
-        if self._pool is not None and borrows:
-            self.planner.set_pool(self._pool.pool_at(now, self._capacity))
-        for namespace in self.namespaces:
-            for quota in self.snapshot.policies(namespace).quotas:
-                self._until = min(self._until, quota.elastic.at(now).until)
-                if quota.is_share or quota.on_exceed is OnExceed.WARN:
-                    continue
-                pooled = self._pool is not None and not quota.account.namespace
-                if pooled and borrows:
-                    continue
-                limits = quota.limits_at(now)
-                if self._pool is not None and pooled:
-                    limits = self._pool.limits_at(now, self._capacity)
-                if limits != self.planner.rooms.limits.get(quota.account):
-                    self.planner.set_limits(quota.account, limits, ever=quota.highest)
 
     def _leaves(self, before: Tracked, after: Tracked | None, now: datetime) -> bool:
         """Take back what a Workflow was folded in for, as far as that is over.
@@ -304,14 +253,14 @@ class Books:
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for as policies stand now; a child, those of its own."""
-        quotas = self.snapshot.policies(tracked.namespace).quotas
+        quotas = self._in_force.snapshot.policies(tracked.namespace).quotas
         own = governing(quotas, tracked.labels)
         return own if tracked.under is None else counted_for(own, governing(quotas, tracked.under))
 
     def _load(self, tracked: Tracked) -> Load:
         """Return what a Workflow counts for; those that are alike share one."""
         user = tracked.weighed.user
-        accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self.snapshot)
+        accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self._in_force.snapshot)
         load = Load(tracked.namespace, user, accounts, tracked.weight)
         return self._loads.setdefault(load, load)
 
@@ -322,10 +271,10 @@ class Books:
         Those that are in force are told to the planner apart from those who ask.
         """
         quotas, weighed = self.quotas_of(tracked), tracked.weighed
-        pool = borrowed_from(quotas, tracked.namespace, self.snapshot)
+        pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
         for quota in quotas:
-            found = wants((quota,), weighed.user, priority=weighed.priority, limits=_at_most)
+            found = wants((quota,), weighed.user, priority=weighed.priority, limits=_told_apart)
             if quota.on_exceed is OnExceed.WARN:
                 found = only_counted(found)
             in_the_tree = pool is not None and quota.account == pool.quota.account
@@ -373,8 +322,8 @@ class Books:
         tracked = self._find(workflow_of(reservation.id))
         if tracked is not None:
             return self._load(tracked).accounts
-        quotas = self.snapshot.policies(reservation.namespace).quotas
-        return accounts_of(quotas, reservation.namespace, reservation.user, self.snapshot)
+        quotas = self._in_force.snapshot.policies(reservation.namespace).quotas
+        return accounts_of(quotas, reservation.namespace, reservation.user, self._in_force.snapshot)
 
     def _settled(self, ledger: Ledger) -> set[str]:
         """Return the reservations that may go: their objects are counted now, or are finished or deleted."""
@@ -411,6 +360,6 @@ class Books:
         return self._noted
 
 
-def _at_most(quota: CompiledQuota) -> Limits:
-    """Return limits that stay the same while windows open and close; the planner is told those in force."""
-    return quota.highest
+def _told_apart(_: CompiledQuota) -> Limits:
+    """Return no limits: those in force are told to the planner apart from those who ask for room."""
+    return NO_LIMITS

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from hypothesis import strategies as st
 
 from policy.core import marks
 from policy.core.amounts import Limits, Usage
+from policy.core.fields import QuotaLimits
 from policy.core.governing import borrowed_from, demands
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
@@ -137,6 +138,13 @@ class Desk:
         self.policies = policies
         self.books = self.opened()
 
+    def edit(self, policies: Snapshot) -> "Desk":
+        """Go on by policies in which limits are others only, with the books as they are."""
+        assert self.books.fits(policies, self._namespaces)
+        self.books.at(self.now, self.capacity)
+        self.policies = policies
+        return self
+
     def see(self, *changed: Tracked, gone: Iterable[str] = ()) -> None:
         """Fold in what a watch shows at once: Workflows that are new or changed, and those that are gone."""
         before = {each.uid: self.live.get(each.uid) for each in changed}
@@ -253,6 +261,23 @@ def policies(draw: st.DrawFn) -> Snapshot:
             metadata = {"name": f"q{number}", "namespace": namespace}
             documents.append(msgspec.convert({"metadata": metadata, "spec": drawn}, WorkflowQuota))
     return snapshot(*documents)
+
+
+Bounded = TypeVar("Bounded", WorkflowQuota, ClusterWorkflowQuota)
+
+
+@st.composite
+def edited(draw: st.DrawFn, before: Snapshot) -> Snapshot:
+    """Return the same policies with other limits."""
+
+    def drawn(old: Bounded) -> Bounded:
+        limits = msgspec.convert(draw(_bounds), QuotaLimits)
+        spec = msgspec.structs.replace(old.spec, limits=limits)
+        return msgspec.structs.replace(old, spec=spec)
+
+    documents: list[Document] = [drawn(each) for each in before.pools]
+    documents += [drawn(each) for quotas in before.quotas.values() for each in quotas]
+    return snapshot(*documents, namespace_object("a"), namespace_object("b"))
 
 
 @st.composite

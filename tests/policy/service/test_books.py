@@ -1,5 +1,6 @@
 """The books of one root: what a pass counts, settles and releases, for any mix of policies and Workflows."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 
 from policy.core.amounts import ZERO, Amount, Usage
 from policy.core.compiled_quotas import CompiledQuota
+from policy.core.groups import Shape
 from policy.core.holding import holds_of
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
 from policy.core.ordering import WaitReason
-from policy.core.patches import JsonObject
+from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_account
 from policy.core.snapshot import Snapshot
 from policy.core.standing import reason_of
@@ -25,6 +27,7 @@ from tests.policy.service.bookkeeping import (
     ROOT,
     Desk,
     desks,
+    edited,
     fits,
     ledger_of,
     live,
@@ -490,8 +493,8 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
     ]
     desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
     assert desk.work() == []
-    bounds = {each.demand.account.quota: each.demand.limits for each in desk.waiting()["u1"].wants}
-    assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
+    assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
+    assert desk.books.planner.rooms.limits[Account("a", "warn")] == limits()
     desk.reopen(snapshot(own[2]))
     assert desk.policies.policies("a").quotas[0].on_exceed is OnExceed.WARN
     assert desk.work() == ["u1"]
@@ -601,22 +604,54 @@ def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
     assert desk.settled().history == noted
 
 
-def test_books_stay_right_where_policies_of_others_change_only() -> None:
-    """They are opened anew where what governs their own root, or who belongs to it, has changed."""
+def test_books_stay_right_where_policies_of_others_or_limits_change_only() -> None:
+    """They are opened anew where what those who wait need, or who belongs to them, has changed."""
     desk = Desk(one_pool(1))
     assert desk.books.fits(one_pool(1), "ab")
+    assert desk.books.fits(one_pool(2), "ab")
     assert not desk.books.fits(one_pool(1), "abc")
-    assert not desk.books.fits(one_pool(2), "ab")
     assert not desk.books.fits(one_pool(1, quota("q", namespace="a")), "ab")
+    assert not desk.books.fits(one_pool(1, perUser={"workflows": 1}), "ab")
+    assert not desk.books.fits(one_pool(1, reserve=[{"abovePriority": 0, "workflows": 1}]), "ab")
     assert not desk.books.fits(one_pool(1, fairShare={"weights": {"a": 2}}), "ab")
+    assert not desk.books.fits(one_pool(1, borrowing={}), "ab")
     assert not desk.books.fits(snapshot(), "ab")
 
 
-def test_a_member_whose_share_changes_changes_the_books_of_its_pool() -> None:
-    """Shares are no limits of their own, but the tree is made of them."""
-    one, two = (
-        one_pool(4, quota("q", namespace="a", limits={"workflows": most}), borrowing={}) for most in (1, 2)
-    )
-    desk = Desk(one)
-    assert desk.books.fits(one, "ab")
-    assert not desk.books.fits(two, "ab")
+def test_a_limit_that_is_edited_acts_with_the_next_pass_and_reads_no_queue_anew() -> None:
+    """Of the pool, of a member's share in its tree, of how far members borrow, and of a stop."""
+
+    def of(pool_limit: int, share: int, **spec: JsonValue) -> Snapshot:
+        own = quota("q", namespace="a", limits={"workflows": share}, **spec)
+        return one_pool(pool_limit, own, borrowing={"borrowingLimit": {"workflows": 0}})
+
+    desk = Desk(of(0, 1), *(live(f"u{number}", arrival=number) for number in range(6)))
+    books = desk.books
+    assert desk.work() == []
+    assert desk.edit(of(4, 1)).work() == ["u0"]
+    assert desk.edit(of(4, 2)).work() == ["u1"]
+    assert desk.edit(of(4, 4, stopPolicy="Hold")).work() == []
+    assert desk.edit(of(4, 3)).work() == ["u2"]
+    assert desk.edit(of(0, 1)).work() == []
+    assert desk.books is books
+
+
+@given(desk=desks(), data=st.data())
+def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
+    desk: Desk, data: st.DataObject
+) -> None:
+    """The same counts, the same releases in the same order, and the same reasons for those who wait."""
+    after = data.draw(edited(desk.policies))
+    if not desk.books.fits(after, "ab"):
+        assert any(quota.rises for each in "ab" for quota in after.policies(each).quotas)
+        return
+    kept = desk.edit(after).books
+    settled = desk.settled()
+    desk.reopen(after)
+    assert desk.settled() == settled
+    assert reasons(kept) == reasons(desk.books)
+
+
+def reasons(books: Books) -> Mapping[Shape, object]:
+    """Return why each group waits that does."""
+    return {each.shape: reason_of(books.planner, each) for each in books.planner.line.groups() if each}

@@ -12,15 +12,25 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, EventType, JsonPat
 from policy.core import holding, marks
 from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
-from policy.core.kinds import OnExceed
+from policy.core.fields import QuotaLimits
+from policy.core.kinds import (
+    ClusterWorkflowQuota,
+    ClusterWorkflowQuotaSpec,
+    OnExceed,
+    PolicyMetadata,
+    WorkflowQuota,
+    WorkflowQuotaSpec,
+)
 from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Purpose, Reservation, fence
 from policy.core.ledger import with_reservations as with_added
 from policy.core.patches import JsonObject, JsonValue, Op
-from policy.core.selectors import EVERYTHING
+from policy.core.quota_kinds import ElasticSpec, WindowSpec
+from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue
 from policy.service.fencing import TERM, Deposed
 from policy.service.letting_go import FIRST_DELAY
+from policy.service.releaser import LOOK_EVERY
 from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
 from policy.service.tracker import track
 from tests.policy.service.world import (
@@ -670,3 +680,54 @@ def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_r
     second.lead()
     assert second.releaser.run_pass(second.tracker) == 2
     assert not any(is_held(each) for each in spy.list(WORKFLOWS).items)
+
+
+def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryCluster, clock: Clock) -> None:
+    """Nothing else happens at that moment: no event comes, and nobody makes a pass but for the time."""
+    night = WindowSpec("night", "30 12 * * *", "1h", QuotaLimits(2))
+    spec = WorkflowQuotaSpec(limits=QuotaLimits(0), windows=(night,))
+    leader = Leader(cluster, snapshot_of(WorkflowQuota(PolicyMetadata("q", "etl"), spec)), clock)
+    for name in ("a", "b", "c"):
+        submit(cluster, leader.snapshot, draft(name), namespace="etl")
+    assert leader.work() == 0
+    clock.advance(timedelta(minutes=29, seconds=50))
+    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.releaser.next_event() == NOON + timedelta(minutes=30)
+    clock.advance(timedelta(seconds=10))
+    assert leader.releaser.run_pass(leader.tracker) == 2
+
+
+def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
+    """Whoever follows the nodes wakes the leader, and nothing else has changed."""
+    elastic = ElasticSpec(workflows_per_node=1, min=QuotaLimits(0), max=QuotaLimits(9))
+    spec = ClusterWorkflowQuotaSpec(namespace_selector=LabelSelector({"pool": "data"}), elastic=elastic)
+    policies = snapshot_of(ClusterWorkflowQuota(PolicyMetadata("data"), spec), member("etl", "data"))
+    leader = Leader(cluster, policies, clock)
+    allowed = [Limits(Amount(0))]
+    leader.releaser._capacity = lambda _: allowed[-1]
+    for name in ("a", "b", "c"):
+        submit(cluster, policies, draft(name), namespace="etl")
+    assert leader.work() == 0
+    allowed.append(Limits(Amount(2)))
+    assert leader.releaser.run_pass(leader.tracker) == 2
+    assert leader.ledgers.read("pool.data").capacity == Limits(Amount(2))
+
+
+def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: Leader, clock: Clock) -> None:
+    """The webhook gives the reservation back in the ledger alone, of which no event tells."""
+    taken = reservation(leader, "c1")
+    queue_up(leader, "a")
+    assert leader.work() == 0
+    leader.ledgers.cancel(taken)
+    clock.advance(LOOK_EVERY)
+    assert leader.releaser.run_pass(leader.tracker) == 1
+
+
+def test_an_edited_limit_is_put_in_force_with_the_queue_as_it_is(leader: Leader) -> None:
+    """The books go on, so that the edit of a number costs the same before a queue of any length."""
+    queue_up(leader, "a", "b", "c")
+    assert leader.work() == 1
+    books = leader.releaser._books[ROOT]
+    leader.snapshot = snapshot_of(quota("etl", "q", workflows=2))
+    assert leader.releaser.run_pass(leader.tracker) == 1
+    assert leader.releaser._books[ROOT] is books
