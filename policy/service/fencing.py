@@ -47,23 +47,23 @@ class Fences:
         if not self._term:
             self._begin(roots)
             return True
-        new = self._raise(roots)
+        new = [root for root in roots if root not in self]
         if new:
+            self._check_term()  # The one afterwards is what counts; this spares the next leader trouble.
+            self._raise(new)
             self._check_term()
-        return new
+        return bool(new)
 
     def _begin(self, roots: Iterable[str]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
         found = self._ledgers.update_all(fence, but={TERM, *self._epochs})
         self._epochs |= {root: ledger.epoch for root, ledger in found.items()}
-        self._raise(roots)
+        self._raise(root for root in roots if root not in self)
         self._term = term
 
-    def _raise(self, roots: Iterable[str]) -> bool:
-        new = [root for root in roots if root not in self]
-        for root in new:
+    def _raise(self, roots: Iterable[str]) -> None:
+        for root in roots:
             self._epochs[root] = self._ledgers.update(root, fence).epoch
-        return bool(new)
 
     def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Write what `change` makes of a ledger at its next epoch; what was sent before conflicts then.

@@ -1,16 +1,24 @@
 """The worlds that are checked, and what each planted bug needs to do its harm."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from tests.protocol import roots
 from tests.protocol.exploring import Explored, Explorer
+from tests.protocol.roots import Roots
 from tests.protocol.rules import Bug, Model
 
-SOUND: Final = (
+S = TypeVar("S")
+
+SOUND: Final[tuple[Model | Roots, ...]] = (
     Model(queued=2, denied=1),
     Model(queued=1, denied=2),
     Model(queued=1, denied=1, retry=True, delete=True),
+    Roots(queued=2),
+    Roots(queued=1, denied=True),
+    Roots(queued=1, roots=(0, 1, 0)),
 )
 _WORLDS: Final = {
     Bug.NO_EPOCH: Model(queued=2, denied=0),
@@ -24,10 +32,35 @@ _WORLDS: Final = {
     Bug.BLIND_WRITE: Model(queued=0, denied=2),
     Bug.CANCEL_LATE: Model(queued=1, denied=1),
 }
-PLANTED: Final = {bug: msgspec.structs.replace(model, bug=bug) for bug, model in _WORLDS.items()}
+_MOVES: Final = {
+    roots.Bug.FENCES_OWN: Roots(queued=2),
+    roots.Bug.TERM_UNREAD: Roots(queued=2),
+    roots.Bug.LEFT_BEHIND: Roots(queued=2),
+    roots.Bug.DROPPED_FIRST: Roots(queued=2),
+    roots.Bug.NOT_CLOSED: Roots(queued=1, denied=True),
+    roots.Bug.UNCOUNTED: Roots(queued=1, denied=True),
+}
+PLANTED: Final[dict[Bug | roots.Bug, Model | Roots]] = {
+    **{bug: msgspec.structs.replace(model, bug=bug) for bug, model in _WORLDS.items()},
+    **{bug: msgspec.structs.replace(model, bug=bug) for bug, model in _MOVES.items()},
+}
 
 
-def check(model: Model) -> Explored:
+def check(model: Model | Roots) -> Explored:
     """Explore a world whole, or as far as its first bad state."""
-    explorer = Explorer(model.first(), model.moves)
-    return explorer.run(bad=model.bad, good=model.good, may_be_stuck=model.may_be_stuck)
+    if isinstance(model, Roots):
+        return _explore(model)
+    return _explore(model)
+
+
+class _World(Protocol[S]):
+    def first(self) -> S: ...
+    def moves(self, state: S, /) -> Iterable[tuple[str, S]]: ...
+    def bad(self, state: S, /) -> str: ...
+    def good(self, state: S, /) -> bool: ...
+    def may_be_stuck(self, state: S, /) -> bool: ...
+
+
+def _explore(world: _World[S]) -> Explored:
+    explorer = Explorer(world.first(), world.moves)
+    return explorer.run(bad=world.bad, good=world.good, may_be_stuck=world.may_be_stuck)

@@ -40,7 +40,9 @@ class _Unaware(Fences):
     """Fences those roots only that its own policies speak of."""
 
     def raise_new(self, roots: Collection[str]) -> bool:
-        return self._raise(roots)
+        new = [root for root in roots if root not in self]
+        self._raise(new)
+        return bool(new)
 
     def _check_term(self) -> None:
         pass
