@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -175,6 +175,26 @@ def test_a_window_that_is_open_gives_its_own_limit(installed: Installed) -> None
         team.create(name)
     until(lambda: len(team.held()) == 1, f"{team.held()} wait")
     assert team.figures()["openWindows"] == ["always"]
+    assert team.figures()["effectiveLimits"]["workflows"] == 2
+
+
+def test_a_window_that_opens_lets_those_go_who_wait_for_it(installed: Installed) -> None:
+    """Time alone does it, at the minute that its schedule names: nothing else happens then."""
+    opens = (datetime.now(UTC) + timedelta(seconds=80)).replace(second=0, microsecond=0)
+    window = {
+        "name": "soon",
+        "schedule": f"{opens.minute} * * * *",
+        "duration": "10m",
+        "limits": {"workflows": 2},
+    }
+    team = Team(installed, {"limits": {"workflows": 0}, "windows": [window]})
+    for name in ("a", "b", "c"):
+        team.create(name)
+    until(lambda: team.figures()["queued"] == 3, f"{team.figures()}")
+    assert datetime.now(UTC) < opens, "this machine is too slow to see the window open"
+    until(lambda: len(team.held()) == 1, f"{team.held()} wait", seconds=150)
+    assert opens <= datetime.now(UTC) < opens + timedelta(seconds=20)
+    until(lambda: team.figures()["openWindows"] == ["soon"], f"{team.figures()}")
     assert team.figures()["effectiveLimits"]["workflows"] == 2
 
 
