@@ -16,6 +16,7 @@ from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation,
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
+from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
 from policy.core.reserves import withheld
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, Books
@@ -268,11 +269,13 @@ Bounded = TypeVar("Bounded", WorkflowQuota, ClusterWorkflowQuota)
 
 @st.composite
 def edited(draw: st.DrawFn, before: Snapshot) -> Snapshot:
-    """Return the same policies with other limits."""
+    """Return the same policies with other limits, and other rules of the queue."""
 
     def drawn(old: Bounded) -> Bounded:
         limits = msgspec.convert(draw(_bounds), QuotaLimits)
-        spec = msgspec.structs.replace(old.spec, limits=limits)
+        queue = QueueSpec(strategy=draw(st.sampled_from(Strategy)), aging=draw(st.sampled_from(["1h", "1m"])))
+        stop = draw(st.sampled_from([StopPolicy.NONE, StopPolicy.NONE, StopPolicy.HOLD]))
+        spec = msgspec.structs.replace(old.spec, limits=limits, queue=queue, stop_policy=stop)
         return msgspec.structs.replace(old, spec=spec)
 
     documents: list[Document] = [drawn(each) for each in before.pools]
