@@ -6,7 +6,6 @@ are seen one after another; the event has a name of its own, so another leader d
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from threading import Event
 from typing import Final, Protocol
 
 import msgspec
@@ -22,6 +21,7 @@ from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
 from policy.service.events import Action, EventType, Told, event_of
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
+from policy.service.passes import Passes
 
 SETTLE: Final = 0.5
 """Seconds between two looks at most: Workflows change all the time."""
@@ -55,7 +55,7 @@ class LocksView(msgspec.Struct, frozen=True):
 NOTHING_SEEN: Final = LocksView()
 
 
-class LockWatch:
+class LockWatch(Passes):
     """The work of one term: `run` watches until `stop`; `view` is what was seen last."""
 
     def __init__(
@@ -76,8 +76,7 @@ class LockWatch:
         self._recorder = recorder
         self._trouble = trouble
         self._me = me
-        self._woken = Event()
-        self._stopped = Event()
+        super().__init__(settle=SETTLE)
         self._followers: dict[str, Follower] = {}
         self._asked: set[str] = set()
         self._free: Mapping[str, datetime] = {}
@@ -86,15 +85,6 @@ class LockWatch:
         self._told: set[tuple[str, tuple[str, ...]]] = set()
         self.traces = Traces(changed=self._woken.set, clock=clock)
         self.view = NOTHING_SEEN
-
-    def wake(self) -> None:
-        """Look soon: policies changed."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End the work."""
-        self._stopped.set()
-        self._woken.set()
 
     def uses(self, lock: str) -> bool:
         """Tell whether any Workflow holds or wants a lock; a namespace that is asked for is watched."""
@@ -109,13 +99,15 @@ class LockWatch:
     def run(self) -> None:
         """Watch until stopped; no error of the cluster ends it."""
         try:
-            while not self._stopped.wait(SETTLE):
-                self._woken.clear()
-                self.look()
-                self._woken.wait(STANDS_AFTER if self._standing.keys() - self._told else IDLE)
+            super().run()
         finally:
             for follower in self._followers.values():
                 follower.stop()
+
+    def run_pass(self) -> float:
+        """Look; returns the seconds until something that stood now is to be told."""
+        self.look()
+        return STANDS_AFTER if self._standing.keys() - self._told else IDLE
 
     def look(self) -> None:
         """Follow what is to be followed, and act on how the queues stand now."""

@@ -7,7 +7,6 @@ done. Each write insists on the version that it was compared with: nothing unsee
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from threading import Event
 from typing import Final
 
 import msgspec
@@ -20,6 +19,7 @@ from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.service.conditions import status_to_write
 from policy.service.controller import Trouble
+from policy.service.passes import Passes
 from policy.sources.shelf import Verdict
 
 SETTLE: Final = 0.2
@@ -64,7 +64,7 @@ class Delay(msgspec.Struct, frozen=True):
     seen: str = ""
 
 
-class PolicyStatusWriter:
+class PolicyStatusWriter(Passes):
     """The work of one term: `run` writes until `stop`, `wake` makes it look at everything again.
 
     `verdicts`, `findings` and `figures` give what is known now; `stopwatch` counts seconds, of which `pause`
@@ -95,23 +95,7 @@ class PolicyStatusWriter:
         self._delayed: dict[str, Delay] = {}
         self._told: dict[str, float] = {}
         self._resting: dict[str, float] = {}
-        self._woken = Event()
-        self._stopped = Event()
-
-    def wake(self) -> None:
-        """Make a pass soon: a policy was judged, or its status changed."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End the work after the write that is under way."""
-        self._stopped.set()
-        self._woken.set()
-
-    def run(self) -> None:
-        """Write until stopped; no error of the cluster ends it."""
-        while not self._stopped.wait(SETTLE):
-            self._woken.clear()
-            self._woken.wait(self.run_pass())
+        super().__init__(settle=SETTLE)
 
     def run_pass(self) -> float | None:
         """Write every status that is not as it should be; returns the seconds until one is to be tried again.

@@ -7,7 +7,6 @@ and closing of every window.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from threading import Event
 from typing import Final, Protocol
 
 import msgspec
@@ -21,6 +20,7 @@ from policy.core.locks.naming import semaphore_name
 from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
+from policy.service.passes import Passes
 
 SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass."""
@@ -61,7 +61,7 @@ class Failed(msgspec.Struct, frozen=True):
     until: float
 
 
-class Projector:
+class Projector(Passes):
     """`run` writes until `stop`; `wake` makes a pass soon.
 
     `in_use` tells by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
@@ -91,23 +91,7 @@ class Projector:
         self._settled: dict[Address, Settled] = {}
         self._failed: dict[Address, Failed] = {}
         self._ours: set[Address] = set()
-        self._woken = Event()
-        self._stopped = Event()
-
-    def wake(self) -> None:
-        """Make a pass soon: policies or ConfigMaps changed."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End the work after the write that is under way."""
-        self._stopped.set()
-        self._woken.set()
-
-    def run(self) -> None:
-        """Write until stopped; no error of the cluster ends it."""
-        while not self._stopped.wait(SETTLE):
-            self._woken.clear()
-            self._woken.wait(self.run_pass())
+        super().__init__(settle=SETTLE)
 
     def run_pass(self) -> float:
         """Write what is not as it should be; returns the seconds until the next pass is due."""

@@ -6,7 +6,6 @@ is missing, makes anew what somebody changed, and removes what nobody wants and 
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from threading import Event
 from typing import Final
 
 import msgspec
@@ -20,6 +19,7 @@ from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_
 from policy.core.locks.sibling_names import Sibling, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
+from policy.service.passes import Passes
 from policy.service.projector import goes_away
 from policy.service.tracker import LIVE
 
@@ -52,7 +52,7 @@ class Failed(msgspec.Struct, frozen=True):
     until: float
 
 
-class Siblings:
+class Siblings(Passes):
     """`run` keeps them until `stop`; `wake` makes a pass soon.
 
     `found` takes what there is to say about policies whose siblings cannot be made.
@@ -79,23 +79,7 @@ class Siblings:
         self._written: dict[Address, float] = {}
         self._failed: dict[Address, Failed] = {}
         self._unwanted: dict[Address, float] = {}
-        self._woken = Event()
-        self._stopped = Event()
-
-    def wake(self) -> None:
-        """Make a pass soon: policies or templates changed."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """End the work after the write that is under way."""
-        self._stopped.set()
-        self._woken.set()
-
-    def run(self) -> None:
-        """Work until stopped; no error of the cluster ends it."""
-        while not self._stopped.wait(SETTLE):
-            self._woken.clear()
-            self._woken.wait(self.run_pass())
+        super().__init__(settle=SETTLE)
 
     def run_pass(self) -> float:
         """Make and remove what is due; returns the seconds until the next pass is."""
