@@ -33,7 +33,7 @@ from policy.cluster.kube_requests import Scope
 from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
-from policy.service.tracker import LIVE, LiveMetadata, Tracker
+from policy.service.tracker import LIVE, Tracker
 
 BORN: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMESPACES: Final = 1_000
@@ -198,13 +198,18 @@ def measure(objects: int, rounds: int) -> list[Figures]:
         cluster = KubeCluster(transport=connection, rng=Random(1))  # noqa: S311 - nothing is drawn here
         size = read_bytes(connection) / 1e6
 
+        def tracker() -> Tracker:
+            made = Tracker()
+            made.keep({"team"})
+            return made
+
+        shape = tracker().shape
+
         def listed() -> None:
-            cluster.list_as(WORKFLOWS, LiveMetadata, labels=LIVE, metadata_only=True)
+            cluster.list_as(WORKFLOWS, shape, labels=LIVE, metadata_only=True)
 
         def tracked() -> None:
-            tracker = Tracker()
-            tracker.keep({"team"})
-            tracker.reset(cluster.list_as(WORKFLOWS, LiveMetadata, labels=LIVE, metadata_only=True))
+            tracker().reset(cluster.list_as(WORKFLOWS, shape, labels=LIVE, metadata_only=True))
 
         for _ in range(rounds):
             floor = timed(lambda: read_bytes(connection))

@@ -127,13 +127,14 @@ class Controller:
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""
-        listing = self._cluster.list_as(WORKFLOWS, LiveMetadata, labels=LIVE, metadata_only=True)
+        shape = self._tracker.shape
+        listing = self._cluster.list_as(WORKFLOWS, shape, labels=LIVE, metadata_only=True)
         self._tracker.reset(listing)
         self._generation += 1
         self._listed = True
         Thread(
             target=self._watch,
-            args=(self._generation, listing.resource_version),  # Not the listing: it may be large.
+            args=(self._generation, listing.resource_version, shape),  # Not the listing: it may be large.
             name=f"workflow-watch-{self._generation}",
             daemon=True,
         ).start()
@@ -157,13 +158,13 @@ class Controller:
             return
         self._tracker.apply(item.what)
 
-    def _watch(self, generation: int, version: str) -> None:
+    def _watch(self, generation: int, version: str, shape: type[LiveMetadata]) -> None:
         """Hand over every event after the listing until the watch breaks or another generation begins."""
         try:
             while not self._stopped.is_set() and generation == self._generation:
                 for event in self._cluster.watch_as(
                     WORKFLOWS,
-                    LiveMetadata,
+                    shape,
                     since=version,
                     labels=LIVE,
                     metadata_only=True,

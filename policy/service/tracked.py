@@ -4,7 +4,7 @@ What is read of an object is what its metadata and our marks say; of its labels 
 selectors of quotas ask for. Texts that many have in common are kept once.
 """
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from sys import intern
 from typing import Final, TypeAlias, TypeVar
@@ -19,6 +19,9 @@ from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, OwnerReference, Read
 
 Shared = TypeVar("Shared", bound=Hashable)
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
+"""Name and type of a field, and that it may be absent."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
 """Values that are shared at most; should there be more, those of earlier Workflows are not looked for."""
@@ -74,7 +77,43 @@ class LiveMetadata(Read, frozen=True):
     metadata: Identified
 
 
+class Labels(Read, frozen=True):
+    """Base of the labels of a Workflow as far as somebody asks for them: a field for each."""
+
+    def given(self) -> dict[str, str]:
+        """Return those that it has, by their keys."""
+        keys = self.__struct_encode_fields__
+        values = msgspec.structs.astuple(self)
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+
 prepare(LiveMetadata)
+_OWN: Final = frozenset({marks.RESERVATION, marks.CHILD_OF, marks.INSTANCE_ID})
+"""The labels that a leader goes by whatever quotas ask for."""
+
+
+def live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
+    """Return the shape of a Workflow with these labels and our own; more would cost most of a list."""
+    named = {f"label{number}": key for number, key in enumerate(sorted({*keys, *_OWN}))}
+    labels = _derived(Labels, [(name, str | None, None) for name in named], rename=named)
+    identified = _derived(Identified, [("labels", labels | None, None)])
+    shape = _derived(LiveMetadata, [("metadata", identified)])
+    prepare(shape)
+    return shape
+
+
+def _derived(
+    base: type[Shape], fields: Iterable[Field], rename: Mapping[str, str] | None = None
+) -> type[Shape]:
+    """Return a struct like another, but for some fields."""
+    made = msgspec.defstruct(
+        f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False
+    )
+    if not issubclass(made, base):
+        raise TypeError("a struct is not of the base that it was made of")
+    return made
+
+
 _NO_MARKS: Final = Annotations()
 
 
@@ -220,9 +259,13 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reader:
-    """Makes what is remembered of what is read. `keys` are the labels to keep; None keeps all."""
+    """Makes what is remembered of what is read. `keys` are the labels to keep; None keeps all.
+
+    `shape` is what it needs to read, and no more.
+    """
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
+        self.shape = LiveMetadata if keys is None else live_metadata(keys)
         self._keys = None if keys is None else tuple(sorted(keys))
         self._marked: dict[tuple[str, str], Mark] = {}
         self._kept: dict[Pairs, Pairs] = {}
@@ -230,7 +273,7 @@ class Reader:
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
         """Return a Workflow; `arrival` is its place in the order in which they came, `before` what it was."""
         metadata = found.metadata
-        labels, said = metadata.labels or {}, metadata.annotations or _NO_MARKS
+        labels, said = _given(metadata.labels), metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(marks.RESERVATION, ""), labels.get(marks.CHILD_OF, "")
         created = metadata.creation_timestamp
         hold = None
@@ -271,6 +314,10 @@ class Reader:
             weighed = holding.weighed_by(*key, "")
             known = self._marked[key] = Mark(weighed.tasks, weighed.priority, said.tasks != "")
         return known
+
+
+def _given(labels: dict[str, str] | Labels | None) -> dict[str, str]:
+    return labels.given() if isinstance(labels, Labels) else labels or {}
 
 
 def moment(created: datetime | None, arrival: int) -> int:

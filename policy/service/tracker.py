@@ -48,6 +48,11 @@ class Tracker:
         self._count: dict[str, int] = {}
         self._families = Families()
 
+    @property
+    def shape(self) -> type[LiveMetadata]:
+        """What is to be read of a Workflow for the labels that are kept."""
+        return self._reader.shape
+
     def keep(self, keys: Collection[str]) -> None:
         """Keep these labels of every Workflow, and no others."""
         wanted = frozenset(keys)

@@ -17,6 +17,7 @@ from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject, JsonValue
+from policy.service.tracked import Reader
 from policy.service.tracker import LIVE, LiveMetadata, Tracked, Tracker, held, running, track
 from tests.policy.service.world import draft, memory, name_of
 
@@ -356,6 +357,34 @@ def test_selectors_go_by_the_labels_apart_from_the_hold() -> None:
     assert tracked.labels == {marks.INSTANCE_ID: "other", "team": "red"}
     assert (tracked.metadata.labels or {})[marks.INSTANCE_ID] == marks.HOLD_VALUE
     assert marked({}, {marks.INSTANCE_ID: marks.HOLD_VALUE}).labels == {}
+
+
+LABELS = ("team", "build/number", marks.INSTANCE_ID, marks.RESERVATION, marks.CHILD_OF, "nobody-asks")
+
+
+@given(
+    labels=st.dictionaries(st.sampled_from(LABELS), st.sampled_from(["a", "b", "", marks.HOLD_VALUE])),
+    keys=st.sets(st.sampled_from(LABELS)),
+    original=st.sampled_from([None, "other", marks.HOLD_VALUE]),
+)
+def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
+    labels: dict[str, str], keys: set[str], original: str | None
+) -> None:
+    """A list makes nothing of the labels that nobody asks for."""
+    annotations = {} if original is None else {marks.ORIGINAL_INSTANCE_ID: original}
+    metadata = {**metadata_of(1), "labels": labels, "annotations": annotations}
+    body = msgspec.json.encode({"metadata": metadata})
+    reader = Reader(keys)
+    narrow, whole = (msgspec.json.decode(body, type=shape) for shape in (reader.shape, LiveMetadata))
+    assert reader.read(narrow, 7) == reader.read(whole, 7)
+    assert "nobody-asks" in keys or "nobody-asks" not in str(narrow)
+
+
+def test_what_has_no_metadata_is_in_no_shape() -> None:
+    """It is told apart from a Workflow whatever labels are asked for."""
+    for shape in (LiveMetadata, Reader({"team"}).shape):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(b"{}", type=shape)
 
 
 @given(st.one_of(st.text(), st.uuids().map(str), st.uuids().map(lambda each: str(each).upper())))
