@@ -69,6 +69,7 @@ class LedgerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     reservations: tuple[Reservation, ...] = ()
     limits: Allowed | None = None
     history: tuple[Spent, ...] = ()
+    closed: bool = False
 
 
 class LedgerMetadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -115,7 +116,9 @@ class Ledgers:
     def update_all(
         self, change: Callable[[Ledger], Ledger], *, but: Container[str] = ()
     ) -> dict[str, Ledger]:
-        """Write what `change` makes of every ledger that there is `but` some, and return them by their roots.
+        """Write what `change` makes of every ledger that there is, `but` some.
+
+        Returns those that were written, by their roots; an unchanged one is not.
 
         Raises:
             Unavailable: as `update` does; some may have been written.
@@ -126,6 +129,8 @@ class Ledgers:
             if current.root in but:
                 continue
             wanted = change(current)
+            if wanted == current:
+                continue
             try:
                 self._write(wanted, version)
             except (Conflict, NotFound):
@@ -264,7 +269,7 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     allowed = status.limits
     capacity = None if allowed is None else Limits(Amount(allowed.workflows), Amount(allowed.tasks))
     history = {line.tenant: line.amount for line in status.history}
-    read = Ledger(ledger.metadata.name, status.epoch, used, reservations, capacity, history)
+    read = Ledger(ledger.metadata.name, status.epoch, used, reservations, capacity, history, status.closed)
     return read, ledger.metadata.resource_version
 
 
@@ -277,6 +282,7 @@ def _encode(ledger: Ledger, version: str) -> JsonObject:
         if ledger.capacity is None
         else Allowed(ledger.capacity.workflows.value, ledger.capacity.tasks.value),
         history=tuple(Spent(tenant, amount) for tenant, amount in sorted(ledger.history.items())),
+        closed=ledger.closed,
     )
     metadata: JsonObject = {"name": ledger.root}
     if version:

@@ -118,7 +118,8 @@ class Ledger(msgspec.Struct, frozen=True):
 
     `used` has every account that the leader keeps, also where nothing is used: one that is not there was not
     counted yet, and nobody may reserve on it. `capacity` is what nodes allow a pool that follows them, and
-    `history` what was used before, for fair share under the next leader.
+    `history` what was used before, for fair share under the next leader. One that is `closed` is nobody's: no
+    leader has its epoch, and one that needs it fences it first.
     """
 
     root: str
@@ -127,6 +128,7 @@ class Ledger(msgspec.Struct, frozen=True):
     reservations: Mapping[str, Reservation] = {}
     capacity: Limits | None = None
     history: Mapping[Tenant, int] = {}
+    closed: bool = False
 
     def releases(self) -> dict[str, Reservation]:
         """Return the reservations of releases by their ids, oldest first."""
@@ -296,4 +298,4 @@ def recount(ledger: Ledger, used: Mapping[Account, Usage], counted: Iterable[str
 
 def fence(ledger: Ledger) -> Ledger:
     """Return the ledger with the next epoch: the first write of a new leader (rule 1)."""
-    return msgspec.structs.replace(ledger, epoch=ledger.epoch + 1)
+    return msgspec.structs.replace(ledger, epoch=ledger.epoch + 1, closed=False)

@@ -56,7 +56,7 @@ class Fences:
 
     def _begin(self, roots: Iterable[str]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
-        found = self._ledgers.update_all(fence, but={TERM, *self._epochs})
+        found = self._ledgers.update_all(_fence_open, but={TERM, *self._epochs})
         self._epochs |= {root: ledger.epoch for root, ledger in found.items()}
         self._raise(root for root in roots if root not in self)
         self._term = term
@@ -68,8 +68,8 @@ class Fences:
     def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Write what `change` makes of a ledger at its next epoch; what was sent before conflicts then.
 
-        A root that was not fenced before is not by this either. Where no answer comes, the root is to be
-        fenced anew, for its epoch is not known.
+        A root that was not fenced before is not by this either, and one that is closed by it is not any more.
+        Where no answer comes, the root is to be fenced anew, for its epoch is not known.
 
         Raises:
             Deposed: another leader has begun since this one did.
@@ -81,10 +81,10 @@ class Fences:
         def raised(ledger: Ledger) -> Ledger:
             if ours is not None:
                 _check(ledger, ours)
-            return fence(change(ledger))
+            return change(fence(ledger))
 
         written = self._ledgers.update(root, raised)
-        if ours is not None:
+        if ours is not None and not written.closed:
             self._epochs[root] = written.epoch
         return written
 
@@ -98,6 +98,11 @@ class Fences:
 
     def _check_term(self) -> None:
         _check(self._ledgers.read(TERM), self._term)
+
+
+def _fence_open(ledger: Ledger) -> Ledger:
+    """Return a ledger at its next epoch, but one that is closed as it is: nobody has its epoch."""
+    return ledger if ledger.closed else fence(ledger)
 
 
 def _check(ledger: Ledger, ours: int) -> None:

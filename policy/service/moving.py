@@ -15,7 +15,7 @@ import msgspec
 from policy.cluster.ledgers import Ledgers
 from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, cancel
 from policy.core.snapshot import Snapshot
-from policy.service.fencing import Fences
+from policy.service.fencing import TERM, Fences
 
 
 class Movers:
@@ -89,15 +89,18 @@ class Movers:
                 if root in housed and home(account.namespace) == root
             }
             kept = {key: each for key, each in ledger.reservations.items() if not useless(each)}
-            return msgspec.structs.replace(ledger, used=used, reservations=kept)
+            closed = root not in housed and not kept
+            return msgspec.structs.replace(ledger, used=used, reservations=kept, closed=closed)
 
         return self._fences.refence(root, change)
 
 
 def strays(ledger: Ledger, snapshot: Snapshot, housed: Collection[str]) -> bool:
-    """Tell whether anything in a ledger belongs elsewhere, or to a root that no quota speaks of any more."""
+    """Tell whether anything in a ledger belongs elsewhere, or no quota speaks of its root and it is open."""
+    if ledger.root == TERM:
+        return False
     if ledger.root not in housed:
-        return bool(ledger.used or ledger.reservations)
+        return bool(ledger.used or ledger.reservations) or not ledger.closed
     places = {each.namespace for each in ledger.reservations.values()}
     places |= {account.namespace for account in ledger.used if account.namespace}
     return any(snapshot.policies(each).root != ledger.root for each in places)

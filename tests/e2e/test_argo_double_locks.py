@@ -242,10 +242,10 @@ def test_hundreds_at_once_keep_the_limit(field: Field) -> None:
     seen: set[int] = set()
 
     def all_have_ended() -> bool:
-        found = [field.workflow(name) for name in names]
+        found = field.workflows()
         nodes = [node for each in found for node in each.status.nodes.values()]
         seen.add(sum(node.phase is Phase.RUNNING for node in nodes))
-        return all(each.is_completed for each in found)
+        return len(found) == len(names) and all(each.is_completed for each in found)
 
     with controlled(field, finish_after=TASK / 10):
         until(all_have_ended, "some never end")

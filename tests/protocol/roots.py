@@ -31,12 +31,13 @@ class Bug(StrEnum):
 
 
 class Ledger(NamedTuple):
-    """A ledger; `counted` says that the account of the namespace stands in it."""
+    """A ledger; `counted`: the account of the namespace stands in it; `closed`: it is nobody's."""
 
     epoch: int = 0
     counted: bool = False
     used: int = 0
     reserved: frozenset[str] = frozenset()
+    closed: bool = False
 
 
 class Leader(NamedTuple):
@@ -165,7 +166,7 @@ class Roots(msgspec.Struct, frozen=True):
             return
         yield f"{name} stops", _stopped(state, number)
         if leader.stage == "begun":
-            found = {root for root, each in enumerate(state.ledgers) if each is not None}
+            found = {root for root, each in enumerate(state.ledgers) if each is not None and not each.closed}
             if self.bug is Bug.FENCES_OWN:
                 found &= {self.roots[leader.version]}
             fencing = leader._replace(stage="fencing", todo=frozenset(found))
@@ -212,7 +213,7 @@ class Roots(msgspec.Struct, frozen=True):
     def _close(self, state: State, number: int, other: int) -> Iterator[Move]:
         """Return how a leader closes the ledger in which the namespace does not stand."""
         leader, name, ledger = state.leaders[number], NAMES[number], state.ledgers[other]
-        if ledger is None:
+        if ledger is None or ledger.closed:
             yield f"{name} has nothing to close", _leader(state, number, leader._replace(closed=True))
             return
         known = leader.epochs[other]
@@ -226,8 +227,8 @@ class Roots(msgspec.Struct, frozen=True):
             yield f"{name} reads ledger {other}", _leader(state, number, closed)
             return
         kept = frozenset() if self.bug is Bug.DROPPED_FIRST else ledger.reserved
-        epochs = _with(leader.epochs, other, ledger.epoch + 1) if known else leader.epochs
-        after = _ledger(state, other, Ledger(ledger.epoch + 1, reserved=kept))
+        epochs = _with(leader.epochs, other, ledger.epoch + 1 if known and kept else 0)
+        after = _ledger(state, other, Ledger(ledger.epoch + 1, reserved=kept, closed=not kept))
         yield f"{name} closes ledger {other}", _leader(after, number, closed._replace(epochs=epochs))
 
     def _deposed(self, state: State, leader: Leader) -> bool:
@@ -291,6 +292,6 @@ def _is_its_own(state: State, leader: Leader) -> bool:
 
 def _fenced(state: State, number: int, leader: Leader, root: int) -> State:
     ledger = state.ledgers[root] or Ledger()
-    raised = ledger._replace(epoch=ledger.epoch + 1)
+    raised = ledger._replace(epoch=ledger.epoch + 1, closed=False)
     epochs = _with(leader.epochs, root, raised.epoch)
     return _leader(_ledger(state, root, raised), number, leader._replace(epochs=epochs))

@@ -1,6 +1,6 @@
 """Bugs planted in a controller: its releaser, or its loop, forgets one rule."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 
 from policy.cluster.protocol import WORKFLOWS, EventOf
@@ -33,27 +33,6 @@ class NoEpoch(Faithful):
     def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
         releaser = make(Releaser)
         releaser._fences = releaser._movers._fences = _Unfenced(ledgers=releaser._ledgers)
-        return releaser
-
-
-class _Unaware(Fences):
-    """Fences those roots only that its own policies speak of."""
-
-    def raise_new(self, roots: Collection[str]) -> bool:
-        new = [root for root in roots if root not in self]
-        self._raise(new)
-        return bool(new)
-
-    def _check_term(self) -> None:
-        pass
-
-
-class FencesOwn(Faithful):
-    """Rule 1 broken: a deposed leader goes on in a ledger of which the new one has not heard."""
-
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        releaser = make(Releaser)
-        releaser._fences = releaser._movers._fences = _Unaware(ledgers=releaser._ledgers)
         return releaser
 
 

@@ -10,7 +10,6 @@ from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
     ExpireWithoutList,
-    FencesOwn,
     ListBeforeFence,
     NeverExpire,
     NoEpoch,
@@ -24,7 +23,6 @@ from tests.simulation.faithful import Faithful
 
 PLANTED: Final[dict[str, type[Faithful]]] = {
     "no-epoch": NoEpoch,
-    "fences-own": FencesOwn,
     "list-before-fence": ListBeforeFence,
     "patch-before-reserve": PatchBeforeReserve,
     "cancel-release": CancelRelease,

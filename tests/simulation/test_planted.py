@@ -17,11 +17,10 @@ from tests.simulation.world import Outcome, simulate
 SEEDS: Final = 2_000
 KNOWN: Final = {
     "no-epoch": 52,
-    "fences-own": 249,
-    "list-before-fence": 438,
+    "list-before-fence": 9,
     "patch-before-reserve": 2,
     "cancel-release": 21,
-    "untested-patch": 119,
+    "untested-patch": 78,
     "expire-without-list": 524,
     "expire-too-soon": 1,
     "never-expire": 1,
@@ -32,9 +31,9 @@ KNOWN: Final = {
     "instance-lost": 4,
     "old-events": 67,
     "priority-ignored": 7,
-    "release-once": 68,
+    "release-once": 354,
     "uncounted-account": 83,
-    "left-behind": 239,
+    "left-behind": 69,
     "label-believed": 14,
 }
 

@@ -86,6 +86,10 @@ class Field:
         """Return a Workflow."""
         return read_workflow(self.object(name))
 
+    def workflows(self) -> list[Workflow]:
+        """Return all Workflows as they are at one moment."""
+        return [read_workflow(item) for item in self.cluster.list(WORKFLOWS, namespace=NAMESPACE).items]
+
     def becomes(self, name: str, phase: Phase, message: str = "") -> Workflow:
         """Wait until a Workflow has a phase and message, and return it."""
 

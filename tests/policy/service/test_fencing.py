@@ -5,7 +5,10 @@ import pytest
 from policy.cluster.errors import Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
-from policy.core.ledger import Ledger
+from policy.core.amounts import Amount, Limits, Usage
+from policy.core.decision import ReservationRequest
+from policy.core.kinds import OnExceed
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.fencing import TERM, Deposed, Fences
@@ -133,3 +136,48 @@ def test_roots_and_the_term_have_other_names(old: Leader) -> None:
     old.work()
     names = {name_of(item) for item in old.cluster.list(QUOTA_LEDGERS).items}
     assert names == {TERM, f"namespace.{TERM}", f"pool.{TERM}"}
+
+
+def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_leader_nothing(
+    spy: Spy, clock: Clock
+) -> None:
+    """Namespaces come and go by the thousand; whoever takes over must not pay for all that ever were."""
+    leader = Leader(spy, ALONE, clock)
+    leader.work()
+    leader.snapshot = snapshot_of()
+    leader.work()
+    closed = leader.ledgers.read("namespace.etl")
+    assert (closed.closed, closed.epoch, closed.taken()) == (True, 2, {})
+    spy.calls.clear()
+    heir = Leader(spy, snapshot_of(), clock)
+    heir.work()
+    assert [call.name for call in spy.calls if call.writes_ledger] == [TERM]
+
+
+def test_a_ledger_that_was_closed_is_fenced_before_it_is_used_again(old: Leader) -> None:
+    """Its epoch is nobody's, not even of the leader that closed it."""
+    old.work()
+    old.snapshot = snapshot_of()
+    old.work()
+    old.snapshot = ALONE
+    submit(old.cluster, ALONE, draft("a"), namespace="etl")
+    assert old.work() == 1
+    opened = old.ledgers.read("namespace.etl")
+    assert (opened.closed, opened.epoch) == (False, 3)
+
+
+def test_what_is_still_reserved_keeps_a_ledger_open(old: Leader, clock: Clock) -> None:
+    """The object of a create that is under way may come; when its time is over the ledger is closed."""
+    denies = quota("etl", "q", workflows=1, on_exceed=OnExceed.DENY)
+    old.snapshot = snapshot_of(denies)
+    old.work()
+    demand = Demand(Account("etl", "q"), Limits(Amount(1)), "WorkflowQuota etl/q")
+    create = ReservationRequest("namespace.etl", "c1", "etl", "c1", Usage(1, 1), (demand,))
+    assert old.ledgers.reserve(create) == []
+    old.snapshot = snapshot_of()
+    old.work()
+    assert not old.ledgers.read("namespace.etl").closed
+    clock.advance(RESERVATION_TTL)
+    old.work()  # It looks at all ledgers, and finds what belongs nowhere.
+    old.work()
+    assert old.ledgers.read("namespace.etl").closed
