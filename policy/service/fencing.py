@@ -2,9 +2,9 @@
 
 Ledgers are fenced one by one, so a leader that was deposed without knowing it could still begin with one that
 its policies speak of and those of the new leader do not. Hence the term, the epoch of a ledger that counts
-nothing: a new leader raises it before it fences every ledger that there is, and whoever fences another later
-looks at it afterwards. So a ledger that a deposed leader makes is either found and fenced by the new one, or
-made by one that then learns that it was deposed.
+nothing: a new leader raises it before it fences every ledger that is not closed, and whoever fences another
+later looks at it afterwards. So a ledger that a deposed leader makes is either found and fenced by the new
+one, or made by one that then learns that it was deposed.
 
 Fences also stop what this leader itself sent and has no answer to: a write that is still on its way when a
 namespace leaves a ledger would bring accounts back that nobody counts any more.
@@ -31,6 +31,7 @@ class Fences:
         self._ledgers = ledgers
         self._epochs: dict[str, int] = {}
         self._term = 0
+        self._unread = False
 
     def __contains__(self, root: str) -> bool:
         return root in self._epochs
@@ -50,14 +51,17 @@ class Fences:
         new = [root for root in roots if root not in self]
         if new:
             self._check_term()  # The one afterwards is what counts; this spares the next leader trouble.
+            self._unread = True  # Until that has passed, though a ledger cannot be fenced meanwhile.
             self._raise(new)
+        if self._unread:
             self._check_term()
+            self._unread = False
         return bool(new)
 
     def _begin(self, roots: Iterable[str]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
-        found = self._ledgers.update_all(_fence_open, but={TERM, *self._epochs})
-        self._epochs |= {root: ledger.epoch for root, ledger in found.items()}
+        found = self._ledgers.update_all(_fence_open, but={TERM})
+        self._epochs = {root: ledger.epoch for root, ledger in found.items()}
         self._raise(root for root in roots if root not in self)
         self._term = term
 

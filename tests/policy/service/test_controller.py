@@ -386,7 +386,7 @@ def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
     spy.before = note
     with stage.running(cluster.close):
         assert eventually(cluster, runs(cluster, "a"))
-    assert steps[:5] == ["list", "ledger", "list", "list", "ledger"]
+    assert steps[:6] == ["list", "ledger", "list", "ledger", "list", "ledger"]
 
 
 def test_a_release_that_failed_is_sent_again_soon(

@@ -114,6 +114,27 @@ def test_a_beginning_that_fails_half_way_is_begun_again(spy: Spy, clock: Clock, 
     assert epochs == {TERM: 2, "namespace.a": 2, "namespace.b": 1, "namespace.etl": 1}
 
 
+def test_a_ledger_that_was_fenced_before_the_term_could_be_read_is_not_used_before_it_is(
+    spy: Spy, clock: Clock, heir: Leader
+) -> None:
+    """Another one could not be fenced meanwhile, and nobody asks for that any more."""
+    old = Leader(spy, snapshot_of(), clock)
+    old.work()
+    old.snapshot = snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1))
+
+    def interfere(call: Call) -> None:
+        if call.writes_ledger and call.name == "namespace.ml":
+            raise Unavailable("restarting")
+
+    spy.before = interfere
+    with pytest.raises(Unavailable):
+        old.lead()
+    heir.work()
+    old.snapshot = ALONE
+    with pytest.raises(Deposed, match="ledger term"):
+        old.lead()
+
+
 def test_the_term_counts_nothing(old: Leader) -> None:
     """It is there for its epoch alone."""
     submit(old.cluster, ALONE, draft("a"), namespace="etl")
