@@ -61,7 +61,8 @@ class Fences:
     def _begin(self, roots: Iterable[str]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
         found = self._ledgers.update_all(_fence_open, but={TERM})
-        self._epochs = {root: ledger.epoch for root, ledger in found.items()}
+        # One that was closed while we wrote is nobody's, and so not ours.
+        self._epochs = {root: ledger.epoch for root, ledger in found.items() if not ledger.closed}
         self._raise(root for root in roots if root not in self)
         self._term = term
 

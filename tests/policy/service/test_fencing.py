@@ -1,8 +1,10 @@
 """A leader that was deposed and does not know it: whatever its policies speak of, it writes nothing more."""
 
+import msgspec
 import pytest
 
 from policy.cluster.errors import Unavailable
+from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
 from policy.core.amounts import Amount, Limits, Usage
@@ -133,6 +135,29 @@ def test_a_ledger_that_was_fenced_before_the_term_could_be_read_is_not_used_befo
     old.snapshot = ALONE
     with pytest.raises(Deposed, match="ledger term"):
         old.lead()
+
+
+def test_a_ledger_that_is_closed_while_a_leader_begins_is_not_taken_for_its_own(
+    old: Leader, spy: Spy, clock: Clock
+) -> None:
+    """The one before it may do so at the very moment; its epoch is nobody's from then on."""
+    old.work()
+    closing = [True]
+
+    def interfere(call: Call) -> None:
+        if call.writes_ledger and call.name == "namespace.etl" and closing:
+            old.ledgers.update(
+                "namespace.etl", lambda ledger: msgspec.structs.replace(ledger, used={}, closed=True)
+            )
+            closing.clear()
+
+    spy.before = interfere
+    fences = Fences(ledgers=Ledgers(cluster=spy, clock=clock))
+    assert fences.raise_new([])
+    assert "namespace.etl" not in fences
+    assert fences.raise_new(["namespace.etl"])
+    opened = old.ledgers.read("namespace.etl")
+    assert (opened.closed, opened.epoch) == (False, 2)
 
 
 def test_the_term_counts_nothing(old: Leader) -> None:
