@@ -6,8 +6,7 @@ accounts as before, so a queue of any length need not be read anew for a number 
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-
-import msgspec
+from typing import TypeVar
 
 from policy.core.amounts import Limits
 from policy.core.compiled_quotas import CompiledQuota
@@ -17,6 +16,8 @@ from policy.core.planning import Planner
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 from policy.core.windows import ALWAYS, NEVER
+
+Compiled = TypeVar("Compiled", CompiledPool, CompiledQuota)
 
 
 class InForce:
@@ -80,8 +81,9 @@ class InForce:
         pool, lender = self.pool, self.lender
         self.until = NEVER if pool is None else pool.until(now)
         if lender is not None:
-            planner.set_pool(lender.pool_at(now, self.capacity))
-        planner.fair.limits = self._whole(now)
+            planner.set_pool(lender.pool_at(now, self.capacity))  # Which says what shares are of, too.
+        else:
+            planner.fair.limits = self._whole(now)
         for namespace in self.namespaces:
             for quota in self.snapshot.policies(namespace).quotas:
                 self.until = min(self.until, quota.elastic.at(now).until)
@@ -112,25 +114,15 @@ def _equal(one: CompiledPool | None, other: CompiledPool | None) -> bool:
     """Tell whether two pools are equal, whatever they remember."""
     if one is None or other is None:
         return one is other
-    return msgspec.structs.replace(one, remembered={}) == msgspec.structs.replace(other, remembered={})
+    return _alike(one, other, "remembered")
 
 
 def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
     """Tell whether two pools differ in limits and windows at most."""
     if old is None or new is None:
         return old is new
-    moved = msgspec.structs.replace(
-        new,
-        quota=old.quota,
-        shares=old.shares,
-        borrowing=old.borrowing,
-        lending=old.lending,
-        capacity=old.capacity,
-        rises=old.rises,
-        remembered=old.remembered,
-    )
     return (
-        moved == old
+        _alike(old, new, "quota", "shares", "borrowing", "lending", "capacity", "rises", "remembered")
         and _same_wants((old.quota,), (new.quota,))
         and old.shares.keys() == new.shares.keys()
         and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())
@@ -149,12 +141,10 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
     """
     if old.rises != new.rises or (old.rises and old.highest != new.highest):
         return False
-    moved = msgspec.structs.replace(
-        new,
-        elastic=old.elastic,
-        highest=old.highest,
-        moves=old.moves,
-        rules=old.rules,
-        bounds_tasks=old.bounds_tasks,
-    )
-    return moved == old
+    return _alike(old, new, "elastic", "highest", "moves", "rules", "bounds_tasks")
+
+
+def _alike(one: Compiled, other: Compiled, *apart: str) -> bool:
+    """Tell whether all fields are equal, some set apart."""
+    fields = [name for name in one.__struct_fields__ if name not in apart]
+    return all(getattr(one, name) == getattr(other, name) for name in fields)

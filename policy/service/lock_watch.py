@@ -83,7 +83,7 @@ class LockWatch(Passes):
         self._touched: dict[str, Touched] = {}
         self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
         self._told: set[tuple[str, tuple[str, ...]]] = set()
-        self.traces = Traces(changed=self._woken.set, clock=clock)
+        self.traces = Traces(changed=self.wake, clock=clock)
         self.view = NOTHING_SEEN
 
     def uses(self, lock: str) -> bool:
@@ -93,7 +93,7 @@ class LockWatch(Passes):
         namespace = lock.partition("/")[0]
         if namespace not in self._asked:
             self._asked.add(namespace)
-            self._woken.set()
+            self.wake()
         return True
 
     def run(self) -> None:

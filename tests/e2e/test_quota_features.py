@@ -161,15 +161,19 @@ def test_an_edited_limit_acts_at_once(installed: Installed) -> None:
     assert team.figures()["effectiveLimits"]["workflows"] == 1
 
 
-def test_a_window_that_is_open_gives_its_own_limit(installed: Installed) -> None:
-    """A window of every hour that lasts an hour is always open; its limit counts, and its name is shown."""
-    hour = datetime.now(UTC)
-    window = {
-        "name": "always",
-        "schedule": f"{hour.minute} * * * *",
-        "duration": "1h",
+def hourly(name: str, opens: datetime, *, duration: str) -> dict[str, Any]:
+    """Return a window that lets two run, from the minute of a time on in every hour."""
+    return {
+        "name": name,
+        "schedule": f"{opens.minute} * * * *",
+        "duration": duration,
         "limits": {"workflows": 2},
     }
+
+
+def test_a_window_that_is_open_gives_its_own_limit(installed: Installed) -> None:
+    """A window of every hour that lasts an hour is always open; its limit counts, and its name is shown."""
+    window = hourly("always", datetime.now(UTC), duration="1h")
     team = Team(installed, {"limits": {"workflows": 0}, "windows": [window]})
     for name in ("a", "b", "c"):
         team.create(name)
@@ -181,12 +185,7 @@ def test_a_window_that_is_open_gives_its_own_limit(installed: Installed) -> None
 def test_a_window_that_opens_lets_those_go_who_wait_for_it(installed: Installed) -> None:
     """Time alone does it, at the minute that its schedule names: nothing else happens then."""
     opens = (datetime.now(UTC) + timedelta(seconds=80)).replace(second=0, microsecond=0)
-    window = {
-        "name": "soon",
-        "schedule": f"{opens.minute} * * * *",
-        "duration": "10m",
-        "limits": {"workflows": 2},
-    }
+    window = hourly("soon", opens, duration="10m")
     team = Team(installed, {"limits": {"workflows": 0}, "windows": [window]})
     for name in ("a", "b", "c"):
         team.create(name)

@@ -48,7 +48,7 @@ PLANTED: Final[dict[Bug | roots.Bug, Model | Roots]] = {
 
 def check(model: Model | Roots) -> Explored:
     """Explore a world whole, or as far as its first bad state."""
-    if isinstance(model, Roots):
+    if isinstance(model, Roots):  # The same either way, but each world has states of a type of its own.
         return _explore(model)
     return _explore(model)
 

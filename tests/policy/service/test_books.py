@@ -494,7 +494,8 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
     desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
     assert desk.work() == []
     assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
-    assert desk.books.planner.rooms.limits[Account("a", "warn")] == limits()
+    bounds = {account.quota: each for account, each in desk.books.planner.rooms.limits.items()}
+    assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
     desk.reopen(snapshot(own[2]))
     assert desk.policies.policies("a").quotas[0].on_exceed is OnExceed.WARN
     assert desk.work() == ["u1"]
