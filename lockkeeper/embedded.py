@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -49,6 +50,8 @@ from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings
 
+EXAMPLE: Final = "examples/review.json"
+"""A review of this project's own, as seen from its folder."""
 AT_ONCE: Final = timedelta(0)
 """Somebody watches: who waits is told of every move."""
 DONE: Final = b"d"
@@ -113,6 +116,13 @@ class Embedded:
     def _say(self, word: bytes) -> None:
         os.write(self._word, word)
 
+    def _unread(self) -> None:
+        """End well: whoever read the output, `head` perhaps, has what he wanted."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if self._settings.once:
+            self._say(DONE)
+        os.kill(self._parent, signal.SIGTERM)
+
     def _build(self) -> WSGIApplication:
         """Build everything inside the worker and start its threads."""
         settings = self._settings
@@ -126,7 +136,7 @@ class Embedded:
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
-        narrator = Narrator(cluster=cluster, stopwatch=time.monotonic)
+        narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
         told = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(
             cluster=cluster, board=board, ledgers=ledgers, told=told, tell_every=AT_ONCE
@@ -172,18 +182,17 @@ class Embedded:
         self._ready.wait()  # Who reads that it serves may end it, or send it something.
         if self._settings.workflows is not None:
             played = play(self._settings.workflows, door, narrator, task_time=self._settings.task_time)
-            print(closing(played, narrator, argo, snapshot()), flush=True)
+            narrator.text(closing(played, narrator, argo, snapshot()))
             if self._settings.once:
                 if not played.failures:
                     self._say(DONE)
                 os.kill(self._parent, signal.SIGTERM)
                 return
         authority = self._paths.authority_cert
-        print(f"\nServing on {url} until Ctrl-C. Try:", flush=True)
-        print(f"  curl --cacert {authority} {url}/metrics", flush=True)
-        print(
-            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @review.json {url}/mutate",
-            flush=True,
+        narrator.text(
+            f"\nServing on {url} until Ctrl-C. Try:\n"
+            f"  curl --cacert {authority} {url}/metrics\n"
+            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @{EXAMPLE} {url}/mutate"
         )
 
 

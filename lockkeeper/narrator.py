@@ -22,10 +22,17 @@ NAMESPACE_WIDTH: Final = 11
 NAME_WIDTH: Final = 26
 
 
+class ToldStatus(Read, frozen=True):
+    """What a Workflow says of itself."""
+
+    message: str | None = None
+
+
 class Told(Read, frozen=True):
     """A Workflow as the narrator sees it."""
 
     metadata: Metadata
+    status: ToldStatus | None = None
 
 
 prepare(Told)
@@ -41,6 +48,11 @@ class Story(msgspec.Struct):
     queued: bool = False
     released: float | None = None
     finished: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it waits no longer: it runs, ran, or was given up."""
+        return self.released is not None or self.finished is not None
 
 
 class Tally(msgspec.Struct):
@@ -58,10 +70,19 @@ class Tally(msgspec.Struct):
 class Narrator:
     """Follows every Workflow of the cluster; `settled` and `finished` wait for what it saw."""
 
-    def __init__(self, *, cluster: Cluster, stopwatch: Callable[[], float], out: TextIO = sys.stdout) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        stopwatch: Callable[[], float],
+        out: TextIO = sys.stdout,
+        unread: Callable[[], None] | None = None,
+    ) -> None:
+        """`unread` hears that nobody reads the output any more; without it that is an error."""
         self._cluster = cluster
         self._stopwatch = stopwatch
         self._out = out
+        self._unread = unread
         self._changed = Condition()
         self._stories: dict[str, Story] = {}
         self._early: dict[str, list[JsonObject]] = {}
@@ -79,6 +100,11 @@ class Narrator:
         """Print one line about a Workflow."""
         with self._changed:
             self._print(namespace, name, text)
+
+    def text(self, text: str) -> None:
+        """Print lines that are about no Workflow."""
+        with self._changed:
+            self._write(text)
 
     def denied(self, namespace: str, name: str, reason: str) -> None:
         """Tell of a Workflow that was refused."""
@@ -108,7 +134,7 @@ class Narrator:
         """Wait until it was told whether a Workflow runs or waits."""
         with self._changed:
             story = self._stories[uid]
-            return self._changed.wait_for(lambda: story.queued or story.released is not None, seconds)
+            return self._changed.wait_for(lambda: story.queued or story.begun, seconds)
 
     def finished(self, seconds: float) -> bool:
         """Wait until every Workflow has finished; False when nothing at all happened for so long."""
@@ -121,7 +147,7 @@ class Narrator:
     def waiting(self) -> list[Story]:
         """Return the Workflows that never ran."""
         with self._changed:
-            return [story for story in self._stories.values() if story.released is None]
+            return [story for story in self._stories.values() if not story.begun]
 
     def _see(self, event: WatchEvent) -> None:
         metadata = event.object.get("metadata")
@@ -137,12 +163,17 @@ class Narrator:
     def _tell(self, story: Story, obj: JsonObject) -> None:
         """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
         told = msgspec.convert(obj, Told)
-        if holding.is_held(told.metadata.labels):
+        if holding.is_held(told.metadata.labels) or story.finished is not None:
+            return
+        over = holding.is_completed(told.metadata)
+        if over and story.released is None:
+            # A release and the end of a run are two changes; one that is both ended without a run.
+            self._tell_given_up(story, told)
             return
         if story.released is None:
             waited = self._stopwatch() - story.created
             self._tell_running(story, f" after {waited:.1f} s in the queue" if story.queued else "")
-        if story.finished is None and (told.metadata.labels or {}).get(marks.COMPLETED) == "true":
+        if over:
             self._tell_finished(story)
 
     def waits(self, workflow: Tracked, message: str) -> None:
@@ -151,7 +182,7 @@ class Narrator:
             story = self._stories.get(workflow.uid)
             if story is None:
                 self._waits_early[workflow.uid] = message
-            elif not story.queued and story.released is None:
+            elif not story.queued and not story.begun:
                 self._tell_queued(story, message)
                 self._changed.notify_all()
 
@@ -161,7 +192,7 @@ class Narrator:
         depth = sum(
             1
             for each in self._stories.values()
-            if each.namespace == story.namespace and each.queued and each.released is None
+            if each.namespace == story.namespace and each.queued and not each.begun
         )
         tally.most_queued = max(tally.most_queued, depth)
         place = message.removeprefix(f"{marks.HELD_MESSAGE_PREFIX}: ")
@@ -184,11 +215,26 @@ class Narrator:
         tally.finished += 1
         self._print(story.namespace, story.name, f"finished, {tally.running} still running here")
 
+    def _tell_given_up(self, story: Story, told: Told) -> None:
+        story.finished = self._stopwatch()
+        tally = self._tally(story.namespace)
+        tally.longest_wait = max(tally.longest_wait, story.finished - story.created)
+        why = (told.status.message if told.status is not None else None) or "it ended without a run"
+        self._print(story.namespace, story.name, f"given up: {why.removeprefix('lockkeeper: ')}")
+
     def _tally(self, namespace: str) -> Tally:
         return self.tallies.setdefault(namespace, Tally())
 
     def _print(self, namespace: str, name: str, text: str) -> None:
-        print(f"{namespace:<{NAMESPACE_WIDTH}} {name:<{NAME_WIDTH}} {text}", file=self._out, flush=True)
+        self._write(f"{namespace:<{NAMESPACE_WIDTH}} {name:<{NAME_WIDTH}} {text}")
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, file=self._out, flush=True)
+        except BrokenPipeError:
+            if self._unread is None:
+                raise
+            self._unread()
 
 
 def closing_table(tallies: dict[str, Tally], snapshot: Snapshot, now: datetime) -> str:

@@ -119,6 +119,41 @@ def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(scene
     ]
 
 
+def test_a_workflow_that_was_given_up_never_ran(scene: Scene) -> None:
+    """Its wait was too long: it is neither told of as running nor counted as one that ran."""
+    obj = scene.store("a", held=True)
+    uid = scene.narrator.created(obj, [])
+    scene.narrator.waits(track(obj), QUEUED)
+    scene.now = 3.0
+    status: JsonObject = {"phase": "Failed", "message": "lockkeeper: it waited 3s in here and did not start"}
+    ended: JsonObject = {"metadata": {"labels": {**RELEASE, **COMPLETE}}, "status": status}
+    scene.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
+    scene.label("a", note="x")
+    scene.see()
+    assert scene.told()[1:] == ["given up: it waited 3s in here and did not start"]
+    assert scene.narrator.tallies["here"] == Tally(1, 0, 0, 0, 0, 1, 3.0)
+    assert scene.narrator.finished(0)
+    assert scene.narrator.settled(uid, 0)
+    assert scene.narrator.waiting() == []
+
+
+def test_who_prints_hears_that_nobody_reads_any_more(scene: Scene) -> None:
+    """And goes on: what is told of is told to others, too."""
+
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    heard: list[str] = []
+    narrator = Narrator(
+        cluster=scene.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
+    )
+    narrator.text("a line")
+    assert heard == ["unread"]
+    with pytest.raises(BrokenPipeError):
+        Narrator(cluster=scene.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
+
+
 def test_a_change_of_a_held_workflow_is_not_told(scene: Scene) -> None:
     """A moved position is no news by itself."""
     uid = scene.narrator.created(scene.store("a", held=True), [])

@@ -120,7 +120,9 @@ def test_what_a_run_prints_can_be_used(lockkeeper: Lockkeeper) -> None:
         assert authority is not None
         context = ssl.create_default_context(cafile=authority[1])
         connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
-        body = (EXAMPLES / "review.json").read_bytes()
+        named = re.search(r"-d @(\S+)", running.text)
+        assert named is not None
+        body = (EXAMPLES.parent / named[1]).read_bytes()
         connection.request("POST", "/mutate", body, {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
         connection.request("GET", "/metrics")
@@ -151,6 +153,14 @@ def test_an_interrupt_ends_a_run_with_0_and_leaves_nothing(
         assert running.wait() == 0
         assert group_is_empty(running.pid)
     assert "Traceback" not in running.text
+    assert lockkeeper.leftovers() == []
+
+
+@pytest.mark.parametrize("once", [("--once",), ()], ids=["a play", "without end"])
+def test_a_run_whose_output_nobody_reads_ends_with_0(lockkeeper: Lockkeeper, once: tuple[str, ...]) -> None:
+    """As `| head` leaves it; it neither hangs nor shows an error."""
+    ended = lockkeeper.with_closed_output("run", *PLAY, *once, "--port", "0", "--task-time", "0.01")
+    assert (ended.code, ended.err) == (0, "")
     assert lockkeeper.leftovers() == []
 
 
