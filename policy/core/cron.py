@@ -1,34 +1,25 @@
-"""Moments of a cron schedule in a time zone: the last one and the next one, daylight saving right.
+"""Moments of a cron schedule in a time zone: the last one and the next one, also where clocks change.
 
-The rules are those of Debian's cron, by the library cronsim:
-- A schedule with a fixed minute and a fixed hour means a time on the wall. A time in the hour that is skipped
-  in spring comes at the moment of the change; one that happens twice in autumn comes the first time only.
-- A schedule whose minute or hour starts with `*` means every so often: it follows elapsed time, so it neither
-  comes in a skipped hour nor leaves the repeated one out.
+They are those at which Argo and Kubernetes start what has the same line (robfig/cron v3, spec.go `Next`):
+every minute of elapsed time whose face on the wall matches. So what lies in the hour that is skipped in
+spring does not come on that day, and what lies in the hour that is repeated in autumn comes twice. In zones
+that change their clocks at midnight, or by half an hour, `Next` itself passes over some of these minutes, up
+to a year of them; we do not (docs/adr/0025).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
+from policy.core.cron_fields import LONGEST_EXPRESSION, CronFields, read_fields, zone_in
 
-FIELDS: Final = 5
-LONGEST_EXPRESSION: Final = 200
-FORM: Final = 'five fields "minute hour day-of-month month day-of-week", as in "0 20 * * 1-5"'
-SHORTHANDS: Final = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
-_SECOND: Final = timedelta(seconds=1)
-_LONGEST_CHANGE: Final = timedelta(hours=3)
-"""Longer than clocks were ever set back but for a change of the date line."""
+YEARS: Final = 5
+"""How far is looked for a moment, as `Next` does: a schedule without one by then never comes."""
+_MINUTE: Final = timedelta(minutes=1)
+_HOUR: Final = 60
+_DAY: Final = 24 * _HOUR
+_WEEK: Final = 7
 _ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -36,14 +27,17 @@ class Cron:
     """A schedule in a zone, found valid. Nothing in it changes; two of the same words are equal."""
 
     def __init__(self, expression: str, zone: tzinfo) -> None:
-        """Read the expression.
+        """Read the expression, which may name its zone itself where `zone` is UTC.
 
         Raises:
-            ValueError: it is none, or it never comes.
+            ValueError: it is none, it never comes, or it names another zone.
         """
-        self._expression = SHORTHANDS.get(expression, expression)
-        self._zone = zone
-        _check(self._expression)
+        self._expression = expression
+        named, rest = zone_in(expression)
+        self._zone = zone if named is None else _only_zone(named, zone)
+        self._fields = read_fields(rest)
+        if self.next(_ANY_TIME) is None:
+            raise ValueError(f"{expression!r} never comes: no such day in {YEARS} years")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Cron):
@@ -54,25 +48,82 @@ class Cron:
         return hash((self._expression, self._zone))
 
     def last(self, now: datetime) -> datetime | None:
-        """Return the latest moment at or before `now` (aware), or None where there was none in 50 years."""
-        now = now.astimezone(UTC)
-        # On the wall the repeated hour comes before itself, so the search begins after it.
-        for moment in self._moments(now + _LONGEST_CHANGE + _SECOND, reverse=True):
-            if moment <= now:
-                return moment
-        return None
+        """Return the latest moment at or before `now` (aware), or None where there was none in YEARS."""
+        return self._search(_whole_minute(now), -1, _back)
 
     def next(self, now: datetime) -> datetime | None:
-        """Return the first moment after `now` (aware), or None where there is none in 50 years."""
-        now = now.astimezone(UTC)
-        for moment in self._moments(now - _LONGEST_CHANGE, reverse=False):
-            if moment > now:
+        """Return the first moment after `now` (aware), or None where there is none in YEARS."""
+        return self._search(_whole_minute(now) + _MINUTE, 1, _ahead)
+
+    def _search(
+        self, moment: datetime, way: int, leap: Callable[[datetime, CronFields], int]
+    ) -> datetime | None:
+        wall = moment.astimezone(self._zone)
+        last_year = wall.year + way * YEARS
+        while way * wall.year <= way * last_year:
+            minutes = leap(wall, self._fields)
+            if not minutes:
                 return moment
+            moment = self._step(moment, way * minutes)
+            wall = moment.astimezone(self._zone)
         return None
 
-    def _moments(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
-        walk = CronSim(self._expression, start.astimezone(self._zone), reverse=reverse)
-        return (moment.astimezone(UTC) for moment in walk)
+    def _step(self, moment: datetime, minutes: int) -> datetime:
+        """Return the moment so many minutes on, or where the clocks change on the way there."""
+        offset = self._offset(moment)
+        target = moment + minutes * _MINUTE
+        if self._offset(target) == offset:
+            return target
+        same, changed = 0, abs(minutes)
+        way = _MINUTE if minutes > 0 else -_MINUTE
+        while changed - same > 1:
+            middle = (same + changed) // 2
+            if self._offset(moment + middle * way) == offset:
+                same = middle
+            else:
+                changed = middle
+        return moment + changed * way
+
+    def _offset(self, moment: datetime) -> timedelta | None:
+        return moment.astimezone(self._zone).utcoffset()
+
+
+def _whole_minute(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+def _ahead(wall: datetime, fields: CronFields) -> int:
+    """Return how many minutes on the schedule may come at the earliest; 0 where it comes now."""
+    if not _is_day(wall, fields):
+        return _DAY - wall.hour * _HOUR - wall.minute
+    if wall.hour not in fields.hours.numbers:
+        return _HOUR - wall.minute
+    later = (minute - wall.minute for minute in fields.minutes.numbers if minute >= wall.minute)
+    return min(later, default=_HOUR - wall.minute)
+
+
+def _back(wall: datetime, fields: CronFields) -> int:
+    """Return how many minutes ago the schedule may have come at the latest; 0 where it comes now."""
+    if not _is_day(wall, fields):
+        return wall.hour * _HOUR + wall.minute + 1
+    if wall.hour not in fields.hours.numbers:
+        return wall.minute + 1
+    earlier = (wall.minute - minute for minute in fields.minutes.numbers if minute <= wall.minute)
+    return min(earlier, default=wall.minute + 1)
+
+
+def _is_day(wall: datetime, fields: CronFields) -> bool:
+    return fields.day(wall.month, wall.day, wall.isoweekday() % _WEEK)
+
+
+def _only_zone(named: str, given: tzinfo) -> tzinfo:
+    """Return the zone that an expression names, which may not be another than the one beside it."""
+    zone = zone_named(named)
+    if given not in (UTC, zone):
+        raise ValueError(
+            f"the schedule names the zone {named}, and the time zone beside it is {given}: keep one"
+        )
+    return zone
 
 
 def zone_named(name: str) -> tzinfo:
@@ -91,19 +142,3 @@ def zone_named(name: str) -> tzinfo:
             f"{name[:LONGEST_EXPRESSION]!r} is no time zone: write a name such as Europe/Berlin or UTC"
         )
     return UTC if name == "UTC" else zone
-
-
-def _check(expression: str) -> None:
-    """Refuse what is no schedule of five fields, and one that never comes."""
-    if len(expression) > LONGEST_EXPRESSION or len(expression.split()) != FIELDS:
-        raise ValueError(f"{expression[:LONGEST_EXPRESSION]!r} is no schedule: write {FORM}")
-    try:
-        first = next(CronSim(expression, _ANY_TIME), None)
-    except CronSimError as error:
-        raise ValueError(f"{expression!r} is no schedule: {_lower(str(error))}; write {FORM}") from error
-    if first is None:
-        raise ValueError(f"{expression!r} never comes: no such day in 50 years")
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

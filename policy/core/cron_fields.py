@@ -1,0 +1,164 @@
+"""The five fields of a cron schedule, as the parser reads them that Argo and Kubernetes have in common.
+
+People write the same line into a CronWorkflow, a CronJob and a window, so it has to mean the same in all of
+them: robfig/cron v3, `ParseStandard` (parser.go). What other crons know besides is refused with what to write
+instead: 7 for Sunday, L, W and #. A `*/2` is no star: it restricts its field; `*/1` is one.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+LONGEST_EXPRESSION: Final = 200
+FORM: Final = 'five fields "minute hour day-of-month month day-of-week", as in "0 20 * * 1-5"'
+SHORTHANDS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+EVERY: Final = "@every "
+STARS: Final = frozenset({"*", "?"})
+MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+SUNDAY_ELSEWHERE: Final = 7
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*) +(.*)", re.DOTALL)
+_HIGHEST: Final = 99
+"""A step beyond it gives the first value of its range alone, however large it is."""
+
+
+class Field(msgspec.Struct, frozen=True):
+    """What may stand in one field: its name for people, its bounds, and words for its numbers."""
+
+    name: str
+    low: int
+    high: int
+    words: Mapping[str, int] = {}
+
+
+MINUTE: Final = Field("minute", 0, 59)
+HOUR: Final = Field("hour", 0, 23)
+DAY: Final = Field("day-of-month", 1, 31)
+MONTH: Final = Field("month", 1, 12, {word: number for number, word in enumerate(MONTHS, 1)})
+WEEKDAY: Final = Field("day-of-week", 0, 6, {word: number for number, word in enumerate(WEEKDAYS)})
+FIELDS: Final = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+
+
+class Values(msgspec.Struct, frozen=True):
+    """The numbers that one field stands for, and whether it leaves its field open by a star."""
+
+    numbers: frozenset[int]
+    star: bool = False
+
+
+class CronFields(msgspec.Struct, frozen=True):
+    """A schedule, read: when on the wall it comes. Of weekdays, 0 is Sunday."""
+
+    minutes: Values
+    hours: Values
+    days: Values
+    months: Values
+    weekdays: Values
+
+    def day(self, month: int, day: int, weekday: int) -> bool:
+        """Tell whether it comes on a day at all.
+
+        Days of the month and of the week are alternatives, unless one of them is a star (`dayMatches`).
+        """
+        if month not in self.months.numbers:
+            return False
+        by_month, by_week = day in self.days.numbers, weekday in self.weekdays.numbers
+        if self.days.star or self.weekdays.star:
+            return by_month and by_week
+        return by_month or by_week
+
+
+def zone_in(expression: str) -> tuple[str | None, str]:
+    """Return the zone that an expression begins with (`CRON_TZ=Europe/Berlin 0 20 * * *`), and the rest."""
+    found = _ZONE.fullmatch(expression)
+    return (None, expression) if found is None else (found[1], found[2].strip())
+
+
+def read_fields(expression: str) -> CronFields:
+    """Read a schedule that names no zone.
+
+    Raises:
+        ValueError: it is none; the message says what to write.
+    """
+    shown = repr(expression[:LONGEST_EXPRESSION])
+    if expression.startswith(EVERY):
+        raise ValueError(
+            f"{shown} has no moments of its own, it counts from whenever its controller starts: "
+            'write a step, as in "*/30 * * * *"'
+        )
+    texts = SHORTHANDS.get(expression, expression).split()
+    if len(expression) > LONGEST_EXPRESSION or len(texts) != len(FIELDS):
+        raise ValueError(f"{shown} is no schedule: write {FORM}")
+    try:
+        values = [_values(text, field) for text, field in zip(texts, FIELDS, strict=True)]
+    except ValueError as error:
+        raise ValueError(f"{shown} is no schedule: {error}; write {FORM}") from error
+    return CronFields(*values)
+
+
+def _values(text: str, field: Field) -> Values:
+    """Read one field, a list of ranges; what is empty between commas is passed over."""
+    ranges = [_range(each, field) for each in text.split(",") if each]
+    numbers = frozenset(number for each in ranges for number in each.numbers)
+    return Values(numbers, star=any(each.star for each in ranges))
+
+
+def _range(text: str, field: Field) -> Values:
+    """Read `*`, `N`, `N-M`, each with `/STEP` or without (`getRange`); `N/STEP` goes on to the highest."""
+    whole, *steps = text.split("/")
+    ends = whole.split("-")
+    star = ends[0] in STARS
+    low, high = (field.low, field.high) if star else _ends(ends, text, field)
+    step = 1
+    if len(steps) > 1:
+        raise ValueError(f"{field.name} {text!r} has more than one step")
+    if steps:
+        step = _number(steps[0], text, field)
+        high = field.high if len(ends) == 1 else high
+    _check(low, high, step, text, field)
+    return Values(frozenset(range(low, high + 1, min(step, _HIGHEST))), star=star and step == 1)
+
+
+def _ends(ends: Sequence[str], text: str, field: Field) -> tuple[int, int]:
+    if len(ends) > 2:  # noqa: PLR2004 - a range has two ends
+        raise ValueError(f"{field.name} {text!r} has more than one hyphen")
+    numbers = [_named(each, text, field) for each in ends]
+    return numbers[0], numbers[-1]
+
+
+def _check(low: int, high: int, step: int, text: str, field: Field) -> None:
+    for number in (low, high):
+        if field is WEEKDAY and number == SUNDAY_ELSEWHERE:
+            raise ValueError(f"day-of-week {text!r}: 7 is no day here, write 0 or sun for Sunday")
+        if not field.low <= number <= field.high:
+            raise ValueError(f"{field.name} {text!r} is not within {field.low} to {field.high}")
+    if low > high:
+        raise ValueError(f"{field.name} {text!r} ends before it begins: write two ranges, with a comma")
+    if step < 1:
+        raise ValueError(f"{field.name} {text!r} has a step below 1")
+
+
+def _named(word: str, text: str, field: Field) -> int:
+    number = field.words.get(word.lower())
+    return _number(word, text, field) if number is None else number
+
+
+def _number(word: str, text: str, field: Field) -> int:
+    if _INTEGER.fullmatch(word):
+        return int(word)
+    if field in (DAY, WEEKDAY) and any(sign in text.upper() for sign in "LW#"):
+        raise ValueError(
+            f"{field.name} {text!r}: L, W and # are not known to Argo and Kubernetes, name the days"
+        )
+    raise ValueError(f"{field.name} {text!r} is no number")
