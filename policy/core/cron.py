@@ -15,12 +15,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from policy.core.cron_fields import LONGEST_EXPRESSION, CronFields, read_fields, zone_in
 
 YEARS: Final = 5
-"""How far is looked for a moment, as `Next` does: a schedule without one by then never comes."""
+"""How far is looked for a moment, as `Next` does."""
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = 60
 _DAY: Final = 24 * _HOUR
 _WEEK: Final = 7
-_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Cron:
@@ -36,8 +35,8 @@ class Cron:
         named, rest = zone_in(expression)
         self._zone = zone if named is None else _only_zone(named, zone)
         self._fields = read_fields(rest)
-        if self.next(_ANY_TIME) is None:
-            raise ValueError(f"{expression!r} never comes: no such day in {YEARS} years")
+        if not self._fields.comes():
+            raise ValueError(f"{expression!r} never comes: there is no such day")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Cron):

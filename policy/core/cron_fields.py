@@ -27,6 +27,7 @@ STARS: Final = frozenset({"*", "?"})
 MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 SUNDAY_ELSEWHERE: Final = 7
+LONGEST_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*) +(.*)", re.DOTALL)
 _HIGHEST: Final = 99
@@ -74,6 +75,18 @@ class CronFields(msgspec.Struct, frozen=True):
         if month not in self.months.numbers:
             return False
         by_month, by_week = day in self.days.numbers, weekday in self.weekdays.numbers
+        if self.days.star or self.weekdays.star:
+            return by_month and by_week
+        return by_month or by_week
+
+    def comes(self) -> bool:
+        """Tell whether it ever comes: 30 February does not, nor does a field that names nothing."""
+        if not (self.minutes.numbers and self.hours.numbers and self.months.numbers):
+            return False
+        by_week = bool(self.weekdays.numbers)
+        by_month = any(
+            day <= LONGEST_MONTH[month - 1] for month in self.months.numbers for day in self.days.numbers
+        )
         if self.days.star or self.weekdays.star:
             return by_month and by_week
         return by_month or by_week

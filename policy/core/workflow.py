@@ -269,6 +269,9 @@ class CronWorkflowSpec(Read, frozen=True):
     workflow_spec: WorkflowSpec | None = None
     workflow_metadata: Metadata | None = None
     concurrency_policy: str | None = None
+    schedule: str | None = None
+    schedules: tuple[str, ...] | None = None
+    timezone: str | None = None
 
 
 class CronWorkflow(Read, frozen=True):
