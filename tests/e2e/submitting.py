@@ -17,7 +17,7 @@ from tests.e2e.replicas import await_governed
 
 DENIED: Final = 'admission webhook "mutate.lockkeeper.dev" denied the request'
 
-IN_QUEUE: Final = "Warning: lockkeeper: queued, position "
+IN_QUEUE: Final = "Warning: lockkeeper: queued, about position "
 AS_ARGO: Final = ("--as=system:serviceaccount:argo:argo", "--as-group=system:masters")
 """Who Argo's controller is, with all rights."""
 
