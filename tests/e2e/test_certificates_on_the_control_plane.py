@@ -32,7 +32,8 @@ from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.patches import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
-from tests.lockkeeper.certificate_world import PATIENCE, Noted, ca_bundles, edit_bundle
+from tests.lockkeeper.certificate_world import Noted, ca_bundles, edit_bundle
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 

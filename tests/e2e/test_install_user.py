@@ -1,6 +1,7 @@
 """What a user sees of an installation that was made with `helm install` and nothing else."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.e2e.installed import Installed, installation
 from tests.e2e.manifests import LOCKS, QUOTA, locks, pool, quota, workflow
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_everywhere, await_governed
-from tests.e2e.submitting import DENIED, create, exceeded, govern, in_shell, ledger, names, stored
+from tests.e2e.submitting import DENIED, IN_QUEUE, create, exceeded, govern, in_shell, ledger, names, stored
 
 pytestmark = [pytest.mark.e2e, ASKING]
 
@@ -166,12 +167,16 @@ def test_a_lock_of_the_policy_is_in_the_stored_object(installed: Installed, name
 
 
 def test_what_waits_its_turn_is_seen_in_the_list(installed: Installed, namespace: str) -> None:
-    """The reason stands where users look first; nobody who fits is warned."""
+    """The reason stands where users look first; nobody who fits is warned.
+
+    Whoever waits is told so where the webhook has heard of the figures by then, and no more than is known.
+    """
     govern(installed, namespace, quota(limits={"workflows": 1}))
     for name in ("first", "second", "third"):
         done = create(installed, namespace, workflow(name))
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"workflow.argoproj.io/{name} created\n"
+        assert (done.returncode, done.stdout) == (0, f"workflow.argoproj.io/{name} created\n")
+        assert name != "first" or done.stderr == ""
+        assert re.fullmatch(rf"({IN_QUEUE}[1-3] of [1-3] in {namespace}\n)?", done.stderr)
     place = f"queued by lockkeeper: position 2 of 2 in {namespace} (1/1 running)"
     before = f"queued by lockkeeper: position 1 of 2 in {namespace} (1/1 running)"
     for name, message in (("second", before), ("third", place)):

@@ -14,7 +14,8 @@ from policy.cluster.kube_connection import ClusterSettingsError, connection
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
 from policy.core.patches import JsonObject
 from tests.e2e.control_plane import ControlPlane
-from tests.policy.cluster.conftest import PATIENCE, Place, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place, field, text
 
 pytestmark = pytest.mark.e2e
 

@@ -13,6 +13,7 @@ import pytest
 
 from policy.sources.manifests import read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper, Running, group_is_empty, has_ended
+from tests.patience import PATIENCE
 
 PLAY = ("--policies", EXAMPLES / "policies", "--workflows", EXAMPLES / "workflows")
 READY = "/mutate"
@@ -119,7 +120,7 @@ def test_what_a_run_prints_can_be_used(lockkeeper: Lockkeeper) -> None:
         authority = re.search(r"--cacert (\S+)", running.text)
         assert authority is not None
         context = ssl.create_default_context(cafile=authority[1])
-        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
         body = (EXAMPLES / "review.json").read_bytes()
         connection.request("POST", "/mutate", body, {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
@@ -240,7 +241,7 @@ def test_a_webhook_alone_serves_until_it_is_stopped(lockkeeper: Lockkeeper) -> N
         port = int(running.text.partition("127.0.0.1:")[2].partition(",")[0])
         authority = running.text.strip().rpartition(" ")[2]
         context = ssl.create_default_context(cafile=authority)
-        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
         connection.request("GET", "/readyz")
         assert connection.getresponse().read() == b"ok\n"
         connection.close()
