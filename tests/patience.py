@@ -6,5 +6,5 @@ says by counting (`tests/properties/asking.py`), by an event that comes first, o
 
 from typing import Final
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 """Seconds after which a test that still waits fails."""
