@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.e2e, ASKING]
 WITHIN: Final = 5.0
 """Seconds from the edit of a policy until it is in force in every replica.
 
-Where nothing else runs it is a quarter of one; docs/policies.md promises one. A busy machine does not show it.
+Where nothing else runs it is a quarter of one. docs/policies.md promises one, which no busy machine shows.
 """
 TRIES: Final = 5
 _NUMBERS: Final = count(1)
