@@ -31,8 +31,8 @@ class Played(NamedTuple):
 
 @pytest.fixture(scope="module")
 def played(shared: Lockkeeper) -> Played:
-    """Play the examples once."""
-    with shared.started("run", *PLAY, "--once", "--port", "0", "--task-time", "0.05") as running:
+    """Play the examples once, with tasks so long that some meet others however slowly they are created."""
+    with shared.started("run", *PLAY, "--once", "--port", "0", "--task-time", "0.5") as running:
         code = running.wait()
         return Played(code, running.text, group_is_empty(running.pid), shared.leftovers())
 
