@@ -354,7 +354,7 @@ def test_a_workflow_that_runs_again_goes_on_with_its_sibling() -> None:
 
 
 def test_one_that_is_over_may_name_the_origin_again_and_a_retry_leads_it_anew() -> None:
-    """Who applies his file again sets the reference back; nobody runs by it before it is made to run again."""
+    """Who applies his file again sets the reference back; nobody runs by it until it is made to run again."""
     sibling, policies = made(policy(), base())
     obj = admitted(ref(), policies)
     labels: JsonObject = {marks.SIBLING: sibling.mark, marks.COMPLETED: "true"}
