@@ -4,19 +4,19 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE: Final = 10.0
-"""Seconds in which the threads of a test have to end once it is over."""
-
-# Time limits on single examples only report a busy machine. In CI the examples are the same at every run, so
-# that a red build is about the change it stands on; on a laptop they differ, so that the search goes on.
-settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
-settings.register_profile("laptop", deadline=None, max_examples=100)
+# Time limits on single examples, or on making them up, only report a busy machine. In CI the examples are the
+# same at every run, so that a red build is about the change it stands on; on a laptop they differ, so that
+# the search goes on.
+_ANY_MACHINE = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", _ANY_MACHINE, derandomize=True)
+settings.register_profile("laptop", _ANY_MACHINE)
 settings.load_profile("ci" if os.environ.get("CI") else "laptop")
 
 

@@ -89,6 +89,10 @@ class Usage(msgspec.Struct, frozen=True):
             self.workflows - other.workflows, self.tasks - other.tasks, self.unbounded - other.unbounded
         )
 
+    def times(self, count: int) -> "Usage":
+        """Return what so many of them use."""
+        return Usage(self.workflows * count, self.tasks * count, self.unbounded * count)
+
     @property
     def task_amount(self) -> Amount:
         """The tasks as an amount: unlimited as soon as one Workflow in the sum is unbounded."""

@@ -107,7 +107,12 @@ def queue_message(
     position: int,
     depth: int,
 ) -> str:
-    """Return the sentence that a held Workflow carries: its position and how full the tightest limit is."""
+    """Return the sentence that a held Workflow carries: its position and how full the tightest limit is.
+
+    Figures of statuses are some seconds old: they say about where it stands, and no more.
+    """
+    if view.partial:
+        return f"about position {position} of {depth} in {namespace}"
     return f"position {position} of {depth} in {namespace}{fill(quotas, view, now)}"
 
 

@@ -1,20 +1,20 @@
 """What the quotas of a namespace say of a Workflow: marks, the hold, what is to be reserved, and faults."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from policy.core import explain, explain_wait, holding, marks
-from policy.core.amounts import Usage
+from policy.core.amounts import ZERO, Usage
 from policy.core.children import Exemption, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
-from policy.core.governing import borrowed_from, by_effect, demands, tasks_of
+from policy.core.governing import accounts_of, borrowed_from, by_effect, demands, tasks_of
 from policy.core.kinds import OnExceed
-from policy.core.ledger import NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
+from policy.core.ledger import Account, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.ordering import QueueRules
 from policy.core.patches import Op, PatchOp
@@ -73,7 +73,22 @@ class Asked(msgspec.Struct, frozen=True):
 
     def short(self, quotas: Sequence[CompiledQuota], *, empty: bool = False) -> list[Shortfall]:
         """Return what is short by the latest view of usage, or with nobody running, where it is `empty`."""
-        taken = {} if empty else self.snapshot.usage.taken
+        return self.short_beside({} if empty else self.snapshot.usage.taken, quotas)
+
+    def short_behind(self, count: int, quotas: Sequence[CompiledQuota]) -> list[Shortfall]:
+        """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
+
+        Whose they are is not known: no user's own limit is the fuller for them.
+        """
+        taken, more = self.snapshot.usage.taken, self.weight.times(count)
+        accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
+        ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
+        return self.short_beside({**taken, **ahead}, quotas)
+
+    def short_beside(
+        self, taken: Mapping[Account, Usage], quotas: Sequence[CompiledQuota]
+    ) -> list[Shortfall]:
+        """Return what is short where so much is taken."""
         user, priority = self.weighed.user, self.weighed.priority
         found = shortfalls(taken, self.weight, demands(quotas, user, now=self.now, priority=priority))
         share = self.share(quotas)
@@ -266,6 +281,19 @@ def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, 
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
     elif later := [each for each in alone if each.must_rise]:
         warnings.append(f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}")
-    elif view.knows(namespace) and (depth > 1 or asked.short(queueing)):
+    elif view.knows(namespace) and _waits(asked, queueing, position - 1, depth - 1):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings
+
+
+def _waits(asked: Asked, queueing: Sequence[CompiledQuota], ahead: int, others: int) -> bool:
+    """Tell whether the view foresees a wait, where so many wait `ahead` among the `others` that do.
+
+    By figures of statuses some of them may have been let go since, so they need no wait of their own: it
+    waits where there is no room for it beside them.
+    """
+    if asked.short(queueing):
+        return True
+    if not asked.snapshot.usage.partial:
+        return others > 0
+    return ahead > 0 and bool(asked.short_behind(ahead, queueing))

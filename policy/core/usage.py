@@ -36,7 +36,8 @@ class UsageView(msgspec.Struct, frozen=True):
     `not_admitted` says by namespace how many came past admission.
 
     A view that is not `known` has no figures at all: nobody publishes one here. A `partial` one has those of
-    some namespaces: of the others nothing is known, while otherwise nobody waits there.
+    some namespaces, as statuses told them some seconds ago: of the others nothing is known, while otherwise
+    nobody waits there.
     """
 
     taken: Mapping[Account, Usage] = {}

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 CASES = {"2 kB", "20 kB", "200 kB"}
 SERVERS = {"lockkeeper", "null WSGI", "null Flask", "kopf", "kopf, no patch"}
@@ -30,7 +32,7 @@ PARTS = {
 def rows() -> list[dict[str, Any]]:
     """Run the benchmark once, in a process of its own as `make bench` does."""
     command = [sys.executable, "-m", "bench.run", "--quick", "-o", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False)  # noqa: S603 - ours
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=10 * PATIENCE, check=False)  # noqa: S603 - ours
     assert done.returncode == 0, done.stderr.decode()
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

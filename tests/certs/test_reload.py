@@ -15,10 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from certs.authority import Authority, ServingPair, create_authority, describe, issue_serving_pair
 from certs.files import write_pair
 from certs.reload import NoCertificateError, ReloadingContext, build_context
+from tests.patience import PATIENCE
 
 NAMES = ("localhost", "127.0.0.1")
-PATIENCE = 10.0
-"""Seconds after which a test that waits for the other side fails, where it would hang."""
 
 
 @contextmanager

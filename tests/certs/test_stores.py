@@ -13,9 +13,9 @@ from certs.files import read_authority, read_pair
 from certs.keeping import Step, advance, begin_change
 from certs.kept import NOTHING, Kept
 from certs.stores import FolderStore, Settled, Stored, StoreError, WriteConflictError, settle
+from tests.patience import PATIENCE
 
 NAMES = ("localhost",)
-PATIENCE = 10.0
 
 
 def made(folder: Path, now: datetime) -> Settled:

@@ -19,6 +19,7 @@ from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import workflow
 from tests.e2e.grants import EDITOR, VIEWER
 from tests.e2e.installed import CONTROLLER, Installed
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.podrunner.launch import SeenPod, await_rollout, pods
 from tests.e2e.product import until
 
@@ -107,7 +108,7 @@ def govern(installed: Installed) -> None:
 def await_ready(installed: Installed, state: str = "Ready") -> None:
     """Wait until a condition is said of every policy of EDITS, of its last form."""
     for what, namespace, _ in EDITS:
-        said = ["wait", f"--for=condition={state}", what, "--timeout=30s", f"--namespace={namespace}"]
+        said = ["wait", f"--for=condition={state}", what, AWHILE, f"--namespace={namespace}"]
         installed.site.kubectl.said(*said)
 
 

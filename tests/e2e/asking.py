@@ -7,19 +7,19 @@ from typing import Final
 
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
 from tests.e2e.podrunner.launch import SeenPod
+from tests.patience import PATIENCE
 
 _PLACES: Final = {WEBHOOK: ("https", 9443), CONTROLLER: ("http", 8080)}
 _ASK: Final = """
 import http.client, ssl, sys
 scheme, host, port, path = sys.argv[1:]
-connection = http.client.HTTPConnection(host, int(port), timeout=5)
+connection = http.client.HTTPConnection(host, int(port), timeout=20)
 if scheme == "https":
     careless = ssl._create_unverified_context()
-    connection = http.client.HTTPSConnection(host, int(port), timeout=5, context=careless)
+    connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=careless)
 connection.request("GET", path)
 sys.stdout.write(connection.getresponse().read().decode())
 """
-_PATIENCE: Final = 30.0
 
 
 def told_by(pod: SeenPod, deployment: str, path: str) -> str:
@@ -29,7 +29,7 @@ def told_by(pod: SeenPod, deployment: str, path: str) -> str:
     """
     scheme, port = _PLACES[deployment]
     command = [sys.executable, "-c", _ASK, scheme, pod.status.pod_ip, str(port), path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)  # noqa: S603 - ourselves
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)  # noqa: S603 - ourselves
     return done.stdout
 
 

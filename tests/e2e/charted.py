@@ -14,7 +14,7 @@ from tests.e2e.argo.crds import CorpusIsMissingError, argo_crds
 from tests.e2e.building import ROOT, GoIsMissingError, control_plane_binary
 from tests.e2e.control_plane import ControlPlane, running
 from tests.e2e.helm import Helm, HelmIsMissingError, helm_program
-from tests.e2e.kubectl import Kubectl, KubectlIsMissingError, kubectl_program
+from tests.e2e.kubectl import AWHILE, Kubectl, KubectlIsMissingError, kubectl_program
 
 CHART: Final = ROOT / "charts" / "lockkeeper"
 RELEASE: Final = "lockkeeper"
@@ -79,7 +79,7 @@ def chart_site(folder: Path, *, apiserver_flags: tuple[str, ...] = ()) -> Iterat
         kubectl = Kubectl(program=program, kubeconfig=plane.kubeconfig, folder=folder / "kubectl")
         # By the server's side: Argo's full kinds are too long for an annotation.
         kubectl.said("apply", "--server-side", "-f", str(kinds))
-        kubectl.said("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        kubectl.said("wait", "--for=condition=Established", AWHILE, "crd", "--all")
         cluster = connect(plane.kubeconfig)
         try:
             for name, labels in ((NAMESPACE, _RESTRICTED), (GOVERNED, {}), (ARGO, {})):

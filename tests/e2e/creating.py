@@ -20,6 +20,7 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
 from policy.core.workflow import Metadata
+from tests.patience import PATIENCE
 
 WORKERS: Final = 4
 PACE: Final = 0.02
@@ -85,7 +86,7 @@ class Stream:
         """Begin, and wait until the first create was answered."""
         for thread in self._threads:
             thread.start()
-        assert self._first.wait(30.0), "no create was answered"
+        assert self._first.wait(PATIENCE), "no create was answered"
 
     def end(self) -> None:
         """Send no more, and wait for the last answers."""
@@ -112,7 +113,7 @@ class Stream:
     def await_more(self, number: int = 50) -> None:
         """Wait until so many more creates were answered."""
         wanted = len(self.created) + number
-        deadline = monotonic() + 60.0
+        deadline = monotonic() + PATIENCE
         while len(self.created) < wanted:
             assert monotonic() < deadline, "the stream has dried up"
             self._ended.wait(0.05)

@@ -20,6 +20,7 @@ from policy.cluster.protocol import WORKFLOWS, EventType
 from policy.core import marks
 from policy.core.workflow import Metadata
 from tests.e2e.creating import workflow
+from tests.patience import PATIENCE
 
 CREATORS: Final = 4
 RUNS: Final = 0.15
@@ -77,6 +78,11 @@ class Referee:
         """Whether nobody runs and nobody waits."""
         return not self._held and not self.running
 
+    @property
+    def was_full(self) -> bool:
+        """Whether as many have run at once as the pool lets run."""
+        return self.peak[""] >= self._pool
+
     def _judge(self, namespace: str) -> None:
         by_namespace = Counter(each for each, _ in self.running.values())
         self.peak[namespace] = max(self.peak[namespace], by_namespace[namespace])
@@ -108,7 +114,7 @@ class Town:
         """End both."""
         self._ended.set()
         for thread in self._threads:
-            thread.join(30.0)
+            thread.join(PATIENCE)
         self._eyes.close()
         self._hands.close()
 
@@ -120,7 +126,10 @@ class Town:
                     self._referee.saw(event.type, msgspec.convert(event.object, Seen).metadata)
 
     def _run(self) -> None:
+        """End who has run for a moment; nobody before the pool was full, however slowly it fills."""
         begun: dict[str, float] = {}
+        while not self._ended.wait(RUNS / 5) and not self._referee.was_full:
+            continue
         while not self._ended.wait(RUNS / 5):
             with self._referee.changed:
                 running = dict(self._referee.running)

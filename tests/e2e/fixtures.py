@@ -15,13 +15,13 @@ from tests.e2e.argo.crds import CorpusIsMissingError, argo_crds
 from tests.e2e.building import ROOT, GoIsMissingError, control_plane_binary
 from tests.e2e.control_plane import ControlPlane, running
 from tests.e2e.kubectl import Kubectl, KubectlIsMissingError, kubectl_program
+from tests.patience import PATIENCE
 
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 OUR_CRDS: Final = ROOT / "charts" / "lockkeeper" / "files" / "crds"
 """Our kinds as the chart brings them; those of Argo are what `argo/crds.py` says."""
-_PATIENCE: Final = 30.0
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ def define_kinds(plane: ControlPlane) -> None:
 
 def _await_served(cluster: KubeCluster, name: str) -> None:
     """Wait until a CRD is established, and has no fault in its schema."""
-    deadline = monotonic() + _PATIENCE
+    deadline = monotonic() + PATIENCE
     pause = Event()
     while True:
         definition = msgspec.convert(cluster.get(CRDS, name), Definition)

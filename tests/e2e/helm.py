@@ -16,13 +16,13 @@ from typing import Final
 
 from tests.e2e.building import CACHE
 from tests.e2e.made_once import alone
+from tests.patience import PATIENCE
 
 VERSIONS: Final = ("3.17", "4.3")
 """The oldest helm that the chart has to work with, and the newest."""
 _HELD: Final = "package/lib/layer.zip"
 _PROGRAM: Final = "helm/helm"
 _MACHINE: Final = ("Linux", "x86_64")
-_PATIENCE: Final = 120.0
 
 
 class HelmIsMissingError(Exception):
@@ -55,7 +55,7 @@ class Helm:
         }
 
     def run(
-        self, *arguments: str, text: str = "", patience: float = _PATIENCE
+        self, *arguments: str, text: str = "", patience: float = 2 * PATIENCE
     ) -> subprocess.CompletedProcess[str]:
         """Run helm with this text as its standard input, and return what became of it."""
         return subprocess.run(  # noqa: S603 - the program that we installed
@@ -68,7 +68,7 @@ class Helm:
             env=self._environment,
         )
 
-    def said(self, *arguments: str, text: str = "", patience: float = _PATIENCE) -> str:
+    def said(self, *arguments: str, text: str = "", patience: float = 2 * PATIENCE) -> str:
         """Return what helm printed; it has to succeed."""
         done = self.run(*arguments, text=text, patience=patience)
         assert done.returncode == 0, done.stderr

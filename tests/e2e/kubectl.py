@@ -10,9 +10,11 @@ from typing import Final
 
 from tests.e2e.building import CACHE
 from tests.e2e.made_once import alone
+from tests.patience import PATIENCE
 
 REQUIREMENT: Final = Path(__file__).with_name("kubectl.txt")
-_PATIENCE: Final = 60.0
+AWHILE: Final = f"--timeout={PATIENCE:.0f}s"
+"""How long kubectl is to wait for what has to come."""
 
 
 class KubectlIsMissingError(Exception):
@@ -40,7 +42,7 @@ class Kubectl:
             capture_output=True,
             text=True,
             check=False,
-            timeout=_PATIENCE,
+            timeout=2 * PATIENCE,
         )
 
     def said(self, *arguments: str, text: str = "") -> str:

@@ -12,9 +12,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-PATIENCE: Final = 60.0
-"""Seconds in which a process has to become ready; on an idle machine it is four."""
-GRACE: Final = 10.0
+from tests.patience import PATIENCE
+
+GRACE: Final = 30.0
 """Seconds that a process may take to end before it is killed."""
 _BETWEEN_LOOKS: Final = 0.1
 _LOG_TAIL: Final = 2000

@@ -24,6 +24,7 @@ from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane
+from tests.patience import PATIENCE
 
 MUTATING: Final = Resource(
     "admissionregistration.k8s.io",
@@ -43,10 +44,9 @@ NAMESPACE: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=Fals
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 LEASE_NAMESPACE: Final = "default"
 _ADDRESS: Final = re.compile(r"serving on https://127\.0\.0\.1:(\d+)")
-_PATIENCE: Final = 30.0
 
 
-def until(holds: Callable[[], bool], what: str, *, seconds: float = _PATIENCE) -> float:
+def until(holds: Callable[[], bool], what: str, *, seconds: float = PATIENCE) -> float:
     """Wait until something holds and return how long it took; fail with `what` when it does not."""
     begun, pause = monotonic(), Event()
     while not holds():
@@ -113,7 +113,7 @@ def leading(cluster: KubeCluster, running: Product) -> str:
 def _ready(port: int, authority: Path) -> bool:
     """Ask the webhook as a kubelet does; it gets reviews only when it is ready."""
     context = ssl.create_default_context(cafile=str(authority))
-    connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=_PATIENCE)
+    connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == HTTPStatus.OK
@@ -162,10 +162,10 @@ def _process(name: str, arguments: list[str], folder: Path) -> Iterator[subproce
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             try:
-                process.wait(_PATIENCE)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(_PATIENCE)
+                process.wait(PATIENCE)
 
 
 def _register(cluster: KubeCluster, port: int, authority: bytes) -> None:

@@ -16,10 +16,10 @@ from policy.core.prepared import prepare
 from tests.e2e.installed import WEBHOOK, Installed
 from tests.e2e.manifests import workflow
 from tests.e2e.product import until
+from tests.patience import PATIENCE
 
 ASKING: Final = pytest.mark.allow_hosts(["127.0.0.0/8", "::1", "localhost"])
 PORT: Final = 9443
-_PATIENCE: Final = 10.0
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -77,10 +77,10 @@ def answer_of(address: str, namespace: str) -> Response:
         "dryRun": True,
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    connection = HTTPSConnection(address, PORT, timeout=_PATIENCE, context=_anybody())
+    connection = HTTPSConnection(address, PORT, timeout=PATIENCE, context=_anybody())
     try:
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/mutate?timeout=5s", json.dumps(review), headers)
+        connection.request("POST", "/mutate?timeout=30s", json.dumps(review), headers)
         return msgspec.json.decode(connection.getresponse().read(), type=Review).response
     finally:
         connection.close()
@@ -88,7 +88,7 @@ def answer_of(address: str, namespace: str) -> Response:
 
 def certificate_of(address: str) -> bytes:
     """Return the certificate, in PEM, that a replica serves to a new connection."""
-    return ssl.get_server_certificate((address, PORT), timeout=_PATIENCE).encode()
+    return ssl.get_server_certificate((address, PORT), timeout=PATIENCE).encode()
 
 
 def await_everywhere(

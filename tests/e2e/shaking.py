@@ -71,7 +71,7 @@ def govern(installed: Installed, namespace: str = GOVERNED, *, workflows: int = 
             since = monotonic()
         return row >= _IN_A_ROW
 
-    until(known, "the quota is not in force", seconds=60.0)
+    until(known, "the quota is not in force")
     return since - begun
 
 
@@ -122,7 +122,6 @@ def await_ready(installed: Installed, number: int = 2, deployment: str = WEBHOOK
     until(
         lambda: len(ready_pods(installed, deployment)) == len(_existing(installed, deployment)) == number,
         f"{deployment} has not {number} ready Pods and no others",
-        seconds=90.0,
     )
 
 
@@ -143,7 +142,7 @@ def await_restarted(installed: Installed, before: list[SeenPod], deployment: str
             for old, new in found
         )
 
-    until(again, f"{[pod.name for pod in before]} are not started again", seconds=60.0)
+    until(again, f"{[pod.name for pod in before]} are not started again")
 
 
 def struck(blow: Callable[[], object], felt: Callable[[], bool]) -> Outage:

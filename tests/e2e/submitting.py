@@ -14,10 +14,11 @@ from policy.core.workflow import Metadata
 from tests.e2e.installed import Installed
 from tests.e2e.manifests import QUOTA
 from tests.e2e.replicas import await_governed
+from tests.patience import PATIENCE
 
 DENIED: Final = 'admission webhook "mutate.lockkeeper.dev" denied the request'
 
-IN_QUEUE: Final = "Warning: lockkeeper: queued, position "
+IN_QUEUE: Final = "Warning: lockkeeper: queued, about position "
 AS_ARGO: Final = ("--as=system:serviceaccount:argo:argo", "--as-group=system:masters")
 """Who Argo's controller is, with all rights."""
 
@@ -92,7 +93,12 @@ def in_shell(installed: Installed, commands: str, **environment: str) -> subproc
         **environment,
     }
     return subprocess.run(  # noqa: S603 - what the chart prints
-        ["/bin/sh", "-uc", commands], env=around, capture_output=True, text=True, check=False, timeout=60
+        ["/bin/sh", "-uc", commands],
+        env=around,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE,
     )
 
 

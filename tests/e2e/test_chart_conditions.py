@@ -28,11 +28,11 @@ from policy.core.patches import JsonObject, JsonValue
 from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
 ASKED: Final = 'failed calling webhook "validate.lockkeeper.dev"'
-PATIENCE: Final = 20.0
 NODES: Final[JsonObject] = {
     f"node-{number}": {"phase": "Running", "message": "m" * 200} for number in range(2_000)
 }

@@ -24,6 +24,7 @@ from policy.core.patches import JsonObject
 from tests.charts.rendering import EVERYTHING, MODES, Chart
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +40,6 @@ OURS: Final = f"app.kubernetes.io/instance={RELEASE}"
 FOREIGN: Final = {"Issuer", "Certificate", "ServiceMonitor", "PrometheusRule"}
 """Kinds that this API server does not have."""
 FILLED: Final = b64encode(b"made at run time").decode()
-PATIENCE: Final = 20.0
 WORKFLOW: Final[JsonObject] = {
     "apiVersion": "argoproj.io/v1alpha1",
     "kind": "Workflow",

@@ -27,6 +27,7 @@ from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.product import LEASE_NAMESPACE, Product, product, until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 RELEASE: Final = "lockkeeper"
@@ -39,7 +40,6 @@ CLUSTER_ROLE_BINDING: Final = Resource(
 )
 ACCOUNT: Final = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 ACCOUNT_NAME: Final = "checker"
-PATIENCE: Final = 60.0
 
 
 class Rule(msgspec.Struct, frozen=True, rename="camel"):

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.building import wanted_version
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.processes import NotReadyError, Process
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +24,7 @@ def test_the_api_server_tells_the_version_it_was_built_for(control_plane: Contro
     """Kubectl and helm parse this version, and refuse to work without it."""
     address = urlsplit(control_plane.url)
     trust = ssl.create_default_context(cafile=str(control_plane.ca))
-    connection = HTTPSConnection(address.hostname or "", address.port, timeout=10, context=trust)
+    connection = HTTPSConnection(address.hostname or "", address.port, timeout=PATIENCE, context=trust)
     connection.request("GET", "/version", headers={"Authorization": f"Bearer {control_plane.token}"})
     version = msgspec.json.decode(connection.getresponse().read(), type=dict[str, str])
     connection.close()
@@ -40,10 +41,13 @@ def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     started = subprocess.run(  # noqa: S603 - this very Python
-        [sys.executable, "-c", script, str(tmp_path / "log")], capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", script, str(tmp_path / "log")],
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
     )
     left = Path(f"/proc/{int(started.stdout)}")
-    deadline = monotonic() + 10
+    deadline = monotonic() + PATIENCE
     while left.exists():
         assert monotonic() < deadline, "the child outlived the process that started it"
         Event().wait(0.05)

@@ -9,12 +9,16 @@ import pytest
 
 from policy.cluster.kube import connect
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOW_QUOTAS
+from policy.core.ledger import RESERVATION_TTL
 from policy.core.patches import JsonObject
+from policy.service.controller import IDLE_PASS
 from tests.e2e.acting import leader
 from tests.e2e.draining import Referee, create_all, watched
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed, installation
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.product import until
 from tests.e2e.shaking import ready_pods, send
+from tests.patience import PATIENCE
 from tests.policy.service.world import part
 
 pytestmark = pytest.mark.e2e
@@ -26,7 +30,9 @@ POOL = 12
 NAMESPACES = tuple(f"member-{number}" for number in range(10))
 MOST = dict.fromkeys(NAMESPACES, SHARE + BORROWED)
 KILL_EVERY = 3.0
-DRAINED = 180.0
+DRAINED = 3 * PATIENCE
+FREE_AGAIN = RESERVATION_TTL.total_seconds() + IDLE_PASS.total_seconds() + PATIENCE
+"""Seconds until the slot of a create that was lost is free again."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
             },
         }
         installed.cluster.create(CLUSTER_WORKFLOW_QUOTAS, pool)
-        wait = ("wait", "--for=condition=Ready", "--timeout=60s")
+        wait = ("wait", "--for=condition=Ready", AWHILE)
         installed.site.kubectl.said(*wait, "clusterworkflowquota/shared")
         installed.site.kubectl.said(*wait, "workflowquota", "--all", "--all-namespaces")
         until(lambda: _ledger_keeps(installed, len(NAMESPACES)), "the leader does not keep the pool")
@@ -77,7 +83,7 @@ def test_a_pool_with_borrowing_drains_and_keeps_every_limit_at_every_event(insta
     assert referee.broken == []
     assert set(referee.starts.values()) == {1}
     assert referee.peak[NAMESPACES[0]] > SHARE
-    assert referee.peak[""] > POOL // 2
+    assert referee.peak[""] == POOL
     until(lambda: _ledger_is_empty(installed), "the ledger still counts somebody")
     until(lambda: _shows_nothing_left(installed), "the status of the pool still shows somebody")
 
@@ -96,22 +102,27 @@ def test_the_same_while_leaders_and_webhooks_are_killed(installed: Installed) ->
             drained = referee.until(lambda: len(referee.starts) == COUNT and referee.empty, DRAINED)
         finally:
             calm.set()
-            killer.join(30.0)
+            killer.join(PATIENCE)
         assert drained, f"after {kills}: {len(referee.starts)} started, {len(referee.running)} run"
     assert referee.broken == []
     assert set(referee.starts.values()) == {1}
     assert len(kills) >= 2
     installed.ready()
-    until(lambda: _ledger_is_empty(installed), "the ledger still counts somebody", seconds=150.0)
+    until(lambda: _ledger_is_empty(installed), "the ledger still counts somebody", seconds=FREE_AGAIN)
 
 
 def _kill(installed: Installed, calm: Event, kills: list[str]) -> None:
-    """Kill a leader and a webhook in turn, every few seconds, as long as somebody is left to answer."""
+    """Kill a leader and a webhook in turn, every few seconds, as long as another one is left of its kind.
+
+    On a machine that is busy they take longer to start: with nobody there at most times nothing would drain.
+    """
     while not calm.wait(KILL_EVERY):
-        doomed = leader(installed) if len(kills) % 2 == 0 else None
+        doomed = None
+        if len(kills) % 2 == 0 and len(ready_pods(installed, CONTROLLER)) > 1:
+            doomed = leader(installed)
         if doomed is None and len(ready := ready_pods(installed, WEBHOOK)) > 1:
             doomed = ready[0]
-        if doomed is not None and doomed.pid > 0 and len(ready_pods(installed, CONTROLLER)) > 0:
+        if doomed is not None and doomed.pid > 0:
             kills.append(doomed.name)
             try:
                 send(doomed, signal.SIGKILL)

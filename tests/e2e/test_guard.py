@@ -25,6 +25,7 @@ from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.installed import Installed, running_site
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
+from tests.patience import PATIENCE
 from tests.policy.core.attempts import ATTEMPTS, FREE, POLICIES, RETRY, Attempt, State, in_state, new
 from tests.policy.core.builders import USER, at, texts
 
@@ -172,7 +173,7 @@ def test_an_editor_gets_around_nothing(installed: Installed, tmp_path: Path) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert REFUSED in done.stderr
     copies = [each.read_text() for each in tmp_path.glob("kubectl-edit-*.yaml")]

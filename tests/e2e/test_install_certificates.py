@@ -20,6 +20,7 @@ from policy.core.patches import JsonObject, Op, PatchOp
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stream, creating
 from tests.e2e.installed import WEBHOOK, Installed, running_site
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.manifests import quota
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, addresses, certificate_of
@@ -33,7 +34,6 @@ SERVER_NAME: Final = f"{WEBHOOK}.{NAMESPACE}.svc"
 GIVEN: Final = "given"
 CERT_MANAGER: Final = "cert-manager.io"
 CERTIFICATES: Final = Resource(CERT_MANAGER, "v1", "certificates", "Certificate")
-PATIENCE: Final = 60.0
 
 
 class CertificateSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -103,7 +103,6 @@ def await_bundle(site: Installed, bundle: bytes) -> None:
     until(
         lambda: set(ca_bundles(site.cluster, name=RELEASE).values()) == {bundle},
         "the CA is not in every webhook",
-        seconds=PATIENCE,
     )
 
 
@@ -112,7 +111,6 @@ def await_served(site: Installed, pair: ServingPair) -> None:
     until(
         lambda: {certificate_of(each) for each in addresses(site)} == {pair.cert_pem},
         "some replica serves another certificate",
-        seconds=PATIENCE,
     )
 
 
@@ -223,7 +221,7 @@ def define_kinds(installed: Installed) -> None:
         }
         kubectl = installed.site.kubectl
         kubectl.said("create", "-f", "-", text=json.dumps(definition))
-        wait = ("wait", "--for=condition=Established", "--timeout=30s")
+        wait = ("wait", "--for=condition=Established", AWHILE)
         kubectl.said(*wait, f"crd/{plural}.{CERT_MANAGER}")
 
 

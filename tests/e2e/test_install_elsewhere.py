@@ -10,6 +10,7 @@ from policy.core import marks
 from tests.e2e.charted import CHART, GOVERNED
 from tests.e2e.charted import NAMESPACE as USUAL
 from tests.e2e.installed import Installed, running_site
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.manifests import pool, workflow
 from tests.e2e.podrunner.launch import await_rollout, pods
 from tests.e2e.product import until
@@ -38,7 +39,7 @@ def said(site: Installed) -> str:
         await_rollout(site.cluster, NAMESPACE, f"{NAME}-{component}")
     nothing = pool("nothing", namespaceSelector={}, limits={"workflows": 0})
     site.site.kubectl.said("create", "-f", "-", text=nothing)
-    site.site.kubectl.said("wait", "--for=condition=Ready", "cwfq/nothing", "--timeout=20s")
+    site.site.kubectl.said("wait", "--for=condition=Ready", "cwfq/nothing", AWHILE)
     return said
 
 

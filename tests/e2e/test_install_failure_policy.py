@@ -25,6 +25,7 @@ from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import workflow as small
 from tests.e2e.installed import WEBHOOK, Installed, installation
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.manifests import QUOTA, quota, workflow
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
@@ -38,7 +39,7 @@ QUEUE: Final = "queue"
 FREE: Final = "free"
 SERVICE: Final = f"https://{WEBHOOK}.{NAMESPACE}.svc:443"
 POLICIES: Final = "policies.lockkeeper.dev"
-HEARD: Final = timedelta(seconds=3)
+HEARD: Final = timedelta(seconds=10)
 """By when a leader has heard of a policy."""
 
 
@@ -135,7 +136,7 @@ def down(installed: Installed) -> Installed:
     kubectl = installed.site.kubectl
     kubectl.said("create", "quota", NO_MORE, "--hard=pods=2", "-n", NAMESPACE)
     counted = "--for=jsonpath={.status.used.pods}=2"
-    kubectl.said("wait", counted, f"quota/{NO_MORE}", "-n", NAMESPACE, "--timeout=30s")
+    kubectl.said("wait", counted, f"quota/{NO_MORE}", "-n", NAMESPACE, AWHILE)
     return installed
 
 

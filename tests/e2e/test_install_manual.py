@@ -15,6 +15,7 @@ from policy.core.workflow import Metadata
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -79,7 +80,7 @@ def perform(site: Site, commands: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=2 * PATIENCE,
         env=environment,
     )
     assert done.returncode == 0, done.stderr

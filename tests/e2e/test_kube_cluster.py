@@ -14,7 +14,8 @@ from policy.cluster.kube_connection import ClusterSettingsError, connection
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
 from policy.core.patches import JsonObject
 from tests.e2e.control_plane import ControlPlane
-from tests.policy.cluster.conftest import PATIENCE, Place, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place, field, text
 
 pytestmark = pytest.mark.e2e
 
@@ -70,7 +71,7 @@ def test_a_watch_ends_by_itself_when_its_time_is_over(place: Place) -> None:
     begun = monotonic()
     events = place.cluster.watch(WORKFLOWS, since=place.version(), namespace=place.namespace, timeout=1)
     assert {event.type for event in events} <= {"BOOKMARK"}
-    assert monotonic() - begun < 5
+    assert monotonic() - begun < PATIENCE
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["waiting for an event", "about to connect"])

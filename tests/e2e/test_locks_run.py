@@ -6,10 +6,8 @@ leader writes, and somebody plays the kubelet.
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from threading import Event
 from typing import Final
 
 import msgspec
@@ -27,11 +25,12 @@ from policy.cluster.protocol import (
     MergePatch,
 )
 from policy.core import marks
-from policy.core.locks.live import LiveWorkflow, Node
+from policy.core.locks.live import LiveWorkflow
 from policy.core.patches import JsonObject, JsonValue
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.argo.playing import container
 from tests.e2e.control_plane import ControlPlane
+from tests.e2e.observing import Observed, observed
 from tests.e2e.podrunner.launch import podrunner
 from tests.e2e.podrunner.run_settings import Image
 from tests.e2e.product import Product, product, until
@@ -45,7 +44,6 @@ TASK: Final = 0.7
 SEMAPHORES: Final = "workflow-semaphores"
 TARGET: Final[JsonObject] = {"configMap": SEMAPHORES, "key": "db"}
 LOADS: Final = 6
-PATIENCE: Final = 90.0
 
 
 class Place:
@@ -105,6 +103,10 @@ class Place:
         """Tell whether a task of a Workflow waits for the semaphore."""
         return any(node.waits_for == self.lock for node in (self.workflow(name).status.nodes or {}).values())
 
+    def observed(self, *names: str) -> AbstractContextManager[Observed]:
+        """Follow the Workflows of the namespace until all that are named are over."""
+        return observed(self.cluster, self.namespace, *names)
+
     def end(self, name: str) -> None:
         """Terminate a Workflow; Argo ends none that is suspended."""
         patch = MergePatch({"spec": {"shutdown": "Terminate", "suspend": None}})
@@ -128,55 +130,6 @@ def _workflow(name: str, *templates: JsonObject, **spec: JsonValue) -> JsonObjec
         "metadata": {"name": name},
         "spec": whole,
     }
-
-
-class Observed:
-    """How many loads ran at once, as every state of every Workflow shows it."""
-
-    def __init__(self) -> None:
-        self.most = 0
-        self.done: dict[str, str] = {}
-        self._running: dict[str, int] = {}
-
-    def see(self, workflow: LiveWorkflow) -> None:
-        """Take note of one state."""
-        name = workflow.metadata.name or ""
-        nodes = (workflow.status.nodes or {}).values()
-        self._running[name] = sum(_loads(node) for node in nodes)
-        self.most = max(self.most, sum(self._running.values()))
-        if (workflow.metadata.labels or {}).get(marks.COMPLETED) == "true":
-            self.done[name] = workflow.status.phase or ""
-
-
-def _loads(node: Node) -> bool:
-    """Tell whether a node is a load that is under way and does not wait."""
-    ref = node.template_ref
-    name = (ref.template if ref is not None else node.template_name) or ""
-    return name.startswith("load") and node.type == "Pod" and node.active and not node.waits_for
-
-
-@contextmanager
-def observed(place: Place, *names: str) -> Iterator[Observed]:
-    """Follow the Workflows of a namespace until all that are named are over, which has to be soon."""
-    seen = Observed()
-    since = place.cluster.list(WORKFLOWS, namespace=place.namespace).resource_version
-    ended = Event()
-
-    def follow() -> None:
-        for event in place.cluster.watch_as(
-            WORKFLOWS, LiveWorkflow, since=since, namespace=place.namespace, timeout=PATIENCE
-        ):
-            if isinstance(event.object, LiveWorkflow):
-                seen.see(event.object)
-            if seen.done.keys() >= set(names):
-                ended.set()
-                return
-
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(follow)
-        yield seen
-        following.result(PATIENCE + 20)
-    assert ended.is_set(), f"only {sorted(seen.done)} of {sorted(names)} came to an end"
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +201,7 @@ def test_a_dag_of_loads_never_runs_more_than_the_semaphore_lets_it(
 ) -> None:
     """And as many as it does: two Workflows of six loads each share a semaphore of two."""
     place.govern(2, rule(strategy, **more))
-    with observed(place, "first", "second") as seen:
+    with place.observed("first", "second") as seen:
         for name in ("first", "second"):
             place.submit(name, dag_of_loads(), container("load"), arguments=ENVIRONMENTS["prod"])
     assert set(seen.done.values()) == {"Succeeded"}
@@ -259,7 +212,7 @@ def test_a_dag_of_loads_never_runs_more_than_the_semaphore_lets_it(
 def test_where_the_condition_of_a_rule_does_not_hold_nobody_waits(place: Place, strategy: str) -> None:
     """It is told at run time, by a parameter; the rest of the Workflow is the same."""
     place.govern(1, rule(strategy, **IN_PROD))
-    with observed(place, "free") as seen:
+    with place.observed("free") as seen:
         place.submit("free", dag_of_loads(), container("load"), arguments=ENVIRONMENTS["dev"])
     assert seen.done == {"free": "Succeeded"}
     assert seen.most > 2
@@ -269,7 +222,7 @@ def test_where_the_condition_of_a_rule_does_not_hold_nobody_waits(place: Place, 
 def test_a_mutex_on_a_condition_is_taken_or_not_by_choice(place: Place, env: str, most: int) -> None:
     """A key cannot say it, so one of two templates is chosen."""
     place.govern(1, {**rule("Auto", **IN_PROD), "lock": {"mutex": "database"}})
-    with observed(place, "one") as seen:
+    with place.observed("one") as seen:
         place.submit("one", dag_of_loads(), container("load"), arguments=ENVIRONMENTS[env])
     assert seen.done == {"one": "Succeeded"}
     assert 1 <= seen.most <= most
@@ -283,7 +236,7 @@ def test_loads_of_another_template_are_locked_where_they_are_called(place: Place
     call: JsonObject = {"templateRef": {"name": "library", "template": "load"}}
     dag = dag_of_loads(LOADS, **call)
     until(lambda: "synchronization" in place.tried(dag), "the template is not known")
-    with observed(place, "caller") as seen:
+    with place.observed("caller") as seen:
         place.submit("caller", dag)
     assert seen.done == {"caller": "Succeeded"}
     assert seen.most == 2
@@ -292,7 +245,7 @@ def test_loads_of_another_template_are_locked_where_they_are_called(place: Place
 def test_without_a_lock_more_would_run_at_once(place: Place) -> None:
     """Or the test above would show nothing."""
     place.govern(2)
-    with observed(place, "free") as seen:
+    with place.observed("free") as seen:
         place.submit("free", dag_of_loads(), container("load"))
     assert seen.most > 2
 
@@ -302,7 +255,7 @@ def test_a_higher_limit_in_the_policy_wakes_those_that_wait(
 ) -> None:
     """The leader writes it, and Argo reads it; `locks suggest` has seen every load, and that it is few."""
     place.govern(1, rule("Auto"))
-    with observed(place, "wide") as seen:
+    with place.observed("wide") as seen:
         place.submit("wide", dag_of_loads(9), container("load"))
         until(lambda: place.waits("wide"), "nobody waits")
         place.edit(4)
@@ -343,7 +296,7 @@ def test_a_waiter_that_argo_overlooks_is_touched_after_a_raise(place: Place) -> 
     place.submit("waiter", dag_of_loads(1, templateRef={"name": "library", "template": "load"}))
     until(lambda: place.waits("waiter"), "it does not wait")
     place.edit(2)
-    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on", seconds=PATIENCE)
+    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on")
     touched = place.cluster.get(WORKFLOWS, "waiter", namespace=place.namespace)
     assert field(touched, "metadata", "annotations", marks.TOUCHED)
     place.end("holder")
@@ -357,8 +310,8 @@ def test_a_key_stays_while_somebody_holds_its_lock_when_the_policy_is_deleted(pl
     until(lambda: place.waits("waiter"), "it does not wait")
     place.cluster.delete(SYNCHRONIZATION_POLICIES, "locks", namespace=place.namespace)
     place.end("holder")
-    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on", seconds=PATIENCE)
-    until(lambda: place.limit() is None, "the key stays", seconds=PATIENCE)
+    until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on")
+    until(lambda: place.limit() is None, "the key stays")
 
 
 def test_a_workflow_that_waits_for_itself_is_told_within_seconds(
@@ -374,7 +327,7 @@ def test_a_workflow_that_waits_for_itself_is_told_within_seconds(
         listing = place.cluster.list(EVENTS, namespace=place.namespace)
         return [item.get("note") for item in listing.items if item.get("reason") == "LockDeadlock"]
 
-    until(lambda: bool(told()), "nobody tells", seconds=10)
+    until(lambda: bool(told()), "nobody tells")
     assert str(told()[0]).startswith(f"waits for ever for {place.lock}, which only itself holds.")
     seen = lockkeeper("locks", "--kubeconfig", control_plane.kubeconfig, "-n", place.namespace)
     assert seen.code == 1, seen.err

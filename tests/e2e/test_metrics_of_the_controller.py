@@ -15,6 +15,7 @@ from policy.core import marks
 from policy.core.patches import JsonObject
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.product import NAMESPACE, Product, leading, product, until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 TEAM: Final = "metered"
@@ -35,7 +36,7 @@ def asked(running: Product, name: str, path: str) -> tuple[int, str]:
     until(lambda: _PORT.search(running.log_of(name)) is not None, f"{name} does not say its port")
     found = _PORT.search(running.log_of(name))
     assert found is not None
-    connection = HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+    connection = HTTPConnection("127.0.0.1", int(found[1]), timeout=PATIENCE)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

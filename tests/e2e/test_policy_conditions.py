@@ -25,15 +25,15 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.service.conditions import Condition
 from tests.e2e.control_plane import ControlPlane
-from tests.e2e.kubectl import Kubectl
+from tests.e2e.kubectl import AWHILE, Kubectl
 from tests.e2e.product import until
+from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import field, text
 from tests.policy.wrong_policies import RESOURCES
 from webhook.logs import Log
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE: Final = 20.0
 WRONG: Final[JsonObject] = {"validate": {"keyPattern": "^[a-z"}}
 """CEL cannot tell that this is no regular expression."""
 RIGHT: Final[JsonObject] = {"validate": {"keyPattern": "^[a-z]+$"}}
@@ -149,7 +149,7 @@ def test_a_wrong_policy_that_the_api_server_lets_pass_says_what_is_wrong_until_i
 ) -> None:
     """Ready is False with the field, the reason and the generation; an edit makes it True."""
     add(kube_cluster, SYNCHRONIZATION_POLICIES, "locks", WRONG, namespace)
-    wait = ("-n", namespace, "wait", f"--timeout={PATIENCE:.0f}s")
+    wait = ("-n", namespace, "wait", AWHILE)
     kubectl.said(*wait, "--for=condition=Ready=False", "sp/locks")
     found = stands(kube_cluster, SYNCHRONIZATION_POLICIES, "locks", namespace)
     assert (found["Ready"].reason, found["Ready"].observed_generation) == ("NotInForce", 1)
@@ -178,7 +178,7 @@ def test_kubectl_waits_for_a_quota_and_shows_it_in_a_column(
 ) -> None:
     """What a script does after `kubectl apply`."""
     add(kube_cluster, WORKFLOW_QUOTAS, "etl", {"limits": {"workflows": 3}}, namespace)
-    said = kubectl.said("-n", namespace, "wait", "--for=condition=Ready", "wfq/etl", "--timeout=20s")
+    said = kubectl.said("-n", namespace, "wait", "--for=condition=Ready", "wfq/etl", AWHILE)
     assert "condition met" in said
     header, line = kubectl.said("-n", namespace, "get", "wfq", "etl").splitlines()
     ready = header.index("READY")
@@ -255,7 +255,7 @@ def test_two_pools_that_want_one_namespace_are_told_who_has_it(
     for name in (older, younger):
         add(kube_cluster, CLUSTER_WORKFLOW_QUOTAS, name, {"namespaceSelector": selector})
     try:
-        kubectl.said("wait", "--for=condition=Conflicting", f"cwfq/{younger}", "--timeout=20s")
+        kubectl.said("wait", "--for=condition=Conflicting", f"cwfq/{younger}", AWHILE)
         found = stands(kube_cluster, CLUSTER_WORKFLOW_QUOTAS, younger)
         assert (
             f"ClusterWorkflowQuota {older} is the oldest pool that selects namespace"
@@ -263,7 +263,7 @@ def test_two_pools_that_want_one_namespace_are_told_who_has_it(
         )
         assert found["Ready"].status == "True"
         kube_cluster.delete(CLUSTER_WORKFLOW_QUOTAS, older)
-        kubectl.said("wait", "--for=condition=Conflicting=False", f"cwfq/{younger}", "--timeout=20s")
+        kubectl.said("wait", "--for=condition=Conflicting=False", f"cwfq/{younger}", AWHILE)
     finally:
         kube_cluster.delete(CLUSTER_WORKFLOW_QUOTAS, younger)
     assert leader.troubles == []

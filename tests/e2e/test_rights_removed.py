@@ -42,8 +42,10 @@ from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.grants import EDITOR, VIEWER, Grant, grants, may, without
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed, installation
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.podrunner.launch import SeenPod
 from tests.e2e.product import until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +60,6 @@ FOLLOWED: Final = (
     "clusterworkflowtemplates",
 )
 NOT_READ: Final = "the policies of the cluster are not read yet"
-PATIENCE: Final = 60.0
 SEMAPHORES: Final = "workflow-semaphores"
 MORE_BUILDS: Final = (
     f'{{"spec": {{"semaphores": [{{"configMap": "{SEMAPHORES}", "key": "builds", "limit": 2}}]}}}}'
@@ -120,7 +121,7 @@ def checked(installed: Installed, what: str) -> None:
         )
         return done.returncode == 1 and what in done.stdout
 
-    until(told, f"the check does not say: {what}", seconds=PATIENCE)
+    until(told, f"the check does not say: {what}")
 
 
 def test_without_a_list_of_what_it_follows_nobody_is_ready(installed: Installed) -> None:
@@ -248,7 +249,7 @@ def test_without_the_making_of_a_config_map_a_policy_says_that_it_is_not_written
     with denied(installed, lambda grant: is_of(grant, "create", "configmaps")) as told:
         installed.cluster.delete(CONFIG_MAPS, SEMAPHORES, namespace=GOVERNED)
         told()
-        wait = ["wait", "--for=condition=Conflicting", "synchronizationpolicy/locks", "--timeout=30s"]
+        wait = ["wait", "--for=condition=Conflicting", "synchronizationpolicy/locks", AWHILE]
         installed.site.kubectl.said(*wait, f"--namespace={GOVERNED}")
     until(lambda: is_there(installed, CONFIG_MAPS, SEMAPHORES, GOVERNED), "it does not come back")
 

@@ -32,17 +32,14 @@ from tests.e2e.installed import CONTROLLER, IMAGE, WEBHOOK, Installed, installat
 from tests.e2e.podrunner.launch import service_address
 from tests.e2e.product import until
 from tests.e2e.shaking import HEARD_WITHIN, Outage, govern, shaken, stray, try_again
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
 SECRET: Final = "lockkeeper-certs"  # noqa: S105 - the name of a Secret
 CALM: Final = 0.05
-SERVED_WITHIN: Final = 15.0
-"""Seconds until every replica serves what is good: leader and replicas look every five seconds each."""
-SWITCHED_WITHIN: Final = 45.0
+SWITCHED_WITHIN: Final = 30.0 + PATIENCE
 """Seconds of the first two steps of a change of CA: the bundle is to be in place for thirty."""
-PUT_RIGHT_WITHIN: Final = 2.0
-"""Seconds from the edit, as kubectl has told it; it takes a quarter of one where nothing else runs."""
 BURST: Final = 24
 RUBBISH: Final = b64encode(b"rubbish").decode()
 UNTRUSTED: Final = ("x509: certificate signed by unknown authority", "unable to load root certificates")
@@ -133,7 +130,7 @@ def _lockkeeper(installed: Installed, *arguments: str) -> str:
     """Run the command as an administrator does, and return what it says."""
     where = [f"--kubeconfig={installed.site.plane.kubeconfig}", f"--namespace={NAMESPACE}"]
     done = subprocess.run(  # noqa: S603 - our own program
-        [*IMAGE.entry_point, *arguments, *where], capture_output=True, text=True, check=True, timeout=60
+        [*IMAGE.entry_point, *arguments, *where], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     return done.stdout
 
@@ -160,7 +157,7 @@ def _edited(installed: Installed, resource: Resource, bundle: str) -> Outage:
     text = msgspec.json.encode(change).decode()
     begun = monotonic()
     installed.site.kubectl.said("patch", resource.plural, RELEASE, "--type=json", f"--patch={text}")
-    until(lambda: _bundles(installed) == {good}, "it stays wrong", seconds=PUT_RIGHT_WITHIN)
+    until(lambda: _bundles(installed) == {good}, "it stays wrong")
     return Outage(begun, monotonic() + HEARD_WITHIN)
 
 
@@ -175,7 +172,7 @@ def _await_served(installed: Installed) -> None:
         row = row + 1 if kept and _served(address) == ssl.PEM_cert_to_DER_cert(kept[0].decode()) else 0
         return row >= BURST
 
-    until(everywhere, "a replica serves another certificate", seconds=SERVED_WITHIN)
+    until(everywhere, "a replica serves another certificate")
 
 
 def _served(address: tuple[str, int]) -> bytes | None:
@@ -183,7 +180,7 @@ def _served(address: tuple[str, int]) -> bytes | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with create_connection(address, timeout=10) as plain, context.wrap_socket(plain) as secure:
+    with create_connection(address, timeout=PATIENCE) as plain, context.wrap_socket(plain) as secure:
         return secure.getpeercert(binary_form=True)
 
 

@@ -19,6 +19,7 @@ from policy.core.patches import JsonObject
 from tests.e2e.charted import NAMESPACE
 from tests.e2e.creating import Stream
 from tests.e2e.installed import WEBHOOK, Installed, installation
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.podrunner.launch import SeenPod
 from tests.e2e.product import until
 from tests.e2e.shaking import (
@@ -51,12 +52,12 @@ REFUSED = (
 KILLS = 4
 CALM = 0.05
 """The pace of a stream that goes on for long."""
-HANG = 15.0
-"""Seconds until a replica that hangs gets no connection any more: two probes of 5 s, 2 s apart, and some."""
 TIME_OUT = 2.0
 """That of the mutating webhook, the shorter one."""
 LONGEST_CREATE = 7.0
 """The time-outs of both webhooks together."""
+SPARE = 7.0
+"""What else a create may take on a machine that is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_a_roll_out_and_its_undoing_fail_no_create(installed: Installed) -> None
         installed.release.upgrade(*SETTINGS, "webhook.podAnnotations.changed=once")
         for turn in (lambda: None, lambda: _kubectl(installed, "rollout", "undo", f"deployment/{WEBHOOK}")):
             turn()
-            _kubectl(installed, "rollout", "status", f"deployment/{WEBHOOK}", "--timeout=60s")
+            _kubectl(installed, "rollout", "status", f"deployment/{WEBHOOK}", AWHILE)
             await_ready(installed)
             now = {pod.name for pod in installed.pods(WEBHOOK)}
             assert not names & now
@@ -181,12 +182,12 @@ def test_a_replica_that_hangs_delays_and_refuses_until_probes_find_out(installed
             lambda: _signal(processes, signal.SIGSTOP),
             lambda: not _is_ready(installed, victim),
         )
-        assert hang.over - hang.begun < HANG
+        assert [pod.restarts for pod in _now(installed, victim)] == [victim.restarts]
         await_restarted(installed, [victim])
     assert stray(stream, [hang]) == []
     assert unclear(stream) == []
     assert any(each.error or each.longest >= TIME_OUT for each in stream.created)
-    assert max(each.longest for each in stream.created) < LONGEST_CREATE + 1.0
+    assert max(each.longest for each in stream.created) < LONGEST_CREATE + SPARE
     try_again(installed, stream)
 
 
@@ -217,7 +218,7 @@ def _evict(installed: Installed, pod: SeenPod) -> str:
 
 
 def _drain(installed: Installed, node: str) -> None:
-    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=50s")
+    options = ("--ignore-daemonsets", "--delete-emptydir-data", AWHILE)
     installed.site.kubectl.said("drain", node, *options)
 
 

@@ -4,17 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import pytest
 
 from policy.cluster.protocol import CONFIG_MAPS, SYNCHRONIZATION_POLICIES, WORKFLOW_TEMPLATES, WORKFLOWS
 from policy.core import marks
-from policy.core.locks.live import LiveWorkflow, Node
 from policy.core.patches import JsonObject
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.grants import without
 from tests.e2e.installed import Installed, installation
 from tests.e2e.manifests import locks
+from tests.e2e.observing import observed
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING
 from tests.e2e.submitting import govern, stored
@@ -25,9 +24,7 @@ pytestmark = [pytest.mark.e2e, ASKING]
 NAMESPACE: Final = "siblings"
 LIMIT: Final = 2
 LOADS: Final = 5
-TASK_SECONDS: Final = 0.7
 FIRST: Final = ("first", "second")
-PATIENCE: Final = 90.0
 SEMAPHORE: Final[JsonObject] = {"configMap": "workflow-semaphores", "key": "db"}
 POLICY: Final = locks(
     match={"referenced": "Sibling"},
@@ -44,9 +41,9 @@ def template(name: str, loads: int = LOADS) -> str:
     return manifest("WorkflowTemplate", name, spec)
 
 
-def referring(name: str, to: str) -> str:
-    """Return a Workflow that refers to a template and has nothing else."""
-    return manifest("Workflow", name, {"workflowTemplateRef": {"name": to}})
+def referring(name: str, to: str, **spec: object) -> str:
+    """Return a Workflow that refers to a template and, where nothing is given, has nothing else."""
+    return manifest("Workflow", name, {"workflowTemplateRef": {"name": to}, **spec})
 
 
 def manifest(kind: str, name: str, spec: object) -> str:
@@ -62,9 +59,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     folder = tmp_path_factory.mktemp("argo")
     with (
         installation(tmp_path_factory.mktemp("installation"), "siblings.enabled=true") as installed,
-        workflow_controller(
-            installed.site.plane, installed.cluster, folder, finish_after=TASK_SECONDS, environment={}
-        ),
+        workflow_controller(installed.site.plane, installed.cluster, folder, environment={}),
     ):
         installed.namespace(NAMESPACE)
         apply(installed, template("nightly"))
@@ -96,45 +91,20 @@ def reference(installed: Installed, name: str) -> object:
     return stored(installed, NAMESPACE, name).spec["workflowTemplateRef"]
 
 
-def loading(installed: Installed) -> tuple[int, list[str]]:
-    """Return how many loads run now, and the phases of the first Workflows, once they are over."""
-    listing = installed.cluster.list(WORKFLOWS, namespace=NAMESPACE)
-    found = [msgspec.convert(each, LiveWorkflow) for each in listing.items]
-    nodes = [node for each in found for node in (each.status.nodes or {}).values()]
-    over = [
-        each
-        for each in found
-        if each.metadata.name in FIRST and (each.metadata.labels or {}).get(marks.COMPLETED) == "true"
-    ]
-    return sum(map(_runs, nodes)), [each.status.phase or "" for each in over]
-
-
-def _runs(node: Node) -> bool:
-    return node.template_name == "load" and node.type == "Pod" and node.active and not node.waits_for
-
-
 def test_workflows_of_a_template_that_lacks_a_lock_run_under_it(installed: Installed) -> None:
     """Nobody wrote the lock into the template, and nobody's file names the sibling."""
-    for name in FIRST:
-        done = installed.site.kubectl.run(
-            "create", "-n", NAMESPACE, "-f", "-", text=referring(name, "nightly")
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-    (sibling,) = siblings_of(installed, "nightly")
-    assert [reference(installed, name) for name in FIRST] == [{"name": sibling}] * 2
-    labels = stored(installed, NAMESPACE, "first").metadata.labels or {}
-    assert labels[marks.SIBLING] == sibling.rpartition("-")[2]
-    most = 0
-
-    def over() -> bool:
-        nonlocal most
-        running, phases = loading(installed)
-        most = max(most, running)
-        assert most <= LIMIT
-        return phases == ["Succeeded"] * 2
-
-    until(over, "they are not over", seconds=PATIENCE)
-    assert most == LIMIT
+    with observed(installed.cluster, NAMESPACE, *FIRST) as seen:
+        for name in FIRST:
+            done = installed.site.kubectl.run(
+                "create", "-n", NAMESPACE, "-f", "-", text=referring(name, "nightly")
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+        (sibling,) = siblings_of(installed, "nightly")
+        assert [reference(installed, name) for name in FIRST] == [{"name": sibling}] * 2
+        labels = stored(installed, NAMESPACE, "first").metadata.labels or {}
+        assert labels[marks.SIBLING] == sibling.rpartition("-")[2]
+    assert set(seen.done.values()) == {"Succeeded"}
+    assert seen.most == LIMIT
 
 
 def test_the_template_itself_stays_as_its_owner_wrote_it(installed: Installed) -> None:
@@ -147,8 +117,11 @@ def test_the_template_itself_stays_as_its_owner_wrote_it(installed: Installed) -
 
 
 def test_whoever_applies_his_workflow_again_leaves_it_where_it_is(installed: Installed) -> None:
-    """His file names the origin; kubectl sets it back, and the webhook does not."""
-    text = referring("applied", "nightly")
+    """His file names the origin; kubectl sets it back, and the webhook does not.
+
+    It is suspended, so it is not over by then: of one that is, nobody asks where it is led until a retry.
+    """
+    text = referring("applied", "nightly", suspend=True)
     apply(installed, text)
     before = reference(installed, "applied")
     apply(installed, text)
@@ -186,11 +159,11 @@ def test_a_policy_says_in_its_conditions_that_the_right_is_missing(installed: In
         lambda grant: (grant.right.verb, grant.right.resource) == ("create", "workflowtemplates"),
     ):
         apply(installed, template("forbidden"))
-        until(lambda: "siblings.enabled" in said(), "nothing is told", seconds=PATIENCE)
+        until(lambda: "siblings.enabled" in said(), "nothing is told")
         tried = installed.site.kubectl.run(
             "create", "-n", NAMESPACE, "-f", "-", text=referring("never", "forbidden")
         )
         assert tried.returncode == 1
         assert "is being made: try again" in tried.stderr
-    until(lambda: siblings_of(installed, "forbidden") != [], "it is not made", seconds=PATIENCE)
-    until(lambda: "siblings.enabled" not in said(), "it is told on", seconds=PATIENCE)
+    until(lambda: siblings_of(installed, "forbidden") != [], "it is not made")
+    until(lambda: "siblings.enabled" not in said(), "it is told on")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from typing import Final
 
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, MergePatch
@@ -36,10 +35,10 @@ from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE
 from tests.e2e.grants import EDITOR, VIEWER
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
+from tests.e2e.kubectl import AWHILE
 from tests.e2e.product import until
 from tests.e2e.relating import relate
-
-_PATIENCE: Final = 60.0
+from tests.patience import PATIENCE
 
 
 def tour(installed: Installed) -> None:
@@ -118,7 +117,7 @@ def _rotate(installed: Installed, *options: str) -> None:
     kubeconfig = str(installed.site.plane.kubeconfig)
     command = [sys.executable, "-m", "lockkeeper", "certs", "rotate", *options]
     command += ["--kubeconfig", kubeconfig, "--namespace", NAMESPACE]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603 - our own program
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)  # noqa: S603 - our own program
 
 
 def _start_from_nothing(installed: Installed) -> None:
@@ -147,7 +146,7 @@ def _mend_policies(installed: Installed) -> None:
     """See that wrong policies are told, and correct them."""
     for what, namespace, change in EDITS:
         if "synchronization" in what:
-            told = ["wait", "--for=condition=Invalid", what, "--timeout=30s", f"--namespace={namespace}"]
+            told = ["wait", "--for=condition=Invalid", what, AWHILE, f"--namespace={namespace}"]
             installed.site.kubectl.said(*told)
             edit(installed, what, namespace, change)
     await_ready(installed)

@@ -26,7 +26,8 @@ from tests.image.building import Image
 from tests.image.confinement import TEMPORARY, Confined
 from tests.image.containerfile import ROOT
 from tests.image.test_locks import RUNTIME, pins
-from tests.lockkeeper.commands import EXAMPLES, PATIENCE, Running
+from tests.lockkeeper.commands import EXAMPLES, Running
+from tests.patience import PATIENCE
 from tests.webhook.oracle import Json, verify_admission_response
 
 pytestmark = pytest.mark.e2e

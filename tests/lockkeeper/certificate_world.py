@@ -18,9 +18,8 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster, JsonPatch, Patch, Resource
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from tests.patience import PATIENCE
 
-PATIENCE: Final = 20.0
-"""Seconds until something that never comes fails a test; no passing test waits for it."""
 NAMES: Final = ("lockkeeper-webhook.lockkeeper.svc", "127.0.0.1")
 NAMESPACE: Final = "lockkeeper"
 SECRET: Final = "lockkeeper-certs"  # noqa: S105 - the name of a Secret

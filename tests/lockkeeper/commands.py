@@ -10,10 +10,10 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Final, NamedTuple
 
+from tests.patience import PATIENCE
+
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 EXAMPLES: Final = ROOT / "examples"
-PATIENCE: Final = 30.0
-"""Seconds after which a process that does not end is killed; no passing test waits for it."""
 
 
 class Finished(NamedTuple):

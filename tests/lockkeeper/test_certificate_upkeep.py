@@ -25,7 +25,6 @@ from tests.lockkeeper.certificate_world import (
     FOREIGN,
     NAMES,
     NAMESPACE,
-    PATIENCE,
     RELEASE,
     SECRET,
     Clock,
@@ -39,6 +38,7 @@ from tests.lockkeeper.certificate_world import (
     put_secret,
     store_on,
 )
+from tests.patience import PATIENCE
 
 OURS = {"mutate.lockkeeper.dev", "validate.lockkeeper.dev", "policies.lockkeeper.dev"}
 FOREVER = 3600.0

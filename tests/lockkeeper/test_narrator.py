@@ -24,7 +24,8 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.tracker import track
-from tests.lockkeeper.commands import EXAMPLES, PATIENCE
+from tests.lockkeeper.commands import EXAMPLES
+from tests.patience import PATIENCE
 
 
 class Scene:

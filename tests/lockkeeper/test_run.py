@@ -13,6 +13,7 @@ import pytest
 
 from policy.sources.manifests import read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper, Running, group_is_empty, has_ended
+from tests.patience import PATIENCE
 
 PLAY = ("--policies", EXAMPLES / "policies", "--workflows", EXAMPLES / "workflows")
 READY = "/mutate"
@@ -30,8 +31,8 @@ class Played(NamedTuple):
 
 @pytest.fixture(scope="module")
 def played(shared: Lockkeeper) -> Played:
-    """Play the examples once."""
-    with shared.started("run", *PLAY, "--once", "--port", "0", "--task-time", "0.05") as running:
+    """Play the examples once, with tasks so long that some meet others however slowly they are created."""
+    with shared.started("run", *PLAY, "--once", "--port", "0", "--task-time", "0.5") as running:
         code = running.wait()
         return Played(code, running.text, group_is_empty(running.pid), shared.leftovers())
 
@@ -119,7 +120,7 @@ def test_what_a_run_prints_can_be_used(lockkeeper: Lockkeeper) -> None:
         authority = re.search(r"--cacert (\S+)", running.text)
         assert authority is not None
         context = ssl.create_default_context(cafile=authority[1])
-        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
         named = re.search(r"-d @(\S+)", running.text)
         assert named is not None
         body = (EXAMPLES.parent / named[1]).read_bytes()
@@ -250,7 +251,7 @@ def test_a_webhook_alone_serves_until_it_is_stopped(lockkeeper: Lockkeeper) -> N
         port = int(running.text.partition("127.0.0.1:")[2].partition(",")[0])
         authority = running.text.strip().rpartition(" ")[2]
         context = ssl.create_default_context(cafile=authority)
-        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+        connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=PATIENCE)
         connection.request("GET", "/readyz")
         assert connection.getresponse().read() == b"ok\n"
         connection.close()

@@ -19,13 +19,13 @@ from policy.core.patches import JsonObject
 from tests.lockkeeper.certificate_world import (
     NAMES,
     NAMESPACE,
-    PATIENCE,
     SECRET,
     Clock,
     Troubled,
     put_secret,
     store_on,
 )
+from tests.patience import PATIENCE
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from policy.cluster.protocol import MergePatch
 from tests.lockkeeper.certificate_world import (
     NAMES,
     NAMESPACE,
-    PATIENCE,
     SECRET,
     Clock,
     Noted,
@@ -34,6 +33,7 @@ from tests.lockkeeper.certificate_world import (
     put_secret,
     store_on,
 )
+from tests.patience import PATIENCE
 
 DAY = timedelta(days=1)
 SOON = 0.01

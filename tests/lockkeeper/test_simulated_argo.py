@@ -12,7 +12,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch
 from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
-from tests.lockkeeper.commands import PATIENCE
+from tests.patience import PATIENCE
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NAME = "here/Mutex/m"

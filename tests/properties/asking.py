@@ -1,8 +1,10 @@
 """Asking both sides of the webhook about a body, and the reviews that bad input is made from."""
 
 import json
+import sys
 from datetime import timedelta
-from time import perf_counter
+from time import thread_time
+from types import FrameType
 from typing import Final
 
 from policy.core.decision import Side
@@ -110,13 +112,36 @@ OUTSIDE: Final = tuple(node for node in NODES if node.path[:2] != OBJECT)
 SMALL: Final = admission_review(workflow(), namespace=NAMESPACE)
 
 
+def calls(obj: Json, parts: Reviewing) -> int:
+    """Return how many functions are called, ours and built in, in the mutating review of an object.
+
+    It is the same on every machine, however busy, where time is not.
+    """
+    body = encoded(admission_review(obj))
+    count = 0
+
+    def note(_: FrameType, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    review(body, Side.MUTATE, BUDGET, parts)  # What is worked out once, for all reviews, is not counted.
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        verified = review(body, Side.MUTATE, BUDGET, parts)
+    finally:
+        sys.setprofile(before)
+    assert b'"uid"' in verified
+    return count
+
+
 def seconds(obj: Json, parts: Reviewing) -> float:
-    """Return how long the mutating review of an object takes, at its best."""
+    """Return how much CPU time of this thread the mutating review of an object takes, at its best."""
     body = encoded(admission_review(obj))
     best = float("inf")
-    for _ in range(3):
-        started = perf_counter()
+    for _ in range(5):
+        started = thread_time()
         verified = review(body, Side.MUTATE, BUDGET, parts)
-        best = min(best, perf_counter() - started)
+        best = min(best, thread_time() - started)
         assert b'"uid"' in verified
     return best

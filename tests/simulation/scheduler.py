@@ -206,8 +206,11 @@ class Scheduler:
             actor.thread.start()
         actor.gate.release()
         if wait is self.main:
+            taken = self._sequence
             while not self.main.gate.acquire(timeout=REAL_PATIENCE):
-                self._complain()
+                if self._sequence == taken:
+                    self._complain()
+                taken = self._sequence
         elif wait is not None:
             wait.gate.acquire()
 

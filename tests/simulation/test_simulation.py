@@ -9,6 +9,7 @@ import pytest
 
 from policy.cluster import ledgers
 from policy.service import controller, leader
+from tests.patience import PATIENCE
 from tests.simulation.faithful import Faithful
 from tests.simulation.features import WORKING
 from tests.simulation.many import run_one
@@ -57,7 +58,7 @@ def test_a_trace_does_not_depend_on_the_process(hash_seed: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=5 * PATIENCE,
     )
     assert done.stdout.split() == here
 

@@ -17,11 +17,10 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from certs.files import Paths
+from tests.patience import PATIENCE
 from tests.webhook.oracle import Json, verify_admission_response
 from tests.webhook.reviews import encoded
 
-PATIENCE: Final = 20.0
-"""Seconds after which a test that waits for the server fails; no passing test waits for it."""
 _ADDRESS: Final = re.compile(r"lockkeeper: serving on https://127\.0\.0\.1:(\d+), CA certificate (.+)")
 
 

@@ -18,6 +18,7 @@ from tests.e2e.argo.controller import WorkflowController
 from tests.e2e.argo.pods import PODS, Pod
 from tests.e2e.argo.shapes import Phase, Workflow, as_json, read_workflow
 from tests.e2e.product import until
+from tests.patience import PATIENCE
 
 NAMESPACE: Final = "team"
 LIMITS: Final = "limits"
@@ -134,7 +135,7 @@ def controlled(
     ready = Event()
     thread = Thread(target=lambda: controller.run(ready=ready.set), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     try:
         yield said
     finally:

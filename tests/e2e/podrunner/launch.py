@@ -24,9 +24,9 @@ from tests.e2e.podrunner.running_as import can_switch
 from tests.e2e.podrunner.scheduling import await_scheduled
 from tests.e2e.processes import Process
 from tests.e2e.product import until
+from tests.patience import PATIENCE
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
-_PATIENCE: Final = 60.0
 
 
 class Podrunner(msgspec.Struct, frozen=True):
@@ -214,7 +214,7 @@ def pods(cluster: KubeCluster, namespace: str, labels: str = "") -> list[SeenPod
 
 
 def await_rollout(
-    cluster: KubeCluster, namespace: str, deployment: str, *, seconds: float = _PATIENCE
+    cluster: KubeCluster, namespace: str, deployment: str, *, seconds: float = PATIENCE
 ) -> float:
     """Wait until a Deployment is rolled out, as `kubectl rollout status` does; return how long it took."""
 
@@ -226,7 +226,7 @@ def await_rollout(
 
 
 def service_address(
-    cluster: KubeCluster, namespace: str, service: str, port: str, *, seconds: float = _PATIENCE
+    cluster: KubeCluster, namespace: str, service: str, port: str, *, seconds: float = PATIENCE
 ) -> tuple[str, int]:
     """Return where on 127.0.0.1 a port of a Service is; one without a name is called by its number."""
     found: dict[str, str] = {}

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from threading import Event, Thread
-from typing import Final
 
 import msgspec
 
 from policy.core.prepared import prepare
 from tests.e2e.product import until
-
-_PATIENCE: Final = 10.0
+from tests.patience import PATIENCE
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -37,7 +35,7 @@ class Client:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Return status and body of an answer. Raises OSError or HTTPException where there is none."""
-        connection = HTTPConnection(*self._address, timeout=_PATIENCE)
+        connection = HTTPConnection(*self._address, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -79,7 +77,7 @@ class Stream:
         finally:
             self._ended.set()
             for thread in self._threads:
-                thread.join(_PATIENCE)
+                thread.join(PATIENCE)
 
     def _run(self) -> None:
         while not self._ended.is_set():

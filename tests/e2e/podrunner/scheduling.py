@@ -14,7 +14,6 @@ from tests.e2e.podrunner.api import NODES, PODS
 from tests.e2e.product import until
 
 _NAMESPACE: Final = "default"
-_PATIENCE: Final = 60.0
 
 
 class NodeSpec(msgspec.Struct, frozen=True):
@@ -47,12 +46,12 @@ prepare(SeenNode, Bound)
 def await_scheduled(cluster: KubeCluster, nodes: tuple[str, ...]) -> None:
     """Wait until the scheduler has put a Pod on each of these Nodes, which it does to those it knows."""
     for node in nodes:
-        until(partial(_is_free, cluster, node), f"node {node} takes no Pods", seconds=_PATIENCE)
+        until(partial(_is_free, cluster, node), f"node {node} takes no Pods")
     names = {f"scout-{token_hex(3)}-{node}": node for node in nodes}
     for name, node in names.items():
-        until(partial(_created, cluster, name, node), f"{name} cannot be created", seconds=_PATIENCE)
+        until(partial(_created, cluster, name, node), f"{name} cannot be created")
     for name, node in names.items():
-        until(partial(_is_bound, cluster, name), f"node {node} is not known", seconds=_PATIENCE)
+        until(partial(_is_bound, cluster, name), f"node {node} is not known")
         cluster.delete(PODS, name, namespace=_NAMESPACE)
 
 

@@ -23,9 +23,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.patches import JsonObject, JsonValue
 from tests.e2e import switch
-
-PATIENCE = 30.0
-"""Seconds until a watch that shows nothing fails a test; no passing test waits for it."""
+from tests.patience import PATIENCE
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ import pytest
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch, WatchEvent
 from policy.core.patches import JsonValue
-from tests.policy.cluster.conftest import PATIENCE, Place, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place, field, text
 
 
 def _label(place: Place, name: str, **labels: JsonValue) -> str:

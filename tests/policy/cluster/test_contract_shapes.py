@@ -5,7 +5,8 @@ from typing import cast
 import msgspec
 
 from policy.cluster.protocol import WORKFLOWS, EventOf, EventType, MergePatch, ReadingAs, Unread
-from tests.policy.cluster.conftest import PATIENCE, Place
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place
 
 
 class Metadata(msgspec.Struct, frozen=True):

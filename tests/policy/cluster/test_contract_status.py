@@ -13,7 +13,8 @@ from policy.cluster.protocol import (
     Patch,
 )
 from policy.core.patches import JsonObject, Op, PatchOp
-from tests.policy.cluster.conftest import PATIENCE, Place, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place, field, text
 
 SEEN: JsonObject = {"observedGeneration": 1, "running": 3}
 READY: JsonObject = {

@@ -5,7 +5,8 @@ import pytest
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, JsonPatch, MergePatch, Preconditions
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
-from tests.policy.cluster.conftest import PATIENCE, Place, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import Place, field, text
 
 FINALIZER = "lockkeeper.dev/contract"
 

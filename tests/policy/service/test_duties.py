@@ -6,8 +6,7 @@ from threading import Event
 import pytest
 
 from policy.service.duties import Duties
-
-PATIENCE = 10.0
+from tests.patience import PATIENCE
 
 
 class Endless:

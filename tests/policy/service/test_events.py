@@ -7,6 +7,7 @@ from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import EVENTS, WORKFLOWS
 from policy.service.events import MOST_NOTE, MOST_PENDING, Announcer, EventType
 from policy.service.tracker import Tracked, track
+from tests.patience import PATIENCE
 from tests.policy.service.world import NOON, Call, Clock, Spy, draft, memory, part
 
 
@@ -22,12 +23,12 @@ def told(spy: Spy, announcer: Announcer, count: int) -> list[tuple[str, str]]:
     since = spy.list(EVENTS).resource_version
     found = len(spy.list(EVENTS).items)
     if found < count:
-        for _ in spy.watch(EVENTS, since=since, timeout=20):
+        for _ in spy.watch(EVENTS, since=since, timeout=PATIENCE):
             found += 1
             if found >= count:
                 break
     announcer.stop()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     return [(str(part(each, "reason")), str(part(each, "type"))) for each in spy.list(EVENTS).items]
 
@@ -94,5 +95,5 @@ def test_events_that_cannot_be_written_are_dropped() -> None:
     thread = Thread(target=announcer.run)
     thread.start()
     announcer.stop()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -14,6 +14,7 @@ from policy.cluster.protocol import Cluster, Resource
 from policy.core.patches import JsonObject
 from policy.service.leader import Elector
 from policy.service.leases import DURATION, LEASES, RENEW_WITHIN, Lease
+from tests.patience import PATIENCE
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
@@ -27,7 +28,7 @@ class Term:
 
     def run(self) -> None:
         self.running.set()
-        self._end.wait(10)
+        self._end.wait(PATIENCE)
         self.running.clear()
 
     def stop(self) -> None:
@@ -107,7 +108,7 @@ def test_the_first_candidate_leads_and_the_second_waits(cluster: Cut) -> None:
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
     first.elector.turn()
     second.elector.turn()
-    assert first.terms[0].running.wait(5)
+    assert first.terms[0].running.wait(PATIENCE)
     assert (first.elector.leading, second.elector.leading) == (True, False)
     assert holder(cluster) == "a"
     first.elector.stop()
@@ -179,10 +180,10 @@ def test_work_that_ends_by_itself_gives_the_lease_up_and_is_begun_anew(cluster: 
     """A leader that was fenced off becomes a candidate again."""
     first = Candidate(cluster, "a", work=Broken)
     first.elector.turn()
-    assert first.terms[0].running.wait(5)
+    assert first.terms[0].running.wait(PATIENCE)
     working = first.elector._working
     assert working is not None
-    working.join(5)
+    working.join(PATIENCE)
     first.elector.turn()
     assert holder(cluster) == ""
     first.elector.turn()

@@ -51,13 +51,16 @@ from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import Workflow
-from policy.service.controller import Controller
+from policy.service.controller import IDLE_PASS, Controller
 from policy.service.releaser import Releaser
 from policy.service.tracker import LIVE, Tracked, Tracker
 from policy.sources.board import SnapshotBoard
 
-PATIENCE: Final = 20.0
-"""Seconds until something that never comes fails a test; no passing test waits for it."""
+PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8
+"""Seconds until something that never comes fails a test; no passing test waits for it.
+
+They end before an idle pass of the controller, so nothing that a test waits for comes by one.
+"""
 NOON: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 

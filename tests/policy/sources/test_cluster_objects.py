@@ -22,6 +22,7 @@ from policy.core.patches import JsonObject
 from policy.sources.cluster_objects import ClusterSource
 from policy.sources.documents import Document
 from policy.sources.shelf import Verdict
+from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import field
 
 RESOURCES = (WORKFLOW_QUOTAS, CONFIG_MAPS, NAMESPACES)
@@ -52,20 +53,20 @@ class Following:
     def until(self, holds: Callable[[tuple[Document, ...]], bool]) -> bool:
         """Wait until the documents in force satisfy a condition."""
         with self._said:
-            return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), 5)
+            return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), PATIENCE)
 
     def until_judged(self, name: str, *, wrong: bool) -> bool:
         """Wait until a policy was judged."""
         with self._said:
             return self._said.wait_for(
-                lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, 5
+                lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, PATIENCE
             )
 
     def until_known(self, name: str, holds: Callable[[Verdict], bool]) -> bool:
         """Wait until the latest verdict on a policy satisfies a condition."""
         with self._said:
             return self._said.wait_for(
-                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), 5
+                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), PATIENCE
             )
 
     def _change(self, documents: tuple[Document, ...]) -> None:
@@ -124,7 +125,7 @@ def following(cluster: MemoryCluster) -> Iterator[Following]:
     assert made.until(lambda documents: limits(documents) == [3])
     yield made
     made.source.stop()
-    made.thread.join(5)
+    made.thread.join(PATIENCE)
     assert not made.thread.is_alive()
 
 
@@ -199,11 +200,11 @@ def test_a_watch_that_is_too_old_is_begun_anew(cluster: MemoryCluster, following
     )
     assert following.until(lambda documents: limits(documents) == [9])
     following.source.stop()
-    following.thread.join(5)
+    following.thread.join(PATIENCE)
     again = Following(cluster)
     assert again.until(lambda documents: limits(documents) == [9])
     again.source.stop()
-    again.thread.join(5)
+    again.thread.join(PATIENCE)
     assert not again.thread.is_alive()
 
 

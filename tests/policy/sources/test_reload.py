@@ -12,6 +12,7 @@ import pytest
 
 from policy.sources.directory import Loaded, PolicyErrors, SourceError
 from policy.sources.reload import SETTLE_TRIES, DirectorySource
+from tests.patience import PATIENCE
 
 LONG_AFTER = time.time() + 10**6
 """A clock by which every file is old, so that its stat is trusted."""
@@ -343,9 +344,9 @@ def test_a_thread_that_watches_swaps_the_snapshot_for_all_others(tmp_path: Path)
     try:
         (tmp_path / "new.tmp").write_text(CONFIG_MAP.format("a"))
         (tmp_path / "new.tmp").rename(tmp_path / "a.yaml")
-        assert seen.wait(20)
+        assert seen.wait(PATIENCE)
         assert source.current == 1
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -353,6 +353,23 @@ def test_a_workflow_that_runs_again_goes_on_with_its_sibling() -> None:
     assert codes(updated(over, again, snapshot(*edited))) == [Code.SIBLING_AWAITED]
 
 
+def test_one_that_is_over_may_name_the_origin_again_and_a_retry_leads_it_anew() -> None:
+    """Who applies his file again sets the reference back; nobody runs by it until it is made to run again."""
+    sibling, policies = made(policy(), base())
+    obj = admitted(ref(), policies)
+    labels: JsonObject = {marks.SIBLING: sibling.mark, marks.COMPLETED: "true"}
+    over: JsonObject = {
+        **obj,
+        "metadata": {**at_metadata(obj), "labels": labels},
+        "status": {"phase": "Failed"},
+    }
+    applied: JsonObject = {**over, "spec": ref()["spec"]}
+    assert updated(over, applied, policies).patch == ()
+    again: JsonObject = {**applied, "metadata": at_metadata(obj), "status": {"phase": ""}}
+    led = patched(again, updated(applied, again, policies).patch)
+    assert at(led, "spec", "workflowTemplateRef") == {"name": sibling.name}
+
+
 def at_metadata(obj: JsonObject) -> JsonObject:
     """Return the metadata of an object."""
     metadata = obj["metadata"]
