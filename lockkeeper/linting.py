@@ -34,7 +34,8 @@ from policy.core.locks.inspect import look
 from policy.core.locks.library import Library
 from policy.core.locks.runs import Home, TemplateKey, home_of
 from policy.core.locks.scene import Scene
-from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import WorkflowSpec

@@ -20,7 +20,7 @@ from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
 from policy.core.locks.sites import SPEC, Site
-from policy.core.locks.validate import Rulebook
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.variants import put_locally
 from policy.core.locks.wanted import acting, held_locks
 from policy.core.workflow import Template, WorkflowSpec
@@ -40,7 +40,7 @@ class _Arranging:
         self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
     ) -> None:
         self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
-        self._book = Rulebook(locks, active)
+        self._book = Rulebook(locks, active, hints=scene.hints)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
@@ -71,9 +71,8 @@ class _Arranging:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
         guests = Guests(
             self._spec,
-            self._locks,
-            self._active,
             find=self._scene.find,
+            rulebook=self._book,
             needs=self._needs,
             making=self._making,
         )

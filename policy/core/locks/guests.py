@@ -22,7 +22,7 @@ from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, item_of, list_of
 from policy.core.locks.scene import Find, Foreign, target_of
 from policy.core.locks.sites import Site
-from policy.core.locks.validate import Rulebook
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.wanted import NO_LOCKS, acting, clash, held_locks, joined, locks_of
 from policy.core.patches import JsonObject
 from policy.core.workflow import TemplateRef, WorkflowSpec
@@ -42,14 +42,14 @@ class Guests:
     def __init__(
         self,
         spec: WorkflowSpec,
-        locks: LockPolicies,
-        active: Sequence[CompiledLockPolicy],
         *,
         find: Find,
+        rulebook: Rulebook,
         needs: Needs,
         making: Making,
     ) -> None:
-        self._spec, self._locks, self._active, self._find = spec, locks, active, find
+        self._spec, self._find, self._book = spec, find, rulebook
+        self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._making = needs, making
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
@@ -64,7 +64,7 @@ class Guests:
         if not needed:
             return guest
         place = Place(found.template, site.pointer, remarkable=False)
-        wrong = faults_of(place, needed, Rulebook(self._locks, self._active))
+        wrong = faults_of(place, needed, self._book)
         guest.faults.extend(wrong)
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             return guest

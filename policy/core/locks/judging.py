@@ -16,14 +16,13 @@ from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
 from policy.core.locks.scene import Scene
 from policy.core.locks.served import Served, concerned, serve
-from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
+from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.workflow import Metadata, WorkflowSpec
 
-MAX_FAULTS: Final = 100
-"""Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 
 
 class LockPart(msgspec.Struct, frozen=True):
@@ -89,7 +88,7 @@ def judge_spec(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
-    rulebook = Rulebook(locks, active)
+    rulebook = Rulebook(locks, active, hints=scene.hints)
     put = put_locks(spec, locks, active, scene)
     spec, found, injected = put.spec, put.found, put.injected
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))

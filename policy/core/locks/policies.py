@@ -1,6 +1,6 @@
 """Synchronization policies compiled for one namespace: definitions, rules, and what is valid."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,51 +13,20 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     TemplateType,
 )
-from policy.core.locks.definitions import projected
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
-from policy.core.locks.naming import compile_key_pattern
+from policy.core.locks.key_rules import key_rule
+from policy.core.locks.known_limits import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
 from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
-from policy.core.selectors import EVERYTHING, Labels, LabelSelector
+from policy.core.selectors import EVERYTHING, Labels
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
 CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
-LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
-LabelsOf: TypeAlias = Callable[[str], Labels]
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
 """Templates whose matching rules are remembered; Workflows repeat their templates run after run."""
-
-
-class Definitions(msgspec.Struct, frozen=True):
-    """Which semaphores exist: those that policies define, then the keys of known ConfigMaps."""
-
-    owned: Mapping[tuple[str, str, str], int]
-    everywhere: tuple[tuple[LabelSelector, Mapping[tuple[str, str], int]], ...]
-    config_maps: Mapping[tuple[str, str], Mapping[str, str]]
-    labels_of: LabelsOf
-
-    def limit(self, namespace: str, config_map: str, key: str) -> str | None:
-        """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
-        own = self.owned.get((namespace, config_map, key))
-        if own is not None:
-            return str(own)
-        for selector, limits in self.everywhere:
-            found = limits.get((config_map, key))
-            if found is not None and selector.matches(self.labels_of(namespace)):
-                return str(found)
-        return self.config_maps.get((namespace, config_map), {}).get(key)
-
-    def keys_beside(self, namespace: str, config_map: str) -> list[str]:
-        """Return the keys known in a ConfigMap, to suggest the nearest one."""
-        known = {key for ns, name, key in self.owned if (ns, name) == (namespace, config_map)}
-        known.update(self.config_maps.get((namespace, config_map), {}))
-        for selector, limits in self.everywhere:
-            if selector.matches(self.labels_of(namespace)):
-                known.update(key for name, key in limits if name == config_map)
-        return sorted(known)
 
 
 RuleKey: TypeAlias = tuple[str | None, str | None]
@@ -165,7 +134,7 @@ def compile_lock_policies(
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
-        definitions=_definitions(everyone, config_maps, labels_of),
+        definitions=definitions_in(everyone, config_maps, labels_of),
         everyone_for=_everyone_for([own for own, _ in compiled]),
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
         structural=any(_is_structural(rule) for rule in rules),
@@ -214,27 +183,9 @@ def _compile_policy(policy: LockPolicy) -> CompiledLockPolicy:
         source=f"{policy.kind} {scope}{policy.metadata.name}",
         workflows=policy.spec.match.workflows,
         require_defined=validation.require_defined,
-        key_pattern=compile_key_pattern(pattern) if pattern is not None else None,
-        key_pattern_text=pattern or "",
+        key_rule=key_rule(pattern) if pattern is not None else None,
         cross_namespace=validation.cross_namespace,
         validation=validation,
         kinds=frozenset(policy.spec.match.kinds),
         referenced=policy.spec.match.referenced,
     )
-
-
-def _definitions(
-    policies: tuple[LockPolicy, ...],
-    config_maps: Mapping[tuple[str, str], Mapping[str, str]],
-    labels_of: LabelsOf,
-) -> Definitions:
-    owned: dict[tuple[str, str, str], int] = {}
-    everywhere: list[tuple[LabelSelector, Mapping[tuple[str, str], int]]] = []
-    for policy in policies:
-        keys = projected(policy.spec, own_namespace(policy))
-        limits = {(each.config_map, each.key): each.limit for each in keys}
-        if isinstance(policy, ClusterSynchronizationPolicy):
-            everywhere.append((policy.spec.namespace_selector, limits))
-        else:
-            owned.update(((policy.metadata.namespace, *key), limit) for key, limit in limits.items())
-    return Definitions(owned, tuple(everywhere), config_maps, labels_of)

@@ -22,6 +22,7 @@ from policy.core.kinds import (
 )
 from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import Condition, parse
+from policy.core.locks.key_rules import KeyRule
 from policy.core.locks.naming import name_of_mutex, name_of_semaphore
 from policy.core.locks.places import images_of
 from policy.core.patches import JsonObject
@@ -49,8 +50,7 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
     source: str
     workflows: LabelSelector
     require_defined: bool
-    key_pattern: re.Pattern[str] | None
-    key_pattern_text: str
+    key_rule: KeyRule | None
     cross_namespace: CrossNamespace
     kinds: frozenset[MatchedKind] = frozenset({MatchedKind.WORKFLOW})
     referenced: Referenced = Referenced.WARN
