@@ -22,8 +22,8 @@ from policy.core.kinds import (
 from policy.core.ledger import Account
 from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rules import CompiledRule
 from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import faults_of_rule
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.snapshot import Snapshot

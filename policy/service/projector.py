@@ -177,8 +177,8 @@ class Projector(Passes):
                 asked = settled.wanted[key]
                 text = (
                     f"{foreign.owner} owns key {key} of ConfigMap {name} and gives it "
-                    f'{_shown(foreign, asked)} in place of "{asked.value}", and that counts in {_WHERE}: remove '
-                    "the key there, or the definition here"
+                    f'{_shown(foreign, asked)} in place of "{asked.value}", and that counts in {_WHERE}: '
+                    "remove the key there, or the definition here"
                 )
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)

@@ -11,11 +11,11 @@ from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
 from policy.core.locks.parameters import shown
 from policy.core.locks.places import Place, field_path
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home
 from policy.core.locks.tags import replaced
 from policy.core.locks.taken import Lock, locks_in
-from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.validate import mutex_faults, semaphore_faults
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 

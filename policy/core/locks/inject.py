@@ -14,10 +14,10 @@ from policy.core.locks.blocks import additions
 from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, name_of, skipped
 from policy.core.locks.places import Place, calls
 from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
 from policy.core.locks.taken import merged
-from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
 from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization, WorkflowSpec
@@ -75,9 +75,10 @@ def _in_place(
     notes = Notes()
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
+    view = locks.view(spec)
     everyone = len(active) == len(locks.policies)
     for place in found:
-        selecting = locks.rules_for(place.template, spec)
+        selecting = locks.rules_for(place.template, view)
         if not selecting:
             continue
         if not everyone:

@@ -20,10 +20,10 @@ from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.plain import is_plain
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home, TemplateKey
 from policy.core.locks.taken import locks_in
-from policy.core.locks.rulebook import Rulebook
 from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization
 

@@ -12,17 +12,17 @@ from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.putting import put_locks
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
 from policy.core.locks.scene import Scene
 from policy.core.locks.served import Served, concerned, serve
-from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
+from policy.core.locks.unseen import hidden_from_rules
 from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.workflow import Metadata, WorkflowSpec
-
 
 
 class LockPart(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def judge_locks(
         return NO_LOCKS
     scene = Scene(
         raw=raw,
-        find=finder(locks, snapshot),
+        find=finder(locks, snapshot, hides=locks.view(spec).hides),
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
     )
@@ -101,6 +101,7 @@ def judge_spec(
         warnings=(
             *lock_warnings(spec, found, rulebook),
             *injected.warnings,
+            *hidden_from_rules(spec, found, locks, active, scene),
             *beyond.warnings,
             *shown.warnings,
         ),

@@ -1,4 +1,4 @@
-"""Which semaphores exist, and with which limits: what policies define, then the numbers in known ConfigMaps."""
+"""Which semaphores exist, and their limits: what policies define, then the numbers in known ConfigMaps."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias

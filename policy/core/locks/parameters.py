@@ -54,6 +54,12 @@ def inputs_in(text: str) -> set[str]:
     return {first or second for first, second in _INPUT.findall(text)}
 
 
+def input_named(tag: str) -> str | None:
+    """Return the name of the input that a tag stands for, None where it stands for something else."""
+    found = _INPUT.fullmatch(tag)
+    return None if found is None else found[1] or found[2]
+
+
 def text_of(value: Any) -> str | None:
     """Return a parameter's value as Argo reads it, or None where there is none to go by."""
     if isinstance(value, bool):

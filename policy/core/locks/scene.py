@@ -86,7 +86,6 @@ class Scene(msgspec.Struct, frozen=True):
         return found or {}
 
 
-
 def target_of(ref: TemplateRef) -> JsonObject:
     """Return how a task names a template of another object."""
     written: JsonObject = {"name": ref.name or "", "template": ref.template or ""}

@@ -1,7 +1,7 @@
 """The `{{tags}}` of a text, found in one pass: a text may be megabytes of somebody's choice.
 
-Argo's template engine reads a tag from `{{` to the next `}}`. An expression that looks for both begins anew at
-every `{{`, which takes hours where there are many of them and no end.
+Argo's template engine reads a tag from `{{` to the next `}}`. An expression that looks for both begins anew
+at every `{{`, which takes hours where there are many of them and no end.
 """
 
 from collections.abc import Callable, Iterator

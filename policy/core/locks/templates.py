@@ -124,7 +124,7 @@ def _judge(
         ObjectKind(subject.kind.value),
         subject.at,
         raw,
-        finder(locks, snapshot),
+        finder(locks, snapshot, hides=locks.view(subject.spec).hides),
         subject.metadata.name or "",
         snapshot.library,
         missing_finder(locks, snapshot),

@@ -13,6 +13,7 @@ from policy.core.locks.key_rules import (
     checked_key_rule,
     key_rule,
 )
+from policy.core.patches import JsonValue
 from policy.core.policy_checks import problems
 from tests.policy.core.builders import lock_policy
 
@@ -113,7 +114,7 @@ def test_no_rule_makes_a_key_slow(pattern: str) -> None:
 
 def test_the_review_of_a_policy_that_injects_keys_like_those_is_quick() -> None:
     """The dry run of a policy asks its own rules about its own keys."""
-    inject = [
+    inject: list[JsonValue] = [
         {
             "name": f"r{number}",
             "templates": {"names": ["*"]},
@@ -152,7 +153,11 @@ def test_rules_of_one_text_are_equal() -> None:
 def test_the_engine_is_loaded_by_the_first_key_and_not_by_the_program() -> None:
     """Most clusters have no naming rule, and `lockkeeper version` needs none."""
     code = (
-        "import sys, lockkeeper.__main__, lockkeeper.wiring; from policy.core.locks.key_rules import key_rule; "
-        "rule = key_rule('^a'); assert 're2' not in sys.modules; rule.allows('a'); assert 're2' in sys.modules"
+        "import sys, lockkeeper.__main__, lockkeeper.wiring\n"
+        "from policy.core.locks.key_rules import key_rule\n"
+        "rule = key_rule('^a')\n"
+        "assert 're2' not in sys.modules\n"
+        "rule.allows('a')\n"
+        "assert 're2' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - this interpreter, and our own text
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own text
