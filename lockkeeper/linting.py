@@ -32,9 +32,10 @@ from policy.core.locks.index import Look, following
 from policy.core.locks.inject import inject
 from policy.core.locks.inspect import look
 from policy.core.locks.library import Library
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.runs import Home, TemplateKey, home_of
 from policy.core.locks.scene import Scene
-from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
+from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import WorkflowSpec
@@ -138,7 +139,7 @@ def _of_home(
         subject.kind,
         home.at,
         msgspec.Raw(msgspec.json.encode(subject.value)),
-        finder(locks, governed),
+        finder(locks, governed, hides=locks.view(spec).hides),
         subject.name,
         governed.library,
     )

@@ -20,9 +20,11 @@ from policy.core.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.ledger import Account
-from policy.core.locks.policies import LockPolicies, LockPolicy
+from policy.core.locks.known_limits import LockPolicy
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
-from policy.core.locks.validate import Rulebook
+from policy.core.locks.validate import faults_of_rule
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.snapshot import Snapshot
 
@@ -172,17 +174,17 @@ class Examined:
         self, policy: LockPolicy, governed: Sequence[str]
     ) -> Iterator[Finding]:
         for index, own in enumerate(policy.spec.semaphores):
-            lost: dict[tuple[str, int], list[str]] = {}
+            lost: dict[tuple[str, str], list[str]] = {}
             others = self._definitions[own.config_map, own.key]
             if all(other.limit == own.limit for other in others):
                 continue
             for namespace in governed:
                 winner = _counting(others, namespace, self._snapshot.labels_of(namespace))
                 if winner is not None and winner.limit != own.limit:
-                    lost.setdefault((str(name_of(winner.policy)), winner.limit), []).append(namespace)
-            for (name, limit), namespaces in lost.items():
+                    lost.setdefault((str(name_of(winner.policy)), _its(winner, policy)), []).append(namespace)
+            for (name, its), namespaces in lost.items():
                 message = (
-                    f"{name} gives key {own.key} of ConfigMap {own.config_map} the limit {limit}, and that "
+                    f"{name} gives key {own.key} of ConfigMap {own.config_map} {its}, and that "
                     f"counts in {some(namespaces)}: give both the same limit, or remove one of them"
                 )
                 path = f"spec.semaphores[{index}]"
@@ -190,7 +192,7 @@ class Examined:
 
     def _refused_rules(self, policy: LockPolicy, governed: Sequence[str]) -> Iterator[Finding]:
         """Yield the rules whose lock a policy refuses, so that no Workflow they select can be created."""
-        source = str(name_of(policy))
+        source, everywhere = str(name_of(policy)), isinstance(policy, ClusterSynchronizationPolicy)
         refused: dict[tuple[str, str, str], list[str]] = {}
         texts: dict[tuple[str, str, str], str] = {}
         for namespace in governed:
@@ -198,7 +200,7 @@ class Examined:
             for rule in locks.rules if locks is not None else ():
                 if locks is None or rule.policy.source != source:
                     continue
-                for fault in _certain(locks, rule):
+                for fault in _certain(locks, rule, discreet=everywhere):
                     key = (rule.name, fault.code.value, fault.policy)
                     refused.setdefault(key, []).append(namespace)
                     texts.setdefault(key, fault.message)
@@ -240,10 +242,20 @@ def _counting(definitions: Iterable[Definition], namespace: str, labels: Labels)
     return own or everywhere
 
 
-def _certain(locks: LockPolicies, rule: CompiledRule) -> Sequence[Reason]:
-    """Return what is wrong with an injected lock for every Workflow, whatever its labels are."""
+def _its(winner: Definition, loser: LockPolicy) -> str:
+    """Return what is said of a limit: who reads a policy of the cluster may not read those of namespaces."""
+    if isinstance(winner.policy, SynchronizationPolicy) and isinstance(loser, ClusterSynchronizationPolicy):
+        return "another limit"
+    return f"the limit {winner.limit}"
+
+
+def _certain(locks: LockPolicies, rule: CompiledRule, *, discreet: bool) -> Sequence[Reason]:
+    """Return what is wrong with an injected lock for every Workflow, whatever its labels are.
+
+    Whoever reads a policy of the cluster may not read the ConfigMaps of the namespaces (`discreet`).
+    """
     speaking = [each for each in locks.policies if each.workflows == EVERYTHING or each is rule.policy]
-    return Rulebook(locks, speaking).faults_of(rule)
+    return faults_of_rule(rule, Rulebook(locks, speaking, discreet=discreet))
 
 
 def some(namespaces: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """What a policy's schema cannot say: rules over its values, each problem with its field path."""
 
-import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final
@@ -16,7 +15,8 @@ from policy.core.kinds import (
     SynchronizationPolicySpec,
     WorkflowQuota,
 )
-from policy.core.locks.naming import compile_key_pattern, name_problems
+from policy.core.locks.key_rules import checked_key_rule
+from policy.core.locks.naming import name_problems
 from policy.core.problems import Problem
 from policy.core.quota_spec_checks import quota_problems
 from policy.core.selectors import EVERYTHING, too_many
@@ -79,6 +79,6 @@ def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:
     if validation.key_pattern is None:
         return
     try:
-        compile_key_pattern(validation.key_pattern)
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        checked_key_rule(validation.key_pattern)
+    except ValueError as error:
         yield Problem(f"{path}.keyPattern", f"is not a usable pattern: {error}")

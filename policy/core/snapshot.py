@@ -24,8 +24,9 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import Library, library_of
-from policy.core.locks.policies import LockPolicies, LockPolicy, compile_lock_policies
+from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.ordering import USUAL_RULES, QueueRules
 from policy.core.pools import CompiledPool, compile_pool, compile_whole

@@ -99,6 +99,7 @@ class Container(Read, frozen=True):
 
     image: str | None = None
     volume_mounts: tuple[VolumeMount, ...] | None = None
+    name: str | None = None
 
 
 class ContainerSet(Read, frozen=True):
@@ -212,6 +213,7 @@ class Template(Read, frozen=True):
     http: Present | None = None
     data: Present | None = None
     plugin: Present | None = None
+    pod_spec_patch: str | None = None
 
 
 class WorkflowMetadata(Read, frozen=True):
@@ -238,6 +240,8 @@ class WorkflowSpec(Read, frozen=True):
     parallelism: Int64 | None = None
     priority: Int32 | None = None
     workflow_metadata: WorkflowMetadata | None = None
+    pod_spec_patch: str | None = None
+    pod_metadata: TemplateMetadata | None = None
 
 
 class Workflow(Read, frozen=True):

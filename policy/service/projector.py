@@ -15,8 +15,8 @@ from policy.cluster.errors import ClusterError, Conflict, Forbidden
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
-from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Plan, StandingMap, config_map, plan
-from policy.core.locks.naming import semaphore_name
+from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Foreign, Plan, StandingMap, config_map, plan
+from policy.core.locks.naming import read_limit, semaphore_name
 from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
@@ -177,8 +177,8 @@ class Projector(Passes):
                 asked = settled.wanted[key]
                 text = (
                     f"{foreign.owner} owns key {key} of ConfigMap {name} and gives it "
-                    f'"{foreign.value}" in place of "{asked.value}", and that counts in {_WHERE}: remove the '
-                    "key there, or the definition here"
+                    f'{_shown(foreign, asked)} in place of "{asked.value}", and that counts in {_WHERE}: '
+                    "remove the key there, or the definition here"
                 )
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
@@ -196,6 +196,17 @@ class Projector(Passes):
             message = text.replace(_WHERE, some(sorted(namespaces)))
             found.setdefault(policy, []).append(Finding(kind, path, message))
         return {policy: tuple(findings) for policy, findings in found.items()}
+
+
+def _shown(foreign: Foreign, asked: Key) -> str:
+    """Return what is said of a value that is not ours: whoever reads a policy may not read ConfigMaps.
+
+    A policy may name any key, so only a number of its own namespace is shown.
+    """
+    limit = read_limit(foreign.value)
+    if not asked.policy.namespace:
+        return "another value"
+    return "a value that is no number" if limit is None else f'"{limit}"'
 
 
 def goes_away(error: ClusterError) -> bool:

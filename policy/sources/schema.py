@@ -3,11 +3,10 @@
 msgspec stops at its first error and speaks of Python types; an author wants all of them, in YAML's words.
 """
 
-import difflib
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from policy.core import kinds
+from policy.core.nearest import nearest
 from policy.core.problems import Problem
 from policy.core.workflow import Read
 from policy.sources.positions import Json, child, item
@@ -129,7 +129,7 @@ def _unknown(cls: type, key: str, known: Mapping[str, object], path: str) -> Ite
     # Argo's objects are Argo's to check: of them only a few fields are read.
     if issubclass(cls, Read) or key in _IGNORED_FIELDS.get(cls, ()):
         return
-    yield Problem(path, f"unknown field{did_you_mean(key, list(known))}")
+    yield Problem(path, f"unknown field{did_you_mean(key, known)}")
 
 
 def _union(value: Json, schema: inspect.UnionType, path: str) -> Iterator[Problem]:
@@ -191,11 +191,11 @@ def _bounds(value: int, schema: inspect.IntType, path: str) -> Iterator[Problem]
         yield Problem(path, f"must be at most {schema.le}; found {value}")
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean "…"?` for the nearest known word, or nothing where none is near."""
     plain = {_plain(candidate): candidate for candidate in known}
-    nearest = difflib.get_close_matches(_plain(word), list(plain), n=1)
-    return f'; did you mean "{plain[nearest[0]]}"?' if nearest else ""
+    found = nearest(_plain(word), plain)
+    return f'; did you mean "{plain[found]}"?' if found else ""
 
 
 def _plain(word: str) -> str:

@@ -1,12 +1,12 @@
 """What is said of a value that does not decode: what stands there, what Argo reads, and what to write."""
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from policy.core.argo_types.scalars import BOUNDS, whole
 from policy.core.argo_types.table import STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.nearest import nearest
 from policy.core.patches import JsonValue
 
 _NOUNS: Final[Mapping[Scalar, str]] = {
@@ -75,8 +75,8 @@ def unknown(field: str, known: Iterable[str]) -> str:
 
 def _nearest(field: str, known: Iterable[str]) -> str:
     folded = {each.casefold(): each for each in known}
-    near = difflib.get_close_matches(field[:_SHOWN].casefold(), list(folded), n=1, cutoff=0.8)
-    return folded[near[0]] if near else ""
+    near = nearest(field[:_SHOWN].casefold(), folded, likeness=0.8)
+    return folded[near] if near else ""
 
 
 def _noun(wanted: Type) -> str:

@@ -17,10 +17,10 @@ from policy.core.locks.making import Making, Refused, Shape
 from policy.core.locks.needs import Needs, Outline, Rules, outline, own_locks
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
 from policy.core.locks.sites import SPEC, Site
-from policy.core.locks.validate import Rulebook
 from policy.core.locks.variants import put_locally
 from policy.core.locks.wanted import acting, held_locks
 from policy.core.workflow import Template, WorkflowSpec
@@ -40,7 +40,8 @@ class _Arranging:
         self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
     ) -> None:
         self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
-        self._book = Rulebook(locks, active)
+        self._view = locks.view(spec)
+        self._book = Rulebook(locks, active, hints=scene.hints)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
@@ -71,9 +72,8 @@ class _Arranging:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
         guests = Guests(
             self._spec,
-            self._locks,
-            self._active,
             find=self._scene.find,
+            rulebook=self._book,
             needs=self._needs,
             making=self._making,
         )
@@ -87,7 +87,7 @@ class _Arranging:
     def _rules(self, number: int) -> Rules:
         """Return the rules that act on a body, without those that could not help it."""
         place = self._found.bodies[number]
-        rules = self._locks.rules_for(place.template, self._spec)
+        rules = self._locks.rules_for(place.template, self._view)
         if not rules:
             return ()
         kept = []
@@ -163,7 +163,7 @@ class _Arranging:
     def _selecting(self, template: Template) -> Iterable[CompiledRule]:
         """Return the rules that a template may hold the locks of; a layer holds what its base needs."""
         layer = is_layer(template)
-        rules = self._locks.rules if layer else self._locks.rules_for(template, self._spec)
+        rules = self._locks.rules if layer else self._locks.rules_for(template, self._view)
         return (rule for rule in rules if rule.policy in self._active)
 
     def _impossible(

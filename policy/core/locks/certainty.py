@@ -7,6 +7,7 @@ a `depends` on a failure may never be made.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Final, TypeAlias
 
 from policy.core.workflow import Call, Dag
@@ -22,7 +23,12 @@ UNSURE: Final[Outcomes] = frozenset({RUNS, SKIPPED, OMITTED})
 MOST_UNSURE: Final = 6
 """Uncertain tasks of one `depends` whose outcomes are tried in every combination."""
 
-_TOKEN: Final = re.compile(r"\s*(&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*)")
+_TOKEN: Final = re.compile(r"&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LONGEST: Final = 10_000
+"""Characters of a `depends` that is read; beyond it nothing is known of when its task runs."""
+_DEEPEST: Final = 100
+_MOST_TRIED: Final = 100_000
+"""Characters that are looked at in all combinations of outcomes together."""
 _SATISFIES: Final[Mapping[str, Outcomes]] = {
     "": frozenset({RUNS, SKIPPED}),
     "Succeeded": SURE,
@@ -91,7 +97,7 @@ def needed(task: Call) -> list[str]:
     """Return the names of the tasks that a task waits for."""
     if task.dependencies:
         return list(task.dependencies)
-    words = _TOKEN.findall(task.depends or "")
+    words = _TOKEN.findall(task.depends or "")[:_LONGEST]
     return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
 
 
@@ -148,7 +154,8 @@ def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
     except UnreadableError:
         return {True, False}
     outcomes = [sorted(known.get(name, UNSURE)) for name in names]
-    if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE:
+    tried = prod(len(each) for each in outcomes) * len(task.depends or "")
+    if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE or tried > _MOST_TRIED:
         return {True, False}
     return {test(dict(zip(names, case, strict=True))) for case in product(*outcomes)}
 
@@ -168,10 +175,12 @@ class _Expression:
     """A recursive descent over `depends`: names with outcomes, `!`, `&&`, `||` and parentheses."""
 
     def __init__(self, text: str) -> None:
+        if len(text) > _LONGEST:
+            raise UnreadableError(text[:_LONGEST])
         self._words: list[str] = _TOKEN.findall(text)
         if "".join(self._words) != re.sub(r"\s+", "", text):
             raise UnreadableError(text)
-        self._at = 0
+        self._at = self._depth = 0
 
     def parse(self) -> Test:
         """Return the test that the whole expression is."""
@@ -201,16 +210,23 @@ class _Expression:
 
     def _one(self) -> Test:
         word = self._next()
-        if word == "!":
-            inner = self._one()
-            return lambda case: not inner(case)
-        if word == "(":
-            inner = self._either()
-            if not self._next(")"):
-                raise UnreadableError(word)
-            return inner
+        if word in ("!", "("):
+            return self._within(word)
         name, _, outcome = word.partition(".")
         satisfies = _SATISFIES.get(outcome)
         if not name or word in (")", "&&", "||") or satisfies is None:
             raise UnreadableError(word)
         return lambda case: case[name] in satisfies
+
+    def _within(self, sign: str) -> Test:
+        """Return the test after a `!` or a parenthesis."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise UnreadableError(sign)
+        inner = self._one() if sign == "!" else self._either()
+        self._depth -= 1
+        if sign == "!":
+            return lambda case: not inner(case)
+        if not self._next(")"):
+            raise UnreadableError(sign)
+        return inner

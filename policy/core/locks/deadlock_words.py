@@ -15,7 +15,7 @@ from policy.core.locks.references import Via
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A lock, by number, that a node takes below a holder of it; its limit, None where that is unknown."""
+    """A lock, by number, that a node takes below a holder of it; its limit, None where that is not told."""
 
     node: Node
     number: int

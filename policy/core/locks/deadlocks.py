@@ -47,13 +47,16 @@ class Analysis(msgspec.Struct, frozen=True):
 NOTHING: Final = Analysis((), (), whole=True)
 
 
-def analyse(graph: Graph, limit_of: LimitOf) -> Analysis:
-    """Return the deadlocks of one object by itself, and its nested locks, for comparison with others."""
+def analyse(graph: Graph, limit_of: LimitOf, *, own: str = "") -> Analysis:
+    """Return the deadlocks of one object by itself, and its nested locks, for comparison with others.
+
+    `own` is the namespace that it runs in: limits of others are judged by, and not shown.
+    """
     if not any(node.locks for node in graph.nodes):
         return NOTHING if graph.whole else Analysis((), (), whole=False)
     held = held_in(graph)
     nested, whole = nested_in(graph, held)
-    again = list(_taken_again(graph, held, limit_of))
+    again = list(_taken_again(graph, held, limit_of, own))
     if again and not any(each.certain for each in again) and branches_exist(graph):
         again = _certain_in_all_branches(again, graph, limit_of)
     deadlocks = [*again, *_both_orders(nested, limit_of)]
@@ -73,7 +76,7 @@ def of_circle(circle: Sequence[Nested]) -> Deadlock:
     return Deadlock(False, first.inner, first.home, first.pointer, describe_circle(circle))  # noqa: FBT003 - possible
 
 
-def _taken_again(graph: Graph, held: Held, limit_of: LimitOf) -> Iterator[Deadlock]:
+def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, own: str) -> Iterator[Deadlock]:
     """Yield each lock that is taken below a holder of it, once for each body that takes it."""
     told = 0
     for node in graph.nodes:
@@ -87,7 +90,8 @@ def _taken_again(graph: Graph, held: Held, limit_of: LimitOf) -> Iterator[Deadlo
             certain = again and limit is not None and _never_enough(graph, held, number, limit)
             if certain or limit is None or limit < ENDLESS:
                 told += 1
-                taken = Taken(node, number, limit, certain=certain)
+                shown = limit if not own or name.startswith(f"{own}/") else None
+                taken = Taken(node, number, shown, certain=certain)
                 lock = next(each for each in node.locks if each.name == name)
                 yield Deadlock(certain, name, node.home, lock.pointer, describe(graph, held, taken))
 

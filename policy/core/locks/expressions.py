@@ -75,12 +75,17 @@ def negated(holds: str) -> str:
     return f"{{{{= !({holds[4:-3]}) }}}}"
 
 
-_CONDITIONAL: Final = re.compile(r"\{\{= .* \? '([^']*)' : '\1-unlimited'\}\}\Z")
-
-
 def without_condition(name: str) -> str:
-    """Return the name of a lock whose key may depend on a condition, as it is where that holds."""
-    return _CONDITIONAL.sub(r"\1", name) if "{{=" in name else name
+    """Return the name of a lock whose key may depend on a condition, as it is where that holds.
+
+    It is read from its end, for the rest may be megabytes of somebody's choice.
+    """
+    head, colon, free = name.removesuffix("'}}").rpartition("' : '")
+    expression, choice, key = head.rpartition(" ? '")
+    before, begin, _ = expression.partition("{{= ")
+    if not (colon and choice and begin) or free != unlimited_key(key) or not name.endswith("'}}"):
+        return name
+    return before + key
 
 
 def depends_on_inputs(name: str) -> bool:

@@ -1,6 +1,5 @@
 """Locks whose names have parameters: judged by the whole name where known, else by what policies allow."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,13 +11,14 @@ from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
 from policy.core.locks.parameters import shown
 from policy.core.locks.places import Place, field_path
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home
+from policy.core.locks.tags import replaced
 from policy.core.locks.taken import Lock, locks_in
-from policy.core.locks.validate import Rulebook, mutex_faults, semaphore_faults
+from policy.core.locks.validate import mutex_faults, semaphore_faults
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
-_TAG: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 STAND_IN: Final = "x"
 """What stands for a part that is not known, where a naming rule is asked."""
 MAX_TOLD: Final = 100
@@ -100,12 +100,12 @@ def _refused(
     key = None
     if isinstance(ref, SemaphoreRef) and ref.config_map_key_ref is not None:
         key = ref.config_map_key_ref.key
-    if rule is Parameterised.ALLOW or policy.key_pattern is None or key is None or not parameterised(key):
+    if rule is Parameterised.ALLOW or policy.key_rule is None or key is None or not parameterised(key):
         return None
-    if policy.key_pattern.search(_TAG.sub(STAND_IN, key)):
+    if policy.key_rule.allows(replaced(key, lambda _: STAND_IN)):
         return None
     message = (
-        f'key "{shown(key)}" cannot follow the naming rule {policy.key_pattern_text}, whatever its parameter '
+        f'key "{shown(key)}" cannot follow the naming rule {policy.key_rule.text}, whatever its parameter '
         "is; rename it"
     )
     return Reason(Code.LOCK_NAME, f"{where}.configMapKeyRef.key", message, policy.source)

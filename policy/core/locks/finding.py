@@ -4,6 +4,8 @@ What was found is remembered with the policies of the namespace, which a change 
 anew.
 """
 
+from typing import Final
+
 from policy.core.kinds import MatchedKind
 from policy.core.locks.beyond import lacking_in
 from policy.core.locks.policies import LockPolicies
@@ -11,37 +13,50 @@ from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import TemplateRef
 
+MAX_REMEMBERED: Final = 10_000
+"""References that are remembered; their names are somebody's choice."""
+
 
 def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
     """Return how locks are found that other objects lack; they are remembered."""
 
     def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
         key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
-        if key not in locks.lacking:
-            locks.lacking[key] = lacking_in(ref, locks, snapshot)
-        return locks.lacking[key]
+        found = locks.lacking.get(key)
+        if found is None:
+            if len(locks.lacking) >= MAX_REMEMBERED:
+                locks.lacking.clear()
+            found = locks.lacking[key] = lacking_in(ref, locks, snapshot)
+        return found
 
     return lacking
 
 
-def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
-    """Return how templates of other objects are looked up that rules may select; they are remembered."""
+def finder(locks: LockPolicies, snapshot: Snapshot, *, hides: bool = False) -> Find:
+    """Return how templates of other objects are looked up that rules may select; they are remembered.
+
+    `hides` tells that the object under review says what all that it runs has in its Pods.
+    """
 
     def find(ref: TemplateRef) -> Foreign | None:
         scope = "" if ref.cluster_scope else locks.namespace
         if not (ref.cluster_scope or scope):
             return None  # A template of the cluster is used in many namespaces: which, is not known here.
-        key = (scope, ref.name or "", ref.template or "")
+        key = (scope, ref.name or "", ref.template or "", hides)
         if key not in locks.foreign:
-            locks.foreign[key] = look_up(key)
-        return locks.foreign[key]
+            if len(locks.foreign) >= MAX_REMEMBERED:
+                locks.foreign.clear()
+            found = locks.foreign[key] = look_up(scope, ref.name or "", ref.template or "")
+            return found
+        return locks.foreign.get(key)
 
-    def look_up(key: tuple[str, str, str]) -> Foreign | None:
-        scope, name, wanted = key
+    def look_up(scope: str, name: str, wanted: str) -> Foreign | None:
         spec = snapshot.templates.get((scope, name))
         templates = (spec.templates if spec is not None else None) or ()
         template = next((each for each in templates if each.name == wanted), None)
-        if template is None or not locks.rules_for(template):
+        if template is None or not (
+            locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)
+        ):
             return None
         kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
         return Foreign(kind, template, snapshot.texts.get((scope, name), ""))

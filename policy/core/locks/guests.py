@@ -4,7 +4,6 @@ The object itself is not ours to edit. Where a policy puts locks into objects of
 its own admission, and its callers are left alone.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,25 +11,26 @@ import msgspec
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.blocks import block_of, holds_one
+from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import can_name, generated_name, is_layer
 from policy.core.locks.injected import faults_of
 from policy.core.locks.layers import Body, choice, wrapper
 from policy.core.locks.making import Making, Refused
 from policy.core.locks.needs import Needs, Rules, selects_call
 from policy.core.locks.places import Place, field_path
-from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, item_of, list_of
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.rules import CompiledRule, item_of, list_of
 from policy.core.locks.scene import Find, Foreign, target_of
 from policy.core.locks.sites import Site
-from policy.core.locks.validate import Rulebook
 from policy.core.locks.wanted import NO_LOCKS, acting, clash, held_locks, joined, locks_of
 from policy.core.patches import JsonObject
 from policy.core.workflow import TemplateRef, WorkflowSpec
 
 
 class Guest(msgspec.Struct):
-    """What became of one call of a template of another object."""
+    """What became of one call of a template of another object, which `caller` makes."""
 
+    caller: Place | None = None
     put: list[Injection] = []
     warnings: list[str] = []
     faults: list[Reason] = []
@@ -42,20 +42,21 @@ class Guests:
     def __init__(
         self,
         spec: WorkflowSpec,
-        locks: LockPolicies,
-        active: Sequence[CompiledLockPolicy],
         *,
         find: Find,
+        rulebook: Rulebook,
         needs: Needs,
         making: Making,
     ) -> None:
-        self._spec, self._locks, self._active, self._find = spec, locks, active, find
+        self._spec, self._find, self._book = spec, find, rulebook
+        self._view = rulebook.locks.view(spec)
+        self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._making = needs, making
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
     def arrange(self, site: Site, caller: Place | None) -> Guest:
         """Lead one call to what holds the locks that it needs."""
-        guest = Guest()
+        guest = Guest(caller)
         ref = site.ref
         found = self._find(ref) if ref is not None else None
         if ref is None or found is None:
@@ -64,7 +65,7 @@ class Guests:
         if not needed:
             return guest
         place = Place(found.template, site.pointer, remarkable=False)
-        wrong = faults_of(place, needed, Rulebook(self._locks, self._active))
+        wrong = faults_of(place, needed, self._book)
         guest.faults.extend(wrong)
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             return guest
@@ -101,16 +102,16 @@ class Guests:
 
     def _called(self, site: Site, found: Foreign, caller: Place | None) -> list[CompiledRule]:
         """Return the rules that act on a call; a layer was made for those that select its own callers."""
-        rules = self._rules(found)
+        rules = self._rules(found, _passing(site, caller))
         if caller is None or not is_layer(caller.template):
             return [rule for rule in rules if selects_call(rule, site)]
         return [rule for rule in rules if rule.selector.tasks is None]
 
-    def _rules(self, found: Foreign, *, elsewhere: bool = False) -> list[CompiledRule]:
+    def _rules(self, found: Foreign, passed: Caller, *, elsewhere: bool = False) -> list[CompiledRule]:
         """Return the rules that act on a template here; with `elsewhere`, those of its own admission."""
         return [
             acting(rule, found.template, self._spec)
-            for rule in self._locks.rules_for(found.template, self._spec)
+            for rule in self._locks.rules_for(found.template, self._view, passed)
             if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
         ]
 
@@ -123,7 +124,7 @@ class Guests:
         why = self._making.why_not(body, [site])
         choices = tuple(rule for rule in needed if rule.choice is not None)
         if (why or (clone and not choices)) and body is not None:
-            copied = self._copied(site, ref, found, body, needed=needed)
+            copied = self._copied(site, ref, found, body, needed=needed, passed=_passing(site, guest.caller))
             if copied:
                 if why and not clone:
                     guest.warnings.append(
@@ -164,10 +165,12 @@ class Guests:
             target = _named(name)
         return name
 
-    def _copied(self, site: Site, ref: TemplateRef, found: Foreign, body: Body, *, needed: Rules) -> str:
+    def _copied(
+        self, site: Site, ref: TemplateRef, found: Foreign, body: Body, *, needed: Rules, passed: Caller
+    ) -> str:
         """Return the name of a copy with the locks, or nothing where a copy would not do the same."""
         own = held_locks(found.template.synchronization, self._locks.namespace)
-        others = [rule for rule in self._rules(found, elsewhere=True) if selects_call(rule, site)]
+        others = [rule for rule in self._rules(found, passed, elsewhere=True) if selects_call(rule, site)]
         around = self._needs.around(site).always | own
         # The copy is a template of this object, so the rules for others' own templates speak about it, too.
         put = joined([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
@@ -194,6 +197,12 @@ class Guests:
         names = ", ".join(rule.lock_name for rule in rules)
         message = f'"{found.template.name}" needs the lock {names}, but {why}'
         return Reason(Code.LOCK_CONFLICT, field_path(site.pointer), message, rules[0].policy.source)
+
+
+def _passing(site: Site, caller: Place | None) -> Caller:
+    """Return what a call passes to the template that it runs."""
+    arguments = site.call.arguments if site.call is not None else None
+    return Caller(caller.template if caller is not None else None, arguments)
 
 
 def _named(template: str) -> JsonObject:

@@ -14,10 +14,10 @@ from policy.core.locks.blocks import additions
 from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, name_of, skipped
 from policy.core.locks.places import Place, calls
 from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import PLAIN, Scene
+from policy.core.locks.scene import Scene
 from policy.core.locks.taken import merged
-from policy.core.locks.validate import Rulebook
 from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
 from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization, WorkflowSpec
@@ -30,14 +30,15 @@ def inject(
     found: Sequence[Place],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene = PLAIN,
+    scene: Scene | None = None,
 ) -> Injected:
     """Return how the rules of the active policies change the templates of an object."""
     if not locks.rules:
         return NOTHING
+    scene = Scene() if scene is None else scene
     if locks.structural or _callers_matter(found, locks, scene):
         return arranged(spec, locks, active, scene)
-    injected = _in_place(spec, found, locks, active)
+    injected = _in_place(spec, found, locks, Rulebook(locks, active, hints=scene.hints))
     if any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
         return arranged(spec, locks, active, scene)  # Argo before 3.6: one lock a template, others around it.
     return injected
@@ -64,8 +65,9 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
 
 
 def _in_place(
-    spec: WorkflowSpec, found: Iterable[Place], locks: LockPolicies, active: Sequence[CompiledLockPolicy]
+    spec: WorkflowSpec, found: Iterable[Place], locks: LockPolicies, rulebook: Rulebook
 ) -> Injected:
+    active = rulebook.policies
     patch: list[PatchOp] = []
     put: list[Injection] = []
     warnings: list[str] = []
@@ -73,9 +75,10 @@ def _in_place(
     notes = Notes()
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
+    view = locks.view(spec)
     everyone = len(active) == len(locks.policies)
     for place in found:
-        selecting = locks.rules_for(place.template, spec)
+        selecting = locks.rules_for(place.template, view)
         if not selecting:
             continue
         if not everyone:
@@ -86,8 +89,10 @@ def _in_place(
         notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
             continue
-        wrong = faults_of(place, missing, Rulebook(locks, active))
+        wrong = faults_of(place, missing, rulebook)
         faults.extend(wrong)
+        if len(faults) >= MAX_FAULTS:
+            break  # It is refused in any case.
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             continue  # The installed Argo does not know a field that would be written.
         block = place.template.synchronization

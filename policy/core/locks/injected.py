@@ -9,8 +9,9 @@ from policy.core.decision import Injection, Reason
 from policy.core.locks.expressions import without_condition
 from policy.core.locks.generated import base_name
 from policy.core.locks.places import Place, field_path
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
-from policy.core.locks.validate import Rulebook
+from policy.core.locks.validate import faults_of_rule
 from policy.core.patches import PatchOp
 from policy.core.workflow import Template
 
@@ -70,7 +71,7 @@ def faults_of(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook)
     """Return what is wrong with the injected semaphores themselves: the fault of the policy's author."""
     found = []
     for rule in missing:
-        for fault in rulebook.faults_of(rule):
+        for fault in faults_of_rule(rule, rulebook):
             where = f"{field_path(place.pointer)}.synchronization"
             text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
             found.append(msgspec.structs.replace(fault, field=where, message=text))

@@ -20,10 +20,10 @@ from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.plain import is_plain
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home, TemplateKey
 from policy.core.locks.taken import locks_in
-from policy.core.locks.validate import Rulebook
 from policy.core.patches import PatchOp
 from policy.core.workflow import Synchronization
 
@@ -145,17 +145,18 @@ def _unknown(graphs: Sequence[Graph], home: Home, library: Library) -> Iterator[
 
 
 def _deadlocks(graphs: Sequence[Graph], home: Home, rulebook: Rulebook, library: Library) -> Iterator[Found]:
-    limit_of = limits_of(rulebook.locks.definitions)
+    namespace = rulebook.locks.namespace
+    limit_of = limits_of(rulebook.locks.definitions, only=namespace if rulebook.closed_by else None)
     told: set[tuple[str, str]] = set()
     nested: list[Nested] = []
     for graph in graphs:
-        analysis = analyse(graph, limit_of)
+        analysis = analyse(graph, limit_of, own=namespace)
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, home, told)
         if not analysis.whole:
             yield field_path(home.at), "has too many templates or locks to look for all deadlocks", False
-    for deadlock in _circles(nested, home, limit_of, rulebook.locks.namespace, library):
+    for deadlock in _circles(nested, home, limit_of, namespace, library):
         yield from _once(deadlock, home, told)
 
 

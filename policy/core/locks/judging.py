@@ -12,18 +12,17 @@ from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.putting import put_locks
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of
 from policy.core.locks.scene import Scene
 from policy.core.locks.served import Served, concerned, serve
-from policy.core.locks.validate import Rulebook, lock_faults, lock_warnings
+from policy.core.locks.unseen import hidden_from_rules
+from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.patches import PatchOp
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.workflow import Metadata, WorkflowSpec
-
-MAX_FAULTS: Final = 100
-"""Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""
 
 
 class LockPart(msgspec.Struct, frozen=True):
@@ -67,7 +66,7 @@ def judge_locks(
         return NO_LOCKS
     scene = Scene(
         raw=raw,
-        find=finder(locks, snapshot),
+        find=finder(locks, snapshot, hides=locks.view(spec).hides),
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
     )
@@ -89,7 +88,7 @@ def judge_spec(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
-    rulebook = Rulebook(locks, active)
+    rulebook = Rulebook(locks, active, hints=scene.hints)
     put = put_locks(spec, locks, active, scene)
     spec, found, injected = put.spec, put.found, put.injected
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
@@ -102,6 +101,7 @@ def judge_spec(
         warnings=(
             *lock_warnings(spec, found, rulebook),
             *injected.warnings,
+            *hidden_from_rules(spec, found, locks, active, scene),
             *beyond.warnings,
             *shown.warnings,
         ),

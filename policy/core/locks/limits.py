@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from policy.core.locks.known_limits import Definitions
 from policy.core.locks.naming import PARAMETER_MARK, read_limit
-from policy.core.locks.policies import Definitions
 
 _PARTS: Final = 4
 """Namespace, kind, ConfigMap and key."""
@@ -28,13 +28,19 @@ def limit_named(name: str, value_of: ValueOf) -> int | None:
     return read_limit(value) if value is not None else None
 
 
-def limits_of(definitions: Definitions) -> Callable[[str], int | None]:
-    """Return how limits are looked up in what policies and ConfigMaps define, each once."""
+def limits_of(definitions: Definitions, *, only: str | None = None) -> Callable[[str], int | None]:
+    """Return how limits are looked up in what policies and ConfigMaps define, each once.
+
+    With `only`, those of ConfigMaps of other namespaces are not looked at, and so not known.
+    """
     known: dict[str, int | None] = {}
+
+    def value_of(namespace: str, config_map: str, key: str) -> str | None:
+        return definitions.limit(namespace, config_map, key) if only in (None, namespace) else None
 
     def limit_of(name: str) -> int | None:
         if name not in known:
-            known[name] = limit_named(name, definitions.limit)
+            known[name] = limit_named(name, value_of)
         return known[name]
 
     return limit_of

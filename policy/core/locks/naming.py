@@ -1,4 +1,4 @@
-"""Names of locks: how Argo encodes them, which names break it, and the pattern a policy asks of keys."""
+"""Names of locks: how Argo encodes them, and which names break it."""
 
 import re
 from collections.abc import Iterator
@@ -11,9 +11,6 @@ ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 INT64_DIGITS: Final = 19
 INT64_MAX: Final = 2**63 - 1
 PARAMETER_MARK: Final = "{{"
-_PLACEHOLDER: Final = re.compile(r"<[^<>]+>")
-_WORD: Final = "[a-z0-9]+"
-_WORDS: Final = "[a-z0-9]+(?:-[a-z0-9]+)*"
 
 
 def semaphore_name(namespace: str, config_map: str, key: str) -> str:
@@ -78,22 +75,3 @@ def read_limit(value: str) -> int | None:
         return None
     number = -int(digits) if value.startswith("-") else int(digits)
     return number if -INT64_MAX - 1 <= number <= INT64_MAX else None
-
-
-def compile_key_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile `validate.keyPattern`: a regular expression (from `^`) or a shape with `<placeholders>`.
-
-    In a shape the last placeholder may hold several words joined by `-`, the others are one word.
-
-    Raises:
-        re.error: the regular expression is wrong.
-        ValueError: the text is neither.
-    """
-    if pattern.startswith("^"):
-        return re.compile(pattern)
-    if not _PLACEHOLDER.search(pattern):
-        raise ValueError("start it with ^ (a regular expression) or use <placeholders>")
-    literals = [re.escape(literal) for literal in _PLACEHOLDER.split(pattern)]
-    words = [_WORD] * (len(literals) - 2) + [_WORDS]
-    body = "".join(part for pair in zip(literals, [*words, ""], strict=True) for part in pair)
-    return re.compile(rf"^{body}\Z")

@@ -246,7 +246,7 @@ class Needs:
 def selects_call(rule: CompiledRule, site: Site) -> bool:
     """Tell whether a rule selects a call by the name of its task or step."""
     tasks = rule.selector.tasks
-    return tasks is None or (site.task is not None and tasks.fullmatch(site.task) is not None)
+    return tasks is None or (site.task is not None and tasks.fits(site.task))
 
 
 def _put(rule: CompiledRule) -> tuple[str, ...]:

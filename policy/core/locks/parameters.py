@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from policy.core.locks.naming import parameterised
+from policy.core.locks.tags import inner, replaced, tags
 from policy.core.workflow import Parameters, Template
 
 Values: TypeAlias = Mapping[str, str]
@@ -20,10 +21,8 @@ NO_VALUES: Final[Values] = {}
 LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
-_TAG: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
 _INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
-_PLACE: Final = re.compile(r"@[^{}]*\}\}")
 _CHOICE: Final = re.compile(r"=[^?]*\?\s*'([^'{}]*)'\s*:\s*'([^'{}]*)'\s*")
 
 
@@ -32,19 +31,19 @@ def fill(text: str, values: Values) -> str:
     if not parameterised(text):
         return text
 
-    def known(match: re.Match[str]) -> str:
-        return values.get(match[1].removeprefix("=").strip(), match[0])
+    def known(tag: str) -> str:
+        return values.get(inner(tag).removeprefix("=").strip(), tag)
 
-    return _TAG.sub(known, text)
+    return replaced(text, known)
 
 
 def choices(text: str) -> tuple[str, ...]:
     """Return what a text with `{{= condition ? 'one' : 'other'}}` in it may become, else the text itself."""
-    match = _TAG.search(text)
-    choice = _CHOICE.fullmatch(match[1]) if match else None
-    if match is None or choice is None:
+    begin, end = next(tags(text), (0, 0))
+    choice = _CHOICE.fullmatch(inner(text[begin:end])) if end else None
+    if choice is None:
         return (text,)
-    before, after = text[: match.start()], text[match.end() :]
+    before, after = text[:begin], text[end:]
     return tuple(dict.fromkeys(f"{before}{each}{after}" for each in choice.groups()))
 
 
@@ -53,6 +52,12 @@ def inputs_in(text: str) -> set[str]:
     if not parameterised(text) or "inputs.parameters" not in text:
         return set()
     return {first or second for first, second in _INPUT.findall(text)}
+
+
+def input_named(tag: str) -> str | None:
+    """Return the name of the input that a tag stands for, None where it stands for something else."""
+    found = _INPUT.fullmatch(tag)
+    return None if found is None else found[1] or found[2]
 
 
 def text_of(value: Any) -> str | None:
@@ -108,7 +113,7 @@ def unbound(wanted: Iterable[str], where: str) -> dict[str, str]:
 
 def shown(name: str) -> str:
     """Return the name of a lock as its author wrote it, without the marks of where values were given."""
-    return _PLACE.sub("}}", name)
+    return replaced(name, lambda tag: f"{tag.partition('@')[0]}}}}}" if "@" in tag else tag)
 
 
 def _placed(text: str, where: str) -> str:
@@ -116,8 +121,8 @@ def _placed(text: str, where: str) -> str:
     if not parameterised(text):
         return text
 
-    def placed(match: re.Match[str]) -> str:
-        lasting = "@" in match[1] or _LASTING.fullmatch(match[0])
-        return match[0] if lasting else f"{{{{{match[1].strip()}@{where}}}}}"
+    def placed(tag: str) -> str:
+        lasting = "@" in tag or _LASTING.fullmatch(tag)
+        return tag if lasting else f"{{{{{inner(tag).strip()}@{where}}}}}"
 
-    return _TAG.sub(placed, text)
+    return replaced(text, placed)

@@ -1,6 +1,6 @@
 """Synchronization policies compiled for one namespace: definitions, rules, and what is valid."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,51 +13,23 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     TemplateType,
 )
-from policy.core.locks.definitions import projected
+from policy.core.locks.as_run import NOTHING_SAID, View, has_tags, is_veiled
+from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
-from policy.core.locks.naming import compile_key_pattern
+from policy.core.locks.globs import LONGEST_TEXT, Match
+from policy.core.locks.key_rules import key_rule
+from policy.core.locks.known_limits import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
 from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
-from policy.core.selectors import EVERYTHING, Labels, LabelSelector
-from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
+from policy.core.selectors import EVERYTHING, Labels
+from policy.core.workflow import Template, WorkflowSpec
 
 CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
-LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
-LabelsOf: TypeAlias = Callable[[str], Labels]
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
 """Templates whose matching rules are remembered; Workflows repeat their templates run after run."""
-
-
-class Definitions(msgspec.Struct, frozen=True):
-    """Which semaphores exist: those that policies define, then the keys of known ConfigMaps."""
-
-    owned: Mapping[tuple[str, str, str], int]
-    everywhere: tuple[tuple[LabelSelector, Mapping[tuple[str, str], int]], ...]
-    config_maps: Mapping[tuple[str, str], Mapping[str, str]]
-    labels_of: LabelsOf
-
-    def limit(self, namespace: str, config_map: str, key: str) -> str | None:
-        """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
-        own = self.owned.get((namespace, config_map, key))
-        if own is not None:
-            return str(own)
-        for selector, limits in self.everywhere:
-            found = limits.get((config_map, key))
-            if found is not None and selector.matches(self.labels_of(namespace)):
-                return str(found)
-        return self.config_maps.get((namespace, config_map), {}).get(key)
-
-    def keys_beside(self, namespace: str, config_map: str) -> list[str]:
-        """Return the keys known in a ConfigMap, to suggest the nearest one."""
-        known = {key for ns, name, key in self.owned if (ns, name) == (namespace, config_map)}
-        known.update(self.config_maps.get((namespace, config_map), {}))
-        for selector, limits in self.everywhere:
-            if selector.matches(self.labels_of(namespace)):
-                known.update(key for name, key in limits if name == config_map)
-        return sorted(known)
 
 
 RuleKey: TypeAlias = tuple[str | None, str | None]
@@ -67,9 +39,9 @@ RuleKey: TypeAlias = tuple[str | None, str | None]
 class LockPolicies(msgspec.Struct, frozen=True):
     """All lock policies of one namespace and the memory of which rules select which templates.
 
-    `argo` says what may be written. `structural` tells that a rule may ask for more than an edit in place,
-    `conditional` that one has a condition, and `on_callers` that one may put a lock on a DAG or steps, which
-    then hold it for all that these call.
+    `argo` says what may be written. `by_pod` tells that a rule asks what templates run, `structural` that
+    one may ask for more than an edit in place, `conditional` that one has a condition, and `on_callers` that
+    one may put a lock on a DAG or steps, which then hold it for all that these call.
     """
 
     namespace: str
@@ -79,13 +51,14 @@ class LockPolicies(msgspec.Struct, frozen=True):
     definitions: Definitions
     everyone_for: frozenset[MatchedKind]
     looks_closer: bool
+    by_pod: bool
     structural: bool
     conditional: bool
     on_callers: bool
     lock_names: frozenset[str]
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
     rule_faults: dict[str, tuple[Reason, ...]]
-    foreign: dict[tuple[str, str, str], Foreign | None]
+    foreign: dict[tuple[str, str, str, bool], Foreign | None]
     lacking: dict[tuple[str, str, str], tuple[Lacking, ...]]
     siblings: dict[tuple[str, str, tuple[str, ...]], Sibling | None]
 
@@ -106,31 +79,75 @@ class LockPolicies(msgspec.Struct, frozen=True):
         """
         found: list[Place] = []
         recall = self.remembered
+        view = self.view(spec)
         for index, template in enumerate(spec.templates or ()):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
                 rules = recall.get((template.name, container.image)) if container is not None else None
-                if not (self.rules_for(template, spec) if rules is None else rules):
+                if self.by_pod and self._is_veiled(template, view):
+                    pass  # Whether a rule selects it has to be looked at, and may not be known.
+                elif not (self.rules_for(template, view) if rules is None else rules):
                     continue
             collect(template, f"{at}/templates/{index}", found)
         return found
 
-    def rules_for(self, template: Template, spec: WorkflowSpec = EMPTY_SPEC) -> tuple[CompiledRule, ...]:
-        """Return the rules that select a template of a spec, in the order of policies and rules."""
+    def view(self, spec: WorkflowSpec, *, open_ended: bool = False) -> View:
+        """Return how a spec's templates run, as far as a rule asks for that."""
+        return View(spec, self.namespace, open_ended=open_ended) if self.by_pod else NOTHING_SAID
+
+    def rules_for(
+        self, template: Template, view: View = NOTHING_SAID, caller: Caller | None = None
+    ) -> tuple[CompiledRule, ...]:
+        """Return the rules that select a template of a spec, in the order of policies and rules.
+
+        `caller` is the call of a template of another object.
+        """
+        if self.by_pod and self._is_veiled(template, view):
+            return tuple(rule for rule, match in self.matches(template, view, caller) if match is Match.YES)
         container = template.container
         if container is None:
             rules = self._match(template)
         else:
             key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
             remembered = self.remembered.get(key)
-            if remembered is None:
+            if remembered is None and len(template.name or "") + len(container.image or "") > LONGEST_TEXT:
+                rules = self._match(template)  # Long texts that somebody made up are not kept.
+            elif remembered is None:
                 if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
                     self.remembered.clear()
-                remembered = self.remembered[key] = self._match(template)
-            rules = remembered
+                rules = self.remembered[key] = self._match(template)
+            else:
+                rules = remembered
         if not rules or not self.looks_closer:
             return rules
-        return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, spec))
+        return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, view.spec))
+
+    def matches(
+        self, template: Template, view: View, caller: Caller | None = None
+    ) -> Iterator[tuple[CompiledRule, Match]]:
+        """Yield the rules that may select a template by what it runs, and whether they do."""
+        type_ = type_of(template)
+        if type_ is None or is_layer(template):
+            return
+        name = base_name(template.name or "")
+        meant = [rule for rule in self.rules if rule.selector.is_meant(name, type_)]
+        pod = view.pod(template, caller) if meant else None
+        for rule in meant:
+            match = rule.selector.match(pod) if pod is not None else Match.NO
+            if match is not Match.NO:
+                yield rule, match
+
+    def may_come_to_select(self, template: Template, *, hides: bool) -> bool:
+        """Tell whether a rule may select a template by what whoever calls it says of its Pod."""
+        veiled = hides or is_veiled(template) or (self.looks_closer and has_tags(template))
+        if not (self.by_pod and veiled):
+            return False
+        type_, name = type_of(template), base_name(template.name or "")
+        return type_ is not None and any(rule.selector.is_meant(name, type_) for rule in self.rules)
+
+    def _is_veiled(self, template: Template, view: View) -> bool:
+        """Tell whether a template runs something else than what stands in it."""
+        return view.hides or is_veiled(template) or (self.looks_closer and has_tags(template))
 
     def _match(self, template: Template) -> tuple[CompiledRule, ...]:
         """Return the rules whose name, image and type match; what injection generated counts as its base."""
@@ -165,8 +182,9 @@ def compile_lock_policies(
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
-        definitions=_definitions(everyone, config_maps, labels_of),
+        definitions=definitions_in(everyone, config_maps, labels_of),
         everyone_for=_everyone_for([own for own, _ in compiled]),
+        by_pod=any(rule.selector.by_pod for rule in rules),
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
         structural=any(_is_structural(rule) for rule in rules),
         conditional=any(rule.when is not None for rule in rules),
@@ -214,27 +232,9 @@ def _compile_policy(policy: LockPolicy) -> CompiledLockPolicy:
         source=f"{policy.kind} {scope}{policy.metadata.name}",
         workflows=policy.spec.match.workflows,
         require_defined=validation.require_defined,
-        key_pattern=compile_key_pattern(pattern) if pattern is not None else None,
-        key_pattern_text=pattern or "",
+        key_rule=key_rule(pattern) if pattern is not None else None,
         cross_namespace=validation.cross_namespace,
         validation=validation,
         kinds=frozenset(policy.spec.match.kinds),
         referenced=policy.spec.match.referenced,
     )
-
-
-def _definitions(
-    policies: tuple[LockPolicy, ...],
-    config_maps: Mapping[tuple[str, str], Mapping[str, str]],
-    labels_of: LabelsOf,
-) -> Definitions:
-    owned: dict[tuple[str, str, str], int] = {}
-    everywhere: list[tuple[LabelSelector, Mapping[tuple[str, str], int]]] = []
-    for policy in policies:
-        keys = projected(policy.spec, own_namespace(policy))
-        limits = {(each.config_map, each.key): each.limit for each in keys}
-        if isinstance(policy, ClusterSynchronizationPolicy):
-            everywhere.append((policy.spec.namespace_selector, limits))
-        else:
-            owned.update(((policy.metadata.namespace, *key), limit) for key, limit in limits.items())
-    return Definitions(owned, tuple(everywhere), config_maps, labels_of)

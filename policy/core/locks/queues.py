@@ -150,15 +150,24 @@ def deadlocks(found: Iterable[LockQueue]) -> tuple[Deadlock, ...]:
     )
 
 
+def _others(workflow: Traced, queue: LockQueue) -> list[str]:
+    """Return who else holds a lock; whoever reads it may not see the Workflows of other namespaces."""
+    keys = {each.workflow.key: each.workflow.namespace for each in queue.holders}
+    keys.pop(workflow.key, None)
+    near = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
+    far = len(keys) - len(near)
+    return near + ([f"{far} of other namespaces"] if far else [])
+
+
 def _text(workflow: Traced, stuck: list[LockQueue]) -> str:
     """Return what is said of a deadlock: which locks, who holds them, and what helps."""
     parts = []
     for queue in stuck:
-        others = sorted({each.workflow.key for each in queue.holders} - {workflow.key})
+        others = _others(workflow, queue)
         if not others:
             parts.append(f"{queue.lock}, which only itself holds")
         else:
-            itself = len({each.workflow.key for each in queue.holders}) > len(others)
+            itself = any(each.workflow.key == workflow.key for each in queue.holders)
             named = f"itself and {', '.join(others)}" if itself else ", ".join(others)
             parts.append(f"{queue.lock}, which {named} will not give back: it waits too")
     return (

@@ -1,8 +1,7 @@
 """Injection rules compiled for one namespace: which templates they select, and the lock as Argo reads it."""
 
-import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,12 +21,13 @@ from policy.core.kinds import (
 )
 from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import Condition, parse
+from policy.core.locks.globs import Globs, Match, globs
+from policy.core.locks.key_rules import KeyRule
 from policy.core.locks.naming import name_of_mutex, name_of_semaphore
-from policy.core.locks.places import images_of
+from policy.core.locks.tags import BEGIN
 from policy.core.patches import JsonObject
 from policy.core.selectors import LabelSelector
 from policy.core.workflow import (
-    EMPTY_SPEC,
     ConfigMapKeyRef,
     Container,
     DatabaseRef,
@@ -49,38 +49,71 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
     source: str
     workflows: LabelSelector
     require_defined: bool
-    key_pattern: re.Pattern[str] | None
-    key_pattern_text: str
+    key_rule: KeyRule | None
     cross_namespace: CrossNamespace
     kinds: frozenset[MatchedKind] = frozenset({MatchedKind.WORKFLOW})
     referenced: Referenced = Referenced.WARN
     validation: LockValidation = LockValidation()
 
 
+class Pod(msgspec.Struct, frozen=True):
+    """What rules select a template by, as it runs: each part may be one of several, or have `{{tags}}`.
+
+    `unread` tells that a patch may set more than is known.
+    """
+
+    images: tuple[str, ...]
+    service_accounts: tuple[str, ...]
+    claims: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    action: str | None
+    kinds: tuple[str, ...]
+    unread: bool
+
+
 class CompiledSelector(msgspec.Struct, frozen=True):
     """Which templates a rule selects, with its globs compiled; what is None or empty selects all."""
 
-    names: re.Pattern[str] | None
-    images: re.Pattern[str] | None
+    names: Globs | None
+    images: Globs | None
     types: frozenset[TemplateType]
     labels: Mapping[str, str]
-    service_accounts: re.Pattern[str] | None
-    volumes: re.Pattern[str] | None
+    service_accounts: Globs | None
+    volumes: Globs | None
     resources: tuple[ResourceSelector, ...]
-    tasks: re.Pattern[str] | None
+    tasks: Globs | None
 
     @property
     def by_name_and_image(self) -> bool:
         """Whether name, image and type of a template decide alone."""
         return not (self.labels or self.service_accounts or self.volumes or self.resources)
 
+    @property
+    def by_pod(self) -> bool:
+        """Whether it depends on what a template's Pod runs."""
+        return self.images is not None or not self.by_name_and_image
+
+    @property
+    def asked_of_pods(self) -> str:
+        """What of a Pod it asks about, in words."""
+        given = (
+            ("image", self.images is not None),
+            ("labels", bool(self.labels)),
+            ("ServiceAccount", self.service_accounts is not None),
+            ("volumes", self.volumes is not None),
+            ("resource", bool(self.resources)),
+        )
+        return " or ".join(name for name, asked in given if asked)
+
+    def is_meant(self, name: str, type_: TemplateType) -> bool:
+        """Tell whether name and type match."""
+        return type_ in self.types and (self.names is None or self.names.fits(name))
+
     def may_select(self, name: str, images: tuple[str, ...], type_: TemplateType) -> bool:
         """Tell whether name, images and type match."""
-        if type_ not in self.types:
+        if not self.is_meant(name, type_):
             return False
-        if self.names is not None and not self.names.fullmatch(name):
-            return False
-        return self.images is None or any(map(self.images.fullmatch, images))
+        return self.images is None or any(map(self.images.fits, images))
 
     def selects_the_rest(self, template: Template, spec: WorkflowSpec) -> bool:
         """Tell whether what is given beside them matches, too."""
@@ -88,13 +121,43 @@ class CompiledSelector(msgspec.Struct, frozen=True):
             own = (template.metadata.labels if template.metadata else None) or {}
             if any(own.get(key) != value for key, value in self.labels.items()):
                 return False
-        if self.service_accounts is not None and not self.service_accounts.fullmatch(
+        if self.service_accounts is not None and not self.service_accounts.fits(
             service_account(template, spec)
         ):
             return False
-        if self.volumes is not None and not any(map(self.volumes.fullmatch, claims(template, spec))):
+        if self.volumes is not None and not any(map(self.volumes.fits, claims(template, spec))):
             return False
         return not self.resources or any(_does(template, each) for each in self.resources)
+
+    def match(self, pod: Pod) -> Match:
+        """Return whether the Pod of a template that is meant is selected, and MAYBE before it runs."""
+        parts = [
+            globs_.match(texts)
+            if not pod.unread
+            else max(globs_.match(texts), Match.MAYBE)  # A patch that was not read may set it.
+            for globs_, texts in (
+                (self.images, pod.images),
+                (self.service_accounts, pod.service_accounts),
+                (self.volumes, pod.claims),
+            )
+            if globs_ is not None
+        ]
+        parts += [_equals(value, pod.labels.get(key, ())) for key, value in self.labels.items()]
+        if self.resources:
+            parts.append(max(_matches(pod, each) for each in self.resources))
+        return min(parts, default=Match.YES)
+
+
+def _equals(wanted: str, texts: Sequence[str]) -> Match:
+    if wanted in texts:
+        return Match.YES
+    return Match.MAYBE if any(BEGIN in each for each in texts) else Match.NO
+
+
+def _matches(pod: Pod, wanted: ResourceSelector) -> Match:
+    if pod.action is None or (wanted.action is not None and pod.action != wanted.action):
+        return Match.NO
+    return Match.YES if wanted.kind is None else _equals(wanted.kind, pod.kinds)
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
@@ -132,13 +195,6 @@ class CompiledRule(msgspec.Struct, frozen=True):
     def plain_name(self) -> str:
         """The name of the lock without a condition."""
         return self.lock_name if self.always is None else self.always.lock_name
-
-    def selects(self, template: Template, type_: TemplateType, spec: WorkflowSpec = EMPTY_SPEC) -> bool:
-        """Tell whether every given part of the selector matches the template."""
-        select = self.selector
-        return select.may_select(template.name or "", images_of(template), type_) and select.selects_the_rest(
-            template, spec
-        )
 
 
 def chosen_name(lock: str, when: str) -> str:
@@ -291,8 +347,3 @@ def _reference(lock: LockTarget) -> SemaphoreRef | MutexRef:
     return SemaphoreRef(
         config_map_key_ref=ConfigMapKeyRef(name=target.config_map, key=target.key), namespace=target.namespace
     )
-
-
-def globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return one expression for any of several globs, or None where there are none."""
-    return re.compile("|".join(fnmatch.translate(glob) for glob in patterns)) if patterns else None

@@ -56,7 +56,10 @@ def nothing_lacks(ref: TemplateRef) -> tuple[Lacking, ...]:
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it."""
+    """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it.
+
+    `hints` are the near keys that were found for undefined ones: the same of the object before and after.
+    """
 
     kind: ObjectKind = ObjectKind.WORKFLOW
     at: str = "/spec"
@@ -65,6 +68,7 @@ class Scene(msgspec.Struct, frozen=True):
     name: str = ""
     library: Library = NO_LIBRARY
     lacking: LackingIn = nothing_lacks
+    hints: dict[tuple[str, str], str] = {}
 
     @property
     def is_template(self) -> bool:
@@ -80,9 +84,6 @@ class Scene(msgspec.Struct, frozen=True):
         for part in self.at.strip("/").split("/"):
             found = (found or {}).get(part)
         return found or {}
-
-
-PLAIN = Scene()
 
 
 def target_of(ref: TemplateRef) -> JsonObject:

@@ -101,7 +101,7 @@ def _work_out(
     scene = Scene(
         kind=ObjectKind.WORKFLOW_TEMPLATE,
         raw=raw,
-        find=finder(locks, snapshot),
+        find=finder(locks, snapshot, hides=locks.view(spec).hides),
         name=origin.name,
         library=snapshot.library,
     )

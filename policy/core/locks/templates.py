@@ -24,6 +24,7 @@ from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_spec
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import Scene
 from policy.core.locks.sibling_guard import judge_sibling
 from policy.core.selectors import Labels
@@ -80,10 +81,11 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
-    part = _judge(subject, review.raw, locks, snapshot)
+    hints: Hints = {}
+    part = _judge(subject, review.raw, locks, snapshot, hints)
     reasons = part.reasons
     if reasons and review.operation is Operation.UPDATE:
-        reasons = _new(_before(review, locks, snapshot).reasons, reasons)
+        reasons = _new(_before(review, locks, snapshot, hints).reasons, reasons)
     decision = Decision(
         outcome=Outcome.ALLOWED,
         warnings=part.warnings,
@@ -114,21 +116,24 @@ def _is_edited(review: Review, subject: Subject) -> bool:
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 
-def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
+def _judge(
+    subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot, hints: Hints
+) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
     scene = Scene(
         ObjectKind(subject.kind.value),
         subject.at,
         raw,
-        finder(locks, snapshot),
+        finder(locks, snapshot, hides=locks.view(subject.spec).hides),
         subject.metadata.name or "",
         snapshot.library,
         missing_finder(locks, snapshot),
+        hints,
     )
     return judge_spec(subject.spec, locks, active, scene)
 
 
-def _before(review: Review, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
+def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hints) -> LockPart:
     """Return what is said of the object as it was; one that cannot be read had nothing right."""
     cron = review.kind is ObjectKind.CRON_WORKFLOW
     try:
@@ -139,7 +144,7 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot) -> LockPart
         )
     except msgspec.ValidationError:
         return NO_LOCKS
-    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot)
+    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot, hints)
 
 
 def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:

@@ -4,23 +4,18 @@ What Argo does with each fault stands in argo-workflows C.1-C.6: an undefined or
 Workflow, a wrong name ends it with an error, and from 4.0 the singular form runs it unlocked.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import msgspec
-
 from policy.core.decision import Code, Reason
-from policy.core.kinds import CrossNamespace, Singular
-from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
+from policy.core.locks.defined import limit_faults
+from policy.core.locks.naming import empty_problems, name_problems, parameterised
 from policy.core.locks.places import Place, calls, field_path
-from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.rules import CompiledRule
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
-LONGEST_KEY: Final = 253
-"""Characters of a ConfigMap key that a near one is looked for by; there are none longer."""
 EMPTY_BLOCK: Final = Synchronization()
 DROPPED: Final = (
     "holds no lock; if it had a single semaphore or mutex, Argo's CRD has dropped it: "
@@ -29,34 +24,15 @@ DROPPED: Final = (
 LISTS_SINCE: Final = "3.6"
 
 
-class Rulebook(msgspec.Struct, frozen=True):
-    """What is checked, and by the word of which policies.
-
-    With `lenient`, a ConfigMap that is not known at all may be in the cluster.
-    """
-
-    locks: LockPolicies
-    policies: Sequence[CompiledLockPolicy]
-    lenient: bool = False
-
-    def faults_of(self, rule: CompiledRule) -> tuple[Reason, ...]:
-        """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
-        if len(self.policies) < len(self.locks.policies):
-            return tuple(_lock_faults(rule, self))
-        found = self.locks.rule_faults.get(rule.lock_name)
-        if found is None:
-            found = self.locks.rule_faults[rule.lock_name] = tuple(_lock_faults(rule, self))
-        return found
-
-    @property
-    def refuses_singular(self) -> bool:
-        """Whether a policy refuses the single form."""
-        return any(each.validation.singular is Singular.DENY for each in self.policies)
-
-    @property
-    def source(self) -> str:
-        """The policy that faults of form and place are reported under."""
-        return self.policies[0].source
+def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]:
+    """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
+    locks = rulebook.locks
+    whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
+    remembered = locks.rule_faults if whole else rulebook.rule_faults
+    found = remembered.get(rule.lock_name)
+    if found is None:
+        found = remembered[rule.lock_name] = tuple(_lock_faults(rule, rulebook))
+    return found
 
 
 def _lock_faults(rule: CompiledRule, rulebook: Rulebook) -> Iterator[Reason]:
@@ -214,13 +190,10 @@ def _namespace(namespace: str | None, where: str, rulebook: Rulebook) -> Iterato
         yield Reason(Code.LOCK_FORM, f"{where}.namespace", message, rulebook.source)
     if namespace == own:
         return
-    for policy in rulebook.policies:
-        if policy.cross_namespace is CrossNamespace.DENY:
-            message = (
-                f'locks of namespace "{namespace}" are not open to "{own}"; use one of your own namespace'
-            )
-            yield Reason(Code.LOCK_NAMESPACE, f"{where}.namespace", message, policy.source)
-            return
+    policy = rulebook.closed_by
+    if policy is not None:
+        message = f'locks of namespace "{namespace}" are not open to "{own}"; use one of your own namespace'
+        yield Reason(Code.LOCK_NAMESPACE, f"{where}.namespace", message, policy.source)
 
 
 def _config_map_key(
@@ -234,43 +207,12 @@ def _config_map_key(
     if named or parameterised(ref.name) or parameterised(ref.key) or parameterised(namespace):
         return  # What Argo fills in at run time is unknown here; a wrong name was reported already.
     yield from _key_pattern(ref.key or "", where, rulebook)
-    yield from _limit(namespace or rulebook.locks.namespace, ref.name or "", ref.key or "", where, rulebook)
+    found_in = namespace or rulebook.locks.namespace
+    yield from limit_faults(found_in, ref.name or "", ref.key or "", where, rulebook)
 
 
 def _key_pattern(key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     for policy in rulebook.policies:
-        if policy.key_pattern is not None and not policy.key_pattern.search(key):
-            message = f'key "{key}" does not follow the naming rule {policy.key_pattern_text}; rename it'
+        if policy.key_rule is not None and not policy.key_rule.allows(key):
+            message = f'key "{key}" does not follow the naming rule {policy.key_rule.text}; rename it'
             yield Reason(Code.LOCK_NAME, f"{where}.key", message, policy.source)
-
-
-def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
-    if demanding is None or not namespace:  # A template of the cluster is used in many namespaces.
-        return
-    value = rulebook.locks.definitions.limit(namespace, config_map, key)
-    if value is None:
-        known = rulebook.locks.definitions.keys_beside(namespace, config_map)
-        if (rulebook.lenient and not known) or not namespace:
-            return  # A template of the cluster takes it in whichever namespace runs it.
-        near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
-        message = (
-            f'semaphore "{key}" is not defined in ConfigMap {namespace}/{config_map}; Argo would fail the '
-            f"Workflow. {hint}"
-        )
-        yield Reason(Code.LOCK_UNDEFINED, f"{where}.key", message, demanding.source)
-        return
-    limit = read_limit(value)
-    if limit is None or limit < 1:
-        message = (
-            f"ConfigMap {namespace}/{config_map} has {key}: {value!r}; Argo needs an integer of 1 or more, "
-            "digits only. Correct the ConfigMap"
-        )
-        yield Reason(Code.LOCK_LIMIT, f"{where}.key", message, demanding.source)
-
-
-def _known_keys(known: list[str]) -> str:
-    if not known:
-        return "Define it there, or in a SynchronizationPolicy under spec.semaphores"
-    return f"Known keys: {', '.join(known[:10])}"

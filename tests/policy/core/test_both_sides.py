@@ -10,7 +10,8 @@ from policy.core import marks
 from policy.core.decision import Code, Decision, Outcome, Side
 from policy.core.locks.inject import inject
 from policy.core.locks.places import places
-from policy.core.locks.validate import Rulebook, lock_faults
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.validate import lock_faults
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (

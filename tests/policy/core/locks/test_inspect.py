@@ -8,8 +8,8 @@ from policy.core.decide import decide
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Review, Side
 from policy.core.locks.inspect import added_by, inspect
 from policy.core.locks.places import places
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.runs import home_of
-from policy.core.locks.validate import Rulebook
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (

@@ -1,4 +1,4 @@
-"""Lock names and limits are read as Argo reads them, and key patterns mean what their authors expect."""
+"""Lock names and limits are read as Argo reads them."""
 
 import re
 
@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.locks.naming import (
-    compile_key_pattern,
     database_name,
     mutex_name,
     name_of_mutex,
@@ -144,49 +143,3 @@ def test_a_slash_in_the_name_or_key_of_a_config_map_is_a_problem() -> None:
 def test_a_plain_or_parameterised_name_is_no_problem(text: str) -> None:
     """A slash inside an expression is a division."""
     assert list(name_problems(text, "here")) == []
-
-
-@pytest.mark.parametrize(
-    ("pattern", "fits", "misfits"),
-    [
-        (
-            "<resource-type>-<purpose>",
-            ["db-load", "gpu2-model-training", "db-a-b-c"],
-            ["db", "db-", "-load", "DB-load", "db_load", "db--load", "x db-load", "db-load "],
-        ),
-        ("<team>.<what>", ["etl.db", "etl.db-load"], ["etl-db", "etlXdb", "a-b.db", ".db"]),
-        ("lock-<what>", ["lock-db"], ["db", "lock-", "unlock-db"]),
-        ("<what>-lock", ["db-lock", "a-b-lock"], ["lock", "-lock"]),
-        ("<one>", ["db", "db-load"], ["", "db-"]),
-        ("^[a-z]+-[0-9]+$", ["db-1"], ["db", "xdb-1x"]),
-        ("^db", ["db", "db-anything"], ["a-db"]),
-        ("^<x>$", ["<x>"], ["db"]),
-    ],
-)
-def test_a_key_pattern_is_a_shape_or_a_regular_expression(
-    pattern: str, fits: list[str], misfits: list[str]
-) -> None:
-    """In a shape each placeholder is one word, the last may be several; from `^` on it is an expression."""
-    compiled = compile_key_pattern(pattern)
-    assert [key for key in fits if not compiled.search(key)] == []
-    assert [key for key in misfits if compiled.search(key)] == []
-
-
-def test_a_shape_does_not_take_a_newline_at_the_end() -> None:
-    """A shape covers the whole key."""
-    assert not compile_key_pattern("<type>-<purpose>").search("db-load\n")
-
-
-@pytest.mark.parametrize("pattern", ["", "db", "resource-purpose", "[a-z]+", "<>", "a<b"])
-def test_a_text_that_is_neither_shape_nor_expression_is_refused(pattern: str) -> None:
-    """A pattern that would match one key only, or nothing, is a mistake."""
-    with pytest.raises(
-        ValueError, match=r"^start it with \^ \(a regular expression\) or use <placeholders>$"
-    ):
-        compile_key_pattern(pattern)
-
-
-def test_a_broken_expression_is_refused() -> None:
-    """Python's own message reaches the author of the policy."""
-    with pytest.raises(re.error):
-        compile_key_pattern("^[a-z")

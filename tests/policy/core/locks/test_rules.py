@@ -12,7 +12,7 @@ CLAIM: JsonObject = {"name": "v", "persistentVolumeClaim": {"claimName": "data-1
 
 def _selected(template: JsonObject, spec: JsonObject, **templates: JsonValue) -> bool:
     locks = locks_of(lock_policy(inject=[rule("r", {"mutex": "m"}, **templates)]))
-    return bool(locks.rules_for(template_of(template), spec_of(spec)))
+    return bool(locks.rules_for(template_of(template), locks.view(spec_of(spec))))
 
 
 @pytest.mark.parametrize(

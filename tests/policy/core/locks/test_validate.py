@@ -6,7 +6,8 @@ import pytest
 
 from policy.core.decision import Code, Reason
 from policy.core.locks.places import places
-from policy.core.locks.validate import Rulebook, lock_faults
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.validate import lock_faults
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
 from tests.policy.core.builders import (

@@ -1,0 +1,74 @@
+"""Templates of which it is not known before they run whether a rule selects them: nobody locks them unseen.
+
+An image that an output gives, or a patch that cannot be read here, may be what a rule asks for. The lock is
+not put on (it may not be needed), and whoever submits is told so, and by which rule.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from policy.core.locks.called_with import Caller
+from policy.core.locks.globs import Match
+from policy.core.locks.injected import name_of
+from policy.core.locks.places import Place, calls
+from policy.core.locks.policies import LockPolicies
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
+from policy.core.locks.scene import Scene
+from policy.core.locks.wanted import held_locks
+from policy.core.workflow import Template, WorkflowSpec
+
+MOST_TOLD: Final = 20
+"""Warnings of one review."""
+
+
+def hidden_from_rules(
+    spec: WorkflowSpec,
+    found: Sequence[Place],
+    locks: LockPolicies,
+    active: Sequence[CompiledLockPolicy],
+    scene: Scene,
+) -> tuple[str, ...]:
+    """Return a warning for each template of which it is not known whether a rule selects it."""
+    if not locks.by_pod:
+        return ()
+    told = dict.fromkeys(islice(_hidden(spec, found, locks, active, scene), MOST_TOLD))
+    return tuple(told)
+
+
+def _hidden(
+    spec: WorkflowSpec,
+    found: Sequence[Place],
+    locks: LockPolicies,
+    active: Sequence[CompiledLockPolicy],
+    scene: Scene,
+) -> Iterator[str]:
+    view = locks.view(spec, open_ended=scene.is_template)
+
+    def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
+        if not (view.hides or locks.may_come_to_select(template, hides=False)):
+            return
+        held = held_locks(template.synchronization, locks.namespace)
+        for rule, match in locks.matches(template, view, caller):
+            if match is Match.MAYBE and rule.policy in active and held.isdisjoint(rule.names):
+                yield rule
+
+    for place in found:
+        yield from (_said(name_of(place), rule) for rule in unknown(place.template))
+        if not place.remarkable:
+            continue
+        for call, _ in calls(place.template, place.pointer):
+            foreign = scene.find(call.template_ref) if call.template_ref is not None else None
+            if foreign is not None:
+                caller = Caller(place.template, call.arguments)
+                for rule in unknown(foreign.template, caller):
+                    yield _said(foreign.template.name or call.name or "", rule)
+
+
+def _said(name: str, rule: CompiledRule) -> str:
+    parts = rule.selector.asked_of_pods
+    return (
+        f"lockkeeper: {name}: lock {rule.lock_name} is not injected, because its {parts} is not known before "
+        f'it runs, so rule "{rule.name}" of {rule.policy.source} could not be applied; write it out, or take '
+        "the lock in the template"
+    )
