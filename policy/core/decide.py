@@ -18,7 +18,7 @@ from policy.core.locks.noting import with_note
 from policy.core.locks.served import with_marks
 from policy.core.locks.templates import judge_template
 from policy.core.marks import USER
-from policy.core.patches import PatchOp
+from policy.core.patches import Op, PatchOp
 from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
@@ -63,6 +63,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             Subject(
                 review=review,
                 workflow=workflow,
+                spec=spec if judged.served is None else judged.served.spec,
                 user=_user(review, again, metadata, snapshot),
                 origin=holding.NEW if again is None else origin_of(again),
                 version="" if again is None else again.before.resource_version or "",
@@ -98,6 +99,9 @@ def _join(review: Review, quotas: QuotaPart, locks: LockPart, faults: tuple[Reas
 
 def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:
     patch = locks.patch + quotas.patch
+    if not quotas.queued and review.workflow is not None and holding.shows_hold(review.workflow.status):
+        # Argo looks at what it starts only where the phase says nothing yet.
+        patch = (*patch, PatchOp(Op.REMOVE, holding.STATUS))
     if locks is NO_LOCKS or review.workflow is None:
         return patch
     metadata = review.workflow.metadata

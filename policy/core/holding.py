@@ -126,7 +126,7 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
 
 def ran_before(workflow: Workflow) -> bool:
     """Tell whether the status of a Workflow is the record of an earlier run, which goes on from there."""
-    return bool(_filled(workflow.status)) and not _shows_hold(workflow.status)
+    return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
 
 def holds_of(metadata: Metadata) -> int:
@@ -140,7 +140,7 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 
     Of a Workflow that ran before, only the message: Argo goes on from the rest of its status.
     """
-    if _shows_hold(workflow.status) or _tells_of_hold(workflow.status):
+    if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
     if ran_before(workflow):
         return [PatchOp(Op.ADD, MESSAGE, message)]
@@ -151,9 +151,10 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 def foreign_status(workflow: Workflow) -> bool:
     """Tell whether a new Workflow brings a status of its own.
 
-    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign.
+    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
+    taken away where nothing is held.
     """
-    return bool(workflow.status) and not _shows_hold(workflow.status) and bool(_filled(workflow.status))
+    return bool(workflow.status) and not shows_hold(workflow.status) and bool(_filled(workflow.status))
 
 
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
@@ -161,7 +162,8 @@ def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
     return {key: value for key, value in raw.items() if value not in _EMPTY_VALUES}
 
 
-def _shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+def shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+    """Tell whether a status is what a hold shows, and nothing else."""
     if not status:
         return False
     filled = _filled(status)

@@ -45,11 +45,16 @@ SIBLING: Final = "lockkeeper.dev/sibling"
 """Label of a template that was made for another, which lacks locks, and of the Workflows that it serves."""
 SIBLING_OF: Final = "lockkeeper.dev/sibling-of"
 """Annotation of both: the kind and the name of the template that the sibling was made for."""
+WEIGHED_BY: Final = "lockkeeper.dev/weighed-by"
+"""Annotation: the kind and the name of the template that alone says how many tasks a Workflow runs."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
 OUR_LABELS: Final = (RESERVATION, CHILD_OF)
-OUR_ANNOTATIONS: Final = (ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS)
+OUR_ANNOTATIONS: Final = (
+    *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS),
+    WEIGHED_BY,
+)
 """What admission writes; nobody else's values are kept."""
 PREFIX: Final = "lockkeeper.dev/"
 """Names that begin with it are ours on Workflows."""

@@ -5,11 +5,12 @@ import pytest
 from policy.core.amounts import UNLIMITED, Amount
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
-from policy.core.governing import Tasks, accounts_of, by_effect, demands, governing, tasks_of
+from policy.core.governing import accounts_of, by_effect, demands, governing
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
+from policy.core.tasks import Tasks, tasks_of
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
