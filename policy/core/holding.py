@@ -23,6 +23,7 @@ MESSAGE: Final = pointer("status", "message")
 STARTED_AT: Final = pointer("status", "startedAt")
 INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
 ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+TASKS_ANNOTATION: Final = ANNOTATIONS + pointer(marks.TASKS)
 RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
 GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How Go writes a time of a whole second."""
@@ -66,7 +67,7 @@ def mark_patch(
     metadata = present or EMPTY_METADATA
     labels: dict[str, str] = {**origin.labels}
     annotations = {
-        marks.TASKS: marks.UNBOUNDED if weighed.tasks.unlimited else str(weighed.tasks),
+        marks.TASKS: _written(weighed.tasks),
         marks.PRIORITY: str(weighed.priority),
         marks.USER: weighed.user,
         **origin.annotations,
@@ -87,6 +88,10 @@ def mark_patch(
     patch += set_entries(LABELS, metadata.labels, labels.items())
     patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
     return patch + _stale_marks(metadata, labels, annotations)
+
+
+def _written(tasks: Amount) -> str:
+    return marks.UNBOUNDED if tasks.unlimited else str(tasks)
 
 
 def _stale_marks(
@@ -189,11 +194,13 @@ def is_completed(metadata: Metadata) -> bool:
     return (metadata.labels or {}).get(marks.COMPLETED) == "true"
 
 
-def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tuple[PatchOp, ...]:
+def release_patch(
+    metadata: Metadata, now: datetime, *, has_status: bool, tasks: Amount | None = None
+) -> tuple[PatchOp, ...]:
     """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
 
     One that ran before keeps its status, but starts now: its deadline would have run out while it waited
-    (argo-verified 11).
+    (argo-verified 11). `tasks` are given of one that was weighed again.
     """
     patch = [
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
@@ -203,6 +210,8 @@ def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tup
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
         patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+    if tasks is not None:
+        patch.append(PatchOp(Op.ADD, TASKS_ANNOTATION, _written(tasks)))
     retried = marks.RETRIED in (metadata.annotations or {})
     if retried:
         patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))

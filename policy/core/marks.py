@@ -11,6 +11,17 @@ INSTANCE_ID: Final = "workflows.argoproj.io/controller-instanceid"
 HOLD_VALUE: Final = "lockkeeper-hold"
 COMPLETED: Final = "workflows.argoproj.io/completed"
 PHASE: Final = "workflows.argoproj.io/phase"
+ARCHIVING: Final = "workflows.argoproj.io/workflow-archiving-status"
+ACTION: Final = "workflows.argoproj.io/action"
+ACTORS: Final = (
+    "workflows.argoproj.io/actor",
+    "workflows.argoproj.io/actor-email",
+    "workflows.argoproj.io/actor-preferred-username",
+)
+"""Who did ACTION last: argo-server writes both when somebody stops a Workflow, or has it go on."""
+CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *ACTORS})
+"""Labels of Argo's that change while a Workflow runs: we are not asked about them, and no policy selects by
+them."""
 CREATOR: Final = "workflows.argoproj.io/creator"
 CREATOR_EMAIL: Final = "workflows.argoproj.io/creator-email"
 CREATOR_NAME: Final = "workflows.argoproj.io/creator-preferred-username"

@@ -46,8 +46,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     wanted["retried"] = State.FINISHED
     with running_site(tmp_path_factory.mktemp("guarded")) as installed:
         for name, state in wanted.items():
-            if state in (State.RUNNING, State.FINISHED):
+            if state in (State.RUNNING, State.FINISHED, State.ENDING):
                 add(installed, name, in_state(state))
+            if state is State.ENDING:
+                installed.cluster.delete(WORKFLOWS, name, namespace=GOVERNED)
         installed.release.install()
         installed.ready()
         policies = [
@@ -73,7 +75,8 @@ def name_of(what: str) -> str:
 
 def add(installed: Installed, name: str, obj: JsonObject) -> None:
     """Create a Workflow under another name."""
-    fresh = merge(obj, {"metadata": {"name": name, "uid": None, "resourceVersion": None}})
+    anew = dict.fromkeys(("uid", "resourceVersion", "deletionTimestamp"))
+    fresh = merge(obj, {"metadata": {"name": name, **anew}})
     installed.cluster.create(WORKFLOWS, fresh, namespace=GOVERNED)
 
 

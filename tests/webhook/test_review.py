@@ -176,7 +176,7 @@ def test_a_create_needs_no_name(metadata: Json) -> None:
 
 @pytest.mark.parametrize("scope", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
 def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
-    """A Workflow with a workflowTemplateRef has its template's bound, so none is written over it."""
+    """A Workflow with a workflowTemplateRef keeps its template's bound, whoever edits that later."""
     template = f"""---
         apiVersion: argoproj.io/v1alpha1
         kind: {scope}
@@ -188,7 +188,7 @@ def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
     obj = {**workflow(), "spec": {"workflowTemplateRef": reference}}
     changed = webhook.mutated(obj)
     assert changed["metadata"]["annotations"]["lockkeeper.dev/tasks"] == "7"
-    assert changed["spec"] == obj["spec"]
+    assert changed["spec"] == {**obj["spec"], "parallelism": 7}
     assert any(
         "load: lock team/ConfigMap/locks/db is not injected" in text for text in webhook.decisions[0].warnings
     )
