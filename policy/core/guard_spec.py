@@ -162,7 +162,7 @@ def _task_faults(was: Tasks, now: Tasks, ground: Ground) -> tuple[Reason, ...]:
     return tuple(
         Reason(Code.TASKS_RAISED, field, message, quota.source)
         for quota in ground.quotas
-        if quota.bounds_tasks or quota.max_tasks is not None
+        if quota.bounds_tasks
     )
 
 

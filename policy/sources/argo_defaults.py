@@ -16,7 +16,7 @@ from policy.core.kinds import ConfigMap
 WORKFLOW_DEFAULTS: Final = "workflowDefaults"
 RESTRICTIONS: Final = "workflowRestrictions"
 CONFIG: Final = "config"
-RESTRICTED: Final = frozenset({"Strict", "Secure"})
+RESTRICTED: Final = ("Strict", "Secure")
 """Values of `templateReferencing` that Argo knows; it takes any other for none."""
 
 

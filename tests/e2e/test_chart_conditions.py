@@ -237,7 +237,8 @@ def test_what_is_deleted_and_kept_by_a_finalizer_is_asked_about_like_any_other(s
     )
     for change in changes:
         assert ASKED in refused(site, ENDING, MergePatch(change))
-    for change in ({"spec": {"shutdown": "Stop"}}, {"metadata": {"finalizers": None}}):
+    free: tuple[JsonObject, ...] = ({"spec": {"shutdown": "Stop"}}, {"metadata": {"finalizers": None}})
+    for change in free:
         assert refused(site, ENDING, MergePatch(change)) == ""
 
 
