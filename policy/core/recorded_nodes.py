@@ -2,7 +2,7 @@
 
 Argo keeps them in the status, compressed where they are many, or in its database. Only a record that can be
 read here can be compared: those in the database cannot, nor those that Argo compresses otherwise than it does
-by default (gzip), nor those that are longer than `LONGEST`.
+by default (gzip), nor those that are longer than `LONGEST` or have more than `MOST_OBJECTS`.
 """
 
 import binascii
@@ -18,8 +18,10 @@ NODES: Final = "nodes"
 COMPRESSED: Final = "compressedNodes"
 OFFLOADED: Final = "offloadNodeStatusVersion"
 PLACES: Final = frozenset({NODES, COMPRESSED, OFFLOADED})
-LONGEST: Final = 24 << 20
+LONGEST: Final = 16 << 20
 """Bytes of a record that is read; Argo compresses what is longer than 1 MiB to less than that."""
+MOST_OBJECTS: Final = 300_000
+"""Objects in it at most: Argo writes some for each node, of hundreds of bytes."""
 MOST_REWRITTEN: Final = 1 << 20
 """Bytes of parts that say the same in other words, which have to be taken apart to be compared."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -126,4 +128,6 @@ def _text(raw: msgspec.Raw | None) -> str:
 def _unpacked(packed: str) -> Nodes | None:
     reader = zlib.decompressobj(_GZIP)
     text = reader.decompress(binascii.a2b_base64(packed, strict_mode=True), LONGEST)
-    return decoded(msgspec.Raw(text)) if reader.eof and not reader.unused_data else None
+    if not reader.eof or reader.unused_data or text.count(b"{") > MOST_OBJECTS:
+        return None
+    return decoded(msgspec.Raw(text))

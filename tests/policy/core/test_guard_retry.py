@@ -12,7 +12,7 @@ import pytest
 from policy.core.decision import Code
 from policy.core.guard_retry import retry_faults
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.recorded_nodes import LONGEST, MOST_REWRITTEN, nodes_in
+from policy.core.recorded_nodes import LONGEST, MOST_OBJECTS, MOST_REWRITTEN, nodes_in
 from policy.core.sameness import Parts
 
 FINISHED: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC).isoformat().replace("+00:00", "Z")
@@ -207,8 +207,9 @@ def test_nothing_else_of_a_node_may_change(what: str, stored: Callable[[JsonObje
         packed({"a": []}),
         base64.b64encode(gzip.compress(b"{}") + b"more").decode(),
         base64.b64encode(gzip.compress(b" " * (LONGEST + 1))).decode(),
+        packed({f"n{number}": {} for number in range(MOST_OBJECTS)}),
     ],
-    ids=["text", "bytes", "zstd", "a string", "lists", "a tail", "too long"],
+    ids=["text", "bytes", "zstd", "a string", "lists", "a tail", "too long", "too many"],
 )
 def test_nodes_that_nobody_can_read_do_not_take_the_place_of_those_that_can_be_read(text: str) -> None:
     """So nobody hides in them what he invents."""
