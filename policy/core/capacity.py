@@ -83,6 +83,11 @@ class CapacityRule(msgspec.Struct, frozen=True):
     highest: Limits
     stabilization: timedelta
 
+    @property
+    def counts_tasks(self) -> bool:
+        """Whether tasks follow nodes."""
+        return self.tasks_per_node is not None or self.tasks_per_cpu is not None
+
 
 class Capacity(msgspec.Struct, frozen=True):
     """What the ready nodes carry; None where the rule does not bound it."""

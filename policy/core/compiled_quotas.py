@@ -28,7 +28,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     """One quota ready to judge: whom it selects, and the account and limits that it adds.
 
     `is_share` says that its limits are the share of its namespace in a pool that borrows, and no bound of
-    their own: what is beyond them is borrowed (`policy.core.pools`). `highest` are the limits at their most,
+    their own: what is beyond them is borrowed (`policy.core.pools`). `bounds_tasks` says that tasks are
+    limited at some time, by windows or nodes too, or for one user. `highest` are the limits at their most,
     and `moves` says in words by what they get there, or nothing where they stay.
     """
 
@@ -69,6 +70,11 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     @property
     def _stopped(self) -> bool:
         return self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue
+
+    @property
+    def counts_tasks(self) -> bool:
+        """Whether it goes by how many tasks one Workflow may run: it limits, caps or sets them."""
+        return self.bounds_tasks or self.max_tasks is not None or self.default_tasks is not None
 
     @property
     def stops_the_queue(self) -> bool:

@@ -10,7 +10,17 @@ from datetime import datetime
 import msgspec
 
 from policy.core import holding
-from policy.core.decision import IGNORED, UNGOVERNED, Code, Decision, Operation, Outcome, Reason, Review
+from policy.core.decision import (
+    IGNORED,
+    UNGOVERNED,
+    Code,
+    Decision,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    denied,
+)
 from policy.core.governing import governing
 from policy.core.identities import requester
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
@@ -18,12 +28,13 @@ from policy.core.locks.noting import with_note
 from policy.core.locks.served import with_marks
 from policy.core.locks.templates import judge_template
 from policy.core.marks import USER
-from policy.core.patches import PatchOp
+from policy.core.patches import Op, PatchOp
 from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.template_metadata import metadata_faults
 from policy.core.updates import Update, guard, guard_retry, origin_of, reactivates, update_of
+from policy.core.weighing import cap_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
 
 
@@ -34,7 +45,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     `now` is the time of the decision: windows are open or not, and no decision may read a clock.
     """
     if review.template is not None or review.cron is not None:
-        return judge_template(review, snapshot)
+        return _judge_template(review, snapshot)
     if review.operation is Operation.UPDATE:
         update = update_of(review)
         if update is None or review.user in snapshot.identities.ours:
@@ -43,6 +54,17 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     if review.workflow is None or review.operation is not Operation.CREATE or review.sub_resource:
         return IGNORED
     return _admit(review, None, snapshot, now)
+
+
+def _judge_template(review: Review, snapshot: Snapshot) -> Decision:
+    """Decide about a template or a schedule: by lock policies, and by quotas where it alone sets tasks."""
+    decision = judge_template(review, snapshot)
+    faults = tuple(cap_faults(review, snapshot))
+    if not faults:
+        return decision
+    policies = tuple(dict.fromkeys((*decision.policies, *(each.policy for each in faults))))
+    decision = msgspec.structs.replace(decision, policies=policies)
+    return denied(decision, (*decision.reasons, *faults))
 
 
 def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: datetime) -> Decision:
@@ -63,6 +85,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             Subject(
                 review=review,
                 workflow=workflow,
+                spec=spec if judged.served is None else judged.served.spec,
                 user=_user(review, again, metadata, snapshot),
                 origin=holding.NEW if again is None else origin_of(again),
                 version="" if again is None else again.before.resource_version or "",
@@ -98,6 +121,9 @@ def _join(review: Review, quotas: QuotaPart, locks: LockPart, faults: tuple[Reas
 
 def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:
     patch = locks.patch + quotas.patch
+    if not quotas.queued and review.workflow is not None and holding.shows_hold(review.workflow.status):
+        # Argo looks at what it starts only where the phase says nothing yet.
+        patch = (*patch, PatchOp(Op.REMOVE, holding.STATUS))
     if locks is NO_LOCKS or review.workflow is None:
         return patch
     metadata = review.workflow.metadata

@@ -1,4 +1,4 @@
-"""Which quotas govern a Workflow, what it weighs, and what it therefore demands of which accounts."""
+"""Which quotas govern a Workflow, and what it demands of which accounts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -7,9 +7,8 @@ from typing import Final
 
 import msgspec
 
-from policy.core.amounts import UNLIMITED, ZERO, Amount, Limits
+from policy.core.amounts import ZERO, Limits
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
@@ -17,20 +16,10 @@ from policy.core.pools import CompiledPool, share_account
 from policy.core.reserves import less, withheld
 from policy.core.selectors import Labels
 from policy.core.snapshot import Snapshot
-from policy.core.workflow import WorkflowSpec
 
-PARALLELISM: Final = "spec.parallelism"
 NO_LIMITS: Final = Limits()
 ANONYMOUS: Final = "system:anonymous"
 """Kubernetes' name for whoever gives none; an account without a user is the quota's own."""
-
-
-class Tasks(msgspec.Struct, frozen=True):
-    """How many tasks a Workflow may run at once. `injected` is the default to write, where it has none."""
-
-    amount: Amount
-    injected: int | None = None
-    faults: tuple[Reason, ...] = ()
 
 
 def governing(quotas: Sequence[CompiledQuota], labels: Labels) -> tuple[CompiledQuota, ...]:
@@ -95,67 +84,6 @@ def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
 def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[CompiledQuota, ...]:
     """Return the quotas with this `onExceed`."""
     return tuple([quota for quota in quotas if quota.on_exceed == effect])
-
-
-def tasks_of(
-    spec: WorkflowSpec,
-    namespace: str,
-    quotas: Sequence[CompiledQuota],
-    snapshot: Snapshot,
-    now: datetime,
-) -> Tasks:
-    """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
-
-    Argo's own (`workflowDefaults` of its controller) comes before that of a quota. With none of them it is
-    unbounded, which is a fault where a task limit applies. A value above the smallest cap, or below 1 (Argo
-    would start nothing), is a fault too.
-    """
-    written = spec.parallelism
-    if written is None:
-        written = _template_parallelism(spec, namespace, snapshot)
-    if written is None:
-        written = snapshot.argo_defaults.parallelism
-    defaults = [quota.default_tasks for quota in quotas if quota.default_tasks is not None]
-    if written is None and defaults:
-        default = Amount(min(defaults)).tightest(_cap(quotas))
-        return Tasks(default, injected=default.value)
-    if written is None:
-        return Tasks(UNLIMITED, faults=tuple(_unbounded(quotas, now)))
-    return Tasks(Amount(max(written, 0)), faults=tuple(_out_of_bounds(written, quotas)))
-
-
-def _template_parallelism(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:
-    ref = spec.workflow_template_ref
-    template = snapshot.template(namespace, ref) if ref is not None else None
-    return template.parallelism if template is not None else None
-
-
-def _unbounded(quotas: Sequence[CompiledQuota], now: datetime) -> Iterable[Reason]:
-    for quota in quotas:
-        if quota.on_exceed == OnExceed.WARN:
-            continue
-        if quota.bounds_tasks:
-            limit = quota.limits_at(now).tasks.tightest(quota.per_user.tasks)
-            message = (
-                f"is not set, and {quota.source} limits tasks to {limit}: set it to the number of tasks that "
-                f"may run at once, at most {limit.tightest(_cap(quotas))}"
-            )
-            yield Reason(Code.UNBOUNDED_TASKS, PARALLELISM, message, quota.source)
-
-
-def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota]) -> Iterable[Reason]:
-    for quota in quotas:
-        if quota.max_tasks is not None and written > quota.max_tasks:
-            message = f"{written} is above the cap of {quota.max_tasks} tasks of one Workflow: lower it"
-            yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
-        elif written < 1 and (quota.bounds_tasks or quota.max_tasks is not None):
-            message = f"{written} lets Argo start no task at all: set it to 1 or more"
-            yield Reason(Code.TASKS_ABOVE_CAP, PARALLELISM, message, quota.source)
-
-
-def _cap(quotas: Sequence[CompiledQuota]) -> Amount:
-    caps = [quota.max_tasks for quota in quotas if quota.max_tasks is not None]
-    return Amount(min(caps)) if caps else UNLIMITED
 
 
 def accounts_of(

@@ -3,7 +3,7 @@
 What was wrong before the edit is nobody's fault now, and must not keep anybody from mending something else.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ import msgspec
 from policy.core import holding, marks
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
-from policy.core.governing import PARALLELISM, Tasks, governing, tasks_of
+from policy.core.governing import governing
 from policy.core.locks.judging import LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
@@ -21,6 +21,7 @@ from policy.core.quota_review import priority_of
 from policy.core.sameness import changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
+from policy.core.tasks import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
 from policy.core.template_metadata import metadata_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Read, Workflow, WorkflowSpec
 
@@ -39,12 +40,13 @@ prepare(Unread)
 
 
 class SpecPart(msgspec.Struct, frozen=True):
-    """What an edit of a spec gives: reasons against it, and what has to be put right."""
+    """What an edit of a spec gives: reasons against it, what has to be put right, and marks that follow."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
     injected: tuple[Injection, ...] = ()
+    due: Mapping[str, str] = {}
 
 
 UNCHANGED: Final = SpecPart()
@@ -97,20 +99,22 @@ def judge_edit(
     labels = holding.original_labels(metadata)
     ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now)
     served = ground.served(before, after)
-    after = served.spec
+    after, bound = _bound_kept(before, served.spec, ground)
+    was, now_ = ground.tasks(before), ground.tasks(after)
     had, has = ground.locks(before), ground.locks(after)
     dropped, patch = _injections(had, has)
     return SpecPart(
         reasons=(
-            *_task_faults(before, after, ground),
+            *_task_faults(was, now_, ground),
             *served.reasons,
             *_new(had.reasons, has.reasons),
             *dropped,
             *_new(ground.hostile(before), ground.hostile(after)),
         ),
         warnings=tuple(text for text in has.warnings if text not in had.warnings),
-        patch=(*patch, *served.patch, *_default(before, after, ground)),
+        patch=(*patch, *served.patch, *bound),
         injected=has.injected if patch else (),
+        due=_due_marks(before, after, ground),
     )
 
 
@@ -142,9 +146,8 @@ def _injections(had: LockPart, has: LockPart) -> tuple[tuple[Reason, ...], tuple
     return reasons, ()
 
 
-def _task_faults(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> tuple[Reason, ...]:
+def _task_faults(was: Tasks, now: Tasks, ground: Ground) -> tuple[Reason, ...]:
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
-    was, now = ground.tasks(before), ground.tasks(after)
     if now.amount == was.amount and now.injected == was.injected:
         return ()
     faults = _new(was.faults, now.faults)
@@ -155,26 +158,41 @@ def _task_faults(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> t
         f"{now.amount} is more than the {admitted} tasks that the Workflow was admitted with: keep it, or "
         "delete the Workflow and create it with the higher number"
     )
+    field = REFERENCE if now.by else PARALLELISM
     return tuple(
-        Reason(Code.TASKS_RAISED, PARALLELISM, message, quota.source)
+        Reason(Code.TASKS_RAISED, field, message, quota.source)
         for quota in ground.quotas
-        if quota.limits.bounds_tasks or quota.per_user.bounds_tasks
+        if quota.bounds_tasks
     )
 
 
-def _default(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> tuple[PatchOp, ...]:
-    """Return the operation that puts the default number of tasks back, where an edit takes it away."""
-    if before.parallelism is None or after.parallelism is not None:
-        return ()
-    default = ground.tasks(after).injected
-    return () if default is None else (PatchOp(Op.ADD, pointer("spec", "parallelism"), default),)
+def _bound_kept(
+    before: WorkflowSpec, after: WorkflowSpec, ground: Ground
+) -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
+    """Return an edited spec with the bound of its tasks put back, where the edit takes it away.
+
+    So does whoever applies his file again, which never had one.
+    """
+    bound = before.parallelism
+    if bound is None or after.parallelism is not None or is_restricted(after, ground.snapshot):
+        return after, ()
+    if not any(quota.counts_tasks for quota in ground.quotas):
+        return after, ()
+    kept = msgspec.structs.replace(after, parallelism=bound)
+    return kept, (PatchOp(Op.ADD, pointer("spec", "parallelism"), bound),)
 
 
-def due_marks(old: Workflow, new: Workflow, namespace: str, snapshot: Snapshot) -> dict[str, str]:
-    """Return the annotations of ours that follow from an edit: a Workflow waits by its new priority."""
-    annotations = (old.metadata or EMPTY_METADATA).annotations or {}
-    before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
+def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> dict[str, str]:
+    """Return the annotations of ours that follow from an edit.
+
+    A Workflow waits by its new priority, and weighs what its new template says.
+    """
+    annotations, due = ground.metadata.annotations or {}, {}
+    namespace, snapshot = ground.policies.namespace, ground.snapshot
     priority = priority_of(after, namespace, snapshot)
-    if priority_of(before, namespace, snapshot) == priority or marks.PRIORITY not in annotations:
-        return {}
-    return {marks.PRIORITY: str(priority)}
+    if marks.PRIORITY in annotations and priority_of(before, namespace, snapshot) != priority:
+        due[marks.PRIORITY] = str(priority)
+    by = ground.tasks(after).by
+    if marks.WEIGHED_BY in annotations and by and ground.tasks(before).by != by:
+        due[marks.WEIGHED_BY] = by
+    return due

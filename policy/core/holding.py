@@ -23,6 +23,7 @@ MESSAGE: Final = pointer("status", "message")
 STARTED_AT: Final = pointer("status", "startedAt")
 INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
 ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+TASKS_ANNOTATION: Final = ANNOTATIONS + pointer(marks.TASKS)
 RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
 GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How Go writes a time of a whole second."""
@@ -66,7 +67,7 @@ def mark_patch(
     metadata = present or EMPTY_METADATA
     labels: dict[str, str] = {**origin.labels}
     annotations = {
-        marks.TASKS: marks.UNBOUNDED if weighed.tasks.unlimited else str(weighed.tasks),
+        marks.TASKS: _written(weighed.tasks),
         marks.PRIORITY: str(weighed.priority),
         marks.USER: weighed.user,
         **origin.annotations,
@@ -87,6 +88,10 @@ def mark_patch(
     patch += set_entries(LABELS, metadata.labels, labels.items())
     patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
     return patch + _stale_marks(metadata, labels, annotations)
+
+
+def _written(tasks: Amount) -> str:
+    return marks.UNBOUNDED if tasks.unlimited else str(tasks)
 
 
 def _stale_marks(
@@ -126,7 +131,7 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
 
 def ran_before(workflow: Workflow) -> bool:
     """Tell whether the status of a Workflow is the record of an earlier run, which goes on from there."""
-    return bool(_filled(workflow.status)) and not _shows_hold(workflow.status)
+    return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
 
 def holds_of(metadata: Metadata) -> int:
@@ -140,7 +145,7 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 
     Of a Workflow that ran before, only the message: Argo goes on from the rest of its status.
     """
-    if _shows_hold(workflow.status) or _tells_of_hold(workflow.status):
+    if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
     if ran_before(workflow):
         return [PatchOp(Op.ADD, MESSAGE, message)]
@@ -151,9 +156,10 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 def foreign_status(workflow: Workflow) -> bool:
     """Tell whether a new Workflow brings a status of its own.
 
-    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign.
+    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
+    taken away where nothing is held.
     """
-    return bool(workflow.status) and not _shows_hold(workflow.status) and bool(_filled(workflow.status))
+    return bool(workflow.status) and not shows_hold(workflow.status) and bool(_filled(workflow.status))
 
 
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
@@ -161,7 +167,8 @@ def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
     return {key: value for key, value in raw.items() if value not in _EMPTY_VALUES}
 
 
-def _shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+def shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
+    """Tell whether a status is what a hold shows, and nothing else."""
     if not status:
         return False
     filled = _filled(status)
@@ -187,11 +194,13 @@ def is_completed(metadata: Metadata) -> bool:
     return (metadata.labels or {}).get(marks.COMPLETED) == "true"
 
 
-def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tuple[PatchOp, ...]:
+def release_patch(
+    metadata: Metadata, now: datetime, *, has_status: bool, tasks: Amount | None = None
+) -> tuple[PatchOp, ...]:
     """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
 
     One that ran before keeps its status, but starts now: its deadline would have run out while it waited
-    (argo-verified 11).
+    (argo-verified 11). `tasks` are given of one that was weighed again.
     """
     patch = [
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
@@ -201,6 +210,8 @@ def release_patch(metadata: Metadata, now: datetime, *, has_status: bool) -> tup
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
         patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+    if tasks is not None:
+        patch.append(PatchOp(Op.ADD, TASKS_ANNOTATION, _written(tasks)))
     retried = marks.RETRIED in (metadata.annotations or {})
     if retried:
         patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))

@@ -11,6 +11,17 @@ INSTANCE_ID: Final = "workflows.argoproj.io/controller-instanceid"
 HOLD_VALUE: Final = "lockkeeper-hold"
 COMPLETED: Final = "workflows.argoproj.io/completed"
 PHASE: Final = "workflows.argoproj.io/phase"
+ARCHIVING: Final = "workflows.argoproj.io/workflow-archiving-status"
+ACTION: Final = "workflows.argoproj.io/action"
+ACTORS: Final = (
+    "workflows.argoproj.io/actor",
+    "workflows.argoproj.io/actor-email",
+    "workflows.argoproj.io/actor-preferred-username",
+)
+"""Who did ACTION last: argo-server writes both when somebody stops a Workflow, or has it go on."""
+CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *ACTORS})
+"""Labels of Argo's that change while a Workflow runs: we are not asked about them, and no policy selects by
+them."""
 CREATOR: Final = "workflows.argoproj.io/creator"
 CREATOR_EMAIL: Final = "workflows.argoproj.io/creator-email"
 CREATOR_NAME: Final = "workflows.argoproj.io/creator-preferred-username"
@@ -45,11 +56,16 @@ SIBLING: Final = "lockkeeper.dev/sibling"
 """Label of a template that was made for another, which lacks locks, and of the Workflows that it serves."""
 SIBLING_OF: Final = "lockkeeper.dev/sibling-of"
 """Annotation of both: the kind and the name of the template that the sibling was made for."""
+WEIGHED_BY: Final = "lockkeeper.dev/weighed-by"
+"""Annotation: the kind and the name of the template that alone says how many tasks a Workflow runs."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
 OUR_LABELS: Final = (RESERVATION, CHILD_OF)
-OUR_ANNOTATIONS: Final = (ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS)
+OUR_ANNOTATIONS: Final = (
+    *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS),
+    WEIGHED_BY,
+)
 """What admission writes; nobody else's values are kept."""
 PREFIX: Final = "lockkeeper.dev/"
 """Names that begin with it are ours on Workflows."""

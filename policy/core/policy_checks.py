@@ -19,7 +19,7 @@ from policy.core.locks.key_rules import checked_key_rule
 from policy.core.locks.naming import name_problems
 from policy.core.problems import Problem
 from policy.core.quota_spec_checks import quota_problems
-from policy.core.selectors import EVERYTHING, too_many
+from policy.core.selectors import EVERYTHING, changing_problems, too_many
 from policy.core.semaphore_windows import limit_problems, window_problems
 
 MAX_SEMAPHORES: Final = 500
@@ -36,6 +36,7 @@ def problems(policy: Policy) -> list[Problem]:
 
 def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
     yield from spec.match.workflows.problems(f"{path}.match.workflows")
+    yield from changing_problems(spec.match.workflows, f"{path}.match.workflows")
     if isinstance(spec, ClusterSynchronizationPolicySpec):
         yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
     yield from _kinds(spec, f"{path}.match.kinds")

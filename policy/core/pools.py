@@ -176,6 +176,7 @@ def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
         return quota
     return msgspec.structs.replace(
         quota,
+        bounds_tasks=quota.bounds_tasks or rule.counts_tasks,
         highest=quota.highest.tightest(rule.highest),
         moves=" or ".join(filter(None, (quota.moves, NODES_COME))),
     )
@@ -186,7 +187,7 @@ def _capacity_rule(spec: ClusterWorkflowQuotaSpec) -> CapacityRule | None:
     elastic = spec.elastic
     if elastic is None:
         return None
-    counts_tasks = elastic.tasks_per_node is not None or elastic.tasks_per_cpu is not None
+    counts_tasks = bool(elastic.rates("tasks"))
     counted = Usage(int(elastic.workflows_per_node is not None), int(counts_tasks))
     return CapacityRule(
         selector=elastic.selector,

@@ -12,7 +12,7 @@ from policy.core.children import Exemption, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
-from policy.core.governing import accounts_of, borrowed_from, by_effect, demands, tasks_of
+from policy.core.governing import accounts_of, borrowed_from, by_effect, demands
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
@@ -23,8 +23,9 @@ from policy.core.quota_kinds import StopPolicy
 from policy.core.relations import owner_of, scheduled_by
 from policy.core.reserves import withheld
 from policy.core.snapshot import NamespacePolicies, Snapshot
+from policy.core.tasks import stored_in, tasks_of
 from policy.core.usage import EMPTY_QUEUE
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, OwnerReference, Workflow, WorkflowSpec
+from policy.core.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow, WorkflowSpec
 
 GENERATED: Final = 12
 """Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
@@ -51,12 +52,14 @@ NO_QUOTAS: Final = QuotaPart()
 class Subject(msgspec.Struct, frozen=True):
     """The Workflow that is judged: whom it counts for, and where it comes from.
 
-    `version` is the resourceVersion of one that is to run again: it tells this run from those before, whose
-    reservation may still stand under the same name.
+    `spec` is its spec as it is led to the template that it is to run. `version` is the resourceVersion of one
+    that is to run again: it tells this run from those before, whose reservation may still stand under the
+    same name.
     """
 
     review: Review
     workflow: Workflow
+    spec: WorkflowSpec
     user: str
     origin: holding.Origin = holding.NEW
     version: str = ""
@@ -115,8 +118,9 @@ def judge_quotas(
     `policies` are those of its namespace.
     """
     review, workflow = subject.review, subject.workflow
-    spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
-    tasks = tasks_of(spec, review.namespace, quotas, snapshot, now)
+    spec, metadata = subject.spec, workflow.metadata or EMPTY_METADATA
+    stored = stored_in(workflow.status) if subject.origin.retried else None
+    tasks = tasks_of(spec, review.namespace, quotas, snapshot, now, stored=stored)
     exempt = exemption(metadata, tasks.amount, review.user, review.related, quotas)
     counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
     weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
@@ -130,13 +134,13 @@ def judge_quotas(
         weighed,
         reservation=reservation_id,
         hold=bool(queueing),
-        origin=_origin(subject, exempt, run if queueing else None),
+        origin=_origin(subject, exempt, run if queueing else None, tasks.by),
     )
     if tasks.injected is not None:
         if workflow.spec is None:
             patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    warnings = [*_warn(asked, counted), *_told(exempt, metadata)]
+    warnings = [*_warn(asked, counted), *_told(exempt, metadata), *tasks.warnings]
     reasons = list(tasks.faults)
     if queueing:
         reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
@@ -164,10 +168,13 @@ def judge_quotas(
     )
 
 
-def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None) -> holding.Origin:
-    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits."""
+def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.Origin:
+    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
+
+    `by` is the template that weighs it.
+    """
     labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = {marks.WEIGHED_BY: by} if by else {}
     if exempt.parent:
         labels[marks.CHILD_OF] = exempt.parent
         annotations[marks.DEPTH] = str(exempt.depth)

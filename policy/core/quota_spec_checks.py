@@ -18,7 +18,7 @@ from policy.core.quota_checks import (
     reserve_problems,
 )
 from policy.core.quota_kinds import ElasticSpec
-from policy.core.selectors import EVERYTHING
+from policy.core.selectors import EVERYTHING, changing_problems
 from policy.core.windows import window_problems
 
 BOUNDLESS: Final = "is no bound where members may borrow without end"
@@ -28,6 +28,7 @@ def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with the spec of either kind, or with the defaults of a pool's members."""
     pool = spec if isinstance(spec, ClusterWorkflowQuotaSpec) else None
     yield from spec.selector.problems(f"{path}.selector")
+    yield from changing_problems(spec.selector, f"{path}.selector")
     yield from limits_problems(spec.limits, f"{path}.limits")
     yield from limits_problems(spec.per_user, f"{path}.perUser")
     yield from _per_workflow(spec.per_workflow, f"{path}.perWorkflow")

@@ -1,11 +1,12 @@
 """Label selectors as Kubernetes reads them: `matchLabels` and `matchExpressions`, all of which must hold."""
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.marks import CHANGING
 from policy.core.problems import Problem
 
 Labels: TypeAlias = Mapping[str, str]
@@ -77,6 +78,27 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
             if not takes_values and requirement.values:
                 found.append(Problem(where, f"operator {requirement.operator} takes no values"))
         return found
+
+
+def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
+    """Yield the labels of a selector of Workflows that Argo changes while they run.
+
+    By them a Workflow would leave the policy that it was admitted under.
+    """
+    fields = [
+        *((f"{path}.matchLabels[{key}]", key) for key in selector.match_labels),
+        *(
+            (f"{path}.matchExpressions[{index}].key", each.key)
+            for index, each in enumerate(selector.match_expressions[:MAX_EXPRESSIONS])
+        ),
+    ]
+    for field, key in fields:
+        if key in CHANGING:
+            message = (
+                f"{key} changes while a Workflow runs, which would leave the policy by it: select by another "
+                "label"
+            )
+            yield Problem(field, message)
 
 
 def why_nothing(selector: LabelSelector) -> str:

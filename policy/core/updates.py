@@ -2,7 +2,8 @@
 
 Argo's controller writes every Workflow again and again, so its writes come first and are only looked at for
 what `spec.workflowMetadata` could have made it write. Everybody else's are judged for what is new in them.
-Stopping, deleting, finalizers and labels that mean nothing to us are never held up.
+Stopping, deleting, finalizers and labels that mean nothing to us are never held up. One that is being deleted
+is judged like any other: while a finalizer keeps it, Argo goes on with it.
 """
 
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from policy.core.guard_marks import (
     selecting_keys,
     sight_faults,
 )
-from policy.core.guard_spec import UNCHANGED, due_marks, judge_edit, spec_changes
-from policy.core.guard_status import phase_of, retry_faults, status_faults
+from policy.core.guard_retry import retry_faults
+from policy.core.guard_spec import UNCHANGED, judge_edit, spec_changes
+from policy.core.guard_status import phase_of, status_faults
 from policy.core.holding import ANNOTATIONS, LABELS, is_completed
 from policy.core.patches import Op, PatchOp, pointer, set_entries
 from policy.core.settling import settled
@@ -82,8 +84,6 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
         return UNGOVERNED
     if update.review.user in snapshot.identities.argo_controllers:
         return _restore(update, policies)
-    if update.before.deletion_timestamp is not None:
-        return _refuse(update, _still_held(update))
     return _judge(update, policies, snapshot, now)
 
 
@@ -100,21 +100,18 @@ def guard_retry(update: Update) -> tuple[Reason, ...]:
 def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime) -> Decision:
     old, new, before, after = update.old, update.new, update.before, update.after
     over = is_completed(before)  # A spec that nobody runs is judged when it is made to run again.
-    edit, due = UNCHANGED, {}
+    edit = UNCHANGED
     if not over and spec_changes(update.review):
-        edit, due = (
-            judge_edit(old, new, policies, snapshot, now),
-            due_marks(old, new, policies.namespace, snapshot),
-        )
+        edit = judge_edit(old, new, policies, snapshot, now)
     server = update.review.user in snapshot.identities.argo_servers
     reasons = (
-        *mark_faults(before, after, due),
+        *mark_faults(before, after, edit.due),
         *sight_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
         *status_faults(old.status, new.status, update.review.user, server=server),
         *edit.reasons,
     )
-    patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, due.items()))
+    patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, edit.due.items()))
     if not reasons and not patch and not edit.warnings:
         return IGNORED
     decision = Decision(
@@ -125,17 +122,6 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
         policies=selected(policies, holding.original_labels(before)),
     )
     return settled(decision, update.review.side, reasons)
-
-
-def _still_held(update: Update) -> Iterator[Reason]:
-    """Yield why a held Workflow that is being deleted may not run meanwhile: a finalizer could keep it."""
-    if holding.is_held(update.before.labels):
-        yield from sight_faults(update.before, update.after, phase_of(update.new.status))
-
-
-def _refuse(update: Update, reasons: Iterator[Reason]) -> Decision:
-    found = tuple(reasons)
-    return settled(Decision(Outcome.ALLOWED), update.review.side, found) if found else IGNORED
 
 
 def _restore(update: Update, policies: NamespacePolicies) -> Decision:

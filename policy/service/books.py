@@ -31,6 +31,7 @@ from policy.core.planning import Load, Planner
 from policy.core.pools import share_account
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
+from policy.core.weighing import weighed_again
 from policy.core.windows import NEVER
 from policy.service.in_force import InForce
 from policy.service.tracker import Tracked
@@ -194,6 +195,16 @@ class Books:
         """
         return sorted(namespaces) == self.namespaces and self._in_force.take_over(snapshot, self.planner)
 
+    def weigh_again(self) -> bool:
+        """Put those anew who weigh what a template says that may have changed; tells whether any moved."""
+        moved = False
+        for waiter in list(self.planner.line.waiters()):
+            tracked = self._find(waiter.uid)
+            if tracked is not None and tracked.weighed_by and (found := self._waiter(tracked)) != waiter:
+                self.planner.add(found)
+                moved = True
+        return moved
+
     # How it is done.
 
     def _leaves(self, before: Tracked, after: Tracked | None, now: datetime) -> bool:
@@ -261,8 +272,16 @@ class Books:
         """Return what a Workflow counts for; those that are alike share one."""
         user = tracked.weighed.user
         accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self._in_force.snapshot)
-        load = Load(tracked.namespace, user, accounts, tracked.weight)
+        weight = self._weighed(tracked)[0] if tracked.weighed_by else tracked.weight
+        load = Load(tracked.namespace, user, accounts, weight)
         return self._loads.setdefault(load, load)
+
+    def _weighed(self, tracked: Tracked) -> tuple[Usage, str]:
+        """Return what one that waits weighs as its template is now, and why it may not go, or nothing."""
+        quotas, snapshot = self.quotas_of(tracked), self._in_force.snapshot
+        by, admitted = tracked.weighed_by, tracked.mark.tasks
+        found = weighed_again(by, admitted, tracked.namespace, quotas, snapshot)
+        return Usage.of(found.tasks), found.fault
 
     def _waiter(self, tracked: Tracked) -> Waiter:
         """Return a held Workflow as the planner sees it: it asks every quota that does not only warn.
@@ -271,6 +290,7 @@ class Books:
         Those that are in force are told to the planner apart from those who ask.
         """
         quotas, weighed = self.quotas_of(tracked), tracked.weighed
+        weight, fault = self._weighed(tracked) if tracked.weighed_by else (tracked.weight, "")
         pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
         for quota in quotas:
@@ -287,11 +307,11 @@ class Books:
             priority=FIRST if is_heir(tracked.metadata) else weighed.priority,
             created=tracked.created,
             arrival=tracked.arrival,
-            weight=tracked.weight,
+            weight=weight,
             wants=tuple(wanted),
             shares=pool is not None,
             withheld=ZERO if pool is None else withheld(pool.quota.reserves, weighed.priority),
-            fault=self._fault(tracked),
+            fault=self._fault(tracked) or fault,
         )
 
     def _opened(self, ledger: Ledger, moved: Iterable[Reservation]) -> Ledger:

@@ -13,6 +13,7 @@ import msgspec
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
+from policy.core.amounts import Amount
 from policy.core.argo_types.checking import misfits_of
 from policy.core.backoff import backoff
 from policy.core.ledger import Reservation, workflow_of
@@ -65,11 +66,15 @@ class Together(Protocol):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A release that is to be sent; `unsure` whether Argo can decode the Workflow, it is read first."""
+    """A release that is to be sent; `unsure` whether Argo can decode the Workflow, it is read first.
+
+    `tasks` are those that are reserved for one that was weighed again while it waited.
+    """
 
     workflow: Tracked
     release: str
     unsure: bool = False
+    tasks: Amount | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -137,7 +142,9 @@ class LettingGo:
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
             if each.id not in self._sent and self._due(each.id, now):
-                due.append(Due(tracked, each.id, unsure=not tracked.admitted or each.id in self._unsure))
+                unsure = not tracked.admitted or each.id in self._unsure
+                tasks = each.weight.task_amount if tracked.weighed_by else None
+                due.append(Due(tracked, each.id, unsure, tasks))
 
         def attempt(one: Due) -> Outcome:
             return Outcome(one) if stopping() else self._release(one)
@@ -197,7 +204,7 @@ class LettingGo:
             if due.unsure:
                 return self._read_and_release(due)
             try:
-                self._patch(due.workflow, has_status=True)
+                self._patch(due, due.workflow, has_status=True)
             except (Conflict, Invalid):
                 return self._read_and_release(due)
         except NotFound:
@@ -215,7 +222,7 @@ class LettingGo:
         fault = fault_in(obj)
         if fault:
             return Outcome(due, error=Invalid(fault), unsafe=True)
-        self._patch(fresh, has_status="status" in obj)
+        self._patch(due, fresh, has_status="status" in obj)
         return Outcome(due, released=True)
 
     def _noted(self, outcome: Outcome) -> bool:
@@ -232,9 +239,9 @@ class LettingGo:
             self._reporter.released(due.workflow)
         return outcome.released
 
-    def _patch(self, tracked: Tracked, *, has_status: bool) -> None:
-        patch = JsonPatch(holding.release_patch(tracked.metadata, self._clock(), has_status=has_status))
-        self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+    def _patch(self, due: Due, tracked: Tracked, *, has_status: bool) -> None:
+        patch = holding.release_patch(tracked.metadata, self._clock(), has_status=has_status, tasks=due.tasks)
+        self._cluster.patch(WORKFLOWS, tracked.name, JsonPatch(patch), namespace=tracked.namespace)
 
 
 def fault_in(obj: JsonObject) -> str:

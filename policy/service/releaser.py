@@ -248,6 +248,7 @@ class Releaser:
             root for root, books in self._books.items() if not books.known <= housed.get(root, set())
         )
         self._books = kept
+        self._dirty.update(dict.fromkeys(root for root, books in kept.items() if books.weigh_again()))
         self._take(changes, snapshot, now)
         ledgers = self._movers.gather(snapshot, housed, now)
         self._dirty.update(dict.fromkeys(self._movers.destinations()))

@@ -43,6 +43,7 @@ class Annotations(
         "cron": marks.CRON,
         "inherits": marks.INHERITS,
         "scheduled": marks.SCHEDULED_TIME,
+        "weighed_by": marks.WEIGHED_BY,
     },
 ):
     """The annotations of a Workflow that a leader goes by; those after `holds` matter while it waits."""
@@ -56,6 +57,7 @@ class Annotations(
     cron: str | None = None
     inherits: str | None = None
     scheduled: str | None = None
+    weighed_by: str | None = None
 
 
 class Identified(Read, frozen=True):
@@ -132,6 +134,7 @@ class Hold(Read, frozen=True):
             marks.CRON: self.said.cron,
             marks.INHERITS: self.said.inherits,
             marks.SCHEDULED_TIME: self.said.scheduled,
+            marks.WEIGHED_BY: self.said.weighed_by,
         }
         return {key: value for key, value in said.items() if value is not None}
 
@@ -206,6 +209,11 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     def arrival(self) -> int:
         """Its place in the order in which Workflows were first seen, which parts those of one second."""
         return self.came & _ARRIVALS
+
+    @property
+    def weighed_by(self) -> str:
+        """The template that says how many tasks it runs, while it waits and none says so but that; or ""."""
+        return "" if self.hold is None else self.hold.said.weighed_by or ""
 
     @property
     def weighed(self) -> Weighed:

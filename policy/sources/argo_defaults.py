@@ -1,7 +1,7 @@
-"""What Argo's controller gives every Workflow that says nothing: `workflowDefaults` of its ConfigMap.
+"""What the ConfigMap of Argo's controller says of how much a Workflow weighs and when it goes.
 
-Of all that may stand there only `parallelism` and `priority` decide how much a Workflow weighs and when it
-goes. The ConfigMap holds a key for each setting, or one key `config` with all of them.
+That is `parallelism` and `priority` of `workflowDefaults`, and whether `workflowRestrictions` let a Workflow
+that refers to a template set any. The ConfigMap holds a key for each setting, or one key `config` with all.
 """
 
 from collections.abc import Mapping
@@ -14,26 +14,37 @@ from policy.core.argo_defaults import ARGO_CONFIG_MAP, DEFAULTS_KEY
 from policy.core.kinds import ConfigMap
 
 WORKFLOW_DEFAULTS: Final = "workflowDefaults"
+RESTRICTIONS: Final = "workflowRestrictions"
 CONFIG: Final = "config"
+RESTRICTED: Final = ("Strict", "Secure")
+"""Values of `templateReferencing` that Argo knows; it takes any other for none."""
 
 
 def with_defaults(config_map: ConfigMap) -> ConfigMap:
     """Return Argo's ConfigMap with the defaults that Lockkeeper reads beside it; others as they are."""
     if config_map.metadata.name != ARGO_CONFIG_MAP:
         return config_map
-    spec = _spec(config_map.data)
-    read = {key: spec[key] for key in ("parallelism", "priority") if type(spec.get(key)) is int}
+    settings = _map(config_map.data.get(CONFIG, ""))
+    spec = _part(_setting(WORKFLOW_DEFAULTS, config_map.data, settings), "spec")
+    read: dict[str, object] = {
+        key: spec[key] for key in ("parallelism", "priority") if type(spec.get(key)) is int
+    }
+    if _setting(RESTRICTIONS, config_map.data, settings).get("templateReferencing") in RESTRICTED:
+        read["references_only"] = True
     text = msgspec.json.encode(read).decode()
     return msgspec.structs.replace(config_map, data={**config_map.data, DEFAULTS_KEY: text})
 
 
-def _spec(data: Mapping[str, str]) -> Mapping[object, object]:
-    """Return the spec of the default Workflow; by what cannot be read Argo itself would not start."""
-    own = _map(data.get(WORKFLOW_DEFAULTS, ""))
-    whole = _map(data.get(CONFIG, "")).get(WORKFLOW_DEFAULTS)
-    defaults = own or (whole if isinstance(whole, dict) else {})
-    spec = defaults.get("spec")
-    return spec if isinstance(spec, dict) else {}
+def _setting(
+    name: str, data: Mapping[str, str], settings: Mapping[object, object]
+) -> Mapping[object, object]:
+    """Return a setting; by what cannot be read Argo itself would not start."""
+    return _map(data.get(name, "")) or _part(settings, name)
+
+
+def _part(whole: Mapping[object, object], name: str) -> Mapping[object, object]:
+    found = whole.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _map(text: str) -> Mapping[object, object]:

@@ -1,5 +1,6 @@
 """The webhook configurations: what the API server asks about, and what it does without an answer."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -181,11 +182,19 @@ def test_the_conditions_know_all_of_our_marks(chart: Chart) -> None:
     expression = (
         webhooks(chart.rendered(WITHOUT_CRDS))["validate.lockkeeper.dev"].match_conditions[1].expression
     )
-    for written in (marks.INSTANCE_ID, marks.COMPLETED, marks.PREFIX):
+    for written in (marks.COMPLETED, marks.PREFIX):
         assert f"'{written}'" in expression
     assert all(mark.startswith(marks.PREFIX) for mark in (*marks.OUR_LABELS, *marks.OUR_ANNOTATIONS))
-    # Labels are looked at but for Argo's own; ours are not among these.
-    assert not marks.PREFIX.startswith("workflows.argoproj.io/")
+
+
+def test_the_conditions_leave_out_the_labels_that_no_policy_selects_by(chart: Chart) -> None:
+    """Just those: a label that is left out and selected by is a way out of a quota."""
+    expression = (
+        webhooks(chart.rendered(WITHOUT_CRDS))["validate.lockkeeper.dev"].match_conditions[1].expression
+    )
+    listed = re.search(r"!\(key in \[([^\]]*)\]", expression)
+    assert listed is not None
+    assert set(re.findall(r"'([^']+)'", listed[1])) == marks.CHANGING
 
 
 def test_argo_is_known_by_the_accounts_of_the_values(chart: Chart) -> None:

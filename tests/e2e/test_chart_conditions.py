@@ -42,6 +42,15 @@ TEMPLATES: Final[list[JsonValue]] = [
     for number in range(500)
 ]
 STORED: Final[JsonObject] = {"templates": [{"name": "main"}]}
+STAYING: Final = (
+    *(marks.CRON_WORKFLOW, marks.CREATOR, marks.CREATOR_EMAIL, marks.CREATOR_NAME),
+    "workflows.argoproj.io/workflow-template",
+    "workflows.argoproj.io/cluster-workflow-template",
+    "workflows.argoproj.io/resubmitted-from-workflow",
+    "workflows.argoproj.io/workflow-event-binding",
+)
+"""Labels of Argo's that stay as they are while a Workflow runs: a policy may select by them."""
+ENDING: Final = "deleted-and-kept"
 
 
 def labels(**values: str | None) -> JsonObject:
@@ -77,13 +86,20 @@ ARGOS_TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "Argo is told to hide it": ({}, labels(hold="nobody")),
     "Argo is told that it is finished": (labels(completed="false"), labels(completed="true")),
     "Argo is told to label it": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    "Argo is told to move it by a label of its own": (
+        {"metadata": {"labels": {marks.CRON_WORKFLOW: "a"}}},
+        {"metadata": {"labels": {marks.CRON_WORKFLOW: "b"}}},
+    ),
     "Argo is told to weigh it": ({}, {"metadata": {"annotations": {marks.TASKS: "0"}}}),
 }
 """What spec.workflowMetadata can make it write."""
 
 QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "nothing changes": ({}, {}),
-    "one of Argo's labels": ({}, {"metadata": {"labels": {"workflows.argoproj.io/action": "stop"}}}),
+    **{
+        f"Argo's label {key} changes": ({}, {"metadata": {"labels": {key: "other"}}})
+        for key in sorted(marks.CHANGING - {marks.COMPLETED})
+    },
     "an annotation of the user": ({}, {"metadata": {"annotations": {"note": "a"}}}),
     "a finalizer": ({}, {"metadata": {"finalizers": ["example.com/done"]}}),
     "it is stopped": ({}, {"spec": {"shutdown": "Stop"}}),
@@ -107,6 +123,14 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "the completed label says otherwise": (labels(completed="true"), labels(completed="false")),
     "it is said to be finished": ({}, labels(completed="true")),
     "a label that a policy may select by": ({}, {"metadata": {"labels": {"team": "a"}}}),
+    **{
+        f"Argo's label {key} goes away": (
+            {"metadata": {"labels": {key: "a"}}},
+            {"metadata": {"labels": {key: None}}},
+        )
+        for key in STAYING
+    },
+    **{f"Argo's label {key} is new": ({}, {"metadata": {"labels": {key: "a"}}}) for key in STAYING},
     "the labels go away": (labels(reservation="mine"), {"metadata": {"labels": None}}),
     "a status that is not Argo's": ({}, {"status": {"phase": "Succeeded"}}),
     "the status goes away": ({"status": {"phase": "Running"}}, {"status": None}),
@@ -136,6 +160,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with chart_site(tmp_path_factory.mktemp("site")) as site:
         for what, (before, _) in (QUIET | TOLD | ARGOS | ARGOS_TOLD).items():
             add(site, name_of(what), before)
+        add(site, ENDING, {"metadata": {"finalizers": ["example.com/a"]}})
+        site.cluster.delete(WORKFLOWS, ENDING, namespace=GOVERNED)
         for resource in OTHERS:
             add_other(site, resource, "before")
         Release(site.helm(VERSIONS[-1])).install()
@@ -199,6 +225,21 @@ def test_it_is_not_asked_when(site: Site, what: str) -> None:
 def test_it_is_asked_when(site: Site, what: str) -> None:
     """What counts may have changed."""
     assert ASKED in refused(site, name_of(what), MergePatch(TOLD[what][1]))
+
+
+def test_what_is_deleted_and_kept_by_a_finalizer_is_asked_about_like_any_other(site: Site) -> None:
+    """Argo goes on with it. What lets it go is asked about no more than ever."""
+    changes: tuple[JsonObject, ...] = (
+        {"spec": {"parallelism": 1000}},
+        {"status": {"storedTemplates": {"a": {"name": "a"}}}},
+        {"metadata": {"annotations": {marks.TASKS: "0"}}},
+        labels(completed="true"),
+    )
+    for change in changes:
+        assert ASKED in refused(site, ENDING, MergePatch(change))
+    free: tuple[JsonObject, ...] = ({"spec": {"shutdown": "Stop"}}, {"metadata": {"finalizers": None}})
+    for change in free:
+        assert refused(site, ENDING, MergePatch(change)) == ""
 
 
 @pytest.mark.parametrize("what", ARGOS)

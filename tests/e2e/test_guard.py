@@ -16,7 +16,7 @@ import pytest
 
 from policy.cluster.errors import NotFound
 from policy.cluster.jsonpatch_apply import merge
-from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.decision import Code
 from policy.core.patches import JsonObject
@@ -47,8 +47,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     wanted["retried"] = State.FINISHED
     with running_site(tmp_path_factory.mktemp("guarded")) as installed:
         for name, state in wanted.items():
-            if state in (State.RUNNING, State.FINISHED):
+            if state in (State.RUNNING, State.FINISHED, State.ENDING):
                 add(installed, name, in_state(state))
+            if state is State.ENDING:
+                installed.cluster.delete(WORKFLOWS, name, namespace=GOVERNED)
         installed.release.install()
         installed.ready()
         policies = [
@@ -74,7 +76,8 @@ def name_of(what: str) -> str:
 
 def add(installed: Installed, name: str, obj: JsonObject) -> None:
     """Create a Workflow under another name."""
-    fresh = merge(obj, {"metadata": {"name": name, "uid": None, "resourceVersion": None}})
+    anew = dict.fromkeys(("uid", "resourceVersion", "deletionTimestamp"))
+    fresh = merge(obj, {"metadata": {"name": name, **anew}})
     installed.cluster.create(WORKFLOWS, fresh, namespace=GOVERNED)
 
 
@@ -222,6 +225,33 @@ def test_a_retry_waits_its_turn_and_keeps_its_record(installed: Installed) -> No
         held, "status", "storedTemplates"
     )
     assert REFUSED in refusal(installed, "retried", {"metadata": {"labels": {marks.INSTANCE_ID: None}}})
+
+
+def test_who_edits_a_template_while_its_workflow_waits_changes_nothing(installed: Installed) -> None:
+    """What the template said at the create stands in the Workflow, whose own number Argo takes."""
+    base: JsonObject = {
+        "apiVersion": WORKFLOW_TEMPLATES.api_version,
+        "kind": WORKFLOW_TEMPLATES.kind,
+        "metadata": {"name": "base"},
+        "spec": {"entrypoint": "load", "parallelism": 3},
+    }
+    installed.cluster.create(WORKFLOW_TEMPLATES, base, namespace=GOVERNED)
+    spec: JsonObject = {"templates": None, "parallelism": None, "workflowTemplateRef": {"name": "base"}}
+    made: list[str] = []
+
+    def pinned() -> bool:
+        made.append(f"of-base-{len(made)}")
+        add(installed, made[-1], merge(new(), {"spec": spec}))
+        return at(stored(installed, made[-1]), "spec", "parallelism") == 3
+
+    until(pinned, "the webhook does not see the template")
+    name = made[-1]
+    raised = MergePatch({"spec": {"parallelism": 1000}})
+    installed.cluster.patch(WORKFLOW_TEMPLATES, "base", raised, namespace=GOVERNED)
+    again: JsonObject = {"spec": {"parallelism": None}}
+    assert refusal(installed, name, again) == ""
+    assert at(stored(installed, name), "spec", "parallelism") == 3
+    assert texts(stored(installed, name), "metadata", "annotations")[marks.TASKS] == "3"
 
 
 def test_the_right_to_write_a_status_alone_is_no_way_around(installed: Installed) -> None:

@@ -11,7 +11,7 @@ from policy.core.snapshot import Snapshot
 from tests.webhook.calling import Clock, Webhook
 from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json, patch_of
-from tests.webhook.reviews import EVERYTHING, UID, admission_review, encoded, snapshot_of, workflow
+from tests.webhook.reviews import EVERYTHING, UID, admission_review, encoded, quota, snapshot_of, workflow
 from webhook.failure import BadRequest, OutOfTime
 from webhook.review import Reviewing, review
 from webhook.wire import Received
@@ -176,7 +176,7 @@ def test_a_create_needs_no_name(metadata: Json) -> None:
 
 @pytest.mark.parametrize("scope", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
 def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
-    """A Workflow with a workflowTemplateRef has its template's bound, so none is written over it."""
+    """A Workflow with a workflowTemplateRef keeps its template's bound, whoever edits that later."""
     template = f"""---
         apiVersion: argoproj.io/v1alpha1
         kind: {scope}
@@ -188,7 +188,7 @@ def test_the_parallelism_of_a_referenced_template_counts(scope: str) -> None:
     obj = {**workflow(), "spec": {"workflowTemplateRef": reference}}
     changed = webhook.mutated(obj)
     assert changed["metadata"]["annotations"]["lockkeeper.dev/tasks"] == "7"
-    assert changed["spec"] == obj["spec"]
+    assert changed["spec"] == {**obj["spec"], "parallelism": 7}
     assert any(
         "load: lock team/ConfigMap/locks/db is not injected" in text for text in webhook.decisions[0].warnings
     )
@@ -246,3 +246,58 @@ def test_the_answer_has_no_patch_where_nothing_changes(webhook: Webhook) -> None
     """No policy, no patch: the field is left out, with its type."""
     body = webhook.post(encoded(admission_review(workflow()))).body
     assert json.loads(body)["response"] == {"uid": UID, "allowed": True}
+
+
+STRICT = """---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: workflow-controller-configmap, namespace: argo}
+data: {workflowRestrictions: 'templateReferencing: Strict'}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: etl, namespace: team}
+spec: {parallelism: 7, entrypoint: load, templates: [{name: load, container: {image: db}}]}
+"""
+
+
+def test_where_argo_runs_references_alone_nothing_is_written_into_a_spec() -> None:
+    """As its ConfigMap says: it would end the Workflow with an error."""
+    obj = {**workflow(), "spec": {"workflowTemplateRef": {"name": "etl"}}}
+    webhook = Webhook(quota("Queue", limits={"tasks": 40}, perWorkflow={"defaultTasks": 4}) + STRICT)
+    changed = webhook.mutated(obj)
+    assert changed["spec"] == obj["spec"]
+    annotations = changed["metadata"]["annotations"]
+    assert annotations["lockkeeper.dev/tasks"] == "7"
+    assert annotations["lockkeeper.dev/weighed-by"] == "WorkflowTemplate/etl"
+
+
+@pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
+def test_where_argo_runs_references_alone_an_edit_of_a_template_is_judged(side: Side) -> None:
+    """Whatever waits for its turn would run it."""
+    policies = snapshot_of(quota("Queue", perWorkflow={"maxTasks": 20}) + STRICT)
+    old = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "etl", "namespace": "team"},
+        "spec": {"parallelism": 7, "entrypoint": "load"},
+    }
+    kind = {"group": "argoproj.io", "version": "v1alpha1", "kind": "WorkflowTemplate"}
+    asked = admission_review(
+        {**old, "spec": {"parallelism": 21, "entrypoint": "load"}},
+        operation="UPDATE",
+        oldObject=old,
+        kind=kind,
+        resource={"group": "argoproj.io", "version": "v1alpha1", "resource": "workflowtemplates"},
+    )
+    body = review(encoded(asked), side, SECOND, parts(policies, Clock(), Record()))
+    answer = json.loads(body)["response"]
+    assert not answer["allowed"]
+    assert "spec.parallelism: 21 is above the cap of 20 tasks of one Workflow" in answer["status"]["message"]
+
+
+@pytest.mark.parametrize("on_exceed", ["Deny", "Warn"])
+def test_a_status_like_our_hold_does_not_stay(on_exceed: str) -> None:
+    """Argo would start from it as if it had looked at the Workflow already."""
+    obj = {**workflow(), "status": {"phase": "Pending", "message": "queued by lockkeeper: x"}}
+    assert "status" not in Webhook(quota(on_exceed, limits={"workflows": 5})).mutated(obj)

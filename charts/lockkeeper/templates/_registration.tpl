@@ -9,14 +9,16 @@ An expression that fails counts as a failed webhook, so every field that may be 
 - name: not-our-controller
   expression: >-
     request.userInfo.username != 'system:serviceaccount:{{ .Release.Namespace }}:{{ include "lockkeeper.fullname" . }}-controller'
-# Of updates, those that may change what counts: labels that are not Argo's, our marks, a Workflow that was over and is
-# to run again, or is said to be over and is not. Of others than Argo's controller, the spec and the status as well; but
-# what stops or pauses a Workflow is never held up, unless Argo could not decode it.
+# Of updates, those that may change what counts: labels but those of Argo's that change while a Workflow runs, our marks,
+# a Workflow that was over and is to run again, or is said to be over and is not. Of others than Argo's controller, the
+# spec and the status as well; but what stops or pauses a Workflow is never held up, unless Argo could not decode it.
 - name: new-or-changed
   expression: >-
     request.operation != 'UPDATE' ||
     [object, oldObject].exists(one, one.metadata.?labels.orValue({}).exists(key,
-    (key == 'workflows.argoproj.io/controller-instanceid' || !key.startsWith('workflows.argoproj.io/')) &&
+    !(key in ['workflows.argoproj.io/phase', 'workflows.argoproj.io/completed', 'workflows.argoproj.io/action',
+    'workflows.argoproj.io/workflow-archiving-status', 'workflows.argoproj.io/actor',
+    'workflows.argoproj.io/actor-email', 'workflows.argoproj.io/actor-preferred-username']) &&
     object.metadata.?labels[?key] != oldObject.metadata.?labels[?key])) ||
     [object, oldObject].exists(one, one.metadata.?annotations.orValue({}).exists(key,
     key.startsWith('lockkeeper.dev/') &&

@@ -38,7 +38,7 @@ def judge_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
     if review.operation is Operation.CREATE:
         return IGNORED if _is_ours(new, review.namespace, snapshot) else None
     old = _WRITTEN.decode(review.old_raw)
-    if new.metadata.deletion_timestamp is not None or not is_sibling(old.metadata):
+    if not is_sibling(old.metadata):
         return None
     reasons = tuple(_edits(old, new))
     return settled(Decision(Outcome.ALLOWED), review.side, reasons) if reasons else None

@@ -74,7 +74,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     sibling = judge_sibling(review, snapshot)
     if sibling is not None:
         return sibling
-    if review.operation is Operation.UPDATE and not _is_edited(review, subject):
+    if review.operation is Operation.UPDATE and not _is_edited(review):
         return IGNORED
     everywhere = subject.kind is MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
     locks = snapshot.policies("" if everywhere else review.namespace).locks
@@ -109,10 +109,8 @@ def _subject(template: TemplateObject | None, cron: CronWorkflow | None, kind: O
     return Subject(MatchedKind.CRON_WORKFLOW, WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels)
 
 
-def _is_edited(review: Review, subject: Subject) -> bool:
-    """Tell whether an update is about the spec of an object that stays."""
-    if subject.metadata.deletion_timestamp is not None:
-        return False
+def _is_edited(review: Review) -> bool:
+    """Tell whether an update is about the spec; Argo runs what is deleted while a finalizer keeps it."""
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 

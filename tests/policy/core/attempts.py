@@ -41,8 +41,21 @@ POLICIES: Final = (
         perWorkflow={"maxTasks": 5, "defaultTasks": 2},
     ),
     quota("etl", selector={"matchLabels": {"team": "etl"}}, limits={"workflows": 1}),
+    quota("nightly", selector={"matchLabels": {marks.CRON_WORKFLOW: "nightly"}}, limits={"workflows": 1}),
     lock_policy(inject=[rule("loads", {"mutex": "loads"}, names=["load"])]),
 )
+RETRY: Final[JsonObject] = {
+    "metadata": {"labels": {marks.COMPLETED: None}},
+    "status": {
+        "phase": None,
+        "message": None,
+        "finishedAt": None,
+        "startedAt": "2026-03-01T12:00:00Z",
+        "nodes": {"pod": None},
+        "storedWorkflowTemplateSpec": {"shutdown": None},
+    },
+}
+"""What `argo retry` changes (argo-verified 11)."""
 STORED: Final[JsonObject] = {"templates": [{"name": "main", "container": {"image": "other"}}]}
 
 
@@ -53,6 +66,7 @@ class State(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     DELETED = "held, deleted and kept by a finalizer"
+    ENDING = "running, deleted and kept by a finalizer"
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -72,6 +86,21 @@ def label(key: str, value: str | None) -> JsonObject:
 def note(key: str, value: str | None) -> JsonObject:
     """Return the patch of one annotation."""
     return {"metadata": {"annotations": {key: value}}}
+
+
+def retry(status: JsonObject) -> JsonObject:
+    """Return the patch of a retry that changes more of the status."""
+    return merge_patches(RETRY, {"status": status})
+
+
+def merge_patches(one: JsonObject, other: JsonObject) -> JsonObject:
+    """Return one merge patch that does what two do; unlike `merge` it keeps what they remove."""
+    made = {**one, **other}
+    for key in one.keys() & other.keys():
+        had, has = one[key], other[key]
+        if isinstance(had, dict) and isinstance(has, dict):
+            made[key] = merge_patches(had, has)
+    return made
 
 
 def load(**more: JsonValue) -> JsonObject:
@@ -182,6 +211,72 @@ ATTEMPTS: Final[Mapping[str, Attempt]] = {
         {**label(marks.COMPLETED, None), "status": {"phase": None, "storedWorkflowTemplateSpec": STORED}},
         Code.FORGED_STATUS,
     ),
+    "retried-as-one-that-waits": Attempt(State.FINISHED, retry({"phase": "Pending"}), Code.FORGED_STATUS),
+    "retried-with-a-lock-of-others": Attempt(
+        State.FINISHED,
+        retry({"synchronization": {"mutex": {"holding": [{"holder": "x", "mutex": "theirs/Mutex/m"}]}}}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-a-step-invented": Attempt(
+        State.FINISHED,
+        retry({"nodes": {"new": {"type": "Pod", "phase": "Succeeded"}}}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-a-step-said-to-be-over": Attempt(
+        State.FINISHED, retry({"nodes": {"wait": {"phase": "Succeeded"}}}), Code.FORGED_STATUS
+    ),
+    "retried-with-another-template-of-a-step": Attempt(
+        State.FINISHED,
+        retry({"nodes": {"wait": {"phase": "Running", "templateName": "load"}}}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-nodes-that-nobody-can-read": Attempt(
+        State.FINISHED,
+        retry({"nodes": None, "compressedNodes": "KLUv/SAA"}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-claims-of-others": Attempt(
+        State.FINISHED,
+        retry({"persistentVolumeClaims": [{"name": "a", "persistentVolumeClaim": {"claimName": "b"}}]}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-another-artifact-store": Attempt(
+        State.FINISHED,
+        retry({"artifactRepositoryRef": {"configMap": "other", "namespace": "theirs"}}),
+        Code.FORGED_STATUS,
+    ),
+    "retried-with-results-invented": Attempt(
+        State.FINISHED, retry({"taskResultsCompletionStatus": {"pod": True}}), Code.FORGED_STATUS
+    ),
+    "tasks-above-the-cap-while-deleted": Attempt(
+        State.ENDING, {"spec": {"parallelism": 1000}}, Code.TASKS_ABOVE_CAP
+    ),
+    "tasks-raised-while-deleted": Attempt(State.ENDING, {"spec": {"parallelism": 4}}, Code.TASKS_RAISED),
+    "weight-lowered-while-deleted": Attempt(State.ENDING, note(marks.TASKS, "0"), Code.GUARDED_MARK),
+    "user-mark-changed-while-deleted": Attempt(State.ENDING, note(marks.USER, "bob"), Code.GUARDED_MARK),
+    "said-to-be-over-while-deleted": Attempt(State.ENDING, label(marks.COMPLETED, "true"), Code.OUT_OF_SIGHT),
+    "hidden-while-deleted": Attempt(State.ENDING, label(marks.INSTANCE_ID, "nobody"), Code.OUT_OF_SIGHT),
+    "moved-to-another-quota-while-deleted": Attempt(State.ENDING, label("team", "other"), Code.OUT_OF_SIGHT),
+    "stored-template-slipped-in-while-deleted": Attempt(
+        State.ENDING, {"status": {"storedTemplates": {"b": {"name": "b"}}}}, Code.FORGED_STATUS
+    ),
+    "stored-spec-replaced-while-deleted": Attempt(
+        State.ENDING, {"status": {"storedWorkflowTemplateSpec": STORED}}, Code.FORGED_STATUS
+    ),
+    "lock-removed-while-deleted": Attempt(State.ENDING, {"spec": {"templates": [load()]}}, Code.NOT_MUTATED),
+    "priority-mark-raised-while-deleted": Attempt(
+        State.DELETED, note(marks.PRIORITY, "1000"), Code.GUARDED_MARK
+    ),
+    "slot-inherited-while-deleted": Attempt(State.DELETED, note(marks.INHERITS, "uid-9"), Code.GUARDED_MARK),
+    "tasks-raised-while-held-and-deleted": Attempt(
+        State.DELETED, {"spec": {"parallelism": 4}}, Code.TASKS_RAISED
+    ),
+    "moved-out-by-a-label-of-argo": Attempt(
+        State.RUNNING, label(marks.CRON_WORKFLOW, None), Code.OUT_OF_SIGHT
+    ),
+    "moved-by-a-label-of-argo-while-held": Attempt(
+        State.HELD, label(marks.CRON_WORKFLOW, "other"), Code.OUT_OF_SIGHT
+    ),
 }
 """By the names that docs/security.md uses."""
 
@@ -197,7 +292,13 @@ FREE: Final[Mapping[str, tuple[State, JsonObject]]] = {
     "an annotation of the user": (State.RUNNING, note("note", "mine")),
     "a finalizer": (State.HELD, {"metadata": {"finalizers": ["example.com/done"]}}),
     "no finalizer any more": (State.DELETED, {"metadata": {"finalizers": None}}),
-    "anything on what is deleted": (State.DELETED, {"spec": {"parallelism": 50}}),
+    "fewer tasks of one that is deleted": (State.DELETED, {"spec": {"parallelism": 1}}),
+    "a stop of one that is deleted": (State.DELETED, {"spec": {"shutdown": "Terminate"}}),
+    "no finalizer any more while it runs": (State.ENDING, {"metadata": {"finalizers": None}}),
+    "fewer tasks while it runs and is deleted": (State.ENDING, {"spec": {"parallelism": 1}}),
+    "a stop while it runs and is deleted": (State.ENDING, {"spec": {"shutdown": "Stop"}}),
+    "a pause while it runs and is deleted": (State.ENDING, {"spec": {"suspend": True}}),
+    "a label of the user while it is deleted": (State.ENDING, label("note", "mine")),
     "fewer tasks": (State.RUNNING, {"spec": {"parallelism": 1}}),
     "parameters": (State.RUNNING, {"spec": {"arguments": {"parameters": [{"name": "a", "value": "2"}]}}}),
     "the spec of one that is over": (State.FINISHED, {"spec": {"parallelism": 50}}),
@@ -217,7 +318,7 @@ def new() -> JsonObject:
     """Return the Workflow as its author writes it."""
     return workflow(
         {"entrypoint": "load", "parallelism": 2, "templates": [load()]},
-        labels={"team": "etl"},
+        labels={"team": "etl", marks.CRON_WORKFLOW: "nightly"},
         uid="uid-1",
         resourceVersion="7",
     )
@@ -230,14 +331,18 @@ def in_state(state: State) -> JsonObject:
     if state is State.HELD:
         return held
     if state is State.DELETED:
-        going: JsonObject = {"deletionTimestamp": "2026-03-01T12:00:00Z", "finalizers": ["example.com/a"]}
-        return merge(held, {"metadata": going})
+        return merge(held, GOING)
     metadata = msgspec.convert(texts(held, "metadata"), Metadata)
     released = patched(held, holding.release_patch(metadata, NOW, has_status=True))
     running = merge(released, RUN)
+    if state is State.ENDING:
+        return merge(running, GOING)
     return running if state is State.RUNNING else merge(running, END)
 
 
+GOING: Final[JsonObject] = {
+    "metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z", "finalizers": ["example.com/a"]}
+}
 RUN: Final[JsonObject] = {
     "metadata": {"labels": {marks.COMPLETED: "false", marks.PHASE: "Running"}},
     "status": {
@@ -256,18 +361,6 @@ END: Final[JsonObject] = {
     "metadata": {"labels": {marks.COMPLETED: "true", marks.PHASE: "Failed"}},
     "status": {"phase": "Failed", "message": "child failed", "finishedAt": "2026-03-01T11:30:00Z"},
 }
-RETRY: Final[JsonObject] = {
-    "metadata": {"labels": {marks.COMPLETED: None}},
-    "status": {
-        "phase": None,
-        "message": None,
-        "finishedAt": None,
-        "startedAt": "2026-03-01T12:00:00Z",
-        "nodes": {"pod": None},
-        "storedWorkflowTemplateSpec": {"shutdown": None},
-    },
-}
-"""What `argo retry` changes (argo-verified 11)."""
 
 
 def update(

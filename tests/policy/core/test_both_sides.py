@@ -3,10 +3,12 @@
 from copy import deepcopy
 from typing import Final
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.core import marks
+from policy.core.argo_defaults import WorkflowDefaults
 from policy.core.decision import Code, Decision, Outcome, Side
 from policy.core.locks.inject import inject
 from policy.core.locks.places import places
@@ -30,6 +32,7 @@ from tests.policy.core.builders import (
     template_object,
     texts,
     validate,
+    without,
     workflow,
 )
 from tests.policy.core.drawing import SELECTORS, TARGETS, templates
@@ -46,7 +49,12 @@ _annotation_values = {
     marks.TASKS: ("7", "x"),
     "note": ("x",),
 }
-_statuses: Final[tuple[JsonValue, ...]] = (None, {}, {"startedAt": None, "finishedAt": None})
+_statuses: Final[tuple[JsonValue, ...]] = (
+    None,
+    {},
+    {"startedAt": None, "finishedAt": None},
+    {"phase": "Pending", "message": "queued by lockkeeper: of another"},
+)
 
 
 @st.composite
@@ -118,7 +126,10 @@ def _policies(draw: st.DrawFn) -> tuple[Snapshot, bool]:
     argo = draw(st.sampled_from(("4.1", "4.1", "3.7", "3.5")))
     base = template_object("base", {"parallelism": 3})
     documents = [*draw(_quotas()), *draw(_lock_policies()), base]
-    return snapshot(*documents, argo=argo), argo != "3.5"
+    given = draw(st.sampled_from((None, None, 2)))
+    defaults = WorkflowDefaults(parallelism=given, references_only=draw(st.integers(0, 3)) == 0)
+    taken = msgspec.structs.replace(snapshot(*documents, argo=argo), argo_defaults=defaults)
+    return taken, argo != "3.5"
 
 
 @st.composite
@@ -138,7 +149,8 @@ def _cases(draw: st.DrawFn) -> tuple[JsonObject, Snapshot]:
     if draw(st.booleans()):
         spec["priority"] = draw(st.integers(-3, 3))
     if draw(st.integers(0, 3)) == 0:
-        spec = {"workflowTemplateRef": {"name": draw(st.sampled_from(("base", "unknown")))}}
+        named = draw(st.sampled_from(("base", "unknown")))
+        spec = {**without(spec, "templates"), "workflowTemplateRef": {"name": named}}
     obj = workflow(spec)
     metadata = texts(obj, "metadata")
     for name, values in (("labels", _label_values), ("annotations", _annotation_values)):

@@ -517,3 +517,26 @@ def test_a_quota_may_select_by_the_instance_id_of_the_controller(effect: str) ->
     decision = mutate(obj, policies)
     made = patched(obj, decision.patch)
     assert validate(made, policies).policies == decision.policies
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        quota(onExceed="Deny", limits={"workflows": 1}),
+        quota(onExceed="Warn", limits={"workflows": 1}),
+        lock_policy(inject=[rule("db", {"mutex": "db"})]),
+    ],
+)
+def test_a_status_like_our_hold_is_taken_away_where_nothing_is_held(policy: Document) -> None:
+    """Argo checks a Workflow, and makes what it asks for, only where its phase says nothing yet."""
+    forged: JsonObject = {"phase": "Pending", "message": "queued by lockkeeper: position 1 of 1"}
+    obj = {**workflow(), "status": forged}
+    policies = snapshot(policy)
+    decision = mutate(obj, policies)
+    made = patched(obj, decision.patch)
+    assert decision.outcome is Outcome.ALLOWED
+    assert "status" not in made
+    assert mutate(made, policies).patch == ()
+    assert validate(made, policies).allowed
+    kept = list(validate({**made, "status": forged}, policies).reasons)
+    assert [(each.code, each.field) for each in kept] == [(Code.NOT_MUTATED, "status")]

@@ -5,11 +5,12 @@ import pytest
 from policy.core.amounts import UNLIMITED, Amount
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
-from policy.core.governing import Tasks, accounts_of, by_effect, demands, governing, tasks_of
+from policy.core.governing import accounts_of, by_effect, demands, governing
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
+from policy.core.tasks import Tasks, tasks_of
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -103,14 +104,14 @@ def test_a_workflow_weighs_its_own_parallelism() -> None:
 
 @pytest.mark.parametrize("scope", ["WorkflowTemplate", "ClusterWorkflowTemplate"])
 def test_a_workflow_without_its_own_parallelism_weighs_that_of_its_template(scope: str) -> None:
-    """Argo merges the template's parallelism in, so it is the weight; nothing has to be injected."""
+    """Argo would merge it in at the start; it is written, so that it stays what was weighed."""
     cluster = scope == "ClusterWorkflowTemplate"
     template = template_object(
         "base", {"parallelism": 5}, kind=scope, namespace=None if cluster else NAMESPACE
     )
     ref: JsonObject = {"name": "base", "clusterScope": cluster}
     default = quota(perWorkflow={"defaultTasks": 3})
-    assert _tasks({"workflowTemplateRef": ref}, template, default) == Tasks(Amount(5))
+    assert _tasks({"workflowTemplateRef": ref}, template, default) == Tasks(Amount(5), injected=5)
     own: JsonObject = {"workflowTemplateRef": ref, "parallelism": 2}
     assert _tasks(own, template, default) == Tasks(Amount(2))
 

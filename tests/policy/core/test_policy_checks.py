@@ -2,6 +2,7 @@
 
 import pytest
 
+from policy.core import marks
 from policy.core.kinds import Policy
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.policy_checks import problems
@@ -27,8 +28,24 @@ def _slash(name: str) -> str:
     return f'"{name}" contains "/", which Argo cannot decode: leave the slash out'
 
 
+CHANGES = "{} changes while a Workflow runs, which would leave the policy by it: select by another label"
 WRONG_QUOTAS: list[tuple[Policy, str, str]] = [
     (quota(selector=BAD_SELECTOR), "spec.selector.matchExpressions[0].values", NEEDS_VALUES),
+    (
+        quota(selector={"matchLabels": {marks.PHASE: "Running"}}),
+        f"spec.selector.matchLabels[{marks.PHASE}]",
+        CHANGES.format(marks.PHASE),
+    ),
+    (
+        pool(selector={"matchExpressions": [{"key": marks.COMPLETED, "operator": "DoesNotExist"}]}),
+        "spec.selector.matchExpressions[0].key",
+        CHANGES.format(marks.COMPLETED),
+    ),
+    (
+        pool(namespaceDefaults={"selector": {"matchLabels": {marks.ACTION: "stop"}}}),
+        f"spec.namespaceDefaults.selector.matchLabels[{marks.ACTION}]",
+        CHANGES.format(marks.ACTION),
+    ),
     (quota(limits={"workflows": -1}), "spec.limits.workflows", "must be 0 or more, or Unlimited; got -1"),
     (quota(limits={"tasks": -2}), "spec.limits.tasks", "must be 0 or more, or Unlimited; got -2"),
     (
@@ -457,3 +474,11 @@ def test_a_rule_that_spells_out_its_own_namespace_is_fine() -> None:
 def test_a_rule_may_put_a_mutex_or_database_lock_with_a_slash_in_its_name(lock: JsonObject) -> None:
     """Only the parts of a ConfigMap semaphore may have none."""
     assert problems(lock_policy(inject=[rule("a", lock)])) == []
+
+
+def test_a_policy_of_locks_selects_by_no_label_that_changes_while_a_workflow_runs() -> None:
+    """Its locks would be dropped in the middle of a run; what stays may be selected by."""
+    selector: JsonObject = {"matchLabels": {marks.ARCHIVING: "Pending", marks.CRON_WORKFLOW: "nightly"}}
+    (problem,) = problems(lock_policy(match={"workflows": selector}))
+    assert problem.path == f"spec.match.workflows.matchLabels[{marks.ARCHIVING}]"
+    assert problem.message == CHANGES.format(marks.ARCHIVING)

@@ -24,7 +24,18 @@ from tests.policy.core.attempts import (
     note,
     update,
 )
-from tests.policy.core.builders import NOW, USER, at, decoded, patched, quota, snapshot, texts
+from tests.policy.core.builders import (
+    NOW,
+    USER,
+    at,
+    decoded,
+    mutate,
+    patched,
+    quota,
+    snapshot,
+    texts,
+    workflow,
+)
 
 
 def _after(attempt: Attempt) -> tuple[JsonObject, JsonObject]:
@@ -127,6 +138,41 @@ def test_a_workflow_that_lacks_one_lock_does_not_lose_another() -> None:
     del templates[1]["container"]
     old = merge(in_state(State.RUNNING), {"spec": {"templates": [*templates]}})
     assert decided(old, merge(old, {"spec": {"entrypoint": "main"}})).allowed
+
+
+STAYING = (
+    *(marks.CRON_WORKFLOW, marks.CREATOR, marks.CREATOR_EMAIL, marks.CREATOR_NAME),
+    "workflows.argoproj.io/workflow-template",
+    "workflows.argoproj.io/cluster-workflow-template",
+    "workflows.argoproj.io/resubmitted-from-workflow",
+)
+
+
+@pytest.mark.parametrize("value", [None, "other"])
+@pytest.mark.parametrize("key", STAYING)
+def test_a_label_of_argos_that_a_policy_selects_by_stays_as_it_is(key: str, value: str | None) -> None:
+    """Whoever dropped it would leave the quota: held ones would be let go, running ones not counted."""
+    policies = snapshot(quota("by-argo", selector={"matchLabels": {key: "a"}}, limits={"workflows": 1}))
+    old = workflow({"entrypoint": "main"}, labels={key: "a"}, uid="uid-1")
+    held = patched(old, mutate(old, policies).patch)
+    change = label(key, value)
+    decision = decide(update(held, merge(held, change)), policies, NOW)
+    assert [each.code for each in decision.reasons] == [Code.OUT_OF_SIGHT]
+    by_argo = decide(update(held, merge(held, change), user=ARGO), policies, NOW)
+    assert patched(merge(held, change), by_argo.patch) == held
+
+
+def test_a_label_that_argo_gives_what_it_starts_moves_it_to_no_other_quota() -> None:
+    """Since 4.1 its controller names the template that a Workflow refers to."""
+    key = "workflows.argoproj.io/workflow-template"
+    policies = snapshot(
+        quota("all", limits={"workflows": 9}),
+        quota("base", selector={"matchLabels": {key: "base"}}, limits={"workflows": 1}),
+    )
+    obj = workflow({"workflowTemplateRef": {"name": "base"}}, uid="uid-1", labels={})
+    stored = patched(obj, mutate(obj, policies).patch)
+    decision = decide(update(stored, merge(stored, label(key, "base")), user=ARGO), policies, NOW)
+    assert patched(merge(stored, label(key, "base")), decision.patch) == stored
 
 
 class TestRetry:

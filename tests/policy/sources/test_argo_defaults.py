@@ -62,7 +62,7 @@ def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
 
 
 def test_a_workflow_that_says_nothing_weighs_what_argo_will_let_it_run() -> None:
-    """Nothing is injected: Argo fills it in itself; its own values and the cap count before it."""
+    """It is written, so that it stays; a Workflow's own values and the cap count before it."""
     policies = snapshot(SEPARATE)
     obj = workflow({})
     marked = texts(patched(obj, mutate(obj, policies).patch), "metadata", "annotations")
@@ -72,3 +72,37 @@ def test_a_workflow_that_says_nothing_weighs_what_argo_will_let_it_run() -> None
     assert (marked["lockkeeper.dev/tasks"], marked["lockkeeper.dev/priority"]) == ("2", "1")
     wide = mutate(obj, snapshot("workflowDefaults: 'spec: {parallelism: 11}'"))
     assert [each.code for each in wide.reasons] == [Code.TASKS_ABOVE_CAP]
+
+
+@pytest.mark.parametrize("value", ["Strict", "Secure"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "workflowRestrictions: 'templateReferencing: {}'",
+        "config: |\n  workflowRestrictions: {{templateReferencing: {}}}",
+    ],
+)
+def test_whether_argo_runs_references_alone_is_read_in_both_forms(data: str, value: str) -> None:
+    """It lets a Workflow set neither parallelism nor anything else that tells its weight then."""
+    assert snapshot(data.format(value)).argo_defaults == WorkflowDefaults(references_only=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "workflowRestrictions: 'templateReferencing: strict'",
+        "workflowRestrictions: 'templateReferencing: [Strict]'",
+        "workflowRestrictions: '[Strict]'",
+        "workflowRestrictions: 'templateReferencing: {'",
+        "workflowRestrictions: ''",
+    ],
+)
+def test_what_argo_takes_for_no_restriction_is_none(data: str) -> None:
+    """It compares the word as it stands."""
+    assert snapshot(data).argo_defaults == NO_DEFAULTS
+
+
+def test_both_settings_are_read_together() -> None:
+    """Defaults hold beside restrictions."""
+    data = f"{SEPARATE}workflowRestrictions: 'templateReferencing: Secure'\n"
+    assert snapshot(data).argo_defaults == WorkflowDefaults(7, 3, references_only=True)

@@ -96,8 +96,17 @@ def test_an_edit_that_leaves_the_spec_alone_is_none_of_ours(kind: str) -> None:
     """Argo writes the status of schedules all the time; labels and finalizers of wrong objects stay free."""
     obj = _object(kind)
     assert _decide({**obj, "status": {"active": []}}, _policies(), old=obj).outcome is Outcome.IGNORED
-    going = _object(kind, {**SPEC, "entrypoint": "x"}, deletionTimestamp="2026-01-01T00:00:00Z")
-    assert _decide(going, _policies(), old=obj).outcome is Outcome.IGNORED
+    going = _object(kind, deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.com/a"])
+    assert _decide(_object(kind), _policies(), old=going).outcome is Outcome.IGNORED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edit_of_what_is_deleted_gets_the_locks_too(kind: str) -> None:
+    """While a finalizer of anybody's keeps a template, Argo makes Workflows of it."""
+    deleted = "2026-01-01T00:00:00Z"
+    going = _object(kind, {**SPEC, "entrypoint": "x"}, deletionTimestamp=deleted)
+    changed = _decide(going, _policies(), old=_object(kind, deletionTimestamp=deleted))
+    assert [each.template for each in changed.injected] == ["load"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,206 @@
+"""How many tasks a Workflow may run at once: what it weighs, and the number that is to stand in its spec.
+
+Argo merges a template into a Workflow when it starts it. So whatever the number comes from, it is written
+into the Workflow, whose own wins in that merge: who edits the template while it waits changes nothing. Where
+Argo lets a Workflow with `workflowTemplateRef` have no number of its own (`templateReferencing` Strict or
+Secure), the template alone counts, and the leader looks at it again before it lets the Workflow go
+(`policy.core.weighing`).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from policy.core.amounts import UNLIMITED, Amount
+from policy.core.compiled_quotas import CompiledQuota
+from policy.core.decision import Code, Reason
+from policy.core.kinds import OnExceed
+from policy.core.prepared import prepare
+from policy.core.sameness import Parts
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import Int64, Read, TemplateRef, WorkflowSpec
+
+PARALLELISM: Final = "spec.parallelism"
+REFERENCE: Final = "spec.workflowTemplateRef"
+STORED: Final = "storedWorkflowTemplateSpec"
+
+
+class Tasks(msgspec.Struct, frozen=True):
+    """How many tasks a Workflow may run at once.
+
+    `injected` is the number to write into its spec, where none stands there. `by` names the template that
+    decides alone.
+    """
+
+    amount: Amount
+    injected: int | None = None
+    faults: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    by: str = ""
+
+
+class Stored(Read, frozen=True):
+    """The spec that Argo stored when it started a Workflow, and goes on with at a retry."""
+
+    parallelism: Int64 | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the number stands that Argo goes by, in the words of a reason: how it is missing, and mended."""
+
+    field: str
+    missing: str
+    to_set: str
+    to_lower: str
+
+
+_STORED: Final = msgspec.json.Decoder(Stored | None)
+prepare(Stored)
+_OWN: Final = Place(PARALLELISM, "is not set", "set it to", "lower it")
+_KEPT: Final = Place(
+    f"status.{STORED}",
+    "has no parallelism, and a retry goes on with it",
+    "submit the Workflow anew (argo resubmit) with",
+    "submit the Workflow anew (argo resubmit), as a retry goes on with what Argo stored",
+)
+
+
+def stored_in(status: Parts | None) -> Stored | None:
+    """Return what Argo stored of the spec of a Workflow that ran, None where it stored nothing."""
+    raw = (status or {}).get(STORED)
+    try:
+        return None if raw is None else _STORED.decode(raw)
+    except msgspec.ValidationError:
+        return None  # What Argo cannot read either is refused for its type.
+
+
+def tasks_of(
+    spec: WorkflowSpec,
+    namespace: str,
+    quotas: Sequence[CompiledQuota],
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    stored: Stored | None = None,
+) -> Tasks:
+    """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
+
+    Argo's own default (`workflowDefaults` of its controller) comes before that of a quota, and a cap is the
+    default where nothing else is. With none of them it is unbounded, which is a fault where tasks are
+    limited. A value above the smallest cap, or below 1 (Argo would start nothing), is a fault too. What
+    refers to a template and runs again goes on with what is `stored`; what is more counts.
+    """
+    place, written = _OWN, spec.parallelism
+    ref, by = spec.workflow_template_ref, ""
+    if ref is not None and is_restricted(spec, snapshot):
+        # Its own ends the Workflow in error, but in versions of Argo that take it: what is more counts.
+        by, given = name_of(ref), inherited(spec, namespace, snapshot)
+        place = _template(by)
+        written = max((each for each in (written, given) if each is not None), default=None)
+    elif written is None:
+        written = inherited(spec, namespace, snapshot)
+    if (
+        ref is not None
+        and stored is not None
+        and (stored.parallelism is None or stored.parallelism > (written or 0))
+    ):
+        place, written = _KEPT, stored.parallelism  # Without a reference Argo goes by the spec.
+    if written is None:
+        return _without(place, quotas, now, by)
+    pins = not by and spec.parallelism is None and any(each.counts_tasks for each in quotas)
+    return Tasks(
+        Amount(max(written, 0)),
+        injected=written if pins else None,
+        faults=tuple(_out_of_bounds(written, quotas, place)),
+        by=by,
+    )
+
+
+def _is_more(kept: int | None, written: int | None) -> bool:
+    return kept is None or written is None or kept > written
+
+
+def inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:
+    """Return the parallelism that Argo gives a Workflow which has none of its own."""
+    ref = spec.workflow_template_ref
+    template = snapshot.template(namespace, ref) if ref is not None else None
+    found = template.parallelism if template is not None else None
+    return snapshot.argo_defaults.parallelism if found is None else found
+
+
+def is_restricted(spec: WorkflowSpec, snapshot: Snapshot) -> bool:
+    """Tell whether Argo lets a Workflow have no parallelism of its own, because it refers to a template."""
+    return snapshot.argo_defaults.references_only and spec.workflow_template_ref is not None
+
+
+def name_of(ref: TemplateRef) -> str:
+    """Return how marks name a template."""
+    return f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'}/{ref.name or ''}"
+
+
+def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:
+    """Return the smallest cap of the tasks of one Workflow."""
+    caps = [quota.max_tasks for quota in quotas if quota.max_tasks is not None]
+    return Amount(min(caps)) if caps else UNLIMITED
+
+
+def _template(name: str) -> Place:
+    return Place(
+        REFERENCE,
+        f"leads to {name}, which sets no parallelism",
+        f"set spec.parallelism of {name} (Argo's templateReferencing lets no Workflow set it) to",
+        f"lower spec.parallelism of {name}",
+    )
+
+
+def _without(place: Place, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
+    """Return the weight of a Workflow for which nobody has said how many tasks it runs."""
+    defaults, cap = (
+        [quota.default_tasks for quota in quotas if quota.default_tasks is not None],
+        cap_of(quotas),
+    )
+    if place is not _OWN:
+        faults = tuple(_unbounded(quotas, now, place, capped=True))
+        told = (f"lockkeeper: {place.field} {place.missing}: its tasks have no bound",)
+        return Tasks(UNLIMITED, faults=faults, warnings=told if defaults else (), by=by)
+    if defaults:
+        default = Amount(min(defaults)).tightest(cap)
+        return Tasks(default, injected=default.value)
+    faults = tuple(_unbounded(quotas, now, place, capped=False))
+    if faults or cap.unlimited:
+        return Tasks(UNLIMITED, faults=faults)
+    return Tasks(cap, injected=cap.value)
+
+
+def _unbounded(
+    quotas: Sequence[CompiledQuota], now: datetime, place: Place, *, capped: bool
+) -> Iterator[Reason]:
+    """Yield the quotas that ask for a number; those that only cap it do where none can be written."""
+    cap = cap_of(quotas)
+    for quota in quotas:
+        if quota.on_exceed == OnExceed.WARN:
+            continue
+        if quota.bounds_tasks or (capped and quota.max_tasks is not None):
+            limit = quota.limits_at(now).tasks.tightest(quota.per_user.tasks)
+            most = limit.tightest(cap)
+            to = "" if limit.unlimited else f" to {limit}"
+            bound = "" if most.unlimited else f", at most {most}"
+            message = (
+                f"{place.missing}, and {quota.source} limits tasks{to}: {place.to_set} the number of tasks "
+                f"that may run at once{bound}"
+            )
+            yield Reason(Code.UNBOUNDED_TASKS, place.field, message, quota.source)
+
+
+def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota], place: Place) -> Iterator[Reason]:
+    for quota in quotas:
+        if quota.max_tasks is not None and written > quota.max_tasks:
+            message = (
+                f"{written} is above the cap of {quota.max_tasks} tasks of one Workflow: {place.to_lower}"
+            )
+            yield Reason(Code.TASKS_ABOVE_CAP, place.field, message, quota.source)
+        elif written < 1 and (quota.bounds_tasks or quota.max_tasks is not None):
+            message = f"{written} lets Argo start no task at all: {place.to_set} 1 or more"
+            yield Reason(Code.TASKS_ABOVE_CAP, place.field, message, quota.source)
