@@ -8,7 +8,7 @@ import msgspec
 
 from policy.core import explain, explain_wait, holding, marks
 from policy.core.amounts import Usage
-from policy.core.children import Exemption, exemption
+from policy.core.children import Exemption, Newcomer, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
@@ -102,7 +102,9 @@ def judge_quotas(
     review, workflow = subject.review, subject.workflow
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     tasks = tasks_of(spec, review.namespace, quotas, snapshot, now)
-    exempt = exemption(metadata, tasks.amount, review.user, review.related, quotas)
+    admitted = (metadata.labels or {}).get(marks.CHILD_OF, "") if review.side is Side.VALIDATE else ""
+    newcomer = Newcomer(metadata, tasks.amount, review.user, admitted)
+    exempt = exemption(newcomer, review.related, quotas)
     counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
     weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
     asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
@@ -153,8 +155,9 @@ def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None) -> 
     """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits."""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
-    if exempt.parent:
-        labels[marks.CHILD_OF] = exempt.parent
+    if exempt.root:
+        labels[marks.CHILD_OF] = exempt.root
+        annotations[marks.ROOT] = exempt.name
         annotations[marks.DEPTH] = str(exempt.depth)
     if run is not None:
         related = subject.review.related
@@ -166,6 +169,8 @@ def _told(exempt: Exemption, metadata: Metadata) -> list[str]:
     """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
     if not exempt.why:
         return []
+    if exempt.root:
+        return [f"lockkeeper: it runs under the slot of {exempt.name}, but not for all quotas: {exempt.why}"]
     owner = owner_of(metadata, "Workflow")
     name = owner.name if owner is not None else ""
     return [f"lockkeeper: it counts for itself and not under its owner {name}: {exempt.why}"]

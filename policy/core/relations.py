@@ -14,19 +14,22 @@ from policy.core.holding import is_completed
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, OwnerReference, Workflow, WorkflowSpec
 
 ARGO_GROUP: Final = "argoproj.io/"
+STORED_SPEC: Final = "storedWorkflowTemplateSpec"
 _SPEC: Final = msgspec.json.Decoder(WorkflowSpec | None)
 
 
 class Related(msgspec.Struct, frozen=True):
     """What was read about the owner of a new Workflow.
 
-    `parent` is the Workflow that owns it and `children` the others that run under the parent's slot already;
-    `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it and `runs` are its earlier runs that
-    are not over.
+    `parent` is the Workflow that owns it; of its status there is only the stored spec. `root` is the one under
+    whose slot the parent runs, which may be the parent itself, and `line` are all that run under that slot
+    already, on whatever level. `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it, and `runs`
+    are its earlier runs that are not over.
     """
 
     parent: Workflow | None = None
-    children: tuple[Metadata, ...] = ()
+    root: Metadata | None = None
+    line: tuple[Metadata, ...] = ()
     policy: str = ""
     runs: tuple[Metadata, ...] = ()
 
@@ -50,9 +53,26 @@ def scheduled_by(metadata: Metadata) -> OwnerReference | None:
 
 
 def is_live(metadata: Metadata) -> bool:
-    """Tell whether a Workflow runs: it is not held, not over, and nobody has deleted it."""
-    going = metadata.deletion_timestamp is not None
-    return not (going or is_completed(metadata) or holding.is_held(metadata.labels))
+    """Tell whether a Workflow runs: it has its slot, and nobody has deleted it."""
+    return metadata.deletion_timestamp is None and has_slot(metadata)
+
+
+def has_slot(metadata: Metadata) -> bool:
+    """Tell whether a Workflow is neither held nor over: who is deleted counts until it is gone."""
+    return not (is_completed(metadata) or holding.is_held(metadata.labels))
+
+
+def root_of(metadata: Metadata) -> tuple[str, str] | None:
+    """Return name and uid of the Workflow that a child was charged to; None for one that is no child.
+
+    The name is "" where it is not known. Children from before there was a mark for it name their owner.
+    """
+    uid = (metadata.labels or {}).get(marks.CHILD_OF, "")
+    if not uid:
+        return None
+    owner = owner_of(metadata, "Workflow")
+    own = owner.name if owner is not None and owner.uid == uid else ""
+    return (metadata.annotations or {}).get(marks.ROOT, own), uid
 
 
 def accounts_of(workflow: Workflow) -> frozenset[str]:
@@ -65,7 +85,7 @@ def accounts_of(workflow: Workflow) -> frozenset[str]:
 
 def _stored(workflow: Workflow) -> WorkflowSpec:
     """Return the spec that Argo made of a Workflow and the template that it refers to."""
-    raw = (workflow.status or {}).get("storedWorkflowTemplateSpec")
+    raw = (workflow.status or {}).get(STORED_SPEC)
     with suppress(msgspec.ValidationError):
         return _SPEC.decode(raw or b"null") or EMPTY_SPEC
     return EMPTY_SPEC
