@@ -10,7 +10,7 @@ from policy.core import marks
 from policy.core.children import MAX_DEPTH
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
-from policy.core.relations import STORED_SPEC, Related, has_slot, metadata_of, root_of
+from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, Related, has_slot, metadata_of, root_of
 from policy.core.workflow import CronWorkflow, Metadata, OwnerReference, Read, Workflow
 
 DEFAULT_CONCURRENCY: Final = "Allow"
@@ -87,7 +87,7 @@ class Relatives:
 
 
 def _parent(obj: JsonObject) -> Workflow:
-    """Return a Workflow with its stored spec, and nothing else of its status, which may be megabytes.
+    """Return a Workflow with what its status stores of templates, and nothing else of that: it may be large.
 
     The status is kept as bytes, so the object has to become bytes again: `msgspec.convert` finds none in it.
 
@@ -95,8 +95,9 @@ def _parent(obj: JsonObject) -> Workflow:
         msgspec.ValidationError: it is no Workflow that Argo could run.
     """
     status = obj.get("status")
-    stored = status.get(STORED_SPEC) if isinstance(status, dict) else None
-    kept: JsonObject = {**obj, "status": None if stored is None else {STORED_SPEC: stored}}
+    told = status if isinstance(status, dict) else {}
+    stored: JsonObject = {key: told[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in told}
+    kept: JsonObject = {**obj, "status": stored}
     return _PARENT.decode(msgspec.json.encode(kept))
 
 

@@ -8,7 +8,7 @@ from policy.cluster.relatives import Relatives
 from policy.core import marks
 from policy.core.children import MAX_DEPTH
 from policy.core.patches import JsonObject
-from policy.core.relations import STORED_SPEC, UNRELATED, Related, accounts_of
+from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, UNRELATED, Related, accounts_of
 from policy.core.workflow import OwnerReference
 from tests.policy.service.lines import COMPRESSED, OFFLOADED, STATUS
 from tests.policy.service.world import Spy, draft, memory, part
@@ -95,26 +95,28 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
 
 @pytest.mark.parametrize("status", [{}, STATUS, COMPRESSED, OFFLOADED, {"nodes": None}])
 def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> None:
-    """Of a status only the stored spec is kept, which says as whom the Pods run."""
+    """Of a status only what is stored of templates is kept, which says as whom the Pods run."""
     cluster = memory()
     _add(cluster, "parent")
     obj = cluster.patch(WORKFLOWS, "parent", MergePatch({"status": status}), namespace=NAMESPACE)
     found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
-    assert set(found.parent.status or {}) == ({STORED_SPEC} if status is STATUS else set())
+    stored = {STORED_SPEC, STORED_TEMPLATES} if status is STATUS else set()
+    assert set(found.parent.status or {}) == stored
     assert accounts_of(found.parent) == {"default"}
 
 
-def test_the_account_of_the_stored_spec_is_one_of_the_parents() -> None:
-    """A Workflow that names a template alone says nothing of it itself."""
+def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
+    """A Workflow that names a template alone says nothing of them itself."""
     cluster = memory()
     _add(cluster, "parent")
     stored: JsonObject = {"serviceAccountName": "runner", "templates": [{"serviceAccountName": "other"}]}
-    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored}})
+    shelf: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
+    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: shelf}})
     obj = cluster.patch(WORKFLOWS, "parent", patch, namespace=NAMESPACE)
     found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
-    assert accounts_of(found.parent) == {"runner", "other"}
+    assert accounts_of(found.parent) == {"runner", "other", "agent"}
 
 
 def test_a_parent_that_argo_could_not_read_either_is_none() -> None:

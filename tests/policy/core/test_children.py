@@ -86,9 +86,21 @@ def test_a_child_is_exempt_from_the_quotas_of_its_parent_and_no_others() -> None
     assert exempt.why == ""
 
 
-def test_any_account_of_the_parents_pods_may_create_it() -> None:
-    """A template may have one of its own."""
-    assert _exemption(_parent(), user=f"system:serviceaccount:{NAMESPACE}:other").quotas
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"serviceAccountName": "other"},
+        {"templates": [{"name": "a", "serviceAccountName": "other"}]},
+        {"templates": [{"name": "a", "executor": {"serviceAccountName": "other"}}]},
+        {"templateDefaults": {"serviceAccountName": "other"}},
+        {"serviceAccountName": "runner", "executor": {"serviceAccountName": "other"}},
+    ],
+)
+def test_any_account_of_the_parents_pods_may_create_it(spec: JsonObject) -> None:
+    """A template may have one of its own, and so may the executor, which is who creates it."""
+    parent = {**_parent(), "spec": spec}
+    assert _exemption(parent, user=f"system:serviceaccount:{NAMESPACE}:other").quotas
+    assert _exemption(parent, user=f"system:serviceaccount:{NAMESPACE}:stranger").why
 
 
 @pytest.mark.parametrize(
