@@ -11,7 +11,8 @@ around a limit, so all of this has to hold (docs/security.md):
 - there are at most MAX_DEPTH of them in one line.
 
 A child is exempt from the quotas that its root counts for, and from no others. One that is not exempt is no
-fault: it counts for itself.
+fault: it counts for itself. Where it only lacks room, and a quota queues, it waits for a slot of its own or
+for room under the root, whichever comes first: the root may wait for it, and would keep both for ever.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,13 +31,16 @@ from policy.core.workflow import Metadata, OwnerReference, Workflow
 MAX_DEPTH: Final = 5
 MAX_CHILDREN: Final = 50
 """How many may run under one slot, on all levels together and whatever their tasks are."""
+MAX_LINE: Final = 100
+"""How many may run or wait under one slot; whoever comes then waits for a slot of his own alone."""
 NO_SLOT: Final = "the slot that this runs under is not known any more"
 
 
 class Exemption(msgspec.Struct, frozen=True):
     """From which quotas a child is exempt, and under whose slot it runs; `why` it is not, in part or at all.
 
-    `root` is the uid of that Workflow and `name` its name.
+    `root` is the uid of that Workflow and `name` its name. One that is exempt from no quota and has a root
+    may come to run under it when there is room.
     """
 
     quotas: frozenset[str] = frozenset()
@@ -45,6 +49,11 @@ class Exemption(msgspec.Struct, frozen=True):
     depth: int = 0
     why: str = ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for room under its root."""
+        return bool(self.root) and not self.quotas
+
 
 NOT_EXEMPT: Final = Exemption()
 
@@ -52,15 +61,16 @@ NOT_EXEMPT: Final = Exemption()
 class Newcomer(msgspec.Struct, frozen=True):
     """A Workflow that is to run: who makes it run, and how many tasks it may have at once.
 
-    `admitted` is the uid of the root that the mutating side has charged it to. The validating side does not
-    ask again whether there is room: a brother or sister may have come in between, and the leader counts
-    whatever is too much.
+    `admitted` is the uid of the root that the mutating side has charged it to, and `held` whether it is held.
+    The validating side does not ask again whether there is room: a brother or sister may have come or ended
+    in between, and the leader counts whatever is too much.
     """
 
     metadata: Metadata
     tasks: Amount
     user: str
     admitted: str = ""
+    held: bool = False
 
 
 def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuota]) -> Exemption:
@@ -70,23 +80,30 @@ def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuo
         return NOT_EXEMPT
     parent, root = related.parent, related.root
     why = _why_no_child(newcomer, parent, owner)
-    if parent is None or why:
-        return Exemption(why=why)
-    why = _why_no_slot(metadata_of(parent), root)
-    if root is None or why:
+    if parent is not None and not why:
+        why = _why_no_slot(metadata_of(parent), root)
+    if parent is None or root is None or why:
         return Exemption(why=why)
     shared = governing(quotas, holding.original_labels(root))
     if not shared:
         return NOT_EXEMPT  # They do not wait for each other; it is the root of a line of its own.
-    if newcomer.admitted != root.uid:
-        why = _why_no_room(newcomer.tasks, root, related.line)
-    if why:
-        return Exemption(why=why)
     above = metadata_of(parent)
     exempt = frozenset(quota.source for quota in shared)
-    return Exemption(
-        exempt, root.uid or "", root.name or "", depth_of(above) + 1, _apart(quotas, exempt, above, root)
-    )
+    apart = _apart(quotas, exempt, above, root)
+    found = Exemption(exempt, root.uid or "", root.name or "", depth_of(above) + 1, apart)
+    if newcomer.admitted == root.uid:
+        return msgspec.structs.replace(found, quotas=frozenset()) if newcomer.held else found
+    return _with_room(found, newcomer.tasks, root, related.line)
+
+
+def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> Exemption:
+    """Return the exemption where there is room, else to wait for it, or nothing if there never will be."""
+    why = _why_no_room(tasks, root, line)
+    if not why:
+        return found
+    if len(line) >= MAX_LINE or not all(within(holding.weighed_of(root).tasks, [tasks])):
+        return Exemption(why=why)
+    return msgspec.structs.replace(found, quotas=frozenset(), why=why)
 
 
 def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerReference) -> str:
@@ -162,7 +179,7 @@ def depth_of(metadata: Metadata) -> int:
 
 
 def within(bound: Amount, line: Iterable[Amount]) -> Iterator[bool]:
-    """Tell of each in a line whether it runs under the slot of a root with these tasks, in the order given.
+    """Tell of each in a line whether it may run under the slot of a root with these tasks, in that order.
 
     Admission asks before it lets a child in. The leader asks all the time: several may have come in the same
     instant, and a root that is retried may be admitted with less than before.

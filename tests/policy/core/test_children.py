@@ -12,6 +12,7 @@ from policy.core.amounts import UNLIMITED, Amount
 from policy.core.children import (
     MAX_CHILDREN,
     MAX_DEPTH,
+    MAX_LINE,
     NO_SLOT,
     Exemption,
     Newcomer,
@@ -57,13 +58,19 @@ def _exemption(
     children: tuple[str, ...] = (),
     root: JsonObject | None = None,
     admitted: str = "",
+    held: bool = False,
 ) -> Exemption:
     """Return what becomes of a child; without a root the parent is the root of its line."""
     line = tuple(Metadata(annotations={marks.TASKS: each}) for each in children)
     above = decoded(parent) if parent is not None else None
     top = decoded(root) if root is not None else above
     related = Related(parent=above, root=top.metadata if top is not None else None, line=line)
-    return exemption(Newcomer(CHILD, tasks, user, admitted), related, _quotas())
+    return exemption(Newcomer(CHILD, tasks, user, admitted, held), related, _quotas())
+
+
+def _waiting(why: str) -> Exemption:
+    """Return what becomes of a child of the parent that there is no room for yet."""
+    return Exemption(root="uid-p", name="parent", depth=1, why=why)
 
 
 def _root(
@@ -149,8 +156,8 @@ def test_only_pods_of_the_parent_create_its_children(user: str) -> None:
 def test_children_have_together_no_more_tasks_than_their_parent() -> None:
     """Or one slot would be any number of them."""
     assert _exemption(_parent(), tasks=Amount(1), children=("1", "1")).quotas
-    assert _exemption(_parent(), tasks=Amount(2), children=("1", "1")) == Exemption(
-        why="those under the slot of parent have 2 tasks, and 2 more exceed the 3 that it was admitted with: "
+    assert _exemption(_parent(), tasks=Amount(2), children=("1", "1")) == _waiting(
+        "those under the slot of parent have 2 tasks, and 2 more exceed the 3 that it was admitted with: "
         "run fewer at once, or create parent with a higher spec.parallelism"
     )
     assert _exemption(_parent(), tasks=UNLIMITED) == Exemption(
@@ -159,13 +166,21 @@ def test_children_have_together_no_more_tasks_than_their_parent() -> None:
     assert _exemption(_parent(), children=(marks.UNBOUNDED,)).why
 
 
+def test_who_will_never_have_room_does_not_wait_for_it() -> None:
+    """It is larger than its root, or too many wait already: it waits for a slot of its own alone."""
+    assert not _exemption(_parent(), tasks=Amount(4)).root
+    assert not _exemption(_parent(), tasks=UNLIMITED).root
+    assert _exemption(_parent(), children=("1",) * (MAX_LINE - 1)).waits
+    assert not _exemption(_parent(), children=("1",) * MAX_LINE).root
+
+
 @pytest.mark.parametrize("tasks", [marks.UNBOUNDED, "1000000"])
 def test_children_of_an_unbounded_parent_are_counted(tasks: str) -> None:
     """There is no number of tasks to go by, or one that is as good as none."""
     parent = _parent(annotations={marks.TASKS: tasks})
     assert _exemption(parent, children=("1",) * (MAX_CHILDREN - 1)).quotas
-    assert _exemption(parent, children=("1",) * MAX_CHILDREN) == Exemption(
-        why="50 run under the slot of parent already, and the most is 50: run fewer at once"
+    assert _exemption(parent, children=("1",) * MAX_CHILDREN) == _waiting(
+        "50 run under the slot of parent already, and the most is 50: run fewer at once"
     )
 
 
@@ -235,6 +250,8 @@ def test_the_validating_side_does_not_ask_for_room_again() -> None:
     assert _exemption(_parent(), children=full).why
     assert _exemption(_parent(), children=full, admitted="uid-p").quotas
     assert _exemption(_parent(), children=full, admitted="uid-x").why
+    assert _exemption(_parent(), children=full, admitted="uid-p", held=True) == _waiting("")
+    assert _exemption(_parent(), admitted="uid-p", held=True) == _waiting("")
     assert _exemption(_parent({marks.COMPLETED: "true"}), admitted="uid-p").why == "it does not run"
 
 

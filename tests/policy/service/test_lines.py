@@ -44,6 +44,9 @@ from tests.policy.service.world import (
 
 ONE: Final = snapshot_of(quota(HOME, "q", workflows=1))
 DENYING: Final = snapshot_of(quota(HOME, "q", workflows=1, on_exceed=OnExceed.DENY))
+MIXED: Final = snapshot_of(
+    quota(HOME, "q", workflows=1), quota(HOME, "d", workflows=9, on_exceed=OnExceed.DENY)
+)
 TASKS: Final = snapshot_of(quota(HOME, "q", tasks=10))
 MANY: Final = 200
 PARALLEL: Final = 1_000_000
@@ -118,12 +121,63 @@ def test_a_line_has_together_no_more_tasks_than_its_root() -> None:
     above = scene.adopt(scene.root, "first", 10)
     decision = scene.admit(above, "second", 10)
     assert decision.outcome is Outcome.QUEUED
-    assert why(decision) == (
-        "lockkeeper: it counts for itself and not under its owner first: those under the slot of root have "
-        "10 tasks, and 10 more exceed the 10 that it was admitted with: run fewer at once, or create root "
+    assert decision.warnings[0] == (
+        "lockkeeper: it waits for a slot of its own, or for room under root: those under the slot of root "
+        "have 10 tasks, and 10 more exceed the 10 that it was admitted with: run fewer at once, or create root "
         "with a higher spec.parallelism"
     )
     assert scene.used() == (1, 10)
+
+
+@pytest.mark.parametrize("policies", [ONE, MIXED], ids=["queue", "queue and deny"])
+def test_who_lacks_room_waits_for_it_though_no_slot_comes_free(policies: Snapshot) -> None:
+    """The root waits for all of them and keeps its slot; so they go one after another under it."""
+    scene = Scene(policies)
+    alone = scene.used()
+    names = [f"child-{number}" for number in range(5)]
+    outcomes = [scene.admit(scene.root, name, 6).outcome for name in names]
+    assert outcomes == [Outcome.ALLOWED, *[Outcome.QUEUED] * 4]
+    submit(scene.cluster, policies, draft("stranger", priority=9), namespace=HOME)
+    for number, name in enumerate(names):
+        assert scene.used() == alone
+        waits = [each for each in names if is_held(scene.obj(each))]
+        assert waits == names[number + 1 :]
+        scene.complete(name)
+    assert is_held(scene.obj("stranger"))
+    scene.complete("root")
+    scene.used()
+    assert not is_held(scene.obj("stranger"))
+
+
+def test_who_waits_for_room_takes_a_slot_that_comes_free_first() -> None:
+    """It counts then, and is charged to the root again when there is room."""
+    policies = snapshot_of(quota(HOME, "q", workflows=2))
+    scene = Scene(policies)
+    run(scene.cluster, scene.leader, "other", tasks=1)
+    scene.adopt(scene.root, "first", 6)
+    assert scene.admit(scene.root, "second", 6).outcome is Outcome.QUEUED
+    assert scene.used() == (2, 11)
+    scene.complete("other")
+    assert scene.used() == (2, 16)
+    assert not is_held(scene.obj("second"))
+    scene.complete("first")
+    assert scene.used() == (1, 10)
+
+
+def test_who_runs_keeps_his_place_before_an_older_one_that_waits() -> None:
+    """Or a slot would have to be found for somebody who was let in without one."""
+    scene = Scene()
+    scene.adopt(scene.root, "first", 8)
+    assert scene.admit(scene.root, "large", 9).outcome is Outcome.QUEUED
+    assert scene.admit(scene.root, "small", 2).outcome is Outcome.QUEUED
+    assert scene.used() == (1, 10)
+    assert not is_held(scene.obj("small"))
+    scene.complete("first")
+    assert scene.used() == (1, 10)
+    assert is_held(scene.obj("large"))
+    scene.complete("small")
+    assert scene.used() == (1, 10)
+    assert not is_held(scene.obj("large"))
 
 
 def test_a_line_runs_in_one_slot_as_deep_as_it_may_be() -> None:
