@@ -132,6 +132,8 @@ class ResourceTemplate(Read, frozen=True):
 
     action: str | None = None
     manifest: str | None = None
+    set_owner_reference: bool | None = None
+    success_condition: str | None = None
 
 
 class TemplateRef(Read, frozen=True):

@@ -123,8 +123,8 @@ def test_a_line_has_together_no_more_tasks_than_its_root() -> None:
     assert decision.outcome is Outcome.QUEUED
     assert decision.warnings[0] == (
         "lockkeeper: it waits for a slot of its own, or for room under root: those under the slot of root "
-        "have 10 tasks, and 10 more exceed the 10 that it was admitted with: run fewer at once, or create root "
-        "with a higher spec.parallelism"
+        "have 10 tasks, and 10 more exceed the 10 that it was admitted with: run fewer at once, or create "
+        "root with a higher spec.parallelism"
     )
     assert scene.used() == (1, 10)
 
