@@ -22,7 +22,7 @@ import msgspec
 
 from lockkeeper.front_door import FrontDoor
 from lockkeeper.narrator import Narrator, closing_table, lock_table
-from lockkeeper.play import Played, play
+from lockkeeper.play import Played, create_child, play
 from lockkeeper.simulated_argo import SimulatedArgo
 from lockkeeper.wiring import (
     RELOAD_SECONDS,
@@ -141,12 +141,24 @@ class Embedded:
         controller = build_controller(
             cluster=cluster, board=board, ledgers=ledgers, told=told, tell_every=AT_ONCE
         )
+        tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
+        door, back_door = (
+            FrontDoor(
+                cluster=cluster,
+                host=settings.host,
+                port=settings.port,
+                tls=tls,
+                new_uid=lambda: str(uuid4()),
+            )
+            for _ in range(2)
+        )  # Each keeps a connection, and serves one thread.
         argo = SimulatedArgo(
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
             limit_of=lambda name: limit_of(name, board.current(), utc_now()),
             task_time=settings.task_time,
+            create=lambda obj, namespace, user: create_child(obj, namespace, user, back_door, narrator),
         )
         application = build_admission(
             board=board,
@@ -157,13 +169,6 @@ class Embedded:
             relatives=Relatives(cluster=cluster),
         )
         begin = cluster.list(WORKFLOWS).resource_version
-        door = FrontDoor(
-            cluster=cluster,
-            host=settings.host,
-            port=settings.port,
-            tls=ssl.create_default_context(cafile=str(self._paths.authority_cert)),
-            new_uid=lambda: str(uuid4()),
-        )
         for name, body in (
             ("narrator", lambda: narrator.follow(begin)),
             ("argo", argo.run),

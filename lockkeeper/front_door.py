@@ -88,21 +88,21 @@ class FrontDoor:
         """Close the connection."""
         self._connection.close()
 
-    def create(self, obj: JsonObject, *, namespace: str) -> Admitted:
-        """Send an object through both webhooks and store it.
+    def create(self, obj: JsonObject, *, namespace: str, user: str = USER) -> Admitted:
+        """Send an object of a user through both webhooks and store it.
 
         Raises:
             AdmissionFailed: a webhook could not be reached or gave no answer.
         ClusterError: the object cannot be stored: its name is taken, or it has none.
         """
-        mutated = self._call("/mutate", obj, namespace)
+        mutated = self._call("/mutate", obj, namespace, user)
         if not mutated.allowed:
             return Admitted(None, (), mutated.warnings, mutated.message)
         try:
             changed: JsonObject = jsonpatch.apply_patch(obj, list(mutated.patch))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
             raise AdmissionFailed(f"the patch does not apply: {error}") from error
-        validated = self._call("/validate", changed, namespace)
+        validated = self._call("/validate", changed, namespace, user)
         warnings = mutated.warnings + validated.warnings
         if not validated.allowed:
             return Admitted(None, mutated.patch, warnings, validated.message)
@@ -110,9 +110,9 @@ class FrontDoor:
             self._cluster.create(WORKFLOWS, changed, namespace=namespace), mutated.patch, warnings
         )
 
-    def _call(self, path: str, obj: JsonObject, namespace: str) -> Answer:
+    def _call(self, path: str, obj: JsonObject, namespace: str, user: str) -> Answer:
         uid = self._new_uid()
-        body = json.dumps(admission_review(obj, namespace=namespace, uid=uid, user=USER)).encode()
+        body = json.dumps(admission_review(obj, namespace=namespace, uid=uid, user=user)).encode()
         try:
             self._connection.request(
                 "POST", f"{path}?timeout={TIMEOUT_SECONDS}s", body, {"Content-Type": "application/json"}

@@ -55,6 +55,22 @@ def _create(manifest: Manifest, door: FrontDoor, narrator: Narrator) -> None:
     narrator.settled(uid, SETTLE_SECONDS)
 
 
+def create_child(obj: JsonObject, namespace: str, user: str, door: FrontDoor, narrator: Narrator) -> str:
+    """Create what a resource template makes, as the account of its Pod; returns its uid, "" if refused."""
+    metadata = obj.get("metadata")
+    named = metadata if isinstance(metadata, dict) else {}
+    name = str(named.get("name") or named.get("generateName") or "")
+    try:
+        admitted = door.create(obj, namespace=namespace, user=user)
+    except (AdmissionFailed, ClusterError) as error:
+        narrator.line(namespace, name, f"failed: {error}")
+        return ""
+    if admitted.stored is None:
+        narrator.denied(namespace, name, admitted.denial)
+        return ""
+    return narrator.created(admitted.stored, injected_locks(obj, admitted))
+
+
 def injected_locks(original: JsonObject, admitted: Admitted) -> list[str]:
     """Return `lock NAME on TEMPLATE` for every lock that the patch adds."""
     found = []

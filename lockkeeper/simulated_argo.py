@@ -4,7 +4,9 @@ It does what Lockkeeper depends on: it sees only Workflows without a controller 
 labels and times, takes workflow-level locks before it starts and template-level locks before each task, and
 orders waiters of a lock by priority, then age. What it does not do: it runs the leaf templates of
 `spec.templates` one after another, whatever the entrypoint, steps and DAG say; it has no conditions, retries,
-failures, pods or deadlines; every task takes the same time. Of parameters it knows those of the Workflow in
+pods or deadlines; every task takes the same time. A resource template that creates a Workflow does create it,
+and where it has a success condition waits until that is over: if it was refused or failed, so has its parent.
+Of parameters it knows those of the Workflow in
 the names of locks: a lock on a condition is taken as if that held, one whose name is not known not at all.
 """
 
@@ -17,16 +19,18 @@ from threading import Event, Thread
 from typing import Final
 
 import msgspec
+import yaml
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
 from policy.core import marks
+from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.kinds import LEAF_TYPES
 from policy.core.locks.parameters import Values, workflow_values
 from policy.core.locks.places import places, type_of
 from policy.core.locks.taken import locks_in
 from policy.core.patches import JsonObject
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Synchronization, Workflow
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Synchronization, Template, Workflow
 
 SEEN: Final = f"!{marks.INSTANCE_ID},{marks.COMPLETED}!=true"
 WATCH_SECONDS: Final = 300.0
@@ -35,11 +39,17 @@ LIMITS_SECONDS: Final = 1.0
 LimitOf = Callable[[str], int]
 
 
+Create = Callable[[JsonObject, str, str], str]
+"""Creates a Workflow in a namespace as a user; returns its uid, or "" where it was refused."""
+
+
 class Task(msgspec.Struct, frozen=True):
-    """One leaf template to run and the locks that it needs."""
+    """One leaf template to run and the locks that it needs; `child` is what it creates, and may wait for."""
 
     template: str
     locks: frozenset[str]
+    child: JsonObject | None = None
+    waits: bool = False
 
 
 class Run(msgspec.Struct):
@@ -51,6 +61,7 @@ class Run(msgspec.Struct):
     order: tuple[int, datetime, str]
     whole: frozenset[str]
     tasks: tuple[Task, ...]
+    account: str = "default"
     next: int = -1
 
     @property
@@ -95,8 +106,11 @@ class SimulatedArgo:
         stopwatch: Callable[[], float],
         limit_of: LimitOf,
         task_time: timedelta,
+        create: Create = lambda *_: "",
     ) -> None:
         self._cluster = cluster
+        self._create = create
+        self._parents: dict[str, Run] = {}
         self._clock = clock
         self._stopwatch = stopwatch
         self._task_seconds = task_time.total_seconds()
@@ -173,6 +187,15 @@ class SimulatedArgo:
             self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
             self._advance(run)
             return
+        task = run.tasks[run.next]
+        if task.child is not None:
+            child = self._create(task.child, run.namespace, f"{SERVICE_ACCOUNT}{run.namespace}:{run.account}")
+            if not child:
+                self._fail(run)
+                return
+            if task.waits:
+                self._parents[child] = run
+                return
         heapq.heappush(self._timers, (self._stopwatch() + self._task_seconds, next(self._ticket), run))
 
     def _advance(self, run: Run) -> None:
@@ -181,12 +204,29 @@ class SimulatedArgo:
         if run.next < len(run.tasks):
             self.locks.waiting.append(run)
         else:
-            self.locks.give_back(run.whole)
-            self._mark(run, "Succeeded", {"finishedAt": _stamp(self._clock())})
+            self._end(run, "Succeeded")
+
+    def _fail(self, run: Run) -> None:
+        """End a Workflow over the task that it runs."""
+        self.locks.give_back(run.tasks[run.next].locks)
+        self._end(run, "Failed")
+
+    def _end(self, run: Run, phase: str) -> None:
+        """End a Workflow, and let the one go on that waits for it."""
+        self.locks.give_back(run.whole)
+        self._mark(run, phase, {"finishedAt": _stamp(self._clock())})
+        parent = self._parents.pop(run.uid, None)
+        if parent is None:
+            return
+        if phase == "Failed":
+            self._fail(parent)
+            return
+        self.locks.give_back(parent.tasks[parent.next].locks)
+        self._advance(parent)
 
     def _mark(self, run: Run, phase: str, times: JsonObject) -> None:
         """Write phase, labels and times, as the controller does with every change."""
-        completed = "true" if phase == "Succeeded" else "false"
+        completed = "false" if phase == "Running" else "true"
         patch: JsonObject = {
             "metadata": {"labels": {marks.PHASE: phase, marks.COMPLETED: completed}},
             "status": {"phase": phase, **times},
@@ -204,7 +244,7 @@ def plan_run(obj: JsonObject) -> Run:
     namespace, name = metadata.namespace or "", metadata.name or ""
     values = workflow_values([spec.arguments], namespace)
     tasks = tuple(
-        Task(place.template.name or "inline", _taken(place.template.synchronization, namespace, values))
+        _task(place.template, _taken(place.template.synchronization, namespace, values), metadata)
         for place in places(spec)
         if type_of(place.template) in LEAF_TYPES
     )
@@ -213,7 +253,32 @@ def plan_run(obj: JsonObject) -> Run:
     if created is None:
         raise ValueError("a stored object has a creationTimestamp")
     order = (-(spec.priority or 0), created, name)
-    return Run(namespace, name, metadata.uid or "", order, whole, tasks)
+    account = spec.service_account_name or "default"
+    return Run(namespace, name, metadata.uid or "", order, whole, tasks, account)
+
+
+def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
+    """Return a task of a Workflow, with the Workflow that it creates."""
+    name, resource = template.name or "inline", template.resource
+    if resource is None or resource.action != "create":
+        return Task(name, locks)
+    try:
+        child = yaml.safe_load(resource.manifest or "")
+    except yaml.YAMLError:
+        return Task(name, locks)
+    if not isinstance(child, dict) or child.get("kind") != WORKFLOWS.kind:
+        return Task(name, locks)
+    if resource.set_owner_reference:
+        owner: JsonObject = {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "name": parent.name,
+            "uid": parent.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        child["metadata"] = {**(child.get("metadata") or {}), "ownerReferences": [owner]}
+    return Task(name, locks, child, bool(resource.success_condition))
 
 
 def _taken(block: Synchronization | None, namespace: str, values: Values) -> frozenset[str]:

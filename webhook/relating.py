@@ -1,4 +1,8 @@
-"""Reading about the owner of a new Workflow: for children and for runs of a schedule, and for nobody else."""
+"""Reading about the owner of a Workflow that is to run: for children and runs of a schedule, nobody else.
+
+A child that is made to run again is read about as well: a step that does `argo retry` and waits for it would
+wait for ever otherwise.
+"""
 
 from typing import Protocol
 
@@ -8,6 +12,7 @@ from policy.cluster.errors import ClusterError
 from policy.core.decision import Operation, Review
 from policy.core.relations import UNRELATED, Related, owner_of, scheduled_by
 from policy.core.snapshot import Snapshot
+from policy.core.updates import reactivates, update_of
 from policy.core.workflow import OwnerReference
 from webhook.failure import LedgerUnavailable
 
@@ -16,7 +21,7 @@ class Relatives(Protocol):
     """The cluster as far as owners go; see `policy.cluster.relatives.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
-        """Return the Workflow that owns a new one, and its other children."""
+        """Return the Workflow that owns a new one, the root of its line, and who else is in that line."""
         ...
 
     def of_run(self, namespace: str, owner: OwnerReference) -> Related:
@@ -43,7 +48,7 @@ def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
         LedgerUnavailable: the cluster did not answer; the failure policy decides.
     """
     metadata = review.workflow.metadata if review.workflow is not None else None
-    if metadata is None or not metadata.owner_references or review.operation is not Operation.CREATE:
+    if metadata is None or not metadata.owner_references or not _enters(review):
         return review
     if not snapshot.policies(review.namespace).quotas:
         return review
@@ -54,11 +59,19 @@ def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
     return msgspec.structs.replace(review, related=related)
 
 
+def _enters(review: Review) -> bool:
+    """Tell whether a Workflow is to run that did not before: a new one, or one that was over."""
+    if review.operation is not Operation.UPDATE:
+        return review.operation is Operation.CREATE
+    update = update_of(review)
+    return update is not None and reactivates(update)
+
+
 def _read(review: Review, snapshot: Snapshot, relatives: Relatives) -> Related:
     metadata = review.workflow.metadata if review.workflow is not None else None
     if metadata is None:
         return UNRELATED
-    cron = scheduled_by(metadata)
+    cron = scheduled_by(metadata) if review.operation is Operation.CREATE else None
     if cron is not None and review.user in snapshot.identities.argo_controllers:
         return relatives.of_run(review.namespace, cron)
     parent = owner_of(metadata, "Workflow")

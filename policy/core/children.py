@@ -1,18 +1,21 @@
-"""Children: a Workflow that a live one creates and waits for runs under its parent's slot.
+"""Children: a Workflow that a live one creates and waits for runs under the slot of the root of its line.
 
 If it counted as well, parent and child could wait for each other for ever. But a rule that exempts is a way
 around a limit, so all of this has to hold (docs/security.md):
 
 - the parent is there with that very uid, runs, and was admitted by us;
+- so does the root: the Workflow under whose slot the parent runs, or the parent itself where it has its own;
 - the Pods of the parent create the child: the user is one of the parent's own ServiceAccounts;
-- the children of a parent have, all together, no more tasks than the parent was admitted with;
+- all that run under the root, on whatever level, have together no more tasks than the root was admitted with,
+  and there are at most MAX_CHILDREN of them;
 - there are at most MAX_DEPTH of them in one line.
 
-A child is exempt from the quotas that its parent counts for, and from no others. One that is not exempt is no
-fault: it counts for itself.
+A child is exempt from the quotas that its root counts for, and from no others. One that is not exempt is no
+fault: it counts for itself. Where it only lacks room, and a quota queues, it waits for a slot of its own or
+for room under the root, whichever comes first: the root may wait for it, and would keep both for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -23,69 +26,150 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.governing import governing
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.relations import Related, accounts_of, is_live, metadata_of, owner_of
-from policy.core.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow
+from policy.core.workflow import Metadata, OwnerReference, Workflow
 
 MAX_DEPTH: Final = 5
 MAX_CHILDREN: Final = 50
-"""Of a parent whose tasks have no bound."""
+"""How many may run under one slot, on all levels together and whatever their tasks are."""
+MAX_LINE: Final = 100
+"""How many may run or wait under one slot; whoever comes then waits for a slot of his own alone."""
+NO_SLOT: Final = "the slot that this runs under is not known any more"
 
 
 class Exemption(msgspec.Struct, frozen=True):
-    """From which quotas a child is exempt, as which child of whom; or `why` it is not."""
+    """From which quotas a child is exempt, and under whose slot it runs; `why` it is not, in part or at all.
+
+    `root` is the uid of that Workflow and `name` its name. One that is exempt from no quota and has a root
+    may come to run under it when there is room.
+    """
 
     quotas: frozenset[str] = frozenset()
-    parent: str = ""
+    root: str = ""
+    name: str = ""
     depth: int = 0
     why: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may wait for room under its root."""
+        return bool(self.root) and not self.quotas
 
 
 NOT_EXEMPT: Final = Exemption()
 
 
-def exemption(
-    metadata: Metadata,
-    tasks: Amount,
-    user: str,
-    related: Related,
-    quotas: Sequence[CompiledQuota],
-) -> Exemption:
-    """Return from which of the quotas of its namespace a new Workflow is exempt."""
-    owner = owner_of(metadata, "Workflow")
+class Newcomer(msgspec.Struct, frozen=True):
+    """A Workflow that is to run: who makes it run, and how many tasks it may have at once.
+
+    `admitted` is the uid of the root that the mutating side has charged it to, and `held` whether it is held.
+    The validating side does not ask again whether there is room: a brother or sister may have come or ended
+    in between, and the leader counts whatever is too much.
+    """
+
+    metadata: Metadata
+    tasks: Amount
+    user: str
+    admitted: str = ""
+    held: bool = False
+
+
+def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuota]) -> Exemption:
+    """Return from which of the quotas that govern it a Workflow is exempt."""
+    owner = owner_of(newcomer.metadata, "Workflow")
     if owner is None:
         return NOT_EXEMPT
-    parent = related.parent
-    why = _why_not(parent, owner, tasks, user, related.children)
-    if parent is None or why:
+    parent, root = related.parent, related.root
+    why = _why_no_child(newcomer, parent, owner)
+    if parent is not None and not why:
+        why = _why_no_slot(metadata_of(parent), root)
+    if parent is None or root is None or why:
         return Exemption(why=why)
+    shared = governing(quotas, holding.original_labels(root))
+    if not shared:
+        return NOT_EXEMPT  # They do not wait for each other; it is the root of a line of its own.
     above = metadata_of(parent)
-    shared = governing(quotas, holding.original_labels(above))
-    return Exemption(frozenset(quota.source for quota in shared), above.uid or "", depth_of(above) + 1)
+    exempt = frozenset(quota.source for quota in shared)
+    apart = _apart(quotas, exempt, above, root)
+    found = Exemption(exempt, root.uid or "", root.name or "", depth_of(above) + 1, apart)
+    if newcomer.admitted == root.uid:
+        return msgspec.structs.replace(found, quotas=frozenset()) if newcomer.held else found
+    return _with_room(found, newcomer.tasks, root, related.line)
 
 
-def _why_not(
-    parent: Workflow | None, owner: OwnerReference, tasks: Amount, user: str, children: Sequence[Metadata]
-) -> str:
-    """Return why a Workflow does not run under the slot of its owner, or nothing."""
-    above = metadata_of(parent) if parent is not None else EMPTY_METADATA
-    if parent is None or above.uid != owner.uid or not is_live(above):
+def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> Exemption:
+    """Return the exemption where there is room, else to wait for it, or nothing if there never will be."""
+    why = _why_no_room(tasks, root, line)
+    if not why:
+        return found
+    if len(line) >= MAX_LINE or not all(within(holding.weighed_of(root).tasks, [tasks])):
+        return Exemption(why=why)
+    return msgspec.structs.replace(found, quotas=frozenset(), why=why)
+
+
+def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerReference) -> str:
+    """Return why a Workflow is not the child of its owner, or nothing."""
+    if parent is None:
+        return "it does not run"
+    above = metadata_of(parent)
+    if above.uid != owner.uid or not is_live(above):
         return "it does not run"
     if marks.TASKS not in (above.annotations or {}):
         return "it was not admitted under a quota"
     accounts = {f"{SERVICE_ACCOUNT}{above.namespace}:{name}" for name in accounts_of(parent)}
-    if user not in accounts:
-        return "who created this one is not a ServiceAccount of its Pods"
+    if newcomer.user not in accounts:
+        return "who created this one is not a ServiceAccount of its Pods: let a step of it create this one"
     if depth_of(above) >= MAX_DEPTH:
-        return f"it is the {MAX_DEPTH}th in a line already"
-    if not _fits(tasks, holding.weighed_of(above).tasks, children):
-        return "its children have as many tasks already as it was admitted with"
+        return f"it is the {MAX_DEPTH}th in a line already: do not wait for this one"
     return ""
 
 
-def _fits(tasks: Amount, bound: Amount, children: Sequence[Metadata]) -> bool:
+def _why_no_slot(parent: Metadata, root: Metadata | None) -> str:
+    """Return why there is no slot above a parent that runs, or nothing."""
+    if root is None:
+        return NO_SLOT
+    if root.uid == parent.uid:
+        return ""
+    if not is_live(root):
+        return f"{root.name}, under whose slot it runs, is being deleted"
+    if marks.TASKS not in (root.annotations or {}):
+        return f"{root.name}, under whose slot it runs, was not admitted under a quota"
+    return ""
+
+
+def _why_no_room(tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> str:
+    """Return why a child does not fit under a root with those that run there already, or nothing."""
+    if len(line) >= MAX_CHILDREN:
+        return (
+            f"{len(line)} run under the slot of {root.name} already, and the most is {MAX_CHILDREN}: "
+            "run fewer at once"
+        )
+    bound = holding.weighed_of(root).tasks
     if bound.value is None:
-        return len(children) < MAX_CHILDREN
-    taken = [tasks, *(holding.weighed_of(each).tasks for each in children)]
-    return sum(bound.value + 1 if each.value is None else each.value for each in taken) <= bound.value
+        return ""
+    if tasks.value is None:
+        return f"its tasks have no bound, and {root.name} was admitted with {bound}: give it spec.parallelism"
+    taken = [holding.weighed_of(each).tasks.value for each in line]
+    used = sum(bound.value if each is None else each for each in taken)
+    if used + tasks.value <= bound.value:
+        return ""
+    return (
+        f"those under the slot of {root.name} have {used} tasks, and {tasks} more exceed the {bound} that it "
+        f"was admitted with: run fewer at once, or create {root.name} with a higher spec.parallelism"
+    )
+
+
+def _apart(quotas: Sequence[CompiledQuota], exempt: frozenset[str], parent: Metadata, root: Metadata) -> str:
+    """Return what a child counts for although its parent does too: the root of both does not."""
+    if parent.uid == root.uid:
+        return ""
+    both = governing(quotas, holding.original_labels(parent))
+    named = [quota.source for quota in both if quota.source not in exempt]
+    if not named:
+        return ""
+    return (
+        f"{' and '.join(named)} governs both and not {root.name}, under whose slot they run: let it select "
+        "all of them or one of them"
+    )
 
 
 def depth_of(metadata: Metadata) -> int:
@@ -94,12 +178,29 @@ def depth_of(metadata: Metadata) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) == 1 else 0
 
 
-def counted_for(
-    child: Sequence[CompiledQuota], parent: Sequence[CompiledQuota] | None
-) -> tuple[CompiledQuota, ...]:
-    """Return the quotas that a live child counts for: all but those that its live parent counts for.
+def within(bound: Amount, line: Iterable[Amount]) -> Iterator[bool]:
+    """Tell of each in a line whether it may run under the slot of a root with these tasks, in that order.
 
-    `parent` is None where the parent is not live any more; from then on the child counts like anybody else.
+    Admission asks before it lets a child in. The leader asks all the time: several may have come in the same
+    instant, and a root that is retried may be admitted with less than before.
     """
-    shared = {quota.source for quota in parent or ()}
+    number, used = 0, 0
+    for tasks in line:
+        fits = number < MAX_CHILDREN and (
+            bound.value is None or (tasks.value is not None and used + tasks.value <= bound.value)
+        )
+        if fits:
+            number += 1
+            used += tasks.value or 0
+        yield fits
+
+
+def counted_for(
+    child: Sequence[CompiledQuota], root: Sequence[CompiledQuota] | None
+) -> tuple[CompiledQuota, ...]:
+    """Return the quotas that a live child counts for: all but those that the root of its line counts for.
+
+    `root` is None where it has no slot any more; from then on the child counts like anybody else.
+    """
+    shared = {quota.source for quota in root or ()}
     return tuple(quota for quota in child if quota.source not in shared)

@@ -79,7 +79,6 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     judged = judge_locks(
         spec, labels, policies, snapshot, raw=review.raw, metadata=metadata, again=again is not None
     )
-    quota_part = NO_QUOTAS
     if quotas:
         quota_part = judge_quotas(
             Subject(
@@ -95,8 +94,13 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             snapshot=snapshot,
             now=now,
         )
-    if not quotas and judged is NO_LOCKS:
-        return UNGOVERNED
+    else:
+        stale = tuple(holding.unmark_patch(metadata))
+        if judged is NO_LOCKS:
+            return (
+                settled(Decision(Outcome.UNGOVERNED, patch=stale), review.side, ()) if stale else UNGOVERNED
+            )
+        quota_part = msgspec.structs.replace(NO_QUOTAS, patch=stale)
     faults = (
         *(_status_faults(workflow) if again is None else guard_retry(again)),
         *metadata_faults(spec, metadata, policies, snapshot),

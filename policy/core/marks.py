@@ -41,7 +41,9 @@ USER: Final = "lockkeeper.dev/user"
 RETRIED: Final = "lockkeeper.dev/retried"
 """Annotation of a held Workflow that ran before: its status is the record of that run, and stays."""
 CHILD_OF: Final = "lockkeeper.dev/child-of"
-"""Label: the uid of the live Workflow that created this one, under whose slot it runs."""
+"""Label: the uid of the Workflow under whose slot this one runs: the root of its line."""
+ROOT: Final = "lockkeeper.dev/root"
+"""Annotation of a child: the name of that root, by which it can be read."""
 DEPTH: Final = "lockkeeper.dev/depth"
 """Annotation of a child: how many Workflows are above it, one the child of the other."""
 CRON: Final = "lockkeeper.dev/cron"
@@ -63,7 +65,7 @@ UNBOUNDED: Final = "unlimited"
 
 OUR_LABELS: Final = (RESERVATION, CHILD_OF)
 OUR_ANNOTATIONS: Final = (
-    *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, DEPTH, CRON, INHERITS),
+    *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
 )
 """What admission writes; nobody else's values are kept."""

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from policy.core import explain, explain_wait, holding, marks
-from policy.core.amounts import ZERO, Usage
-from policy.core.children import Exemption, exemption
+from policy.core.amounts import ZERO, Amount, Usage
+from policy.core.children import NOT_EXEMPT, Exemption, Newcomer, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
@@ -121,7 +121,7 @@ def judge_quotas(
     spec, metadata = subject.spec, workflow.metadata or EMPTY_METADATA
     stored = stored_in(workflow.status) if subject.origin.retried else None
     tasks = tasks_of(spec, review.namespace, quotas, snapshot, now, stored=stored)
-    exempt = exemption(metadata, tasks.amount, review.user, review.related, quotas)
+    exempt = exemption(_newcomer(review, metadata, tasks.amount, quotas), review.related, quotas)
     counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
     weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
     asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
@@ -134,13 +134,18 @@ def judge_quotas(
         weighed,
         reservation=reservation_id,
         hold=bool(queueing),
-        origin=_origin(subject, exempt, run if queueing else None, tasks.by),
+        origin=_origin(
+            subject,
+            NOT_EXEMPT if exempt.waits and not queueing else exempt,
+            run if queueing else None,
+            tasks.by,
+        ),
     )
     if tasks.injected is not None:
         if workflow.spec is None:
             patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    warnings = [*_warn(asked, counted), *_told(exempt, metadata), *tasks.warnings]
+    warnings = [*_warn(asked, counted), *_told(exempt, metadata, queued=bool(queueing)), *tasks.warnings]
     reasons = list(tasks.faults)
     if queueing:
         reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
@@ -168,6 +173,24 @@ def judge_quotas(
     )
 
 
+def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequence[CompiledQuota]) -> Newcomer:
+    """Return a Workflow as a child is judged; the validating side goes by what the mutating one made of it.
+
+    That is told by the hold and, where quotas deny, by the reservation: who is exempt makes none.
+    """
+    if review.side is not Side.VALIDATE:
+        return Newcomer(metadata, tasks, review.user)
+    labels = metadata.labels or {}
+    counts = RESERVATION in labels or not by_effect(quotas, OnExceed.DENY)
+    return Newcomer(
+        metadata,
+        tasks,
+        review.user,
+        admitted=labels.get(marks.CHILD_OF, ""),
+        held=counts and holding.is_held(labels),
+    )
+
+
 def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.Origin:
     """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
 
@@ -175,8 +198,9 @@ def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by:
     """
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {marks.WEIGHED_BY: by} if by else {}
-    if exempt.parent:
-        labels[marks.CHILD_OF] = exempt.parent
+    if exempt.root:
+        labels[marks.CHILD_OF] = exempt.root
+        annotations[marks.ROOT] = exempt.name
         annotations[marks.DEPTH] = str(exempt.depth)
     if run is not None:
         related = subject.review.related
@@ -184,10 +208,14 @@ def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by:
     return msgspec.structs.replace(subject.origin, labels=labels, annotations=annotations)
 
 
-def _told(exempt: Exemption, metadata: Metadata) -> list[str]:
+def _told(exempt: Exemption, metadata: Metadata, *, queued: bool) -> list[str]:
     """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
     if not exempt.why:
         return []
+    if exempt.waits and queued:
+        return [f"lockkeeper: it waits for a slot of its own, or for room under {exempt.name}: {exempt.why}"]
+    if exempt.quotas:
+        return [f"lockkeeper: it runs under the slot of {exempt.name}, but not for all quotas: {exempt.why}"]
     owner = owner_of(metadata, "Workflow")
     name = owner.name if owner is not None else ""
     return [f"lockkeeper: it counts for itself and not under its owner {name}: {exempt.why}"]

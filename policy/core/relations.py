@@ -5,28 +5,52 @@ does follow is decided on what was read about the owner.
 """
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from policy.core import holding, marks
 from policy.core.holding import is_completed
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, OwnerReference, Workflow, WorkflowSpec
+from policy.core.workflow import (
+    EMPTY_METADATA,
+    EMPTY_SPEC,
+    Executor,
+    Metadata,
+    OwnerReference,
+    Read,
+    Workflow,
+    WorkflowSpec,
+)
 
 ARGO_GROUP: Final = "argoproj.io/"
+STORED_SPEC: Final = "storedWorkflowTemplateSpec"
+STORED_TEMPLATES: Final = "storedTemplates"
+Kept = TypeVar("Kept")
+
+
+class StoredTemplate(Read, frozen=True):
+    """As whom a template runs that Argo has stored."""
+
+    service_account_name: str | None = None
+    executor: Executor | None = None
+
+
 _SPEC: Final = msgspec.json.Decoder(WorkflowSpec | None)
+_TEMPLATES: Final = msgspec.json.Decoder(dict[str, StoredTemplate] | None)
 
 
 class Related(msgspec.Struct, frozen=True):
     """What was read about the owner of a new Workflow.
 
-    `parent` is the Workflow that owns it and `children` the others that run under the parent's slot already;
-    `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it and `runs` are its earlier runs that
-    are not over.
+    `parent` is the Workflow that owns it; of its status there is only what is stored. `root` is the one
+    under whose slot the parent runs, which may be the parent itself, and `line` are all that run under that
+    slot already, on whatever level. `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it, and
+    `runs` are its earlier runs that are not over.
     """
 
     parent: Workflow | None = None
-    children: tuple[Metadata, ...] = ()
+    root: Metadata | None = None
+    line: tuple[Metadata, ...] = ()
     policy: str = ""
     runs: tuple[Metadata, ...] = ()
 
@@ -50,25 +74,52 @@ def scheduled_by(metadata: Metadata) -> OwnerReference | None:
 
 
 def is_live(metadata: Metadata) -> bool:
-    """Tell whether a Workflow runs: it is not held, not over, and nobody has deleted it."""
-    going = metadata.deletion_timestamp is not None
-    return not (going or is_completed(metadata) or holding.is_held(metadata.labels))
+    """Tell whether a Workflow runs: it has its slot, and nobody has deleted it."""
+    return metadata.deletion_timestamp is None and has_slot(metadata)
+
+
+def has_slot(metadata: Metadata) -> bool:
+    """Tell whether a Workflow is neither held nor over: who is deleted counts until it is gone."""
+    return not (is_completed(metadata) or holding.is_held(metadata.labels))
+
+
+def root_of(metadata: Metadata) -> tuple[str, str] | None:
+    """Return name and uid of the Workflow that a child was charged to; None for one that is no child.
+
+    The name is "" where it is not known. Children from before there was a mark for it name their owner.
+    """
+    uid = (metadata.labels or {}).get(marks.CHILD_OF, "")
+    if not uid:
+        return None
+    owner = owner_of(metadata, "Workflow")
+    own = owner.name if owner is not None and owner.uid == uid else ""
+    return (metadata.annotations or {}).get(marks.ROOT, own), uid
 
 
 def accounts_of(workflow: Workflow) -> frozenset[str]:
-    """Return the ServiceAccounts that the Pods of a Workflow run as, by their names alone."""
-    spec, stored = workflow.spec or EMPTY_SPEC, _stored(workflow)
-    templates = (*(spec.templates or ()), *(stored.templates or ()))
-    named = {each.service_account_name for each in templates if each.service_account_name}
-    return frozenset({spec.service_account_name or stored.service_account_name or "default", *named})
+    """Return the ServiceAccounts that the Pods of a Workflow act as, by their names alone.
+
+    A template may have one of its own, also one of another object that Argo has stored, and the executor,
+    which makes the object of a resource template, may act as yet another.
+    """
+    spec, stored = workflow.spec or EMPTY_SPEC, _stored(workflow, STORED_SPEC, _SPEC) or EMPTY_SPEC
+    own = spec.service_account_name or stored.service_account_name or "default"
+    templates = [
+        *(spec.templates or ()),
+        *(stored.templates or ()),
+        *(_stored(workflow, STORED_TEMPLATES, _TEMPLATES) or {}).values(),
+        *(each.template_defaults for each in (spec, stored) if each.template_defaults is not None),
+    ]
+    named = [each.service_account_name for each in templates]
+    named += [each.executor.service_account_name for each in (spec, stored, *templates) if each.executor]
+    return frozenset({own, *(each for each in named if each)})
 
 
-def _stored(workflow: Workflow) -> WorkflowSpec:
-    """Return the spec that Argo made of a Workflow and the template that it refers to."""
-    raw = (workflow.status or {}).get("storedWorkflowTemplateSpec")
+def _stored(workflow: Workflow, field: str, decoder: msgspec.json.Decoder[Kept | None]) -> Kept | None:
+    """Return what Argo keeps in a status of what it runs; None where that cannot be read."""
     with suppress(msgspec.ValidationError):
-        return _SPEC.decode(raw or b"null") or EMPTY_SPEC
-    return EMPTY_SPEC
+        return decoder.decode((workflow.status or {}).get(field) or b"null")
+    return None
 
 
 def metadata_of(workflow: Workflow) -> Metadata:

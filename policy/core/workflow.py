@@ -122,11 +122,19 @@ class Volume(Read, frozen=True):
     persistent_volume_claim: PersistentVolumeClaim | None = None
 
 
+class Executor(Read, frozen=True):
+    """As whom the executor acts, which makes the object of a resource template."""
+
+    service_account_name: str | None = None
+
+
 class ResourceTemplate(Read, frozen=True):
     """What a resource template does, and the text of the object that it does it to."""
 
     action: str | None = None
     manifest: str | None = None
+    set_owner_reference: bool | None = None
+    success_condition: str | None = None
 
 
 class TemplateRef(Read, frozen=True):
@@ -204,6 +212,7 @@ class Template(Read, frozen=True):
     inputs: Parameters | None = None
     daemon: bool | None = None
     service_account_name: str | None = None
+    executor: Executor | None = None
     container_set: ContainerSet | None = None
     volumes: tuple[Volume, ...] | None = None
     init_containers: tuple[Container, ...] | None = None
@@ -236,6 +245,7 @@ class WorkflowSpec(Read, frozen=True):
     on_exit: str | None = None
     hooks: dict[str, Hook] | None = None
     service_account_name: str | None = None
+    executor: Executor | None = None
     volumes: tuple[Volume, ...] | None = None
     parallelism: Int64 | None = None
     priority: Int32 | None = None

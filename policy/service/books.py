@@ -45,7 +45,7 @@ AT_ONCE: Final = 500
 
 
 FIRST: Final = 2**31
-"""Above every priority: of a run that takes over the slot of the one it replaces."""
+"""Above every priority: of a run that takes over the slot of the one it replaces, and of who needs none."""
 
 
 class Books:
@@ -304,7 +304,7 @@ class Books:
             namespace=tracked.namespace,
             name=tracked.name,
             user=weighed.user,
-            priority=FIRST if is_heir(tracked.metadata) else weighed.priority,
+            priority=FIRST if is_heir(tracked.metadata) or not quotas else weighed.priority,
             created=tracked.created,
             arrival=tracked.arrival,
             weight=weight,

@@ -1,10 +1,18 @@
-"""Which live Workflow is the child of which: a child counts from the moment on that its parent is gone."""
+"""Which live Workflow was admitted as the child of which, and so who stands in the line of whom."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+Runs: TypeAlias = Callable[[str], bool]
+"""Tells of a uid whether that Workflow has a slot for others: it lives, and does not wait."""
 
 
 class Families:
-    """Children by the uid of their parent; both by uid."""
+    """Children by the uid of the one that they were charged to; both by uid.
+
+    A line may have several levels: who lost his root has children of his own, and finds himself below that
+    root again when it is retried.
+    """
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
@@ -27,6 +35,40 @@ class Families:
             if not self._children[parent]:
                 del self._children[parent]
 
-    def children(self, uid: str) -> Iterable[str]:
+    def parent(self, uid: str) -> str:
+        """Return whose child a Workflow is, or ""."""
+        return self._parents.get(uid, "")
+
+    def children(self, uid: str) -> tuple[str, ...]:
         """Return the children of a Workflow."""
         return tuple(self._children.get(uid, ()))
+
+    def members(self) -> Iterable[str]:
+        """Return all who are children."""
+        return tuple(self._parents)
+
+    def root(self, uid: str, runs: Runs) -> str | None:
+        """Return the root of the line that a Workflow stands in; None where they go in a circle.
+
+        Only somebody who writes our marks past admission could make a circle.
+        """
+        seen = {uid}
+        while runs(above := self.parent(uid)):
+            if above in seen:
+                return None
+            seen.add(above)
+            uid = above
+        return uid
+
+    def line(self, root: str, runs: Runs) -> Iterator[str]:
+        """Yield all below a Workflow, each once: children of those that run, and their children."""
+        seen, rest = {root}, [root]
+        while rest:
+            uid = rest.pop()
+            if not runs(uid):
+                continue
+            for each in self.children(uid):
+                if each not in seen:
+                    seen.add(each)
+                    rest.append(each)
+                    yield each

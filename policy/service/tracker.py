@@ -12,6 +12,7 @@ import msgspec
 
 from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
 from policy.core import marks
+from policy.core.children import within
 from policy.core.patches import JsonObject
 from policy.service.families import Families
 from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, track
@@ -74,7 +75,9 @@ class Tracker:
         for each in gone:
             self._remove(each)
         for each in now.values():
-            self._put(each)
+            self._families.put(each.uid, each.parent)
+            self._store(each)
+        self._settle(self._families.members())
         self._live = {uid: self._live[uid] for uid in now}  # In the order of the listing.
 
     def apply(self, event: WatchEvent | EventOf[LiveMetadata]) -> None:
@@ -106,23 +109,44 @@ class Tracker:
         return [each for each in self._live.values() if each.namespace in namespaces]
 
     def _put(self, tracked: Tracked) -> None:
-        self._families.put(tracked.uid, tracked.parent)
-        self._store(_under(tracked, self._above(tracked)) if tracked.parent else tracked)
-        self._tell_children(tracked.uid)
+        before, below = self._families.parent(tracked.uid), self._families.children(tracked.uid)
+        self._store(tracked)
+        if before or below or tracked.parent:
+            self._families.put(tracked.uid, tracked.parent)
+            self._settle((tracked.uid, before, *below))
 
-    def _above(self, child: Tracked) -> Pairs | None:
-        """Return the labels of the Workflow under whose slot a child runs, while that runs itself."""
-        parent = self._live.get(child.parent)
-        if parent is None or parent.held or parent.namespace != child.namespace:
-            return None
-        return parent.kept
+    def _settle(self, uids: Iterable[str]) -> None:
+        """Let children count, or not count any more, where somebody of their line came, went or changed."""
+        done = set()
+        for uid in uids:
+            root = self._families.root(uid, self._runs) if uid in self._live else uid
+            top = self._live.get(root or uid)
+            if top is not None and top.uid not in done:
+                done.add(top.uid)
+                self._share_out(top, shared=root is not None and top.admitted)
 
-    def _tell_children(self, uid: str) -> None:
-        """Let children count, or not count any more, when their parent came, went or changed."""
-        for each in self._families.children(uid):
-            child = self._live.get(each)
-            if child is not None and (above := self._above(child)) != child.above:
-                self._store(_under(child, above))
+    def _share_out(self, top: Tracked, *, shared: bool) -> None:
+        """Put those under the slot of a root who fit; nobody, where it is not `shared`.
+
+        Who runs comes before who waits, so that nobody loses his place to one who was held.
+        """
+        self._move(top, None)
+        line = [self._live[each] for each in self._families.line(top.uid, self._runs) if each in self._live]
+        ours = [each for each in line if shared and each.admitted and each.namespace == top.namespace]
+        ours.sort(key=lambda each: (each.held, each.came, each.uid))
+        fits = within(top.mark.tasks, (each.mark.tasks for each in ours))
+        under = {each.uid for each, fit in zip(ours, fits, strict=True) if fit}
+        for each in line:
+            self._move(each, top.kept if each.uid in under else None)
+
+    def _move(self, tracked: Tracked, above: Pairs | None) -> None:
+        """Put a Workflow under one with these labels, or on its own."""
+        if tracked.above != above:
+            self._store(msgspec.structs.replace(tracked, kin=Kin(tracked.parent, above)))
+
+    def _runs(self, uid: str) -> bool:
+        found = self._live.get(uid)
+        return found is not None and not found.held
 
     def _store(self, tracked: Tracked) -> None:
         before = self._live.get(tracked.uid)
@@ -140,8 +164,10 @@ class Tracker:
         if before is not None:
             self._tally(before, -1)
         self._departed[tracked.reservation] = tracked.namespace
-        self._families.remove(tracked.uid)
-        self._tell_children(tracked.uid)
+        above, below = self._families.parent(tracked.uid), self._families.children(tracked.uid)
+        if above or below:
+            self._families.remove(tracked.uid)
+            self._settle((above, *below))
 
     def _tally(self, tracked: Tracked, sign: int) -> None:
         _add(self._count, tracked.namespace, sign)
@@ -182,11 +208,6 @@ class Tracker:
 
     def __len__(self) -> int:
         return len(self._live)
-
-
-def _under(child: Tracked, above: Pairs | None) -> Tracked:
-    """Return a child with the labels of whom it runs under."""
-    return msgspec.structs.replace(child, kin=Kin(child.parent, above))
 
 
 def _add(counted: dict[str, int], namespace: str, sign: int) -> None:

@@ -16,6 +16,7 @@ from policy.cluster.protocol import (
 )
 from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
+from tests.e2e.argo.executing import NotMadeError, executors
 from tests.e2e.argo.expressions import filled
 from tests.e2e.argo.playing import (
     NAMESPACE,
@@ -24,10 +25,11 @@ from tests.e2e.argo.playing import (
     container,
     controlled,
     json_of,
+    making,
     memory,
 )
 from tests.e2e.argo.pods import PODS
-from tests.e2e.argo.shapes import Phase
+from tests.e2e.argo.shapes import Phase, read_workflow
 from tests.e2e.product import until
 
 
@@ -336,6 +338,57 @@ def test_expressions_are_evaluated(text: str, value: str) -> None:
     assert filled(f"a {{{{={text}}}}} b", values) == f"a {value} b"
     unknown = "{{=sprig.upper('x')}} {{inputs.parameters.m}}"
     assert filled(unknown, values) == unknown
+
+
+@pytest.mark.usefixtures("with_pods")
+def test_a_resource_template_makes_a_workflow_and_waits_for_it(field: Field) -> None:
+    """The executor makes it as the account of its Pod, and owned by the Workflow that the step is of."""
+    users: list[str] = []
+
+    def create(obj: JsonObject, namespace: str, user: str) -> str:
+        users.append(user)
+        return read_workflow(field.cluster.create(WORKFLOWS, obj, namespace=namespace)).metadata.name
+
+    manifest: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "metadata": {"name": "child"},
+        "spec": {"entrypoint": "main", "templates": [container("main")]},
+    }
+    with executors(field.cluster, create, subresource="") as said:
+        field.submit("parent", making("main", manifest), serviceAccountName="runner")
+        field.play("parent", "Running")
+        field.play("child", "Running")
+        field.becomes("parent", Phase.RUNNING)
+        field.play("child", "Succeeded")
+        field.becomes("parent", Phase.SUCCEEDED)
+    assert said == []
+    assert users == [f"system:serviceaccount:{NAMESPACE}:runner"]
+    metadata = field.object("child")["metadata"]
+    assert isinstance(metadata, dict)
+    owner: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "name": "parent",
+        "uid": field.workflow("parent").metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    assert metadata["ownerReferences"] == [owner]
+
+
+@pytest.mark.usefixtures("with_pods")
+def test_a_resource_template_fails_with_what_it_cannot_make(field: Field) -> None:
+    """As `argoexec` does, which tries again only what may pass by itself."""
+
+    def create(*_: object) -> str:
+        raise NotMadeError("denied")
+
+    with executors(field.cluster, create, subresource="") as said:
+        field.submit("parent", making("main", {"metadata": {"name": "child"}}))
+        field.play("parent", "Running")
+        until(lambda: field.workflow("parent").status.phase is Phase.FAILED, "it does not fail")
+    assert said == [f"{NAMESPACE}/parent: denied"]
 
 
 @pytest.mark.usefixtures("without_pods")

@@ -10,9 +10,9 @@ from random import Random
 import pytest
 
 from lockkeeper.embedded import closing, limit_of
-from lockkeeper.front_door import AdmissionFailed, Admitted, FrontDoor
+from lockkeeper.front_door import USER, AdmissionFailed, Admitted, FrontDoor
 from lockkeeper.narrator import Narrator, Tally, aligned, closing_table, lock_table
-from lockkeeper.play import Played, injected_locks, lock_names, play
+from lockkeeper.play import Played, create_child, injected_locks, lock_names, play
 from lockkeeper.simulated_argo import SimulatedArgo
 from lockkeeper.wiring import load_once
 from policy.cluster.memory import MemoryCluster
@@ -318,11 +318,13 @@ class Door(FrontDoor):
     def __init__(self, answer: Callable[[JsonObject, str], Admitted]) -> None:
         self._answer = answer
         self.asked: list[str] = []
+        self.users: list[str] = []
         self.closed = False
 
-    def create(self, obj: JsonObject, *, namespace: str) -> Admitted:
+    def create(self, obj: JsonObject, *, namespace: str, user: str = USER) -> Admitted:
         """Answer as the test says."""
         self.asked.append(namespace)
+        self.users.append(user)
         return self._answer(obj, namespace)
 
     def close(self) -> None:
@@ -368,6 +370,25 @@ def test_a_failed_call_is_told_and_the_play_goes_on(scene: Scene, tmp_path: Path
     assert [each.partition(": ")[2] for each in played.failures] == ["failed calling /mutate: 500"] * 2
     assert len(door.asked) == 2
     assert door.closed
+
+
+def test_a_child_is_created_as_the_account_of_a_pod(scene: Scene) -> None:
+    """And told of like any other Workflow; one that is refused or fails is nobody's child."""
+    pod = "system:serviceaccount:here:default"
+    child: JsonObject = {"kind": "Workflow", "metadata": {"name": "child"}}
+    stored = scene.store("child", held=False)
+    doors = [Door(lambda _, __: Admitted(stored, (), ())), Door(lambda _, __: Admitted(None, (), (), "no"))]
+    uids = [create_child(child, "here", pod, door, scene.narrator) for door in doors]
+    metadata = stored["metadata"]
+    assert isinstance(metadata, dict)
+    assert uids == [metadata["uid"], ""]
+    assert [door.users for door in doors] == [[pod], [pod]]
+
+    def fail(_: JsonObject, __: str) -> Admitted:
+        raise AdmissionFailed("failed calling /mutate: 500")
+
+    assert create_child(child, "here", pod, Door(fail), scene.narrator) == ""
+    assert scene.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]
 
 
 def test_the_closing_words_name_who_never_ran_and_what_failed(scene: Scene) -> None:

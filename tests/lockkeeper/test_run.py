@@ -105,6 +105,53 @@ def test_nothing_is_left_of_a_run(played: Played) -> None:
     assert played.leftovers == []
 
 
+LIMIT = """
+apiVersion: lockkeeper.dev/v1alpha1
+kind: WorkflowQuota
+metadata: {name: one, namespace: line}
+spec: {limits: {workflows: 1}}
+"""
+LINE = """
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: NAME, namespace: line}
+spec:
+  parallelism: 2
+  entrypoint: main
+  templates:
+  - name: main
+    resource:
+      action: create
+      setOwnerReference: true
+      successCondition: status.phase == Succeeded
+      manifest: |
+        apiVersion: argoproj.io/v1alpha1
+        kind: Workflow
+        metadata: {name: CHILD}
+        spec: {parallelism: 1, entrypoint: main, templates: [{name: main, container: {image: busybox}}]}
+"""
+
+
+def test_a_workflow_and_the_one_it_waits_for_run_in_one_slot(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """Two of them one after the other, each with a child, where one Workflow may run."""
+    folders = [tmp_path / name for name in ("policies", "workflows")]
+    for folder in folders:
+        folder.mkdir()
+    (folders[0] / "quota.yaml").write_text(LIMIT)
+    for name in ("first", "second"):
+        text = LINE.replace("NAME", name).replace("CHILD", f"child-of-{name}")
+        (folders[1] / f"{name}.yaml").write_text(text)
+    play = ("--policies", folders[0], "--workflows", folders[1])
+    with lockkeeper.started("run", *play, "--once", "--port", "0", "--task-time", "0.05") as running:
+        assert running.wait() == 0, running.text
+    told = re.findall(r"^line +(\S+) +(running|queued|finished)", running.text, re.MULTILINE)
+    assert [each for each in told if each[1] == "finished"] == [
+        (name, "finished") for name in ("child-of-first", "first", "child-of-second", "second")
+    ]
+    assert ("child-of-first", "queued") not in told
+    assert told.index(("first", "finished")) < told.index(("second", "running"))
+
+
 def serving(running: Running) -> str:
     """Wait until a run serves, and return its address."""
     assert running.until(READY), running.text

@@ -1,5 +1,6 @@
 """The simulated Argo: it keeps locks, orders waiters, and leaves what is held alone."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -73,7 +74,21 @@ class ByHand:
             stopwatch=lambda: self.now,
             limit_of=lambda name: self.limits.get(name, 0),
             task_time=TASK,
+            create=self.create,
         )
+        self.users: list[str] = []
+        self.refuses = False
+
+    def create(self, obj: JsonObject, namespace: str, user: str) -> str:
+        """Create what a resource template makes, unless it is to be refused."""
+        self.users.append(user)
+        if self.refuses:
+            return ""
+        made = self.store.create(WORKFLOWS, obj, namespace=namespace)
+        self.argo._inbox.put(made)
+        metadata = made["metadata"]
+        assert isinstance(metadata, dict)
+        return str(metadata["uid"])
 
     def give(self, *objects: JsonObject) -> None:
         """Hand over Workflows, as the watch does."""
@@ -124,6 +139,70 @@ def test_a_workflow_without_leaf_templates_succeeds_at_once(hand: ByHand) -> Non
     """One that only refers to a WorkflowTemplate has nothing to run here."""
     hand.give(add(hand.store, "a", {"name": "main", "dag": {"tasks": []}}))
     assert hand.phases() == {"a": "Succeeded"}
+
+
+def making(child: str, *templates: JsonObject, **resource: JsonValue) -> JsonObject:
+    """Return a template that creates a Workflow."""
+    obj: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "metadata": {"name": child},
+        "spec": {"templates": [*templates] or [template("t")]},
+    }
+    return {"name": "make", "resource": {"action": "create", "manifest": json.dumps(obj), **resource}}
+
+
+def test_a_workflow_waits_for_what_it_creates(hand: ByHand) -> None:
+    """The child is created as the account of its Pods, owned by it, and runs beside it."""
+    made = making("child", setOwnerReference=True, successCondition="status.phase == Succeeded")
+    parent = add(hand.store, "parent", made)
+    hand.give(parent)
+    hand.argo._start_new()
+    assert hand.phases() == {"parent": "Running", "child": "Running"}
+    assert hand.users == ["system:serviceaccount:here:default"]
+    owners = hand.store.get(WORKFLOWS, "child", namespace="here")["metadata"]
+    assert isinstance(owners, dict)
+    assert isinstance(parent["metadata"], dict)
+    owner: JsonObject = {
+        "apiVersion": WORKFLOWS.api_version,
+        "kind": WORKFLOWS.kind,
+        "name": "parent",
+        "uid": parent["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    assert owners["ownerReferences"] == [owner]
+    hand.turn()
+    assert hand.phases() == {"parent": "Succeeded", "child": "Succeeded"}
+
+
+def test_without_a_condition_nobody_waits_for_what_was_created(hand: ByHand) -> None:
+    """It takes the time of a task, and leaves the other to itself."""
+    hand.give(add(hand.store, "parent", making("child")))
+    hand.turn()
+    assert hand.phases() == {"parent": "Succeeded"}
+
+
+def test_a_workflow_fails_with_what_is_refused(hand: ByHand) -> None:
+    """And so does whoever waits for it; their locks are free again."""
+    hand.refuses = True
+    hand.give(add(hand.store, "a", {**making("child"), "synchronization": ONE}, whole=TWO))
+    assert hand.phases() == {"a": "Failed"}
+    assert set(hand.argo.locks.held.values()) == {0}
+    hand.refuses = False
+    hand.give(add(hand.store, "outer", making("inner", making("none"), successCondition="x")))
+    hand.refuses = True
+    hand.argo._start_new()
+    assert hand.phases() == {"a": "Failed", "inner": "Failed", "outer": "Failed"}
+
+
+@pytest.mark.parametrize("manifest", ["kind: Job", "{{inputs.parameters.text}}", "[", ""])
+def test_other_objects_only_take_their_time(hand: ByHand, manifest: str) -> None:
+    """Whatever is no Workflow, or is not known yet."""
+    hand.give(add(hand.store, "a", {"name": "m", "resource": {"action": "create", "manifest": manifest}}))
+    hand.turn()
+    assert hand.phases() == {"a": "Succeeded"}
+    assert hand.users == []
 
 
 def test_a_lock_of_the_whole_workflow_keeps_it_from_starting(hand: ByHand) -> None:

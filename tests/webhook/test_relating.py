@@ -10,7 +10,7 @@ from policy.core.patches import JsonObject, JsonValue
 from policy.core.relations import UNRELATED, Related
 from policy.core.workflow import OwnerReference
 from tests.policy.core.attempts import ARGO
-from tests.policy.core.builders import quota, review, snapshot, workflow
+from tests.policy.core.builders import decoded, quota, review, snapshot, workflow
 from webhook.failure import LedgerUnavailable
 from webhook.relating import NoRelatives, relate
 
@@ -60,6 +60,17 @@ def test_owners_are_read_for_children_and_for_runs() -> None:
     assert child.related.policy == "child of team-a/parent"
     run = relate(_review([CRON], ARGO, annotations=TIME), policies, noted)
     assert run.related.policy == "run of team-a/nightly"
+
+
+def test_the_owner_of_a_child_that_runs_again_is_read() -> None:
+    """A step that retries it and waits for it would wait for its own slot; a schedule retries nothing."""
+    noted, policies = Noted(), snapshot(quota())
+    for owner, asked in ((PARENT, ["child of team-a/parent"]), (CRON, [])):
+        again = _review([owner], ARGO, annotations=TIME)
+        over = workflow(labels={marks.COMPLETED: "true"})
+        relate(msgspec.structs.replace(again, operation=Operation.UPDATE, old=decoded(over)), policies, noted)
+        assert noted.asked == asked
+        noted.asked.clear()
 
 
 def test_nothing_is_read_for_others() -> None:

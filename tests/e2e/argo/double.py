@@ -10,6 +10,9 @@ succeeded, or, with --finish-after, makes no Pods and lets every task take that 
 `shutdown`, workflowTemplateRef and templateRef, takes a retried Workflow up again, and after a restart goes
 on from what the API holds.
 
+The Pod of a resource template is told what to make, with the Workflow as its owner where that is asked for;
+`executing.py` plays the executor in it.
+
 It runs tasks of a DAG and steps of a group side by side, by `dependencies` and `depends`; fills in parameters
 of the Workflow and of inputs, also in the keys of locks, with the few expressions of `expressions.py`; takes
 `when`, and goes through a literal `withItems`.

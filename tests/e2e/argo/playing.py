@@ -1,5 +1,6 @@
 """The double on a cluster in memory, with the test itself as user and as kubelet."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,18 @@ def now() -> datetime:
 def container(name: str, **more: JsonValue) -> JsonObject:
     """Return a template that makes a Pod."""
     return {"name": name, "container": {"image": "busybox", "command": ["true"]}, **more}
+
+
+def making(name: str, manifest: JsonObject, **more: JsonValue) -> JsonObject:
+    """Return a template that makes a Workflow of its own and waits for it to succeed."""
+    resource: JsonObject = {
+        "action": "create",
+        "setOwnerReference": True,
+        "successCondition": "status.phase == Succeeded",
+        "failureCondition": "status.phase in (Failed, Error)",
+        "manifest": json.dumps(manifest),
+    }
+    return {"name": name, "resource": resource, **more}
 
 
 def semaphore(key: str) -> JsonObject:

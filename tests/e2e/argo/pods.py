@@ -4,6 +4,7 @@ import json
 from typing import Final
 
 import msgspec
+import yaml
 
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core import marks
@@ -14,6 +15,8 @@ from tests.e2e.argo.shapes import Anything, Workflow, as_json
 
 PODS: Final = Resource("", "v1", "pods", "Pod")
 WORKFLOW_LABEL: Final = "workflows.argoproj.io/workflow"
+TEMPLATE_VARIABLE: Final = "ARGO_TEMPLATE"
+"""Where the executor in a Pod finds its template."""
 _PLACEHOLDER: Final = "{{"
 _KEPT: Final = ("command", "args", "resources", "securityContext")
 """What of a container goes into the Pod; the rest would need volumes and parameters."""
@@ -85,8 +88,10 @@ def pod_of(workflow: Workflow, step: Step) -> JsonObject:
         "blockOwnerDeletion": True,
     }
     container = _container(template.container or template.script or {})
+    if template.resource is not None:
+        container |= _executing(as_json(template), owner)
     spec: JsonObject = {"restartPolicy": "Never", "containers": [container]}
-    account = workflow.spec.service_account_name
+    account = template.service_account_name or workflow.spec.service_account_name
     if account and _PLACEHOLDER not in account:
         spec["serviceAccountName"] = account
     return {
@@ -108,6 +113,26 @@ def _container(body: Anything) -> JsonObject:
     kept = {name: given[name] for name in _KEPT if given.get(name)}
     literal = {name: value for name, value in kept.items() if _PLACEHOLDER not in json.dumps(value)}
     return {"name": "main", "image": given.get("image") or "argoexec", **literal}
+
+
+def _executing(template: JsonObject, owner: JsonObject) -> JsonObject:
+    """Return what the executor is given that makes the object of a resource template.
+
+    Argo puts the template into the environment, with the owner in the manifest where that is asked for.
+    """
+    resource = as_json(template["resource"])
+    manifest = (
+        yaml.safe_load(str(resource.get("manifest") or "")) if resource.get("setOwnerReference") else None
+    )
+    if isinstance(manifest, dict):
+        metadata = manifest.setdefault("metadata", {})
+        metadata["ownerReferences"] = [*metadata.get("ownerReferences", ()), owner]
+        resource = {**resource, "manifest": yaml.safe_dump(manifest)}
+    text = json.dumps({**template, "resource": resource})
+    return {
+        "command": ["argoexec", "resource", resource.get("action") or ""],
+        "env": [{"name": TEMPLATE_VARIABLE, "value": text}],
+    }
 
 
 def _literal(entries: dict[str, str]) -> dict[str, str]:

@@ -132,6 +132,7 @@ class Template(Given, frozen=True):
     dag: Dag | None = None
     synchronization: Synchronization | None = None
     metadata: PodMetadata | None = None
+    service_account_name: str | None = None
 
 
 class Spec(Given, frozen=True):

@@ -1,13 +1,17 @@
 """What is read about owners: the Workflow above a child, and the schedule of a run with its other runs."""
 
+import pytest
+
 from policy.cluster.memory import MemoryCluster
-from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS
+from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, MergePatch
 from policy.cluster.relatives import Relatives
 from policy.core import marks
+from policy.core.children import MAX_DEPTH
 from policy.core.patches import JsonObject
-from policy.core.relations import UNRELATED, Related
+from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, UNRELATED, Related, accounts_of
 from policy.core.workflow import OwnerReference
-from tests.policy.service.world import draft, memory, part
+from tests.policy.service.lines import COMPRESSED, OFFLOADED, STATUS
+from tests.policy.service.world import Spy, draft, memory, part
 
 NAMESPACE = "etl"
 API = "argoproj.io/v1alpha1"
@@ -51,6 +55,28 @@ def _schedule(cluster: MemoryCluster, name: str, **spec: str) -> JsonObject:
     return cluster.create(CRON_WORKFLOWS, obj, namespace=NAMESPACE)
 
 
+def _owner(obj: JsonObject) -> OwnerReference:
+    return OwnerReference(API, "Workflow", str(part(obj, "metadata", "name")), _uid(obj), controller=True)
+
+
+def _below(
+    cluster: MemoryCluster, name: str, above: JsonObject, *, root: JsonObject | None = None
+) -> JsonObject:
+    """Add a Workflow that was admitted as a child; `root` is who it is charged to, without one its owner."""
+    charged = above if root is None else root
+    _add(cluster, name, {marks.CHILD_OF: _uid(charged)})
+    name_mark: JsonObject = {} if root is None else {marks.ROOT: str(part(root, "metadata", "name"))}
+    reference: JsonObject = {
+        "apiVersion": API,
+        "kind": "Workflow",
+        "name": str(part(above, "metadata", "name")),
+        "uid": _uid(above),
+        "controller": True,
+    }
+    patch: JsonObject = {"metadata": {"annotations": name_mark, "ownerReferences": [reference]}}
+    return cluster.patch(WORKFLOWS, name, MergePatch(patch), namespace=NAMESPACE)
+
+
 def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
     """Those that are over do not count."""
     cluster = memory()
@@ -58,12 +84,107 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
     _add(cluster, "sibling", {marks.CHILD_OF: _uid(parent)})
     _add(cluster, "over", {marks.CHILD_OF: _uid(parent), marks.COMPLETED: "true"})
     _add(cluster, "stranger", {marks.CHILD_OF: "other"})
-    owner = OwnerReference(API, "Workflow", "parent", _uid(parent), controller=True)
-    found = Relatives(cluster=cluster).of_child(NAMESPACE, owner)
+    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
     assert found.parent is not None
     assert found.parent.spec is not None
     assert found.parent.spec.entrypoint == "main"
-    assert [each.name for each in found.children] == ["sibling"]
+    assert found.root is not None
+    assert found.root.name == "parent"
+    assert [each.name for each in found.line] == ["sibling"]
+
+
+@pytest.mark.parametrize("status", [{}, STATUS, COMPRESSED, OFFLOADED, {"nodes": None}])
+def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> None:
+    """Of a status only what is stored of templates is kept, which says as whom the Pods run."""
+    cluster = memory()
+    _add(cluster, "parent")
+    obj = cluster.patch(WORKFLOWS, "parent", MergePatch({"status": status}), namespace=NAMESPACE)
+    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
+    assert found.parent is not None
+    stored = {STORED_SPEC, STORED_TEMPLATES} if status is STATUS else set()
+    assert set(found.parent.status or {}) == stored
+    assert accounts_of(found.parent) == {"default"}
+
+
+def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
+    """A Workflow that names a template alone says nothing of them itself."""
+    cluster = memory()
+    _add(cluster, "parent")
+    stored: JsonObject = {"serviceAccountName": "runner", "templates": [{"serviceAccountName": "other"}]}
+    shelf: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
+    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: shelf}})
+    obj = cluster.patch(WORKFLOWS, "parent", patch, namespace=NAMESPACE)
+    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
+    assert found.parent is not None
+    assert accounts_of(found.parent) == {"runner", "other", "agent"}
+
+
+def test_a_parent_that_argo_could_not_read_either_is_none() -> None:
+    """It came past the webhook, and does not run."""
+    cluster = memory()
+    obj = cluster.create(WORKFLOWS, {**draft("odd"), "spec": {"parallelism": "many"}}, namespace=NAMESPACE)
+    assert Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj)) == UNRELATED
+
+
+def test_the_root_is_found_from_any_level() -> None:
+    """By its name and uid, which every one of its line carries; all of the line is shown."""
+    cluster = memory()
+    root = _add(cluster, "root")
+    first = _below(cluster, "first", root, root=root)
+    second = _below(cluster, "second", first, root=root)
+    third = _below(cluster, "third", second, root=root)
+    for parent in (root, first, second, third):
+        found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
+        assert found.root is not None
+        assert found.root.name == "root"
+        assert [each.name for each in found.line] == ["first", "second", "third"]
+
+
+def test_a_line_from_before_roots_were_marked_is_gone_up_level_by_level() -> None:
+    """Each of them is charged to its owner."""
+    cluster = memory()
+    root = _add(cluster, "root")
+    first = _below(cluster, "first", root)
+    second = _below(cluster, "second", first)
+    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(second))
+    assert found.root is not None
+    assert found.root.name == "root"
+
+
+def test_a_root_that_is_over_or_waits_leaves_the_parent_its_own_root() -> None:
+    """It counts for itself then."""
+    cluster = memory()
+    root = _add(cluster, "root")
+    parent = _below(cluster, "parent", root, root=root)
+    for labels in ({marks.COMPLETED: "true"}, {marks.INSTANCE_ID: marks.HOLD_VALUE}):
+        patch: JsonObject = {"metadata": {"labels": {marks.COMPLETED: None, **labels}}}
+        cluster.patch(WORKFLOWS, "root", MergePatch(patch), namespace=NAMESPACE)
+        found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
+        assert found.root is not None
+        assert found.root.name == "parent"
+
+
+def test_nobody_is_root_where_marks_go_in_a_circle_or_nowhere() -> None:
+    """Somebody wrote them past the webhook."""
+    cluster = memory()
+    first = _add(cluster, "first")
+    second = _below(cluster, "second", first, root=first)
+    label: JsonObject = {"labels": {marks.CHILD_OF: _uid(second)}, "annotations": {marks.ROOT: "second"}}
+    cluster.patch(WORKFLOWS, "first", MergePatch({"metadata": label}), namespace=NAMESPACE)
+    lost = _add(cluster, "lost", {marks.CHILD_OF: "uid-9"})
+    for parent in (first, second, lost):
+        assert Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent)).root is None
+
+
+def test_no_more_is_read_than_a_line_may_be_deep() -> None:
+    """A create waits for it: the owner, a Workflow for each level, and the line."""
+    cluster = memory()
+    above = _add(cluster, "level-0")
+    for depth in range(MAX_DEPTH + 5):
+        above = _below(cluster, f"level-{depth + 1}", above)
+    spy = Spy(cluster)
+    assert Relatives(cluster=spy).of_child(NAMESPACE, _owner(above)).root is None
+    assert len(spy.calls) <= MAX_DEPTH + 2
 
 
 def test_a_run_is_shown_with_the_policy_of_its_schedule_and_the_other_runs() -> None:

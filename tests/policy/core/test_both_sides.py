@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from policy.core import marks
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.decision import Code, Decision, Outcome, Side
+from policy.core.decision import UNGOVERNED, Code, Decision, Outcome, Side
 from policy.core.locks.inject import inject
 from policy.core.locks.places import places
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.validate import lock_faults
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,
@@ -255,14 +255,15 @@ def test_an_object_that_lacks_any_part_of_the_patch_is_refused(
 def test_only_the_create_of_a_governed_workflow_gets_a_patch_and_only_from_the_mutating_side(
     case: tuple[JsonObject, Snapshot],
 ) -> None:
-    """Who may not patch does not, and who is denied or ungoverned is not patched."""
+    """Who may not patch does not, who is denied is not patched, who is ungoverned loses our marks alone."""
     obj, policies = case
     assert validate(obj, policies).patch == ()
     first = mutate(obj, policies)
-    if first.outcome in (Outcome.UNGOVERNED, Outcome.DENIED):
+    if first.outcome is Outcome.DENIED:
         assert first.patch == ()
     if first.outcome is Outcome.UNGOVERNED:
-        assert validate(obj, policies) == first
+        assert all(each.op is Op.REMOVE and "lockkeeper.dev~1" in each.path for each in first.patch)
+        assert validate(_applied(obj, first), policies) == UNGOVERNED
     if first.allowed and any("Quota " in source for source in first.policies):
         labels = texts(_applied(obj, first), "metadata", "labels")
         held = labels.get(marks.INSTANCE_ID) == marks.HOLD_VALUE
