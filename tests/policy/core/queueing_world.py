@@ -8,7 +8,7 @@ from typing import Final
 from policy.core.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Account, Demand
-from policy.core.ordering import QueueRules, Waiter, Want
+from policy.core.ordering import HIGHEST, QueueRules, Waiter, Want
 from policy.core.planning import Load, Planner
 from policy.core.quota_kinds import StopPolicy, Strategy
 from policy.core.rooms import Pool
@@ -137,7 +137,7 @@ class World:
 
     def _arrive(self) -> None:
         name, user = self.rng.choice(self.names), self.rng.choice(self.users)
-        priority = self.rng.choice((0, 0, 0, 1, 3))
+        priority = self.rng.choice((0, 0, 0, 1, 3, 4, 9, 70, HIGHEST))
         withheld = Usage(1, 2) if priority < 2 and self.rng.random() < 0.3 else ZERO
         demands = [
             Demand(account, most, "a quota")
