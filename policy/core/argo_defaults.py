@@ -14,10 +14,15 @@ _ACCOUNT_PARTS: Final = 4
 
 
 class WorkflowDefaults(msgspec.Struct, frozen=True):
-    """`spec.parallelism` and `spec.priority` of a Workflow that has none itself, nor by its template."""
+    """`spec.parallelism` and `spec.priority` of a Workflow that has none itself, nor by its template.
+
+    `references_only` says that Argo runs no Workflow but by a reference to a template, and lets it set
+    neither (`workflowRestrictions.templateReferencing` is Strict or Secure).
+    """
 
     parallelism: int | None = None
     priority: int | None = None
+    references_only: bool = False
 
 
 prepare(WorkflowDefaults)

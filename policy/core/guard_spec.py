@@ -17,7 +17,7 @@ from policy.core.locks.judging import LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
-from policy.core.quota_review import priority_of
+from policy.core.priorities import Priority, priority_of
 from policy.core.sameness import changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
@@ -70,6 +70,10 @@ class Ground(msgspec.Struct, frozen=True):
         """Return how many tasks a spec may run at once."""
         return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot, self.now)
 
+    def priority(self, spec: WorkflowSpec) -> Priority:
+        """Return which priority a spec may have."""
+        return priority_of(spec, self.policies.namespace, self.quotas, self.snapshot)
+
     def locks(self, spec: WorkflowSpec) -> LockPart:
         """Return what lock policies say of a spec."""
         return judge_locks(spec, self.labels, self.policies, self.snapshot)
@@ -100,16 +104,18 @@ def judge_edit(
     after = served.spec
     had, has = ground.locks(before), ground.locks(after)
     dropped, patch = _injections(had, has)
+    priority = _priority(before, after, ground)
     return SpecPart(
         reasons=(
             *_task_faults(before, after, ground),
+            *priority.faults,
             *served.reasons,
             *_new(had.reasons, has.reasons),
             *dropped,
             *_new(ground.hostile(before), ground.hostile(after)),
         ),
-        warnings=tuple(text for text in has.warnings if text not in had.warnings),
-        patch=(*patch, *served.patch, *_default(before, after, ground)),
+        warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
+        patch=(*patch, *served.patch, *_default(before, after, ground), *priority.patch),
         injected=has.injected if patch else (),
     )
 
@@ -162,6 +168,14 @@ def _task_faults(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> t
     )
 
 
+def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> Priority:
+    """Return what an edit makes of the priority; one that it leaves alone is as right as it was."""
+    now = ground.priority(after)
+    if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
+        return Priority(now.value)
+    return msgspec.structs.replace(now, faults=_new(ground.priority(before).faults, now.faults))
+
+
 def _default(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> tuple[PatchOp, ...]:
     """Return the operation that puts the default number of tasks back, where an edit takes it away."""
     if before.parallelism is None or after.parallelism is not None:
@@ -170,11 +184,15 @@ def _default(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> tuple
     return () if default is None else (PatchOp(Op.ADD, pointer("spec", "parallelism"), default),)
 
 
-def due_marks(old: Workflow, new: Workflow, namespace: str, snapshot: Snapshot) -> dict[str, str]:
+def due_marks(
+    old: Workflow, new: Workflow, policies: NamespacePolicies, snapshot: Snapshot
+) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit: a Workflow waits by its new priority."""
-    annotations = (old.metadata or EMPTY_METADATA).annotations or {}
-    before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
-    priority = priority_of(after, namespace, snapshot)
-    if priority_of(before, namespace, snapshot) == priority or marks.PRIORITY not in annotations:
+    metadata = old.metadata or EMPTY_METADATA
+    if marks.PRIORITY not in (metadata.annotations or {}):
         return {}
-    return {marks.PRIORITY: str(priority)}
+    quotas = governing(policies.quotas, holding.original_labels(metadata))
+    before, after = (
+        priority_of(each.spec or EMPTY_SPEC, policies.namespace, quotas, snapshot) for each in (old, new)
+    )
+    return {} if before.value == after.value else {marks.PRIORITY: str(after.value)}

@@ -8,9 +8,10 @@ from itertools import chain, count
 
 from policy.core.deadlines import Deadlines
 from policy.core.groups import Group, LaneKey, Shape, shape_of
-from policy.core.ordering import HIGHEST, USUAL_RULES, Key, Order, QueueRules, Waiter
+from policy.core.ordering import USUAL_RULES, Key, Order, QueueRules, Waiter
 from policy.core.quota_kinds import Strategy
 from policy.core.ranking import Ranking
+from policy.core.workflow import HIGHEST_PRIORITY
 
 
 class Queue:
@@ -52,7 +53,7 @@ class Lineup:
         if group is None:
             group = queue.groups[shape] = Group(shape, self.order)
         group.put(waiter)
-        if waiter.priority <= HIGHEST:
+        if waiter.priority <= HIGHEST_PRIORITY:
             self._came(waiter.priority)
         self._set_timer(group, (waiter.user, waiter.priority))
         return [group] if group.head() is waiter else []
@@ -69,7 +70,7 @@ class Lineup:
             del queue.priorities[waiter.priority]
         if queue.faulty.pop(uid, None) is not None:
             return None
-        if waiter.priority <= HIGHEST:
+        if waiter.priority <= HIGHEST_PRIORITY:
             self._went(waiter.priority)
         group = queue.groups[shape_of(waiter)]
         group.remove(waiter)

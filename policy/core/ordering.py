@@ -22,13 +22,11 @@ from policy.core.amounts import ZERO, Usage
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Demand
 from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.workflow import LOWEST_PRIORITY
 
 Key: TypeAlias = tuple[int | datetime | str, ...]
 """A place in an order; keys that are compared have the same shape."""
 DEFAULT_AGING: Final = timedelta(hours=1)
-LOWEST: Final = -(2**31)
-HIGHEST: Final = 2**31 - 1
-"""Bounds of `spec.priority`, which is an int32 to Argo. Who stands above them is in a class of his own."""
 
 
 class WaitReason(StrEnum):
@@ -86,7 +84,8 @@ class Waiter(msgspec.Struct, frozen=True):
 class Order:
     """The order at one moment: the time, the rules and the past that it depends on.
 
-    `ladder` has the different priorities that are waited with, the lowest first. It is the one of the latest
+    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
+    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
     look and no more: were it another after each release, everybody who has aged would have to be put anew.
     """
 
@@ -99,7 +98,7 @@ class Order:
     @property
     def top(self) -> int:
         """The highest priority that anybody waits with."""
-        return self.ladder[-1] if self.ladder else LOWEST
+        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
 
     def level(self, waiter: Waiter) -> int:
         """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""

@@ -104,7 +104,7 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
     if not over and spec_changes(update.review):
         edit, due = (
             judge_edit(old, new, policies, snapshot, now),
-            due_marks(old, new, policies.namespace, snapshot),
+            due_marks(old, new, policies, snapshot),
         )
     server = update.review.user in snapshot.identities.argo_servers
     reasons = (

@@ -75,7 +75,7 @@ class Oracle:
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
     def level(self, waiter: Waiter) -> int:
-        """Return the priority with its age: each time that it has aged it may pass twice as many as before."""
+        """Return the priority with its age: with each aging it passes twice as many as with the last."""
         aging = self.rules.get(waiter.namespace, USUAL_RULES).aging
         level, steps = waiter.priority, 1
         if aging is None:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.amounts import ZERO, Usage
-from policy.core.ordering import HIGHEST, QueueRules
+from policy.core.ordering import QueueRules
 from policy.core.planning import Load
 from policy.core.quota_kinds import StopPolicy, Strategy
 from policy.core.tree import Member, compile_tree
+from policy.core.workflow import HIGHEST_PRIORITY
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queueing_world import bound, minutes, planner, pool_of, uids, waiter
 
@@ -69,19 +70,16 @@ def test_a_waiter_passes_more_priorities_with_each_aging_up_to_the_highest_that_
 
 
 def test_the_highest_number_starves_nobody() -> None:
-    """For 48 hours another namespace brings one of 2147483647 a minute: its neighbour starts after one hour."""
+    """For 48 hours one of 2147483647 comes every minute: its neighbour starts after one hour."""
     queue, shared = planner(), bound("shared", limits(1), namespace="")
-    queue.add(waiter("running", shared, namespace="greedy", priority=HIGHEST))
+    queue.add(waiter("running", shared, namespace="greedy", priority=HIGHEST_PRIORITY))
     (running,) = queue.plan(NOW)
     queue.add(waiter("quiet", shared, namespace="team-b"))
     for minute in range(48 * 60):
         now = minutes(minute)
         born = -timedelta(minutes=minute)
-        queue.add(
-            waiter(
-                f"greedy{minute}", shared, namespace="greedy", priority=HIGHEST, age=born, arrival=minute + 1
-            )
-        )
+        uid, most = f"greedy{minute}", HIGHEST_PRIORITY
+        queue.add(waiter(uid, shared, namespace="greedy", priority=most, age=born, arrival=minute + 1))
         queue.ended(queue.load_of(running), now)
         (running,) = queue.plan(now)
         if running.uid == "quiet":
@@ -123,15 +121,15 @@ def test_a_run_that_takes_over_a_slot_is_no_step_either() -> None:
     """It stands above all priorities, for it takes what is its own; nobody's age reaches it."""
     queue, full = planner(), bound("main", limits(0))
     queue.add(waiter("old", full, age=100 * HOUR))
-    queue.add(waiter("heir", full, priority=HIGHEST + 1, arrival=1))
+    queue.add(waiter("heir", full, priority=HIGHEST_PRIORITY + 1, arrival=1))
     queue.plan(NOW)
     queue.set_limits(full.account, limits(1))
     assert uids(queue.plan(NOW)) == ["heir"]
 
 
 @given(
-    priorities=st.lists(st.integers(-(2**31), HIGHEST), min_size=1, max_size=60),
-    comings=st.lists(st.integers(-(2**31), HIGHEST), max_size=20),
+    priorities=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), min_size=1, max_size=60),
+    comings=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), max_size=20),
 )
 def test_everybody_gets_to_the_top_within_the_logarithm_of_the_priorities(
     priorities: list[int], comings: list[int]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -371,6 +372,19 @@ def test_one_that_ran_and_is_held_again_gives_its_slot_to_others() -> None:
     desk.see(gone=["u1"])
     assert desk.work() == ["u2"]
     assert set(desk.ledger.reservations) == {"u2.2"}
+
+
+@pytest.mark.parametrize("above", ["Deny", "Lower"])
+def test_a_cap_holds_for_the_priorities_of_those_that_came_before_it_or_past_admission(above: str) -> None:
+    """They wait as those at the cap do, and take no reserve that is above it."""
+    cap: JsonObject = {"maxPriority": 5, "onPriorityAbove": above}
+    reserve: JsonValue = [{"abovePriority": 4, "workflows": 1}, {"abovePriority": 6, "workflows": 2}]
+    capped = quota("cap", namespace="a", perWorkflow=cap)
+    policies = one_pool(4, capped, reserve=reserve, borrowing={})
+    bold = [live(f"u{number}", arrival=number, priority=2**31 - 1) for number in (1, 2, 3)]
+    desk = Desk(policies, *bold, live("u0", arrival=0, priority=5))
+    assert desk.work() == ["u0", "u1"]
+    assert [each.priority for each in desk.books.planner.line.waiters()] == [5, 5]
 
 
 def test_one_that_was_released_ended_and_is_held_again_between_two_looks_waits_anew() -> None:
