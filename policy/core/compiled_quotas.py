@@ -9,7 +9,7 @@ import msgspec
 from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
 from policy.core.durations import duration
 from policy.core.fields import QuotaLimits
-from policy.core.kinds import OnExceed, WorkflowQuotaSpec
+from policy.core.kinds import OnExceed, PriorityAbove, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.ordering import DEFAULT_AGING, USUAL_RULES, QueueRules
 from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
@@ -44,6 +44,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     on_exceed: OnExceed
     default_tasks: int | None
     max_tasks: int | None
+    max_priority: int | None
+    lowers_priority: bool
     reserves: tuple[Reserve, ...]
     rules: QueueRules
     highest: Limits
@@ -56,7 +58,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         Nothing may run where a stopped quota does not queue, or speaks of a part of its namespace only; the
         queue of a whole namespace is stopped by its rules.
         """
-        if self._stopped:
+        if self.stops_its_own:
             return NOTHING
         limits = self.elastic.at(now).limits
         # Nodes may never allow what is written.
@@ -65,10 +67,11 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     @property
     def rises(self) -> str:
         """By what its limits get higher than at another time, in words, or nothing where they stay."""
-        return STOP_ENDS if self._stopped else self.moves
+        return STOP_ENDS if self.stops_its_own else self.moves
 
     @property
-    def _stopped(self) -> bool:
+    def stops_its_own(self) -> bool:
+        """Whether nothing may run on it, by its `stopPolicy`; what stops a whole queue is not meant."""
         return self.rules.stop_policy is not StopPolicy.NONE and not self.stops_the_queue
 
     @property
@@ -105,6 +108,8 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         on_exceed=spec.on_exceed,
         default_tasks=spec.per_workflow.default_tasks,
         max_tasks=spec.per_workflow.max_tasks,
+        max_priority=spec.per_workflow.max_priority,
+        lowers_priority=spec.per_workflow.on_priority_above is PriorityAbove.LOWER,
         reserves=tuple(
             Reserve(each.above_priority, Usage(each.workflows, each.tasks)) for each in spec.reserve
         ),

@@ -83,6 +83,7 @@ class Code(StrEnum):
     EXCEEDED_QUOTA = "ExceededQuota"
     UNBOUNDED_TASKS = "UnboundedTasks"
     TASKS_ABOVE_CAP = "TasksAboveCap"
+    PRIORITY_ABOVE_CAP = "PriorityAboveCap"
     QUEUE_FULL = "QueueFull"
     FOREIGN_STATUS = "ForeignStatus"
     WRONG_TYPE = "WrongType"

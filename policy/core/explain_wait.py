@@ -36,7 +36,7 @@ def reason(standing: Standing, rules: QueueRules) -> str:
                 f"{waiter.priority}, so raise spec.priority or wait until more of what runs has ended"
             )
         case WaitReason.WAITING_FOR_HIGHER_PRIORITY:
-            text = "there is room, but others that wait go first; a higher spec.priority brings it forward"
+            text = f"there is room, but others that wait go first; {_forward(rules)}"
         case _:
             text = "it is being released"
     return text
@@ -73,6 +73,16 @@ def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> st
     return (
         f"lockkeeper: it waited {written(waited)} in {namespace} and did not start: spec.queue.maxWait is "
         f"{written(longest)}. Submit it again, or ask for a higher limit"
+    )
+
+
+def _forward(rules: QueueRules) -> str:
+    """Return what brings one forward that only its priority keeps back."""
+    if rules.aging is None:
+        return "a higher spec.priority brings it forward"
+    return (
+        f"it passes more of the priorities above its own with every {written(rules.aging)} that it waits, "
+        "and a higher spec.priority brings it forward at once"
     )
 
 

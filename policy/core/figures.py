@@ -106,17 +106,18 @@ def _of_quota(
     quota: CompiledQuota, namespace: str, view: UsageView, snapshot: Snapshot, now: datetime
 ) -> QuotaFigures:
     used = view.taken.get(quota.account, ZERO)
-    borrowed = Counted()
+    borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
         mine = view.taken.get(share_account(pool.name, namespace), ZERO)
         borrowed = _beyond(pool.share_at(namespace, now), mine)
+        limits = limits.tightest(pool.most_at(namespace, now))
     return QuotaFigures(
         running=used.workflows,
         queued=view.queues.get(namespace, EMPTY_QUEUE).depth,
         tasks=used.tasks,
         borrowed=borrowed,
-        effective_limits=_shown(quota.limits_at(now)),
+        effective_limits=_shown(limits),
         open_windows=quota.elastic.at(now).opened,
     )
 

@@ -25,8 +25,11 @@ from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import faults_of_rule
+from policy.core.members import is_for_all, left_open
+from policy.core.pools import CompiledPool
+from policy.core.quota_checks import RESOURCES
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
-from policy.core.snapshot import Snapshot
+from policy.core.snapshot import Snapshot, pool_of
 
 MOST_NAMESPACES: Final = 100
 """Namespaces that the rules of a policy for many are tried in; what is wrong is mostly wrong in all."""
@@ -44,6 +47,8 @@ class FindingKind(StrEnum):
     OWNED_ELSEWHERE = "OwnedElsewhere"
     NOT_WRITTEN = "NotWritten"
     RESERVES_NOTHING = "ReservesNothing"
+    SHARE_CUT = "ShareCut"
+    DEFAULTS_HOLD = "DefaultsHold"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -108,25 +113,24 @@ class Examined:
         match policy:
             case WorkflowQuota():
                 yield from _of_quota(policy.spec, "spec")
-                yield from self._of_share(policy)
+                yield from self._of_member(policy)
             case ClusterWorkflowQuota():
                 yield from self._of_pool(policy)
             case SynchronizationPolicy() | ClusterSynchronizationPolicy():
                 yield from self._of_locks(policy)
 
-    def _of_share(self, quota: WorkflowQuota) -> Iterator[Finding]:
-        """Yield that a quota reserves a part of what is no limit, but its namespace's share of a pool."""
-        namespace, name = quota.metadata.namespace, quota.metadata.name
-        if not quota.spec.reserve:
+    def _of_member(self, quota: WorkflowQuota) -> Iterator[Finding]:
+        """Yield what the pool of its namespace makes of a quota."""
+        snapshot, namespace = self._snapshot, quota.metadata.namespace
+        pool, compiled = pool_of(snapshot, namespace), snapshot.pool(namespace)
+        if pool is None or compiled is None:
             return
-        policies = self._snapshot.policies(namespace)
-        if any(each.is_share and each.account == Account(namespace, name) for each in policies.quotas):
-            winner = f"ClusterWorkflowQuota {policies.pool}"
-            message = (
-                f"reserves nothing: {winner} lets its members borrow, so these limits are the share of "
-                f"{namespace} in it, which others use too. Give the pool a reserve"
-            )
-            yield Finding(FindingKind.RESERVES_NOTHING, "spec.reserve", message, winner)
+        winner = str(name_of(pool))
+        yield from _beside_defaults(quota, snapshot.quotas[namespace], pool, winner)
+        account = Account(namespace, quota.metadata.name)
+        if any(each.is_share and each.account == account for each in snapshot.policies(namespace).quotas):
+            yield from _reserving_nothing(quota, winner)
+            yield from _cut(quota, compiled, winner)
 
     def _selected(self, selector: LabelSelector) -> list[str]:
         """Return the known namespaces that a selector selects, by name."""
@@ -212,6 +216,48 @@ class Examined:
             )
             path = f"spec.inject[name={rule_name}]"
             yield Finding(FindingKind.RULE_REFUSED, path, message, winner if winner != source else "")
+
+
+def _beside_defaults(
+    quota: WorkflowQuota, own: Sequence[WorkflowQuota], pool: ClusterWorkflowQuota, winner: str
+) -> Iterator[Finding]:
+    """Yield that the defaults of a pool hold beside a quota that is for every Workflow, as they are."""
+    fields = left_open([each.spec for each in own], pool) if is_for_all(quota.spec) else ()
+    if fields:
+        message = (
+            f"namespaceDefaults of {winner} hold beside it, since the quotas of {quota.metadata.namespace} "
+            f"do not bound {', '.join(fields)} for every Workflow: bound that too, for them to count instead"
+        )
+        yield Finding(FindingKind.DEFAULTS_HOLD, "spec", message, winner)
+
+
+def _reserving_nothing(quota: WorkflowQuota, winner: str) -> Iterator[Finding]:
+    """Yield that a quota reserves a part of what is no limit, but its namespace's share of a pool."""
+    if quota.spec.reserve:
+        message = (
+            f"reserves nothing: {winner} lets its members borrow, so these limits are the share of "
+            f"{quota.metadata.namespace} in it, which others use too. Give the pool a reserve"
+        )
+        yield Finding(FindingKind.RESERVES_NOTHING, "spec.reserve", message, winner)
+
+
+def _cut(quota: WorkflowQuota, pool: CompiledPool, winner: str) -> Iterator[Finding]:
+    """Yield the limits of a quota that are above what its namespace may have as its share."""
+    namespace, spec = quota.metadata.namespace, quota.spec
+    most, said = pool.most_ever(namespace), pool.word_ever(namespace)
+    given = [("spec.limits", spec.limits)]
+    given += [(f"spec.windows[{index}].limits", each.limits) for index, each in enumerate(spec.windows)]
+    for path, limits in given:
+        for name in RESOURCES:
+            asked, bound = getattr(limits, name), getattr(most, name)
+            if not isinstance(asked, int) or bound.covers(asked):
+                continue
+            whose = "the limit" if getattr(said, name).unlimited else f"the share of {namespace}"
+            message = (
+                f"{asked} is above {bound}, {whose} in {winner}, and {bound} counts: a quota may lower what "
+                f"the pool gives, and not raise it. Ask for a larger spec.borrowing.shares.{namespace} there"
+            )
+            yield Finding(FindingKind.SHARE_CUT, f"{path}.{name}", message, winner)
 
 
 def _of_quota(spec: WorkflowQuotaSpec, path: str) -> Iterator[Finding]:

@@ -133,6 +133,22 @@ class Group:
         for lane in self._lanes.values():
             yield from lane.first(most)
 
+    def lane_heads(self) -> Iterator[tuple[LaneKey, Waiter]]:
+        """Yield who goes first of each lane."""
+        for key, lane in self._lanes.items():
+            head = lane.head()
+            if head is not None:
+                yield key, head
+
+    def head_lane(self) -> LaneKey | None:
+        """Return the lane of who goes first of all."""
+        first = self._heads.first()
+        return None if first is None else first[1]
+
+    def moved(self, key: LaneKey) -> None:
+        """Put a lane to where it belongs now: its head stands higher than before."""
+        self._heads.put(key)
+
     def lanes(self) -> list[LaneKey]:
         """Return the keys of its lanes."""
         return list(self._lanes)

@@ -17,7 +17,7 @@ from policy.core.locks.judging import LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
-from policy.core.quota_review import priority_of
+from policy.core.priorities import Priority, priority_of
 from policy.core.sameness import changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
@@ -72,6 +72,10 @@ class Ground(msgspec.Struct, frozen=True):
         """Return how many tasks a spec may run at once."""
         return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot, self.now)
 
+    def priority(self, spec: WorkflowSpec) -> Priority:
+        """Return which priority a spec may have."""
+        return priority_of(spec, self.policies.namespace, self.quotas, self.snapshot)
+
     def locks(self, spec: WorkflowSpec) -> LockPart:
         """Return what lock policies say of a spec."""
         return judge_locks(spec, self.labels, self.policies, self.snapshot)
@@ -103,16 +107,18 @@ def judge_edit(
     was, now_ = ground.tasks(before), ground.tasks(after)
     had, has = ground.locks(before), ground.locks(after)
     dropped, patch = _injections(had, has)
+    priority = _priority(before, after, ground)
     return SpecPart(
         reasons=(
             *_task_faults(was, now_, ground),
+            *priority.faults,
             *served.reasons,
             *_new(had.reasons, has.reasons),
             *dropped,
             *_new(ground.hostile(before), ground.hostile(after)),
         ),
-        warnings=tuple(text for text in has.warnings if text not in had.warnings),
-        patch=(*patch, *served.patch, *bound),
+        warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
+        patch=(*patch, *served.patch, *bound, *priority.patch),
         injected=has.injected if patch else (),
         due=_due_marks(before, after, ground),
     )
@@ -182,15 +188,22 @@ def _bound_kept(
     return kept, (PatchOp(Op.ADD, pointer("spec", "parallelism"), bound),)
 
 
+def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> Priority:
+    """Return what an edit makes of the priority; one that it leaves alone is as right as it was."""
+    now = ground.priority(after)
+    if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
+        return Priority(now.value)
+    return msgspec.structs.replace(now, faults=_new(ground.priority(before).faults, now.faults))
+
+
 def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit.
 
     A Workflow waits by its new priority, and weighs what its new template says.
     """
     annotations, due = ground.metadata.annotations or {}, {}
-    namespace, snapshot = ground.policies.namespace, ground.snapshot
-    priority = priority_of(after, namespace, snapshot)
-    if marks.PRIORITY in annotations and priority_of(before, namespace, snapshot) != priority:
+    priority = ground.priority(after).value
+    if marks.PRIORITY in annotations and ground.priority(before).value != priority:
         due[marks.PRIORITY] = str(priority)
     by = ground.tasks(after).by
     if marks.WEIGHED_BY in annotations and by and ground.tasks(before).by != by:

@@ -14,7 +14,7 @@ import msgspec
 from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
-from policy.core.workflow import EMPTY_METADATA, Metadata, Workflow
+from policy.core.workflow import EMPTY_METADATA, HIGHEST_PRIORITY, LOWEST_PRIORITY, Metadata, Workflow
 
 LABELS: Final = pointer("metadata", "labels")
 ANNOTATIONS: Final = pointer("metadata", "annotations")
@@ -282,9 +282,14 @@ def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
     """Read our marks back; a Workflow that came past us has none, and weighs an unbounded one."""
     return Weighed(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
-        priority=int(priority) if _NUMBER.fullmatch(priority) else 0,
+        priority=_priority(priority),
         user=user,
     )
+
+
+def _priority(text: str) -> int:
+    """Return a priority that Argo could have read: a mark that somebody made up may have any number."""
+    return max(LOWEST_PRIORITY, min(int(text), HIGHEST_PRIORITY)) if _NUMBER.fullmatch(text) else 0
 
 
 def weight_of(weighed: Weighed) -> Usage:

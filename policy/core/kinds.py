@@ -35,6 +35,13 @@ class OnExceed(StrEnum):
     WARN = "Warn"
 
 
+class PriorityAbove(StrEnum):
+    """What becomes of a Workflow whose priority is above the cap: it is refused, or its priority lowered."""
+
+    DENY = "Deny"
+    LOWER = "Lower"
+
+
 class TemplateType(StrEnum):
     """The types of Argo template that can hold a lock by name of their body field."""
 
@@ -138,10 +145,12 @@ class PolicyMetadata(Field, frozen=True):
 
 
 class PerWorkflow(Field, frozen=True):
-    """Default and cap of `spec.parallelism`, the tasks that one Workflow may run at once."""
+    """What one Workflow may have: its tasks (`spec.parallelism`: default and cap), and its priority (cap)."""
 
     default_tasks: int | None = None
     max_tasks: int | None = None
+    max_priority: int | None = None
+    on_priority_above: PriorityAbove = PriorityAbove.DENY
 
 
 class WorkflowQuotaSpec(Field, frozen=True):

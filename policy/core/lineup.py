@@ -11,6 +11,7 @@ from policy.core.groups import Group, LaneKey, Shape, shape_of
 from policy.core.ordering import USUAL_RULES, Key, Order, QueueRules, Waiter
 from policy.core.quota_kinds import Strategy
 from policy.core.ranking import Ranking
+from policy.core.workflow import HIGHEST_PRIORITY
 
 
 class Queue:
@@ -34,7 +35,7 @@ class Lineup:
         self._waiters: dict[str, Waiter] = {}
         self._queues: dict[str, Queue] = {}
         self._priorities: Counter[int] = Counter()
-        self._tops: list[int] = []
+        self._other: set[int] = set()
         self._timers: list[tuple[datetime, int, Group, LaneKey]] = []
         self._numbers = count()
 
@@ -52,12 +53,10 @@ class Lineup:
         if group is None:
             group = queue.groups[shape] = Group(shape, self.order)
         group.put(waiter)
-        if not self._priorities[waiter.priority]:
-            heappush(self._tops, -waiter.priority)
-        self._priorities[waiter.priority] += 1
+        if waiter.priority <= HIGHEST_PRIORITY:
+            self._came(waiter.priority)
         self._set_timer(group, (waiter.user, waiter.priority))
-        moved = self._new_top()
-        return [*moved, group] if group.head() is waiter and group not in moved else moved
+        return [group] if group.head() is waiter else []
 
     def remove(self, uid: str) -> Group | None:
         """Take a waiter out; returns the group that it was in, which may be empty now and out of the line."""
@@ -71,14 +70,14 @@ class Lineup:
             del queue.priorities[waiter.priority]
         if queue.faulty.pop(uid, None) is not None:
             return None
-        self._priorities[waiter.priority] -= 1
+        if waiter.priority <= HIGHEST_PRIORITY:
+            self._went(waiter.priority)
         group = queue.groups[shape_of(waiter)]
         group.remove(waiter)
         if group:
             self._set_timer(group, (waiter.user, waiter.priority))
         else:
             del queue.groups[group.shape]
-        self._new_top()  # It can only fall by this, which lets nobody move forward.
         return group
 
     def queue(self, namespace: str) -> Queue:
@@ -138,6 +137,34 @@ class Lineup:
                 self._set_timer(group, lane)
         return list(moved)
 
+    def climb(self) -> list[Group]:
+        """Look at which priorities are waited with now: those who have aged may stand higher by it.
+
+        It looks at everybody's lane, once for all that has come and gone since the last look.
+        """
+        if not self._other:
+            return []
+        order, known = self.order, set(self.order.ladder)
+        other = [each for each in self._other if (each in known) != (each in self._priorities)]
+        self._other.clear()
+        if not other:
+            return []
+        highest = max(other)
+        below = [
+            (group, key, head, order.level(head))
+            for group in self.groups()
+            for key, head in group.lane_heads()
+            if head.priority < highest
+        ]
+        order.ladder = sorted(self._priorities)
+        risen: dict[Group, set[LaneKey]] = {}
+        for group, key, head, before in below:
+            if order.level(head) > before:
+                group.moved(key)
+                risen.setdefault(group, set()).add(key)
+            self._set_timer(group, key)
+        return [group for group, keys in risen.items() if group.head_lane() in keys]
+
     def next_rise(self) -> datetime | None:
         """Return when somebody may gain a level next."""
         return self._timers[0][0] if self._timers else None
@@ -165,13 +192,13 @@ class Lineup:
         if rises is not None:
             heappush(self._timers, (rises, next(self._numbers), group, lane))
 
-    def _new_top(self) -> list[Group]:
-        """Bring the highest priority up to date; where it has risen, those who aged may rise with it."""
-        while self._tops and not self._priorities[-self._tops[0]]:
-            del self._priorities[-heappop(self._tops)]
-        before, self.order.top = self.order.top, -self._tops[0] if self._tops else 0
-        if self.order.top <= before:
-            return []
-        groups = list(self.groups())
-        self.reorder(groups)
-        return groups
+    def _came(self, priority: int) -> None:
+        if priority not in self._priorities:
+            self._other.add(priority)
+        self._priorities[priority] += 1
+
+    def _went(self, priority: int) -> None:
+        self._priorities[priority] -= 1
+        if not self._priorities[priority]:
+            del self._priorities[priority]
+            self._other.add(priority)

@@ -2,13 +2,16 @@
 
 - A member of a pool that stays within its share goes before one that borrows: the owner gets the next free
   slot back, whatever priority others give themselves.
-- A Workflow gains one level of priority for each `aging` that it has waited, up to the highest priority that
-  anybody waits with. So nobody is passed for ever by more urgent ones; and where all have the same
-  priority age does not count here, or a long backlog would beat fair share.
+- A Workflow that has waited passes priorities above its own by their rank among those that anybody waits
+  with, whatever the numbers are: one after the first `aging`, then 3, 7, 15, up to the highest. So nobody is
+  passed for ever, neither by a huge number nor by many different ones; and where all have the same priority
+  age does not count here, or a long backlog would beat fair share.
 - Fair share is between namespaces, then between users of a namespace (`policy.core.fairshare`).
 - Age is the time of creation, then the order in which they were first seen.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -19,6 +22,7 @@ from policy.core.amounts import ZERO, Usage
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Demand
 from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.workflow import LOWEST_PRIORITY
 
 Key: TypeAlias = tuple[int | datetime | str, ...]
 """A place in an order; keys that are compared have the same shape."""
@@ -78,22 +82,39 @@ class Waiter(msgspec.Struct, frozen=True):
 
 
 class Order:
-    """The order at one moment: the time, the rules and the past that it depends on."""
+    """The order at one moment: the time, the rules and the past that it depends on.
+
+    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
+    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
+    look and no more: were it another after each release, everybody who has aged would have to be put anew.
+    """
 
     def __init__(self, *, fair: FairShare, now: datetime) -> None:
         self.fair = fair
         self.moment = now
-        self.top = 0
         self.rules: dict[str, QueueRules] = {}
+        self.ladder: Sequence[int] = ()
+
+    @property
+    def top(self) -> int:
+        """The highest priority that anybody waits with."""
+        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
 
     def level(self, waiter: Waiter) -> int:
-        """Return the priority of a waiter with its age, up to `top`."""
-        if waiter.priority >= self.top:
-            return waiter.priority
-        return min(waiter.priority + self._gained(waiter), self.top)
+        """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""
+        own, ladder = waiter.priority, self.ladder
+        if not ladder or own >= ladder[-1]:
+            return own
+        gained = self._gained(waiter)
+        if not gained:
+            return own
+        if gained >= len(ladder).bit_length():
+            return ladder[-1]
+        passed = (1 << gained) - 1
+        return ladder[min(bisect_right(ladder, own) - 1 + passed, len(ladder) - 1)]
 
     def rises(self, waiter: Waiter) -> datetime | None:
-        """Return when a waiter gains its next level, None where it gains no more."""
+        """Return when a waiter may rise next, None where there is nothing above it."""
         aging = self._aging(waiter)
         if aging is None or self.level(waiter) >= self.top:
             return None

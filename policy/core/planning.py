@@ -135,6 +135,8 @@ class Planner:
     def plan(self, now: datetime, most: int | None = None) -> list[Waiter]:
         """Return who goes now, in order, at most `most`; they count from here on, and wait no more."""
         self._pass_time(now)
+        for climbing in self.line.climb():
+            self.room.look_again(climbing)
         released: list[Waiter] = []
         while most is None or len(released) < most:
             group = self.room.first()

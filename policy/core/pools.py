@@ -1,8 +1,10 @@
 """Pools compiled: the limit of all members together, and the tree of shares where members may borrow.
 
-Where a pool borrows, the limits of a member's own quotas that select every Workflow (or of the pool's
-`namespaceDefaults`) are its share. It may go beyond it while others leave room, and has it back with the next
-slot that comes free. What a member uses stands in the ledger under its namespace and `POOL/share`, which is
+Where a pool borrows, a member's share is what the pool says (`borrowing.shares`, else `namespaceDefaults`);
+its own quotas that select every Workflow may lower it. Of a member of which the pool says nothing they are
+the share, up to the limit of the pool, and what the pool's word keeps for others goes before what it is kept.
+A member may go beyond its share while others leave room, and has it back with the next slot that comes free.
+What a member uses stands in the ledger under its namespace and `POOL/share`, which is
 no name of a quota; what all use, under no namespace and the pool's name.
 """
 
@@ -15,10 +17,11 @@ import msgspec
 
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.capacity import CapacityRule
-from policy.core.compiled_quotas import CompiledQuota, compile_quota, limits_of, tightest
+from policy.core.compiled_quotas import NOTHING, CompiledQuota, compile_quota, limits_of, tightest
 from policy.core.durations import duration
 from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
+from policy.core.members import speaks_for_all
 from policy.core.reserves import withheld
 from policy.core.rooms import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
@@ -31,6 +34,7 @@ NODES_COME: Final = "enough nodes are ready"
 class CompiledPool(msgspec.Struct, frozen=True):
     """One pool: its quota, and of each member the quotas that are its share.
 
+    `said` are the shares by name of member, and `defaults` the quota of all members, if that is a share.
     `capacity` says how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises`
     says by what anybody's limits get higher than at another time. What was worked out last is `remembered`:
     the tree as written and until when it stays, and the one at its most.
@@ -46,6 +50,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
     weights: Mapping[str, int]
     half_life: timedelta
     rises: str
+    said: Mapping[str, Limits]
+    defaults: CompiledQuota | None
     remembered: dict[str, tuple[datetime, datetime, Tree]]
 
     def written_tree(self, now: datetime) -> Tree:
@@ -68,8 +74,20 @@ class CompiledPool(msgspec.Struct, frozen=True):
         return written.tightest(self.capacity.lowest if capacity is None else capacity)
 
     def share_at(self, namespace: str, now: datetime) -> Limits:
-        """Return the share of a member; one without a quota of its own is bounded by the pool alone."""
-        return tightest(quota.limits_at(now) for quota in self.shares.get(namespace, ()))
+        """Return the share of a member; one without any is bounded by the pool alone."""
+        return self._member(namespace, self.quota.limits_at(now), now).nominal
+
+    def most_at(self, namespace: str, now: datetime) -> Limits:
+        """Return the most that the share of a member may be: the pool's word, else its limits as written."""
+        return _else(self._word(namespace, now), self.quota.limits_at(now))
+
+    def most_ever(self, namespace: str) -> Limits:
+        """Return the most that it may be at any time."""
+        return _else(self.word_ever(namespace), self.quota.highest)
+
+    def word_ever(self, namespace: str) -> Limits:
+        """Return the most that the pool itself ever gives a member as its share."""
+        return self._word(namespace, None)
 
     def tree_at(self, now: datetime, capacity: Limits | None) -> Tree:
         """Return the tree of shares."""
@@ -83,9 +101,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
         """
         found = self.remembered.get("ever")
         if found is None:
-            shares = {name: tightest(each.highest for each in quotas) for name, quotas in self.shares.items()}
             lending = self.lending if self._is_fixed() else NO_LIMITS
-            tree = self._tree(self.quota.highest, shares, lending=lending)
+            tree = self._tree(self.quota.highest, None, lending=lending)
             found = self.remembered["ever"] = (ALWAYS, NEVER, tree)
         return found[2]
 
@@ -109,18 +126,41 @@ class CompiledPool(msgspec.Struct, frozen=True):
     def _quotas(self) -> Iterator[CompiledQuota]:
         """Yield the pool's quota and those that are shares."""
         yield self.quota
+        if self.defaults is not None:
+            yield self.defaults
         yield from chain.from_iterable(self.shares.values())
 
     def _tree_of(self, total: Limits, now: datetime) -> Tree:
-        shares = {name: self.share_at(name, now) for name in self.shares}
-        return self._tree(total, shares, lending=self.lending)
+        return self._tree(total, now, lending=self.lending)
 
-    def _tree(self, total: Limits, shares: Mapping[str, Limits], *, lending: Limits) -> Tree:
-        members = [
-            Member(name, ROOT, share, borrowing=self.borrowing, lending=lending)
-            for name, share in shares.items()
-        ]
+    def _tree(self, total: Limits, now: datetime | None, *, lending: Limits) -> Tree:
+        members = [self._member(name, total, now, lending) for name in self.shares]
         return compile_tree([Member(ROOT, nominal=total), *members])
+
+    def _member(self, name: str, total: Limits, now: datetime | None, lending: Limits = NO_LIMITS) -> Member:
+        """Return a member as the tree counts it: at `now`, or at the most that its limits ever are.
+
+        While its share is stopped it has nothing and borrows nothing.
+        """
+        quotas, word = self.shares.get(name, ()), self._word(name, now)
+        if now is not None and any(quota.stops_its_own for quota in quotas):
+            return Member(name, ROOT, NOTHING, borrowing=NOTHING, said=word)
+        own = tightest(
+            quota.highest if now is None else quota.limits_at(now)
+            for quota in quotas
+            if self.defaults is None or quota.source != self.defaults.source
+        )
+        share = word.tightest(own)
+        if share != NO_LIMITS:
+            share = _where_any(share, share.tightest(_else(word, total)))
+        return Member(name, ROOT, share, borrowing=self.borrowing, lending=lending, said=word)
+
+    def _word(self, namespace: str, now: datetime | None) -> Limits:
+        """Return what the pool itself says of the share of a member: of its name, else of all members."""
+        named, defaults = self.said.get(namespace, NO_LIMITS), self.defaults
+        if defaults is None:
+            return named
+        return _else(named, defaults.elastic.highest if now is None else defaults.elastic.at(now).limits)
 
 
 def compile_pool(
@@ -128,9 +168,17 @@ def compile_pool(
     spec: ClusterWorkflowQuotaSpec,
     quota: CompiledQuota,
     shares: Mapping[str, tuple[CompiledQuota, ...]],
+    defaults: CompiledQuota | None = None,
 ) -> CompiledPool:
-    """Compile a pool that was found valid; `shares` has every member, the ones without a share too."""
+    """Compile a pool that was found valid; `shares` has every member, the ones without a share too.
+
+    `defaults` is the quota that it gives its members.
+    """
     borrowing = spec.borrowing
+    said = {} if borrowing is None else borrowing.shares
+    if defaults is not None and not speaks_for_all(defaults):
+        defaults = None
+    moving = (quota,) if defaults is None else (quota, defaults)
     return CompiledPool(
         name=name,
         quota=quota,
@@ -138,11 +186,13 @@ def compile_pool(
         borrows=borrowing is not None and borrowing.enabled,
         borrowing=NO_LIMITS if borrowing is None else limits_of(borrowing.borrowing_limit),
         lending=NO_LIMITS if borrowing is None else limits_of(borrowing.lending_limit),
+        said={each: Limits(Amount(share.workflows), Amount(share.tasks)) for each, share in said.items()},
+        defaults=defaults,
         capacity=_capacity_rule(spec),
         weights=spec.fair_share.weights,
         half_life=duration(spec.fair_share.half_life),
         rises=" or ".join(
-            dict.fromkeys(each.rises for each in (quota, *chain.from_iterable(shares.values())) if each.rises)
+            dict.fromkeys(each.rises for each in chain(moving, *shares.values()) if each.rises)
         ),
         remembered={},
     )
@@ -197,6 +247,22 @@ def _capacity_rule(spec: ClusterWorkflowQuotaSpec) -> CapacityRule | None:
         lowest=_counted(limits_of(elastic.min), counted, 0),
         highest=_counted(limits_of(elastic.max), counted, None),
         stabilization=duration(elastic.stabilization),
+    )
+
+
+def _else(limits: Limits, otherwise: Limits) -> Limits:
+    """Return limits, and of what they leave open what is said `otherwise`."""
+    return Limits(
+        otherwise.workflows if limits.workflows.unlimited else limits.workflows,
+        otherwise.tasks if limits.tasks.unlimited else limits.tasks,
+    )
+
+
+def _where_any(given: Limits, limits: Limits) -> Limits:
+    """Return limits of what is limited in those that are given; the rest stays open."""
+    return Limits(
+        given.workflows if given.workflows.unlimited else limits.workflows,
+        given.tasks if given.tasks.unlimited else limits.tasks,
     )
 
 

@@ -11,17 +11,23 @@ from policy.core.fairshare import MAX_WEIGHT
 from policy.core.fields import QuotaLimits
 from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
-from policy.core.quota_kinds import BorrowingSpec, ElasticSpec, FairShareSpec, QueueSpec, ReserveSpec
+from policy.core.quota_kinds import (
+    BorrowingSpec,
+    ElasticSpec,
+    FairShareSpec,
+    QueueSpec,
+    ReserveSpec,
+    ShareSpec,
+)
 from policy.core.selectors import too_many
+from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 MAX_RESERVES: Final = 16
 MAX_WEIGHTS: Final = 1000
+MAX_SHARES: Final = 1000
 MAX_RATE: Final = 1_000_000
 SHORTEST_AGING: Final = timedelta(minutes=1)
 SHORTEST_HALF_LIFE: Final = timedelta(minutes=1)
-HIGHEST_PRIORITY: Final = 2**31 - 1
-LOWEST_PRIORITY: Final = -(2**31)
-"""Bounds of `spec.priority`, which is an int32 to Argo."""
 RESOURCES: Final = ("workflows", "tasks")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -70,6 +76,17 @@ def borrowing_problems(spec: BorrowingSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how members borrow and lend."""
     yield from limits_problems(spec.borrowing_limit, f"{path}.borrowingLimit")
     yield from limits_problems(spec.lending_limit, f"{path}.lendingLimit")
+    yield from too_many(spec.shares, MAX_SHARES, f"{path}.shares")
+    for namespace, share in sorted(spec.shares.items()):
+        where = f"{path}.shares.{namespace}"
+        if not _NAMESPACE.fullmatch(namespace):
+            yield Problem(f"{path}.shares", f"{namespace!r} is no name of a namespace")
+        if share == ShareSpec():
+            yield Problem(where, "gives no share: give workflows, tasks or both")
+        for name in RESOURCES:
+            size: int | None = getattr(share, name)
+            if size is not None:
+                yield from _count(size, f"{where}.{name}")
 
 
 def fair_share_problems(spec: FairShareSpec, path: str) -> Iterator[Problem]:

@@ -55,12 +55,23 @@ class ReserveSpec(Field, frozen=True):
     tasks: int = 0
 
 
+class ShareSpec(Field, frozen=True):
+    """The share that a pool gives one member; of what is absent `namespaceDefaults` speak, if they do."""
+
+    workflows: int | None = None
+    tasks: int | None = None
+
+
 class BorrowingSpec(Field, frozen=True):
-    """Whether members of a pool may use what others leave idle, how much, and how much they lend at most."""
+    """Whether members of a pool may use what others leave idle, how much, and how much they lend at most.
+
+    `shares` are those of members by their namespaces. A quota of a member may lower what the pool says.
+    """
 
     enabled: bool = True
     borrowing_limit: QuotaLimits = QuotaLimits()
     lending_limit: QuotaLimits = QuotaLimits()
+    shares: dict[str, ShareSpec] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
 
 
 class FairShareSpec(Field, frozen=True):

@@ -19,6 +19,7 @@ from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.ordering import QueueRules
 from policy.core.patches import Op, PatchOp
 from policy.core.pools import share_demand
+from policy.core.priorities import priority_of
 from policy.core.quota_kinds import StopPolicy
 from policy.core.relations import owner_of, scheduled_by
 from policy.core.reserves import withheld
@@ -123,7 +124,8 @@ def judge_quotas(
     tasks = tasks_of(spec, review.namespace, quotas, snapshot, now, stored=stored)
     exempt = exemption(_newcomer(review, metadata, tasks.amount, quotas), review.related, quotas)
     counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
-    weighed = holding.Weighed(tasks.amount, priority_of(spec, review.namespace, snapshot), subject.user)
+    priority = priority_of(spec, review.namespace, quotas, snapshot)
+    weighed = holding.Weighed(tasks.amount, priority.value, subject.user)
     asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
     queueing = by_effect(counted, OnExceed.QUEUE)
     denying = by_effect(counted, OnExceed.DENY)
@@ -141,12 +143,18 @@ def judge_quotas(
             tasks.by,
         ),
     )
+    if workflow.spec is None and (tasks.injected is not None or priority.patch):
+        patch.append(PatchOp(Op.ADD, "/spec", {}))
     if tasks.injected is not None:
-        if workflow.spec is None:
-            patch.append(PatchOp(Op.ADD, "/spec", {}))
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    warnings = [*_warn(asked, counted), *_told(exempt, metadata, queued=bool(queueing)), *tasks.warnings]
-    reasons = list(tasks.faults)
+    patch += priority.patch
+    warnings = [
+        *_warn(asked, counted),
+        *_told(exempt, metadata, queued=bool(queueing)),
+        *tasks.warnings,
+        *priority.warnings,
+    ]
+    reasons = [*tasks.faults, *priority.faults]
     if queueing:
         reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
         reasons += _no_place(policies, queueing, snapshot, review.side)
@@ -219,14 +227,6 @@ def _told(exempt: Exemption, metadata: Metadata, *, queued: bool) -> list[str]:
     owner = owner_of(metadata, "Workflow")
     name = owner.name if owner is not None else ""
     return [f"lockkeeper: it counts for itself and not under its owner {name}: {exempt.why}"]
-
-
-def priority_of(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int:
-    """Return a Workflow's own `spec.priority`, else its template's, else that of Argo's defaults, else 0."""
-    ref = spec.workflow_template_ref
-    template = snapshot.template(namespace, ref) if ref is not None else None
-    written = (spec.priority, template.priority if template is not None else None)
-    return next((each for each in written if each is not None), snapshot.argo_defaults.priority or 0)
 
 
 def generated_name(prefix: str, uid: str) -> str:

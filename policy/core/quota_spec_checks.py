@@ -5,10 +5,17 @@ from typing import Final
 
 from policy.core.amounts import AmountField
 from policy.core.fields import QuotaLimits
-from policy.core.kinds import ClusterWorkflowQuotaSpec, OnExceed, PerWorkflow, WorkflowQuotaSpec
+from policy.core.kinds import (
+    ClusterWorkflowQuotaSpec,
+    OnExceed,
+    PerWorkflow,
+    PriorityAbove,
+    WorkflowQuotaSpec,
+)
 from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.quota_checks import (
+    MAX_RESERVES,
     RESOURCES,
     borrowing_problems,
     elastic_problems,
@@ -20,6 +27,7 @@ from policy.core.quota_checks import (
 from policy.core.quota_kinds import ElasticSpec
 from policy.core.selectors import EVERYTHING, changing_problems
 from policy.core.windows import window_problems
+from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 BOUNDLESS: Final = "is no bound where members may borrow without end"
 
@@ -38,6 +46,7 @@ def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
         yield from limits_problems(window.limits, f"{path}.windows[{index}].limits")
     reserved = spec.limits if pool is None else _most(pool)
     yield from reserve_problems(spec.reserve, reserved, f"{path}.reserve")
+    yield from _reserved_above_cap(spec, f"{path}.reserve")
     if pool is not None:
         yield from _pool(pool, path)
 
@@ -72,15 +81,28 @@ def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     if defaults is not None and shares and defaults.reserve:
         message = "reserves nothing of a share, which others use too: give the pool a reserve"
         yield Problem(f"{path}.namespaceDefaults.reserve", message)
+    yield from _unbounded(spec, path)
+
+
+def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    """Yield the shares that nothing bounds beyond them, so that a member could borrow without end."""
     boundless = [name for name in RESOURCES if not _bounds(spec, name)]
     if len(boundless) == len(RESOURCES):
         message = f"{BOUNDLESS}: give limits of the pool, or borrowingLimit"
         yield Problem(f"{path}.borrowing", message)
-    elif defaults is not None and shares:
-        for name in boundless:
-            if isinstance(getattr(defaults.limits, name), int):
-                message = f"{BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
-                yield Problem(f"{path}.namespaceDefaults.limits.{name}", message)
+        return
+    defaults = spec.namespace_defaults
+    shares = {} if spec.borrowing is None else spec.borrowing.shares
+    for name in boundless:
+        message = f"{BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
+        limits = (
+            defaults.limits if defaults is not None and defaults.selector == EVERYTHING else QuotaLimits()
+        )
+        if isinstance(getattr(limits, name), int):
+            yield Problem(f"{path}.namespaceDefaults.limits.{name}", message)
+        for namespace, share in sorted(shares.items()):
+            if getattr(share, name) is not None:
+                yield Problem(f"{path}.borrowing.shares.{namespace}.{name}", message)
 
 
 def _bounds(spec: ClusterWorkflowQuotaSpec, name: str) -> bool:
@@ -109,12 +131,32 @@ def _most(spec: ClusterWorkflowQuotaSpec) -> QuotaLimits:
     return QuotaLimits(**bounds)
 
 
+def _reserved_above_cap(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
+    """Yield the reserves that nobody may ever take, because the same quota lets no priority be so high."""
+    most = spec.per_workflow.max_priority
+    if most is None:
+        return
+    for index, each in enumerate(spec.reserve[:MAX_RESERVES]):
+        if each.above_priority >= most:
+            message = (
+                f"leaves the reserve to nobody, since perWorkflow.maxPriority is {most}: lower this, or "
+                f"raise that; got {each.above_priority}"
+            )
+            yield Problem(f"{path}[{index}].abovePriority", message)
+
+
 def _per_workflow(bounds: PerWorkflow, path: str) -> Iterator[Problem]:
     for name, tasks in (("defaultTasks", bounds.default_tasks), ("maxTasks", bounds.max_tasks)):
         if tasks is not None and tasks < 1:
             yield Problem(f"{path}.{name}", f"must be 1 or more (Argo starts no task at 0); got {tasks}")
         elif tasks is not None and tasks > INT64_MAX:
             yield Problem(f"{path}.{name}", f"must be at most {INT64_MAX}")
+    most = bounds.max_priority
+    if most is not None and not LOWEST_PRIORITY <= most <= HIGHEST_PRIORITY:
+        message = f"must be from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY}; got {most}"
+        yield Problem(f"{path}.maxPriority", message)
+    if most is None and bounds.on_priority_above is PriorityAbove.LOWER:
+        yield Problem(f"{path}.onPriorityAbove", "lowers nothing: give maxPriority")
     if bounds.default_tasks and bounds.max_tasks and bounds.default_tasks > bounds.max_tasks:
         yield Problem(
             f"{path}.defaultTasks", f"{bounds.default_tasks} is above maxTasks {bounds.max_tasks}: lower it"

@@ -10,24 +10,23 @@ from typing import Final, TypeVar
 import msgspec
 
 from policy.core.argo_defaults import NO_DEFAULTS, WorkflowDefaults, defaults_in
-from policy.core.compiled_quotas import CompiledQuota, compile_quota, queue_rules
+from policy.core.compiled_quotas import CompiledQuota, queue_rules
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     ConfigMap,
     NamespaceObject,
-    OnExceed,
     Policy,
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.ledger import Account
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
+from policy.core.members import borrows, defaults_of, one_answer, quotas_of_member
 from policy.core.ordering import USUAL_RULES, QueueRules
 from policy.core.pools import CompiledPool, compile_pool, compile_whole
 from policy.core.usage import NO_USAGE, UsageView
@@ -240,10 +239,10 @@ def _by_kind_and_name(policy: LockPolicy) -> tuple[str, str, str]:
 
 def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     pool = pool_of(snapshot, namespace)
-    quotas = own_quotas(snapshot, namespace, pool)
+    quotas = quotas_of_member(snapshot.quotas.get(namespace, ()), namespace, pool)
     if pool is not None:
         whole = compile_whole(pool.metadata.name, pool.spec)
-        quotas = _alike((*quotas, whole)) if _borrows(pool) else (*quotas, whole)
+        quotas = one_answer((*quotas, whole)) if borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,
         namespace=namespace,
@@ -267,59 +266,15 @@ def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:
     return next((pool for pool in snapshot.pools if pool.spec.namespace_selector.matches(labels)), None)
 
 
-def own_quotas(
-    snapshot: Snapshot, namespace: str, pool: ClusterWorkflowQuota | None
-) -> tuple[CompiledQuota, ...]:
-    """Return the quotas of a namespace itself: its own, else the defaults of its pool.
-
-    In a pool that borrows, those that select every Workflow and do not only warn are its share.
-    """
-    found = [
-        compile_quota(
-            quota.spec,
-            Account(namespace, quota.metadata.name),
-            f"WorkflowQuota {namespace}/{quota.metadata.name}",
-        )
-        for quota in snapshot.quotas.get(namespace, ())
-    ]
-    if not found and pool is not None and pool.spec.namespace_defaults is not None:
-        name = pool.metadata.name
-        source = f"ClusterWorkflowQuota {name} (namespaceDefaults)"
-        found.append(
-            compile_quota(pool.spec.namespace_defaults, Account(namespace, f"{name}.defaults"), source)
-        )
-    return tuple(
-        msgspec.structs.replace(each, is_share=True)
-        if pool is not None and _borrows(pool) and each.selects_all and each.on_exceed is not OnExceed.WARN
-        else each
-        for each in found
-    )
-
-
-def _borrows(pool: ClusterWorkflowQuota) -> bool:
-    return pool.spec.borrowing is not None and pool.spec.borrowing.enabled
-
-
-def _alike(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
-    """Return the quotas of a member of a pool that borrows, where its share and the pool do the same.
-
-    There is one answer to a Workflow that finds no room in the tree: if one of them denies, all do.
-    """
-    tree = [quota for quota in quotas if quota.is_share or not quota.account.namespace]
-    if all(quota.on_exceed is not OnExceed.DENY for quota in tree):
-        return quotas
-    return tuple(
-        msgspec.structs.replace(quota, on_exceed=OnExceed.DENY) if quota in tree else quota
-        for quota in quotas
-    )
-
-
 def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
     name = pool.metadata.name
     quota = compile_whole(name, pool.spec)
     members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
-    shares = {each: _shares(own_quotas(snapshot, each, pool)) for each in members}
-    return compile_pool(name, pool.spec, quota, shares)
+    shares = {
+        each: _shares(one_answer((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
+        for each in members
+    }
+    return compile_pool(name, pool.spec, quota, shares, defaults_of(pool, ""))
 
 
 def _shares(quotas: Iterable[CompiledQuota]) -> tuple[CompiledQuota, ...]:

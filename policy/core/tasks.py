@@ -131,7 +131,7 @@ def inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | N
 
 
 def is_restricted(spec: WorkflowSpec, snapshot: Snapshot) -> bool:
-    """Tell whether Argo lets a Workflow have no parallelism of its own, because it refers to a template."""
+    """Tell whether Argo lets a Workflow have no such number of its own, because it refers to a template."""
     return snapshot.argo_defaults.references_only and spec.workflow_template_ref is not None
 
 

@@ -8,11 +8,12 @@ For Workflows and for tasks alike, as Kueue's cohorts count (`resource_node.go`)
                     nominal + borrowingLimit - committed(n)
 
 The nominal of the root is the limit of all members together. It is never exceeded, not even where more is
-guaranteed than there is, after an edit or because nodes went away: guarantees shrink in proportion then.
+guaranteed than there is, after an edit or because nodes went away: guarantees shrink in proportion then, and
+first those of shares that the pool has not said itself, but a quota of the member alone.
 What is available may be negative after an edit; nothing is taken from those who run.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -28,6 +29,7 @@ class Member(msgspec.Struct, frozen=True):
 
     `nominal` is its own share, of a pool its limit. An unlimited `lending` lends all of it, and with an
     unlimited `borrowing` only the pool bounds it. What has no nominal guarantees nothing and lends nothing.
+    `said` is what the pool itself says of the share; what a member is kept by that goes before the rest.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Member(msgspec.Struct, frozen=True):
     nominal: Limits = NO_LIMITS
     borrowing: Limits = NO_LIMITS
     lending: Limits = NO_LIMITS
+    said: Limits = NO_LIMITS
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -102,10 +105,10 @@ def _bounds(
         nominal, borrowing = pick(members[name].nominal), pick(members[name].borrowing)
         root = members[name].parent is None
         budget = nominal if root else promised[name]
-        below = sum(promised[child] for child in children.get(name, ()))
-        if budget is not None and below > budget:
-            for child in children[name]:
-                promised[child] = promised[child] * budget // below
+        if budget is not None and name in children:
+            said = {child for child in children[name] if pick(members[child].said) is not None}
+            budget -= _shrink(promised, said, budget)
+            _shrink(promised, [child for child in children[name] if child not in said], budget)
         cap = nominal
         if nominal is not None and not root:
             cap = None if borrowing is None else nominal + borrowing
@@ -117,6 +120,16 @@ def _bounds(
         nominal, cap = capped[name]
         bounds[name] = Bound(nominal, 0 if root else promised[name], cap, idle)
     return bounds
+
+
+def _shrink(promised: dict[str, int], names: Collection[str], budget: int) -> int:
+    """Cut what these are promised to what there is, all of it in proportion; returns how much it is then."""
+    asked = sum(promised[name] for name in names)
+    if asked <= budget:
+        return asked
+    for name in names:
+        promised[name] = promised[name] * budget // asked
+    return budget
 
 
 def _promise(member: Member, below: int, pick: Pick) -> int:

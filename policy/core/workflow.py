@@ -15,6 +15,9 @@ from policy.core.prepared import prepare
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """Go's integers; a number beyond them does not decode there."""
+HIGHEST_PRIORITY: Final = 2**31 - 1
+LOWEST_PRIORITY: Final = -(2**31)
+"""Bounds of `spec.priority`, which is an int32 to Argo."""
 
 
 class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -29,6 +29,7 @@ from policy.core.ledger import (
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
 from policy.core.pools import share_account
+from policy.core.priorities import capped
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.weighing import weighed_again
@@ -287,14 +288,16 @@ class Books:
         """Return a held Workflow as the planner sees it: it asks every quota that does not only warn.
 
         That includes quotas that deny: an edit may have made one of a quota that queued when it was held.
+        Likewise a cap of priorities holds for those that came before it.
         Those that are in force are told to the planner apart from those who ask.
         """
         quotas, weighed = self.quotas_of(tracked), tracked.weighed
         weight, fault = self._weighed(tracked) if tracked.weighed_by else (tracked.weight, "")
+        priority = capped(weighed.priority, quotas)
         pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
         for quota in quotas:
-            found = wants((quota,), weighed.user, priority=weighed.priority, limits=_told_apart)
+            found = wants((quota,), weighed.user, priority=priority, limits=_told_apart)
             if quota.on_exceed is OnExceed.WARN:
                 found = only_counted(found)
             in_the_tree = pool is not None and quota.account == pool.quota.account
@@ -304,13 +307,13 @@ class Books:
             namespace=tracked.namespace,
             name=tracked.name,
             user=weighed.user,
-            priority=FIRST if is_heir(tracked.metadata) or not quotas else weighed.priority,
+            priority=FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
             weight=weight,
             wants=tuple(wanted),
             shares=pool is not None,
-            withheld=ZERO if pool is None else withheld(pool.quota.reserves, weighed.priority),
+            withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
             fault=self._fault(tracked) or fault,
         )
 

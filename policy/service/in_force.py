@@ -6,7 +6,7 @@ accounts as before, so a queue of any length need not be read anew for a number 
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from policy.core.amounts import Limits
 from policy.core.compiled_quotas import CompiledQuota
@@ -17,6 +17,7 @@ from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 from policy.core.windows import ALWAYS, NEVER
 
+_LIMITS_OF_POOLS: Final = ("quota", "shares", "said", "defaults", "borrowing", "lending", "capacity")
 Compiled = TypeVar("Compiled", CompiledPool, CompiledQuota)
 
 
@@ -122,7 +123,7 @@ def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
     if old is None or new is None:
         return old is new
     return (
-        _alike(old, new, "quota", "shares", "borrowing", "lending", "capacity", "rises", "remembered")
+        _alike(old, new, *_LIMITS_OF_POOLS, "rises", "remembered")
         and _same_wants((old.quota,), (new.quota,))
         and old.shares.keys() == new.shares.keys()
         and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())

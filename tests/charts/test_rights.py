@@ -11,6 +11,7 @@ pytestmark = pytest.mark.e2e
 
 FOLLOW: Final = ("list", "watch")
 READ: Final = ("get", *FOLLOW)
+WRITE: Final = ("create", "update", "patch", "delete", "deletecollection")
 POLICIES: Final = (
     "workflowquotas",
     "clusterworkflowquotas",
@@ -192,21 +193,42 @@ def test_every_role_is_bound_to_the_account_of_its_name(chart: Chart) -> None:
         assert {f"{kind}/{name}", f"ServiceAccount/{name}"} <= {other.id for other in rendered.manifests}
 
 
-def test_users_of_a_namespace_get_its_policies_and_not_the_clusters(chart: Chart) -> None:
-    """Whoever may edit a namespace sets its limits; pools stay with the administrators of the cluster."""
-    rendered = chart.rendered(WITHOUT_CRDS)
-    aggregated = {
+def _aggregated(rendered: Rendered) -> dict[str, list[str]]:
+    """Return to which roles of the cluster each of ours is added."""
+    return {
         each.metadata.name: sorted(
             label.rpartition("-")[2] for label in each.metadata.labels if "aggregate-to" in label
         )
         for each in rendered.all("ClusterRole")
+        if "aggregate-to" in str(each.metadata.labels)
     }
-    assert aggregated["lockkeeper-view"] == ["admin", "edit", "view"]
-    assert aggregated["lockkeeper-edit"] == ["admin", "edit"]
-    of_namespace = ("workflowquotas", "synchronizationpolicies")
-    writes = ("create", "update", "patch", "delete", "deletecollection")
+
+
+def test_users_of_a_namespace_get_its_locks_and_see_its_limits(chart: Chart) -> None:
+    """Nobody of a namespace writes its quotas, or they would bind nobody; pools are the cluster's."""
+    rendered = chart.rendered(WITHOUT_CRDS)
+    assert _aggregated(rendered) == {
+        "lockkeeper-view": ["admin", "edit", "view"],
+        "lockkeeper-edit": ["admin", "edit"],
+    }
     granted = roles(rendered)
+    of_namespace = ("workflowquotas", "synchronizationpolicies")
     assert granted["ClusterRole/lockkeeper-view"] == (Rule(("lockkeeper.dev",), of_namespace, READ),)
-    assert granted["ClusterRole/lockkeeper-edit"] == (Rule(("lockkeeper.dev",), of_namespace, writes),)
-    without = chart.rendered(WITHOUT_CRDS, "rbac.aggregate=false").all("ClusterRole")
-    assert not [each.id for each in without if "aggregate" in str(each.metadata.labels)]
+    locks = Rule(("lockkeeper.dev",), ("synchronizationpolicies",), WRITE)
+    assert granted["ClusterRole/lockkeeper-edit"] == (locks,)
+    assert _aggregated(chart.rendered(WITHOUT_CRDS, "rbac.aggregate=false")) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "writers"), [("none", None), ("admin", ["admin"]), ("edit", ["admin", "edit"]), ("null", None)]
+)
+def test_who_of_a_namespace_writes_its_quotas_is_a_value(
+    chart: Chart, value: str, writers: list[str] | None
+) -> None:
+    """An upgrade that reuses the values of a release before has none, and means nobody."""
+    rendered = chart.rendered(WITHOUT_CRDS, f"rbac.aggregateQuotas={value}")
+    assert _aggregated(rendered).get("lockkeeper-quotas") == writers
+    quotas = (Rule(("lockkeeper.dev",), ("workflowquotas",), WRITE),)
+    assert roles(rendered).get("ClusterRole/lockkeeper-quotas") == (None if writers is None else quotas)
+    without = chart.rendered(WITHOUT_CRDS, "rbac.aggregate=false", f"rbac.aggregateQuotas={value}")
+    assert _aggregated(without) == {}

@@ -123,6 +123,7 @@ CHANGES: Final = {
     "runAsUser": ("runAsUser=1000",),
     "crds.install": ("crds.install=true",),
     "rbac.aggregate": ("rbac.aggregate=false",),
+    "rbac.aggregateQuotas": ("rbac.aggregateQuotas=admin",),
     **{
         f"{component}.{path}": (
             f"{component}.{path}{change[1]}" if len(change) > 1 else f"{component}.{path}={change[0]}",

@@ -216,6 +216,32 @@ def test_a_reserve_is_kept_for_the_urgent(installed: Installed) -> None:
     team.await_held("usual-2")
 
 
+def test_nobody_gives_himself_a_priority_above_the_cap(installed: Installed) -> None:
+    """By no create and no edit of one that waits; where the quota says so it is lowered, and told."""
+    team = Team(installed, {"limits": {"workflows": 0}, "perWorkflow": {"maxPriority": 10}})
+    said = team.create("greedy", priority=2**31 - 1)
+    assert "spec.priority: 2147483647 is above the cap of 10 for priorities: set it to 10 or less" in said
+    team.create("usual", priority=10)
+    team.await_held("usual")
+    done = installed.site.kubectl.run(
+        "patch",
+        "workflow",
+        "usual",
+        "--type=merge",
+        '--patch={"spec": {"priority": 11}}',
+        f"--namespace={team.name}",
+    )
+    assert (done.returncode, "11 is above the cap of 10" in done.stderr) == (1, True), done.stderr
+    lower = {"maxPriority": 10, "onPriorityAbove": "Lower"}
+    team.quota({"limits": {"workflows": 0}, "perWorkflow": lower})
+    until(
+        lambda: "it is lowered to 10" in team.create(f"greedy-{next(NUMBERS)}", priority=2**31 - 1),
+        "the webhook does not lower it",
+    )
+    for each in installed.cluster.list(WORKFLOWS, namespace=team.name).items:
+        assert part(each, "spec", "priority") == 10
+
+
 def test_one_that_can_never_fit_is_told_at_once(installed: Installed) -> None:
     """By a warning at the create, in its status and by an event."""
     team = Team(installed, {"limits": {"tasks": 4}})

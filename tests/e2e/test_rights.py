@@ -29,6 +29,7 @@ from tests.e2e.grants import (
 )
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed, installation
 from tests.e2e.process_status import family_of, mount_points, write_error
+from tests.e2e.product import until
 from tests.e2e.refused_rights import refused_to_all, refused_to_controller, refused_to_webhook
 from tests.e2e.touring import tour
 
@@ -43,6 +44,7 @@ RIGHTS: Final = (
     Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
     ACCOUNT,
 )
+VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 COMPONENTS: Final = ("webhook", "controller", "check")
 RELEASES: Final = {"builtIn": RELEASE, "certManager": "by-cert-manager", "secret": "by-secret"}
 """A release for each way to come by a certificate; of all but the first there are only accounts and roles."""
@@ -161,18 +163,62 @@ def test_who_may_view_a_namespace_sees_its_policies(installed: Installed) -> Non
     assert kubectl.run("get", "wfq", f"--as={VIEWER}", f"--namespace={BUILDS}").returncode == 1
 
 
-def test_who_may_edit_a_namespace_sets_its_limits(installed: Installed) -> None:
+def test_who_may_edit_a_namespace_sets_its_locks(installed: Installed) -> None:
     """And no others, not by the status either."""
     kubectl = installed.site.kubectl
-    change = ("--type=merge", '--patch={"spec": {"limits": {"workflows": 3}}}', f"--as={EDITOR}")
-    kubectl.said("patch", "wfq", "queue", f"--namespace={GOVERNED}", *change)
+    change = ("--type=merge", '--patch={"metadata": {"labels": {"a": "b"}}}', f"--as={EDITOR}")
+    kubectl.said("patch", "sp", "locks", f"--namespace={GOVERNED}", *change)
     for refused in (
-        ("patch", "wfq", "deny", f"--namespace={BUILDS}", *change),
+        ("patch", "sp", "locks", f"--namespace={BUILDS}", *change),
         ("patch", "cwfq", "data", *change),
-        ("patch", "wfq", "queue", f"--namespace={GOVERNED}", "--subresource=status", *change),
+        ("patch", "sp", "locks", f"--namespace={GOVERNED}", "--subresource=status", *change),
     ):
         done = kubectl.run(*refused)
         assert (done.returncode, f'User "{EDITOR}" cannot' in done.stderr) == (1, True), done.stderr
+
+
+def test_who_may_edit_a_namespace_sees_its_quotas_and_writes_none(installed: Installed) -> None:
+    """Whoever creates Workflows there has this role: he raises no limit, and adds or deletes no quota."""
+    kubectl = installed.site.kubectl
+    here = (f"--as={EDITOR}", f"--namespace={GOVERNED}")
+    found = kubectl.said("get", "wfq", "queue", "-o", "json", *here)
+    more = found.replace('"name": "queue"', '"name": "more"')
+    for arguments, text in (
+        (("patch", "wfq", "queue", "--type=merge", '--patch={"spec": {"limits": {"workflows": 99}}}'), ""),
+        (("create", "-f", "-"), more),
+        (("replace", "-f", "-"), found),
+        (("delete", "wfq", "queue"), ""),
+        (("delete", "wfq", "--all"), ""),
+    ):
+        done = kubectl.run(*arguments, *here, text=text)
+        assert (done.returncode, f'User "{EDITOR}" cannot' in done.stderr) == (1, True), done.stderr
+    assert _verbs_on_quotas(installed) == ["get", "list", "watch"]
+
+
+def test_who_may_edit_a_namespace_writes_its_quotas_where_a_value_says_so(installed: Installed) -> None:
+    """The role that `rbac.aggregateQuotas` adds to the cluster's own is all that it takes."""
+    chart = Chart(helm=installed.release.helm)
+    rendered = chart.rendered(WITHOUT_CRDS, "rbac.aggregateQuotas=edit", release=RELEASE, namespace=NAMESPACE)
+    name = f"{RELEASE}-quotas"
+    (role,) = (each.body for each in rendered.all("ClusterRole") if each.metadata.name == name)
+    installed.cluster.create(CLUSTER_ROLES, role)
+    try:
+        until(lambda: _verbs_on_quotas(installed) == list(VERBS), "the role edit may not write quotas")
+        change = ("--type=merge", '--patch={"spec": {"limits": {"workflows": 3}}}', "--dry-run=server")
+        here = (f"--as={EDITOR}", f"--namespace={GOVERNED}")
+        installed.site.kubectl.said("patch", "wfq", "queue", *change, *here)
+    finally:
+        installed.cluster.delete(CLUSTER_ROLES, name)
+    until(lambda: _verbs_on_quotas(installed) == ["get", "list", "watch"], "the role edit may still write")
+
+
+def _verbs_on_quotas(installed: Installed) -> list[str]:
+    """Return what an editor may do with the quotas of his namespace."""
+    return [
+        verb
+        for verb in VERBS
+        if may(installed.cluster, EDITOR, Right(verb, "lockkeeper.dev", "workflowquotas", namespace=GOVERNED))
+    ]
 
 
 @pytest.mark.parametrize("user", [VIEWER, EDITOR])
@@ -183,7 +229,7 @@ def test_nobody_of_a_namespace_touches_ledgers_or_what_is_of_the_cluster(
     found = [
         f"{verb} {resource}"
         for resource in ("quotaledgers", "clusterworkflowquotas", "clustersynchronizationpolicies")
-        for verb in ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+        for verb in VERBS
         if may(installed.cluster, user, Right(verb, "lockkeeper.dev", resource))
     ]
     assert found == []

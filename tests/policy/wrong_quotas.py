@@ -140,6 +140,59 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
         "give the pool a reserve",
     ),
     (POOL, a_pool(borrowing={}, limits={}), "spec.borrowing", "give limits of the pool, or borrowingLimit"),
+    (POOL, a_pool(borrowing={"shares": {"a": {}}}), "spec.borrowing.shares.a", "at least 1 properties"),
+    (
+        POOL,
+        a_pool(borrowing={"shares": {"a": {"workflows": -1}}}),
+        "spec.borrowing.shares.a.workflows",
+        "greater than or equal to 0",
+    ),
+    (
+        POOL,
+        a_pool(borrowing={"shares": {"a": {"workflows": "Unlimited"}}}),
+        "spec.borrowing.shares.a.workflows",
+        "integer",
+    ),
+    (
+        QUOTA,
+        {"perWorkflow": {"maxPriority": 2**31}},
+        "spec.perWorkflow.maxPriority",
+        "less than or equal to 2147483647",
+    ),
+    (
+        QUOTA,
+        {"perWorkflow": {"onPriorityAbove": "Lower"}},
+        "spec.perWorkflow.onPriorityAbove",
+        "lowers nothing",
+    ),
+    (
+        QUOTA,
+        {"perWorkflow": {"maxPriority": 1, "onPriorityAbove": "Cut"}},
+        "spec.perWorkflow.onPriorityAbove",
+        '"Deny", "Lower"',
+    ),
+    (
+        QUOTA,
+        {
+            "limits": {"workflows": 5},
+            "perWorkflow": {"maxPriority": 10},
+            "reserve": [{"abovePriority": 9, "workflows": 1}, {"abovePriority": 10, "workflows": 1}],
+        },
+        "spec.reserve",
+        "leaves the reserve to nobody",
+    ),
+    (
+        POOL,
+        a_pool(
+            namespaceDefaults={
+                "limits": {"workflows": 5},
+                "perWorkflow": {"maxPriority": -1},
+                "reserve": [{"abovePriority": 0, "workflows": 1}],
+            }
+        ),
+        "spec.namespaceDefaults.reserve",
+        "leaves the reserve to nobody",
+    ),
     (
         POOL,
         a_pool(borrowing={"lendingLimit": {"workflows": -1}}),
@@ -220,6 +273,18 @@ ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
         a_pool(borrowing={}, namespaceDefaults={"limits": {"workflows": 1, "tasks": 5}}),
         "spec.namespaceDefaults.limits.tasks",
         "is no bound where members may borrow without end",
+    ),
+    (
+        POOL,
+        a_pool(borrowing={"shares": {"a": {"workflows": 1, "tasks": 5}}}),
+        "spec.borrowing.shares.a.tasks",
+        "is no bound where members may borrow without end",
+    ),
+    (
+        POOL,
+        a_pool(borrowing={"shares": {"Team_A": {"workflows": 1}}}),
+        "spec.borrowing.shares",
+        "is no name of a namespace",
     ),
 )
 """What the API server lets pass, in our words."""

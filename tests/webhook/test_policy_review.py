@@ -302,6 +302,22 @@ def test_what_other_policies_mean_for_it_is_a_warning() -> None:
     assert asked(webhook, again, POOL, operation="UPDATE", oldObject=policy(POOL, {}, "older")) == ALLOWED
 
 
+def test_a_quota_that_asks_for_more_than_its_pool_gives_is_a_warning() -> None:
+    """Its author hears at once what counts; one that was stored already keeps its namespace."""
+    spec: Json = {"namespaceSelector": EVERYTHING, "limits": {"workflows": 9}, "borrowing": {}}
+    webhook = Webhook(json.dumps(policy(POOL, spec, "data")))
+    asked_for = policy(QUOTA, {"limits": {"workflows": 1000000000}})
+    response = asked(webhook, asked_for)
+    assert response["allowed"]
+    (warning,) = response["warnings"]
+    assert warning == (
+        "lockkeeper: spec.limits.workflows: 1000000000 is above 9, the limit in ClusterWorkflowQuota data, "
+        "and 9 counts: a quota may lower what the pool gives, and not raise it. Ask for a larger "
+        "spec.borrowing.shares.default there"
+    )
+    assert asked(webhook, policy(QUOTA, {"limits": {"workflows": 3}})) == ALLOWED
+
+
 def test_a_rule_that_would_refuse_everything_is_a_warning_too(webhook: Webhook) -> None:
     """Its author hears of it before any user does; a definition may come after it."""
     spec = a_rule(lock={"semaphore": {"configMap": "c", "key": "k"}})

@@ -24,6 +24,7 @@ class Oracle:
         self.limits: dict[Account, Limits] = {}
         self.rules: dict[str, QueueRules] = {}
         self.plot: Plot | None = None
+        self.priorities: set[int] = set()
 
     def count(self, load: Load, sign: int) -> None:
         """Count a load, or no longer."""
@@ -32,8 +33,9 @@ class Oracle:
             self.taken[account] = before + load.weight if sign > 0 else before - load.weight
 
     def plan(self) -> list[str]:
-        """Return the uids of who goes, in order."""
+        """Return the uids of who goes, in order; the priorities that count are those at the beginning."""
         released = []
+        self.priorities = {each.priority for each in self.waiters.values() if not each.fault}
         while (waiter := self._first()) is not None:
             released.append(waiter.uid)
             load = self.load_of(waiter)
@@ -73,14 +75,17 @@ class Oracle:
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
     def level(self, waiter: Waiter) -> int:
-        """Return the priority with its age."""
-        top = max((each.priority for each in self.waiters.values() if not each.fault), default=0)
+        """Return the priority with its age: with each aging it passes twice as many as with the last."""
         aging = self.rules.get(waiter.namespace, USUAL_RULES).aging
-        level = waiter.priority
-        if aging is not None:
-            waited = self.now - waiter.created
-            while level < top and waited >= aging:
-                level, waited = level + 1, waited - aging
+        level, steps = waiter.priority, 1
+        if aging is None:
+            return level
+        waited = self.now - waiter.created
+        while waited >= aging:
+            above = sorted(each for each in self.priorities if each > level)[:steps]
+            if not above:
+                break
+            level, steps, waited = above[-1], steps * 2, waited - aging
         return level
 
     def _key(self, waiter: Waiter) -> tuple[bool, int, int, int, datetime, int, str]:

@@ -13,6 +13,7 @@ from policy.core.planning import Load, Planner
 from policy.core.quota_kinds import StopPolicy, Strategy
 from policy.core.rooms import Pool
 from policy.core.tree import Tree, compile_tree
+from policy.core.workflow import HIGHEST_PRIORITY
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.planning_oracle import Oracle
 from tests.policy.core.tree_oracle import Plot
@@ -137,7 +138,7 @@ class World:
 
     def _arrive(self) -> None:
         name, user = self.rng.choice(self.names), self.rng.choice(self.users)
-        priority = self.rng.choice((0, 0, 0, 1, 3))
+        priority = self.rng.choice((0, 0, 0, 1, 3, 4, 9, 70, HIGHEST_PRIORITY))
         withheld = Usage(1, 2) if priority < 2 and self.rng.random() < 0.3 else ZERO
         demands = [
             Demand(account, most, "a quota")
@@ -197,7 +198,7 @@ class World:
         def draw() -> dict[str, Limits]:
             return {name: self._limits() for name in self.names}
 
-        plot = Plot("pool", self._limits(8, 20), draw(), draw(), draw())
+        plot = Plot("pool", self._limits(8, 20), draw(), draw(), draw(), draw())
         self.oracle.plot, self.oracle.fair.limits = plot, plot.total
         self.planner.set_pool(pool_of(compile_tree(plot.members())))
 

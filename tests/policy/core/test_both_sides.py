@@ -73,6 +73,10 @@ def _quotas(draw: st.DrawFn) -> list[Document]:
             spec["perWorkflow"] = {"defaultTasks": draw(st.integers(1, 5))}
         elif draw(st.booleans()):
             spec["perWorkflow"] = {"maxTasks": draw(st.integers(1, 9))}
+        if draw(st.integers(0, 2)) == 0:
+            above = draw(st.sampled_from(("Deny", "Lower", "Lower")))
+            cap: JsonObject = {"maxPriority": draw(st.integers(-1, 2)), "onPriorityAbove": above}
+            spec["perWorkflow"] = {**texts(spec, "perWorkflow"), **cap}
         if draw(st.booleans()):
             spec["perUser"] = {"workflows": 2}
         if name == "c":
@@ -124,7 +128,7 @@ def _many_templates(draw: st.DrawFn) -> tuple[JsonObject, Snapshot]:
 def _policies(draw: st.DrawFn) -> tuple[Snapshot, bool]:
     """Draw a snapshot, and whether its Argo reads lists."""
     argo = draw(st.sampled_from(("4.1", "4.1", "3.7", "3.5")))
-    base = template_object("base", {"parallelism": 3})
+    base = template_object("base", {"parallelism": 3, "priority": draw(st.sampled_from((None, 1, 9)))})
     documents = [*draw(_quotas()), *draw(_lock_policies()), base]
     given = draw(st.sampled_from((None, None, 2)))
     defaults = WorkflowDefaults(parallelism=given, references_only=draw(st.integers(0, 3)) == 0)
@@ -286,7 +290,7 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
     everywhere = places(spec)
     wanted = inject(spec, everywhere, locks, active)
     faults = (*lock_faults(spec, everywhere, Rulebook(locks, active)), *wanted.faults)
-    tasks = (Code.UNBOUNDED_TASKS, Code.TASKS_ABOVE_CAP)
+    tasks = (Code.UNBOUNDED_TASKS, Code.TASKS_ABOVE_CAP, Code.PRIORITY_ABOVE_CAP)
     assert tuple(each for each in decision.reasons if each.code not in tasks) == faults
     if decision.allowed:
         assert decision.injected == wanted.locks

@@ -361,3 +361,77 @@ def test_a_share_that_reserves_hears_that_it_does_not() -> None:
 def test_a_reserve_that_acts_has_nothing_said_of_it(documents: tuple[Document, ...]) -> None:
     """It is a part of a limit then."""
     assert not found(*documents)
+
+
+def sharing(**spec: JsonValue) -> Policy:
+    """Return a pool of the namespaces of one team whose members borrow."""
+    spec.setdefault("borrowing", {})
+    return pool("data", created="", namespaceSelector=ETL, limits={"workflows": 9}, **spec)
+
+
+def own(**spec: JsonValue) -> Policy:
+    """Return a quota that is the share of its namespace."""
+    return quota("own", namespace="team-a", **spec)
+
+
+WINDOW: JsonObject = {"name": "night", "schedule": "@daily", "duration": "8h"}
+
+
+@pytest.mark.parametrize(
+    ("said", "bound", "whose"),
+    [
+        ({}, 9, "the limit"),
+        ({"borrowing": {"shares": {"team-a": {"workflows": 5}}}}, 5, "the share of team-a"),
+        ({"namespaceDefaults": {"limits": {"workflows": 4}}}, 4, "the share of team-a"),
+        ({"borrowing": {"shares": {"team-b": {"workflows": 5}}}}, 9, "the limit"),
+    ],
+)
+def test_a_quota_above_what_the_pool_gives_hears_what_counts(
+    said: JsonObject, bound: int, whose: str
+) -> None:
+    """For its limits and for those of its windows; below that nothing is said."""
+    limits: JsonValue = {"workflows": 10**9}
+    greedy = own(limits=limits, windows=[{**WINDOW, "limits": limits}])
+    message = (
+        f"1000000000 is above {bound}, {whose} in ClusterWorkflowQuota data, and {bound} counts: a quota may "
+        "lower what the pool gives, and not raise it. Ask for a larger spec.borrowing.shares.team-a there"
+    )
+    assert found(A, sharing(**said), greedy) == {
+        "WorkflowQuota team-a/own": [
+            Finding(FindingKind.SHARE_CUT, path, message, "ClusterWorkflowQuota data")
+            for path in ("spec.limits.workflows", "spec.windows[0].limits.workflows")
+        ]
+    }
+    assert not found(A, sharing(**said), own(limits={"workflows": bound}))
+    apart = sharing(borrowing={"enabled": False})
+    assert not found(A, apart, greedy)
+
+
+def test_the_windows_of_the_pool_and_of_its_defaults_are_what_a_quota_may_have() -> None:
+    """What is allowed at night is no mistake."""
+    most: JsonValue = [{**WINDOW, "limits": {"workflows": 20}}]
+    night = own(limits={"workflows": 20})
+    assert not found(A, sharing(windows=most), night)
+    assert not found(A, sharing(namespaceDefaults={"limits": {"workflows": 2}, "windows": most}), night)
+
+
+def test_a_quota_beside_which_the_defaults_of_the_pool_hold_hears_why() -> None:
+    """Only if it is for every Workflow: one for some of them is not meant to replace the defaults."""
+    defaults: JsonObject = {"limits": {"workflows": 3}, "perWorkflow": {"maxTasks": 5}}
+    shared = pool("data", namespaceSelector=ETL, namespaceDefaults=defaults)
+    more: JsonValue = {"workflows": 40}
+    assert found(A, shared, own(limits=more)) == {
+        "WorkflowQuota team-a/own": [
+            Finding(
+                FindingKind.DEFAULTS_HOLD,
+                "spec",
+                "namespaceDefaults of ClusterWorkflowQuota data hold beside it, since the quotas of team-a "
+                "do not bound perWorkflow.maxTasks for every Workflow: bound that too, for them to count "
+                "instead",
+                "ClusterWorkflowQuota data",
+            )
+        ]
+    }
+    assert not found(A, shared, own(limits=more, perWorkflow={"maxTasks": 9}))
+    assert not found(A, shared, own(limits=more, selector=ETL))
+    assert not found(A, shared, own(limits=more, onExceed="Warn"))

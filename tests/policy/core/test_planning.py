@@ -2,13 +2,18 @@
 
 from datetime import timedelta
 from itertools import permutations
+from math import ceil, log2
 from typing import Final
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policy.core.amounts import ZERO, Usage
 from policy.core.ordering import QueueRules
 from policy.core.planning import Load
 from policy.core.quota_kinds import StopPolicy, Strategy
 from policy.core.tree import Member, compile_tree
+from policy.core.workflow import HIGHEST_PRIORITY
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queueing_world import bound, minutes, planner, pool_of, uids, waiter
 
@@ -46,21 +51,101 @@ def test_as_many_as_fit_go_in_one_pass_and_the_next_when_one_ends() -> None:
     assert uids(queue.plan(NOW)) == ["u3"]
 
 
-def test_a_waiter_gains_a_level_with_each_aging_up_to_the_highest_that_waits() -> None:
-    """After twenty minutes one of priority 0 is level with priority 2, and goes first because it is older."""
+def test_a_waiter_passes_more_priorities_with_each_aging_up_to_the_highest_that_waits() -> None:
+    """One rank after ten minutes, three after twenty; level with the highest it goes first, being older."""
     queue, full = planner(), bound("main", limits(0))
     queue.set_rules("team-a", AGING)
     queue.add(waiter("low", full, arrival=0))
-    queue.add(waiter("high", full, priority=2, age=timedelta(minutes=-1), arrival=1))
+    for number, priority in enumerate((5, 70, 800, 9000), start=1):
+        young = timedelta(minutes=-1)
+        queue.add(waiter(f"high{number}", full, priority=priority, age=young, arrival=number))
     level = queue.line.order.level
     low = queue.line.get("low")
     assert low is not None
-    queue.plan(minutes(10))
-    assert level(low) == 1
-    queue.plan(minutes(60))
-    assert level(low) == 2
+    for now, reached in ((9, 0), (10, 5), (19, 5), (20, 800), (29, 800), (30, 9000)):
+        queue.plan(minutes(now))
+        assert level(low) == reached
     queue.set_limits(full.account, limits(1))
-    assert uids(queue.plan(minutes(60))) == ["low"]
+    assert uids(queue.plan(minutes(30))) == ["low"]
+
+
+def test_the_highest_number_starves_nobody() -> None:
+    """For 48 hours one of 2147483647 comes every minute: its neighbour starts after one hour."""
+    queue, shared = planner(), bound("shared", limits(1), namespace="")
+    queue.add(waiter("running", shared, namespace="greedy", priority=HIGHEST_PRIORITY))
+    (running,) = queue.plan(NOW)
+    queue.add(waiter("quiet", shared, namespace="team-b"))
+    for minute in range(48 * 60):
+        now = minutes(minute)
+        born = -timedelta(minutes=minute)
+        uid, most = f"greedy{minute}", HIGHEST_PRIORITY
+        queue.add(waiter(uid, shared, namespace="greedy", priority=most, age=born, arrival=minute + 1))
+        queue.ended(queue.load_of(running), now)
+        (running,) = queue.plan(now)
+        if running.uid == "quiet":
+            assert minute == 60
+            return
+    raise AssertionError("it never started")
+
+
+def test_many_different_priorities_do_not_stretch_the_way_to_the_top() -> None:
+    """A thousand numbers above a waiter cost it ten agings, and not a thousand."""
+    queue, full = planner(), bound("shared", limits(0), namespace="")
+    queue.add(waiter("quiet", full, namespace="team-b"))
+    for number in range(1, 1001):
+        queue.add(waiter(f"greedy{number}", full, priority=number, age=-100 * HOUR, arrival=number))
+    quiet = queue.line.get("quiet")
+    assert quiet is not None
+    queue.plan(minutes(9 * 60))
+    assert queue.line.order.level(quiet) == 511
+    queue.plan(minutes(10 * 60))
+    assert queue.line.order.level(quiet) == 1000
+
+
+def test_a_priority_that_nobody_waits_with_any_more_is_no_step() -> None:
+    """When those between have gone, whoever has aged moves up to the next that is still there."""
+    queue, full = planner(), bound("main", limits(0))
+    queue.add(waiter("low", full, age=HOUR))
+    queue.add(waiter("middle", full, priority=5, arrival=1))
+    queue.add(waiter("high", full, priority=9, arrival=2))
+    low = queue.line.get("low")
+    assert low is not None
+    queue.plan(NOW)
+    assert queue.line.order.level(low) == 5
+    queue.remove("middle")
+    queue.set_limits(full.account, limits(1))
+    assert uids(queue.plan(NOW)) == ["low"]
+
+
+def test_a_run_that_takes_over_a_slot_is_no_step_either() -> None:
+    """It stands above all priorities, for it takes what is its own; nobody's age reaches it."""
+    queue, full = planner(), bound("main", limits(0))
+    queue.add(waiter("old", full, age=100 * HOUR))
+    queue.add(waiter("heir", full, priority=HIGHEST_PRIORITY + 1, arrival=1))
+    queue.plan(NOW)
+    queue.set_limits(full.account, limits(1))
+    assert uids(queue.plan(NOW)) == ["heir"]
+
+
+@given(
+    priorities=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), min_size=1, max_size=60),
+    comings=st.lists(st.integers(-(2**31), HIGHEST_PRIORITY), max_size=20),
+)
+def test_everybody_gets_to_the_top_within_the_logarithm_of_the_priorities(
+    priorities: list[int], comings: list[int]
+) -> None:
+    """Whatever the numbers are, and whoever joins later with others: log2(priorities + 1) agings do."""
+    queue, full = planner(), bound("main", limits(0))
+    for number, priority in enumerate(priorities):
+        queue.add(waiter(f"u{number}", full, priority=priority, arrival=number))
+    queue.plan(NOW)
+    for number, priority in enumerate(comings):
+        queue.add(waiter(f"late{number}", full, priority=priority, age=-100 * HOUR, arrival=99 + number))
+    agings = ceil(log2(len({*priorities, *comings}) + 1))
+    queue.plan(NOW + agings * HOUR)
+    order = queue.line.order
+    first = {order.level(each) for each in queue.line.waiters() if each.uid.startswith("u")}
+    assert first == {max([*priorities, *comings])}
 
 
 def test_without_aging_priorities_stay_as_they_are() -> None:

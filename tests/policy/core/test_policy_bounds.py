@@ -57,6 +57,11 @@ def _reserves(count: int) -> Policy:
     return quota(limits={"tasks": 99}, reserve=reserves)
 
 
+def _shares(count: int) -> Policy:
+    shares: JsonObject = {f"n{index}": {"workflows": 1} for index in range(count)}
+    return pool(limits={"workflows": 9}, borrowing={"shares": shares})
+
+
 def _weights(count: int) -> Policy:
     return pool(fairShare={"weights": {f"n{index}": 1 for index in range(count)}})
 
@@ -65,6 +70,7 @@ QUOTA_LISTS: dict[str, Callable[[int], Policy]] = {
     "spec.windows": _windows,
     "spec.reserve": _reserves,
     "spec.fairShare.weights": _weights,
+    "spec.borrowing.shares": _shares,
 }
 
 
@@ -164,6 +170,7 @@ def test_the_crds_have_these_bounds_and_no_others(plural: str, selectors: list[s
             f"spec.namespaceDefaults.{part.removeprefix('spec.')}": most for part, most in MOVING.items()
         }
         expected["spec.fairShare.weights"] = 1000
+        expected["spec.borrowing.shares"] = 1000
     for selector in selectors:
         expected |= {f"{selector}.matchExpressions": 64, f"{selector}.matchExpressions[].values": 256}
     assert _bounds(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec") == expected

@@ -354,6 +354,15 @@ WRONG_LOCKS: list[tuple[dict[str, JsonValue], str, str]] = [
             reserve=[{"abovePriority": 0, "tasks": 100}],
         ),
         pool(borrowing={"borrowingLimit": {"tasks": 2}}),
+        pool(
+            limits={"workflows": 9}, borrowing={"shares": {"team-a": {"workflows": 0}, "b": {"workflows": 9}}}
+        ),
+        quota(
+            limits={"workflows": 3},
+            perWorkflow={"maxPriority": 10, "onPriorityAbove": "Lower"},
+            reserve=[{"abovePriority": 9, "workflows": 1}],
+        ),
+        quota(perWorkflow={"maxPriority": -(2**31)}),
         pool(borrowing={}, windows=[NIGHT]),
         pool(borrowing={}, elastic={"workflowsPerNode": 1, "min": {"workflows": 1}}),
         pool(borrowing={"enabled": False}, onExceed="Warn"),

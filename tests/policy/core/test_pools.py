@@ -4,15 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from policy.core.amounts import Usage
+from policy.core.amounts import Amount, Usage
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account
+from policy.core.ledger import Account, share_shortfalls
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import CompiledPool, share_account, share_demand
 from policy.core.rooms import ROOT
 from policy.core.shares import Shares
 from policy.core.snapshot import Document, Snapshot
-from tests.policy.core.builders import NOW, limits, namespace_object, pool, quota, snapshot
+from tests.policy.core.builders import NOW, limits, namespace_object, pool, quota, snapshot, weight
 
 AN_HOUR = timedelta(hours=1)
 WINDOW: JsonObject = {"name": "noon", "schedule": "0 12 * * *", "duration": "1h", "limits": {"workflows": 8}}
@@ -73,11 +73,128 @@ def test_only_what_bounds_every_workflow_is_a_share(spec: JsonObject, shared: bo
     assert pool_in(policies).share_at("team-a", NOW) == (limits(4) if shared else limits())
 
 
-def test_the_defaults_of_a_pool_are_the_share_of_whoever_has_no_quota() -> None:
-    """And of nobody else."""
-    found = pool_in(members(share("team-a", 4), borrowing={}, namespaceDefaults={"limits": {"workflows": 2}}))
-    assert found.share_at("team-a", NOW) == limits(4)
-    assert found.share_at("team-b", NOW) == limits(2)
+def test_the_defaults_of_a_pool_are_the_share_of_every_member() -> None:
+    """A quota of a member may lower it, and not raise it."""
+    found = pool_in(
+        members(
+            share("team-a", 4),
+            share("team-b", 1),
+            namespace_object("team-c"),
+            borrowing={},
+            namespaceDefaults={"limits": {"workflows": 2}},
+        )
+    )
+    shares = {each: found.share_at(each, NOW) for each in ("team-a", "team-b", "team-c", "unheard")}
+    assert shares == {
+        "team-a": limits(2),
+        "team-b": limits(1),
+        "team-c": limits(2),
+        "unheard": limits(2),
+    }
+
+
+SHARES: JsonObject = {"shares": {"team-a": {"workflows": 6}, "team-b": {"tasks": 30}}}
+
+
+def test_a_pool_says_the_shares_of_its_members_by_name() -> None:
+    """What it does not say of one is that of the defaults; quotas of members lower it."""
+    spec: JsonObject = {"limits": {"workflows": 10, "tasks": 90}}
+    defaults: JsonObject = {"limits": {"workflows": 2, "tasks": 8}}
+    found = pool_in(members(share("team-a", 99), **spec, borrowing=SHARES, namespaceDefaults=defaults))
+    assert found.share_at("team-a", NOW) == limits(6, 8)
+    assert found.share_at("team-b", NOW) == limits(2, 30)
+    found = pool_in(members(share("team-a", 3), **spec, borrowing=SHARES))
+    assert found.share_at("team-a", NOW) == limits(3)
+    assert found.share_at("team-b", NOW) == limits(None, 30)
+
+
+GREEDY = 10**9
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"borrowing": {"lendingLimit": {"workflows": 6}, "shares": {"team-b": {"workflows": 38}}}},
+        {
+            "borrowing": {
+                "lendingLimit": {"workflows": 6},
+                "shares": {each: {"workflows": 38} for each in ("team-a", "team-b")},
+            }
+        },
+        {"borrowing": {"lendingLimit": {"workflows": 6}}, "namespaceDefaults": {"limits": {"workflows": 38}}},
+    ],
+    ids=["the pool names the neighbour", "it names both", "defaults"],
+)
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        {"limits": {"workflows": GREEDY}},
+        {"limits": {"workflows": 1}, "windows": [{**WINDOW, "limits": {"workflows": GREEDY}}]},
+        {"limits": {"workflows": GREEDY}, "onExceed": "Deny"},
+        {"limits": {"workflows": GREEDY, "tasks": GREEDY}, "perUser": {"workflows": GREEDY}},
+    ],
+    ids=["limits", "a window", "one that denies", "tasks too"],
+)
+def test_no_quota_of_a_member_shrinks_what_the_pool_keeps_for_its_neighbour(
+    said: JsonObject, greedy: JsonObject
+) -> None:
+    """Not at noon, when the window is open, either; the greedy one runs nothing and lends 6."""
+    spec: JsonObject = {"limits": {"workflows": 64}, **said}
+    fair = Shares(pool_in(members(**spec)).tree_at(NOW, None), {})
+    found = pool_in(members(quota("share", namespace="team-a", **greedy), **spec))
+    for tree in (found.tree_at(NOW, None), found.written_tree(NOW)):
+        shares = Shares(tree, {})
+        assert tree.workflows["team-b"].guaranteed == 32
+        assert tree.workflows["team-a"].guaranteed <= 32
+        assert shares.available("team-b").workflows.covers(fair.available("team-a").workflows.value or 0)
+        busy = Shares(tree, {"team-a": Usage(32)})
+        assert busy.available("team-b").workflows == Amount(32)
+
+
+def test_where_the_pool_says_nothing_a_quota_is_the_share_up_to_the_limit_of_the_pool() -> None:
+    """In windows too; and by what nodes make of that limit."""
+    own = [share("team-a", GREEDY, windows=[{**WINDOW, "limits": {"workflows": 2 * GREEDY}}])]
+    found = pool_in(members(*own, share("team-b", 4), borrowing={"lendingLimit": {"workflows": 0}}))
+    for now in (NOW - AN_HOUR, NOW):
+        assert found.share_at("team-a", now) == limits(10)
+        tree = found.tree_at(now, None)
+        assert [tree.workflows[each].guaranteed for each in ("team-a", "team-b")] == [7, 2]
+    elastic: JsonObject = {"workflowsPerNode": 2, "min": {"workflows": 3}, "max": {"workflows": 8}}
+    found = pool_in(members(*own, elastic=elastic, borrowing={}))
+    assert found.tree_at(NOW, None).members["team-a"].nominal == limits(3)
+    assert found.tree_at(NOW, limits(6)).members["team-a"].nominal == limits(6)
+    assert found.tree_ever().members["team-a"].nominal == limits(8)
+
+
+@pytest.mark.parametrize("stopped", ["own", "defaults", "own that queues in a pool that denies"])
+def test_a_member_whose_share_is_stopped_has_nothing_and_borrows_nothing(stopped: str) -> None:
+    """Whatever the pool says of its share, and however much others leave idle."""
+    spec: JsonObject = {"borrowing": SHARES, "onExceed": "Deny"}
+    stop: JsonObject = {"stopPolicy": "Hold", "onExceed": "Queue" if "queues" in stopped else "Deny"}
+    own = [] if stopped == "defaults" else [share("team-a", 4, **stop)]
+    if stopped == "defaults":
+        spec["namespaceDefaults"] = {"limits": {"workflows": 2}, **stop}
+    policies = members(*own, **spec)
+    tree = pool_in(policies).tree_at(NOW, None)
+    assert Shares(tree, {}).available("team-a").workflows == Amount(0)
+    demand = share_demand(pool_in(policies), "team-a", 0, NOW)
+    (short,) = share_shortfalls({}, weight(), demand)
+    assert (short.never_fits, short.must_rise) == (False, True)
+
+
+def test_the_most_of_a_share_and_when_it_moves_go_by_the_windows_of_the_defaults() -> None:
+    """Of a member with a quota of its own, too: the pool's word moves."""
+    spec: JsonObject = {
+        "borrowing": {},
+        "namespaceDefaults": {"limits": {"workflows": 2}, "windows": [WINDOW]},
+    }
+    found = pool_in(members(share("team-a", 6), share("team-b", 1), **spec))
+    before = NOW - timedelta(minutes=5)
+    assert found.until(before) == NOW
+    assert [found.share_at("team-a", now) for now in (before, NOW)] == [limits(2), limits(6)]
+    assert found.share_at("team-b", NOW) == limits(1)
+    assert found.tree_ever().members["team-a"].nominal == limits(6)
+    assert found.rises == "its windows allow it"
 
 
 def test_a_member_that_nobody_has_told_of_is_put_into_the_tree() -> None:
@@ -95,6 +212,7 @@ def test_one_that_denies_anywhere_in_the_tree_makes_all_of_it_deny(denying: str)
     policies = members(
         *([] if denying == "defaults" else [share("team-a", 4, onExceed=effect["share"])]),
         quota("other", namespace="team-b", selector={"matchLabels": {"tier": "gold"}}),
+        share("team-b", 1),
         onExceed=effect["pool"],
         borrowing={},
         namespaceDefaults={"limits": {"workflows": 2}, "onExceed": effect["defaults"]},

@@ -19,6 +19,7 @@ from policy.core.quota_kinds import (
     FairShareSpec,
     QueueSpec,
     ReserveSpec,
+    ShareSpec,
     Strategy,
     WindowSpec,
 )
@@ -84,6 +85,17 @@ def test_wrong_bounds_of_borrowing_are_told() -> None:
     """Each by its field."""
     wrong = BorrowingSpec(borrowing_limit=QuotaLimits(tasks=-1), lending_limit=QuotaLimits(workflows=-2))
     assert _paths(borrowing_problems(wrong, "b")) == ["b.borrowingLimit.tasks", "b.lendingLimit.workflows"]
+
+
+def test_wrong_shares_are_told() -> None:
+    """Nothing, less than nothing, and of what is no namespace."""
+    shares = {"a": ShareSpec(), "b": ShareSpec(workflows=-1), "C": ShareSpec(tasks=2**63), "d": ShareSpec(0)}
+    assert _paths(borrowing_problems(BorrowingSpec(shares=shares), "b")) == [
+        "b.shares",
+        "b.shares.C.tasks",
+        "b.shares.a",
+        "b.shares.b.workflows",
+    ]
 
 
 def test_wrong_weights_are_told() -> None:

@@ -12,7 +12,8 @@ from policy.core.findings import PolicyName
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_account
-from policy.core.quota_review import GENERATED, MAX_PREFIX, generated_name, priority_of
+from policy.core.priorities import Priority, priority_of
+from policy.core.quota_review import GENERATED, MAX_PREFIX, generated_name
 from policy.core.snapshot import Document, Snapshot
 from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.sources.board import SnapshotBoard
@@ -128,7 +129,8 @@ def test_the_priority_is_that_of_the_template_where_the_workflow_has_none(
 ) -> None:
     """It is written on the object, because the queue sees metadata only."""
     policies = snapshot(quota(), *documents)
-    assert priority_of(spec_of(spec), NAMESPACE, policies) == priority
+    quotas = policies.policies(NAMESPACE).quotas
+    assert priority_of(spec_of(spec), NAMESPACE, quotas, policies) == Priority(priority)
     obj = workflow({"entrypoint": "main", **spec})
     annotations = texts(patched(obj, mutate(obj, policies).patch), "metadata", "annotations")
     assert annotations[marks.PRIORITY] == str(priority)

@@ -107,9 +107,9 @@ def test_accounts_of_a_pools_member_stand_in_the_pools_ledger() -> None:
 
 
 def test_namespace_defaults_hold_for_members_without_a_quota_of_their_own() -> None:
-    """They count each namespace by itself, beside the pool's total."""
+    """They count each namespace by itself, beside the pool's total, unless its own bound as much."""
     shared = pool(namespaceDefaults={"limits": {"workflows": 2}, "onExceed": "Deny"})
-    policies = snapshot(shared, quota(namespace="team-b"))
+    policies = snapshot(shared, quota(namespace="team-b", limits={"workflows": 9}))
     (defaults, total) = policies.policies(NAMESPACE).quotas
     assert defaults.source == "ClusterWorkflowQuota shared (namespaceDefaults)"
     assert defaults.account == Account(NAMESPACE, "shared.defaults")

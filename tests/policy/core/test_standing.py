@@ -125,8 +125,12 @@ def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
         WaitReason.WAITING_FOR_QUOTA,
         WaitReason.WAITING_FOR_HIGHER_PRIORITY,
     )
-    assert reason(small, USUAL_RULES) == (
+    assert reason(small, QueueRules(aging=None)) == (
         "there is room, but others that wait go first; a higher spec.priority brings it forward"
+    )
+    assert reason(small, USUAL_RULES) == (
+        "there is room, but others that wait go first; it passes more of the priorities above its own with "
+        "every 1h that it waits, and a higher spec.priority brings it forward at once"
     )
 
 

@@ -28,6 +28,7 @@ def _plots(draw: st.DrawFn) -> Plot:
         {name: draw(some_limits) for name in names},
         {name: draw(some_limits) for name in names},
         {name: draw(some_limits) for name in names},
+        {name: draw(some_limits) for name in names},
     )
 
 
@@ -177,6 +178,19 @@ def test_guarantees_beyond_the_pool_shrink_in_proportion() -> None:
     shares = Shares(compile_tree([Member("pool", None, limits(10)), *members]), {"a": Usage(5)})
     assert shares.available("a").workflows == Amount(0)
     assert shares.available("b").workflows == Amount(5)
+
+
+def test_what_the_pool_says_is_kept_before_what_a_member_says_itself() -> None:
+    """However much another asks for by a quota of its own, it only gets what the pool's word leaves."""
+    said = Member("said", "", limits(6), lending=limits(0), said=limits(6))
+    for much in (4, 10, 10**9):
+        own = Member("own", "", limits(much), lending=limits(0))
+        tree = compile_tree([Member("", None, limits(10)), said, own])
+        assert {name: bound.guaranteed for name, bound in tree.workflows.items()} == {
+            "": 0,
+            "said": 6,
+            "own": 4,
+        }
 
 
 def test_a_tree_may_be_deeper() -> None:

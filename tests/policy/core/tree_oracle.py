@@ -9,31 +9,44 @@ from policy.core.tree import Member
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """A pool of one level: its total, and each member's share, what it may borrow and lend."""
+    """A pool of one level: its total, and each member's share, what it may borrow and lend.
+
+    `said` are the shares that the pool itself says; the others their members say.
+    """
 
     name: str
     total: Limits
     nominal: Mapping[str, Limits]
     borrowing: Mapping[str, Limits]
     lending: Mapping[str, Limits]
+    said: Mapping[str, Limits] = {}
 
     def members(self) -> Iterator[Member]:
         """Yield the members of the same tree."""
         yield Member("", None, self.total)
         for name, nominal in self.nominal.items():
-            yield Member(name, "", nominal, self.borrowing[name], self.lending[name])
+            said = self.said.get(name, Limits())
+            yield Member(name, "", nominal, self.borrowing[name], self.lending[name], said)
 
 
 def kept(plot: Plot, *, tasks: bool) -> dict[str, int]:
-    """Return what each member keeps for itself: what it does not lend, cut in proportion to the total."""
+    """Return what each member keeps for itself: what it does not lend, cut in proportion to the total.
+
+    First that is cut of which the pool has said nothing.
+    """
     wanted = {}
     for name in plot.nominal:
         nominal, lending = _number(plot.nominal[name], tasks=tasks), _number(plot.lending[name], tasks=tasks)
         wanted[name] = 0 if nominal is None or lending is None else max(0, nominal - lending)
-    total, asked = _number(plot.total, tasks=tasks), sum(wanted.values())
-    if total is None or asked <= total:
-        return wanted
-    return {name: count * total // asked for name, count in wanted.items()}
+    total, found = _number(plot.total, tasks=tasks), dict(wanted)
+    said = {name for name, limits in plot.said.items() if _number(limits, tasks=tasks) is not None}
+    left = total
+    for names in (wanted.keys() & said, wanted.keys() - said):
+        asked = sum(wanted[name] for name in names)
+        if left is not None and asked > left:
+            found |= {name: wanted[name] * left // asked for name in names}
+        left = None if left is None else max(0, left - asked)
+    return found
 
 
 def would_exceed(

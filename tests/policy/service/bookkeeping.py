@@ -200,7 +200,8 @@ def free(held: Tracked) -> Tracked:
 def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
     """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
     quotas = [one for one in desk.books.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
-    priority, user = each.weighed.priority, each.weighed.user
+    caps = [one.max_priority for one in quotas if one.max_priority is not None]
+    priority, user = min([each.weighed.priority, *caps]), each.weighed.user
     wanted = demands(quotas, user, now=desk.now, priority=priority)
     pool_there = borrowed_from(quotas, each.namespace, desk.policies)
     share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, desk.now)
@@ -243,8 +244,10 @@ _usual: Mapping[str, st.SearchStrategy[JsonValue]] = {
     "reserve": _some(_reserves, 2),
 }
 _gold: JsonObject = {"matchLabels": {"tier": "gold"}}
-_quotas = _maps(_usual, perUser=_bounds, selector=st.just(_gold))
-_borrowing = _maps({"enabled": st.booleans()}, borrowingLimit=_bounds, lendingLimit=_bounds)
+_caps = _maps({"maxPriority": st.integers(-1, 1)})
+_quotas = _maps(_usual, perUser=_bounds, selector=st.just(_gold), perWorkflow=_caps)
+_shares = _maps({}, a=_bounds, b=_bounds)
+_borrowing = _maps({"enabled": st.booleans()}, borrowingLimit=_bounds, lendingLimit=_bounds, shares=_shares)
 ELASTIC: Final[JsonObject] = {"workflowsPerNode": 1, "min": {"workflows": 1}, "max": {"workflows": 4}}
 _pools = _maps(_usual, borrowing=_borrowing, namespaceDefaults=_quotas, elastic=st.just(ELASTIC)).filter(
     lambda spec: "borrowing" not in spec or spec["onExceed"] != OnExceed.WARN

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -373,6 +374,19 @@ def test_one_that_ran_and_is_held_again_gives_its_slot_to_others() -> None:
     assert set(desk.ledger.reservations) == {"u2.2"}
 
 
+@pytest.mark.parametrize("above", ["Deny", "Lower"])
+def test_a_cap_holds_for_the_priorities_of_those_that_came_before_it_or_past_admission(above: str) -> None:
+    """They wait as those at the cap do, and take no reserve that is above it."""
+    cap: JsonObject = {"maxPriority": 5, "onPriorityAbove": above}
+    reserve: JsonValue = [{"abovePriority": 4, "workflows": 1}, {"abovePriority": 6, "workflows": 2}]
+    capped = quota("cap", namespace="a", perWorkflow=cap)
+    policies = one_pool(4, capped, reserve=reserve, borrowing={})
+    bold = [live(f"u{number}", arrival=number, priority=2**31 - 1) for number in (1, 2, 3)]
+    desk = Desk(policies, *bold, live("u0", arrival=0, priority=5))
+    assert desk.work() == ["u0", "u1"]
+    assert [each.priority for each in desk.books.planner.line.waiters()] == [5, 5]
+
+
 def test_one_that_was_released_ended_and_is_held_again_between_two_looks_waits_anew() -> None:
     """Its first release is settled, and what it counted for is free."""
     desk = Desk(one_pool(1), live("u1", arrival=1), live("u2", arrival=2))
@@ -592,6 +606,38 @@ def test_members_borrow_what_is_idle_and_owners_have_their_share_back_first() ->
     assert desk.work() == ["b0"]
     used = desk.ledger.used
     assert (used[share_account("data", "a")].workflows, used[POOL].workflows) == (3, 3)
+
+
+GREEDY: JsonObject = {"workflows": 10**9, "tasks": 10**9}
+
+
+def test_a_greedy_quota_takes_nothing_of_what_the_pool_keeps_for_a_neighbour() -> None:
+    """The neighbour starts 6 of 9 whatever the other writes; what the other runs already stays with it."""
+    night: JsonObject = {"name": "noon", "schedule": "0 11 * * *", "duration": "2h", "limits": GREEDY}
+    said: JsonObject = {"lendingLimit": {"workflows": 0}, "shares": {"b": {"workflows": 6}}}
+    for own in ({}, {"limits": GREEDY}, {"limits": {"workflows": 1}, "windows": [night]}):
+        greedy = quota("q", namespace="a", **own)
+        busy = [live(f"a{number}", arrival=number) for number in range(9)]
+        desk = Desk(one_pool(9, greedy, borrowing=said), *busy)
+        assert len(desk.work()) == 3
+        desk.see(*(live(f"b{number}", namespace="b", arrival=9 + number) for number in range(9)))
+        assert [each[0] for each in desk.work()] == ["b"] * 6
+
+
+def test_an_edit_of_the_shares_that_a_pool_says_reads_no_queue_anew() -> None:
+    """It is limits that move: the books stay, and the next pass goes by it."""
+
+    def sharing(workflows: int) -> Snapshot:
+        return one_pool(
+            9, borrowing={"borrowingLimit": {"workflows": 0}, "shares": {"a": {"workflows": workflows}}}
+        )
+
+    desk = Desk(sharing(1), *(live(f"a{number}", arrival=number) for number in range(4)))
+    assert desk.work() == ["a0"]
+    assert desk.books.fits(sharing(3), "ab")
+    desk.policies = sharing(3)
+    desk.later(timedelta(0), None)
+    assert desk.work() == ["a1", "a2"]
 
 
 def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
