@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision import Reason
+from policy.core.extent import CONFIG_MAP
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
@@ -42,6 +43,7 @@ class FindingKind(StrEnum):
     OWNED_ELSEWHERE = "OwnedElsewhere"
     NOT_WRITTEN = "NotWritten"
     RESERVES_NOTHING = "ReservesNothing"
+    BOUND_REACHED = "BoundReached"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ class Examined:
 
     def findings(self, policy: Policy) -> Iterator[Finding]:
         """Yield what there is to say about one policy of the snapshot."""
+        yield from self._of_bounds(policy)
         match policy:
             case WorkflowQuota():
                 yield from _of_quota(policy.spec, "spec")
@@ -111,6 +114,25 @@ class Examined:
                 yield from self._of_pool(policy)
             case SynchronizationPolicy() | ClusterSynchronizationPolicy():
                 yield from self._of_locks(policy)
+
+    def _of_bounds(self, policy: Policy) -> Iterator[Finding]:
+        """Yield that there are more templates or ConfigMaps than are kept, where a policy speaks."""
+        beyond = self._snapshot.extent.left_out
+        if not beyond:
+            return
+        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
+            path, namespaces = "metadata.namespace", {policy.metadata.namespace, ""}
+        else:
+            path = "spec.namespaceSelector"
+            namespaces = {*self._selected(policy.spec.namespace_selector), ""}
+        for each in beyond.values():
+            if each.namespace in namespaces:
+                follows = (
+                    "semaphores in those left out count as not defined"
+                    if each.kind == CONFIG_MAP
+                    else "Workflows that refer to those left out are refused"
+                )
+                yield Finding(FindingKind.BOUND_REACHED, path, f"{each}; {follows}: delete some of them")
 
     def _of_share(self, quota: WorkflowQuota) -> Iterator[Finding]:
         """Yield that a quota reserves a part of what is no limit, but its namespace's share of a pool."""

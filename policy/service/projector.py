@@ -16,7 +16,7 @@ from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Plan, StandingMap, config_map, plan
-from policy.core.locks.naming import semaphore_name
+from policy.core.locks.naming import read_limit, semaphore_name
 from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
@@ -175,9 +175,10 @@ class Projector(Passes):
         for (namespace, name), settled in self._settled.items():
             for key, foreign in settled.plan.foreign.items():
                 asked = settled.wanted[key]
+                other = f'"{foreign.value}"' if read_limit(foreign.value) is not None else "no number"
                 text = (
                     f"{foreign.owner} owns key {key} of ConfigMap {name} and gives it "
-                    f'"{foreign.value}" in place of "{asked.value}", and that counts in {_WHERE}: remove the '
+                    f'{other} in place of "{asked.value}", and that counts in {_WHERE}: remove the '
                     "key there, or the definition here"
                 )
                 kind = FindingKind.OWNED_ELSEWHERE

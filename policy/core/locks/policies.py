@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.decision import Reason
+from policy.core.extent import WHOLE, Extent
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     MatchedKind,
@@ -38,6 +39,7 @@ class Definitions(msgspec.Struct, frozen=True):
     everywhere: tuple[tuple[LabelSelector, Mapping[tuple[str, str], int]], ...]
     config_maps: Mapping[tuple[str, str], Mapping[str, str]]
     labels_of: LabelsOf
+    extent: Extent = WHOLE
 
     def limit(self, namespace: str, config_map: str, key: str) -> str | None:
         """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
@@ -148,6 +150,7 @@ def compile_lock_policies(
     labels_of: LabelsOf,
     config_maps: Mapping[tuple[str, str], Mapping[str, str]],
     argo: ArgoVersion,
+    extent: Extent = WHOLE,
 ) -> LockPolicies | None:
     """Compile the policies that govern a namespace; None where none does."""
     everyone = tuple(policies)
@@ -165,7 +168,7 @@ def compile_lock_policies(
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
-        definitions=_definitions(everyone, config_maps, labels_of),
+        definitions=msgspec.structs.replace(_definitions(everyone, config_maps, labels_of), extent=extent),
         everyone_for=_everyone_for([own for own, _ in compiled]),
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
         structural=any(_is_structural(rule) for rule in rules),

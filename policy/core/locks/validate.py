@@ -253,8 +253,13 @@ def _limit(namespace: str, config_map: str, key: str, where: str, rulebook: Rule
         known = rulebook.locks.definitions.keys_beside(namespace, config_map)
         if (rulebook.lenient and not known) or not namespace:
             return  # A template of the cluster takes it in whichever namespace runs it.
+        extent = rulebook.locks.definitions.extent
+        if not (known or extent.reads(namespace, config_map)):
+            return  # Of a namespace that no policy speaks about nobody knows here which ConfigMaps there are.
         near = difflib.get_close_matches(key[:LONGEST_KEY], known, n=1)
         hint = f'did you mean "{near[0]}"?' if near else _known_keys(known)
+        if (beyond := extent.beyond_config_maps(namespace)) is not None:
+            hint = f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"
         message = (
             f'semaphore "{key}" is not defined in ConfigMap {namespace}/{config_map}; Argo would fail the '
             f"Workflow. {hint}"
