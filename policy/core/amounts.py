@@ -89,6 +89,14 @@ class Usage(msgspec.Struct, frozen=True):
             self.workflows - other.workflows, self.tasks - other.tasks, self.unbounded - other.unbounded
         )
 
+    def most(self, other: "Usage") -> "Usage":
+        """Return what covers either of the two, where only one of them can be."""
+        return Usage(
+            max(self.workflows, other.workflows),
+            max(self.tasks, other.tasks),
+            max(self.unbounded, other.unbounded),
+        )
+
     @property
     def task_amount(self) -> Amount:
         """The tasks as an amount: unlimited as soon as one Workflow in the sum is unbounded."""
