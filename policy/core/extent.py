@@ -35,11 +35,12 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """Of which namespaces ConfigMaps are held, None for all, and what is left out by kind and namespace.
+    """Of which namespaces templates and ConfigMaps are held, None for all, and what of them is left out.
 
     `named` are single ConfigMaps of namespaces that are not read otherwise.
     """
 
+    templates: frozenset[str] | None = None
     config_maps: frozenset[str] | None = None
     named: frozenset[tuple[str, str]] = frozenset()
     left_out: Mapping[tuple[str, str], LeftOut] = {}
@@ -49,6 +50,10 @@ class Extent(msgspec.Struct, frozen=True):
         return (
             self.config_maps is None or namespace in self.config_maps or (namespace, config_map) in self.named
         )
+
+    def reads_templates(self, namespace: str) -> bool:
+        """Tell whether the templates of a namespace are known here."""
+        return self.templates is None or namespace in self.templates
 
     def beyond_config_maps(self, namespace: str) -> LeftOut | None:
         """Return which ConfigMaps of a namespace are left out, None where all are known."""

@@ -166,6 +166,7 @@ class ClusterSource:
     def _extent(self) -> Extent:
         left_out = [each for scoped in self._scoped for each in scoped.left_out()]
         return Extent(
+            templates=frozenset(each.namespace for each in self._wanted.templates),
             config_maps=frozenset(each.namespace for each in self._wanted.config_maps if not each.name),
             named=frozenset((each.namespace, each.name) for each in self._wanted.config_maps if each.name),
             left_out={(each.kind, each.namespace): each for each in left_out},

@@ -10,7 +10,7 @@ from policy.core.decision import Code, Operation, Outcome, Review, Side
 from policy.core.extent import WHOLE, Extent, LeftOut
 from policy.core.fields import QuotaLimits
 from policy.core.findings import FindingKind, all_findings
-from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.kinds import PolicyMetadata, SynchronizationPolicy, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import ArgoVersion
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Document, Snapshot, take_snapshot
@@ -128,3 +128,50 @@ def test_templates_of_the_cluster_left_out_are_told_on_every_policy() -> None:
     beyond = LeftOut("ClusterWorkflowTemplate", "", 1, 2000, "2000 objects, 4 MiB")
     found = all_findings(snapshot(Extent(left_out={("ClusterWorkflowTemplate", ""): beyond})))
     assert sorted(map(str, found)) == ["WorkflowQuota team-a/q", "WorkflowQuota team-b/q"]
+
+
+def lock_fault(extent: Extent, namespace: str, **validate: str) -> list[str]:
+    """Return what is said of a lock on a key that nobody has heard of."""
+    policy = msgspec.convert(
+        {"metadata": {"name": "p", "namespace": "team-a"}, "spec": {"validate": {**validate}}},
+        SynchronizationPolicy,
+    )
+    within = take_snapshot([policy], version="1", argo=ArgoVersion(4, 1), extent=extent)
+    semaphore: JsonObject = {"configMapKeyRef": {"name": "limits", "key": "db"}, "namespace": namespace}
+    spec: JsonObject = {
+        "entrypoint": "main",
+        "templates": [{"name": "main", "container": {}, "synchronization": {"semaphores": [semaphore]}}],
+    }
+    value: JsonObject = {"metadata": {"name": "w", "namespace": "team-a"}, "spec": spec}
+    review = Review(
+        uid="u",
+        side=Side.MUTATE,
+        operation=Operation.CREATE,
+        namespace="team-a",
+        user="jane",
+        dry_run=False,
+        workflow=msgspec.convert(value, Workflow),
+        raw=msgspec.Raw(msgspec.json.encode(value)),
+    )
+    return [f"{each.code.value}: {each.message}" for each in decide(review, within, NOW).reasons]
+
+
+def test_a_key_that_may_be_left_out_is_not_just_called_undefined() -> None:
+    """Its author would look for a slip of the pen that is none."""
+    beyond = LeftOut("ConfigMap", "team-a", 3, 900, "10000 keys, 1 MiB")
+    read = Extent(config_maps=frozenset({"team-a"}), left_out={("ConfigMap", "team-a"): beyond})
+    (said,) = lock_fault(read, "team-a")
+    assert said.startswith("LockUndefined: ")
+    assert said.endswith(
+        "It may be among those left out: namespace team-a has more ConfigMaps than are read (10000 keys, "
+        "1 MiB): the oldest 900 are known, and the newest 3 are left out. Delete ConfigMaps that nobody needs"
+    )
+
+
+def test_a_lock_of_a_namespace_that_is_not_read_is_not_called_undefined() -> None:
+    """Nobody knows here which ConfigMaps there are; of those that are read it is said as ever."""
+    read = Extent(config_maps=frozenset({"team-a"}))
+    assert lock_fault(read, "team-b", crossNamespace="Allow") == []
+    named = Extent(config_maps=frozenset({"team-a"}), named=frozenset({("team-b", "limits")}))
+    (said,) = lock_fault(named, "team-b", crossNamespace="Allow")
+    assert said.startswith("LockUndefined: ")

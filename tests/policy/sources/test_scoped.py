@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from policy.cluster.errors import NotFound
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
@@ -16,6 +17,8 @@ from policy.cluster.protocol import (
     SYNCHRONIZATION_POLICIES,
     WORKFLOW_QUOTAS,
     WORKFLOW_TEMPLATES,
+    WORKFLOWS,
+    Listing,
     ListingOf,
     MergePatch,
     Resource,
@@ -27,21 +30,43 @@ from policy.core.patches import JsonObject
 from policy.core.workflow import TemplateObject
 from policy.sources.documents import Document
 from policy.sources.portions import Bound, Bounds
-from tests.policy.sources.following import Following, config_map, lock_policy, quota
+from tests.policy.sources.following import Following, config_map, limits, lock_policy, quota
 
 FEW = Bounds(Bound(2, 1 << 20, "objects"), Bound(3, 1 << 20, "keys"), again=0.0)
 
 
 class Gated(MemoryCluster):
-    """A cluster whose lists of one namespace are answered, but arrive only when they may."""
+    """A cluster whose lists of one namespace are answered, but arrive only when they may.
+
+    It need not have Argo's templates.
+    """
 
     slow = ""
+    has_argo = True
 
     def __init__(self) -> None:
         seconds = count()
         start = datetime(2026, 11, 23, tzinfo=UTC)
-        super().__init__(clock=lambda: start + timedelta(seconds=next(seconds)), rng=random.Random(3))
+        super().__init__(
+            clock=lambda: start + timedelta(seconds=next(seconds)), rng=random.Random(3), log_size=20
+        )
         self.asked, self.may_go = Event(), Event()
+
+    def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        name: str = "",
+        labels: str = "",
+        metadata_only: bool = False,
+    ) -> Listing:
+        """Return what there is."""
+        if resource == WORKFLOW_TEMPLATES and not self.has_argo:
+            raise NotFound("there is no such resource")
+        return super().list(
+            resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
+        )
 
     def pages_as(
         self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
@@ -213,3 +238,35 @@ def test_config_maps_beyond_the_bound_are_left_out_and_told(cluster: Gated, foll
     assert following.until(lambda documents: maps(documents) == {"first": {"a": "1"}})
     assert following.extent.reads("team-a", "any")
     assert not following.extent.reads("team-b", "any")
+
+
+def test_a_watch_that_is_too_old_reads_the_namespaces_anew(cluster: Gated, following: Following) -> None:
+    """More happens elsewhere than the cluster remembers; what changed meanwhile is found."""
+    for index in range(60):
+        workflow: JsonObject = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "metadata": {"name": f"w{index}"},
+        }
+        cluster.create(WORKFLOWS, workflow, namespace="team-a")
+    cluster.create(WORKFLOW_TEMPLATES, template("team-a", "new"), namespace="team-a")
+    assert following.until(lambda documents: templates(documents) == ["team-a/new", "team-a/old"])
+    cluster.delete(WORKFLOW_TEMPLATES, "old", namespace="team-a")
+    assert following.until(lambda documents: templates(documents) == ["team-a/new"])
+
+
+def test_a_cluster_without_argos_templates_has_its_policies_in_force(cluster: Gated) -> None:
+    """They may be installed later; nobody waits for them."""
+    cluster.has_argo = False
+    made = Following(cluster, FEW)
+    assert made.until(lambda documents: limits(documents) == [3])
+    assert made.troubles == []
+    made.stop()
+
+
+def test_a_template_that_becomes_wrong_keeps_its_last_good_form(cluster: Gated, following: Following) -> None:
+    """Argo cannot read it any more, and what runs was made of the form before."""
+    wrong = MergePatch({"spec": {"entrypoint": 5}})
+    cluster.patch(WORKFLOW_TEMPLATES, "old", wrong, namespace="team-a")
+    cluster.create(WORKFLOW_TEMPLATES, template("team-a", "new"), namespace="team-a")
+    assert following.until(lambda documents: templates(documents) == ["team-a/new", "team-a/old"])
