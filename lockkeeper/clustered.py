@@ -19,6 +19,8 @@ from policy.cluster.protocol import (
     Cluster,
 )
 from policy.core.amounts import Limits
+from policy.core.argo_defaults import config_maps_of
+from policy.core.extent import WHOLE
 from policy.core.figures import QuotaFigures, figures, view_of
 from policy.core.findings import Finding, PolicyName, all_findings
 from policy.core.identities import UPSTREAM, Identities
@@ -34,8 +36,7 @@ from policy.service.projector import ProjectedCluster, Projector
 from policy.service.releaser import unknown_capacity
 from policy.service.siblings import Siblings
 from policy.sources.board import SnapshotBoard
-from policy.sources.cluster_objects import ClusterSource
-from policy.sources.documents import Document
+from policy.sources.cluster_objects import ClusterSource, Gathered
 from policy.sources.shelf import Verdict
 from webhook.failure import NotSynced
 from webhook.logs import Log
@@ -79,7 +80,7 @@ class ClusterPolicies:
             else None
         )
         self._compiling = Lock()
-        self._documents: tuple[Document, ...] = ()
+        self._gathered = Gathered((), WHOLE)
         self._stopped = Event()
         self._identities = identities
         self._log = log
@@ -89,7 +90,7 @@ class ClusterPolicies:
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._told: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
-        self.board = SnapshotBoard(snapshot=self._compile(()), clock=utc_now)
+        self.board = SnapshotBoard(snapshot=self._compile(self._gathered), clock=utc_now)
         self._stopped = Event()
         self._figures_moved = Event()
         self._longer_since: dict[str, float] = {}
@@ -99,6 +100,7 @@ class ClusterPolicies:
             judged=self._judged,
             trouble=trouble,
             moved=self._moved,
+            argo=config_maps_of(identities.argo_controllers),
         )
 
     def start(self) -> None:
@@ -133,7 +135,7 @@ class ClusterPolicies:
         """Take it that this version of Argo is installed now."""
         if version != self._argo:
             self._argo = version
-            self._changed(self._documents)
+            self._changed(self._gathered)
 
     def current(self) -> Snapshot:
         """Return the snapshot in force.
@@ -269,18 +271,23 @@ class ClusterPolicies:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
         self._listeners.append(listener)
 
-    def _compile(self, documents: tuple[Document, ...]) -> Snapshot:
+    def _compile(self, gathered: Gathered) -> Snapshot:
         version = str(next(self._versions))
         snapshot = take_snapshot(
-            documents, version=version, argo=self._argo, identities=self._identities, before=self._compiled
+            gathered.documents,
+            version=version,
+            argo=self._argo,
+            identities=self._identities,
+            before=self._compiled,
+            extent=gathered.extent,
         )
         self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)
 
-    def _changed(self, documents: tuple[Document, ...]) -> None:
+    def _changed(self, gathered: Gathered) -> None:
         with self._compiling:
-            self._documents = documents
-            self.board.put_policies(self._compile(documents))
+            self._gathered = gathered
+            self.board.put_policies(self._compile(gathered))
         self._moved()
 
     def _moved(self) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Crowded
 from policy.core import explain
 from policy.core.decision import Code, Decision, Reason, ReservationRequest, Review, Side, denied
 from policy.core.ledger import Shortfall
@@ -15,7 +15,7 @@ class Reservations(Protocol):
     """The ledger as a review needs it; see `policy.cluster.ledgers.Ledgers`."""
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
-        """Reserve, or return what is short."""
+        """Reserve, or return what is short. Raises Crowded."""
         ...
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
@@ -58,7 +58,10 @@ def _reserve(
     if not decision.allowed:
         return decision
     dry_run = review.dry_run  # A dry run stores nothing, so it may not take a slot.
-    short = reservations.probe(request) if dry_run else reservations.reserve(request, deadline=deadline)
+    try:
+        short = reservations.probe(request) if dry_run else reservations.reserve(request, deadline=deadline)
+    except Crowded as crowded:
+        return denied(decision, (Reason(Code.TOO_MANY_CREATES, "", crowded.message),))
     if not short:
         return decision
     return denied(decision, tuple(explain.exceeded_reason(each) for each in short))

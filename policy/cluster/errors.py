@@ -8,6 +8,7 @@ ClusterError
 ├── Forbidden        403, RBAC or admission refused it
 ├── Gone             410, the watch version is too old: list again
 ├── TooManyRequests  429, come back later
+│   └── Crowded      a ledger of ours holds as many creates as it may
 └── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
 """
 
@@ -62,6 +63,10 @@ class TooManyRequests(ClusterError):  # noqa: N818 - as above
     """The server asks to slow down."""
 
     code = 429
+
+
+class Crowded(TooManyRequests):
+    """More creates are on their way than a ledger may hold: nobody's fault, and over in a moment."""
 
 
 class Unavailable(ClusterError):  # noqa: N818 - as above

@@ -37,6 +37,8 @@ PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
 LARGE_PAGE_SIZE: Final = 50
 """Objects in one page of a list of whole Workflows, each of which may have a MB."""
+SMALL_PAGE_SIZE: Final = 20
+"""Objects in one page of a list that is not to be in memory at once; each may have a MB and a half."""
 _PAGED_ATTEMPTS: Final = 2
 """How often a list whose pages expired half-way begins again before it asks for everything at once."""
 
@@ -132,6 +134,13 @@ class KubeCluster:
                 continue
         return _listing_as(self._transport, scope, shape, limit=0)
 
+    def pages_as(
+        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
+    ) -> Iterator[ListingOf[Shape]]:
+        """Yield all objects of a namespace in a shape, page by page. Raises Gone when a page expires."""
+        scope = Scope(resource, namespace, name=name)
+        return _pages_as(self._transport, scope, shape, limit=SMALL_PAGE_SIZE)
+
     def watch_as(
         self,
         resource: Resource,
@@ -222,12 +231,23 @@ def _listing(transport: Transport, scope: Scope, *, limit: int) -> Listing:
 
 def _listing_as(transport: Transport, scope: Scope, shape: type[Shape], *, limit: int) -> ListingOf[Shape]:
     """Return a list in a shape, page by page. Raises Gone when the pages expire on the way."""
-    pages = PagesAs(shape)
     items: list[Shape | Unread] = []
+    version = ""
+    for page in _pages_as(transport, scope, shape, limit=limit):
+        items.extend(page.items)
+        version = page.resource_version
+    return ListingOf(tuple(items), version)
+
+
+def _pages_as(
+    transport: Transport, scope: Scope, shape: type[Shape], *, limit: int
+) -> Iterator[ListingOf[Shape]]:
+    """Yield the pages of a list in a shape. Raises Gone when they expire on the way."""
+    pages = PagesAs(shape)
     after = ""
     while True:
         page, metadata = pages.decoded(transport.send(requests.page(scope, limit=limit, after=after)))
-        items.extend(page)
+        yield ListingOf(page, metadata.resource_version)
         after = metadata.after
         if not after:
-            return ListingOf(tuple(items), metadata.resource_version)
+            return

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, Conflict, NotFound, Unavailable
+from policy.cluster.errors import AlreadyExists, Conflict, Crowded, NotFound, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.amounts import Amount, Limits, Usage
+from policy.core.crowding import crowd
 from policy.core.decision import ReservationRequest
 from policy.core.fairshare import Tenant
 from policy.core.ledger import (
@@ -168,6 +169,7 @@ class Ledgers:
         """Reserve what a create asks for; returns what is short, or nothing once it is reserved.
 
         Raises:
+            Crowded: too many creates are on their way.
             Unavailable: the ledger could not be written in time, or the leader has not counted an account
                 yet; nothing is known to be reserved.
         """
@@ -186,6 +188,8 @@ class Ledgers:
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
             self._check_counted(ledger, request)
+            if why := crowd(ledger, wanted):
+                raise Crowded(why)
             demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
             reserved, short = reserve(ledger, wanted, demands, share)
             return reserved

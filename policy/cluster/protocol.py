@@ -148,6 +148,15 @@ class ReadingAs(Protocol):
         """
         ...
 
+    def pages_as(
+        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
+    ) -> Iterator[ListingOf[Shape]]:
+        """Yield the same objects in short pages, one after the other, so that few are in memory at a time.
+
+        All pages are consistent at one version. Raises Gone when that is too old before the last was read.
+        """
+        ...
+
     def watch_as(
         self,
         resource: Resource,

@@ -93,6 +93,14 @@ class Usage(msgspec.Struct, frozen=True):
         """Return what so many of them use."""
         return Usage(self.workflows * count, self.tasks * count, self.unbounded * count)
 
+    def most(self, other: "Usage") -> "Usage":
+        """Return what covers either of the two, where only one of them can be."""
+        return Usage(
+            max(self.workflows, other.workflows),
+            max(self.tasks, other.tasks),
+            max(self.unbounded, other.unbounded),
+        )
+
     @property
     def task_amount(self) -> Amount:
         """The tasks as an amount: unlimited as soon as one Workflow in the sum is unbounded."""

@@ -33,10 +33,14 @@ def defaults_in(
     config_maps: Mapping[tuple[str, str], Mapping[str, str]], controllers: Iterable[str]
 ) -> WorkflowDefaults:
     """Return the defaults of Argo's controller: those of the ConfigMap in the namespace of its account."""
-    for user in sorted(controllers):
-        parts = user.split(":")  # system:serviceaccount:NAMESPACE:NAME
-        if len(parts) == _ACCOUNT_PARTS:
-            text = config_maps.get((parts[2], ARGO_CONFIG_MAP), {}).get(DEFAULTS_KEY)
-            if text is not None:
-                return msgspec.json.decode(text, type=WorkflowDefaults)
+    for address in config_maps_of(controllers):
+        text = config_maps.get(address, {}).get(DEFAULTS_KEY)
+        if text is not None:
+            return msgspec.json.decode(text, type=WorkflowDefaults)
     return NO_DEFAULTS
+
+
+def config_maps_of(controllers: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the namespaces and names of the ConfigMaps that Argo's controllers read, by their accounts."""
+    accounts = (user.split(":") for user in sorted(controllers))  # system:serviceaccount:NAMESPACE:NAME
+    return tuple((parts[2], ARGO_CONFIG_MAP) for parts in accounts if len(parts) == _ACCOUNT_PARTS)

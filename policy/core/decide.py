@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from policy.core import holding
+from policy.core.beyond_bound import left_out_faults
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -104,6 +105,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     faults = (
         *(_status_faults(workflow) if again is None else guard_retry(again)),
         *metadata_faults(spec, metadata, policies, snapshot),
+        *(left_out_faults(spec, review.namespace, snapshot) if again is None else ()),
     )
     return _join(review, quota_part, judged, faults)
 

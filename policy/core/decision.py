@@ -107,6 +107,7 @@ class Code(StrEnum):
     HOSTILE_METADATA = "HostileMetadata"
     CRON_FORBIDS = "CronForbids"
     SIBLING_AWAITED = "SiblingAwaited"
+    TOO_MANY_CREATES = "TooManyCreates"
 
 
 class Reason(msgspec.Struct, frozen=True):

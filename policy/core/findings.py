@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision import Reason
+from policy.core.extent import CONFIG_MAP
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
@@ -49,6 +50,7 @@ class FindingKind(StrEnum):
     RESERVES_NOTHING = "ReservesNothing"
     SHARE_CUT = "ShareCut"
     DEFAULTS_HOLD = "DefaultsHold"
+    BOUND_REACHED = "BoundReached"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -110,6 +112,7 @@ class Examined:
 
     def findings(self, policy: Policy) -> Iterator[Finding]:
         """Yield what there is to say about one policy of the snapshot."""
+        yield from self._of_bounds(policy)
         match policy:
             case WorkflowQuota():
                 yield from _of_quota(policy.spec, "spec")
@@ -118,6 +121,25 @@ class Examined:
                 yield from self._of_pool(policy)
             case SynchronizationPolicy() | ClusterSynchronizationPolicy():
                 yield from self._of_locks(policy)
+
+    def _of_bounds(self, policy: Policy) -> Iterator[Finding]:
+        """Yield that there are more templates or ConfigMaps than are kept, where a policy speaks."""
+        beyond = self._snapshot.extent.left_out
+        if not beyond:
+            return
+        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
+            path, namespaces = "metadata.namespace", {policy.metadata.namespace, ""}
+        else:
+            path = "spec.namespaceSelector"
+            namespaces = {*self._selected(policy.spec.namespace_selector), ""}
+        for each in beyond.values():
+            if each.namespace in namespaces:
+                follows = (
+                    "semaphores in those left out count as not defined"
+                    if each.kind == CONFIG_MAP
+                    else "Workflows that refer to those left out are refused"
+                )
+                yield Finding(FindingKind.BOUND_REACHED, path, f"{each}; {follows}: delete some of them")
 
     def _of_member(self, quota: WorkflowQuota) -> Iterator[Finding]:
         """Yield what the pool of its namespace makes of a quota."""

@@ -1,5 +1,6 @@
 """Who writes Workflows for whom: Argo's own accounts, ours, and the user whom a Workflow counts for."""
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -7,6 +8,8 @@ import msgspec
 from policy.core import marks
 from policy.core.selectors import Labels
 
+LONGEST_USER: Final = 400
+"""Characters of a user's name that are written down; that of a ServiceAccount has 338 at most."""
 SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 _BELIEVED: Final = (marks.CREATOR_EMAIL, marks.CREATOR_NAME, marks.CREATOR)
 """Labels of argo-server that name a person, the one that people read most easily first."""
@@ -48,4 +51,13 @@ def requester(user: str, labels: Labels, identities: Identities) -> str:
         for label in _BELIEVED:
             if person := labels.get(label):
                 return person
-    return user
+    return user if len(user) <= LONGEST_USER else _shortened(user)
+
+
+def _shortened(user: str) -> str:
+    """Return a name of bounded length for one who has a longer one, still of nobody else.
+
+    It is written into ledgers, which hold it once for each Workflow.
+    """
+    digest = hashlib.blake2b(user.encode(errors="replace"), digest_size=16).hexdigest()
+    return f"{user[: LONGEST_USER - len(digest) - 1]}~{digest}"

@@ -7,7 +7,7 @@ of docs/protocol.md. Every function returns a new ledger; writing it by compare-
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -73,6 +73,9 @@ class Purpose(StrEnum):
     RELEASE = "Release"
 
 
+SlotName: TypeAlias = tuple[str, str]
+
+
 class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A slot taken before the Workflow can run. `id` is as protocol rule 8 says; `at` is aware.
 
@@ -87,6 +90,14 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     at: datetime
     purpose: Purpose = Purpose.CREATE
     user: str = ""
+
+    @property
+    def slot(self) -> SlotName:
+        """What creates have in common that share a slot: no two Workflows of one name are there at a time.
+
+        One without a name shares with nobody.
+        """
+        return (self.namespace, self.workflow) if self.workflow else (self.id, "")
 
 
 def workflow_of(release: str) -> str:
@@ -134,13 +145,41 @@ class Ledger(msgspec.Struct, frozen=True):
         """Return the reservations of releases by their ids, oldest first."""
         return {key: each for key, each in self.reservations.items() if each.purpose is Purpose.RELEASE}
 
-    def taken(self) -> dict[Account, Usage]:
-        """Return used plus reserved, by account."""
+    def taken(self, *, beside: Reservation | None = None) -> dict[Account, Usage]:
+        """Return used plus reserved, by account; `beside` one, without those that share its slot.
+
+        Creates of one name share a slot (rule 12): of those on their way at most one is there at a time.
+        """
         total = dict(self.used)
+        sharing: dict[SlotName, list[Reservation]] = {}
         for reservation in self.reservations.values():
-            for account in reservation.accounts:
-                total[account] = total.get(account, ZERO) + reservation.weight
+            if reservation.purpose is Purpose.CREATE:
+                sharing.setdefault(reservation.slot, []).append(reservation)
+            else:
+                _add(total, reservation.accounts, reservation.weight)
+        if beside is not None and beside.purpose is Purpose.CREATE:
+            sharing.pop(beside.slot, None)
+        for together in sharing.values():
+            if len(together) == 1:
+                _add(total, together[0].accounts, together[0].weight)
+            else:
+                for account, usage in _most(together).items():
+                    _add(total, (account,), usage)
         return total
+
+
+def _add(total: dict[Account, Usage], accounts: Iterable[Account], weight: Usage) -> None:
+    for account in accounts:
+        total[account] = total.get(account, ZERO) + weight
+
+
+def _most(together: Iterable[Reservation]) -> dict[Account, Usage]:
+    """Return what covers each of some creates, of which one alone can be there."""
+    most: dict[Account, Usage] = {}
+    for each in together:
+        for account in each.accounts:
+            most[account] = most.get(account, ZERO).most(each.weight)
+    return most
 
 
 def shortfalls(taken: Mapping[Account, Usage], weight: Usage, demands: Iterable[Demand]) -> list[Shortfall]:
@@ -229,11 +268,12 @@ def reserve(
 ) -> tuple[Ledger, list[Shortfall]]:
     """Return the ledger with the reservation, or the ledger unchanged and what is short.
 
-    A reservation that is already there is left as it is: a repeated request finds its own (rule 8).
+    A reservation that is already there is left as it is: a repeated request finds its own (rule 8). Creates
+    of the same name that are on their way are not counted beside it: one alone can succeed (rule 12).
     """
     if reservation.id in ledger.reservations:
         return ledger, []
-    taken = ledger.taken()
+    taken = ledger.taken(beside=reservation)
     short = shortfalls(taken, reservation.weight, demands)
     if share is not None:
         short += share_shortfalls(taken, reservation.weight, share)

@@ -11,6 +11,7 @@ import msgspec
 
 from policy.core.argo_defaults import NO_DEFAULTS, WorkflowDefaults, defaults_in
 from policy.core.compiled_quotas import CompiledQuota, queue_rules
+from policy.core.extent import WHOLE, Extent
 from policy.core.identities import UPSTREAM, Identities
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
@@ -78,6 +79,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     usage: UsageView = NO_USAGE
     identities: Identities = UPSTREAM
     argo_defaults: WorkflowDefaults = NO_DEFAULTS
+    extent: Extent = WHOLE
 
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
@@ -137,10 +139,12 @@ def take_snapshot(
     argo: ArgoVersion,
     identities: Identities = UPSTREAM,
     before: Snapshot | None = None,
+    extent: Extent = WHOLE,
 ) -> Snapshot:
     """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
 
-    With the snapshot `before`, only templates that changed are looked at anew.
+    With the snapshot `before`, only templates that changed are looked at anew. `extent` says how much of the
+    cluster the documents are.
     """
     quotas: dict[str, list[WorkflowQuota]] = {}
     pools: list[ClusterWorkflowQuota] = []
@@ -185,6 +189,7 @@ def take_snapshot(
         texts=texts,
         headers=headers,
         compiled_pools={},
+        extent=extent,
     )
 
 
@@ -248,6 +253,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
         namespace=namespace,
         labels_of=snapshot.labels_of,
         config_maps=snapshot.config_maps,
+        extent=snapshot.extent,
         argo=snapshot.argo,
     )
     return NamespacePolicies(

@@ -2,7 +2,8 @@
 
 - Ready: whether the policy is in force as its author wrote it last;
 - Invalid: whether something is wrong with it, and what;
-- Conflicting: whether another policy counts instead of it, or refuses what it does.
+- Conflicting: whether another policy counts instead of it, or refuses what it does;
+- Incomplete: that not all templates or ConfigMaps of a namespace are known; absent where they are.
 
 Pure: what stands in the cluster and the time are given, and what is to be written is returned.
 """
@@ -33,8 +34,10 @@ class ConditionType(StrEnum):
     READY = "Ready"
     INVALID = "Invalid"
     CONFLICTING = "Conflicting"
+    INCOMPLETE = "Incomplete"
 
 
+_NO_CONFLICT: Final = frozenset({FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED})
 _OURS: Final = frozenset(each.value for each in ConditionType)
 
 
@@ -72,7 +75,7 @@ def status_to_write(
     observed = verdict.status.get("observedGeneration") if isinstance(verdict.status, dict) else None
     shown = verdict.status if isinstance(verdict.status, dict) else {}
     moved = {key: value for key, value in (figures or {}).items() if shown.get(key) != value}
-    if observed == verdict.generation and all(standing.get(each.type) == each for each in wanted):
+    if observed == verdict.generation and standing == {each.type: each for each in wanted}:
         return ToWrite(moved, urgent=False) if moved else None
     ours: list[JsonValue] = [msgspec.to_builtins(each) for each in wanted]
     conditions: JsonObject = {"observedGeneration": verdict.generation, "conditions": [*ours, *foreign]}
@@ -81,8 +84,13 @@ def status_to_write(
 
 def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Condition, ...]:
     """Return the conditions of a policy, with no time of transition yet."""
-    conflicts = [each for each in findings if each.kind is not FindingKind.SELECTS_NOTHING]
-    return (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
+    conflicts = [each for each in findings if each.kind not in _NO_CONFLICT]
+    usual = (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
+    beyond = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
+    if not beyond:
+        return usual
+    kind, generation = ConditionType.INCOMPLETE, verdict.generation
+    return (*usual, Condition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
 
 
 def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> Condition:

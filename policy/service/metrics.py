@@ -69,7 +69,7 @@ class PolicyCounts(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield both gauges."""
+        """Yield the gauges."""
         snapshot = self._snapshot()
         invalid = Counts(self._wrong())
         cluster_wide = sum(isinstance(each, ClusterSynchronizationPolicy) for each in snapshot.lock_policies)
@@ -87,6 +87,14 @@ class PolicyCounts(Collector):
             for kind in good:
                 found.add_metric([kind], counts[kind])
             yield found
+        beyond = GaugeMetricFamily(
+            "lockkeeper_objects_left_out",
+            "Templates and ConfigMaps that are not read, since their namespace has more than its bound.",
+            labels=["kind", "namespace"],
+        )
+        for each in snapshot.extent.left_out.values():
+            beyond.add_metric([each.kind, each.namespace], each.count)
+        yield beyond
 
 
 class ApiMetrics:

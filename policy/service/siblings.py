@@ -16,8 +16,9 @@ from policy.core import marks
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_siblings
-from policy.core.locks.sibling_names import Sibling, is_sibling
+from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
 from policy.core.snapshot import Snapshot
+from policy.core.workflow import Metadata
 from policy.service.controller import Trouble
 from policy.service.passes import Passes
 from policy.service.projector import goes_away
@@ -79,6 +80,8 @@ class Siblings(Passes):
         self._written: dict[Address, float] = {}
         self._failed: dict[Address, Failed] = {}
         self._unwanted: dict[Address, float] = {}
+        self._known: dict[Address, Metadata] = {}
+        self._listed = False
         super().__init__(settle=SETTLE)
 
     def run_pass(self) -> float:
@@ -91,9 +94,10 @@ class Siblings(Passes):
         for address, sibling in self._wanted.items():
             if not self._stopped.is_set() and not sibling.made and not self._waits(address):
                 self._try(address, partial(self._make, sibling, snapshot))
-        for address in self._to_remove(snapshot):
+        self._look(snapshot)
+        for address in self._to_remove():
             if not self._stopped.is_set():
-                self._try(address, partial(self._remove, address, snapshot))
+                self._try(address, partial(self._remove, address))
         self._forget()
         self._found(self._findings())
         return self._until_due()
@@ -130,10 +134,13 @@ class Siblings(Passes):
         if standing is not None and not is_sibling(standing):
             raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
         if standing is not None:
-            self._delete(sibling.key, snapshot)
+            self._delete(sibling.key, standing)
         uid = snapshot.header(sibling.origin.key).uid or ""
         try:
-            self._cluster.create(WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace)
+            made = self._cluster.create(
+                WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace
+            )
+            self._known[sibling.key] = header_of(msgspec.convert(made.get("metadata"), Metadata))
         except AlreadyExists:
             if standing is not None:
                 raise
@@ -145,33 +152,59 @@ class Siblings(Passes):
                 "who edits it, or for a webhook that changes it"
             )
 
-    def _to_remove(self, snapshot: Snapshot) -> Iterator[Address]:
+    def _look(self, snapshot: Snapshot) -> None:
+        """Take note of all siblings that stand, those of namespaces too that no policy speaks about any more.
+
+        The templates of those are not read, so leaders before are asked for once, and our own are remembered.
+        """
+        if not self._listed:
+            try:
+                found = self._cluster.list(WORKFLOW_TEMPLATES, labels=marks.SIBLING, metadata_only=True).items
+            except NotFound:
+                found = ()
+            except ClusterError as error:
+                self._trouble("listing the siblings of templates", error)
+                return
+            headers = [msgspec.convert(item.get("metadata"), Metadata) for item in found]
+            self._known = {(each.namespace or "", each.name or ""): header_of(each) for each in headers}
+            self._listed = True
+        reads, shown = snapshot.extent.reads_templates, snapshot.headers
+        self._known = {
+            at: each
+            for at, each in self._known.items()
+            if not reads(at[0]) or (at not in shown and at in self._written)
+        }
+        self._known.update((at, header) for at, header in shown.items() if is_sibling(header))
+
+    def _to_remove(self) -> Iterator[Address]:
         """Yield the siblings that nobody has wanted for long enough."""
         now = self._stopwatch()
-        standing = {key for key, header in snapshot.headers.items() if is_sibling(header)}
+        standing = {key for key, header in self._known.items() if is_sibling(header)}
         unwanted = standing - self._wanted.keys()
         self._unwanted = {key: self._unwanted.get(key, now) for key in unwanted}
         for address, since in sorted(self._unwanted.items()):
             if now >= since + KEPT and not self._waits(address):
                 yield address
 
-    def _remove(self, address: Address, snapshot: Snapshot) -> None:
+    def _remove(self, address: Address) -> None:
         """Delete a sibling unless a Workflow that is not over names it; then look again later."""
         namespace, _ = address
-        mark = (snapshot.header(address).labels or {})[marks.SIBLING]
+        standing = self._known[address]
+        mark = (standing.labels or {})[marks.SIBLING]
         used = self._cluster.list(
             WORKFLOWS, namespace=namespace, labels=f"{marks.SIBLING}={mark},{LIVE}", metadata_only=True
         )
         if used.items:
             self._unwanted[address] = self._stopwatch()
             return
-        self._delete(address, snapshot)
+        self._delete(address, standing)
         self._written[address] = self._stopwatch()
+        del self._known[address]  # Where the watch does not show that it is gone.
 
-    def _delete(self, address: Address, snapshot: Snapshot) -> None:
+    def _delete(self, address: Address, standing: Metadata) -> None:
         """Delete just the object that the watch showed; one that is gone or another is no matter."""
         namespace, name = address
-        gone = Preconditions(uid=snapshot.header(address).uid or None)
+        gone = Preconditions(uid=standing.uid or None)
         try:
             self._cluster.delete(WORKFLOW_TEMPLATES, name, namespace=namespace, preconditions=gone)
         except NotFound:

@@ -1,14 +1,18 @@
 """Policies from the cluster: our kinds and what stands beside them, watched and put together on every change.
 
 One thread a resource lists and watches; one more puts the documents together once something has changed. An
-object that is wrong keeps its last good form in force and is reported; the others are not held up by it.
+object that is wrong keeps its last good form in force and is reported; the others are not held up by it. Of
+templates and ConfigMaps only those are read that policies ask for, and new policies are not in force before
+what they ask for was read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
 from typing import Final, TypeAlias
 
-from policy.cluster.errors import ClusterError, NotFound
+import msgspec
+
+from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_TEMPLATES,
     CONFIG_MAPS,
@@ -16,28 +20,32 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     Cluster,
     EventType,
-    Listing,
     Resource,
 )
+from policy.core.extent import Extent
 from policy.core.patches import JsonObject
+from policy.sources.beside import ConfigMapName, config_map_maker, template_maker
 from policy.sources.documents import Document
+from policy.sources.governed import Wanted, wanted_by
+from policy.sources.portions import USUAL_BOUNDS, Bounds, Scope
+from policy.sources.scoped import RETRY_SECONDS, WATCH_SECONDS, ScopedResource, Settings, Trouble
 from policy.sources.shelf import POLICY_RESOURCES, Shelf, Taken, Verdict
 
-RESOURCES: Final = (
-    *POLICY_RESOURCES,
-    NAMESPACES,
-    CONFIG_MAPS,
-    WORKFLOW_TEMPLATES,
-    CLUSTER_WORKFLOW_TEMPLATES,
-)
-WATCH_SECONDS: Final = 300.0
-RETRY_SECONDS: Final = 1.0
-ABSENT_SECONDS: Final = 30.0
-OPTIONAL: Final = (WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
-"""Kinds that a cluster may lack; without ours nothing could be decided, so those are waited for."""
+DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
+"""What says which of the others are read."""
+RESOURCES: Final = (*DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
+WHOLE_CLUSTER: Final = frozenset({Scope()})
+NOTHING: Final = Wanted(frozenset(), frozenset())
 
-Changed: TypeAlias = Callable[[tuple[Document, ...]], None]
-Trouble: TypeAlias = Callable[[str, ClusterError], None]
+
+class Gathered(msgspec.Struct, frozen=True):
+    """All good documents, and how much of the cluster they are."""
+
+    documents: tuple[Document, ...]
+    extent: Extent
+
+
+Changed: TypeAlias = Callable[[Gathered], None]
 
 
 class ClusterSource:
@@ -45,7 +53,7 @@ class ClusterSource:
 
     `changed` receives all good documents after every change of them, first when every resource was listed;
     `judged` the verdict on each policy that was read. `moved` hears when `verdicts` are others than before,
-    if only because the status of a policy was written.
+    if only because the status of a policy was written. `argo` are the ConfigMaps of Argo's controllers.
     """
 
     def __init__(
@@ -57,22 +65,56 @@ class ClusterSource:
         trouble: Trouble,
         moved: Callable[[], None],
         resources: tuple[Resource, ...] = RESOURCES,
+        argo: Iterable[ConfigMapName] = (),
+        bounds: Bounds = USUAL_BOUNDS,
     ) -> None:
         self._cluster = cluster
         self._changed = changed
         self._judged = judged
         self._trouble = trouble
         self._moved = moved
-        self._shelves = [Shelf(resource=resource) for resource in resources]
+        self._argo = frozenset(argo)
+        self._bounds = bounds
+        self._shelves = [Shelf(resource=each) for each in resources if each in DECIDING]
         self._lock = Lock()
+        self._pages = Lock()
         self._dirty = Event()
         self._stopped = Event()
+        self._scoped = [self._scoped_resource(each) for each in resources if each not in DECIDING]
+        self._wanted_at = -1
+        self._wanted = NOTHING
         self.synced = Event()
+
+    def _scoped_resource(self, resource: Resource) -> ScopedResource:
+        """Return what follows templates or ConfigMaps; of a cluster without Argo there are no templates."""
+        maps = resource == CONFIG_MAPS
+        settings = Settings(
+            resource=resource,
+            maker=config_map_maker(self._argo)
+            if maps
+            else template_maker(resource.api_version, resource.kind),
+            bound=self._bounds.config_maps if maps else self._bounds.templates,
+            again=self._bounds.again,
+            optional=not maps,
+            last_good=not maps,
+        )
+        return ScopedResource(
+            settings,
+            cluster=self._cluster,
+            lock=self._lock,
+            pages=self._pages,
+            stopped=self._stopped,
+            changed=self._dirty.set,
+            trouble=self._trouble,
+        )
 
     def stop(self) -> None:
         """End all threads soon."""
         self._stopped.set()
         self._dirty.set()
+        with self._lock:
+            for each in self._scoped:
+                each.wake()
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the latest verdict on each policy that there is."""
@@ -84,6 +126,9 @@ class ClusterSource:
         for shelf in self._shelves:
             name = f"watch-{shelf.resource.plural}"
             Thread(target=self._follow, args=(shelf,), name=name, daemon=True).start()
+        for scoped in self._scoped:
+            for work, name in ((scoped.watch, "watch"), (scoped.read, "list")):
+                Thread(target=work, name=f"{name}-{scoped.resource.plural}", daemon=True).start()
         while True:
             self._dirty.wait()
             if self._stopped.is_set():
@@ -95,9 +140,37 @@ class ClusterSource:
             self._dirty.clear()  # Under the lock, as it is set, so that nothing is put together twice.
             if not all(shelf.listed for shelf in self._shelves):
                 return
-            documents = tuple(each for shelf in self._shelves for each in shelf.documents.values())
-        self._changed(documents)
+            if not self._has_read_what_is_wanted():
+                return  # It is set again when something was read.
+            documents = [each for shelf in self._shelves for each in shelf.documents.values()]
+            for scoped in self._scoped:
+                documents.extend(scoped.documents())
+            gathered = Gathered(tuple(documents), self._extent())
+        self._changed(gathered)
         self.synced.set()
+
+    def _has_read_what_is_wanted(self) -> bool:
+        """Ask for what policies and namespaces want now; tells whether all of it was read."""
+        changes = sum(shelf.changes for shelf in self._shelves)
+        if changes != self._wanted_at:
+            deciding = (each for shelf in self._shelves for each in shelf.documents.values())
+            self._wanted, self._wanted_at = wanted_by(deciding, self._argo), changes
+        by_resource = {
+            CONFIG_MAPS: self._wanted.config_maps,
+            WORKFLOW_TEMPLATES: self._wanted.templates,
+            CLUSTER_WORKFLOW_TEMPLATES: WHOLE_CLUSTER,
+        }
+        unread = [each for each in self._scoped if not each.want(by_resource[each.resource])]
+        return not unread
+
+    def _extent(self) -> Extent:
+        left_out = [each for scoped in self._scoped for each in scoped.left_out()]
+        return Extent(
+            templates=frozenset(each.namespace for each in self._wanted.templates),
+            config_maps=frozenset(each.namespace for each in self._wanted.config_maps if not each.name),
+            named=frozenset((each.namespace, each.name) for each in self._wanted.config_maps if each.name),
+            left_out={(each.kind, each.namespace): each for each in left_out},
+        )
 
     def _follow(self, shelf: Shelf) -> None:
         """List and watch one resource; after an error wait a little and list again."""
@@ -109,18 +182,10 @@ class ClusterSource:
                 self._stopped.wait(RETRY_SECONDS)
 
     def _list_and_watch(self, shelf: Shelf) -> None:
-        try:
-            listing = self._cluster.list(shelf.resource)
-        except NotFound:
-            if shelf.resource not in OPTIONAL:
-                raise
-            listing = Listing((), "")  # Argo's templates are not installed here, or not yet.
+        listing = self._cluster.list(shelf.resource)
         with self._lock:
-            taken = self._note(shelf.reset(listing.items))
+            taken = self._note(shelf, shelf.reset(listing.items))
         self._tell(taken)
-        if not listing.resource_version:
-            self._stopped.wait(ABSENT_SECONDS)
-            return
         version = listing.resource_version
         while not self._stopped.is_set():
             for event in self._cluster.watch(shelf.resource, since=version, timeout=WATCH_SECONDS):
@@ -132,11 +197,12 @@ class ClusterSource:
 
     def _fold(self, shelf: Shelf, type_: EventType, obj: JsonObject) -> Taken:
         with self._lock:
-            return self._note(shelf.drop(obj) if type_ is EventType.DELETED else shelf.put(obj))
+            return self._note(shelf, shelf.drop(obj) if type_ is EventType.DELETED else shelf.put(obj))
 
-    def _note(self, taken: Taken) -> Taken:
+    def _note(self, shelf: Shelf, taken: Taken) -> Taken:
         """Have documents that changed put together soon; called under the lock."""
         if taken.documents:
+            shelf.changes += 1
             self._dirty.set()
         return taken
 

@@ -21,6 +21,7 @@ from policy.core.locks.sibling_names import header_of
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 from policy.core.problems import Problem
+from policy.sources.beside import numbers_in
 from policy.sources.documents import Document, read
 
 POLICY_RESOURCES: Final = (
@@ -29,8 +30,6 @@ POLICY_RESOURCES: Final = (
     SYNCHRONIZATION_POLICIES,
     CLUSTER_SYNCHRONIZATION_POLICIES,
 )
-LONGEST_LIMIT: Final = 64
-"""Characters of a ConfigMap's value that may be a limit; longer ones are not kept in memory."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -87,6 +86,7 @@ class Shelf:
         self.documents: dict[str, Document] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.listed = False
+        self.changes = 0
         self._judges = resource in POLICY_RESOURCES
 
     def reset(self, items: Iterable[JsonObject]) -> Taken:
@@ -158,8 +158,7 @@ def _slim(document: Document) -> Document:
     if isinstance(document, NamespaceObject):
         return NamespaceObject(PolicyMetadata(name=document.metadata.name, labels=document.metadata.labels))
     if isinstance(document, ConfigMap):
-        short = {key: value for key, value in document.data.items() if len(value) <= LONGEST_LIMIT}
-        return ConfigMap(_identity(document.metadata), short)
+        return ConfigMap(_identity(document.metadata), numbers_in(document.data, names=True))
     if isinstance(document, Policy):
         return msgspec.structs.replace(document, metadata=_identity(document.metadata))
     return msgspec.structs.replace(document, metadata=header_of(document.metadata))

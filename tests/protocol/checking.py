@@ -16,6 +16,7 @@ SOUND: Final[tuple[Model | Roots, ...]] = (
     Model(queued=2, denied=1),
     Model(queued=1, denied=2),
     Model(queued=1, denied=1, retry=True, delete=True),
+    Model(queued=1, denied=2, delete=True, same=True),
     Roots(queued=2),
     Roots(queued=1, denied=True),
     Roots(queued=1, roots=(0, 1, 0)),
@@ -31,6 +32,9 @@ _WORLDS: Final = {
     Bug.SAME_ID: Model(queued=0, denied=2),
     Bug.BLIND_WRITE: Model(queued=0, denied=2),
     Bug.CANCEL_LATE: Model(queued=1, denied=1),
+    Bug.TAKES_OVER: Model(queued=1, denied=2, same=True),
+    Bug.DROPS_TOGETHER: Model(queued=1, denied=2, same=True),
+    Bug.SHARES_ANY: Model(queued=0, denied=2),
 }
 _MOVES: Final = {
     roots.Bug.FENCES_OWN: Roots(queued=2),

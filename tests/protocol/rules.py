@@ -1,8 +1,9 @@
 """The rules of docs/protocol.md as moves between states: two leaders, webhooks, crashes, lost requests.
 
-One limit of one slot. Workflows q1, q2 are queued, d1, d2 are created under a quota that denies. Every move
-is one request that reached the API, or one step inside a process; a process may stop between any two.
-Planting a bug switches one rule off.
+One limit of one slot. Workflows q1, q2 are queued, d1, d2 are created under a quota that denies; where they
+are the `same`, both have one name, so that one alone can be there (rule 12). Every move is one request that
+reached the API, or one step inside a process; a process may stop between any two. Planting a bug switches one
+rule off.
 """
 
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ class Bug(StrEnum):
     SAME_ID = "same-reservation-id"
     BLIND_WRITE = "blind-write"
     CANCEL_LATE = "cancel-after-answer"
+    TAKES_OVER = "takes-over-the-slot-of-its-name"
+    DROPS_TOGETHER = "drops-all-of-a-name"
+    SHARES_ANY = "shares-with-any-name"
 
 
 class Books(NamedTuple):
@@ -68,6 +72,7 @@ class Model(msgspec.Struct, frozen=True):
     denied: int
     retry: bool = False
     delete: bool = False
+    same: bool = False
     bug: Bug | None = None
 
     @property
@@ -128,20 +133,40 @@ class Model(msgspec.Struct, frozen=True):
             blind = self.bug is Bug.BLIND_WRITE
             if stage != books and not blind:
                 yield f"a webhook reads the ledger for {name} again", _create(state, number, books)
-            elif key in stage.reserved or stage.used + len(stage.reserved) < LIMIT:
-                written = stage._replace(reserved=stage.reserved | {key})
+            elif key in stage.reserved or self._taken(stage, beside=key) < LIMIT:
+                others = stage.reserved - {"d1", "d2"} if self.bug is Bug.TAKES_OVER else stage.reserved
+                written = stage._replace(reserved=others | {key})
                 yield f"a webhook reserves for {name}", _create(state, number, "reserved", written)
             else:
                 yield f"a webhook refuses {name}", _create(state, number, "over")
         elif stage == "reserved":
             landed = _create(_object(state, place, "live"), number, "over")
-            yield f"the create of {name} lands", landed
+            if not self._is_taken(state, number):
+                yield f"the create of {name} lands", landed
             yield f"the create of {name} is lost", _create(state, number, "over")
-            without = books._replace(reserved=books.reserved - {key})
+            without = books._replace(reserved=books.reserved - self._dropped(key))
             refused = "allowed late" if self.bug is Bug.CANCEL_LATE else "over"
             yield f"the validating side refuses {name}", _create(state, number, refused, without)
         elif stage == "allowed late":
             yield f"{name} lands all the same", _create(_object(state, place, "live"), number, "over")
+
+    def _taken(self, books: Books, *, beside: str = "") -> int:
+        """Return what is used and reserved; creates of one name share a slot, and one `beside` is no part."""
+        sharing = {"d1", "d2"} if self.same or self.bug is Bug.SHARES_ANY else set()
+        alone = books.reserved - sharing
+        if beside in sharing:
+            return books.used + len(alone)
+        return books.used + len(alone) + bool(books.reserved & sharing)
+
+    def _is_taken(self, state: State, number: int) -> bool:
+        """Tell whether the other create of the same name is there, finished or not."""
+        other = state.objects[self.queued + 1 - number] if self.same else "absent"
+        return other not in ("absent", "gone")
+
+    def _dropped(self, key: str) -> frozenset[str]:
+        """Return what goes with a reservation: nothing but itself."""
+        together = self.bug is Bug.DROPS_TOGETHER and key.startswith("d")
+        return frozenset({"d1", "d2"} if together else {key})
 
     def _lead(self, state: State, number: int) -> Iterator[Move]:
         """Return the moves of one leader that write no object."""
@@ -189,6 +214,8 @@ class Model(msgspec.Struct, frozen=True):
         settled = {self.works[place] for place, seen in enumerate(view) if seen in LIVE or seen in OVER}
         if self.bug is Bug.SAME_ID and any(each.startswith("d") for each in settled):
             settled.add("d")
+        if self.bug is Bug.DROPS_TOGETHER and settled & {"d1", "d2"}:
+            settled |= {"d1", "d2"}
         counted = books._replace(
             used=sum(seen in LIVE for seen in view), reserved=frozenset(books.reserved - settled)
         )
@@ -224,7 +251,7 @@ class Model(msgspec.Struct, frozen=True):
             if self.bug is Bug.CANCEL_RELEASE:
                 written = counted._replace(reserved=counted.reserved - {key})
                 yield f"{name} cancels the release of {key}", _leader(state, number, again, written)
-        elif counted.used + len(counted.reserved) < LIMIT:
+        elif self._taken(counted) < LIMIT:
             written = counted._replace(reserved=counted.reserved | {key})
             yield f"{name} reserves for {key}", _leader(state, number, again, written)
             if self.bug is Bug.PATCH_BEFORE_RESERVE and patch not in leader.patches:

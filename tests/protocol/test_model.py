@@ -7,7 +7,12 @@ from tests.protocol.checking import PLANTED, check
 from tests.protocol.roots import Roots
 from tests.protocol.rules import Bug, Model
 
-SMALL = (Model(queued=1, denied=1), Model(queued=0, denied=2), Roots(queued=1))
+SMALL = (
+    Model(queued=1, denied=1),
+    Model(queued=0, denied=2),
+    Model(queued=0, denied=2, delete=True, same=True),
+    Roots(queued=1),
+)
 
 
 @pytest.mark.parametrize("model", SMALL, ids=str)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision import ReservationRequest, Side
-from policy.core.ledger import Ledger, Shortfall, with_reservations
+from policy.core.ledger import Ledger, Purpose, Shortfall, with_reservations
 from policy.core.patches import JsonObject
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
@@ -64,6 +65,58 @@ class NoCancel(Faithful):
 
     def reservations(self, ledgers: Ledgers) -> Reservations:
         return _NeverCancels(ledgers)
+
+
+class _TakesOver(Spoilt):
+    """Gives the slot of a name to the newest create of it, as if the others could not land any more."""
+
+    def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
+        short = super().reserve(request, deadline=deadline)
+        if not short:
+            self.ledgers.update(request.root, partial(_alone_of_its_name, request.id))
+        return short
+
+
+def _alone_of_its_name(newest: str, ledger: Ledger) -> Ledger:
+    own = ledger.reservations.get(newest)
+    if own is None:
+        return ledger
+    kept = {
+        key: each
+        for key, each in ledger.reservations.items()
+        if each is own or each.purpose is not Purpose.CREATE or each.slot != own.slot
+    }
+    return msgspec.structs.replace(ledger, reservations=kept)
+
+
+class TakesOver(Faithful):
+    """Rule 12 broken: a create takes the reservation of another of its name away."""
+
+    def reservations(self, ledgers: Ledgers) -> Reservations:
+        return _TakesOver(ledgers)
+
+
+class _DropsTogether(Spoilt):
+    """Gives back what all creates of a name have reserved when one of them is refused."""
+
+    def cancel(self, request: ReservationRequest) -> None:
+        self.ledgers.update(request.root, partial(_without_name, (request.namespace, request.workflow)))
+
+
+def _without_name(slot: tuple[str, str], ledger: Ledger) -> Ledger:
+    kept = {
+        key: each
+        for key, each in ledger.reservations.items()
+        if each.purpose is not Purpose.CREATE or each.slot != slot
+    }
+    return msgspec.structs.replace(ledger, reservations=kept)
+
+
+class DropsTogether(Faithful):
+    """Rule 12 broken: one create that is refused gives back the slot of others of its name."""
+
+    def reservations(self, ledgers: Ledgers) -> Reservations:
+        return _DropsTogether(ledgers)
 
 
 class _Forgetful(Spoilt):

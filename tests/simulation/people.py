@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
 from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
@@ -13,7 +15,7 @@ from tests.simulation.client import Client
 from tests.simulation.lives import Life, Submission
 from tests.simulation.network import Network
 from tests.simulation.policies import Subject
-from tests.simulation.scenario import Row
+from tests.simulation.scenario import Row, Twin
 from tests.simulation.scheduler import MILLISECOND, SECOND
 
 ATTEMPTS: Final = 8
@@ -23,9 +25,19 @@ PATIENCE: Final = 40 * SECOND
 
 
 class Author:
-    """Whoever creates the Workflow of a row, and what he does with it later."""
+    """Whoever creates the Workflow of a row, and what he does with it later.
 
-    def __init__(self, *, row: Row, api: ApiServer, network: Network) -> None:
+    A `twin` creates another one of its name, and does nothing more about it.
+    """
+
+    def __init__(
+        self, *, row: Row, api: ApiServer, network: Network, twin: Twin | None = None, number: int = 0
+    ) -> None:
+        self._twin = f"{row.name}-twin-{number}" if twin is not None else ""
+        if twin is not None:
+            row = msgspec.structs.replace(
+                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=False, bypass=False
+            )
         self._row = row
         self._api = api
         self._network = network
@@ -36,8 +48,8 @@ class Author:
         """Live the row's plan."""
         row, scheduler = self._row, self._network.scheduler
         scheduler.pause(row.at)
-        stored = self._create(manifest(row), row.name, bypass=row.bypass)
-        if stored is None:
+        stored = self._create(manifest(row), self._twin or row.name, bypass=row.bypass)
+        if stored is None or self._twin:
             return
         if row.resubmitted:
             self._resubmit(stored)

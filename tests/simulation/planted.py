@@ -17,7 +17,7 @@ from tests.simulation.bugs_of_leaders import (
     PatchBeforeReserve,
     ReleaseOnce,
 )
-from tests.simulation.bugs_of_reviews import NoCancel, SameReservationId, UsedAlone
+from tests.simulation.bugs_of_reviews import DropsTogether, NoCancel, SameReservationId, TakesOver, UsedAlone
 from tests.simulation.bugs_of_writes import BlindWrite, InstanceLost, PriorityIgnored, UntestedPatch
 from tests.simulation.faithful import Faithful
 
@@ -41,4 +41,6 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "uncounted-account": UncountedAccount,
     "left-behind": LeftBehind,
     "label-believed": LabelBelieved,
+    "takes-over": TakesOver,
+    "drops-together": DropsTogether,
 }

@@ -237,9 +237,11 @@ class Referee:
                 continue
             owner = by_label.get(each.id) or over.get(each.id) or self.lives.get(each.id.partition(".")[0])
             if owner is None:
-                members[each.id] = each.weight.tasks
+                # Of creates of one name at most one can be there at a time (rule 12).
+                name = "/".join(each.slot).partition("@")[0]
+                members[name] = max(members.get(name, 0), each.weight.tasks)
             elif owner.live:
-                members[str(owner)] = owner.subject.tasks
+                members[str(owner)] = max(members.get(str(owner), 0), owner.subject.tasks)
         for tracked in seen:
             life = self.lives.get(tracked.uid)
             if life is None or tracked.held or life.held or not life.live:
@@ -253,9 +255,13 @@ class Referee:
     def _all_counted(self, root: str, after: LedgerStatus, version: Version) -> None:
         """Judge that whatever was admitted and lives is in the ledger that a leader wrote."""
         taken: dict[Account, int] = {line.account: line.usage.workflows for line in after.accounts}
-        for each in after.reservations:
-            for account in each.accounts:
-                taken[account] = taken.get(account, 0) + 1
+        slots = {
+            (each.slot if each.purpose is Purpose.CREATE else (each.id, ""), account)
+            for each in after.reservations
+            for account in each.accounts
+        }
+        for _, account in slots:
+            taken[account] = taken.get(account, 0) + 1
         lives: dict[Account, list[Life]] = {}
         for life in self.lives.values():
             if not life.running or version.root(life.namespace) != root:

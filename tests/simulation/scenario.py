@@ -28,6 +28,7 @@ class Feature(StrEnum):
     EDITS = "edits of limits"
     QUOTAS_GO = "quotas that are deleted and made again"
     BORROWING = "pools whose members borrow from each other"
+    TWINS = "several creates of one name at nearly the same time"
     POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
 
 
@@ -58,6 +59,13 @@ def certain(seed: int) -> frozenset[str]:
     return {8: RETRIES, 9: MOVES}.get(seed % 10, frozenset())
 
 
+class Twin(msgspec.Struct, frozen=True):
+    """Somebody who creates another Workflow under a name that is taken, so much later than the first."""
+
+    after: int
+    tasks: int
+
+
 class Row(msgspec.Struct, frozen=True):
     """One Workflow and its fate; times are microseconds after the start, or after it ran."""
 
@@ -77,6 +85,7 @@ class Row(msgspec.Struct, frozen=True):
     bypass: bool
     spoilt: bool
     mutator_away: bool
+    twins: tuple[Twin, ...] = ()
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -190,6 +199,18 @@ def _in_force(
     return (*quotas[:place], *quotas[place + 1 :]) if goes else quotas
 
 
+def _twins(choices: Choices, name: str) -> tuple[Twin, ...]:
+    """Return who else creates a Workflow of this name: mostly nobody."""
+    many = choices.pick(f"{name} twins", (0, 0, 0, 0, 1, 2, 5))
+    return tuple(
+        Twin(
+            after=choices.between(f"{name} twin {number} after", 0, 3 * SECOND),
+            tasks=choices.between(f"{name} twin {number} tasks", 1, 3),
+        )
+        for number in range(many)
+    )
+
+
 def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: bool, within: int) -> Row:
     longest = LONGEST_RUN if not long or choices.chance(f"{name} short", 0.7) else VERY_LONG_RUN
     return Row(
@@ -210,5 +231,6 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         resubmitted=choices.chance(f"{name} resubmitted", 0.15),
         bypass=Feature.BYPASS in features and choices.chance(f"{name} bypass", 0.06),
         spoilt=choices.chance(f"{name} spoilt", 0.1),
+        twins=_twins(choices, name) if Feature.TWINS in features else (),
         mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
     )

@@ -28,6 +28,12 @@ def workflow(**spec: Any) -> Json:
     }
 
 
+def named(name: str) -> Json:
+    """Return the same Workflow under another name."""
+    obj = workflow()
+    return {**obj, "metadata": {**obj["metadata"], "name": name}}
+
+
 def admission_review(obj: object, *, version: str = "admission.k8s.io/v1", **request: Any) -> Json:
     """Return the review of a create of `obj` with every field that the API server sends; `request` wins."""
     kind = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}

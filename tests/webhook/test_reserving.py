@@ -6,11 +6,13 @@ from typing import NoReturn
 import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
-from policy.core.ledger import Purpose
+from policy.core.amounts import Usage
+from policy.core.crowding import MOST_CREATES, MOST_OF_NAME
+from policy.core.ledger import Account, Purpose, Reservation, with_reservations
 from policy.core.marks import RESERVATION
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
-from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, quota, workflow
+from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, named, quota, workflow
 
 DENY_TWO = quota("Deny", limits={"workflows": 2})
 
@@ -53,7 +55,7 @@ def test_a_create_beyond_the_limit_is_denied_as_argo_can_retry() -> None:
     """The third of two is refused with 403 and ResourceQuota's words, and takes nothing."""
     webhook = Webhook(DENY_TWO)
     for uid in ("one", "two"):
-        assert webhook.mutate(workflow(), uid=uid)["allowed"]
+        assert webhook.mutate(named(uid), uid=uid)["allowed"]
     response = webhook.mutate(workflow(), uid="three")
     assert (response["allowed"], response["status"]["code"], response["status"]["reason"]) == (
         False,
@@ -84,7 +86,7 @@ def test_a_dry_run_hears_whether_there_is_room() -> None:
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     assert webhook.mutate(workflow(), uid="trial", dryRun=True)["allowed"]
     webhook.mutated(workflow(), uid="real")
-    response = webhook.mutate(workflow(), uid="trial", dryRun=True)
+    response = webhook.mutate(named("other"), uid="trial", dryRun=True)
     assert (response["allowed"], causes(response)) == (False, ["ExceededQuota"])
 
 
@@ -216,7 +218,7 @@ def test_users_have_limits_of_their_own() -> None:
     """`perUser` counts by the name that the API server authenticated."""
     webhook = Webhook(quota("Deny", perUser={"workflows": 1}))
     assert webhook.mutate(workflow(), uid="1", userInfo={"username": "ada"})["allowed"]
-    assert not webhook.mutate(workflow(), uid="2", userInfo={"username": "ada"})["allowed"]
+    assert not webhook.mutate(named("other"), uid="2", userInfo={"username": "ada"})["allowed"]
     assert webhook.mutate(workflow(), uid="3", userInfo={"username": "ben"})["allowed"]
 
 
@@ -225,4 +227,50 @@ def test_a_slot_stays_reserved_while_the_clock_goes_on() -> None:
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     webhook.mutated(workflow(), uid="one")
     webhook.clock.move(timedelta(minutes=10))
-    assert not webhook.mutate(workflow(), uid="two")["allowed"]
+    assert not webhook.mutate(named("other"), uid="two")["allowed"]
+
+
+def test_creates_of_a_taken_name_burn_no_slots() -> None:
+    """One stored Workflow and many creates of its name hold one slot, and others get the rest."""
+    webhook = Webhook(DENY_TWO)
+    for number in range(8):
+        marked = webhook.mutated(workflow(), uid=f"try-{number}")
+        assert webhook.validate(marked, uid=f"validating-{number}")["allowed"]
+    assert webhook.mutate(named("other"), uid="other")["allowed"]
+    assert not webhook.mutate(named("third"), uid="third")["allowed"]
+
+
+def test_a_refused_create_leaves_the_slot_to_another_of_its_name() -> None:
+    """The first is on its way to the store; that the second is refused says nothing about it."""
+    webhook = Webhook(quota("Deny", limits={"workflows": 1}))
+    webhook.mutated(workflow(), uid="first")
+    second = webhook.mutated(workflow(), uid="second")
+    assert not webhook.validate({**second, "status": {"phase": "Running"}}, uid="v")["allowed"]
+    assert list(webhook.reserved()) == ["first"]
+    assert not webhook.mutate(named("other"), uid="other")["allowed"]
+
+
+def test_a_flood_of_creates_of_one_name_is_told_to_come_later() -> None:
+    """They share a slot, but each takes a line of the ledger."""
+    webhook = Webhook(DENY_TWO)
+    for number in range(MOST_OF_NAME):
+        webhook.mutated(workflow(), uid=f"try-{number}")
+    response = webhook.mutate(workflow(), uid="one-more")
+    assert (response["allowed"], causes(response)) == (False, ["TooManyCreates"])
+    assert "try again in a moment" in response["status"]["message"]
+    assert len(webhook.reserved()) == MOST_OF_NAME
+    assert webhook.mutate(named("other"), uid="other")["allowed"]
+
+
+def test_forged_users_make_no_ledger_large() -> None:
+    """Each made-up name is an account of its own under perUser, and the ledger has a bound for all."""
+    webhook = Webhook(quota("Deny", perUser={"workflows": 5}))
+    accounts = tuple(Account("team", "builds", f"u{number}") for number in range(2))
+    flood = [
+        Reservation(f"i{n}", "team", f"w{n}", accounts, Usage(1), START, user=f"u{n}")
+        for n in range(MOST_CREATES)
+    ]
+    webhook.ledgers.update("namespace.team", lambda ledger: with_reservations(ledger, flood))
+    response = webhook.mutate(workflow(), uid="late", userInfo={"username": "ann"})
+    assert causes(response) == ["TooManyCreates"]
+    assert len(webhook.reserved()) == MOST_CREATES

@@ -30,8 +30,9 @@ def limit_faults(
     limit = read_limit(value) if value is not None else None
     if limit is not None and limit >= 1:
         return
-    if value is None and rulebook.lenient and not definitions.knows(namespace, config_map):
-        return
+    unread = rulebook.lenient or not definitions.extent.reads(namespace, config_map)
+    if value is None and unread and not definitions.knows(namespace, config_map):
+        return  # It may be there: nobody has looked.
     if not own or rulebook.discreet:
         message = (
             f'semaphore "{key}" of ConfigMap {namespace}/{config_map} is not defined, or no number of 1 or '
@@ -55,7 +56,10 @@ def limit_faults(
 
 def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
     """Return which key of the own namespace may have been meant, or where to define this one."""
-    known = rulebook.locks.definitions.keys_beside(rulebook.locks.namespace, config_map)
+    definitions, namespace = rulebook.locks.definitions, rulebook.locks.namespace
+    if (beyond := definitions.extent.beyond_config_maps(namespace)) is not None:
+        return f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"
+    known = definitions.keys_beside(namespace, config_map)
     near = rulebook.near(config_map, key, known)
     if near:
         return f'did you mean "{near}"?'

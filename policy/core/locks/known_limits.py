@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from policy.core.extent import WHOLE, Extent
 from policy.core.kinds import ClusterSynchronizationPolicy, SynchronizationPolicy
 from policy.core.locks.definitions import projected
 from policy.core.locks.naming import read_limit
@@ -22,13 +23,15 @@ Limits: TypeAlias = Mapping[str, int]
 class Definitions(msgspec.Struct, frozen=True):
     """Which semaphores exist: those that policies define, then the keys of known ConfigMaps.
 
-    `everywhere` has those of cluster policies, by the name of the ConfigMap.
+    `everywhere` has those of cluster policies, by the name of the ConfigMap. `extent` says which ConfigMaps
+    would be known if they existed.
     """
 
     owned: Mapping[Address, Limits]
     everywhere: tuple[tuple[LabelSelector, Mapping[str, Limits]], ...]
     config_maps: Mapping[Address, Mapping[str, str]]
     labels_of: LabelsOf
+    extent: Extent = WHOLE
 
     def limit(self, namespace: str, config_map: str, key: str) -> str | None:
         """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
@@ -66,6 +69,8 @@ def definitions_in(
     policies: Iterable[LockPolicy],
     config_maps: Mapping[Address, Mapping[str, str]],
     labels_of: LabelsOf,
+    *,
+    extent: Extent = WHOLE,
 ) -> Definitions:
     """Return what all policies define; of two definitions of a namespace's own the last by name counts."""
     owned: dict[Address, dict[str, int]] = {}
@@ -80,4 +85,4 @@ def definitions_in(
         namespace = policy.metadata.namespace
         for each in projected(policy.spec, namespace):
             owned.setdefault((namespace, each.config_map), {})[each.key] = each.limit
-    return Definitions(owned, tuple(everywhere), config_maps, labels_of)
+    return Definitions(owned, tuple(everywhere), config_maps, labels_of, extent)

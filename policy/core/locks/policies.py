@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.decision import Reason
+from policy.core.extent import WHOLE, Extent
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     MatchedKind,
@@ -165,6 +166,7 @@ def compile_lock_policies(
     labels_of: LabelsOf,
     config_maps: Mapping[tuple[str, str], Mapping[str, str]],
     argo: ArgoVersion,
+    extent: Extent = WHOLE,
 ) -> LockPolicies | None:
     """Compile the policies that govern a namespace; None where none does."""
     everyone = tuple(policies)
@@ -182,7 +184,7 @@ def compile_lock_policies(
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
-        definitions=definitions_in(everyone, config_maps, labels_of),
+        definitions=definitions_in(everyone, config_maps, labels_of, extent=extent),
         everyone_for=_everyone_for([own for own, _ in compiled]),
         by_pod=any(rule.selector.by_pod for rule in rules),
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),

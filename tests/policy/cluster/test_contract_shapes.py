@@ -107,3 +107,18 @@ def test_metadata_alone_is_given_in_a_shape(place: Place) -> None:
     )
     first = next(event for event in events if event.type is not EventType.BOOKMARK)
     assert (first.type, first.object) == (EventType.ADDED, OnlyMetadata(Metadata("b", {"x": "z"})))
+
+
+def test_pages_give_the_same_as_a_list(place: Place) -> None:
+    """In whatever portions; one name alone can be asked for, and a namespace that is not there is empty."""
+    for index in range(45):
+        place.add(f"w{index:02}")
+    reader = _reader(place)
+    listed = reader.list_as(WORKFLOWS, Shape, namespace=place.namespace)
+    pages = list(reader.pages_as(WORKFLOWS, Shape, namespace=place.namespace))
+    assert tuple(item for page in pages for item in page.items) == listed.items
+    assert all(page.resource_version for page in pages)
+    (one,) = reader.pages_as(WORKFLOWS, Shape, namespace=place.namespace, name="w07")
+    assert [item.metadata.name for item in one.items if isinstance(item, Shape)] == ["w07"]
+    (none,) = reader.pages_as(WORKFLOWS, Shape, namespace="not-there")
+    assert none.items == ()

@@ -13,7 +13,6 @@ from policy.service.conditions import (
     MAX_MESSAGE,
     MAX_PART,
     Condition,
-    ConditionType,
     conditions_of,
     status_to_write,
 )
@@ -124,7 +123,7 @@ def test_every_condition_names_the_generation_that_was_judged() -> None:
     assert status["observedGeneration"] == 9
     found = msgspec.convert(status["conditions"], list[Condition])
     assert {each.observed_generation for each in found} == {9}
-    assert [each.type for each in found] == [each.value for each in ConditionType]
+    assert [each.type for each in found] == ["Ready", "Invalid", "Conflicting"]
 
 
 def test_what_stands_there_already_is_not_written() -> None:
@@ -190,3 +189,15 @@ def test_a_verdict_names_its_policy() -> None:
     assert str(verdict()) == "WorkflowQuota team-a/etl"
     pool = msgspec.structs.replace(verdict(), resource=CLUSTER_WORKFLOW_QUOTAS, namespace="")
     assert str(pool) == "ClusterWorkflowQuota etl"
+
+
+def test_a_bound_that_is_reached_is_a_condition_of_its_own_until_it_is_not() -> None:
+    """The policy is in force and no other counts instead of it; when all is known again, nothing is said."""
+    beyond = Finding(FindingKind.BOUND_REACHED, "metadata.namespace", "40 are left out")
+    found = said(verdict(), beyond)
+    assert found["Incomplete"] == ("True", "BoundReached", "metadata.namespace: 40 are left out")
+    assert (found["Ready"][0], found["Conflicting"][0]) == ("True", "False")
+    standing = written(verdict(), beyond)
+    after = written(verdict(status=standing))
+    assert "Incomplete" not in times(after)
+    assert status_to_write(verdict(status=after), (), now=LATER) is None

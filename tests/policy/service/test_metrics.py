@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from policy.cluster.errors import Conflict, Gone, NotFound, Unavailable
 from policy.cluster.memory import MemoryCluster
+from policy.core.extent import Extent, LeftOut
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterSynchronizationPolicySpec,
@@ -141,6 +142,16 @@ def test_policies_are_counted_by_kind_good_and_wrong(clock: Clock) -> None:
     assert [value(metrics, "lockkeeper_policies", kind=kind) for kind in kinds] == [3, 1, 1, 1]
     assert [value(metrics, "lockkeeper_policies_invalid", kind=kind) for kind in kinds] == [2, 0, 0, 1]
     assert metrics.render().count(b"lockkeeper_policies_invalid{") == len(kinds)
+
+
+def test_what_is_left_out_of_a_namespace_is_counted(clock: Clock) -> None:
+    """An alert can name the namespace; those within their bounds are not shown."""
+    beyond = LeftOut("WorkflowTemplate", "etl", 40, 2000, "2000 objects")
+    extent = Extent(left_out={("WorkflowTemplate", "etl"): beyond})
+    snapshot = msgspec.structs.replace(snapshot_of(quota("etl", "a"), quota("ml", "a")), extent=extent)
+    metrics = metrics_of(clock, collectors=[PolicyCounts(snapshot=lambda: snapshot, wrong=list)])
+    assert value(metrics, "lockkeeper_objects_left_out", kind="WorkflowTemplate", namespace="etl") == 40
+    assert metrics.render().count(b"lockkeeper_objects_left_out{") == 1
 
 
 def test_registering_the_counts_asks_for_no_snapshot(clock: Clock) -> None:

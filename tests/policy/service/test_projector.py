@@ -126,6 +126,21 @@ def edit(term: Term, **values: JsonValue) -> None:
     term.cluster.patch(CONFIG_MAPS, "limits", MergePatch({"data": values}), namespace="team-a")
 
 
+def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
+    """Conditions are for everybody who reads policies; what stands in a ConfigMap may not be."""
+    foreign: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "limits", "namespace": "team-a"},
+        "data": {"db": "hunter2"},
+    }
+    term.cluster.apply(CONFIG_MAPS, foreign, field_manager="argocd")
+    term.passes(lock_policy("p", semaphores=[defined("db", 2)]))
+    ((_, message),) = next(iter(term.said().values()))
+    assert 'gives it no number in place of "2"' in message
+    assert "hunter2" not in message
+
+
 def test_definitions_are_written_and_edits_follow(term: Term) -> None:
     """An edit of a policy is an edit of the key; what else stands in the ConfigMap stays."""
     limits: JsonObject = {

@@ -18,6 +18,7 @@ from policy.cluster.protocol import (
     Resource,
 )
 from policy.core import marks
+from policy.core.extent import WHOLE, Extent
 from policy.core.findings import Finding, FindingKind, PolicyName
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
@@ -32,6 +33,7 @@ from tests.policy.service.world import PATIENCE, Clock
 MUTEX: Final = rule("r", {"mutex": "db"})
 POLICY: Final = lock_policy(match={"referenced": "Sibling"}, inject=[MUTEX])
 WARNING: Final = lock_policy(inject=[MUTEX])
+ELSEWHERE: Final = lock_policy("elsewhere", namespace="team-z", inject=[MUTEX])
 LOCKS: Final = PolicyName("SynchronizationPolicy", "team-a", "locks")
 
 
@@ -60,6 +62,7 @@ class Term:
     def __init__(self, cluster: RefusingCluster) -> None:
         self.cluster = cluster
         self.documents: tuple[Document, ...] = (POLICY,)
+        self.extent = WHOLE
         self.seconds = 100.0
         self.troubles: list[str] = []
         self.findings: Mapping[PolicyName, tuple[Finding, ...]] = {}
@@ -85,7 +88,9 @@ class Term:
 
     def snapshot(self) -> Snapshot:
         """Return the policies and what the watch has shown."""
-        return snapshot(*self.documents, *self.shown)
+        reads = self.extent.reads_templates
+        shown = [each for each in self.shown if reads(each.metadata.namespace or "")]
+        return msgspec.structs.replace(snapshot(*self.documents, *shown), extent=self.extent)
 
     def passes(self, *documents: Document, seconds: float = 0.0) -> float:
         """Put policies in force, let time pass and the watch show everything, and make a pass."""
@@ -202,6 +207,30 @@ def test_a_policy_that_is_taken_back_for_a_while_makes_nothing_anew(term: Term) 
     assert term.names() == names
     term.passes(WARNING, seconds=1)
     assert term.names() == []
+
+
+def test_siblings_of_a_namespace_that_no_policy_speaks_about_any_more_go(term: Term) -> None:
+    """Its templates are not read then; what this leader made there is remembered all the same."""
+    term.passes()
+    assert len(term.names()) == 1
+    term.extent = Extent(templates=frozenset())
+    term.passes(ELSEWHERE)
+    term.passes(ELSEWHERE, seconds=KEPT - 1)
+    assert len(term.names()) == 1
+    term.passes(ELSEWHERE, seconds=1)
+    assert term.names() == []
+    assert term.passes(ELSEWHERE) == LONGEST_WAIT
+
+
+def test_a_new_leader_finds_siblings_where_no_policy_speaks_any_more(term: Term) -> None:
+    """It asks for them once, by their label."""
+    term.passes()
+    after = Term(term.cluster)
+    after.extent = Extent(templates=frozenset())
+    after.passes(ELSEWHERE)
+    assert len(after.names()) == 1
+    after.passes(ELSEWHERE, seconds=KEPT)
+    assert after.names() == []
 
 
 def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) -> None:

@@ -1,112 +1,26 @@
 """Policies from the cluster, over the in-memory one."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from threading import Condition, Thread
 
 import pytest
 
-from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,
     STATUS,
+    SYNCHRONIZATION_POLICIES,
     WORKFLOW_QUOTAS,
     WORKFLOWS,
     MergePatch,
 )
-from policy.core.kinds import ConfigMap, NamespaceObject, WorkflowQuota
+from policy.core.kinds import ConfigMap, NamespaceObject
 from policy.core.patches import JsonObject
-from policy.sources.cluster_objects import ClusterSource
-from policy.sources.documents import Document
-from policy.sources.shelf import Verdict
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import field
-
-RESOURCES = (WORKFLOW_QUOTAS, CONFIG_MAPS, NAMESPACES)
-
-
-class Following:
-    """A source that runs, and what it said so far."""
-
-    def __init__(self, cluster: MemoryCluster) -> None:
-        self._said = Condition()
-        self.documents: tuple[Document, ...] | None = None
-        self.compiled = 0
-        self.judged: list[tuple[str, int]] = []
-        self.moves = 0
-        self.verdicts: dict[str, Verdict] = {}
-        self.troubles: list[str] = []
-        self.source = ClusterSource(
-            cluster=cluster,
-            changed=self._change,
-            judged=self._judge,
-            trouble=self._note,
-            moved=self._move,
-            resources=RESOURCES,
-        )
-        self.thread = Thread(target=self.source.run, daemon=True)
-        self.thread.start()
-
-    def until(self, holds: Callable[[tuple[Document, ...]], bool]) -> bool:
-        """Wait until the documents in force satisfy a condition."""
-        with self._said:
-            return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), PATIENCE)
-
-    def until_judged(self, name: str, *, wrong: bool) -> bool:
-        """Wait until a policy was judged."""
-        with self._said:
-            return self._said.wait_for(
-                lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, PATIENCE
-            )
-
-    def until_known(self, name: str, holds: Callable[[Verdict], bool]) -> bool:
-        """Wait until the latest verdict on a policy satisfies a condition."""
-        with self._said:
-            return self._said.wait_for(
-                lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), PATIENCE
-            )
-
-    def _change(self, documents: tuple[Document, ...]) -> None:
-        with self._said:
-            self.documents = documents
-            self.compiled += 1
-            self._said.notify_all()
-
-    def _judge(self, verdict: Verdict) -> None:
-        with self._said:
-            self.verdicts[verdict.name] = verdict
-            self.judged.append((verdict.name, verdict.generation))
-            self._said.notify_all()
-
-    def _move(self) -> None:
-        with self._said:
-            self.moves += 1
-            self._said.notify_all()
-
-    def _note(self, doing: str, error: ClusterError) -> None:
-        with self._said:
-            self.troubles.append(f"{doing}: {error.message}")
-            self._said.notify_all()
-
-
-def limits(documents: tuple[Document, ...]) -> list[object]:
-    """Return the limits on Workflows of all quotas."""
-    return [each.spec.limits.workflows for each in documents if isinstance(each, WorkflowQuota)]
-
-
-def quota(name: str, workflows: object) -> JsonObject:
-    """Return a quota as the API serves it."""
-    spec: JsonObject = {"limits": {"workflows": workflows}}  # type: ignore[dict-item]
-    metadata: JsonObject = {"name": name, "namespace": "team-a"}
-    return {
-        "apiVersion": "lockkeeper.dev/v1alpha1",
-        "kind": "WorkflowQuota",
-        "metadata": metadata,
-        "spec": spec,
-    }
+from tests.policy.sources.following import Following, limits, lock_policy, quota
 
 
 @pytest.fixture
@@ -172,6 +86,7 @@ def test_a_policy_that_was_never_good_is_judged_and_left_out(
 
 def test_long_values_of_config_maps_are_not_kept(cluster: MemoryCluster, following: Following) -> None:
     """Only what can be a limit stays in memory."""
+    cluster.create(SYNCHRONIZATION_POLICIES, lock_policy(), namespace="team-a")
     config_map: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -233,6 +148,7 @@ def test_a_status_write_is_seen_and_compiles_nothing(cluster: MemoryCluster, fol
 
 def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:
     """ConfigMaps and Namespaces of a cluster are written all the time for reasons that are not ours."""
+    cluster.create(SYNCHRONIZATION_POLICIES, lock_policy(), namespace="team-a")
     for resource, name in ((NAMESPACES, "team-a"), (CONFIG_MAPS, "limits")):
         obj: JsonObject = {
             "apiVersion": "v1",
@@ -241,7 +157,7 @@ def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, 
             **({"data": {"db": "2"}} if resource is CONFIG_MAPS else {}),
         }
         cluster.create(resource, obj, namespace="team-a" if resource.namespaced else "")
-    assert following.until(lambda documents: len(documents) == 3)
+    assert following.until(lambda documents: len(documents) == 4)
     before = following.compiled
     beat = MergePatch({"metadata": {"annotations": {"heart": "beat"}}})
     cluster.patch(NAMESPACES, "team-a", beat)

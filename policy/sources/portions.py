@@ -1,0 +1,124 @@
+"""The objects of one namespace as far as they are kept: the oldest, up to a bound.
+
+Which are kept does not depend on the order in which they are heard of: all that are older than the first that
+does not fit. So all replicas keep the same, and nobody gets an object left out by making newer ones.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.sources.documents import Document
+
+Age: TypeAlias = tuple[str, str]
+"""When an object was created, and its name, which decides between those of one second."""
+
+
+class Scope(msgspec.Struct, frozen=True, order=True):
+    """Which objects are read together: those of a namespace, or the one of a name there.
+
+    Both are empty for objects of the cluster. With `names`, keys of ConfigMaps are kept that are no limits.
+    """
+
+    namespace: str = ""
+    name: str = ""
+    names: bool = False
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """How much of one namespace is kept: so many `units` (objects or keys), and so many characters."""
+
+    units: int
+    size: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.units} {self.unit}, {self.size >> 20} MiB"
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How much is kept of a namespace, and how soon one that has more is looked at again, in seconds."""
+
+    templates: Bound = Bound(2_000, 4 << 20, "objects")
+    config_maps: Bound = Bound(10_000, 1 << 20, "keys")
+    again: float = 30.0
+
+
+USUAL_BOUNDS: Final = Bounds()
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An object as it is kept, and what it takes of the bound."""
+
+    document: Document
+    uid: str
+    age: Age
+    units: int
+    size: int
+
+
+class Portion:
+    """What is kept of one scope, by uid.
+
+    `left_out` counts the others: exactly after a listing, and afterwards as changes are heard of. It goes
+    back to nothing by a listing alone, since what was left out has to be read then; `stale` asks for one.
+    """
+
+    def __init__(self, *, bound: Bound) -> None:
+        self.kept: dict[str, Kept] = {}
+        self.left_out = 0
+        self.stale = False
+        self.bound = bound
+        self._units = 0
+        self._size = 0
+        self._ages: list[tuple[Age, str]] = []
+        self._first_out: Age | None = None
+
+    def documents(self) -> Iterator[Document]:
+        """Yield what is kept."""
+        return (each.document for each in self.kept.values())
+
+    def takes(self, uid: str, age: Age, *, new: bool = True) -> bool:
+        """Tell whether an object may be kept; one that may not is counted unread, where it is `new`."""
+        if uid in self.kept or self._first_out is None or age < self._first_out:
+            return True
+        self.left_out += new
+        self.stale = True
+        return False
+
+    def put(self, new: Kept) -> bool:
+        """Keep an object in the place of what it was before; tells whether documents are others now."""
+        old = self.kept.get(new.uid)
+        if old is not None and old.document == new.document:
+            return False
+        if old is not None and self.left_out and (new.units, new.size) < (old.units, old.size):
+            self.stale = True
+        self._remove(new.uid)
+        self.kept[new.uid] = new
+        insort(self._ages, (new.age, new.uid))
+        self._units += new.units
+        self._size += new.size
+        while self._units > self.bound.units or self._size > self.bound.size:
+            self._first_out, newest = self._ages[-1]
+            self._remove(newest)
+            self.left_out += 1
+        return True
+
+    def drop(self, uid: str) -> bool:
+        """Take an object out; tells whether it was kept."""
+        known = uid in self.kept
+        self._remove(uid)
+        if self.left_out:
+            self.stale = True
+            if not known and self.left_out > 1:
+                self.left_out -= 1
+        return known
+
+    def _remove(self, uid: str) -> None:
+        gone = self.kept.pop(uid, None)
+        if gone is not None:
+            del self._ages[bisect_left(self._ages, (gone.age, uid))]
+            self._units -= gone.units
+            self._size -= gone.size
