@@ -192,7 +192,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
 ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
     *wrong_quotas.ONLY_HERE,
     (LOCKS, {"validate": {"keyPattern": "^[a-z"}}, "spec.validate.keyPattern", "is not a usable pattern"),
-    (LOCKS, {"validate": {"keyPattern": "^(?<n>a)"}}, "spec.validate.keyPattern", "is not a usable pattern"),
+    (LOCKS, {"validate": {"keyPattern": "^(?=a)b"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (
         LOCKS,
         a_rule(lock={"semaphore": {"configMap": "c", "key": "k", "namespace": "elsewhere"}}),

@@ -190,7 +190,7 @@ class Guests:
                 field = list_of(rule.lock)
                 block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]
         value: JsonObject = {**body, "name": name, "synchronization": block}
-        self._making.add(name, value, locks_of(put), holder=found.template)
+        self._making.add(name, value, locks_of(put), holder=found.template, passed=passed)
         return name
 
     def _fault(self, site: Site, found: Foreign, rules: Rules, why: str) -> Reason:

@@ -54,7 +54,7 @@ def _hidden(
                 yield rule
 
     for place in found:
-        yield from (_said(name_of(place), rule) for rule in unknown(place.template))
+        yield from (unseen(name_of(place), rule) for rule in unknown(place.template))
         if not place.remarkable:
             continue
         for call, _ in calls(place.template, place.pointer):
@@ -62,10 +62,11 @@ def _hidden(
             if foreign is not None:
                 caller = Caller(place.template, call.arguments)
                 for rule in unknown(foreign.template, caller):
-                    yield _said(foreign.template.name or call.name or "", rule)
+                    yield unseen(foreign.template.name or call.name or "", rule)
 
 
-def _said(name: str, rule: CompiledRule) -> str:
+def unseen(name: str, rule: CompiledRule) -> str:
+    """Return the warning that it is not known whether a rule selects a template."""
     parts = rule.selector.asked_of_pods
     return (
         f"lockkeeper: {name}: lock {rule.lock_name} is not injected, because its {parts} is not known before "
