@@ -41,7 +41,7 @@ class _Arranging:
         self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
     ) -> None:
         self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
-        self._view = locks.view(spec)
+        self._view = locks.view(spec) if scene.view is None else scene.view
         self._book = Rulebook(locks, active, hints=scene.hints)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
@@ -75,6 +75,7 @@ class _Arranging:
             self._spec,
             find=self._scene.find,
             rulebook=self._book,
+            view=self._view,
             needs=self._needs,
             making=self._making,
         )

@@ -77,12 +77,21 @@ class View:
         )
 
 
-def is_veiled(template: Template) -> bool:
-    """Tell whether a template's own containers are not all that its Pod runs, or not as they are written."""
-    container = template.container if template.container is not None else template.script
+def is_veiled(template: Template, *, closely: bool) -> bool:
+    """Tell whether a template's Pod is something else than its containers as they are written.
+
+    With `closely`, what else rules may ask for is looked at, too.
+    """
+    container = template.container
+    if container is None:
+        if template.dag is not None or template.steps is not None:
+            return False  # It has no Pod.
+        container = template.script
     if container is not None and container.image is not None and BEGIN in container.image:
         return True
-    if template.pod_spec_patch or template.init_containers or template.sidecars:
+    if template.sidecars is not None or template.init_containers is not None:
+        return True
+    if template.pod_spec_patch is not None or (closely and has_tags(template)):
         return True
     return template.container_set is not None and any(
         BEGIN in (each.image or "") for each in template.container_set.containers or ()
@@ -103,12 +112,14 @@ def has_tags(template: Template) -> bool:
 
 
 def _hides(spec: WorkflowSpec) -> bool:
+    if spec.template_defaults is None and spec.pod_spec_patch is None and spec.pod_metadata is None:
+        return (spec.service_account_name is not None and BEGIN in spec.service_account_name) or (
+            spec.volumes is not None and any(BEGIN in claim for claim in _claimed(spec.volumes))
+        )
     if spec.pod_spec_patch or spec.pod_metadata is not None:
         return True
-    if BEGIN in (spec.service_account_name or ""):
-        return True
     defaults = spec.template_defaults
-    if defaults is not None and any(
+    return defaults is not None and any(
         part is not None
         for part in (
             defaults.container,
@@ -121,13 +132,13 @@ def _hides(spec: WorkflowSpec) -> bool:
             defaults.service_account_name,
             defaults.resource,
         )
-    ):
-        return True
-    return any(
-        BEGIN in (each.persistent_volume_claim.claim_name or "")
-        for each in spec.volumes or ()
-        if each.persistent_volume_claim is not None
     )
+
+
+def _claimed(volumes: Iterable[Volume]) -> Iterator[str]:
+    for each in volumes:
+        if each.persistent_volume_claim is not None:
+            yield each.persistent_volume_claim.claim_name or ""
 
 
 def _images(template: Template, defaults: Template | None) -> Iterator[str]:

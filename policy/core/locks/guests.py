@@ -10,6 +10,7 @@ import msgspec
 
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
+from policy.core.locks.as_run import View
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import can_name, generated_name, is_layer
@@ -45,11 +46,12 @@ class Guests:
         *,
         find: Find,
         rulebook: Rulebook,
+        view: View,
         needs: Needs,
         making: Making,
     ) -> None:
         self._spec, self._find, self._book = spec, find, rulebook
-        self._view = rulebook.locks.view(spec)
+        self._view = view
         self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._making = needs, making
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
