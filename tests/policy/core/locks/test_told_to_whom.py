@@ -151,7 +151,7 @@ def test_no_deadlock_tells_the_limit_of_another_namespace(policy: Document) -> N
 def _asking_twice(namespace: str | None) -> JsonObject:
     """Return a Workflow that takes a lock below itself, where a condition says so."""
     more: dict[str, JsonValue] = {} if namespace is None else {"namespace": namespace}
-    block: JsonObject = {"semaphores": [semaphore("gpu", **more)]}
+    block: JsonObject = {"semaphores": [semaphore("gpu", "limits", **more)]}
     leaf: JsonObject = {"name": "leaf", "container": {"image": "a"}, "synchronization": block}
     task: JsonObject = {"name": "t", "template": "leaf", "when": "{{workflow.name}} == x"}
     main: JsonObject = {"name": "main", "dag": {"tasks": [task]}, "synchronization": block}
