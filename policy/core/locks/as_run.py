@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.called_with import CalledWith, Caller
+from policy.core.locks.globs import Match
 from policy.core.locks.pod_patches import UNKNOWN, read_patch
-from policy.core.locks.rules import DEFAULT_SERVICE_ACCOUNT, Pod, manifest_kind
+from policy.core.locks.rules import DEFAULT_SERVICE_ACCOUNT, CompiledRule, Pod, manifest_kind
 from policy.core.locks.tags import BEGIN
 from policy.core.workflow import (
     EMPTY_SPEC,
@@ -31,16 +32,17 @@ class View:
     """The templates of one spec as they run in a namespace.
 
     `hides` tells that the spec says something of the Pods of all templates. With `open_ended`, others may run
-    it with other values than are written here.
+    it with other values than are written here. `kept` is what was found out about templates, by their id.
     """
 
-    __slots__ = ("_called", "_namespace", "_open_ended", "hides", "spec")
+    __slots__ = ("_called", "_namespace", "_open_ended", "hides", "kept", "spec")
 
     def __init__(self, spec: WorkflowSpec, namespace: str, *, open_ended: bool = False) -> None:
         self.spec = spec
         self.hides = _hides(spec)
         self._namespace, self._open_ended = namespace, open_ended
         self._called: CalledWith | None = None
+        self.kept: dict[int, tuple[Template, tuple[tuple[CompiledRule, Match], ...]]] = {}
 
     def pod(self, template: Template, caller: Caller | None = None) -> Pod:
         """Return what rules select a template by; `caller` is the call of a template of another object."""

@@ -25,7 +25,7 @@ from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_ru
 from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels
-from policy.core.workflow import Template, WorkflowSpec
+from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
 CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
@@ -156,8 +156,20 @@ class LockPolicies(msgspec.Struct, frozen=True):
 
     def matches(
         self, template: Template, view: View, caller: Caller | None = None
+    ) -> tuple[tuple[CompiledRule, Match], ...]:
+        """Return the rules that may select a template by what it runs, and whether they do; once a review."""
+        if view is NOTHING_SAID:
+            return tuple(self._matches(template, View(EMPTY_SPEC, self.namespace), caller))
+        if caller is not None:
+            return tuple(self._matches(template, view, caller))
+        kept = view.kept.get(id(template))
+        if kept is None:  # The template is kept, too, so that nothing else gets its id meanwhile.
+            kept = view.kept[id(template)] = (template, tuple(self._matches(template, view, None)))
+        return kept[1]
+
+    def _matches(
+        self, template: Template, view: View, caller: Caller | None
     ) -> Iterator[tuple[CompiledRule, Match]]:
-        """Yield the rules that may select a template by what it runs, and whether they do."""
         type_ = type_of(template)
         if type_ is None or is_layer(template):
             return

@@ -9,12 +9,15 @@ from typing import Final
 import pytest
 
 from policy.core.decision import Outcome
+from policy.core.locks.templates import judge_template
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
+    cluster_lock_policy,
     lock_policy,
     mutate,
     patched,
+    review_of,
     rule,
     snapshot,
     template_object,
@@ -364,6 +367,49 @@ def test_a_text_that_is_longer_than_any_image_fits_every_glob() -> None:
     locks = policies.policies("team-a").locks
     assert locks is not None
     assert all(len(image or "") < 1000 for _, image in locks.remembered)
+
+
+def test_what_one_object_was_found_to_run_is_not_taken_for_another() -> None:
+    """Templates come and go, and the next may stand where the last stood."""
+    there = template_object("shared", {"templates": [_image(BY_INPUT, inputs=_inputs(image=GPU))]})
+    policies = _policies("Auto", there)
+    for _ in range(50):
+        for image, locked in ((GPU, 1), ("busybox", 0)):
+            obj = _run(_image(BY_INPUT, inputs=_inputs(image=None)), {"image": image})
+            assert len(mutate(obj, policies).injected) == locked
+
+
+def test_a_template_of_the_cluster_runs_in_many_namespaces() -> None:
+    """Its image with the namespace in it is not known."""
+    policy = cluster_lock_policy(
+        match={"kinds": ["ClusterWorkflowTemplate"]},
+        inject=[rule("gpu", {"mutex": "gpu"}, images=["registry/team-a/*"])],
+    )
+    obj: JsonObject = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "ClusterWorkflowTemplate",
+        "metadata": {"name": "shared"},
+        "spec": {"templates": [_image("registry/{{workflow.namespace}}/gpu")]},
+    }
+    (warning,) = judge_template(review_of(obj), snapshot(policy)).warnings
+    assert "its image is not known before it runs" in warning
+
+
+def test_a_template_object_may_be_called_with_other_values_than_its_own() -> None:
+    """Its default is not all that it runs, and whoever stores it is told so."""
+    policy = lock_policy(
+        match={"kinds": ["WorkflowTemplate"]},
+        inject=[rule("gpu", {"mutex": "gpu"}, images=["registry/gpu*"])],
+    )
+    obj: JsonObject = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "WorkflowTemplate",
+        "metadata": {"name": "shared", "namespace": "team-a"},
+        "spec": {"templates": [_image(BY_INPUT, inputs=_inputs(image="busybox"))]},
+    }
+    found = judge_template(review_of(obj), snapshot(policy))
+    assert found.injected == ()
+    assert "its image is not known before it runs" in found.warnings[0]
 
 
 def test_policies_that_ask_for_names_alone_do_not_look_at_pods() -> None:
