@@ -210,6 +210,16 @@ def test_an_undefined_key_that_rules_inject_everywhere_is_told_a_bounded_number_
     assert len(found.reasons) == MAX_FAULTS
 
 
+def test_unknown_references_are_told_a_bounded_number_of_times() -> None:
+    """A Workflow has room for ten thousands of calls of what does not exist."""
+    tasks: list[JsonValue] = [{"name": f"t{number}", "template": f"x{number}"} for number in range(3_000)]
+    main: JsonObject = {"name": "main", "dag": {"tasks": tasks}}
+    policy = lock_policy(validate={"unknownReferences": "Deny"})
+    found = mutate(workflow({"entrypoint": "main", "templates": [main]}), snapshot(policy))
+    assert {each.code for each in found.reasons} == {Code.UNKNOWN_REFERENCE}
+    assert len(found.reasons) == MAX_FAULTS
+
+
 def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
     from policy.core.locks.templates import judge_template  # noqa: PLC0415 - the only test of templates here
