@@ -139,7 +139,7 @@ def _of_home(
         subject.kind,
         home.at,
         msgspec.Raw(msgspec.json.encode(subject.value)),
-        finder(locks, governed, hides=locks.view(spec).hides),
+        finder(locks, governed, locks.view(spec)),
         subject.name,
         governed.library,
     )

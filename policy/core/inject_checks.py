@@ -14,6 +14,7 @@ from policy.core.kinds import (
 )
 from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import parse, unlimited_key
+from policy.core.locks.globs import LONGEST_GLOB
 from policy.core.locks.naming import empty_problems, name_problems
 from policy.core.problems import Problem
 from policy.core.selectors import too_many
@@ -67,6 +68,9 @@ def _selector(templates: TemplateSelector, path: str) -> Iterator[Problem]:
         for index, glob in enumerate(given[part][:MAX_GIVEN]):
             if not glob:
                 yield Problem(f"{path}.{part}[{index}]", "is empty and would match nothing")
+            if len(glob) > LONGEST_GLOB:
+                message = f"has {len(glob)} characters, and {LONGEST_GLOB} are the most"
+                yield Problem(f"{path}.{part}[{index}]", message)
     for index, resource in enumerate(templates.resources[:MAX_GIVEN]):
         if resource.action is None and not resource.kind:
             message = 'selects nothing: give action, kind or both (types: ["resource"] selects all)'

@@ -312,7 +312,7 @@ def test_what_is_wrong_with_a_policy_is_said_by_whoever_sees_it(installed: Insta
     assert (by_webhook.returncode, by_webhook.stdout) == (1, "")
     assert by_webhook.stderr == (
         f'The SynchronizationPolicy "{LOCKS}" is invalid: '
-        "spec.validate.keyPattern: is not a usable pattern: unterminated character set at position 1\n"
+        "spec.validate.keyPattern: is not a usable pattern: missing ]: [a-z\n"
     )
     by_kubectl = create(installed, namespace, quota(limts={"workflows": 1}))
     assert by_kubectl.returncode == 1

@@ -154,7 +154,7 @@ def test_a_wrong_policy_that_the_api_server_lets_pass_says_what_is_wrong_until_i
     found = stands(kube_cluster, SYNCHRONIZATION_POLICIES, "locks", namespace)
     assert (found["Ready"].reason, found["Ready"].observed_generation) == ("NotInForce", 1)
     assert found["Ready"].message.startswith("it is wrong, and nothing of it is in force: ")
-    assert "spec.validate.keyPattern: is not a usable pattern: unterminated" in found["Ready"].message
+    assert "spec.validate.keyPattern: is not a usable pattern: missing ]" in found["Ready"].message
     assert found["Invalid"].status == "True"
     assert kubectl.said("-n", namespace, "get", "sp", "locks").splitlines()[1].split()[:2] == [
         "locks",

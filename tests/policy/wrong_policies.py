@@ -145,6 +145,13 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
         "1",
     ),
     (LOCKS, {"validate": {"keyPattern": "db"}}, "spec.validate.keyPattern", "placeholders"),
+    (LOCKS, {"validate": {"keyPattern": "^" + "a" * 200}}, "spec.validate.keyPattern", "Too long"),
+    (
+        LOCKS,
+        a_rule(templates={"images": ["a" * 501]}),
+        "spec.inject[0].templates.images[0]",
+        "Too long",
+    ),
     (LOCKS, {"validate": {"crossNamespace": "Maybe"}}, "spec.validate.crossNamespace", '"Allow", "Deny"'),
     (CLUSTER_LOCKS, a_rule(), "spec.namespaceSelector", "Required"),
     (QUOTA, {"limits": {"workflows": 2**63}}, "spec.limits.workflows", ""),
@@ -192,7 +199,7 @@ REFUSED_BY_BOTH: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
 ONLY_HERE: Final[tuple[tuple[str, JsonObject, str, str], ...]] = (
     *wrong_quotas.ONLY_HERE,
     (LOCKS, {"validate": {"keyPattern": "^[a-z"}}, "spec.validate.keyPattern", "is not a usable pattern"),
-    (LOCKS, {"validate": {"keyPattern": "^(?<n>a)"}}, "spec.validate.keyPattern", "is not a usable pattern"),
+    (LOCKS, {"validate": {"keyPattern": "^(?=a)b"}}, "spec.validate.keyPattern", "is not a usable pattern"),
     (
         LOCKS,
         a_rule(lock={"semaphore": {"configMap": "c", "key": "k", "namespace": "elsewhere"}}),

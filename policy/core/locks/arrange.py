@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
+from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import is_layer
 from policy.core.locks.guests import Guests
 from policy.core.locks.injected import Injected, Notes, faults_of, name_of, skipped
@@ -40,7 +41,7 @@ class _Arranging:
         self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
     ) -> None:
         self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
-        self._view = locks.view(spec)
+        self._view = locks.view(spec) if scene.view is None else scene.view
         self._book = Rulebook(locks, active, hints=scene.hints)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
@@ -74,6 +75,7 @@ class _Arranging:
             self._spec,
             find=self._scene.find,
             rulebook=self._book,
+            view=self._view,
             needs=self._needs,
             making=self._making,
         )
@@ -156,14 +158,14 @@ class _Arranging:
             if not held:
                 continue
             notes.add(self._selecting(body.template), held, body.template)
-        for template, held in self._making.holders:
-            notes.add(self._selecting(template), held, template)
+        for template, held, passed in self._making.holders:
+            notes.add(self._selecting(template, passed), held, template)
         return notes.text()
 
-    def _selecting(self, template: Template) -> Iterable[CompiledRule]:
+    def _selecting(self, template: Template, passed: Caller | None = None) -> Iterable[CompiledRule]:
         """Return the rules that a template may hold the locks of; a layer holds what its base needs."""
         layer = is_layer(template)
-        rules = self._locks.rules if layer else self._locks.rules_for(template, self._view)
+        rules = self._locks.rules if layer else self._locks.rules_for(template, self._view, passed)
         return (rule for rule in rules if rule.policy in self._active)
 
     def _impossible(

@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.called_with import CalledWith, Caller
+from policy.core.locks.globs import Match
 from policy.core.locks.pod_patches import UNKNOWN, read_patch
-from policy.core.locks.rules import DEFAULT_SERVICE_ACCOUNT, Pod, manifest_kind
+from policy.core.locks.rules import DEFAULT_SERVICE_ACCOUNT, CompiledRule, Pod, manifest_kind
 from policy.core.locks.tags import BEGIN
 from policy.core.workflow import (
     EMPTY_SPEC,
@@ -31,16 +32,17 @@ class View:
     """The templates of one spec as they run in a namespace.
 
     `hides` tells that the spec says something of the Pods of all templates. With `open_ended`, others may run
-    it with other values than are written here.
+    it with other values than are written here. `kept` is what was found out about templates, by their id.
     """
 
-    __slots__ = ("_called", "_namespace", "_open_ended", "hides", "spec")
+    __slots__ = ("_called", "_namespace", "_open_ended", "hides", "kept", "spec")
 
     def __init__(self, spec: WorkflowSpec, namespace: str, *, open_ended: bool = False) -> None:
         self.spec = spec
         self.hides = _hides(spec)
         self._namespace, self._open_ended = namespace, open_ended
         self._called: CalledWith | None = None
+        self.kept: dict[int, tuple[Template, tuple[tuple[CompiledRule, Match], ...]]] = {}
 
     def pod(self, template: Template, caller: Caller | None = None) -> Pod:
         """Return what rules select a template by; `caller` is the call of a template of another object."""
@@ -77,12 +79,21 @@ class View:
         )
 
 
-def is_veiled(template: Template) -> bool:
-    """Tell whether a template's own containers are not all that its Pod runs, or not as they are written."""
-    container = template.container if template.container is not None else template.script
+def is_veiled(template: Template, *, closely: bool) -> bool:
+    """Tell whether a template's Pod is something else than its containers as they are written.
+
+    With `closely`, what else rules may ask for is looked at, too.
+    """
+    container = template.container
+    if container is None:
+        if template.dag is not None or template.steps is not None:
+            return False  # It has no Pod.
+        container = template.script
     if container is not None and container.image is not None and BEGIN in container.image:
         return True
-    if template.pod_spec_patch or template.init_containers or template.sidecars:
+    if template.sidecars is not None or template.init_containers is not None:
+        return True
+    if template.pod_spec_patch is not None or (closely and has_tags(template)):
         return True
     return template.container_set is not None and any(
         BEGIN in (each.image or "") for each in template.container_set.containers or ()
@@ -103,12 +114,14 @@ def has_tags(template: Template) -> bool:
 
 
 def _hides(spec: WorkflowSpec) -> bool:
+    if spec.template_defaults is None and spec.pod_spec_patch is None and spec.pod_metadata is None:
+        return (spec.service_account_name is not None and BEGIN in spec.service_account_name) or (
+            spec.volumes is not None and any(BEGIN in claim for claim in _claimed(spec.volumes))
+        )
     if spec.pod_spec_patch or spec.pod_metadata is not None:
         return True
-    if BEGIN in (spec.service_account_name or ""):
-        return True
     defaults = spec.template_defaults
-    if defaults is not None and any(
+    return defaults is not None and any(
         part is not None
         for part in (
             defaults.container,
@@ -121,13 +134,13 @@ def _hides(spec: WorkflowSpec) -> bool:
             defaults.service_account_name,
             defaults.resource,
         )
-    ):
-        return True
-    return any(
-        BEGIN in (each.persistent_volume_claim.claim_name or "")
-        for each in spec.volumes or ()
-        if each.persistent_volume_claim is not None
     )
+
+
+def _claimed(volumes: Iterable[Volume]) -> Iterator[str]:
+    for each in volumes:
+        if each.persistent_volume_claim is not None:
+            yield each.persistent_volume_claim.claim_name or ""
 
 
 def _images(template: Template, defaults: Template | None) -> Iterator[str]:

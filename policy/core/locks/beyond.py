@@ -12,10 +12,12 @@ import msgspec
 from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.inject import inject
+from policy.core.locks.overlaid import overlaid
 from policy.core.locks.places import Place, calls, field_path
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Lacking, Scene
+from policy.core.locks.unseen import MOST_TOLD, unseen
 from policy.core.locks.wanted import held_locks
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Template, TemplateRef, WorkflowSpec
@@ -44,9 +46,16 @@ def beyond_reach(
         return told
     if spec.workflow_template_ref is not None:
         where = f"{scene.at[1:].replace('/', '.')}.workflowTemplateRef"
-        for each in scene.lacking(spec.workflow_template_ref):
-            if not _is_served(each.rule.policy, scene.kind):
-                _tell(told, each, where, active)
+        added = overlaid(spec, locks, scene)
+        served = (
+            each
+            for each in scene.lacking(spec.workflow_template_ref)
+            if not _is_served(each.rule.policy, scene.kind)
+        )
+        for each in (*served, *added.lacking):
+            _tell(told, each, where, active)
+        unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
+        told.warnings += [unseen(name, rule) for name, rule in unknown[:MOST_TOLD]]
     for place in found:
         if place.remarkable:
             for call, pointer in calls(place.template, place.pointer):

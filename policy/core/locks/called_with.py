@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.parameters import choices, input_named, text_of, workflow_values
+from policy.core.locks.parameters import NAMESPACE_TAG, choices, input_named, text_of, workflow_values
 from policy.core.locks.places import calls, places
 from policy.core.locks.tags import BEGIN, inner, tags
 from policy.core.workflow import Hook, Parameters, Template, WorkflowSpec
@@ -62,6 +62,8 @@ class CalledWith:
         body = inner(tag).removeprefix("=").strip()
         if self._values is None:
             self._values = workflow_values((self._spec.arguments,), self._namespace)
+            if not self._namespace:  # A template of the cluster runs in many.
+                del self._values[NAMESPACE_TAG]
         value = self._values.get(body)
         if value is not None:
             return (value, tag) if self._open_ended else (value,)

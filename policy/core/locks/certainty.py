@@ -146,6 +146,8 @@ def _outcomes(task: Call, known: Mapping[str, Outcomes]) -> Outcomes:
 
 def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
     """Return whether what a task waits for comes true: always, never, or (both) it depends."""
+    if len(task.depends or "") > _LONGEST:
+        return {True, False}
     names = list(dict.fromkeys(needed(task)))
     if not names:
         return {True}

@@ -80,6 +80,8 @@ def without_condition(name: str) -> str:
 
     It is read from its end, for the rest may be megabytes of somebody's choice.
     """
+    if "{{=" not in name:
+        return name
     head, colon, free = name.removesuffix("'}}").rpartition("' : '")
     expression, choice, key = head.rpartition(" ? '")
     before, begin, _ = expression.partition("{{= ")

@@ -7,6 +7,7 @@ anew.
 from typing import Final
 
 from policy.core.kinds import MatchedKind
+from policy.core.locks.as_run import NOTHING_SAID, View
 from policy.core.locks.beyond import lacking_in
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn
@@ -32,25 +33,25 @@ def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
     return lacking
 
 
-def finder(locks: LockPolicies, snapshot: Snapshot, *, hides: bool = False) -> Find:
+def finder(locks: LockPolicies, snapshot: Snapshot, view: View = NOTHING_SAID) -> Find:
     """Return how templates of other objects are looked up that rules may select; they are remembered.
 
-    `hides` tells that the object under review says what all that it runs has in its Pods.
+    `view` is that of the object under review, which may say what all that it runs has in its Pods.
     """
 
     def find(ref: TemplateRef) -> Foreign | None:
         scope = "" if ref.cluster_scope else locks.namespace
         if not (ref.cluster_scope or scope):
             return None  # A template of the cluster is used in many namespaces: which, is not known here.
-        key = (scope, ref.name or "", ref.template or "", hides)
+        key = (scope, ref.name or "", ref.template or "", view.hides)
         if key not in locks.foreign:
             if len(locks.foreign) >= MAX_REMEMBERED:
                 locks.foreign.clear()
-            found = locks.foreign[key] = look_up(scope, ref.name or "", ref.template or "")
+            found = locks.foreign[key] = look_up(*key)
             return found
         return locks.foreign.get(key)
 
-    def look_up(scope: str, name: str, wanted: str) -> Foreign | None:
+    def look_up(scope: str, name: str, wanted: str, hides: bool) -> Foreign | None:  # noqa: FBT001 - a key
         spec = snapshot.templates.get((scope, name))
         templates = (spec.templates if spec is not None else None) or ()
         template = next((each for each in templates if each.name == wanted), None)

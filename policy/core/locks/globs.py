@@ -8,13 +8,15 @@ from typing import Final
 
 import msgspec
 
-from policy.core.locks.tags import BEGIN, END
+from policy.core.locks.tags import BEGIN, END, replaced
 
 LONGEST_GLOB: Final = 500
 """Characters of a glob, as the CRDs say."""
 LONGEST_TEXT: Final = 1000
 """Characters of a text that is looked at. No image and no name is longer, and a longer text fits every glob:
 nobody gets round a rule by a text that would take a review its time."""
+_UNKNOWN: Final = "\x01"
+"""Stands for a tag: only `*` and `?` match it, which match whatever comes."""
 _SPECIAL: Final = re.compile(r"[*?\[\]]")
 
 
@@ -40,7 +42,7 @@ class Globs(msgspec.Struct, frozen=True):
         """Return whether one of several texts matches; `{{tags}}` in them may become anything."""
         found = Match.NO
         for text in texts:
-            if self.fits(text):
+            if self.fits(text if BEGIN not in text else replaced(text, lambda _: _UNKNOWN)):
                 return Match.YES
             if BEGIN in text and any(_could(glob, text) for glob in self.patterns):
                 found = Match.MAYBE

@@ -10,6 +10,7 @@ import msgspec
 
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
+from policy.core.locks.as_run import View
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import can_name, generated_name, is_layer
@@ -45,11 +46,12 @@ class Guests:
         *,
         find: Find,
         rulebook: Rulebook,
+        view: View,
         needs: Needs,
         making: Making,
     ) -> None:
         self._spec, self._find, self._book = spec, find, rulebook
-        self._view = rulebook.locks.view(spec)
+        self._view = view
         self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._making = needs, making
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
@@ -190,7 +192,7 @@ class Guests:
                 field = list_of(rule.lock)
                 block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]
         value: JsonObject = {**body, "name": name, "synchronization": block}
-        self._making.add(name, value, locks_of(put), holder=found.template)
+        self._making.add(name, value, locks_of(put), holder=found.template, passed=passed)
         return name
 
     def _fault(self, site: Site, found: Foreign, rules: Rules, why: str) -> Reason:

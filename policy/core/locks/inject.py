@@ -38,7 +38,7 @@ def inject(
     scene = Scene() if scene is None else scene
     if locks.structural or _callers_matter(found, locks, scene):
         return arranged(spec, locks, active, scene)
-    injected = _in_place(spec, found, locks, Rulebook(locks, active, hints=scene.hints))
+    injected = _in_place(spec, found, locks, active, scene)
     if any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
         return arranged(spec, locks, active, scene)  # Argo before 3.6: one lock a template, others around it.
     return injected
@@ -65,9 +65,12 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
 
 
 def _in_place(
-    spec: WorkflowSpec, found: Iterable[Place], locks: LockPolicies, rulebook: Rulebook
+    spec: WorkflowSpec,
+    found: Iterable[Place],
+    locks: LockPolicies,
+    active: Sequence[CompiledLockPolicy],
+    scene: Scene,
 ) -> Injected:
-    active = rulebook.policies
     patch: list[PatchOp] = []
     put: list[Injection] = []
     warnings: list[str] = []
@@ -75,7 +78,8 @@ def _in_place(
     notes = Notes()
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
-    view = locks.view(spec)
+    view = locks.view(spec) if scene.view is None else scene.view
+    rulebook: Rulebook | None = None
     everyone = len(active) == len(locks.policies)
     for place in found:
         selecting = locks.rules_for(place.template, view)
@@ -89,6 +93,7 @@ def _in_place(
         notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
             continue
+        rulebook = rulebook or Rulebook(locks, active, hints=scene.hints)
         wrong = faults_of(place, missing, rulebook)
         faults.extend(wrong)
         if len(faults) >= MAX_FAULTS:

@@ -6,6 +6,7 @@ graph. Injected locks count as if they were there already.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -20,7 +21,7 @@ from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.plain import is_plain
-from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home, TemplateKey
 from policy.core.locks.taken import locks_in
@@ -93,7 +94,7 @@ def look(
     shown: list[Shown] = []
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
-        for field, message, local in _unknown(graphs, home, library):
+        for field, message, local in islice(_unknown(graphs, home, library), MAX_FAULTS):
             told = Shown(Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local)
             shown.append(told)
     severity, policy = _strictest(rulebook, "deadlocks")

@@ -64,9 +64,11 @@ def judge_locks(
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
         return NO_LOCKS
+    view = locks.view(spec)
     scene = Scene(
         raw=raw,
-        find=finder(locks, snapshot, hides=locks.view(spec).hides),
+        view=view,
+        find=finder(locks, snapshot, view),
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
     )

@@ -12,6 +12,7 @@ import msgspec
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.blocks import additions, lists_of
+from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.layers import Body
 from policy.core.locks.meaning import Uses, uses_of, why_not_around, why_not_called
@@ -74,7 +75,7 @@ class Making:
         self._made: set[str] = set()
         self._used: dict[int, Uses] = {}
         self._puts: dict[str, frozenset[str]] = {}
-        self.holders: list[tuple[Template, frozenset[str]]] = []
+        self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
         self._calls: list[PatchOp] = []
         self._copies: list[PatchOp] = []
         self._own: list[PatchOp] = []
@@ -161,14 +162,20 @@ class Making:
         return found or None
 
     def add(
-        self, name: str, value: JsonObject, held: frozenset[str], *, holder: Template | None = None
+        self,
+        name: str,
+        value: JsonObject,
+        held: frozenset[str],
+        *,
+        holder: Template | None = None,
+        passed: Caller | None = None,
     ) -> None:
         """Add a template that was made, once; one of that name that is there already must hold its locks.
 
-        `holder` is what a copy is a copy of.
+        `holder` is what a copy is a copy of, and `passed` the call of that.
         """
         if self._is_new(name, held):
-            self._append(value, held, holder)
+            self._append(value, held, holder, passed)
 
     def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
         """Add a copy of a template of the object, with more locks."""
@@ -178,7 +185,7 @@ class Making:
         self._copies.append(PatchOp(Op.COPY, f"{at}/-", from_=f"{at}/{index}"))
         self._copies.append(PatchOp(Op.REPLACE, f"{at}/{self._count}/name", name))
         self._copies += self._additions(f"{at}/{self._count}", template, rules)
-        self.holders.append((template, locks_of(rules) | self._held(template)))
+        self.holders.append((template, locks_of(rules) | self._held(template), None))
         self._count += 1
 
     def _is_new(self, name: str, held: frozenset[str]) -> bool:
@@ -200,10 +207,12 @@ class Making:
         else:
             self.add(name, value, held)
 
-    def _append(self, value: JsonObject, held: frozenset[str], holder: Template | None) -> None:
+    def _append(
+        self, value: JsonObject, held: frozenset[str], holder: Template | None, passed: Caller | None = None
+    ) -> None:
         if holder is None:
             holder = msgspec.convert(value, Template)
-        self.holders.append((holder, held | self._held(holder)))
+        self.holders.append((holder, held | self._held(holder), passed))
         self._copies.append(PatchOp(Op.ADD, f"{self._scene.at}/templates/-", value))
         self._count += 1
 

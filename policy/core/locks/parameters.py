@@ -17,6 +17,7 @@ Values: TypeAlias = Mapping[str, str]
 
 INPUTS: Final = "inputs.parameters."
 WORKFLOW: Final = "workflow.parameters."
+NAMESPACE_TAG: Final = "workflow.namespace"
 NO_VALUES: Final[Values] = {}
 LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
@@ -71,7 +72,7 @@ def text_of(value: Any) -> str | None:
 
 def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> dict[str, str]:
     """Return the values that hold in a whole run; of the given arguments the first to name one wins."""
-    values = {"workflow.namespace": namespace}
+    values = {NAMESPACE_TAG: namespace}
     for each in arguments:
         for parameter in (each.parameters if each is not None else None) or ():
             text = text_of(parameter.value)

@@ -1,6 +1,6 @@
 """Synchronization policies compiled for one namespace: definitions, rules, and what is valid."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -14,7 +14,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     TemplateType,
 )
-from policy.core.locks.as_run import NOTHING_SAID, View, has_tags, is_veiled
+from policy.core.locks.as_run import NOTHING_SAID, View, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
@@ -26,7 +26,7 @@ from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_ru
 from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels
-from policy.core.workflow import Template, WorkflowSpec
+from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
 CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
@@ -35,6 +35,11 @@ MAX_REMEMBERED_TEMPLATES: Final = 10_000
 
 RuleKey: TypeAlias = tuple[str | None, str | None]
 """Name and image of a container template."""
+
+
+Fits: TypeAlias = Callable[[str], object]
+RuleTest: TypeAlias = tuple[CompiledRule, frozenset[TemplateType], Fits | None, Fits | None]
+"""A rule taken apart, for templates not seen before: types, and what names and images have to fit."""
 
 
 class LockPolicies(msgspec.Struct, frozen=True):
@@ -49,6 +54,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     argo: ArgoVersion
     policies: tuple[CompiledLockPolicy, ...]
     rules: tuple[CompiledRule, ...]
+    tests: tuple[RuleTest, ...]
     definitions: Definitions
     everyone_for: frozenset[MatchedKind]
     looks_closer: bool
@@ -73,22 +79,32 @@ class LockPolicies(msgspec.Struct, frozen=True):
             policy for policy in self.policies if kind in policy.kinds and policy.workflows.matches(labels)
         )
 
-    def concerned(self, spec: WorkflowSpec, at: str = "/spec") -> list[Place]:
+    def concerned(self, spec: WorkflowSpec, at: str = "/spec", view: View | None = None) -> list[Place]:
         """Return the template bodies that hold a lock, call others, or are selected by a rule.
 
-        Most templates of most Workflows are none of these, and a review should not pay for them.
+        So are those of which that has to be looked at closely. Most templates of most Workflows are none of
+        these, and a review should not pay for them.
         """
         found: list[Place] = []
-        recall = self.remembered
-        view = self.view(spec)
+        recall, by_pod = self.remembered, self.by_pod
+        view = self.view(spec) if view is None else view
+        plain = not view.hides and not self.looks_closer
         for index, template in enumerate(spec.templates or ()):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
                 rules = recall.get((template.name, container.image)) if container is not None else None
-                if self.by_pod and self._is_veiled(template, view):
-                    pass  # Whether a rule selects it has to be looked at, and may not be known.
-                elif not (self.rules_for(template, view) if rules is None else rules):
-                    continue
+                if (
+                    rules is None
+                    or not plain
+                    or template.sidecars is not None
+                    or template.init_containers is not None
+                    or template.pod_spec_patch is not None
+                ):
+                    veiled = by_pod and (view.hides or is_veiled(template, closely=self.looks_closer))
+                    if not (veiled or self._as_written(template, view)):
+                        continue
+                elif not rules:
+                    continue  # Nearly all templates are of this kind.
             collect(template, f"{at}/templates/{index}", found)
         return found
 
@@ -103,30 +119,58 @@ class LockPolicies(msgspec.Struct, frozen=True):
 
         `caller` is the call of a template of another object.
         """
-        if self.by_pod and self._is_veiled(template, view):
+        container = template.container
+        if container is not None and not (view.hides or self.looks_closer):
+            remembered = self.remembered.get((template.name, container.image))
+            if (
+                remembered is not None
+                and template.sidecars is None
+                and template.init_containers is None
+                and template.pod_spec_patch is None
+            ):
+                return remembered
+        if self.by_pod and (view.hides or is_veiled(template, closely=self.looks_closer)):
             return tuple(rule for rule, match in self.matches(template, view, caller) if match is Match.YES)
+        return self._as_written(template, view)
+
+    def _as_written(self, template: Template, view: View) -> tuple[CompiledRule, ...]:
+        """Return the rules that select a template which runs what stands in it."""
         container = template.container
         if container is None:
             rules = self._match(template)
         else:
             key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
             remembered = self.remembered.get(key)
-            if remembered is None and len(template.name or "") + len(container.image or "") > LONGEST_TEXT:
-                rules = self._match(template)  # Long texts that somebody made up are not kept.
-            elif remembered is None:
-                if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
-                    self.remembered.clear()
-                rules = self.remembered[key] = self._match(template)
-            else:
-                rules = remembered
+            rules = self._remember(key, self._match(template)) if remembered is None else remembered
         if not rules or not self.looks_closer:
             return rules
         return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, view.spec))
 
+    def _remember(self, key: RuleKey, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
+        """Keep what was found out, but not for long texts that somebody made up; return it."""
+        name, image = key
+        if len(name or "") + len(image or "") <= LONGEST_TEXT:
+            if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
+                self.remembered.clear()
+            self.remembered[key] = rules
+        return rules
+
     def matches(
         self, template: Template, view: View, caller: Caller | None = None
+    ) -> tuple[tuple[CompiledRule, Match], ...]:
+        """Return the rules that may select a template by what it runs, and whether they do; once a review."""
+        if view is NOTHING_SAID:
+            return tuple(self._matches(template, View(EMPTY_SPEC, self.namespace), caller))
+        if caller is not None:
+            return tuple(self._matches(template, view, caller))
+        kept = view.kept.get(id(template))
+        if kept is None:  # The template is kept, too, so that nothing else gets its id meanwhile.
+            kept = view.kept[id(template)] = (template, tuple(self._matches(template, view, None)))
+        return kept[1]
+
+    def _matches(
+        self, template: Template, view: View, caller: Caller | None
     ) -> Iterator[tuple[CompiledRule, Match]]:
-        """Yield the rules that may select a template by what it runs, and whether they do."""
         type_ = type_of(template)
         if type_ is None or is_layer(template):
             return
@@ -140,15 +184,10 @@ class LockPolicies(msgspec.Struct, frozen=True):
 
     def may_come_to_select(self, template: Template, *, hides: bool) -> bool:
         """Tell whether a rule may select a template by what whoever calls it says of its Pod."""
-        veiled = hides or is_veiled(template) or (self.looks_closer and has_tags(template))
-        if not (self.by_pod and veiled):
+        if not (self.by_pod and (hides or is_veiled(template, closely=self.looks_closer))):
             return False
         type_, name = type_of(template), base_name(template.name or "")
         return type_ is not None and any(rule.selector.is_meant(name, type_) for rule in self.rules)
-
-    def _is_veiled(self, template: Template, view: View) -> bool:
-        """Tell whether a template runs something else than what stands in it."""
-        return view.hides or is_veiled(template) or (self.looks_closer and has_tags(template))
 
     def _match(self, template: Template) -> tuple[CompiledRule, ...]:
         """Return the rules whose name, image and type match; what injection generated counts as its base."""
@@ -156,7 +195,17 @@ class LockPolicies(msgspec.Struct, frozen=True):
         if type_ is None or is_layer(template):
             return ()
         name, images = base_name(template.name or ""), images_of(template)
-        return tuple(rule for rule in self.rules if rule.selector.may_select(name, images, type_))
+        if len(name) > LONGEST_TEXT or (images and max(map(len, images)) > LONGEST_TEXT):
+            return tuple(rule for rule in self.rules if rule.selector.may_select(name, images, type_))
+        return tuple(
+            [
+                rule
+                for rule, types, fits_name, fits_image in self.tests
+                if type_ in types
+                and (fits_name is None or fits_name(name))
+                and (fits_image is None or any(map(fits_image, images)))
+            ]
+        )
 
 
 def compile_lock_policies(
@@ -184,6 +233,7 @@ def compile_lock_policies(
         argo=argo,
         policies=tuple(own for own, _ in compiled),
         rules=rules,
+        tests=tuple(_test(rule) for rule in rules),
         definitions=definitions_in(everyone, config_maps, labels_of, extent=extent),
         everyone_for=_everyone_for([own for own, _ in compiled]),
         by_pod=any(rule.selector.by_pod for rule in rules),
@@ -197,6 +247,16 @@ def compile_lock_policies(
         foreign={},
         lacking={},
         siblings={},
+    )
+
+
+def _test(rule: CompiledRule) -> RuleTest:
+    select = rule.selector
+    return (
+        rule,
+        select.types,
+        select.names.compiled.fullmatch if select.names is not None else None,
+        select.images.compiled.fullmatch if select.images is not None else None,
     )
 
 

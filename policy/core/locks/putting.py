@@ -32,11 +32,11 @@ def put_locks(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> Put:
     """Return what policies put into a spec."""
-    found = locks.concerned(spec, scene.at)
+    found = locks.concerned(spec, scene.at, scene.view)
     conversion: tuple[PatchOp, ...] = ()
     if converts(locks, active) and any_single(spec, found):
         spec, conversion = convert(spec, scene.at)
-        found = locks.concerned(spec, scene.at)
+        found = locks.concerned(spec, scene.at, scene.view)
         if locks.structural:  # Copies of templates are made from the text.
             scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
     return Put(spec, found, conversion, inject(spec, found, locks, active, scene))

@@ -111,9 +111,7 @@ class CompiledSelector(msgspec.Struct, frozen=True):
 
     def may_select(self, name: str, images: tuple[str, ...], type_: TemplateType) -> bool:
         """Tell whether name, images and type match."""
-        if not self.is_meant(name, type_):
-            return False
-        return self.images is None or any(map(self.images.fits, images))
+        return self.is_meant(name, type_) and (self.images is None or any(map(self.images.fits, images)))
 
     def selects_the_rest(self, template: Template, spec: WorkflowSpec) -> bool:
         """Tell whether what is given beside them matches, too."""

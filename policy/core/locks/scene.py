@@ -7,6 +7,7 @@ import msgspec
 
 from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.kinds import MatchedKind
+from policy.core.locks.as_run import View
 from policy.core.locks.layers import Body
 from policy.core.locks.library import NO_LIBRARY, Library
 from policy.core.locks.rules import CompiledRule
@@ -59,6 +60,7 @@ class Scene(msgspec.Struct, frozen=True):
     """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it.
 
     `hints` are the near keys that were found for undefined ones: the same of the object before and after.
+    `view` is how its templates run.
     """
 
     kind: ObjectKind = ObjectKind.WORKFLOW
@@ -69,6 +71,7 @@ class Scene(msgspec.Struct, frozen=True):
     library: Library = NO_LIBRARY
     lacking: LackingIn = nothing_lacks
     hints: dict[tuple[str, str], str] = {}
+    view: View | None = None
 
     @property
     def is_template(self) -> bool:

@@ -98,11 +98,13 @@ def _work_out(
     if spec is None:
         return None
     raw = msgspec.Raw(b'{"spec":' + (text or "null").encode() + b"}")
+    view = locks.view(spec)
     scene = Scene(
         kind=ObjectKind.WORKFLOW_TEMPLATE,
         raw=raw,
-        find=finder(locks, snapshot, hides=locks.view(spec).hides),
+        find=finder(locks, snapshot, view),
         name=origin.name,
+        view=view,
         library=snapshot.library,
     )
     put = put_locks(spec, locks, active, scene)

@@ -41,6 +41,7 @@ from policy.core.workflow import (
 )
 
 SPEC: Final = "/spec"
+TEMPLATES: Final = frozenset({MatchedKind.WORKFLOW_TEMPLATE, MatchedKind.CLUSTER_WORKFLOW_TEMPLATE})
 WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
@@ -118,15 +119,17 @@ def _judge(
     subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot, hints: Hints
 ) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
+    view = locks.view(subject.spec, open_ended=subject.kind in TEMPLATES)
     scene = Scene(
         ObjectKind(subject.kind.value),
         subject.at,
         raw,
-        finder(locks, snapshot, hides=locks.view(subject.spec).hides),
+        finder(locks, snapshot, view),
         subject.metadata.name or "",
         snapshot.library,
         missing_finder(locks, snapshot),
         hints,
+        view,
     )
     return judge_spec(subject.spec, locks, active, scene)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from policy.core.locks.as_run import View, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.globs import Match
 from policy.core.locks.injected import name_of
@@ -32,21 +33,23 @@ def hidden_from_rules(
     """Return a warning for each template of which it is not known whether a rule selects it."""
     if not locks.by_pod:
         return ()
-    told = dict.fromkeys(islice(_hidden(spec, found, locks, active, scene), MOST_TOLD))
-    return tuple(told)
+    view = locks.view(spec, open_ended=scene.is_template) if scene.view is None else scene.view
+    hides, closely = view.hides, locks.looks_closer
+    looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
+    if not looked:
+        return ()  # So it nearly always is.
+    return tuple(dict.fromkeys(islice(_hidden(looked, locks, active, scene, view), MOST_TOLD)))
 
 
 def _hidden(
-    spec: WorkflowSpec,
     found: Sequence[Place],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
     scene: Scene,
+    view: View,
 ) -> Iterator[str]:
-    view = locks.view(spec, open_ended=scene.is_template)
-
     def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
-        if not (view.hides or locks.may_come_to_select(template, hides=False)):
+        if not locks.may_come_to_select(template, hides=view.hides):
             return
         held = held_locks(template.synchronization, locks.namespace)
         for rule, match in locks.matches(template, view, caller):
@@ -54,7 +57,7 @@ def _hidden(
                 yield rule
 
     for place in found:
-        yield from (_said(name_of(place), rule) for rule in unknown(place.template))
+        yield from (unseen(name_of(place), rule) for rule in unknown(place.template))
         if not place.remarkable:
             continue
         for call, _ in calls(place.template, place.pointer):
@@ -62,10 +65,11 @@ def _hidden(
             if foreign is not None:
                 caller = Caller(place.template, call.arguments)
                 for rule in unknown(foreign.template, caller):
-                    yield _said(foreign.template.name or call.name or "", rule)
+                    yield unseen(foreign.template.name or call.name or "", rule)
 
 
-def _said(name: str, rule: CompiledRule) -> str:
+def unseen(name: str, rule: CompiledRule) -> str:
+    """Return the warning that it is not known whether a rule selects a template."""
     parts = rule.selector.asked_of_pods
     return (
         f"lockkeeper: {name}: lock {rule.lock_name} is not injected, because its {parts} is not known before "

@@ -242,6 +242,30 @@ def test_the_key_of_another_owner_is_a_finding_and_is_not_forced(term: Term) -> 
     assert term.troubles == []
 
 
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (lock_policy(semaphores=[defined("db", 2)]), "a value that is no number"),
+        (cluster_lock_policy(semaphores=[defined("db", 2)]), "another value"),
+    ],
+)
+def test_the_value_of_another_owner_is_told_only_where_it_is_a_number_of_the_own_namespace(
+    policy: Document, told: str, term: Term
+) -> None:
+    """A policy may define any key, and its status is there to read for people who may read no ConfigMap."""
+    owned: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "limits", "namespace": "team-a"},
+        "data": {"db": "hunter2"},
+    }
+    term.cluster.apply(CONFIG_MAPS, owned, field_manager="argocd")
+    term.passes(policy, namespace_object("team-a"))
+    ((found,),) = term.said().values()
+    assert f'gives it {told} in place of "2"' in found[1]
+    assert "hunter2" not in found[1]
+
+
 def test_an_edit_by_hand_counts_until_it_is_taken_back(term: Term) -> None:
     """Whoever edits in an emergency is not fought; the policy says that it does not count."""
     term.passes(lock_policy(semaphores=[defined("db", 2)]))

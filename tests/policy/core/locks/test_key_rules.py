@@ -6,6 +6,7 @@ from time import thread_time
 
 import pytest
 
+from policy.core.findings import all_findings
 from policy.core.locks.key_rules import (
     LONGEST_KEY,
     LONGEST_PATTERN,
@@ -15,7 +16,7 @@ from policy.core.locks.key_rules import (
 )
 from policy.core.patches import JsonValue
 from policy.core.policy_checks import problems
-from tests.policy.core.builders import lock_policy
+from tests.policy.core.builders import lock_policy, namespace_object, snapshot
 
 ENOUGH = 0.5
 """Seconds of CPU that no rule and no key may take; a match takes some hundred microseconds."""
@@ -113,7 +114,7 @@ def test_no_rule_makes_a_key_slow(pattern: str) -> None:
 
 
 def test_the_review_of_a_policy_that_injects_keys_like_those_is_quick() -> None:
-    """The dry run of a policy asks its own rules about its own keys."""
+    """Its dry run asks its own rules about its own keys, and so does the leader for its conditions."""
     inject: list[JsonValue] = [
         {
             "name": f"r{number}",
@@ -123,9 +124,12 @@ def test_the_review_of_a_policy_that_injects_keys_like_those_is_quick() -> None:
         for number in range(100)
     ]
     for pattern in SLOW_IN_RE:
+        policy = lock_policy(validate={"keyPattern": pattern}, inject=inject)
         began = thread_time()
-        assert problems(lock_policy(validate={"keyPattern": pattern}, inject=inject)) == []
+        assert problems(policy) == []
+        (found,) = all_findings(snapshot(policy, namespace_object("team-a"))).values()
         assert thread_time() - began < ENOUGH
+        assert len(found) >= len(inject)
 
 
 def test_a_key_that_is_longer_than_keys_may_be_follows_no_rule() -> None:
