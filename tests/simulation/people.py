@@ -23,10 +23,11 @@ PATIENCE: Final = 40 * SECOND
 
 
 class Author:
-    """Whoever creates the Workflow of a row, and what he does with it later."""
+    """Whoever creates the Workflow of a row, maybe a Pod of one `above`, and what he does with it later."""
 
-    def __init__(self, *, row: Row, api: ApiServer, network: Network) -> None:
+    def __init__(self, *, row: Row, api: ApiServer, network: Network, above: Life | None = None) -> None:
         self._row = row
+        self._above = above
         self._api = api
         self._network = network
         self._client = Client(network, None)
@@ -36,7 +37,7 @@ class Author:
         """Live the row's plan."""
         row, scheduler = self._row, self._network.scheduler
         scheduler.pause(row.at)
-        stored = self._create(manifest(row), row.name, bypass=row.bypass)
+        stored = self._create(manifest(row, self._above), row.name, bypass=row.bypass)
         if stored is None:
             return
         if row.resubmitted:
@@ -157,14 +158,24 @@ class Argo:
                 scheduler.pause(100 * MILLISECOND)
 
 
-def manifest(row: Row) -> JsonObject:
-    """Return the Workflow of a row as its author writes it."""
+def manifest(row: Row, above: Life | None = None) -> JsonObject:
+    """Return the Workflow of a row as its author writes it, or a Pod of the one above."""
     labels = {"class": row.klass}
     if row.original:
         labels[marks.INSTANCE_ID] = row.original
     obj = draft(row.name, tasks=row.tasks, priority=row.priority, labels=labels)
     if row.generated:
         obj["metadata"] = {"generateName": f"{row.name}-", "labels": {**labels}}
+    metadata = obj["metadata"]
+    if above is not None and isinstance(metadata, dict):
+        owner: JsonObject = {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "name": above.name,
+            "uid": above.uid,
+            "controller": True,
+        }
+        metadata["ownerReferences"] = [owner]
     return obj
 
 
