@@ -5,8 +5,10 @@ from collections.abc import Callable
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision import ReservationRequest
 from policy.core.ledger import Reservation
+from policy.service.controller import Controller
 from policy.service.moving import Movers
 from policy.service.releaser import Releaser
+from policy.service.tracker import Tracked, Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
 from webhook.reserving import Reservations
@@ -49,3 +51,42 @@ class LabelBelieved(Faithful):
 
     def reservations(self, ledgers: Ledgers) -> Reservations:
         return _BelievesLabels(ledgers)
+
+
+class _BoundlessLines(Tracker):
+    """Counts nobody who is below a root, however many there are."""
+
+    def _share_out(self, top: Tracked, *, shared: bool) -> None:
+        self._move(top, None)
+        for each in self._families.line(top.uid, self._runs):
+            if (found := self._live.get(each)) is not None:
+                self._move(found, top.kept if shared else None)
+
+
+class BoundlessLine(Faithful):
+    """A line is not held to what its root was admitted with: those that wait for room do not."""
+
+    def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
+        controller = make(Controller)
+        controller._tracker = _BoundlessLines()
+        return controller
+
+
+class _RootsForEver(Tracker):
+    """Goes on to take whoever was admitted as a child for one, when its root is over."""
+
+    def _remove(self, tracked: Tracked) -> None:
+        below = [self._live[each] for each in self._families.children(tracked.uid) if each in self._live]
+        above = {each.uid: each.above for each in below}
+        super()._remove(tracked)
+        for each in below:
+            self._move(self._live[each.uid], above[each.uid])
+
+
+class RootForEver(Faithful):
+    """Who outlives his root does not count."""
+
+    def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
+        controller = make(Controller)
+        controller._tracker = _RootsForEver()
+        return controller

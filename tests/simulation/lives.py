@@ -32,6 +32,7 @@ class Facts(msgspec.Struct, frozen=True):
     instance: str
     reservation: str
     marked: bool
+    root: str
 
 
 class Life:
@@ -52,6 +53,7 @@ class Life:
         self.instance = facts.instance
         self.reservation = facts.reservation
         self.marked = facts.marked
+        self.root = facts.root
         self.exists = True
         self.granted: dict[Account, Bound] = {}
         self.releases: set[str] = set()
@@ -71,8 +73,11 @@ class Life:
         return self.live and not self.held
 
     def runs_in(self, account: Account) -> bool:
-        """Tell whether it runs, having been admitted under an account."""
-        return self.running and account in self.granted
+        """Tell whether it runs, having been admitted under an account.
+
+        A child may come to run under the slot of its root at any time, and then has none of its own.
+        """
+        return self.running and not self.root and account in self.granted
 
     def before(self, other: "Life") -> bool:
         """Tell whether nothing at all speaks for the other one to be released first."""
@@ -82,6 +87,8 @@ class Life:
             and self.subject.tasks <= other.subject.tasks
             and self.holds == other.holds == "1"
             and set(self.granted) >= set(other.granted)
+            and not self.root
+            and not other.root
         )
         if not alike or self.created > other.created:
             return False
@@ -104,5 +111,6 @@ def facts_of(obj: JsonObject) -> Facts:
         holds=str(part(obj, "metadata", "annotations", marks.HOLDS) or ""),
         instance=instance,
         reservation=labels.get(marks.RESERVATION, ""),
+        root=labels.get(marks.CHILD_OF, ""),
         marked=part(obj, "metadata", "annotations", marks.USER) is not None,
     )

@@ -25,20 +25,28 @@ PATIENCE: Final = 40 * SECOND
 
 
 class Author:
-    """Whoever creates the Workflow of a row, and what he does with it later.
+    """Whoever creates the Workflow of a row, maybe a Pod of one `above`, and what he does with it later.
 
     A `twin` creates another one of its name, and does nothing more about it.
     """
 
     def __init__(
-        self, *, row: Row, api: ApiServer, network: Network, twin: Twin | None = None, number: int = 0
+        self,
+        *,
+        row: Row,
+        api: ApiServer,
+        network: Network,
+        above: Life | None = None,
+        twin: Twin | None = None,
+        number: int = 0,
     ) -> None:
         self._twin = f"{row.name}-twin-{number}" if twin is not None else ""
         if twin is not None:
             row = msgspec.structs.replace(
-                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=False, bypass=False
+                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=False, bypass=False, children=()
             )
         self._row = row
+        self._above = above
         self._api = api
         self._network = network
         self._client = Client(network, None)
@@ -48,7 +56,7 @@ class Author:
         """Live the row's plan."""
         row, scheduler = self._row, self._network.scheduler
         scheduler.pause(row.at)
-        stored = self._create(manifest(row), self._twin or row.name, bypass=row.bypass)
+        stored = self._create(manifest(row, self._above), self._twin or row.name, bypass=row.bypass)
         if stored is None or self._twin:
             return
         if row.resubmitted:
@@ -169,14 +177,24 @@ class Argo:
                 scheduler.pause(100 * MILLISECOND)
 
 
-def manifest(row: Row) -> JsonObject:
-    """Return the Workflow of a row as its author writes it."""
+def manifest(row: Row, above: Life | None = None) -> JsonObject:
+    """Return the Workflow of a row as its author writes it, or a Pod of the one above."""
     labels = {"class": row.klass}
     if row.original:
         labels[marks.INSTANCE_ID] = row.original
     obj = draft(row.name, tasks=row.tasks, priority=row.priority, labels=labels)
     if row.generated:
         obj["metadata"] = {"generateName": f"{row.name}-", "labels": {**labels}}
+    metadata = obj["metadata"]
+    if above is not None and isinstance(metadata, dict):
+        owner: JsonObject = {
+            "apiVersion": WORKFLOWS.api_version,
+            "kind": WORKFLOWS.kind,
+            "name": above.name,
+            "uid": above.uid,
+            "controller": True,
+        }
+        metadata["ownerReferences"] = [owner]
     return obj
 
 

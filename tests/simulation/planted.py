@@ -5,7 +5,13 @@ They live on this side alone: a part is made of a subclass or put behind a wrapp
 
 from typing import Final
 
-from tests.simulation.bugs_of_accounts import LabelBelieved, LeftBehind, UncountedAccount
+from tests.simulation.bugs_of_accounts import (
+    BoundlessLine,
+    LabelBelieved,
+    LeftBehind,
+    RootForEver,
+    UncountedAccount,
+)
 from tests.simulation.bugs_of_leaders import (
     CancelRelease,
     ExpireTooSoon,
@@ -43,4 +49,6 @@ PLANTED: Final[dict[str, type[Faithful]]] = {
     "label-believed": LabelBelieved,
     "takes-over": TakesOver,
     "drops-together": DropsTogether,
+    "boundless-line": BoundlessLine,
+    "root-for-ever": RootForEver,
 }

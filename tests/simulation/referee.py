@@ -14,6 +14,8 @@ import msgspec
 
 from policy.cluster.ledgers import LedgerObject, LedgerStatus
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Resource
+from policy.core.children import MAX_CHILDREN
+from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Purpose, Reservation
 from policy.core.patches import JsonObject
@@ -36,6 +38,7 @@ class Rule(StrEnum):
     COUNTED = "what lives is counted or reserved"
     ONCE = "nothing is released twice in one hold"
     EPOCH = "epochs only rise"
+    LINE = "a line fits into the slot of its root, and only Pods of a Workflow that ran are in it"
     INSTANCE = "a released Workflow has its original instance id"
     ORDER = "priority, then age, where nothing else decides"
     REFUSED = "a refused create gives its slot back at once"
@@ -117,7 +120,7 @@ class Referee:
             return
         was_held, was_done = life.held, life.done
         life.held, life.done = facts.held, facts.done
-        life.instance, life.marked = facts.instance, facts.marked
+        life.instance, life.marked, life.root = facts.instance, facts.marked, facts.root
         if was_done and not life.done:
             life.granted = {}
             life.holds, life.reservation = facts.holds, facts.reservation
@@ -129,6 +132,9 @@ class Referee:
     def _enters(self, life: Life, submission: Submission, *, retried: bool = False) -> None:
         """Judge a Workflow that was created, or made live again by a retry."""
         self.admissions += 1
+        if life.root and not life.held:
+            self._exempt(life, submission)
+            return
         version = self._book.of(submission.policies)
         bounds = [] if version is None or submission.bypass else list(version.bounds(life.subject))
         found = self.reservation(life.reservation) if life.reservation else None
@@ -150,6 +156,35 @@ class Referee:
                 self.fail(Rule.RESERVED, f"{life} is created without reservation {life.reservation!r}")
         self._starts(life)
 
+    def _exempt(self, life: Life, submission: Submission) -> None:
+        """Judge a Workflow that is let in under the slot of another."""
+        self._has_root(life)
+        if not submission.subject.user.startswith(SERVICE_ACCOUNT):
+            self.fail(Rule.LINE, f"{life} is a child, and {submission.subject.user} is no Pod")
+        self._starts(life)
+
+    def _has_root(self, life: Life) -> None:
+        root = self.lives.get(life.root)
+        if root is None or not root.runs or root.namespace != life.namespace:
+            self.fail(Rule.LINE, f"{life} is to run under {life.root}, which never ran")
+
+    def _lines(self, seen: Iterable[Tracked]) -> None:
+        """Judge who counts for nothing by what a leader has seen."""
+        known = {each.uid: each for each in seen}
+        lines: dict[str, list[int]] = {}
+        for each in known.values():
+            top = each
+            while top.under is not None and top.parent in known:
+                top = known[top.parent]
+            if top.under is not None:
+                self.fail(Rule.LINE, f"{top.name} counts for nothing, and nobody is above it")
+            if top is not each and each.under is not None:
+                lines.setdefault(top.uid, []).append(self.lives[each.uid].subject.tasks)
+        for uid, tasks in lines.items():
+            root = self.lives[uid]
+            if known[uid].held or sum(tasks) > root.subject.tasks or len(tasks) > MAX_CHILDREN:
+                self.fail(Rule.LINE, f"{tasks} tasks run under {root}, which has {root.subject.tasks}")
+
     def _released(self, life: Life) -> None:
         reservation_id = f"{life.uid}.{life.holds}"
         self.releases += 1
@@ -166,6 +201,8 @@ class Referee:
     def _starts(self, life: Life) -> None:
         life.runs += 1
         self._on_start(life)
+        if life.root:
+            return
         for account in sorted(life.granted.keys() & self._in_force(life.subject)):
             running = [each for each in self.lives.values() if each.runs_in(account)]
             tasks = sum(each.subject.tasks for each in running)
@@ -191,6 +228,7 @@ class Referee:
         if leader:
             if after.epoch == before.epoch:  # The write that fences counts nothing yet.
                 self._all_counted(root, after, version)
+                self._lines(sender.tracked or ())
             self._in_order(added, after, sender.tracked or ())
 
     def _judge(self, added: Reservation, after: LedgerStatus, version: Version, sender: Sender) -> None:
@@ -203,6 +241,9 @@ class Referee:
             self._grants[added.id] = {}
             return
         bounds = {each.account: each for each in version.bounds(subject)}
+        if life is not None and life.root and not added.accounts:
+            bounds = {}  # There was room for it under its root when the leader decided.
+            self._has_root(life)
         for account, bound in bounds.items():
             # Who took the mark of its user away was judged when it came in, by the policies of that moment.
             known = not account.user or life is None or life.marked
@@ -244,7 +285,7 @@ class Referee:
                 members[str(owner)] = max(members.get(str(owner), 0), owner.subject.tasks)
         for tracked in seen:
             life = self.lives.get(tracked.uid)
-            if life is None or tracked.held or life.held or not life.live:
+            if life is None or tracked.held or life.held or not life.live or tracked.under is not None:
                 continue
             # Nobody has told us for which user it runs that came past us, or while no quota governed it.
             unknown = account.user and not life.marked
@@ -264,7 +305,7 @@ class Referee:
             taken[account] = taken.get(account, 0) + 1
         lives: dict[Account, list[Life]] = {}
         for life in self.lives.values():
-            if not life.running or version.root(life.namespace) != root:
+            if not life.running or life.root or version.root(life.namespace) != root:
                 continue
             for bound in version.bounds(life.subject):
                 if bound.account in life.granted:

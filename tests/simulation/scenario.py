@@ -12,6 +12,8 @@ from tests.simulation.scheduler import MILLISECOND, SECOND
 
 CROWDS: Final = ((9, 5 * SECOND), (9, 5 * SECOND), (20, 12 * SECOND))
 """How many Workflows there may be, and within which time they are created."""
+LEVELS: Final = 3
+"""How many levels of children there may be."""
 LONGEST_RUN: Final = 4 * SECOND
 VERY_LONG_RUN: Final = 120 * SECOND
 
@@ -29,6 +31,7 @@ class Feature(StrEnum):
     QUOTAS_GO = "quotas that are deleted and made again"
     BORROWING = "pools whose members borrow from each other"
     TWINS = "several creates of one name at nearly the same time"
+    LINES = "Workflows that create others, which create others"
     POOLS_GO = "pools that are deleted and made again, which moves their namespaces to other ledgers"
 
 
@@ -86,6 +89,8 @@ class Row(msgspec.Struct, frozen=True):
     spoilt: bool
     mutator_away: bool
     twins: tuple[Twin, ...] = ()
+    children: tuple["Row", ...] = ()
+    """What a Pod of it creates when it runs; `at` is after that."""
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -112,13 +117,14 @@ def draw(choices: Choices, features: frozenset[Feature], *, long: bool) -> Scena
         style = "queue"
     quotas = _quotas(choices, style, features)
     most, within = choices.pick("crowd", CROWDS)
+    lines = Feature.LINES in features and choices.chance("lines", 0.35)
     return Scenario(
         webhooks=choices.between("webhooks", 2, 4),
         controllers=2,
         quotas=quotas,
         edits=_edits(choices, quotas, features),
         rows=tuple(
-            _row(choices, f"w{number}", features, long=long, within=within)
+            _with_children(choices, _row(choices, f"w{number}", features, long=long, within=within), lines)
             for number in range(most)
             if number == 0 or choices.chance(f"w{number} exists", 0.8)
         ),
@@ -233,4 +239,31 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         spoilt=choices.chance(f"{name} spoilt", 0.1),
         twins=_twins(choices, name) if Feature.TWINS in features else (),
         mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
+    )
+
+
+def _with_children(choices: Choices, row: Row, lines: bool, level: int = 0) -> Row:  # noqa: FBT001 - drawn
+    """Return a row with what its Pods create; who has children is not deleted, or they would go with it."""
+    if not lines or level >= LEVELS or row.generated or not choices.chance(f"{row.name} has children", 0.5):
+        return row
+    children = tuple(
+        _with_children(choices, _child(choices, row, number), lines, level + 1)
+        for number in range(choices.between(f"{row.name} children", 1, 3))
+    )
+    return msgspec.structs.replace(row, children=children, deleted_after=None, resubmitted=False)
+
+
+def _child(choices: Choices, above: Row, number: int) -> Row:
+    """Return a Workflow as a Pod of another creates it, governed as that is."""
+    drawn = _row(choices, f"{above.name}c{number}", frozenset(), long=False, within=SECOND)
+    user = f"system:serviceaccount:{above.namespace}:default"
+    retried = choices.chance(f"{drawn.name} retried", 0.2)
+    return msgspec.structs.replace(
+        drawn,
+        namespace=above.namespace,
+        klass=above.klass,
+        user=user,
+        retried=retried,
+        resubmitted=False,
+        spoilt=False,
     )

@@ -16,7 +16,7 @@ from tests.simulation.world import Outcome, simulate
 
 SEEDS: Final = 2_000
 KNOWN: Final = {
-    "no-epoch": 52,
+    "no-epoch": 13,
     "list-before-fence": 9,
     "patch-before-reserve": 2,
     "cancel-release": 21,
@@ -27,7 +27,7 @@ KNOWN: Final = {
     "same-reservation-id": 3,
     "no-cancel": 26,
     "used-alone": 1,
-    "blind-write": 14,
+    "blind-write": 17,
     "instance-lost": 4,
     "old-events": 67,
     "priority-ignored": 7,
@@ -37,6 +37,8 @@ KNOWN: Final = {
     "label-believed": 14,
     "takes-over": 99,
     "drops-together": 571,
+    "boundless-line": 2,
+    "root-for-ever": 2,
 }
 
 

@@ -1,6 +1,6 @@
 """One run: everything is built from a seed, lives through the weather, and is judged at the end."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
 from random import Random
@@ -22,7 +22,7 @@ from tests.simulation.people import Argo, Author
 from tests.simulation.policies import Book, version
 from tests.simulation.processes import Parts
 from tests.simulation.referee import Referee, Rule
-from tests.simulation.scenario import LONGEST_RUN, Feature, certain, draw
+from tests.simulation.scenario import LONGEST_RUN, Feature, Row, certain, draw
 from tests.simulation.scheduler import SECOND, Actor, Scheduler
 from tests.simulation.threads import virtual_threads
 from tests.simulation.weather import MAX_SKEW, Sky, Weather
@@ -77,7 +77,8 @@ class World:
         self._fleet = Fleet(network=self._network, choices=choices, book=book, parts=parts)
         self.sky.on_crash = self._fleet.crashed
         self._network.seen_by = self._fleet.seen_by
-        self._durations = {row.name: row.runs for row in self._scenario.rows}
+        self._rows = {row.name: row for row in _all(self._scenario.rows)}
+        self._families: set[str] = set()
         self._argo = Argo(network=self._network)
         self._people: list[Actor] = []
 
@@ -99,14 +100,14 @@ class World:
             self._fleet.boot(f"webhook-{number + 1}")
         for number in range(self._scenario.controllers):
             self._fleet.boot(f"controller-{number + 1}")
-        api = ApiServer(
+        self._api = ApiServer(
             network=self._network,
             referee=self.referee,
             replicas=self._fleet.replicas,
             copied_marks=Feature.COPIED_MARKS in self._features,
         )
         for row in self._scenario.rows:
-            author = Author(row=row, api=api, network=self._network)
+            author = Author(row=row, api=self._api, network=self._network)
             self._people.append(self.scheduler.spawn(f"author {row.name}", author.live, process=None))
             for number, twin in enumerate(row.twins):
                 other = Author(row=row, api=api, network=self._network, twin=twin, number=number)
@@ -117,8 +118,14 @@ class World:
             self._people.append(self.scheduler.spawn("admin", act, process=None, after=edit.at))
 
     def _start(self, life: Life) -> None:
-        row = life.name.partition("-")[0]
-        self._argo.start(life, self._durations.get(row, LONGEST_RUN))
+        row = self._rows.get(life.name.partition("-")[0])
+        self._argo.start(life, LONGEST_RUN if row is None else row.runs)
+        if row is None or row.name in self._families:
+            return
+        self._families.add(row.name)
+        for child in row.children:
+            pod = Author(row=child, api=self._api, network=self._network, above=life)
+            self._people.append(self.scheduler.spawn(f"pod {child.name}", pod.live, process=None))
 
     def _until(self, duration: int, most_steps: int, condition: Callable[[], bool]) -> bool:
         """Let time pass until the condition holds or a rule is broken; False when the time is over."""
@@ -161,6 +168,13 @@ class World:
         self.scheduler.note(f"ends by {type(error).__name__}: {error}")
         if not isinstance(error, Deposed):
             self.referee.fail(Rule.ALIVE, f"{actor.name} ended by {error!r}")
+
+
+def _all(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows, and what they create."""
+    for row in rows:
+        yield row
+        yield from _all(row.children)
 
 
 def simulate(

@@ -25,6 +25,7 @@ from tests.e2e.argo.shapes import Anything, as_json
 
 Create = Callable[[JsonObject, str, str], str]
 """Makes an object in a namespace as a user, and returns its name. Raises NotMadeError."""
+WATCH_SECONDS: Final = 2.0
 _CONDITION: Final = re.compile(r"status\.phase\s*(?:==\s*(?P<one>\w+)|in\s*\((?P<some>[\w,\s]+)\))")
 
 
@@ -111,8 +112,8 @@ class Executors:
     def run(self) -> None:
         """Play until stopped."""
         for feed in (
-            Feed(self._cluster, self._say, PODS, "", WORKFLOW_LABEL),
-            Feed(self._cluster, self._say, WORKFLOWS, "", ""),
+            Feed(self._cluster, self._say, PODS, "", WORKFLOW_LABEL, WATCH_SECONDS),
+            Feed(self._cluster, self._say, WORKFLOWS, "", "", WATCH_SECONDS),
         ):
             feed.start(self._inbox, self._ended)
         while not isinstance(change := self._inbox.get(), Stop):

@@ -46,6 +46,8 @@ class Feed(msgspec.Struct, frozen=True):
     resource: Resource
     namespace: str
     labels: str
+    seconds: float = _WATCH_SECONDS
+    """How long a watch lasts, and so how long this may go on after its end."""
 
     def start(self, inbox: Inbox, ended: Event) -> None:
         """Begin to follow, until the first event or end of the watch after `ended` is set."""
@@ -71,7 +73,7 @@ class Feed(msgspec.Struct, frozen=True):
                 since=version,
                 namespace=self.namespace,
                 labels=self.labels,
-                timeout=_WATCH_SECONDS,
+                timeout=self.seconds,
             ):
                 version = event.resource_version
                 if event.type is not EventType.BOOKMARK:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 import pytest
 
 from policy.cluster.memory import MemoryCluster
@@ -11,6 +12,7 @@ from policy.core.children import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.kinds import OnExceed
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QueueSpec, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Snapshot
 from tests.policy.service.lines import (
@@ -46,6 +48,12 @@ ONE: Final = snapshot_of(quota(HOME, "q", workflows=1))
 DENYING: Final = snapshot_of(quota(HOME, "q", workflows=1, on_exceed=OnExceed.DENY))
 MIXED: Final = snapshot_of(
     quota(HOME, "q", workflows=1), quota(HOME, "d", workflows=9, on_exceed=OnExceed.DENY)
+)
+_ONE: Final = quota(HOME, "q", workflows=1)
+STRICT: Final = snapshot_of(
+    msgspec.structs.replace(
+        _ONE, spec=msgspec.structs.replace(_ONE.spec, queue=QueueSpec(strategy=Strategy.STRICT_FIFO))
+    )
 )
 TASKS: Final = snapshot_of(quota(HOME, "q", tasks=10))
 MANY: Final = 200
@@ -129,7 +137,7 @@ def test_a_line_has_together_no_more_tasks_than_its_root() -> None:
     assert scene.used() == (1, 10)
 
 
-@pytest.mark.parametrize("policies", [ONE, MIXED], ids=["queue", "queue and deny"])
+@pytest.mark.parametrize("policies", [ONE, MIXED, STRICT], ids=["queue", "queue and deny", "strict"])
 def test_who_lacks_room_waits_for_it_though_no_slot_comes_free(policies: Snapshot) -> None:
     """The root waits for all of them and keeps its slot; so they go one after another under it."""
     scene = Scene(policies)
