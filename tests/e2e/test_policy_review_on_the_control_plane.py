@@ -45,6 +45,7 @@ ONLY_THE_WEBHOOK: Final = (
     "is longer than 36500d",
     "is no name of a namespace",
     "spec.namespaceDefaults.limits.tasks: is no bound where members may borrow",
+    "spec.borrowing.shares.a.tasks: is no bound where members may borrow",
 )
 """The faults that no CRD can say; the table in docs/policies.md has them all."""
 

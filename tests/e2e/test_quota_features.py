@@ -217,7 +217,7 @@ def test_a_reserve_is_kept_for_the_urgent(installed: Installed) -> None:
 
 
 def test_nobody_gives_himself_a_priority_above_the_cap(installed: Installed) -> None:
-    """By no create and no edit of one that waits; where the quota says so it is lowered, and told."""
+    """Neither by a create nor by an edit of one that waits; where the quota says so it is lowered."""
     team = Team(installed, {"limits": {"workflows": 0}, "perWorkflow": {"maxPriority": 10}})
     said = team.create("greedy", priority=2**31 - 1)
     assert "spec.priority: 2147483647 is above the cap of 10 for priorities: set it to 10 or less" in said

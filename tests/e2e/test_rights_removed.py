@@ -309,7 +309,7 @@ def not_seen(grant: Grant) -> str:
     ("role", "user", "command"),
     [
         ("view", VIEWER, ("get", "wfq,sp")),
-        ("edit", EDITOR, ("annotate", "wfq", "queue", "seen=true")),
+        ("edit", EDITOR, ("annotate", "sp", "locks", "seen=true")),
     ],
 )
 def test_without_the_chart_s_part_people_have_no_rights_of_ours(

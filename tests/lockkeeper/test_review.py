@@ -333,6 +333,30 @@ def test_a_workflow_with_parts_missing_is_reviewed_without_a_trace(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("above", "code", "told"),
+    [
+        ("Deny", 1, "50 is above the cap of 10 for priorities: set it to 10 or less"),
+        (
+            "Lower",
+            0,
+            "spec.priority 50 is above the cap of 10 of WorkflowQuota default/q: it is lowered to 10",
+        ),
+    ],
+)
+def test_a_priority_above_the_cap_is_told_before_anything_is_created(
+    tmp_path: Path, above: str, code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused, or lowered as the cluster would lower it."""
+    cap = f"{{limits: {{workflows: 1}}, perWorkflow: {{maxPriority: 10, onPriorityAbove: {above}}}}}"
+    rules = policy(tmp_path / "policies", cap)
+    (tmp_path / "w.yaml").write_text(HEADER + "metadata: {name: a}\nspec: {entrypoint: a, priority: 50}\n")
+    assert main(["review", str(tmp_path / "w.yaml"), "--policies", str(rules), "--show", "whole"]) == code
+    shown = capsys.readouterr()
+    assert told in shown.out + shown.err
+    assert ("priority: 10" in shown.out) == (above == "Lower")
+
+
 def test_a_reader_that_leaves_early_is_no_trace(lockkeeper: Lockkeeper) -> None:
     """`lockkeeper review ... | head` ends quietly."""
     finished = lockkeeper.with_closed_output("review", WORKFLOWS, "--policies", POLICIES)

@@ -110,7 +110,7 @@ class World:
             author = Author(row=row, api=self._api, network=self._network)
             self._people.append(self.scheduler.spawn(f"author {row.name}", author.live, process=None))
             for number, twin in enumerate(row.twins):
-                other = Author(row=row, api=api, network=self._network, twin=twin, number=number)
+                other = Author(row=row, api=self._api, network=self._network, twin=twin, number=number)
                 name = f"twin {number} of {row.name}"
                 self._people.append(self.scheduler.spawn(name, other.live, process=None))
         for edit in self._scenario.edits:
