@@ -18,6 +18,8 @@ from tests.e2e.podrunner.configuration import Configuration
 from tests.e2e.podrunner.environment import command_line, environment, expanded
 from tests.e2e.podrunner.pod_fields import Place, field
 from tests.e2e.podrunner.pod_objects import Capabilities, Pod
+from tests.e2e.podrunner.probe_objects import Probe
+from tests.e2e.podrunner.probing import verdicts
 from tests.e2e.podrunner.proxy import Address, listen
 from tests.e2e.podrunner.refusals import Missing, Refused
 from tests.e2e.podrunner.running_as import capabilities, identity
@@ -272,6 +274,32 @@ async def _proxied(serve: Serve, ask: Callable[[Address], Awaitable[None]]) -> N
     proxy.close()
     server.close()
     await _settled()
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_probing_ends_when_the_answer_comes_in_the_same_moment(turns: int) -> None:
+    """A process that is killed while it is asked ends the question as well; it has to be started again."""
+
+    async def probe() -> bool:
+        answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def ask() -> str:
+            return await answered
+
+        async def probing() -> None:
+            async for _ in verdicts(Probe(), ask):
+                continue
+
+        task = asyncio.create_task(probing())
+        await _settled()
+        answered.set_result("the connection broke")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=0.5)
+        return task.cancelled()
+
+    assert asyncio.run(probe())
 
 
 async def _settled() -> None:

@@ -61,13 +61,15 @@ class PodVolumes:
     async def wait(self) -> None:
         """Return when it is worth while to make them again."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), _RETRY)
+            async with asyncio.timeout(_RETRY):
+                await self.changed.wait()
 
     async def keep(self) -> None:
         """Follow changes and renew tokens until cancelled; what is missing leaves the files as they are."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.changed.wait(), self._tokens.seconds_left())
+                async with asyncio.timeout(self._tokens.seconds_left()):
+                    await self.changed.wait()
             self.changed.clear()
             await self._tokens.renew()
             for volume in self._pod.spec.volumes:

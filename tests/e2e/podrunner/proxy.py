@@ -6,6 +6,8 @@ import struct
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from tests.patience import PATIENCE
+
 Address: TypeAlias = tuple[str, int]
 Pick = Callable[[], Address | None]
 """Chooses where a new connection goes; None when there is nowhere."""
@@ -13,7 +15,6 @@ Pick = Callable[[], Address | None]
 _BACKLOG: Final = 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: closing drops what is left and resets the connection."""
-_CONNECT: Final = 5.0
 
 
 async def listen(host: str, port: int, pick: Pick) -> asyncio.Server:
@@ -121,7 +122,7 @@ class Client(Half):
     async def _connect(self, address: Address) -> None:
         """Connect to the other side; where that fails the client sees what it would have seen there."""
         try:
-            async with asyncio.timeout(_CONNECT):
+            async with asyncio.timeout(PATIENCE):
                 _, half = await asyncio.get_running_loop().create_connection(Half, *address)
         except OSError:
             self.reset()
