@@ -228,12 +228,13 @@ class Ledgers:
     def cancel(self, request: ReservationRequest) -> None:
         """Give back a reservation whose create was refused (protocol rule 4d).
 
-        One that was made for another create stays: the id comes from a label, which anybody may have written.
+        One that was made for another create, or for another user, stays: the id comes from a label, which
+        anybody may have written.
         """
 
         def change(ledger: Ledger) -> Ledger:
             found = ledger.reservations.get(request.id)
-            if found is None or not _is_for(found, request):
+            if found is None or found.user != request.user or not _is_for(found, request):
                 return ledger
             return cancel(ledger, request.id)
 
@@ -257,8 +258,12 @@ class Ledgers:
 
 
 def _is_for(reservation: Reservation, request: ReservationRequest) -> bool:
-    """Tell whether a reservation was made for this very object: a label alone may have been copied."""
-    return (reservation.namespace, reservation.workflow) == (request.namespace, request.workflow)
+    """Tell whether a reservation was made for this very object: a label alone may have been copied.
+
+    The release of a Workflow is nobody's but the leader's, though its id is no secret.
+    """
+    bound = (reservation.namespace, reservation.workflow) == (request.namespace, request.workflow)
+    return bound and reservation.purpose is Purpose.CREATE
 
 
 def _decode(obj: JsonObject) -> tuple[Ledger, str]:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from policy.core import holding, marks
+from policy.core.beyond_bound import left_out_faults
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
 from policy.core.governing import governing
@@ -93,6 +94,10 @@ class Ground(msgspec.Struct, frozen=True):
         """Yield what is wrong with the metadata that Argo is to write."""
         return metadata_faults(spec, self.metadata, self.policies, self.snapshot)
 
+    def unknown(self, spec: WorkflowSpec) -> Iterator[Reason]:
+        """Yield what leads to a template that may be left out of the snapshot."""
+        return left_out_faults(spec, self.policies.namespace, self.snapshot)
+
 
 def judge_edit(
     old: Workflow, new: Workflow, policies: NamespacePolicies, snapshot: Snapshot, now: datetime
@@ -116,6 +121,7 @@ def judge_edit(
             *_new(had.reasons, has.reasons),
             *dropped,
             *_new(ground.hostile(before), ground.hostile(after)),
+            *_new(ground.unknown(before), ground.unknown(after)),
         ),
         warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
         patch=(*patch, *served.patch, *bound, *priority.patch),

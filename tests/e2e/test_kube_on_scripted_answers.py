@@ -23,7 +23,7 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube import PAGE_SIZE, KubeCluster
+from policy.cluster.kube import PAGE_SIZE, SMALL_PAGE_SIZE, KubeCluster
 from policy.cluster.kube_answers import failure
 from policy.cluster.kube_requests import Request
 from policy.cluster.kube_watch import lines
@@ -84,6 +84,12 @@ def _pieces(answer: Iterable[bytes | ClusterError]) -> Iterator[bytes]:
         yield piece
 
 
+class Named(msgspec.Struct, frozen=True):
+    """An object of which only the metadata is wanted."""
+
+    metadata: dict[str, str]
+
+
 def _cluster(transport: Scripted) -> KubeCluster:
     return KubeCluster(transport=transport, rng=Hasty())
 
@@ -137,6 +143,19 @@ def test_a_list_whose_pages_keep_expiring_is_read_at_once() -> None:
     transport = Scripted(*half_way, *half_way, _page("a"))
     assert len(_cluster(transport).list(WORKFLOWS).items) == 1
     assert transport.values("limit") == [str(PAGE_SIZE)] * 4 + [""]
+
+
+def test_pages_are_given_as_they_come_and_none_is_asked_for_before_it_is_wanted() -> None:
+    """Whoever wants few of many large objects has one short page of them in memory."""
+    transport = Scripted(_page("a", after="t1"), _page("b"))
+    pages = _cluster(transport).pages_as(WORKFLOWS, Named, namespace="etl", name="x")
+    assert transport.asked == []
+    assert next(pages).items == (Named({"name": "a"}),)
+    assert len(transport.asked) == 1
+    assert [page.items for page in pages] == [(Named({"name": "b"}),)]
+    assert transport.values("limit") == [str(SMALL_PAGE_SIZE)] * 2
+    assert transport.values("continue") == ["", "t1"]
+    assert transport.values("fieldSelector") == ["metadata.name=x"] * 2
 
 
 def test_one_name_is_asked_for_in_the_way_that_access_control_understands() -> None:

@@ -250,6 +250,31 @@ def test_a_refused_create_leaves_the_slot_to_another_of_its_name() -> None:
     assert not webhook.mutate(named("other"), uid="other")["allowed"]
 
 
+def test_another_users_refused_create_gives_back_nothing() -> None:
+    """Whoever copies the label and the name of a create that is on its way uncovers it for nobody."""
+    webhook = Webhook(DENY_TWO)
+    marked = webhook.mutated(workflow(), uid="first", userInfo={"username": "ada"})
+    forged = {**marked, "status": {"phase": "Running"}}
+    assert not webhook.validate(forged, uid="v", userInfo={"username": "eve"})["allowed"]
+    assert list(webhook.reserved()) == ["first"]
+    assert not webhook.validate(forged, uid="v", userInfo={"username": "ada"})["allowed"]
+    assert webhook.reserved() == {}
+
+
+def test_a_label_that_names_a_release_is_worth_nothing() -> None:
+    """Its id is the uid of a Workflow and a number, which its author knows."""
+    webhook = Webhook(DENY_TWO)
+    release = Reservation(
+        "u.1", "team", "hello", (Account("team", "builds"),), Usage(1), START, Purpose.RELEASE
+    )
+    webhook.ledgers.update("namespace.team", lambda ledger: with_reservations(ledger, [release]))
+    obj = workflow()
+    obj["metadata"]["labels"] = {RESERVATION: "u.1"}
+    assert not webhook.validate(obj, uid="v")["allowed"]
+    assert not webhook.validate({**obj, "status": {"phase": "Running"}}, uid="v")["allowed"]
+    assert list(webhook.reserved()) == ["u.1"]
+
+
 def test_a_flood_of_creates_of_one_name_is_told_to_come_later() -> None:
     """They share a slot, but each takes a line of the ledger."""
     webhook = Webhook(DENY_TWO)

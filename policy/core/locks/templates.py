@@ -4,11 +4,12 @@ Policies speak about them that name their kind. An edit of the rest of the objec
 is what was wrong before: only what an edit brings is refused.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
+from policy.core.beyond_bound import left_out_faults
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -21,7 +22,7 @@ from policy.core.decision import (
 )
 from policy.core.kinds import MatchedKind
 from policy.core.locks.finding import finder, missing_finder
-from policy.core.locks.judging import NO_LOCKS, LockPart, judge_spec
+from policy.core.locks.judging import LockPart, judge_spec
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Hints
@@ -84,9 +85,9 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
         return UNGOVERNED
     hints: Hints = {}
     part = _judge(subject, review.raw, locks, snapshot, hints)
-    reasons = part.reasons
+    reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
-        reasons = _new(_before(review, locks, snapshot, hints).reasons, reasons)
+        reasons = _new(_before(review, locks, snapshot, hints), reasons)
     decision = Decision(
         outcome=Outcome.ALLOWED,
         warnings=part.warnings,
@@ -134,8 +135,14 @@ def _judge(
     return judge_spec(subject.spec, locks, active, scene)
 
 
-def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hints) -> LockPart:
-    """Return what is said of the object as it was; one that cannot be read had nothing right."""
+def _unknown(subject: Subject, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
+    """Yield what leads to a template that may be left out: Workflows that wait may run it by this one."""
+    if subject.kind is MatchedKind.WORKFLOW_TEMPLATE:
+        yield from left_out_faults(subject.spec, review.namespace, snapshot)
+
+
+def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hints) -> tuple[Reason, ...]:
+    """Return what is wrong with the object as it was; one that cannot be read had nothing right."""
     cron = review.kind is ObjectKind.CRON_WORKFLOW
     try:
         old = _subject(
@@ -144,8 +151,11 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
             review.kind,
         )
     except msgspec.ValidationError:
-        return NO_LOCKS
-    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot, hints)
+        return ()
+    if old is None:
+        return ()
+    part = _judge(old, review.old_raw, locks, snapshot, hints)
+    return (*part.reasons, *_unknown(old, review, snapshot))
 
 
 def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:

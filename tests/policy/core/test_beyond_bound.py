@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policy.core.decide import decide
-from policy.core.decision import Code, Operation, Outcome, Review, Side
+from policy.core.decision import Code, ObjectKind, Operation, Outcome, Review, Side
 from policy.core.extent import WHOLE, Extent, LeftOut
 from policy.core.fields import QuotaLimits
 from policy.core.findings import FindingKind, all_findings
@@ -175,3 +175,57 @@ def test_a_lock_of_a_namespace_that_is_not_read_is_not_called_undefined() -> Non
     named = Extent(config_maps=frozenset({"team-a"}), named=frozenset({("team-b", "limits")}))
     (said,) = lock_fault(named, "team-b", crossNamespace="Allow")
     assert said.startswith("LockUndefined: ")
+
+
+def update(old: JsonObject, new: JsonObject, kind: ObjectKind, within: Snapshot) -> list[str]:
+    """Return why an update of a spec is refused, or nothing."""
+    metadata: JsonObject = {"name": "x", "namespace": "team-a"}
+    before: JsonObject = {"kind": kind.value, "metadata": metadata, "spec": old}
+    after: JsonObject = {**before, "spec": new}
+    template = kind is ObjectKind.WORKFLOW_TEMPLATE
+    review = Review(
+        uid="u",
+        side=Side.VALIDATE,
+        operation=Operation.UPDATE,
+        namespace="team-a",
+        user="jane",
+        dry_run=False,
+        kind=kind,
+        workflow=None if template else msgspec.convert(after, Workflow),
+        old=None if template else msgspec.convert(before, Workflow),
+        template=msgspec.convert(after, TemplateObject) if template else None,
+        raw=msgspec.Raw(msgspec.json.encode(after)),
+        old_raw=msgspec.Raw(msgspec.json.encode(before)),
+    )
+    return [f"{each.code.value} {each.field}" for each in decide(review, within, NOW).reasons]
+
+
+def locked(extent: Extent) -> Snapshot:
+    """Return a snapshot in which a policy of locks speaks about templates too."""
+    match = {"kinds": ["Workflow", "WorkflowTemplate"]}
+    policy = msgspec.convert(
+        {"metadata": {"name": "p", "namespace": "team-a"}, "spec": {"match": match}}, SynchronizationPolicy
+    )
+    documents: list[Document] = [policy, template("known")]
+    return take_snapshot(documents, version="1", argo=ArgoVersion(4, 1), extent=extent)
+
+
+def test_an_edit_may_not_lead_a_workflow_that_waits_to_a_template_left_out() -> None:
+    """It was admitted with another; what was so before holds nobody up."""
+    within, kind = locked(AT_THE_BOUND), ObjectKind.WORKFLOW
+    known: JsonObject = {"workflowTemplateRef": {"name": "known"}}
+    hidden: JsonObject = {"workflowTemplateRef": {"name": "hidden"}}
+    assert update(known, hidden, kind, within) == ["UnknownReference spec.workflowTemplateRef"]
+    assert update(hidden, {**hidden, "priority": 3}, kind, within) == []
+    assert "UnknownReference" not in "".join(update(known, hidden, kind, locked(WHOLE)))
+
+
+def test_a_template_that_others_run_may_not_be_led_to_one_left_out() -> None:
+    """A Workflow that waits runs the template as it is when its turn comes."""
+    within, kind = locked(AT_THE_BOUND), ObjectKind.WORKFLOW_TEMPLATE
+    assert update(calling("known"), calling("hidden"), kind, within) == [
+        "UnknownReference spec.templates[0].steps[0][0]"
+    ]
+    edited: JsonObject = {**calling("hidden"), "priority": 3}
+    assert update(calling("hidden"), edited, kind, within) == []
+    assert update(calling("known"), calling("hidden"), kind, locked(WHOLE)) == []
