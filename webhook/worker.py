@@ -38,6 +38,8 @@ SPARE_THREADS: Final = 2
 """Of those, some that never wait: for heads, and for clients who have just been hung up on."""
 LONGEST_HEAD: Final = 16 * 1024
 """Bytes of a request's head; the API server's are below 1 KiB."""
+ACCEPTS: Final = 64
+"""Connections that are taken at once, when many come."""
 DRAIN_SECONDS: Final = 0.5
 """For the rest of a body that was refused unread, so that its connection can be used again."""
 SWEEP_SECONDS: Final = 0.5
@@ -119,15 +121,20 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         super().init_process()
 
     def accept(self, listener: socket) -> None:
-        """Take a connection, for which a silent one may have to give way, and wait for its first byte."""
-        try:
-            client, address = listener.accept()
-        except OSError as error:
-            if error.errno in _NO_MORE_FILES:
-                self._make_way(self.visitors.least())
-            elif error.errno not in _NOT_AN_ERROR:
-                raise
-            return
+        """Take the connections that are there, so many at most before others have their turn."""
+        for _ in range(ACCEPTS):
+            try:
+                client, address = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_MORE_FILES:
+                    self._make_way(self.visitors.least())
+                elif error.errno not in _NOT_AN_ERROR:
+                    raise
+                return
+            self._take(client, address, listener)
+
+    def _take(self, client: socket, address: object, listener: socket) -> None:
+        """Wait for the first byte of a connection, for which a silent one may have to give way."""
         conn = Connection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
         self._make_way(self.visitors.enter(conn, _peer(address)))

@@ -18,8 +18,9 @@ from policy.core.ledger import Reservation, Shortfall
 from policy.core.snapshot import Snapshot
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
-from webhook.admission import ROUTES, Admission
+from webhook.admission import Admission
 from webhook.app import create_app
+from webhook.callers import ROUTES
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.reserving import Reservations
