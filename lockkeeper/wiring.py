@@ -41,6 +41,7 @@ from webhook.callers import Callers, Strangers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
 from webhook.relating import NoRelatives, Relatives
+from webhook.reserving import NothingStored, Stored
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -186,6 +187,7 @@ def build_admission(
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
     relatives: Relatives | None = None,
+    stored: Stored | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,
 ) -> WSGIApplication:
@@ -204,6 +206,7 @@ def build_admission(
         stopwatch=time.perf_counter,
         recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
         relatives=relatives or NoRelatives(),
+        stored=stored or NothingStored(),
     )
 
     def not_ready() -> list[str]:

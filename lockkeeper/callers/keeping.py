@@ -27,7 +27,7 @@ class Audience(StrEnum):
     """What is known of the replicas that answer."""
 
     UNKNOWN = "unknown"
-    """Nothing, or not all of them are new: nothing is begun, and what stands is kept."""
+    """Not all of them are new, or were not for long enough: nothing is begun, and what stands is kept."""
     UNAWARE = "unaware"
     """They are to be of a release that knows plain paths only."""
     READY = "ready"
@@ -70,11 +70,12 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """How long things last.
 
     `settle`: until every replica has read what was announced; they look every 5 s. `overlap`: until every
-    API server goes by other paths; they watch configurations. `period`: the life of a secret at most.
+    API server goes by other paths, which takes less than a second; the rest is for one that lost its watch.
+    `period`: the life of a secret at most.
     """
 
     settle: timedelta = timedelta(seconds=30)
-    overlap: timedelta = timedelta(minutes=5)
+    overlap: timedelta = timedelta(minutes=1)
     period: timedelta = timedelta(days=1)
 
 

@@ -110,11 +110,11 @@ class Replicas:
         self._trouble = trouble
         self._since: datetime | None = None
 
-    def audience(self) -> Audience:
-        """Look, and return what is known of the replicas."""
+    def audience(self) -> Audience | None:
+        """Look, and return what is known of the replicas; None where the Deployment cannot be read."""
         found = self._read()
         if found is None:
-            return Audience.UNKNOWN
+            return None
         if not found.is_aware or not found.is_rolled_out:
             self._since = None
             return Audience.UNKNOWN if found.is_aware else Audience.UNAWARE

@@ -103,6 +103,8 @@ class CallersUpkeep:
     def make_pass(self) -> bool:
         """Take every step that is due; tell whether all went well."""
         audience = self._replicas.audience()
+        if audience is None:
+            return False  # Whoever took the right away, or the Deployment, writes the paths himself.
         good = True
         for resource in CONFIGURATIONS:
             try:

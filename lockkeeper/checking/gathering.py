@@ -157,7 +157,7 @@ class Gatherer:
         return [msgspec.structs.replace(each, paths=tuple(paths)) for each, paths in targets.items()]
 
     def _place_of(self, service: ServiceReference) -> ServiceSpec:
-        """Return where a Service is: its address, to which the API server goes, or its name, and its ports."""
+        """Return where a Service is: the address to which the API server goes, or its name, and its ports."""
 
         def read() -> ServiceSpec:
             obj = self._cluster.get(SERVICES, service.name, namespace=service.namespace)

@@ -65,15 +65,12 @@ def _certificate(served: Served, place: str, facts: Facts) -> Judgement:
 
 
 def _callers(served: Served, place: str) -> Judgement:
-    """Judge whether it answers where the API server calls, and whether it answers others too; shows no path."""
+    """Judge whether it answers where the API server calls, and whether others too; no path is shown."""
     calls = [call_of(path) for path in served.target.paths]
     if served.refused:
-        sides = ", ".join(
-            sorted({call.side.value for call in map(call_of, served.refused) if call is not None})
-        )
-        message = (
-            f"{place} does not answer at the paths in the webhook configurations: {sides or 'unknown ones'}"
-        )
+        found = {call.side.value for call in map(call_of, served.refused) if call is not None}
+        sides = ", ".join(sorted(found)) or "none that it knows"
+        message = f"{place} does not answer at the paths in the webhook configurations: {sides}"
         advice = "look at the log of the webhook's Pods, and whether they may get the webhook configurations"
         return Judgement(Check.CALLERS, State.FAILED, message, advice)
     if all(call is not None and call.secret for call in calls):

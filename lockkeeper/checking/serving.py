@@ -59,11 +59,8 @@ def _ask_once(target: Target, context: ssl.SSLContext) -> Served:
             context.wrap_socket(plain, server_hostname=target.server_name) as secure,
         ):
             expires = _end_of(secure)
-            if not target.health_port:
-                status, said = _asked(secure, target, target.ready_path)
-        if target.health_port:
-            with create_connection((target.host, target.health_port), SECONDS) as plain:
-                status, said = _asked(plain, target, target.ready_path)
+            on_admission = secure if not target.health_port else None
+            status, said = _ready(target, on_admission)
         refused = tuple(path for path in target.paths if not _takes(target, context, path))
     except ssl.SSLCertVerificationError as error:
         return Served(target=target, trouble=Trouble.UNTRUSTED, error=error.verify_message)
@@ -72,6 +69,14 @@ def _ask_once(target: Target, context: ssl.SSLContext) -> Served:
         return Served(target=target, trouble=Trouble.UNREACHABLE, error=str(reason).lower())
     ready = status == HTTPStatus.OK
     return Served(target=target, expires=expires, ready=ready, said=said, refused=refused)
+
+
+def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str]:
+    """Return status and text of the readiness, on its own port or on the connection that is given."""
+    if on_admission is not None:
+        return _asked(on_admission, target, target.ready_path)
+    with create_connection((target.host, target.health_port), SECONDS) as plain:
+        return _asked(plain, target, target.ready_path)
 
 
 def _takes(target: Target, context: ssl.SSLContext, path: str) -> bool:

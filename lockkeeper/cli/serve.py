@@ -48,6 +48,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.cluster.relatives import Relatives
+from policy.cluster.stored import StoredWorkflows
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -217,6 +218,7 @@ class Serving:
             draining=draining,
             current=policies.current,
             relatives=Relatives(cluster=cluster),
+            stored=StoredWorkflows(cluster=cluster),
             missing=lambda: [
                 *policies.missing(),
                 *self._offer.missing(),

@@ -134,7 +134,7 @@ def test_without_secret_paths_their_rights_are_not_granted(
 ) -> None:
     """Who keeps the paths himself need not let the controller write to what admits everything."""
     granted = roles(chart.rendered(WITHOUT_CRDS, "registration.callerToken=false", *MODES[mode]))
-    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS)
+    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS, PATHS)
     assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, *bundle)
     assert REPLICAS not in granted["Role/lockkeeper-controller"]
 

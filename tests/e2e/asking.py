@@ -8,7 +8,7 @@ from typing import Final
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
 from tests.e2e.podrunner.launch import SeenPod
 
-_PLACES: Final = {WEBHOOK: ("https", 9443), CONTROLLER: ("http", 8080)}
+_PLACES: Final = {WEBHOOK: ("http", 8081), CONTROLLER: ("http", 8080)}
 _ASK: Final = """
 import http.client, ssl, sys
 scheme, host, port, path = sys.argv[1:]
