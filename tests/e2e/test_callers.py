@@ -43,7 +43,7 @@ FORGED: Final = ("/mutate", "/validate", f"/mutate/{'0' * 64}")
 def installed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installed]:
-    """Give an installation with plain paths, a namespace in which everything is held, and one with one slot."""
+    """Give an installation with plain paths, a namespace where all are held, and one with few slots."""
     folder = tmp_path_factory.mktemp("callers")
     with installation(folder, *PLAIN, helm=request.param, back_off=0.1) as installed:
         govern(installed)

@@ -305,7 +305,7 @@ def test_without_the_right_to_look_at_the_deployment_paths_stay_as_they_are(worl
 
 
 def test_who_takes_that_right_away_writes_the_paths_himself(world: World) -> None:
-    """An upgrade to `callerToken: false` takes it first, then writes plain paths, which nobody changes back."""
+    """An upgrade to `callerToken: false` takes it first, then writes plain paths, which stay."""
     world.settled()
     world.cluster.refuse("get", DEPLOYMENTS, Forbidden("no"))
     world.write(MUTATING, "/mutate")
