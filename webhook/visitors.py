@@ -112,11 +112,12 @@ class Visitors(Generic[Key]):
 
     def least(self) -> Key | None:
         """Return who gives way first, or None where all are worked for."""
-        for proven in (False, True):
-            peers = [each for each in self._peers.values() if each.oldest(proven=proven) is not None]
-            if peers:
-                return max(peers, key=lambda each: each.count).oldest(proven=proven)
-        return None
+        strangers = [each for each in self._peers.values() if each.silent]
+        if strangers:
+            # Of two with as many, rather the one of whom nothing else is known.
+            return max(strangers, key=lambda each: (len(each.silent), not each.proven)).oldest(proven=False)
+        known = [each for each in self._peers.values() if each.proven]
+        return max(known, key=lambda each: len(each.proven)).oldest(proven=True) if known else None
 
     def overdue(self, now: float) -> list[Key]:
         """Return the silent ones with whom the patience is over."""

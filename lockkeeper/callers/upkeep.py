@@ -27,7 +27,7 @@ LAST_DELAY: Final = 60.0
 GAP_SECONDS: Final = 0.2
 """Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
 WATCH_SECONDS: Final = 60.0
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 2.0
 STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 

@@ -32,6 +32,17 @@ def test_the_peer_with_the_most_gives_way_and_of_it_who_is_silent_longest() -> N
     assert entered(visitors, 5, "other") in {0, 2}
 
 
+def test_many_peers_with_one_each_do_not_push_out_a_new_connection_of_a_known_one() -> None:
+    """A thousand Pods are no more than so many strangers; the API server has answered connections beside."""
+    visitors: Visitors[int] = Visitors(most=6, per_peer=6)
+    visitors.enter(0, "api")
+    visitors.prove(0)
+    visitors.silent(0, Stage.IDLE, LATE)
+    entered(visitors, 1, "api")
+    for key in range(2, 20):
+        assert entered(visitors, key, f"pod-{key}") not in {0, 1}
+
+
 def test_one_peer_never_has_more_than_its_share() -> None:
     """There is room for others whatever one does."""
     visitors: Visitors[int] = Visitors(most=10, per_peer=3)
