@@ -1,7 +1,7 @@
 """What a webhook knows of who may call it: both webhook configurations, read every few seconds.
 
 A call whose secret is not known makes it look at once, or the first reviews after somebody changed a path
-would be refused; such a look is taken four times a second at most, whoever calls how often.
+would be refused. Such looks are few, whoever calls how often: some at once, and then four a second.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,10 @@ from webhook.failure import NotSynced
 
 FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
-"""Between two looks for the sake of calls that are not known."""
+"""Between two looks for the sake of calls that are not known, when there are many."""
+LOOKS_AT_ONCE: Final = 4.0
+WAIT_SECONDS: Final = 0.2
+"""For a look that is under way; one call alone waits, and the others are refused by what is known."""
 NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
@@ -46,7 +49,9 @@ class FollowedCallers:
         self._trouble = trouble
         self._follow_seconds = follow_seconds
         self._looking = Lock()
-        self._looked_at: float | None = None
+        self._asking = Lock()
+        self._left, self._counted_at = LOOKS_AT_ONCE, stopwatch()
+        self._synced = Event()
         self._seen: set[Resource] = set()
         self._answered: dict[Side, tuple[Answered, ...]] = {}
         self._stopped = Event()
@@ -58,6 +63,10 @@ class FollowedCallers:
     def stop(self) -> None:
         """End to follow them, soon."""
         self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the configurations were read."""
+        return self._synced.wait(seconds)
 
     def missing(self) -> list[str]:
         """Return why nobody can be told from anybody yet, or nothing."""
@@ -92,20 +101,34 @@ class FollowedCallers:
                 if where is resource:
                     self._answered[side] = found.answered(side) if found is not None else ()
             self._seen.add(resource)
-        self._looked_at = self._stopwatch()
+        if not self.missing():
+            self._synced.set()
 
     def _accepts(self, call: Call) -> bool:
         return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
 
     def _look_again(self) -> None:
-        """Look, unless somebody looks or has just done so; who comes meanwhile is not kept waiting."""
-        if not self._looking.acquire(blocking=False):
+        """Look once more, after a look that is under way, unless there were too many."""
+        if not self._asking.acquire(blocking=False):
             return
         try:
-            if self._looked_at is None or self._stopwatch() - self._looked_at >= LOOK_SECONDS:
-                self.look()
+            if self._may_look() and self._looking.acquire(timeout=WAIT_SECONDS):
+                try:
+                    self.look()
+                finally:
+                    self._looking.release()
         finally:
-            self._looking.release()
+            self._asking.release()
+
+    def _may_look(self) -> bool:
+        """Tell whether there is a look left, and take it."""
+        now = self._stopwatch()
+        self._left = min(LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
     def _follow(self) -> None:
         while not self._stopped.is_set():

@@ -210,6 +210,8 @@ class Serving:
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
         # otherwise refuse the first reviews, because its Pod counts as ready.
         policies.wait(SYNC_SECONDS)
+        if callers is not None:
+            callers.wait(SYNC_SECONDS)
         return build_admission(
             board=policies.board,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
