@@ -87,11 +87,15 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         """
         heard, unreader = self.heard, self.parser.unreader
         began = bool(heard)
-        heard += unreader.take_buffered()
+        if unreader.buf.getvalue():
+            heard += unreader.take_buffered()
         while _HEAD_END not in heard:
             chunk = self.sock.recv_now(_CHUNK)
             if chunk == b"" or len(heard) > LONGEST_HEAD:
                 raise EOFError
+            if chunk and not heard and _HEAD_END in chunk:
+                unreader.unread(chunk)  # As nearly always: a head comes in one piece.
+                return True
             if chunk is None:
                 if heard and not began:
                     self.done_by = time.monotonic() + RECEIVE_SECONDS
