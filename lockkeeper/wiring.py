@@ -35,11 +35,13 @@ from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
 from policy.sources.directory import Loaded, PolicyErrors
 from policy.sources.reload import DirectorySource
-from webhook.admission import Admission
+from webhook.admission import Admission, nothing_here
 from webhook.app import create_app
+from webhook.callers import Callers, Strangers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
 from webhook.relating import NoRelatives, Relatives
+from webhook.reserving import NothingStored, Stored
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -185,11 +187,15 @@ def build_admission(
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
     relatives: Relatives | None = None,
+    stored: Stored | None = None,
+    callers: Callers | None = None,
+    probed: Callable[[WSGIApplication], object] | None = None,
 ) -> WSGIApplication:
     """Return the webhook's WSGI application.
 
     `current` gives reviews their snapshot where that is not simply the board's; `missing` says what is still
-    to come before any review may be sent here.
+    to come before any review may be sent here. `callers` knows who may call. `probed` is given the probes and
+    metrics, which are then elsewhere and not here.
     """
     state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
     metrics.registry.register(state)
@@ -200,16 +206,24 @@ def build_admission(
         stopwatch=time.perf_counter,
         recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
         relatives=relatives or NoRelatives(),
+        stored=stored or NothingStored(),
     )
 
     def not_ready() -> list[str]:
         return ["shutting down"] if draining() else missing()
 
+    probes: WSGIApplication = create_app(metrics=metrics, not_ready=not_ready)
+    if probed is not None:
+        probed(probes)
     return Admission(
         parts=parts,
         log=log,
         metrics=metrics,
-        other=create_app(metrics=metrics, not_ready=not_ready),
+        other=probes if probed is None else nothing_here,
+        callers=callers,
+        strangers=Strangers(
+            say=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
+        ),
     )
 
 

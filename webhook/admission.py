@@ -3,6 +3,7 @@
 Flask's routing and context cost more than the whole review (docs/adr/0004); everything else is Flask's.
 """
 
+import time
 from collections.abc import Iterable
 from typing import BinaryIO, Final, TypeAlias, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -11,17 +12,29 @@ import msgspec
 
 from policy.core.decision import Side
 from policy.core.prepared import prepare
+from webhook.callers import AnyCaller, Call, Callers, Strangers, call_of
 from webhook.deadline import budget_of
-from webhook.failure import MAX_BODY, BadRequest, NotAllowed, ReviewError, TooLarge, WrongMediaType
+from webhook.failure import (
+    MAX_BODY,
+    BadRequest,
+    NotAllowed,
+    ReviewError,
+    TooLarge,
+    UnknownCaller,
+    WrongMediaType,
+)
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
 
-ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE, "/policies": Side.POLICIES}
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""
 MAX_DIGITS: Final = 18
+STRANGER: Final = (
+    "this path is not in the webhook configurations of Lockkeeper: only the API server is answered, "
+    "which knows it from there"
+)
 _CHUNK: Final = 64 * 1024
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
@@ -38,7 +51,10 @@ prepare(UidOnly)
 
 
 class Admission:
-    """Answers POST /mutate, /validate and /policies; hands every other path to `other`."""
+    """Answers POST /mutate, /validate and /policies of callers that are known.
+
+    Hands every other path to `other`.
+    """
 
     def __init__(
         self,
@@ -47,20 +63,26 @@ class Admission:
         log: Log,
         metrics: Metrics,
         other: WSGIApplication,
+        callers: Callers | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self._parts = parts
         self._log = log
         self._metrics = metrics
         self._other = other
+        self._callers = callers or AnyCaller()
+        self._strangers = strangers or Strangers(say=lambda _: None, stopwatch=time.monotonic)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
-        side = ROUTES.get(environ["PATH_INFO"])
-        if side is None:
+        call = call_of(environ["PATH_INFO"])
+        if call is None:
             return self._other(environ, start_response)
+        side = call.side
         body = b""
         headers: Headers = [_TEXT]
         try:
+            self._admit(call, environ)
             body = read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             judge = review_policy if side is Side.POLICIES else review
@@ -68,7 +90,8 @@ class Admission:
             status, headers = "200 OK", [_JSON]
         except ReviewError as error:
             status, answer = error.status, f"{error.message}\n".encode()
-            self._log.refused(uid_of(body), status, error.message)
+            if not isinstance(error, UnknownCaller):
+                self._log.refused(uid_of(body), status, error.message)
             self._metrics.failed(status)
             if isinstance(error, NotAllowed):
                 headers.append(("Allow", "POST"))
@@ -80,6 +103,21 @@ class Admission:
         headers.append(("Content-Length", str(len(answer))))
         start_response(status, headers)
         return (answer,)
+
+    def _admit(self, call: Call, environ: WSGIEnvironment) -> None:
+        """Refuse a call that is not known before anything of it is read. Raises UnknownCaller, NotSynced."""
+        if self._callers.know(call):
+            return
+        self._strangers.came(call, environ.get("REMOTE_ADDR", ""))
+        self._metrics.stranger(call.side)
+        raise UnknownCaller(STRANGER)
+
+
+def nothing_here(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer a path that is nothing: probes and metrics are on a port of their own."""
+    answer = b"there is nothing here; probes and metrics are on the health port\n"
+    start_response("404 Not Found", [_TEXT, ("Content-Length", str(len(answer)))])
+    return (answer,)
 
 
 def read_body(environ: WSGIEnvironment) -> bytes:

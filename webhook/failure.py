@@ -2,6 +2,7 @@
 
 ReviewError
 ├── BadRequest           4xx: the request is wrong; nobody but its sender can mend it
+│   ├── UnknownCaller    403, not at a path that the webhook configurations carry
 │   ├── NotAllowed       405, only POST
 │   ├── TooLarge         413, above MAX_BODY
 │   └── WrongMediaType   415, only application/json
@@ -19,6 +20,10 @@ MAX_BODY: Final = 7 * 1024 * 1024
 """Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""
 
 
+MAX_MESSAGE: Final = 1024
+"""Characters of a message to the sender: it may repeat what he sent, which may be megabytes."""
+
+
 class ReviewError(Exception):
     """A review that could not be answered; `status` is the HTTP status, the text is for its sender."""
 
@@ -26,13 +31,19 @@ class ReviewError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
 
 
 class BadRequest(ReviewError):  # noqa: N818 - named after the HTTP status
     """The request is not an AdmissionReview that can be read."""
 
     status = "400 Bad Request"
+
+
+class UnknownCaller(BadRequest):
+    """The path does not show that the API server calls; nothing else of the request was read."""
+
+    status = "403 Forbidden"
 
 
 class NotAllowed(BadRequest):

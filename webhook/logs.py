@@ -12,6 +12,12 @@ from webhook.wire import Received
 
 LONGEST_NAME: Final = 253
 """Characters of a Kubernetes name; the API server checks it only after admission."""
+LONGEST_UID: Final = 128
+LONGEST_TEXT: Final = 4096
+"""Characters of a message, which may repeat what a request said."""
+LONGEST_TRACE: Final = 16 * 1024
+MOST_POLICIES: Final = 32
+"""All strings of a line are cut and all lists are short, so that no line is longer than some 64 KiB."""
 WriteLine: TypeAlias = Callable[[bytes], object]
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -63,33 +69,41 @@ class Log:
             time=self._clock(),
             level="info",
             event="review",
-            uid=review.uid,
+            uid=_cut(review.uid, LONGEST_UID),
             webhook=review.side.value,
             operation=review.operation.value,
-            kind=received.kind,
-            namespace=review.namespace[:LONGEST_NAME],
-            name=received.name[:LONGEST_NAME],
-            user=review.user[:LONGEST_NAME],
+            kind=_cut(received.kind, LONGEST_NAME),
+            namespace=_cut(review.namespace, LONGEST_NAME),
+            name=_cut(received.name, LONGEST_NAME),
+            user=_cut(review.user, LONGEST_NAME),
             outcome=decision.outcome.value,
             took_us=int(seconds * 1_000_000),
             dry_run=review.dry_run,
             operations=len(decision.patch),
             codes=tuple(dict.fromkeys(reason.code.value for reason in decision.reasons)),
-            policies=decision.policies,
+            policies=decision.policies[:MOST_POLICIES],
         )
         self._write(_ENCODER.encode(line) + b"\n")
 
     def refused(self, uid: str, status: str, message: str) -> None:
         """Log a request that could not be answered: a wrong one, or one that we had no time for."""
+        uid, message = _cut(uid, LONGEST_UID), _cut(message, LONGEST_TEXT)
         line = FaultLine(self._clock(), "warning", "refused", uid, message, status)
         self._write(_ENCODER.encode(line) + b"\n")
 
     def bug(self, uid: str, error: BaseException) -> None:
         """Log a bug of ours with its traceback."""
-        trace = "".join(traceback.format_exception(error))
-        line = FaultLine(self._clock(), "error", "bug", uid, f"{type(error).__name__}: {error}", trace=trace)
+        trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+        uid, message = _cut(uid, LONGEST_UID), _cut(f"{type(error).__name__}: {error}", LONGEST_TEXT)
+        line = FaultLine(self._clock(), "error", "bug", uid, message, trace=trace)
         self._write(_ENCODER.encode(line) + b"\n")
 
     def event(self, event: str, message: str, *, level: str = "info") -> None:
         """Log something that is not a review: policies loaded, refused, shutting down."""
-        self._write(_ENCODER.encode(FaultLine(self._clock(), level, event, "", message)) + b"\n")
+        line = FaultLine(self._clock(), level, event, "", _cut(message, LONGEST_TRACE))
+        self._write(_ENCODER.encode(line) + b"\n")
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text that is no longer than `most`, with a sign where something is left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -156,6 +156,13 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        strangers = Counter(
+            "lockkeeper_unknown_callers",
+            "Calls that were refused unread, because their path is not in the webhook configurations.",
+            ["webhook"],
+            registry=self.registry,
+        )
+        self._strangers = {side: strangers.labels(side.value) for side in Side}
         self._loads = Counter(
             "lockkeeper_policy_loads",
             "Loads of the policies, by result.",
@@ -174,6 +181,10 @@ class Metrics:
     def failed(self, status: str) -> None:
         """Count a request that got an HTTP error; `status` is the status line."""
         self._errors.labels(status[:3]).inc()
+
+    def stranger(self, side: Side) -> None:
+        """Count a call of somebody who is not known."""
+        self._strangers[side].inc()
 
     def loaded(self, *, good: bool) -> None:
         """Count a load of the policies."""

@@ -31,7 +31,29 @@ class Reservations(Protocol):
         ...
 
 
-def settle(decision: Decision, review: Review, reservations: Reservations, deadline: datetime) -> Decision:
+class Stored(Protocol):
+    """What is stored of Workflows; see `policy.cluster.stored.StoredWorkflows`."""
+
+    def carries(self, namespace: str, name: str, reservation: str) -> bool:
+        """Tell whether the Workflow of that name is stored with that reservation."""
+        ...
+
+
+class NothingStored:
+    """Where there is no cluster to read: a create that is refused is none that was stored."""
+
+    def carries(self, _namespace: str, _name: str, _reservation: str) -> bool:
+        """Tell that it is not."""
+        return False
+
+
+def settle(
+    decision: Decision,
+    review: Review,
+    reservations: Reservations,
+    deadline: datetime,
+    stored: Stored | None = None,
+) -> Decision:
     """Return the decision after the ledger was asked, where the decision depends on it.
 
     Raises:
@@ -43,7 +65,7 @@ def settle(decision: Decision, review: Review, reservations: Reservations, deadl
     try:
         if review.side is Side.MUTATE:
             return _reserve(decision, request, review, reservations, deadline)
-        return _verify(decision, request, review, reservations)
+        return _verify(decision, request, review, reservations, stored or NothingStored())
     except ClusterError as error:
         raise LedgerUnavailable(f"the ledger {request.root} did not answer: {error.message}") from error
 
@@ -68,13 +90,21 @@ def _reserve(
 
 
 def _verify(
-    decision: Decision, request: ReservationRequest, review: Review, reservations: Reservations
+    decision: Decision,
+    request: ReservationRequest,
+    review: Review,
+    reservations: Reservations,
+    stored: Stored,
 ) -> Decision:
-    """Check that the create has its slot, or give the slot back where the create is refused after all."""
+    """Check that the create has its slot, or give the slot back where the create is refused after all.
+
+    Before a create is stored nobody else knows what its reservation is called; afterwards everybody does who
+    may read it. So the slot of one that is stored is not given back, whoever sends a review of it.
+    """
     if review.dry_run:
         return decision
     if not decision.allowed:
-        if request.id != review.uid:
+        if request.id != review.uid and not stored.carries(review.namespace, review.name, request.id):
             reservations.cancel(request)
         return decision
     if reservations.holds(request):

@@ -12,7 +12,7 @@ from webhook import wire
 from webhook.failure import OutOfTime
 from webhook.judging import judge
 from webhook.relating import NoRelatives, Relatives, relate
-from webhook.reserving import Reservations, settle
+from webhook.reserving import NothingStored, Reservations, Stored, settle
 
 
 class Recorder(Protocol):
@@ -24,7 +24,7 @@ class Recorder(Protocol):
 
 
 class Reviewing(msgspec.Struct, frozen=True):
-    """What a review depends on: the current snapshot, the ledger, two clocks, the record, and owners."""
+    """What a review depends on: the current snapshot, the ledger, clocks, the record, and the cluster."""
 
     snapshot: Callable[[], Snapshot]
     reservations: Reservations
@@ -32,6 +32,7 @@ class Reviewing(msgspec.Struct, frozen=True):
     stopwatch: Callable[[], float]
     recorder: Recorder
     relatives: Relatives = NoRelatives()
+    stored: Stored = NothingStored()
 
 
 def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> bytes:
@@ -48,7 +49,7 @@ def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> byte
     related = relate(received.review, snapshot, parts.relatives)
     received = received if related is received.review else msgspec.structs.replace(received, review=related)
     decision = judge(received, snapshot, now)
-    decision = settle(decision, received.review, parts.reservations, deadline)
+    decision = settle(decision, received.review, parts.reservations, deadline, parts.stored)
     answer = wire.encode(received, decision)
     if parts.clock() > deadline:
         raise OutOfTime(f"the review took longer than {budget.total_seconds():g} s")

@@ -12,8 +12,9 @@ from wsgiref.types import WSGIApplication
 
 from gunicorn.app.base import BaseApplication
 
+from webhook.patient_socket import PatientSocket
 from webhook.settings import ServerSettings
-from webhook.worker import WAITING_THREADS, PatientSocket, PatientWorker
+from webhook.worker import WAITING_THREADS, PatientWorker, note_review
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 HUNG_AFTER: Final = 60
@@ -91,6 +92,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "child_exit": self._ended,
             "worker_int": self._interrupted,
             "worker_exit": self._leave,
+            "post_request": note_review,
         }
         for name, value in options.items():
             self.cfg.set(name, value)

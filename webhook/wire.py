@@ -33,6 +33,9 @@ ARGO_GROUP: Final = "argoproj.io"
 MAX_WARNING: Final = 256
 """Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
 MAX_WARNINGS: Final = 16
+MAX_UID: Final = 128
+"""Characters; the API server's have 36. A uid goes into answers, logs, labels and the ledger."""
+MAX_NAME: Final = 253
 MAX_MISFITS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -235,6 +238,8 @@ def checked(api_version: str | None, kind: str | None, request: Head | None) -> 
         raise BadRequest("request is missing")
     if not request.uid:
         raise BadRequest("request.uid is empty")
+    if len(request.uid) > MAX_UID:
+        raise BadRequest(f"request.uid is longer than {MAX_UID} characters")
     return api_version
 
 
@@ -367,7 +372,9 @@ def _status(received: Received, decision: Decision) -> Status:
         code=code,
         reason=reason,
         message=explain.denial(decision.reasons),
-        details=Details(received.name, received.group, received.kind, causes, retry),
+        details=Details(
+            received.name[:MAX_NAME], received.group[:MAX_NAME], received.kind[:MAX_NAME], causes, retry
+        ),
     )
 
 

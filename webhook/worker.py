@@ -1,12 +1,14 @@
-"""A gthread worker that slow clients cannot stop.
+"""A gthread worker that silent and slow clients cannot stop (docs/adr/0006).
 
 gunicorn's own waits for a connection's first bytes, shakes hands and reads in its few threads, without a
 time limit. Two connections that say nothing would stop admission for everybody, and honest clients open
 such connections: Go's transport dials a spare one now and then and keeps it idle. Here
 
-- a connection costs no thread until it can be read, before the handshake and between handshake and request;
-- a thread that must wait for bytes gives its turn away meanwhile, so that only `threads` of them compute;
-- handshake and request must arrive within RECEIVE_SECONDS.
+- a connection costs no thread until the head of a request is there: the poller drives first byte, handshake
+  and head, each within a time of its own, and a thread of its own does the arithmetic of handshakes;
+- a thread that must wait for a body, or for its answer to be taken, gives its turn away meanwhile, so that
+  only `threads` of them compute; where too many wait, the one that has waited longest gives way;
+- connections are bounded, all of them and those of one peer, and a silent one gives way to a new one.
 
 It overrides methods of gunicorn 27 by name; pyproject.toml pins the major version for that reason.
 """
@@ -14,125 +16,261 @@ It overrides methods of gunicorn 27 by name; pyproject.toml pins the major versi
 import errno
 import ssl
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from selectors import EVENT_READ
+from selectors import EVENT_READ, EVENT_WRITE
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
-from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
+from gunicorn.http import get_parser
+from gunicorn.sock import ssl_wrap_socket
+from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-RECEIVE_SECONDS: Final = 5.0
-"""Time for the handshake, and then for a whole request; the API server sends both at once."""
+from webhook.patient_socket import RECEIVE_SECONDS, PatientSocket, Turns, Waiting
+from webhook.visitors import MOST, Stage, Visitors
+
+FIRST_BYTE_SECONDS: Final = 3.0
+"""From the connection to its first byte: a client of TLS speaks first, and at once."""
 WAITING_THREADS: Final = 64
-"""Threads that may wait for slow clients beside those that compute."""
+"""Threads beside those that compute: for clients who are slow with a body or in taking their answer."""
+SPARE_THREADS: Final = 2
+"""Of those, some that never wait: for heads, and for clients who have just been hung up on."""
+LONGEST_HEAD: Final = 16 * 1024
+"""Bytes of a request's head; the API server's are below 1 KiB."""
+ACCEPTS: Final = 64
+"""Connections that are taken at once, when many come."""
+DRAIN_SECONDS: Final = 0.5
+"""For the rest of a body that was refused unread, so that its connection can be used again."""
+SWEEP_SECONDS: Final = 0.5
+_HEAD_END: Final = b"\r\n\r\n"
+_CHUNK: Final = 16 * 1024
 _NOT_AN_ERROR: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
+_NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Turns:
-    """A counting semaphore made of a queue of tokens, which is several times faster than threading's."""
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection, with what was heard of its next request; `events` are what its handshake waits for."""
 
-    def __init__(self, most: int) -> None:
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        for _ in range(most):
-            self._tokens.put(None)
+    def __init__(self, cfg: object, sock: socket, client: object, server: object) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.sock: Any
+        self.initialized: bool
+        self.heard = bytearray()
+        self.events = EVENT_READ
+        self.done_by = time.monotonic() + RECEIVE_SECONDS
+        """When the handshake, or the head that has begun, has to be there."""
 
-    def take(self) -> None:
-        """Wait for a turn."""
-        self._tokens.get()
+    def shake(self) -> bool:
+        """Take the handshake as far as it goes without waiting; tell whether it is done. Raises OSError."""
+        if not self.initialized:
+            self.initialized = True
+            self.sock = ssl_wrap_socket(self.sock, self.cfg)
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self.events = EVENT_READ
+            return False
+        except ssl.SSLWantWriteError:
+            self.events = EVENT_WRITE
+            return False
+        self.events = EVENT_READ
+        self.parser = get_parser(self.cfg, self.sock, self.client)
+        return True
 
-    def give(self) -> None:
-        """Give the turn to somebody else."""
-        self._tokens.put(None)
-
-
-class PatientSocket(ssl.SSLSocket):
-    """A TLS socket whose reads end in time, and that gives its thread's turn away while it waits."""
-
-    turns: Turns | None = None
-    receive_by: float = 0.0
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's own signature
-        """Shake hands within RECEIVE_SECONDS."""
-        self.settimeout(RECEIVE_SECONDS)
-        super().do_handshake(block)
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - socket's own signature
-        """Start the time of a request where the worker makes the socket blocking to read one."""
-        self.receive_by = time.monotonic() + RECEIVE_SECONDS
-        self.settimeout(RECEIVE_SECONDS if flag else 0.0)
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Return what is there at once; else wait, without a turn, for what is left of the time.
+    def hear(self) -> bool:
+        """Read what is there of a request; tell whether all of its head is, which the parser has then.
 
         Raises:
-            ConnectionResetError: the time is over; gunicorn takes it for a client that went away.
+            EOFError: the client has gone, or its head is too long.
+            OSError: the connection broke.
         """
-        self.settimeout(0.0)
-        try:
-            return super().recv(buflen, flags)
-        except ssl.SSLWantReadError:
-            return self._wait(buflen, flags)
-        finally:
-            self.settimeout(RECEIVE_SECONDS)
+        heard, unreader = self.heard, self.parser.unreader
+        began = bool(heard)
+        if unreader.buf.getvalue():
+            heard += unreader.take_buffered()
+        while _HEAD_END not in heard:
+            chunk = self.sock.recv_now(_CHUNK)
+            if chunk == b"" or len(heard) > LONGEST_HEAD:
+                raise EOFError
+            if chunk and not heard and _HEAD_END in chunk:
+                unreader.unread(chunk)  # As nearly always: a head comes in one piece.
+                return True
+            if chunk is None:
+                if heard and not began:
+                    self.done_by = time.monotonic() + RECEIVE_SECONDS
+                return False
+            heard += chunk
+        unreader.unread(bytes(heard))
+        heard.clear()
+        return True
 
-    def _wait(self, buflen: int, flags: int) -> bytes:
-        left = self.receive_by - time.monotonic()
-        if left <= 0:
-            raise ConnectionResetError(errno.ECONNRESET, "the request did not arrive in time")
-        if self.turns is not None:
-            self.turns.give()
-        try:
-            self.settimeout(left)
-            return super().recv(buflen, flags)
-        except TimeoutError as error:
-            raise ConnectionResetError(errno.ECONNRESET, "the request did not arrive in time") from error
-        finally:
-            if self.turns is not None:
-                self.turns.take()
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes of a next request are here already, where the poller does not see them."""
+        return bool(self.parser.unreader.buf.getvalue() or self.sock.pending())
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gthread with the three changes above; `cfg.threads` counts those that may wait as well."""
+    """gthread with the changes above; `cfg.threads` counts those that may wait as well."""
 
     def init_process(self) -> None:
-        """Make the turns, then start as gthread does."""
+        """Make what bounds connections and threads, then start as gthread does."""
         self.turns = Turns(max(1, self.cfg.threads - WAITING_THREADS))
+        self.waiting = Waiting(WAITING_THREADS - SPARE_THREADS)
+        self.visitors: Visitors[Connection] = Visitors()
+        self.handshakes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="handshakes")
+        self.worker_connections = 2 * MOST  # Never reached: silent ones give way, the others are in threads.
+        self._swept = 0.0
         super().init_process()
 
     def accept(self, listener: socket) -> None:
-        """Take a connection and wait for its first bytes without a thread."""
-        try:
-            client, address = listener.accept()
-        except OSError as error:
-            if error.errno in _NOT_AN_ERROR:
-                return
-            raise
-        self.nr_conns += 1
-        conn = TConn(self.cfg, client, address, listener.getsockname())
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
-
-    def handle(self, conn: TConn) -> object:
-        """Shake hands if that is still to do, then serve a request if one is there, in this thread's turn."""
-        if not conn.initialized:
+        """Take the connections that are there, so many at most before others have their turn."""
+        for _ in range(ACCEPTS):
             try:
-                conn.init()
-            except (OSError, ValueError):
-                return False  # A handshake that failed or took too long is the client's affair.
-            conn.sock.turns = self.turns
-            conn.data_ready = False
-            if not conn.sock.pending() and not conn.wait_for_data(0):
+                client, address = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_MORE_FILES:
+                    self._make_way(self.visitors.least())
+                elif error.errno not in _NOT_AN_ERROR:
+                    raise
+                return
+            self._take(client, address, listener)
+
+    def _take(self, client: socket, address: object, listener: socket) -> None:
+        """Wait for the first byte of a connection, for which a silent one may have to give way."""
+        conn = Connection(self.cfg, client, address, listener.getsockname())
+        self.nr_conns += 1
+        self._make_way(self.visitors.enter(conn, _peer(address)))
+        self._await(conn, Stage.FIRST_BYTE, time.monotonic() + FIRST_BYTE_SECONDS)
+
+    def handle(self, conn: Connection) -> object:
+        """Serve a request if all of its head is there, in this thread's turn."""
+        try:
+            if not conn.hear():
                 return _DEFER
+        except (OSError, EOFError):
+            return False
         self.turns.take()
         try:
             return super().handle(conn)
         finally:
             self.turns.give()
 
+    def finish_request(self, conn: Connection, done: "Future[object]") -> None:
+        """Wait for the next request, or for the rest of one; close where nothing more is to come."""
+        try:
+            result = done.result()
+        except Exception:  # noqa: BLE001 - as gunicorn has it: one connection ends, the worker does not
+            self._drop(conn)
+            return
+        if result is _DEFER:
+            if conn.heard:
+                self._await(conn, Stage.HEAD, conn.done_by)
+            else:
+                self._idle(conn)
+        elif not result:
+            self._drop(conn, graceful=True)
+        else:
+            if conn.sock.reviewed:
+                self.visitors.prove(conn)
+            if conn.has_more:
+                self.enqueue_req(conn)
+            else:
+                self._idle(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - gthread's own signature
+        """Close silent connections whose time is over, or all of them."""
+        now = time.monotonic()
+        if force:
+            gone = self.visitors.all_silent()
+        elif now - self._swept < SWEEP_SECONDS:
+            return
+        else:
+            gone = self.visitors.overdue(now)
+        self._swept = now
+        for conn in gone:
+            self._drop(conn)
+
+    def murder_pending(self) -> None:
+        """Do nothing: there is one list of silent connections."""
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Look for silent connections more often than gthread does."""
+        super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+
+    def _keepalive_after(self, conn: Connection, keepalive: object) -> bool:
+        """Wait for the rest of a body that nobody wanted, and briefly: the connection can close as well."""
+        conn.sock.receive_by = min(conn.sock.receive_by, time.monotonic() + DRAIN_SECONDS)
+        return bool(super()._keepalive_after(conn, keepalive))
+
     def _cap_keepalive(self, deadline: float) -> None:
-        """Do not wait for silent connections at the end, either."""
-        super()._cap_keepalive(deadline)
-        for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
+        """Do not wait for silent connections at the end."""
+        self.visitors.hurry(deadline)
+
+    def _idle(self, conn: Connection) -> None:
+        """Keep a connection for its next request."""
+        patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        self._await(conn, Stage.IDLE, time.monotonic() + patience)
+
+    def _await(self, conn: Connection, stage: Stage, until: float) -> None:
+        """Have the poller wait for a connection, without a thread."""
+        self.visitors.silent(conn, stage, until)
+        self.poller.register(conn.sock, conn.events, partial(self._ready, conn))
+
+    def _ready(self, conn: Connection, _socket: object) -> None:
+        """Go on with a connection that can be read, or written where its handshake asks for that."""
+        stage = self.visitors.stage(conn)
+        if stage is None:
+            return  # It was closed by an event of the same turn of the poller.
+        self.poller.unregister(conn.sock)
+        self.visitors.busy(conn)
+        if stage in (Stage.IDLE, Stage.HEAD):
+            self.enqueue_req(conn)
+        else:
+            done = self.handshakes.submit(conn.shake)
+            done.add_done_callback(lambda future: self.method_queue.defer(self._shaken, conn, future))
+
+    def _shaken(self, conn: Connection, done: "Future[bool]") -> None:
+        """Go on after a step of a handshake."""
+        try:
+            complete = done.result()
+        except (OSError, ValueError):  # A handshake that failed is the client's affair.
+            self._drop(conn)
+        except Exception:
+            self.log.exception("a handshake failed")
+            self._drop(conn)
+        else:
+            if not complete:
+                self._await(conn, Stage.HANDSHAKE, conn.done_by)
+                return
+            conn.sock.turns, conn.sock.waiting = self.turns, self.waiting
+            if conn.has_more:
+                self.enqueue_req(conn)
+            else:
+                self._idle(conn)
+
+    def _make_way(self, conn: Connection | None) -> None:
+        if conn is not None:
+            self._drop(conn)
+
+    def _drop(self, conn: Connection, *, graceful: bool = False) -> None:
+        """Close a connection and forget it."""
+        if self.visitors.stage(conn) is not None:
+            self.poller.unregister(conn.sock)
+        self.visitors.leave(conn)
+        self.nr_conns -= 1
+        with suppress(OSError):  # It may be closed already, and that must not end the worker.
+            conn.close(graceful=graceful)
+
+
+def note_review(_worker: object, request: Any, environ: dict[str, Any], response: Any) -> None:
+    """Note on the socket whether a request was a review that got its answer; gunicorn's `post_request`."""
+    sock = environ.get("gunicorn.socket")
+    if isinstance(sock, PatientSocket):
+        sock.reviewed = response is not None and request.method == "POST" and response.status_code == 200  # noqa: PLR2004
+
+
+def _peer(address: object) -> str:
+    """Return whose connection it is: an address without its port."""
+    return str(address[0]) if isinstance(address, tuple) and address else ""

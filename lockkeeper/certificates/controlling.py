@@ -59,6 +59,10 @@ class ControllerCertificates:
             told=self._told,
         )
 
+    def mark(self) -> str:
+        """Return what tells the serving certificate from others, as far as it is known."""
+        return self._certificates.mark()
+
     def missing(self) -> list[str]:
         """Return what the webhook configurations lack, or nothing."""
         return self._readiness.missing()

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from hashlib import sha256
+from typing import Final, Protocol, TypeAlias
 
 from certs.bundle import joined, split
 from certs.keeping import Step, advance
@@ -11,6 +12,7 @@ from certs.moves import USUAL, Timing
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.telling import Doing, Part, Told, expiries_of
 
+MARK_DIGITS: Final = 16
 Since: TypeAlias = Callable[[bytes], datetime | None]
 """Tells since when a bundle is in place in every webhook configuration."""
 
@@ -28,6 +30,10 @@ class Certificates(Protocol):
 
     def expiries(self) -> dict[Part, datetime]:
         """Return when the certificates that were last read expire."""
+        ...
+
+    def mark(self) -> str:
+        """Return what tells the serving certificate that was last read from others; "" before."""
         ...
 
 
@@ -85,6 +91,10 @@ class OwnCertificates:
         """Return when the certificates that were last read expire."""
         return expiries_of(self._seen)
 
+    def mark(self) -> str:
+        """Return what tells the serving certificate that was last read from others."""
+        return _mark_of(self._seen)
+
 
 class GivenCertificates:
     """Somebody else renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
@@ -116,3 +126,11 @@ class GivenCertificates:
     def expiries(self) -> dict[Part, datetime]:
         """Return when the certificates that were last read expire."""
         return expiries_of(self._seen)
+
+    def mark(self) -> str:
+        """Return what tells the serving certificate that was last read from others."""
+        return _mark_of(self._seen)
+
+
+def _mark_of(kept: Kept) -> str:
+    return sha256(kept.cert).hexdigest()[:MARK_DIGITS] if kept.cert else ""

@@ -14,6 +14,8 @@ from policy.core.prepared import prepare
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.service.leases import Lease
 
+HEALTH: Final = "health"
+"""What the chart calls the port of probes and metrics."""
 SERVICES: Final = Resource("", "v1", "services", "Service")
 
 
@@ -67,10 +69,23 @@ class Configuration(msgspec.Struct, frozen=True):
     webhooks: tuple[Webhook, ...] | None = None
 
 
+class ServicePort(msgspec.Struct, frozen=True):
+    """One port of a Service."""
+
+    port: int
+    name: str = ""
+
+
 class ServiceSpec(msgspec.Struct, frozen=True, rename={"cluster_ip": "clusterIP"}):
     """Where in the cluster a Service is found; a headless one says "None"."""
 
     cluster_ip: str = ""
+    ports: tuple[ServicePort, ...] = ()
+
+    @property
+    def health_port(self) -> int:
+        """The port of probes and metrics; 0 where they are on that of admission."""
+        return next((each.port for each in self.ports if each.name == HEALTH), 0)
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -113,7 +128,9 @@ class Target(msgspec.Struct, frozen=True):
     """A place where webhooks are served.
 
     `host` and `port` are connected to, `server_name` has to stand in the certificate, `ready_path` is where
-    readiness is asked for, and `ca_bundle` is base64 of the only certificates that are trusted.
+    readiness is asked for, and `ca_bundle` is base64 of the only certificates that are trusted. Readiness is
+    asked at `health_port` where that is not 0. `paths` are those by which the API server calls; they may be
+    secret, so nothing shows them.
     """
 
     host: str
@@ -121,6 +138,8 @@ class Target(msgspec.Struct, frozen=True):
     server_name: str
     ready_path: str
     ca_bundle: str
+    paths: tuple[str, ...] = ()
+    health_port: int = 0
 
 
 class Trouble(StrEnum):
@@ -133,7 +152,10 @@ class Trouble(StrEnum):
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What a target answered: the end of its certificate, and whether it is ready; or why nothing came."""
+    """What a target answered: the end of its certificate, and whether it is ready; or why nothing came.
+
+    `refused` are those of its paths at which it does not answer.
+    """
 
     target: Target
     trouble: Trouble | None = None
@@ -141,6 +163,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime | None = None
     ready: bool = False
     said: str = ""
+    refused: tuple[str, ...] = ()
 
 
 class LeaseSeen(msgspec.Struct, frozen=True):

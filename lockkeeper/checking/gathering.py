@@ -18,6 +18,7 @@ from lockkeeper.checking.facts import (
     Served,
     Service,
     ServiceReference,
+    ServiceSpec,
     Target,
     Unread,
     Webhook,
@@ -35,6 +36,7 @@ from policy.cluster.protocol import (
     Resource,
 )
 from policy.service.leases import LEASES, Lease
+from webhook.callers import call_of
 
 POLICIES: Final = (
     WORKFLOW_QUOTAS,
@@ -139,28 +141,33 @@ class Gatherer:
 
     def _targets(self, webhooks: Iterable[Webhook]) -> list[Target]:
         """Return the places where webhooks are served, each once."""
-        hosts: dict[tuple[str, str], str] = {}
-        targets: dict[Target, None] = {}
+        places: dict[tuple[str, str], ServiceSpec] = {}
+        targets: dict[Target, list[str]] = {}
         for webhook in webhooks:
             client = webhook.client_config
             if client.service is not None:
                 at = (client.service.namespace, client.service.name)
-                if at not in hosts:
-                    hosts[at] = self._host_of(client.service)
-                targets[service_target(client.service, hosts[at], client.ca_bundle)] = None
+                if at not in places:
+                    places[at] = self._place_of(client.service)
+                target = service_target(client.service, places[at], client.ca_bundle)
+                targets.setdefault(target, []).append(client.service.path)
             else:
-                targets[url_target(client.url, client.ca_bundle)] = None
-        return list(targets)
+                target = url_target(client.url, client.ca_bundle)
+                targets.setdefault(target, []).append(urlsplit(client.url).path)
+        return [msgspec.structs.replace(each, paths=tuple(paths)) for each, paths in targets.items()]
 
-    def _host_of(self, service: ServiceReference) -> str:
-        """Return the Service's address, which is where the API server goes, or its name where it has none."""
+    def _place_of(self, service: ServiceReference) -> ServiceSpec:
+        """Return where a Service is: the address to which the API server goes, or its name, and its ports."""
 
-        def read() -> str:
+        def read() -> ServiceSpec:
             obj = self._cluster.get(SERVICES, service.name, namespace=service.namespace)
-            return msgspec.convert(obj, Service).spec.cluster_ip
+            return msgspec.convert(obj, Service).spec
 
         found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
-        return found if isinstance(found, str) and found not in ("", HEADLESS) else server_name(service)
+        spec = ServiceSpec() if isinstance(found, Unread) else found
+        if spec.cluster_ip in ("", HEADLESS):
+            return msgspec.structs.replace(spec, cluster_ip=server_name(service))
+        return spec
 
 
 def right(verb: str, resource: Resource, namespace: str = "", name: str = "") -> str:
@@ -175,9 +182,10 @@ def server_name(service: ServiceReference) -> str:
     return f"{service.name}.{service.namespace}.svc"
 
 
-def service_target(service: ServiceReference, host: str, ca_bundle: str) -> Target:
+def service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
     """Return where a Service is served."""
-    return Target(host, service.port, server_name(service), ready_path(service.path), ca_bundle)
+    target = Target(place.cluster_ip, service.port, server_name(service), ready_path(service.path), ca_bundle)
+    return msgspec.structs.replace(target, health_port=place.health_port)
 
 
 def url_target(url: str, ca_bundle: str) -> Target:
@@ -189,6 +197,8 @@ def url_target(url: str, ca_bundle: str) -> Target:
 
 def ready_path(path: str) -> str:
     """Return where readiness is asked for, beside the path of a webhook."""
+    if call_of(path) is not None:  # It may have a secret part.
+        return "/readyz"
     return path.rpartition("/")[0] + "/readyz"
 
 

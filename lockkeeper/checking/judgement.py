@@ -26,6 +26,7 @@ class Check(StrEnum):
     FAILURE_POLICY = "failure policy"
     OWN_NAMESPACE = "own namespace"
     CERTIFICATE = "certificate"
+    CALLERS = "callers"
     READINESS = "readiness"
     LEADER = "leader"
     POLICIES = "policies"

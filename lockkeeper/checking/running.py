@@ -5,6 +5,7 @@ from typing import Final
 
 from lockkeeper.checking.facts import Condition, Facts, Gap, Policy, Served, Trouble, Unread, lease_age
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
+from webhook.callers import call_of
 
 EXPIRY_WARNING: Final = timedelta(days=14)
 """A renewal is due after two thirds of a certificate's life; so late, something keeps it from happening."""
@@ -19,6 +20,7 @@ def judge_served(facts: Facts) -> Judgements:
             yield _not_asked(served, served.trouble, place, facts)
             continue
         yield _certificate(served, place, facts)
+        yield _callers(served, place)
         if served.ready:
             yield Judgement(Check.READINESS, State.OK, f"{place} is ready")
         else:
@@ -60,6 +62,22 @@ def _certificate(served: Served, place: str, facts: Facts) -> Judgement:
         return Judgement(Check.CERTIFICATE, State.OK, message)
     advice = "it should have been renewed: see lockkeeper certs status, or the Certificate of cert-manager"
     return Judgement(Check.CERTIFICATE, State.WARNING, message, advice)
+
+
+def _callers(served: Served, place: str) -> Judgement:
+    """Judge whether it answers where the API server calls, and whether others too; no path is shown."""
+    calls = [call_of(path) for path in served.target.paths]
+    if served.refused:
+        found = {call.side.value for call in map(call_of, served.refused) if call is not None}
+        sides = ", ".join(sorted(found)) or "none that it knows"
+        message = f"{place} does not answer at the paths in the webhook configurations: {sides}"
+        advice = "look at the log of the webhook's Pods, and whether they may get the webhook configurations"
+        return Judgement(Check.CALLERS, State.FAILED, message, advice)
+    if all(call is not None and call.secret for call in calls):
+        message = f"{place} answers only who knows the paths in the webhook configurations"
+    else:
+        message = f"{place} answers whoever reaches it: the paths in the webhook configurations are plain"
+    return Judgement(Check.CALLERS, State.OK, message)
 
 
 def judge_leader(facts: Facts) -> Judgements:

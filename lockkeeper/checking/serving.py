@@ -5,7 +5,7 @@ import ssl
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from socket import create_connection
+from socket import create_connection, socket
 from typing import Final
 
 from lockkeeper.checking.facts import Served, Target, Trouble
@@ -30,7 +30,7 @@ def ask(target: Target) -> Served:
         if answer.trouble is not None:
             return answer
         answers.append(answer)
-    return min(answers, key=lambda each: (each.ready, each.expires))
+    return min(answers, key=lambda each: (not each.refused, each.ready, each.expires))
 
 
 def trusting(ca_bundle: str) -> ssl.SSLContext:
@@ -59,13 +59,33 @@ def _ask_once(target: Target, context: ssl.SSLContext) -> Served:
             context.wrap_socket(plain, server_hostname=target.server_name) as secure,
         ):
             expires = _end_of(secure)
-            status, said = _ready(secure, target)
+            on_admission = secure if not target.health_port else None
+            status, said = _ready(target, on_admission)
+        refused = tuple(path for path in target.paths if not _takes(target, context, path))
     except ssl.SSLCertVerificationError as error:
         return Served(target=target, trouble=Trouble.UNTRUSTED, error=error.verify_message)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return Served(target=target, trouble=Trouble.UNREACHABLE, error=str(reason).lower())
-    return Served(target=target, expires=expires, ready=status == HTTPStatus.OK, said=said)
+    ready = status == HTTPStatus.OK
+    return Served(target=target, expires=expires, ready=ready, said=said, refused=refused)
+
+
+def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str]:
+    """Return status and text of the readiness, on its own port or on the connection that is given."""
+    if on_admission is not None:
+        return _asked(on_admission, target, target.ready_path)
+    with create_connection((target.host, target.health_port), SECONDS) as plain:
+        return _asked(plain, target, target.ready_path)
+
+
+def _takes(target: Target, context: ssl.SSLContext, path: str) -> bool:
+    """Tell whether a path is one that is answered: it wants a POST then, and says so."""
+    with (
+        create_connection((target.host, target.port), SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=target.server_name) as secure,
+    ):
+        return _asked(secure, target, path)[0] == HTTPStatus.METHOD_NOT_ALLOWED
 
 
 def _end_of(secure: ssl.SSLSocket) -> datetime:
@@ -74,10 +94,10 @@ def _end_of(secure: ssl.SSLSocket) -> datetime:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
 
 
-def _ready(secure: ssl.SSLSocket, target: Target) -> tuple[int, str]:
-    """Return status and text of the readiness."""
+def _asked(connected: socket, target: Target, path: str) -> tuple[int, str]:
+    """Return status and text of what a path says."""
     connection = HTTPConnection(target.server_name, target.port, timeout=SECONDS)
-    connection.sock = secure
-    connection.request("GET", target.ready_path, headers={"Connection": "close"})
+    connection.sock = connected
+    connection.request("GET", path, headers={"Connection": "close"})
     answer = connection.getresponse()
     return answer.status, answer.read(LONGEST_ANSWER).decode(errors="replace").strip()

@@ -10,6 +10,7 @@ import time
 from threading import Thread
 from types import FrameType
 
+from lockkeeper.callers.controlling import CallersTeller, ControllerCallers
 from lockkeeper.certificates.controlling import ControllerCertificates
 from lockkeeper.certificates.starting import ending_at_sigterm, secret_name
 from lockkeeper.cli.failing import UsageError
@@ -18,6 +19,7 @@ from lockkeeper.cli.options import (
     add_argo_version,
     add_certificate_secret,
     add_kubeconfig,
+    argo_deployment,
     check_certificate_secret,
     listen,
     port,
@@ -82,6 +84,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name of both webhook configurations, whose caBundle is kept (default %(default)s)",
     )
+    parser.add_argument(
+        "--webhook-deployment",
+        type=argo_deployment,
+        metavar="NAMESPACE/NAME",
+        help="Deployment of the webhook; the paths in the webhook configurations then get a secret part, "
+        "once all of its Pods know of it (default: the paths are left alone)",
+    )
     add_certificate_secret(parser)
     parser.add_argument(
         "--ca-secret",
@@ -121,6 +130,7 @@ class ControllerProcess:
             deployment=arguments.argo_deployment,
         )
         self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
+        self._callers = self._caller_paths(arguments)
         self._elector = Elector(
             cluster=self._cluster,
             namespace=arguments.lease_namespace,
@@ -213,6 +223,8 @@ class ControllerProcess:
         }
         if self._certificates is not None:
             works["certificates"] = self._certificates.upkeep()
+        if self._callers is not None:
+            works["callers"] = self._callers.upkeep()
         return Duties(works)
 
     def _leading(self) -> bool:
@@ -222,7 +234,21 @@ class ControllerProcess:
         if self._elector.stopping:
             return ["shutting down"]
         certificates = self._certificates.missing() if self._certificates is not None else []
-        return self._policies.missing() + certificates
+        callers = self._callers.missing() if self._callers is not None else []
+        return self._policies.missing() + certificates + callers
+
+    def _caller_paths(self, arguments: argparse.Namespace) -> ControllerCallers | None:
+        """Return what is to do about the paths of the webhook, or None where they are left alone."""
+        if arguments.webhook_deployment is None:
+            return None
+        return ControllerCallers(
+            cluster=self._cluster,
+            configurations=arguments.webhook_configurations,
+            deployment=arguments.webhook_deployment,
+            clock=utc_now,
+            told=CallersTeller(log=self._log, told=self._told, registry=self._metrics.registry),
+            mark=self._certificates.mark if self._certificates is not None else str,
+        )
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._elector.stop()

@@ -198,8 +198,8 @@ def existing_folder(path: Path, what: str) -> Path:
     return path
 
 
-def listen(host: str, number: int) -> socket:
-    """Return a listening socket.
+def listen(host: str, number: int, *, option: str = "--port") -> socket:
+    """Return a listening socket; `option` is the one that gave the port.
 
     Raises:
         UsageError: the port is in use, or the address is not this machine's.
@@ -207,6 +207,6 @@ def listen(host: str, number: int) -> socket:
     try:
         return bind(host, number)
     except OSError as error:
-        hint = "; end the other program or give another --port (0 takes a free one)"
+        hint = f"; end the other program or give another {option} (0 takes a free one)"
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot listen on {host}:{number}: {reason}{hint}") from error

@@ -3,13 +3,16 @@
 import argparse
 import random
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Final
 from wsgiref.types import WSGIApplication
 
+from lockkeeper.callers.following import FollowedCallers
 from lockkeeper.certificates.offers import FolderOffer, Offer, SecretOffer
 from lockkeeper.certificates.starting import ending_at_sigterm
 from lockkeeper.cli.failing import UsageError
@@ -24,11 +27,14 @@ from lockkeeper.cli.options import (
     existing_folder,
     identities_of,
     listen,
+    port,
     reach,
 )
 from lockkeeper.clustered import ClusterPolicies
+from lockkeeper.health_port import HealthPort
 from lockkeeper.wiring import (
     RELOAD_SECONDS,
+    ControllerLog,
     Policies,
     build_admission,
     load_once,
@@ -42,6 +48,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.cluster.relatives import Relatives
+from policy.cluster.stored import StoredWorkflows
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -75,6 +82,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_identities(parser)
     add_address(parser)
     parser.add_argument(
+        "--health-port",
+        type=port,
+        metavar="PORT",
+        help="port of probes and metrics, over plain HTTP; they are then not on --port, 0 takes a free one "
+        "(default: they are on --port)",
+    )
+    parser.add_argument(
+        "--webhook-configurations",
+        metavar="NAME",
+        help="name of both webhook configurations: only callers of the paths that stand there are answered "
+        "(default: whoever calls the plain paths)",
+    )
+    parser.add_argument(
         "--certs-mounted",
         type=Path,
         metavar="DIR",
@@ -95,31 +115,44 @@ def _serve(arguments: argparse.Namespace) -> int:
     if cluster is None:
         load_once(existing_folder(arguments.policies, "the folder of policies"), arguments.argo_version)
     listener = listen(arguments.host, arguments.port)
-    port = listener.getsockname()[1]
+    number = listener.getsockname()[1]
+    health = None
+    if arguments.health_port is not None:
+        health = listen(arguments.host, arguments.health_port, option="--health-port")
     with TemporaryDirectory(prefix="lockkeeper-") as temporary:
         offer = _offer(arguments, Path(temporary))
         offer.establish()
-        serving = Serving(arguments=arguments, cluster=cluster, offer=offer)
+        serving = Serving(arguments=arguments, cluster=cluster, offer=offer, health=health)
         server = Server(
             settings=ServerSettings(
-                host=arguments.host, port=port, certificate=offer.paths.cert, key=offer.paths.key
+                host=arguments.host, port=number, certificate=offer.paths.cert, key=offer.paths.key
             ),
             listener=listener,
             build=lambda: serving.build(server.draining),
             tls=offer.context,
             on_leave=serving.close_log,
         )
-        tell(f"serving on {url_of(arguments.host, port)}{_authority(arguments, offer)}")
+        tell(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
+        if health is not None:
+            tell(f"probes and metrics on port {health.getsockname()[1]}")
         return server.serve()
 
 
 class Serving:
     """What the worker process builds: the application, with threads that keep policies and certificate."""
 
-    def __init__(self, *, arguments: argparse.Namespace, cluster: Cluster | None, offer: Offer) -> None:
+    def __init__(
+        self,
+        *,
+        arguments: argparse.Namespace,
+        cluster: Cluster | None,
+        offer: Offer,
+        health: socket | None,
+    ) -> None:
         self._arguments = arguments
         self._cluster = cluster
         self._offer = offer
+        self._health = health
         self._writer: LineWriter | None = None
 
     def build(self, draining: Callable[[], bool]) -> WSGIApplication:
@@ -158,6 +191,7 @@ class Serving:
             metrics=metrics,
             draining=draining,
             missing=self._offer.missing,
+            probed=self._probed(log),
         )
 
     def _on_cluster(
@@ -170,11 +204,14 @@ class Serving:
             identities=identities_of(self._arguments),
             deployment=self._arguments.argo_deployment,
         )
+        callers = self._callers(cluster, log)
         policies.read_figures()
         policies.start()
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
         # otherwise refuse the first reviews, because its Pod counts as ready.
         policies.wait(SYNC_SECONDS)
+        if callers is not None:
+            callers.wait(SYNC_SECONDS)
         return build_admission(
             board=policies.board,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
@@ -183,8 +220,40 @@ class Serving:
             draining=draining,
             current=policies.current,
             relatives=Relatives(cluster=cluster),
-            missing=lambda: policies.missing() + self._offer.missing(),
+            stored=StoredWorkflows(cluster=cluster),
+            missing=lambda: [
+                *policies.missing(),
+                *self._offer.missing(),
+                *(callers.missing() if callers is not None else ()),
+            ],
+            callers=callers,
+            probed=self._probed(log),
         )
+
+    def _callers(self, cluster: Cluster, log: Log) -> FollowedCallers | None:
+        """Return who knows the callers, begun to follow them; None where everybody may call."""
+        if self._arguments.webhook_configurations is None:
+            return None
+        callers = FollowedCallers(
+            cluster=cluster,
+            name=self._arguments.webhook_configurations,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            trouble=ControllerLog(log=log).trouble,
+        )
+        callers.start()
+        return callers
+
+    def _probed(self, log: Log) -> Callable[[WSGIApplication], None] | None:
+        """Return what serves probes and metrics on their own port, in this process, if there is one."""
+        listener = self._health
+        if listener is None:
+            return None
+
+        def serve(app: WSGIApplication) -> None:
+            HealthPort(app=app, listener=listener, bug=lambda error: log.bug("", error)).start()
+
+        return serve
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -195,6 +264,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if sum(source is not None for source in sources) > 1:
         raise UsageError("give one of --certs, --certs-mounted and --certs-secret")
     check_certificate_secret(arguments)
+    if arguments.webhook_configurations is not None and not arguments.cluster:
+        raise UsageError("--webhook-configurations are in a cluster: give --cluster too")
     if arguments.certs_secret is not None and not arguments.cluster:
         raise UsageError("--certs-secret is in a cluster: give --cluster too")
 

@@ -43,7 +43,6 @@ class Endpoint(msgspec.Struct, frozen=True, rename="camel"):
 
     port: str
     scheme: str
-    tls_config: dict[str, str | dict[str, dict[str, str]]]
 
 
 def deployed(rendered: Rendered, component: str) -> PodSpec:
@@ -136,15 +135,14 @@ def test_a_secret_of_somebody_else_is_mounted_and_never_written(
     assert rendered.all("Secret") == []
 
 
-@pytest.mark.parametrize(
-    ("mode", "secret"),
-    [("builtIn", "lockkeeper-certs"), ("certManager", "lockkeeper-tls"), ("secret", "my-tls")],
-)
-def test_prometheus_checks_the_certificate_as_the_api_server_does(
-    chart: Chart, mode: str, secret: str
-) -> None:
-    """Metrics come over TLS, without looking away."""
-    monitor = chart.rendered(*EVERYTHING, *MODES[mode]).one("ServiceMonitor", "lockkeeper-webhook")
+@pytest.mark.parametrize(("component", "port"), [("webhook", "health"), ("controller", "http")])
+def test_prometheus_asks_the_port_of_metrics(chart: Chart, component: str, port: str) -> None:
+    """Nobody but the API server has to know the other port, and the Service has both."""
+    rendered = chart.rendered(*EVERYTHING)
+    monitor = rendered.one("ServiceMonitor", f"lockkeeper-{component}")
     (endpoint,) = monitor.read(tuple[Endpoint, ...], "spec", "endpoints")
-    authority = {"secret": {"name": secret, "key": "ca.crt"}}
-    assert endpoint == Endpoint("webhook", "https", {"serverName": NAMES[2], "ca": authority})
+    assert endpoint == Endpoint(port, "http")
+    ports = rendered.one("Service", f"lockkeeper-{component}").read(
+        tuple[dict[str, str | int], ...], "spec", "ports"
+    )
+    assert port in [each["name"] for each in ports]

@@ -107,5 +107,8 @@ def test_the_way_in_can_be_narrowed(chart: Chart) -> None:
     }
     assert isinstance(into["webhook"], dict)
     assert isinstance(into["controller"], dict)
-    assert into["webhook"]["ingress"] == [{"ports": [{"port": "webhook", "protocol": "TCP"}]}]
+    assert into["webhook"]["ingress"] == [
+        {"ports": [{"port": "webhook", "protocol": "TCP"}]},
+        {"ports": [{"port": "health", "protocol": "TCP"}], "from": [peer]},
+    ]
     assert into["controller"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]

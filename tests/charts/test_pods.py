@@ -106,11 +106,13 @@ def test_the_program_understands_the_arguments_of_the_check(chart: Chart) -> Non
 def test_the_webhook_is_told_where_it_is_and_which_argo_there_is(chart: Chart) -> None:
     """It listens on the Pod's own address, which is right for IPv4 and IPv6."""
     made = container(chart, "webhook", "argoVersion=3.6")
-    assert made.args[:8] == (
+    assert made.args[:10] == (
         "serve",
         "--cluster",
         "--host=$(POD_IP)",
         "--port=9443",
+        "--health-port=8081",
+        "--webhook-configurations=lockkeeper",
         "--argo-version=3.6",
         "--argo-controller-account=argo:argo",
         "--argo-server-account=argo:argo-server",
@@ -137,15 +139,22 @@ def test_the_controller_is_told_which_lease_and_which_registration_are_its_own(c
     )
 
 
-@pytest.mark.parametrize(
-    ("component", "scheme", "port"), [("webhook", "HTTPS", 9443), ("controller", "HTTP", 8080)]
-)
-def test_the_probes_look_at_the_port_that_is_served(
-    chart: Chart, component: str, scheme: str, port: int
-) -> None:
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_both_sides_know_whether_paths_have_a_secret(chart: Chart, component: str) -> None:
+    """The controller waits for Pods with this very argument before it gives the paths a secret."""
+    knowing = {
+        "webhook": "--webhook-configurations=lockkeeper",
+        "controller": "--webhook-deployment=$(POD_NAMESPACE)/lockkeeper-webhook",
+    }[component]
+    assert knowing in container(chart, component).args
+    assert knowing not in container(chart, component, "registration.callerToken=false").args
+
+
+@pytest.mark.parametrize(("component", "port"), [("webhook", 8081), ("controller", 8080)])
+def test_the_probes_look_at_a_port_of_their_own(chart: Chart, component: str, port: int) -> None:
     """Ready and alive are two questions: one that waits for the API server is not restarted for it."""
     made = container(chart, component)
-    (served,) = made.ports
+    served = made.ports[-1]
     assert served.container_port == port
     probes = {
         "startup": made.startup_probe,
@@ -154,7 +163,7 @@ def test_the_probes_look_at_the_port_that_is_served(
     }
     for name, probe in probes.items():
         assert probe is not None, name
-        assert (probe.http_get.scheme, probe.http_get.port) == (scheme, served.name), name
+        assert (probe.http_get.scheme, probe.http_get.port) == ("HTTP", served.name), name
         assert probe.http_get.path == ("/readyz" if name == "readiness" else "/livez"), name
 
 

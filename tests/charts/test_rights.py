@@ -51,6 +51,8 @@ RELEASING: Final = (
 )
 PROJECTING: Final = Rule(("",), ("configmaps",), ("create", "patch"), ("workflow-semaphores",))
 BUNDLE: Final = Rule(("admissionregistration.k8s.io",), CONFIGURATIONS, (*READ, "patch"), ("lockkeeper",))
+PATHS: Final = Rule(("admissionregistration.k8s.io",), CONFIGURATIONS, ("get",), ("lockkeeper",))
+REPLICAS: Final = Rule(("apps",), ("deployments",), READ, ("lockkeeper-webhook",))
 LEASES: Final = (
     Rule(("coordination.k8s.io",), ("leases",), ("create",)),
     Rule(("coordination.k8s.io",), ("leases",), ("get", "update"), ("lockkeeper-controller",)),
@@ -119,11 +121,23 @@ def test_each_account_may_do_what_it_does(
 ) -> None:
     """A right that is added here is one that somebody has seen."""
     granted = roles(chart.rendered(WITHOUT_CRDS, *MODES[mode]))
-    keeps_bundle = () if mode == "certManager" else (BUNDLE,)
-    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS)
+    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS, PATHS)
     assert granted.get("Role/lockkeeper-webhook", ()) == secret_of_webhook
-    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, *keeps_bundle)
-    assert granted["Role/lockkeeper-controller"] == (*LEASES, *secret_of_controller)
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, BUNDLE)
+    assert granted["Role/lockkeeper-controller"] == (*LEASES, *secret_of_controller, REPLICAS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bundle"), [("builtIn", (BUNDLE,)), ("certManager", ()), ("secret", (BUNDLE,))]
+)
+def test_without_secret_paths_their_rights_are_not_granted(
+    chart: Chart, mode: str, bundle: tuple[Rule, ...]
+) -> None:
+    """Who keeps the paths himself need not let the controller write to what admits everything."""
+    granted = roles(chart.rendered(WITHOUT_CRDS, "registration.callerToken=false", *MODES[mode]))
+    assert granted["ClusterRole/lockkeeper-webhook"] == (*READS, *OWNERS, PATHS)
+    assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING, *bundle)
+    assert REPLICAS not in granted["Role/lockkeeper-controller"]
 
 
 def test_the_check_only_looks(granted: dict[str, tuple[Rule, ...]]) -> None:
@@ -136,7 +150,8 @@ def test_the_check_only_looks(granted: dict[str, tuple[Rule, ...]]) -> None:
 def test_a_bundle_that_is_given_takes_its_rights_away(chart: Chart) -> None:
     """What the user keeps, the controller neither reads nor writes."""
     values = '{"certificates": {"secret": {"caBundle": "-----BEGIN CERTIFICATE-----\\n"}}}'
-    granted = roles(chart.rendered(WITHOUT_CRDS, *MODES["secret"], values=values))
+    plain = "registration.callerToken=false"
+    granted = roles(chart.rendered(WITHOUT_CRDS, plain, *MODES["secret"], values=values))
     assert granted["ClusterRole/lockkeeper-controller"] == (*READS, *RELEASING, PROJECTING)
     assert granted["Role/lockkeeper-controller"] == LEASES
 

@@ -135,6 +135,7 @@ CHANGES: Final = {
     "registration.namespaceSelector": ("registration.namespaceSelector.matchLabels.a=b",),
     "registration.objectSelector": ("registration.objectSelector.matchLabels.a=b",),
     "registration.annotations": ("registration.annotations.a=b",),
+    "registration.callerToken": ("registration.callerToken=false",),
     "registration.matchPolicy": ("registration.matchPolicy=Exact",),
     **{
         f"registration.{webhook}.{field}": (f"registration.{webhook}.{field}={value}",)

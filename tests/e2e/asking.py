@@ -9,7 +9,7 @@ from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed
 from tests.e2e.podrunner.launch import SeenPod
 from tests.patience import PATIENCE
 
-_PLACES: Final = {WEBHOOK: ("https", 9443), CONTROLLER: ("http", 8080)}
+_PLACES: Final = {WEBHOOK: ("http", 8081), CONTROLLER: ("http", 8080)}
 _ASK: Final = """
 import http.client, ssl, sys
 scheme, host, port, path = sys.argv[1:]

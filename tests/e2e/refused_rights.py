@@ -56,7 +56,7 @@ def refused_to_webhook(name: str) -> Iterator[Right]:
     for resource in _POLICIES:
         yield Right("patch", _OURS, f"{resource}/status")
     for resource in _CONFIGURATIONS:
-        yield from (Right(verb, _REGISTRATION, resource, name) for verb in _EVERYTHING)
+        yield from (Right(verb, _REGISTRATION, resource, name) for verb in _EVERYTHING if verb != "get")
     for verb in ("get", "create", "update"):
         yield Right(verb, "coordination.k8s.io", "leases", f"{name}-controller", NAMESPACE)
     yield Right("create", "", "secrets", namespace=NAMESPACE)

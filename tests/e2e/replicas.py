@@ -6,17 +6,23 @@ The Pods' addresses are in loopback and others than 127.0.0.1, so a module that 
 import json
 import ssl
 from collections.abc import Callable
+from http import HTTPStatus
 from http.client import HTTPSConnection
 from typing import Final
 
 import msgspec
 import pytest
 
+from lockkeeper.callers.registered import read
+from lockkeeper.certificates.configurations import CONFIGURATIONS
+from policy.core.decision import Side
 from policy.core.prepared import prepare
+from tests.e2e.charted import RELEASE
 from tests.e2e.installed import WEBHOOK, Installed
 from tests.e2e.manifests import workflow
 from tests.e2e.product import until
 from tests.patience import PATIENCE
+from webhook.callers import path_of as called
 
 ASKING: Final = pytest.mark.allow_hosts(["127.0.0.0/8", "::1", "localhost"])
 PORT: Final = 9443
@@ -61,8 +67,20 @@ def addresses(installed: Installed) -> list[str]:
     return [pod.status.pod_ip for pod in installed.pods(WEBHOOK) if pod.ready]
 
 
-def answer_of(address: str, namespace: str) -> Response:
-    """Return what a replica makes of a Workflow that is created now; it is a dry run."""
+def path_of(installed: Installed, side: Side, *, release: str = RELEASE) -> str:
+    """Return the path by which the API server calls one of our webhooks now."""
+    (found,) = [
+        hook
+        for resource in CONFIGURATIONS
+        for hook in read(installed.cluster.get(resource, release)).hooks
+        if hook.side is side
+    ]
+    assert found.secret is not None
+    return called(side, found.secret)
+
+
+def posted(address: str, path: str, namespace: str, *, dry_run: bool = True) -> tuple[int, bytes]:
+    """Return status and text of what a replica says to a create, whoever sends it."""
     kind = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
     request = {
         "uid": "asked-by-a-test",
@@ -74,16 +92,24 @@ def answer_of(address: str, namespace: str) -> Response:
         "userInfo": {"username": "test"},
         "object": json.loads(workflow("asked")),
         "oldObject": None,
-        "dryRun": True,
+        "dryRun": dry_run,
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     connection = HTTPSConnection(address, PORT, timeout=PATIENCE, context=_anybody())
     try:
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/mutate?timeout=30s", json.dumps(review), headers)
-        return msgspec.json.decode(connection.getresponse().read(), type=Review).response
+        connection.request("POST", f"{path}?timeout=30s", json.dumps(review), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def answer_of(installed: Installed, address: str, namespace: str, *, release: str = RELEASE) -> Response:
+    """Return what a replica makes of a Workflow that is created now; it is a dry run."""
+    status, text = posted(address, path_of(installed, Side.MUTATE, release=release), namespace)
+    assert status == HTTPStatus.OK, text
+    return msgspec.json.decode(text, type=Review).response
 
 
 def certificate_of(address: str) -> bytes:
@@ -97,7 +123,7 @@ def await_everywhere(
     """Wait until the answer of every replica is as it should be."""
     where = addresses(installed)
     assert len(where) > 1, "there are no several replicas"
-    until(lambda: all(holds(answer_of(each, namespace)) for each in where), what)
+    until(lambda: all(holds(answer_of(installed, each, namespace)) for each in where), what)
 
 
 def await_governed(installed: Installed, namespace: str) -> None:

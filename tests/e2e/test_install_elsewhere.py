@@ -69,7 +69,10 @@ def test_it_governs_all_namespaces_but_that_one(site: Installed) -> None:
     labels = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=webhook"
     replicas = [pod.status.pod_ip for pod in pods(site.cluster, NAMESPACE, labels=labels)]
     assert len(replicas) == 2
-    until(lambda: all(answer_of(each, GOVERNED).governed for each in replicas), "the pool is not in force")
+    until(
+        lambda: all(answer_of(site, each, GOVERNED, release=NAME).governed for each in replicas),
+        "the pool is not in force",
+    )
     for governed in (GOVERNED, USUAL):
         assert marks.USER in str(annotations(site, governed, "elsewhere"))
     assert annotations(site, NAMESPACE, "unlimited") is None

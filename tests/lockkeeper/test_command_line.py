@@ -233,3 +233,10 @@ def test_once_without_workflows_is_a_usage_error(lockkeeper: Lockkeeper) -> None
     with lockkeeper.started("run", "--policies", POLICIES, "--once", "--port", "0") as running:
         assert not running.until("Serving on")
         assert running.wait() == 2
+
+
+def test_secret_paths_are_in_a_cluster(lockkeeper: Lockkeeper) -> None:
+    """Without one there are no webhook configurations to read them from."""
+    finished = lockkeeper("serve", "--policies", "p", "--webhook-configurations", "lockkeeper")
+    assert finished.code == 2
+    assert finished.err == "lockkeeper: --webhook-configurations are in a cluster: give --cluster too\n"

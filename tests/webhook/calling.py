@@ -18,11 +18,12 @@ from policy.core.ledger import Reservation, Shortfall
 from policy.core.snapshot import Snapshot
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
-from webhook.admission import ROUTES, Admission
+from webhook.admission import Admission
 from webhook.app import create_app
+from webhook.callers import ROUTES, Callers, Strangers
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.reserving import Reservations
+from webhook.reserving import NothingStored, Reservations, Stored
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -103,7 +104,14 @@ class SlowLedgers:
 class Webhook:
     """The admission application with its parts in reach; every 200 of an admission route is verified."""
 
-    def __init__(self, policies: str = "", *, snapshot: Callable[[], Snapshot] | None = None) -> None:
+    def __init__(
+        self,
+        policies: str = "",
+        *,
+        snapshot: Callable[[], Snapshot] | None = None,
+        callers: Callers | None = None,
+        stored: Stored | None = None,
+    ) -> None:
         self.clock = Clock()
         self.lines: list[bytes] = []
         self.metrics = Metrics()
@@ -119,6 +127,8 @@ class Webhook:
         compiled = snapshot_of(policies)
         self._snapshot: Callable[[], Snapshot] = snapshot or (lambda: compiled)
         self._ticks = 0
+        self._callers = callers
+        self._stored = stored or NothingStored()
         self.serve_with(self.ledgers)
 
     def serve_with(self, reservations: Reservations) -> None:
@@ -130,10 +140,13 @@ class Webhook:
                 clock=self.clock,
                 stopwatch=self._tick,
                 recorder=self,
+                stored=self._stored,
             ),
             log=self.log,
             metrics=self.metrics,
             other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
+            callers=self._callers,
+            strangers=Strangers(say=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:

@@ -27,8 +27,8 @@ _ADDRESS: Final = re.compile(r"lockkeeper: serving on https://127\.0\.0\.1:(\d+)
 class Served:
     """The server as a context manager: ready when entered, ended by its own pid when left."""
 
-    def __init__(self, *, policies: Path, certs: Path) -> None:
-        self._command = serve_command(policies, "--certs", str(certs))
+    def __init__(self, *, policies: Path, certs: Path, options: tuple[str, ...] = ()) -> None:
+        self._command = serve_command(policies, "--certs", str(certs), *options)
         self.certs = certs
         self.port = 0
         self._heard = threading.Condition()
@@ -78,6 +78,13 @@ class Served:
 
         found: Json = json.loads(self._wait_for(self._stdout, fits))
         return found
+
+    def told(self, pattern: re.Pattern[str]) -> str:
+        """Return what the group of a pattern is in a line of standard error, waiting for it."""
+        line = self._wait_for(self._stderr, lambda line: pattern.search(line) is not None)
+        found = pattern.search(line)
+        assert found is not None
+        return found[1]
 
     def terminate(self) -> None:
         """Ask it to stop, as Kubernetes does."""

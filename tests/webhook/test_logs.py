@@ -3,6 +3,7 @@
 import pytest
 
 from tests.webhook.calling import START, Clock, Webhook
+from tests.webhook.oracle import Json
 from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, quota, workflow
 from webhook.logs import Log
 
@@ -112,3 +113,55 @@ def test_a_line_stays_short_whatever_a_name_is(field: str, webhook: Webhook) -> 
     webhook.mutate({**workflow(), "metadata": {field: "x" * 100_000}})
     [line] = webhook.lines
     assert len(line) <= 4096
+
+
+LONG = "x" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("field", "request_of"),
+    [
+        ("user", {"userInfo": {"username": LONG}}),
+        ("name", {"name": LONG}),
+        ("namespace", {"namespace": LONG}),
+        ("kind", {"kind": {"group": "argoproj.io", "version": "v1alpha1", "kind": LONG}}),
+    ],
+)
+def test_no_line_is_as_long_as_what_somebody_sent(field: str, request_of: Json, webhook: Webhook) -> None:
+    """Each string is cut, with a sign that it was."""
+    assert webhook.post(encoded(admission_review(workflow(), **request_of))).status == 200
+    assert len(webhook.lines[0]) < 1000
+    assert webhook.logged()[0][field].endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("path", "review"),
+    [
+        ("/mutate", {"uid": LONG}),
+        ("/validate", {"uid": "x" * 129}),
+        ("/policies", {"uid": LONG}),
+        ("/mutate", {"operation": LONG}),
+        ("/mutate", {"version": LONG}),
+    ],
+    ids=["uid", "a uid that is a little too long", "uid of a policy", "operation", "version"],
+)
+def test_what_is_refused_is_not_repeated_in_full(path: str, review: Json, webhook: Webhook) -> None:
+    """Neither in the answer nor in the log, whatever of a wrong request the message quotes."""
+    reply = webhook.post(encoded(admission_review(workflow(), **review)), path)
+    assert reply.status == 400
+    assert len(reply.body) < 2000
+    assert len(webhook.lines[0]) < 2000
+
+
+def test_a_uid_as_long_as_allowed_is_answered(webhook: Webhook) -> None:
+    """Those of API servers have 36 characters; nothing says that they have to."""
+    assert webhook.mutate(workflow(), uid="x" * 128)["uid"] == "x" * 128
+
+
+def test_a_bug_and_an_event_are_cut_too() -> None:
+    """The message of an error may hold what a request said, and so may its trace."""
+    lines = list[bytes]()
+    log = Log(write=lines.append, clock=Clock())
+    log.bug(LONG, ValueError(LONG))
+    log.event("policies", LONG)
+    assert max(map(len, lines)) < 64 * 1024

@@ -1,11 +1,15 @@
 """Slots under `onExceed: Deny`: who reserves, who only looks, and who gives back."""
 
 from datetime import timedelta
+from random import Random
 from typing import NoReturn
 
 import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.stored import StoredWorkflows
 from policy.core.amounts import Usage
 from policy.core.crowding import MOST_CREATES, MOST_OF_NAME
 from policy.core.ledger import Account, Purpose, Reservation, with_reservations
@@ -144,6 +148,33 @@ def test_a_create_that_is_refused_after_all_gives_its_slot_back() -> None:
     changed["status"] = {"phase": "Running"}
     assert not webhook.validate(changed, uid="second")["allowed"]
     assert webhook.reserved() == {}
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+def test_a_forged_refusal_gives_no_slot_back_of_a_create_that_is_stored(operation: str) -> None:
+    """The label is there for all to read by then; who sends it again, with what is refused, gains nothing."""
+    cluster = MemoryCluster(clock=lambda: START, rng=Random(1))
+    webhook = Webhook(DENY_TWO, stored=StoredWorkflows(cluster=cluster))
+    changed = webhook.mutated(workflow())
+    cluster.create(WORKFLOWS, changed, namespace="team")
+    forged = {**changed, "status": {"phase": "Running"}}
+    assert not webhook.validate(forged, uid="forged", operation=operation, oldObject=changed)["allowed"]
+    assert list(webhook.reserved()) == [UID]
+    named = {**changed["metadata"], "name": "another"}
+    another = {**changed, "metadata": named, "status": {"phase": "Running"}}
+    assert not webhook.validate(another, uid="forged-too")["allowed"]
+    assert list(webhook.reserved()) == [UID]
+
+
+def test_a_refused_create_of_a_taken_name_gives_its_own_slot_back() -> None:
+    """What is stored under the name has a reservation of its own, and keeps it."""
+    cluster = MemoryCluster(clock=lambda: START, rng=Random(1))
+    webhook = Webhook(DENY_TWO, stored=StoredWorkflows(cluster=cluster))
+    first = webhook.mutated(workflow(), uid="first")
+    cluster.create(WORKFLOWS, first, namespace="team")
+    second = webhook.mutated(workflow(), uid="second")
+    assert not webhook.validate({**second, "status": {"phase": "Running"}}, uid="v")["allowed"]
+    assert list(webhook.reserved()) == ["first"]
 
 
 def test_a_refused_create_without_a_label_gives_nothing_back() -> None:

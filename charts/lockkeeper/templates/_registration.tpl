@@ -64,6 +64,31 @@ matchExpressions:
 {{- end -}}
 
 {{/*
+Whether helm leaves the paths to the controller, which gives them a secret part: "true", or nothing. Takes (dict "root"
+$ "kind" "MutatingWebhookConfiguration").
+
+Of a path that helm wrote once, helm 3 takes every change back at each upgrade, and removes it where the chart does not
+write it any more; helm 4 leaves a path alone that somebody else has changed. So it is left out where helm never wrote
+it, which an annotation tells, and where helm 4 finds it changed. Whoever renders without a cluster gets plain paths:
+what is taken back by them, the controller puts right, and the webhook answers both meanwhile (docs/adr/0018).
+*/}}
+{{- define "lockkeeper.leavesPath" -}}
+{{- if and .root.Values.registration.callerToken (lookup "v1" "Namespace" "" "kube-system") -}}
+{{- $found := lookup "admissionregistration.k8s.io/v1" .kind "" (include "lockkeeper.fullname" .root) -}}
+{{- if not $found -}}
+true
+{{- else if hasKey ($found.metadata.annotations | default dict) "lockkeeper.dev/paths" -}}
+true
+{{- else if semverCompare ">=4.0.0-0" .root.Capabilities.HelmVersion.Version -}}
+{{- $path := dig "clientConfig" "service" "path" "" ($found.webhooks | default list | first | default dict) -}}
+{{- if and $path (not (has $path (list "/mutate" "/validate" "/policies"))) -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
 Where the API server finds a path of ours. Every field that it would fill in is given, so that tools which compare see
 no difference; caBundle is filled in by others, and never given unless somebody wants to keep it himself.
 */}}
@@ -71,7 +96,9 @@ no difference; caBundle is filled in by others, and never given unless somebody 
 service:
   name: {{ include "lockkeeper.fullname" .root }}-webhook
   namespace: {{ .root.Release.Namespace | quote }}
+  {{- if not (include "lockkeeper.leavesPath" .) }}
   path: {{ .path }}
+  {{- end }}
   port: 443
 {{- if eq .root.Values.certificates.mode "secret" }}
 {{- with .root.Values.certificates.secret.caBundle }}
@@ -80,7 +107,7 @@ caBundle: {{ b64enc . }}
 {{- end }}
 {{- end -}}
 
-{{/* One webhook about Workflows. Takes (dict "root" $ "name" ... "path" ... "settings" .Values.registration.mutating). */}}
+{{/* One webhook about Workflows. Takes (dict "root" $ "kind" ... "name" ... "path" ... "settings" .Values.registration.mutating). */}}
 {{- define "lockkeeper.workflowWebhook" -}}
 name: {{ .name }}
 admissionReviewVersions: [v1]
@@ -110,14 +137,18 @@ matchConditions:
 {{ include "lockkeeper.workflowConditions" .root }}
 {{- end -}}
 
+{{/* Takes (dict "root" $ "kind" "MutatingWebhookConfiguration"). */}}
 {{- define "lockkeeper.registrationMetadata" -}}
-name: {{ include "lockkeeper.fullname" . | quote }}
+name: {{ include "lockkeeper.fullname" .root | quote }}
 labels:
-  {{- include "lockkeeper.labels" (dict "root" . "component" "webhook") | nindent 2 }}
-{{- $annotations := deepCopy .Values.registration.annotations }}
-{{- if eq .Values.certificates.mode "certManager" }}
-{{- $certificate := printf "%s/%s-webhook" .Release.Namespace (include "lockkeeper.fullname" .) }}
+  {{- include "lockkeeper.labels" (dict "root" .root "component" "webhook") | nindent 2 }}
+{{- $annotations := deepCopy .root.Values.registration.annotations }}
+{{- if eq .root.Values.certificates.mode "certManager" }}
+{{- $certificate := printf "%s/%s-webhook" .root.Release.Namespace (include "lockkeeper.fullname" .root) }}
 {{- $annotations = set $annotations "cert-manager.io/inject-ca-from" $certificate }}
+{{- end }}
+{{- if include "lockkeeper.leavesPath" . }}
+{{- $annotations = set $annotations "lockkeeper.dev/paths" "controller" }}
 {{- end }}
 {{- with $annotations }}
 annotations:

@@ -15,7 +15,7 @@ from lockkeeper.checking.registration import excludes
 from lockkeeper.cli.check import nothing_seen, table
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
-from policy.core.patches import JsonObject
+from policy.core.patches import JsonObject, JsonValue
 from policy.service.leases import LEASES, Lease, given_up, renewed
 from tests.lockkeeper.checking.installation import (
     BUNDLE,
@@ -60,6 +60,7 @@ def test_a_healthy_installation_has_nothing_but_ok(installation: Installation) -
         Check.FAILURE_POLICY,
         Check.OWN_NAMESPACE,
         Check.CERTIFICATE,
+        Check.CALLERS,
         Check.READINESS,
         Check.LEADER,
         Check.POLICIES,
@@ -210,7 +211,9 @@ def test_a_webhook_that_is_asked_about_its_own_namespace_is_a_warning(installati
 def test_a_service_is_asked_once_at_its_address_and_by_its_name(installation: Installation) -> None:
     """That is where the API server goes, and the name that it checks; DNS plays no part."""
     installation.facts()
-    assert installation.asked == [Target(CLUSTER_IP, 443, SERVER, "/readyz", BUNDLE)]
+    assert installation.asked == [
+        Target(CLUSTER_IP, 443, SERVER, "/readyz", BUNDLE, ("/mutate", "/validate", "/policies"))
+    ]
 
 
 @pytest.mark.parametrize("unknown", ["None", ""])
@@ -316,6 +319,40 @@ def test_a_webhook_that_is_not_ready_is_a_failure(installation: Installation, sa
     assert installation.judged(Check.READINESS) == [(State.FAILED, f"{PLACE} is not ready: {why}")]
 
 
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("", "answers whoever reaches it: the paths in the webhook configurations are plain"),
+        ("/5e5e", "answers only who knows the paths in the webhook configurations"),
+    ],
+)
+def test_who_is_answered_is_told(installation: Installation, secret: str, said: str) -> None:
+    """And never the path itself."""
+    installation.change(MUTATING, [webhook("mutate", f"/mutate{secret}", "Ignore", 2)])
+    validating = [webhook(each, f"/{each}{secret}", "Fail", 5) for each in ("validate", "policies")]
+    installation.change(VALIDATING, validating)
+    assert installation.judged(Check.CALLERS) == [(State.OK, f"{PLACE} {said}")]
+    assert installation.asked[0].ready_path == "/readyz"
+    assert not any("5e5e" in each.message for each in installation.judgements())
+
+
+def test_a_path_that_is_not_answered_is_a_failure(installation: Installation) -> None:
+    """The API server would be refused there; which secret it sends is not shown."""
+    refused = ("/mutate/5e5e", "/validate/5e5e")
+    installation.answer = msgspec.structs.replace(installation.answer, refused=refused)
+    message = f"{PLACE} does not answer at the paths in the webhook configurations: mutate, validate"
+    assert installation.judged(Check.CALLERS) == [(State.FAILED, message)]
+
+
+def test_readiness_is_asked_at_its_own_port_where_there_is_one(installation: Installation) -> None:
+    """The port of admission answers nothing but admission."""
+    ports: list[JsonValue] = [{"name": "webhook", "port": 443}, {"name": "health", "port": 8081}]
+    patch = MergePatch({"spec": {"ports": ports}})
+    installation.memory.patch(SERVICES, f"{RELEASE}-webhook", patch, namespace=NAMESPACE)
+    installation.facts()
+    assert installation.asked[0].health_port == 8081
+
+
 def test_a_fresh_lease_needs_no_second_look(installation: Installation) -> None:
     """The check ends at once where all is well."""
     assert installation.judged(Check.LEADER) == [(State.OK, f"{LEADER} leads")]
@@ -405,7 +442,7 @@ def test_the_table_says_what_to_do_and_sums_up(installation: Installation) -> No
     where = "not seen, for want of the right to list workflows.argoproj.io in namespace traffic"
     assert f"skipped  kinds           {where}" in lines
     assert lines[lines.index(f"kinds: {where}") + 1].startswith("  next: ask for this right")
-    assert lines[-1] == "11 ok, 1 failed, 1 skipped"
+    assert lines[-1] == "12 ok, 1 failed, 1 skipped"
 
 
 def test_a_gap_is_a_value(installation: Installation) -> None:

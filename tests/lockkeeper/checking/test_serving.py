@@ -14,9 +14,12 @@ import msgspec
 import pytest
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
+from certs.files import Paths
 from lockkeeper.checking.facts import Target, Trouble
 from lockkeeper.checking.serving import CONNECTIONS, ask, trusting
 from lockkeeper.health_port import HealthPort
+from tests.webhook.reviews import quota
+from tests.webhook.serving import Served
 from webhook.app import create_app
 from webhook.metrics import Metrics
 
@@ -43,7 +46,7 @@ class Certificates:
     """A CA and what it signs, in files as the ssl module wants them."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.now = datetime.now(UTC)
         self.authority = create_authority(now=self.now)
 
@@ -62,7 +65,7 @@ class Certificates:
 
     def context(self, pair: ServingPair) -> ssl.SSLContext:
         """Return a server's context that shows a certificate."""
-        both = self._folder / "both.pem"
+        both = self.folder / "both.pem"
         both.write_bytes(pair.cert_pem + pair.key_pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(both)
@@ -84,6 +87,14 @@ class Certificates:
         assert bugs == []
 
 
+def policies_in(folder: Path) -> Path:
+    """Return a folder with one policy."""
+    policies = folder / "policies"
+    policies.mkdir()
+    (policies / "all.yaml").write_text(quota("Deny", limits={"workflows": 1}))
+    return policies
+
+
 def bundle(*certificates: bytes) -> str:
     """Return a caBundle as it stands in a configuration."""
     return base64.b64encode(b"".join(certificates)).decode()
@@ -102,6 +113,39 @@ def test_a_certificate_of_the_bundles_ca_is_trusted_and_its_end_told(certificate
     assert served.trouble is None
     assert (served.ready, served.said) == (True, "ok")
     assert served.expires == certificates.now.replace(microsecond=0) + timedelta(days=30)
+
+
+def test_paths_that_are_not_answered_are_told(certificates: Certificates) -> None:
+    """Each is asked for as the API server asks, without a review: one that is known wants a POST."""
+    with certificates.serving(certificates.issue()) as target:
+        asked = msgspec.structs.replace(target, paths=("/livez", "/mutate/5e5e"))
+        served = ask(asked)
+    assert served.trouble is None
+    assert served.refused == ("/livez", "/mutate/5e5e")
+    with Served(policies=policies_in(certificates.folder), certs=certificates.folder / "certs") as running:
+        authority = Paths.within(running.certs).authority_cert.read_bytes()
+        target = Target(HOST, running.port, "localhost", "/readyz", bundle(authority), ("/mutate", "/none"))
+        served = ask(target)
+    assert (served.ready, served.refused) == (True, ("/none",))
+
+
+def test_readiness_may_be_on_a_port_of_its_own(certificates: Certificates) -> None:
+    """Over plain HTTP; the certificate is still that of the port of admission."""
+    listener = socket(AF_INET, SOCK_STREAM)
+    listener.bind((HOST, 0))
+    listener.listen()
+    bugs: list[BaseException] = []
+    app = create_app(metrics=Metrics(), not_ready=lambda: ["somewhere else"])
+    health = HealthPort(app=app, listener=listener, bug=bugs.append)
+    port = int(listener.getsockname()[1])
+    health.start()
+    try:
+        with certificates.serving(certificates.issue()) as target:
+            served = ask(msgspec.structs.replace(target, health_port=port))
+    finally:
+        health.stop()
+    assert (served.ready, served.said) == (False, "somewhere else")
+    assert served.expires is not None
 
 
 def test_an_old_and_a_new_ca_may_stand_in_the_bundle(certificates: Certificates) -> None:

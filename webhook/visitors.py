@@ -1,0 +1,142 @@
+"""Who is connected, and who has to give way when there are too many: pure bookkeeping, of one thread.
+
+A connection is silent while nobody works for it: nothing has come, or not all of something. When there is no
+room for a new one, a silent one is closed and not the new one refused, or else whoever opens many would keep
+all others out. It is one of the peer that has the most, the longest silent first. A connection on which a
+review was answered is closed only where no other is left: what the API server keeps open stays open.
+"""
+
+from enum import StrEnum
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+MOST: Final = 1000
+"""Connections at once. Each needs some 40 KiB and a file descriptor."""
+PER_PEER: Final = 500
+"""Connections of one address: half of them, because behind a konnectivity server, a proxy or a node's address
+all API servers may share one; each opens one for every review that is under way."""
+Key = TypeVar("Key")
+
+
+class Stage(StrEnum):
+    """What a silent connection is waited for."""
+
+    FIRST_BYTE = "first byte"
+    HANDSHAKE = "handshake"
+    IDLE = "idle"
+    HEAD = "head"
+
+
+class Visitor(msgspec.Struct, Generic[Key]):
+    """One connection; `until` is when its patience ends, where it is silent."""
+
+    key: Key
+    peer: str
+    proven: bool = False
+    stage: Stage | None = None
+    until: float = 0.0
+
+
+class Peer(msgspec.Struct, Generic[Key]):
+    """The connections of one address; the silent ones stand in the order in which they fell silent."""
+
+    count: int = 0
+    silent: dict[Key, None] = {}
+    proven: dict[Key, None] = {}
+
+    def oldest(self, *, proven: bool) -> Key | None:
+        """Return who has been silent longest, or None where nobody is."""
+        return next(iter(self.proven if proven else self.silent), None)
+
+
+class Visitors(Generic[Key]):
+    """All connections of one worker."""
+
+    def __init__(self, *, most: int = MOST, per_peer: int = PER_PEER) -> None:
+        self._most = most
+        self._per_peer = per_peer
+        self._all: dict[Key, Visitor[Key]] = {}
+        self._peers: dict[str, Peer[Key]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def enter(self, key: Key, peer: str) -> Key | None:
+        """Take note of a new connection; return which one gives way to it, if one has to."""
+        found = self._peers.setdefault(peer, Peer())
+        way: Key | None = None
+        if found.count >= self._per_peer:
+            way = _oldest(found)
+        elif len(self._all) >= self._most:
+            way = self.least()
+        found.count += 1
+        self._all[key] = Visitor(key, peer)
+        return way
+
+    def silent(self, key: Key, stage: Stage, until: float) -> None:
+        """Take note that a connection is waited for, at the longest until then."""
+        visitor = self._all[key]
+        visitor.stage, visitor.until = stage, until
+        self._queue(visitor)[key] = None
+
+    def stage(self, key: Key) -> Stage | None:
+        """Return what a connection is waited for; None where it is worked for, or gone."""
+        found = self._all.get(key)
+        return found.stage if found is not None else None
+
+    def until(self, key: Key) -> float:
+        """Return when the patience with a connection ends."""
+        return self._all[key].until
+
+    def busy(self, key: Key) -> None:
+        """Take note that somebody works for a connection."""
+        visitor = self._all[key]
+        self._queue(visitor).pop(key, None)
+        visitor.stage = None
+
+    def prove(self, key: Key) -> None:
+        """Take note that a review was answered on a connection, while it is worked for."""
+        self._all[key].proven = True
+
+    def leave(self, key: Key) -> None:
+        """Forget a connection; one that is forgotten already stays so."""
+        visitor = self._all.pop(key, None)
+        if visitor is None:
+            return
+        self._queue(visitor).pop(key, None)
+        peer = self._peers[visitor.peer]
+        peer.count -= 1
+        if not peer.count:
+            del self._peers[visitor.peer]
+
+    def least(self) -> Key | None:
+        """Return who gives way first, or None where all are worked for."""
+        strangers = [each for each in self._peers.values() if each.silent]
+        if strangers:
+            # Of two with as many, rather the one of whom nothing else is known.
+            return max(strangers, key=lambda each: (len(each.silent), not each.proven)).oldest(proven=False)
+        known = [each for each in self._peers.values() if each.proven]
+        return max(known, key=lambda each: len(each.proven)).oldest(proven=True) if known else None
+
+    def overdue(self, now: float) -> list[Key]:
+        """Return the silent ones with whom the patience is over."""
+        return [each.key for each in self._all.values() if each.stage is not None and each.until <= now]
+
+    def all_silent(self) -> list[Key]:
+        """Return everybody who is silent."""
+        return [each.key for each in self._all.values() if each.stage is not None]
+
+    def hurry(self, until: float) -> None:
+        """Wait for nobody longer than until then."""
+        for each in self._all.values():
+            each.until = min(each.until, until)
+
+    def _queue(self, visitor: Visitor[Key]) -> dict[Key, None]:
+        peer = self._peers[visitor.peer]
+        return peer.proven if visitor.proven else peer.silent
+
+
+def _oldest(peer: Peer[Key]) -> Key | None:
+    first = peer.oldest(proven=False)
+    return first if first is not None else peer.oldest(proven=True)
