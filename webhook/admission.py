@@ -12,8 +12,9 @@ import msgspec
 from policy.core.decision import Side
 from policy.core.prepared import prepare
 from webhook.deadline import budget_of
-from webhook.failure import MAX_BODY, BadRequest, NotAllowed, ReviewError, TooLarge, WrongMediaType
+from webhook.failure import MAX_BODY, BadRequest, NotAllowed, OutOfTime, ReviewError, TooLarge, WrongMediaType
 from webhook.logs import Log
+from webhook.long_reviews import lane_of
 from webhook.metrics import Metrics
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
@@ -64,12 +65,14 @@ class Admission:
             body = read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             judge = review_policy if side is Side.POLICIES else review
-            answer = judge(body, side, budget, self._parts)
+            answer = judge(body, side, budget, self._parts, lane_of(environ))
             status, headers = "200 OK", [_JSON]
         except ReviewError as error:
             status, answer = error.status, f"{error.message}\n".encode()
             self._log.refused(uid_of(body), status, error.message)
             self._metrics.failed(status)
+            if isinstance(error, OutOfTime):
+                self._metrics.out_of_time(error.part)
             if isinstance(error, NotAllowed):
                 headers.append(("Allow", "POST"))
         except Exception as error:  # noqa: BLE001 - our bug must be a 500 with its uid in the log

@@ -22,6 +22,8 @@ from typing import Final
 
 from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 
+from webhook.long_reviews import Places
+
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, and then for a whole request; the API server sends both at once."""
 WAITING_THREADS: Final = 64
@@ -50,6 +52,7 @@ class PatientSocket(ssl.SSLSocket):
     """A TLS socket whose reads end in time, and that gives its thread's turn away while it waits."""
 
     turns: Turns | None = None
+    lane: Places | None = None
     receive_by: float = 0.0
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's own signature
@@ -97,7 +100,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def init_process(self) -> None:
         """Make the turns, then start as gthread does."""
-        self.turns = Turns(max(1, self.cfg.threads - WAITING_THREADS))
+        turns = max(1, self.cfg.threads - WAITING_THREADS)
+        self.turns = Turns(turns)
+        self.lane = Places(self.turns, max(1, turns - 1))
         super().init_process()
 
     def accept(self, listener: socket) -> None:
@@ -121,7 +126,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 conn.init()
             except (OSError, ValueError):
                 return False  # A handshake that failed or took too long is the client's affair.
-            conn.sock.turns = self.turns
+            conn.sock.turns, conn.sock.lane = self.turns, self.lane
             conn.data_ready = False
             if not conn.sock.pending() and not conn.wait_for_data(0):
                 return _DEFER

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from policy.core import holding
+from policy.core.budget import Part
 from policy.core.decision import IGNORED, UNGOVERNED, Code, Decision, Operation, Outcome, Reason, Review
 from policy.core.governing import governing
 from policy.core.identities import requester
@@ -55,8 +56,16 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
     judged = judge_locks(
-        spec, labels, policies, snapshot, raw=review.raw, metadata=metadata, again=again is not None
+        spec,
+        labels,
+        policies,
+        snapshot,
+        raw=review.raw,
+        metadata=metadata,
+        again=again is not None,
+        budget=review.budget,
     )
+    review.budget.check(Part.QUOTAS)
     quota_part = NO_QUOTAS
     if quotas:
         quota_part = judge_quotas(

@@ -9,11 +9,13 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import Budget, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.guard_marks import TERMINAL
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.prepared import prepare
 from policy.core.sameness import Parts, changed
+from policy.core.unreadable import decoded
 from policy.core.workflow import Read
 
 EXECUTABLE: Final = frozenset({"storedTemplates", "storedWorkflowTemplateSpec", "storedWorkflowSpec"})
@@ -40,17 +42,18 @@ prepare(StoredSpec)
 
 def phase_of(status: Parts | None) -> str:
     """Return the phase of a status, or ""."""
-    raw = (status or {}).get("phase")
-    phase = msgspec.json.decode(raw) if raw is not None else None
+    phase = decoded((status or {}).get("phase"))
     return phase if isinstance(phase, str) else ""
 
 
-def status_faults(old: Parts | None, new: Parts | None, user: str, *, server: bool) -> Iterator[Reason]:
+def status_faults(
+    old: Parts | None, new: Parts | None, user: str, *, server: bool, budget: Budget
+) -> Iterator[Reason]:
     """Yield the parts of a status that `user` forges; `server` says that it is argo-server."""
-    for name in sorted(changed(old, new)):
+    for name in sorted(changed(old, new, budget)):
         if server and name in _SERVERS:
             continue
-        if name == "nodes" and _only_resumes((old or {}).get(name), (new or {}).get(name)):
+        if name == "nodes" and _only_resumes((old or {}).get(name), (new or {}).get(name), budget):
             continue
         yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE + _hint(user))
 
@@ -63,21 +66,21 @@ def _hint(user: str) -> str:
     return f". If {account} is your workflow-controller, set argo.controllerServiceAccount to it"
 
 
-def retry_faults(old: Parts | None, new: Parts | None) -> Iterator[Reason]:
+def retry_faults(old: Parts | None, new: Parts | None, budget: Budget) -> Iterator[Reason]:
     """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it."""
     before, after = old or {}, new or {}
     if phase_of(after) in TERMINAL:
         message = f"still says {phase_of(after)}, so Argo would not run it again: use argo retry"
         yield Reason(Code.FORGED_STATUS, "status.phase", message)
-    for name in sorted(EXECUTABLE & changed(before, after)):
-        if name == "storedTemplates" or not _reset(before.get(name), after.get(name)):
+    for name in sorted(EXECUTABLE & changed(before, after, budget)):
+        if name == "storedTemplates" or not _reset(before.get(name), after.get(name), budget):
             yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE)
 
 
-def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
     """Tell whether a stored spec changed no more than a retry changes it."""
     before, after = _parts(old), _parts(new)
-    return before is not None and after is not None and changed(before, after) <= _RETRY_CHANGES
+    return before is not None and after is not None and changed(before, after, budget) <= _RETRY_CHANGES
 
 
 def _parts(raw: msgspec.Raw | None) -> Parts | None:
@@ -87,7 +90,7 @@ def _parts(raw: msgspec.Raw | None) -> Parts | None:
         return None
 
 
-def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
     """Tell whether of all nodes only suspended steps changed, and only as a resume changes them."""
     try:
         before, after = _nodes(old), _nodes(new)
@@ -95,12 +98,12 @@ def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
         return False
     if before.keys() != after.keys():
         return False
-    for name, node in after.items():
+    for name, node in paced(after.items(), budget, Part.COMPARING):
         if node == before[name]:
             continue
         if bytes(before[name].get("type", msgspec.Raw())) != _SUSPENDED:
             return False
-        if not changed(before[name], node) <= _RESUMED:
+        if not changed(before[name], node, budget) <= _RESUMED:
             return False
     return True
 

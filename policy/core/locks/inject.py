@@ -6,8 +6,9 @@ another object, `policy.core.locks.arrange` does it. What is there already is le
 gives no operation. Only fields that the installed Argo knows are written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from policy.core.budget import Budget, Part, paced
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.arrange import arranged
 from policy.core.locks.blocks import additions
@@ -37,7 +38,7 @@ def inject(
         return NOTHING
     if locks.structural or _callers_matter(found, locks, scene):
         return arranged(spec, locks, active, scene)
-    injected = _in_place(spec, found, locks, active)
+    injected = _in_place(spec, found, locks, active, scene.budget)
     if any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
         return arranged(spec, locks, active, scene)  # Argo before 3.6: one lock a template, others around it.
     return injected
@@ -45,7 +46,7 @@ def inject(
 
 def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -> bool:
     """Tell whether a DAG or steps may hold a lock that a rule puts, or call templates of other objects."""
-    for place in found:
+    for place in paced(found, scene.budget, Part.INJECTION):
         template = place.template
         if template.dag is None and template.steps is None:
             continue
@@ -64,7 +65,11 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
 
 
 def _in_place(
-    spec: WorkflowSpec, found: Iterable[Place], locks: LockPolicies, active: Sequence[CompiledLockPolicy]
+    spec: WorkflowSpec,
+    found: Sequence[Place],
+    locks: LockPolicies,
+    active: Sequence[CompiledLockPolicy],
+    budget: Budget,
 ) -> Injected:
     patch: list[PatchOp] = []
     put: list[Injection] = []
@@ -74,7 +79,7 @@ def _in_place(
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     everyone = len(active) == len(locks.policies)
-    for place in found:
+    for place in paced(found, budget, Part.INJECTION):
         selecting = locks.rules_for(place.template, spec)
         if not selecting:
             continue

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.decision import Reason
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
@@ -99,14 +100,14 @@ class LockPolicies(msgspec.Struct, frozen=True):
             policy for policy in self.policies if kind in policy.kinds and policy.workflows.matches(labels)
         )
 
-    def concerned(self, spec: WorkflowSpec, at: str = "/spec") -> list[Place]:
+    def concerned(self, spec: WorkflowSpec, at: str = "/spec", budget: Budget = UNBOUNDED) -> list[Place]:
         """Return the template bodies that hold a lock, call others, or are selected by a rule.
 
         Most templates of most Workflows are none of these, and a review should not pay for them.
         """
         found: list[Place] = []
         recall = self.remembered
-        for index, template in enumerate(spec.templates or ()):
+        for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
                 rules = recall.get((template.name, container.image)) if container is not None else None

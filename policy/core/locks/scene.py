@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.kinds import MatchedKind
 from policy.core.locks.layers import Body
@@ -56,7 +57,7 @@ def nothing_lacks(ref: TemplateRef) -> tuple[Lacking, ...]:
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it."""
+    """An object under review; `at` points to its WorkflowSpec, `raw` is the whole, `budget` its time."""
 
     kind: ObjectKind = ObjectKind.WORKFLOW
     at: str = "/spec"
@@ -65,6 +66,7 @@ class Scene(msgspec.Struct, frozen=True):
     name: str = ""
     library: Library = NO_LIBRARY
     lacking: LackingIn = nothing_lacks
+    budget: Budget = UNBOUNDED
 
     @property
     def is_template(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import Budget
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -80,7 +81,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
-    part = _judge(subject, review.raw, locks, snapshot)
+    part = _judge(subject, review.raw, locks, snapshot, review.budget)
     reasons = part.reasons
     if reasons and review.operation is Operation.UPDATE:
         reasons = _new(_before(review, locks, snapshot).reasons, reasons)
@@ -114,7 +115,9 @@ def _is_edited(review: Review, subject: Subject) -> bool:
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 
-def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot) -> LockPart:
+def _judge(
+    subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot, budget: Budget
+) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
     scene = Scene(
         ObjectKind(subject.kind.value),
@@ -124,6 +127,7 @@ def _judge(subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Sn
         subject.metadata.name or "",
         snapshot.library,
         missing_finder(locks, snapshot),
+        budget,
     )
     return judge_spec(subject.spec, locks, active, scene)
 
@@ -139,7 +143,7 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot) -> LockPart
         )
     except msgspec.ValidationError:
         return NO_LOCKS
-    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot)
+    return NO_LOCKS if old is None else _judge(old, review.old_raw, locks, snapshot, review.budget)
 
 
 def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
