@@ -76,6 +76,7 @@ def review_policy(
 
 
 def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
+    wire.bounded(body)
     try:
         envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -36,6 +36,11 @@ MAX_WARNING: Final = 256
 MAX_WARNINGS: Final = 16
 MAX_MISFITS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
+LARGE: Final = 256 * 1024
+"""Bytes of a body below which nobody need count what it holds."""
+MAX_CONTAINERS: Final = 400_000
+"""Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
+Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
@@ -147,6 +152,7 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
         TimeSpentError: there is more of it than can be read in time.
     """
+    bounded(body)
     try:
         envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -167,6 +173,12 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
     return _received(api_version, request, side, kind, objects, budget=budget)
+
+
+def bounded(body: bytes) -> None:
+    """Raise BadRequest for a body of nothing but brackets, which would fill the memory."""
+    if len(body) > LARGE and body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        raise BadRequest(f"the review holds more than {MAX_CONTAINERS} lists and maps")
 
 
 def _objects(request: Request, kind: ObjectKind) -> Objects:

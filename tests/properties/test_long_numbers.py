@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.properties.asking import INSIDE, OBJECT, SMALL, WORLDS, answers, full_review
+from tests.properties.asking import FULL, INSIDE, OBJECT, SMALL, WORLDS, answers
 from tests.properties.shapes import Path, grown, replaced
 from tests.properties.worst_policies import policy
 from tests.webhook.calling import Webhook
@@ -60,10 +60,10 @@ def test_an_update_with_a_very_long_number_is_no_error_of_ours(path: Path, versi
 
 
 def test_a_create_with_a_very_long_number_anywhere_is_answered_or_refused() -> None:
-    """The same of every field that is read of a new Workflow."""
+    """The same of the fields that are read of a new Workflow, every fifth of them."""
     assert INSIDE
-    for node in INSIDE:
-        body = numbered(replaced(full_review(), node.path, MARK))
+    for node in INSIDE[::5]:
+        body = numbered(replaced(FULL, node.path, MARK))
         try:
             answers(body, SMALL, worlds=WORLDS[1:])
         except (BadRequest, ValueError, AssertionError) as error:  # pragma: no cover - tells which field

@@ -176,9 +176,8 @@ def tags(size: int) -> Json:
     """One lock with a name of nothing but tags, and values for them."""
     text = "".join(fill(size // 2, lambda n: f"{{{{workflow.parameters.p{n}}}}}"))
     given = fill(size // 2, lambda n: {"name": f"p{n}", "value": "v"})
-    return workflow(templates=[leaf("main", synchronization=mutex(text))], arguments={"parameters": given})[
-        "spec"
-    ]
+    main = leaf("main", synchronization=mutex(text))
+    return templates("main", [main], arguments={"parameters": given})
 
 
 def many_tasks(size: int) -> Json:
