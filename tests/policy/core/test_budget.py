@@ -3,19 +3,7 @@
 import pytest
 
 from policy.core.budget import STEPS, UNBOUNDED, Part, TimeSpentError, paced
-
-
-class Looks:
-    """A budget of so many looks."""
-
-    def __init__(self, most: int) -> None:
-        self.left = most
-        self.looks = 0
-
-    def check(self, part: Part) -> None:
-        self.looks += 1
-        if self.looks > self.left:
-            raise TimeSpentError(part)
+from tests.policy.core.looking import Looks
 
 
 @pytest.mark.parametrize("count", [0, 1, STEPS - 1, STEPS, STEPS + 1, 10 * STEPS])
