@@ -180,6 +180,24 @@ def tags(size: int) -> Json:
     return templates("main", [main], arguments={"parameters": given})
 
 
+def open_tags(size: int) -> Json:
+    """Names of locks of braces that nobody closes, and of the signs that are looked for."""
+    words = ("{{", "{{=", "{{= a ? 'b' : ", "@", "{{a@", "}}{{", "-lk0000")
+    length = min(size, 200_000) // 8  # Each brace counts as a map, of which a body may have so many.
+    texts = [word * (length // len(word)) for word in words]
+    refs = [{"configMapKeyRef": {"name": "locks", "key": "{{" + text}} for text in texts]
+    locks = {"semaphores": refs, "mutexes": [{"name": "{{" + text} for text in texts]}
+    inner = leaf("work-1", synchronization=locks)
+    return templates("main", [inner, calling("main", "work-1", synchronization=locks)])
+
+
+def used_texts(size: int) -> Json:
+    """Texts in which uses of tasks are looked for: words without an end, and almost a use again and again."""
+    texts = ["a" * (size // 3), "tasks." * (size // 18), "a." * (size // 6)]
+    calls = [{"name": f"b{n}", "template": "work-1", "depends": each} for n, each in enumerate(texts)]
+    return templates("main", [leaf("work-1"), {"name": "main", "dag": {"tasks": calls}}])
+
+
 def many_tasks(size: int) -> Json:
     """One DAG whose tasks wait for each other in a row."""
 
@@ -332,9 +350,17 @@ def unknown_fields(size: int) -> Json:
 
 
 def nested(opening: str, closing: str) -> Make:
-    """Return what makes a field of values that are nested as deep as anybody reads, again and again."""
+    """Return what makes a field of values that are nested as deep as anybody reads, as often as may be."""
     one = msgspec.Raw((opening * 300 + "1" + closing * 300).encode())
-    return lambda size: templates("main", [leaf("main")], wide=fill(size, lambda _: one), priority=3.0)
+    most = 390_000 // 300 * len(one)  # Of more lists and maps nothing is read.
+
+    def made(size: int) -> Json:
+        text = "x" * max(0, size - most)
+        return templates(
+            "main", [leaf("main")], wide=fill(min(size, most), lambda _: one), text=text, priority=3.0
+        )
+
+    return made
 
 
 def long_text(size: int) -> Json:
@@ -379,6 +405,8 @@ SPECS: Final[dict[str, Make]] = {
         tangle,
         parameterised,
         tags,
+        open_tags,
+        used_texts,
         many_tasks,
         dense_tasks,
         targets,

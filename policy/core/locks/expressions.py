@@ -80,7 +80,7 @@ _CONDITIONAL: Final = re.compile(r"\{\{= .* \? '([^']*)' : '\1-unlimited'\}\}\Z"
 
 def without_condition(name: str) -> str:
     """Return the name of a lock whose key may depend on a condition, as it is where that holds."""
-    return _CONDITIONAL.sub(r"\1", name) if "{{=" in name else name
+    return _CONDITIONAL.sub(r"\1", name) if "{{=" in name and len(name) <= MAX_LENGTH else name
 
 
 def depends_on_inputs(name: str) -> bool:

@@ -11,7 +11,7 @@ from policy.core.decision import Code, Reason
 from policy.core.kinds import Parameterised
 from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
-from policy.core.locks.parameters import shown
+from policy.core.locks.parameters import LONGEST_TEXT, shown
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home
@@ -105,7 +105,7 @@ def _refused(
         key = ref.config_map_key_ref.key
     if rule is Parameterised.ALLOW or policy.key_pattern is None or key is None or not parameterised(key):
         return None
-    if policy.key_pattern.search(_TAG.sub(STAND_IN, key)):
+    if len(key) <= LONGEST_TEXT and policy.key_pattern.search(_TAG.sub(STAND_IN, key)):
         return None
     message = (
         f'key "{shown(key)}" cannot follow the naming rule {policy.key_pattern_text}, whatever its parameter '

@@ -6,7 +6,7 @@ anew.
 
 from policy.core.kinds import MatchedKind
 from policy.core.locks.beyond import lacking_in
-from policy.core.locks.policies import LockPolicies
+from policy.core.locks.policies import MAX_REMEMBERED_TEMPLATES, LockPolicies
 from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import TemplateRef
@@ -17,9 +17,12 @@ def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
 
     def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
         key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
-        if key not in locks.lacking:
-            locks.lacking[key] = lacking_in(ref, locks, snapshot)
-        return locks.lacking[key]
+        found = locks.lacking.get(key)
+        if found is None:
+            if len(locks.lacking) >= MAX_REMEMBERED_TEMPLATES:
+                locks.lacking.clear()  # Made-up names cannot fill the memory.
+            found = locks.lacking[key] = lacking_in(ref, locks, snapshot)
+        return found
 
     return lacking
 
@@ -32,9 +35,13 @@ def finder(locks: LockPolicies, snapshot: Snapshot) -> Find:
         if not (ref.cluster_scope or scope):
             return None  # A template of the cluster is used in many namespaces: which, is not known here.
         key = (scope, ref.name or "", ref.template or "")
-        if key not in locks.foreign:
-            locks.foreign[key] = look_up(key)
-        return locks.foreign[key]
+        try:
+            return locks.foreign[key]
+        except KeyError:  # Another review may forget all of them at any time.
+            if len(locks.foreign) >= MAX_REMEMBERED_TEMPLATES:
+                locks.foreign.clear()
+            found = locks.foreign[key] = look_up(key)
+            return found
 
     def look_up(key: tuple[str, str, str]) -> Foreign | None:
         scope, name, wanted = key

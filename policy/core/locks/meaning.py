@@ -15,7 +15,7 @@ _USED: Final = re.compile(
     r"""(?:tasks|steps)(?:\.(?P<name>[-\w]+)|\[['"](?P<quoted>[-\w]+)['"]\])\s*\.\s*"""
     r"(?P<what>outputs\b(?:\.\w+)?|exitCode\b|ip\b|id\b|hostNodeName\b)"
 )
-_ON_FAILURE: Final = re.compile(r"([-\w]+)\.(?:Failed|Errored|AllFailed)\b")
+_ON_FAILURE: Final = re.compile(r"(?<![-\w])([-\w]+)\.(?:Failed|Errored|AllFailed)\b")
 _ARTIFACT_FIELDS: Final = frozenset({"name", "path", "mode", "recurseMode", "archive", "description"})
 _NOT_FOR_LAYERS: Final = (
     "synchronization",

@@ -20,6 +20,10 @@ NO_VALUES: Final[Values] = {}
 LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
+LONGEST_TEXT: Final = 2_000
+"""Characters of a text that tags are looked for in. The search for the end of one that is not closed goes to
+the end of the text, from each that begins, so a text of nothing but braces would take the square of its length.
+"""
 _TAG: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
 _INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
@@ -29,7 +33,7 @@ _CHOICE: Final = re.compile(r"=[^?]*\?\s*'([^'{}]*)'\s*:\s*'([^'{}]*)'\s*")
 
 def fill(text: str, values: Values) -> str:
     """Return a text with every tag filled in whose value is known."""
-    if not parameterised(text):
+    if not parameterised(text) or len(text) > LONGEST_TEXT:
         return text
 
     def known(match: re.Match[str]) -> str:
@@ -40,7 +44,7 @@ def fill(text: str, values: Values) -> str:
 
 def choices(text: str) -> tuple[str, ...]:
     """Return what a text with `{{= condition ? 'one' : 'other'}}` in it may become, else the text itself."""
-    match = _TAG.search(text)
+    match = _TAG.search(text) if len(text) <= LONGEST_TEXT else None
     choice = _CHOICE.fullmatch(match[1]) if match else None
     if match is None or choice is None:
         return (text,)
@@ -108,12 +112,12 @@ def unbound(wanted: Iterable[str], where: str) -> dict[str, str]:
 
 def shown(name: str) -> str:
     """Return the name of a lock as its author wrote it, without the marks of where values were given."""
-    return _PLACE.sub("}}", name)
+    return _PLACE.sub("}}", name) if len(name) <= LONGEST_TEXT else f"{name[:LONGEST_TEXT]}…"
 
 
 def _placed(text: str, where: str) -> str:
     """Return a text with where it was given after each tag that may stand for something else elsewhere."""
-    if not parameterised(text):
+    if not parameterised(text) or len(text) > LONGEST_TEXT:
         return text
 
     def placed(match: re.Match[str]) -> str:
