@@ -183,7 +183,7 @@ def tags(size: int) -> Json:
 def open_tags(size: int) -> Json:
     """Names of locks of braces that nobody closes, and of the signs that are looked for."""
     words = ("{{", "{{=", "{{= a ? 'b' : ", "@", "{{a@", "}}{{", "-lk0000")
-    length = min(size, 200_000) // 8  # Each brace counts as a map, of which a body may have so many.
+    length = min(size, 100_000) // 8  # Each brace counts as a map, of which a body may have so many.
     texts = [word * (length // len(word)) for word in words]
     refs = [{"configMapKeyRef": {"name": "locks", "key": "{{" + text}} for text in texts]
     locks = {"semaphores": refs, "mutexes": [{"name": "{{" + text} for text in texts]}

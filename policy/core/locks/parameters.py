@@ -21,8 +21,8 @@ LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
 LONGEST_TEXT: Final = 2_000
-"""Characters of a text that tags are looked for in. The search for the end of one that is not closed goes to
-the end of the text, from each that begins, so a text of nothing but braces would take the square of its length.
+"""Characters of a text that tags are looked for in. The search for the end of an open one goes to the end of
+the text, from each that begins, so a text of nothing but braces would take the square of its length.
 """
 _TAG: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
