@@ -1,7 +1,7 @@
 """The time of a review: long work looks at it now and then, and ends where it is spent.
 
 The core reads no clock. Whoever asks it for a decision hands in a `Budget`, and what asks without one, as the
-controller and the command line do, has all the time that it takes. A look costs some tens of nanoseconds, so
+controller and the command line do, has all the time that it takes. A look costs about a tenth of a microsecond, so
 work that a request can make long looks at every step that is long in itself, and at every so many short ones.
 """
 
@@ -63,8 +63,7 @@ UNBOUNDED: Final[Budget] = Unbounded()
 
 
 def paced(items: Collection[Item], budget: Budget, part: Part) -> Iterable[Item]:
-    """Return the items, looking at the time now, and while they are gone through where they are many."""
-    budget.check(part)
+    """Return the items, looking at the time while they are gone through; few of them as they are."""
     return items if len(items) <= STEPS else _paced(items, budget, part)
 
 
