@@ -39,7 +39,7 @@ sys.exit(command())
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check sim deadlocks bench bench-release lock clean
+.PHONY: help setup run test e2e check sim deadlocks worst bench bench-release lock clean
 
 help: ## Tell what there is (the default)
 	@echo 'Usage: make TARGET [ARGS="..."]'
@@ -79,6 +79,9 @@ sim: $(READY) ## Check the ledger protocol over every interleaving, then simulat
 
 deadlocks: $(READY) ## Compare the analysis of deadlocks with every interleaving of 20,000 graphs; ARGS="--graphs 1000"
 	@$(BIN)/python -m tests.policy.core.locks.deadlock_trial $(ARGS)
+
+worst: $(READY) ## Give every part of a review its worst input of 7 MiB; ARGS="--size 1000000 --seconds 0.2"
+	@$(BIN)/python -m tests.properties.worst_trial $(ARGS)
 
 bench: $(READY) ## Measure; ARGS go to the benchmark
 	@$(BIN)/python -m bench.run $(ARGS)

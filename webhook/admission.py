@@ -18,12 +18,14 @@ from webhook.failure import (
     MAX_BODY,
     BadRequest,
     NotAllowed,
+    OutOfTime,
     ReviewError,
     TooLarge,
     UnknownCaller,
     WrongMediaType,
 )
 from webhook.logs import Log
+from webhook.long_reviews import lane_of
 from webhook.metrics import Metrics
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
@@ -86,13 +88,15 @@ class Admission:
             body = read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             judge = review_policy if side is Side.POLICIES else review
-            answer = judge(body, side, budget, self._parts)
+            answer = judge(body, side, budget, self._parts, lane_of(environ))
             status, headers = "200 OK", [_JSON]
         except ReviewError as error:
             status, answer = error.status, f"{error.message}\n".encode()
             if not isinstance(error, UnknownCaller):
                 self._log.refused(uid_of(body), status, error.message)
             self._metrics.failed(status)
+            if isinstance(error, OutOfTime):
+                self._metrics.out_of_time(error.part)
             if isinstance(error, NotAllowed):
                 headers.append(("Allow", "POST"))
         except Exception as error:  # noqa: BLE001 - our bug must be a 500 with its uid in the log

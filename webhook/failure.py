@@ -16,6 +16,8 @@ is a failed call to the API server, and the webhook's failurePolicy decides (adm
 
 from typing import Final
 
+from policy.core.budget import Part
+
 MAX_BODY: Final = 7 * 1024 * 1024
 """Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""
 
@@ -68,9 +70,13 @@ class WrongMediaType(BadRequest):
 
 
 class OutOfTime(ReviewError):  # noqa: N818 - as above
-    """The time that the API server gives us has passed."""
+    """The time that the API server gives us has passed; `part` is what it was spent in, or before."""
 
     status = "504 Gateway Timeout"
+
+    def __init__(self, seconds: float, part: Part) -> None:
+        super().__init__(f"the review took longer than {seconds:g} s, in the part {part}")
+        self.part = part
 
 
 class NotSynced(ReviewError):  # noqa: N818 - as above

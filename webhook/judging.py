@@ -65,7 +65,7 @@ def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision
 
 def _examined(review: Review) -> Examined:
     try:
-        return examine(review.kind.value, review.raw, review.old_raw)
+        return examine(review.kind.value, review.raw, review.old_raw, review.budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the object is not JSON that can be read: {error}") from error
 

@@ -14,6 +14,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from policy.core.budget import Part
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.snapshot import Snapshot
 from policy.core.usage import EMPTY_QUEUE
@@ -163,6 +164,13 @@ class Metrics:
             registry=self.registry,
         )
         self._strangers = {side: strangers.labels(side.value) for side in Side}
+        late = Counter(
+            "lockkeeper_reviews_out_of_time",
+            "Reviews that were not answered in time, by the part of the review that spent it.",
+            ["part"],
+            registry=self.registry,
+        )
+        self._late = {part: late.labels(part.value) for part in Part}
         self._loads = Counter(
             "lockkeeper_policy_loads",
             "Loads of the policies, by result.",
@@ -185,6 +193,10 @@ class Metrics:
     def stranger(self, side: Side) -> None:
         """Count a call of somebody who is not known."""
         self._strangers[side].inc()
+
+    def out_of_time(self, part: Part) -> None:
+        """Count a review that was not answered in time."""
+        self._late[part].inc()
 
     def loaded(self, *, good: bool) -> None:
         """Count a load of the policies."""

@@ -9,6 +9,8 @@ from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Final
 
+from webhook.long_reviews import Places
+
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""
 SEND_SECONDS: Final = 5.0
@@ -63,6 +65,7 @@ class PatientSocket(ssl.SSLSocket):
     """
 
     turns: Turns | None = None
+    lane: Places | None = None
     waiting: Waiting | None = None
     receive_by: float = 0.0
     send_by: float = 0.0

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import Budget, Part, TimeSpentError
 from policy.core.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, Side
 from policy.core.findings import Examined
 from policy.core.kinds import POLICY_KINDS, Policy
@@ -21,6 +22,7 @@ from policy.core.workflow import Read
 from policy.sources.documents import read
 from webhook import wire
 from webhook.failure import BadRequest, NotSynced, OutOfTime
+from webhook.long_reviews import UNLIMITED, Lane, TimeLeft
 from webhook.review import Reviewing
 
 JUDGED: Final = (Operation.CREATE, Operation.UPDATE)
@@ -47,25 +49,34 @@ prepare(PolicyEnvelope)
 _ENVELOPE: Final = msgspec.json.Decoder(PolicyEnvelope)
 
 
-def review_policy(body: bytes, side: Side, budget: timedelta, parts: Reviewing) -> bytes:
+def review_policy(
+    body: bytes, side: Side, budget: timedelta, parts: Reviewing, lane: Lane = UNLIMITED
+) -> bytes:
     """Answer one AdmissionReview of a policy within `budget`.
 
     Raises:
         BadRequest: the body is no review.
         OutOfTime: no answer in time; the failure policy decides.
     """
-    started = parts.stopwatch()
-    deadline = parts.clock() + budget
-    received, request = _decode(body, side)
-    decision = _judge(request, parts)
-    answer = wire.encode(received, decision)
-    if parts.clock() > deadline:
-        raise OutOfTime(f"the review took longer than {budget.total_seconds():g} s")
+    started, seconds = parts.stopwatch(), budget.total_seconds()
+    time_left = TimeLeft(parts.monotonic, seconds, lane)
+    try:
+        received, request = _decode(body, side)
+        decision = _judge(request, parts, time_left)
+        answer = wire.encode(received, decision)
+        time_left.check(Part.ANSWER)
+    except TimeSpentError as spent:
+        raise OutOfTime(seconds, spent.part) from spent
+    except RecursionError as error:
+        raise BadRequest("the policy is nested too deep to be read") from error
+    finally:
+        time_left.done()
     parts.recorder.reviewed(received, decision, parts.stopwatch() - started)
     return answer
 
 
 def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
+    wire.bounded(body)
     try:
         envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -88,7 +99,7 @@ def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
     return received, request
 
 
-def _judge(request: PolicyRequest, parts: Reviewing) -> Decision:
+def _judge(request: PolicyRequest, parts: Reviewing, budget: Budget) -> Decision:
     """Decide about a request: the spec of a policy that is new, or other than before."""
     ours = request.kind.group == GROUP and request.kind.kind in POLICY_KINDS and not request.sub_resource
     if not ours or request.operation not in JUDGED:
@@ -99,12 +110,14 @@ def _judge(request: PolicyRequest, parts: Reviewing) -> Decision:
     before = _decoded(request.old_object, "oldObject")
     if request.operation is Operation.UPDATE and _asks_nothing(wanted, before):
         return IGNORED
-    contents = read(_typed(wanted, request.kind), most=wire.MAX_MISFITS)
+    budget.check(Part.POLICY)
+    contents = read(_typed(wanted, request.kind), most=wire.MAX_MISFITS, budget=budget)
+    budget.check(Part.POLICY)
     if contents.problems:
         reasons = tuple(Reason(Code.WRONG_POLICY, each.path, each.message) for each in contents.problems)
         return Decision(Outcome.DENIED, reasons)
     policies = [each.document for each in contents.documents if isinstance(each.document, Policy)]
-    warnings = tuple(text for policy in policies for text in _warnings(policy, parts))
+    warnings = tuple(text for policy in policies for text in _warnings(policy, parts, budget))
     return Decision(Outcome.ALLOWED, warnings=warnings)
 
 
@@ -133,10 +146,10 @@ def _typed(obj: JsonObject, kind: wire.Kind) -> JsonObject:
     return typed
 
 
-def _warnings(policy: Policy, parts: Reviewing) -> tuple[str, ...]:
+def _warnings(policy: Policy, parts: Reviewing, budget: Budget) -> tuple[str, ...]:
     """Return what the policy means beside those in force; nothing while those are not known."""
     try:
         snapshot = with_policy(parts.snapshot(), policy)
     except NotSynced:
         return ()
-    return tuple(f"lockkeeper: {finding}" for finding in Examined(snapshot).findings(policy))
+    return tuple(f"lockkeeper: {finding}" for finding in Examined(snapshot, budget).findings(policy))

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from policy.core import explain
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import (
     NO_OBJECT,
     Code,
@@ -38,6 +39,11 @@ MAX_UID: Final = 128
 MAX_NAME: Final = 253
 MAX_MISFITS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
+LARGE: Final = 256 * 1024
+"""Bytes of a body below which nobody need count what it holds."""
+MAX_CONTAINERS: Final = 400_000
+"""Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
+Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
@@ -142,12 +148,14 @@ _STORED: Final = frozenset({Operation.CREATE, Operation.UPDATE})
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def decode(body: bytes, side: Side) -> Received:
+def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     """Return the review in an AdmissionReview body.
 
     Raises:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
+        TimeSpentError: there is more of it than can be read in time.
     """
+    bounded(body)
     try:
         envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -158,15 +166,22 @@ def decode(body: bytes, side: Side) -> Received:
         raise BadRequest("request is missing")
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
     if request.kind.group != ARGO_GROUP or request.operation not in _STORED:
-        return _received(api_version, request, side, ObjectKind.OTHER, Objects())
+        return _received(api_version, request, side, ObjectKind.OTHER, Objects(), budget=budget)
     try:
+        budget.check(Part.READING)
         objects = _objects(request, kind)
     except msgspec.ValidationError:
-        received = _received(api_version, request, side, kind, _partly(request, kind))
-        return msgspec.structs.replace(received, fault=_fault(request, _READ[kind]))
+        received = _received(api_version, request, side, kind, _partly(request, kind), budget=budget)
+        return msgspec.structs.replace(received, fault=_fault(request, _READ[kind], budget))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    return _received(api_version, request, side, kind, objects)
+    return _received(api_version, request, side, kind, objects, budget=budget)
+
+
+def bounded(body: bytes) -> None:
+    """Raise BadRequest for a body of nothing but brackets, which would fill the memory."""
+    if len(body) > LARGE and body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
+        raise BadRequest(f"the review holds more than {MAX_CONTAINERS} lists and maps")
 
 
 def _objects(request: Request, kind: ObjectKind) -> Objects:
@@ -214,18 +229,18 @@ def _without_spec(raw: msgspec.Raw) -> Workflow | None:
     return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
-def _fault(request: Request, expected: type) -> Decision | None:
+def _fault(request: Request, expected: type, budget: Budget) -> Decision | None:
     """Return the denial of an object that does not fit what we read, unless it was stored like that before.
 
     Where Argo cannot decode it either, `judging` says so in its own words.
     """
     if request.sub_resource:
         return None
-    if request.operation is Operation.UPDATE and _misfits(request.old_object, expected):
+    if request.operation is Operation.UPDATE and _misfits(request.old_object, expected, budget):
         return None
     # A field that stands twice may be wrong where it stands first, which nothing else sees.
     unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
-    return Decision(Outcome.DENIED, _misfits(request.object, expected) or unclear)
+    return Decision(Outcome.DENIED, _misfits(request.object, expected, budget) or unclear)
 
 
 def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
@@ -243,7 +258,9 @@ def checked(api_version: str | None, kind: str | None, request: Head | None) -> 
     return api_version
 
 
-def _received(api_version: str, request: Request, side: Side, kind: ObjectKind, objects: Objects) -> Received:
+def _received(
+    api_version: str, request: Request, side: Side, kind: ObjectKind, objects: Objects, *, budget: Budget
+) -> Received:
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
     user = request.user_info or NOBODY
@@ -264,18 +281,19 @@ def _received(api_version: str, request: Request, side: Side, kind: ObjectKind, 
         sub_resource=request.sub_resource or "",
         raw=request.object,
         old_raw=request.old_object,
+        budget=budget,
     )
     name = review.name or metadata.generate_name or ""
     return Received(api_version, review, name, request.kind.kind)
 
 
-def _misfits(raw: msgspec.Raw, expected: type) -> tuple[Reason, ...]:
+def _misfits(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
     """Return every field of an object that we cannot read; none of an object that is not there."""
     try:
         obj = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS)
+    problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS, budget=budget)
     return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)
 
 

@@ -27,6 +27,7 @@ from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from webhook.long_reviews import Places
 from webhook.patient_socket import RECEIVE_SECONDS, PatientSocket, Turns, Waiting
 from webhook.visitors import MOST, Stage, Visitors
 
@@ -115,8 +116,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     """gthread with the changes above; `cfg.threads` counts those that may wait as well."""
 
     def init_process(self) -> None:
-        """Make what bounds connections and threads, then start as gthread does."""
-        self.turns = Turns(max(1, self.cfg.threads - WAITING_THREADS))
+        """Make what bounds connections, threads and long reviews, then start as gthread does."""
+        turns = max(1, self.cfg.threads - WAITING_THREADS)
+        self.turns = Turns(turns)
+        self.lane = Places(self.turns, max(1, turns - 1))
         self.waiting = Waiting(WAITING_THREADS - SPARE_THREADS)
         self.visitors: Visitors[Connection] = Visitors()
         self.handshakes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="handshakes")
@@ -244,7 +247,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if not complete:
                 self._await(conn, Stage.HANDSHAKE, conn.done_by)
                 return
-            conn.sock.turns, conn.sock.waiting = self.turns, self.waiting
+            conn.sock.turns, conn.sock.waiting, conn.sock.lane = self.turns, self.waiting, self.lane
             if conn.has_more:
                 self.enqueue_req(conn)
             else:

@@ -11,6 +11,7 @@ import msgspec
 
 from policy.core import holding
 from policy.core.beyond_bound import left_out_faults
+from policy.core.budget import Part
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -78,8 +79,16 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
     judged = judge_locks(
-        spec, labels, policies, snapshot, raw=review.raw, metadata=metadata, again=again is not None
+        spec,
+        labels,
+        policies,
+        snapshot,
+        raw=review.raw,
+        metadata=metadata,
+        again=again is not None,
+        budget=review.budget,
     )
+    review.budget.check(Part.QUOTAS)
     if quotas:
         quota_part = judge_quotas(
             Subject(

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from policy.core.amounts import Usage
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.ledger import Account, Demand, NodeBound, ShareDemand
 from policy.core.patches import PatchOp
 from policy.core.relations import UNRELATED, Related
@@ -65,6 +66,7 @@ class Review(msgspec.Struct, frozen=True):
     raw: msgspec.Raw = NO_OBJECT
     old_raw: msgspec.Raw = NO_OBJECT
     related: Related = UNRELATED
+    budget: Budget = UNBOUNDED
 
 
 class Outcome(StrEnum):

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import Reason
 from policy.core.extent import CONFIG_MAP
 from policy.core.kinds import (
@@ -102,8 +103,8 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
 class Examined:
     """A snapshot, prepared to be asked about its policies."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, budget: Budget = UNBOUNDED) -> None:
+        self._snapshot, self._budget = snapshot, budget
         self._definitions: dict[tuple[str, str], list[Definition]] = {}
         for policy in snapshot.lock_policies:
             for index, each in enumerate(policy.spec.semaphores):
@@ -200,6 +201,7 @@ class Examined:
         self, policy: LockPolicy, governed: Sequence[str]
     ) -> Iterator[Finding]:
         for index, own in enumerate(policy.spec.semaphores):
+            self._budget.check(Part.POLICY)
             lost: dict[tuple[str, str], list[str]] = {}
             others = self._definitions[own.config_map, own.key]
             if all(other.limit == own.limit for other in others):
@@ -222,6 +224,7 @@ class Examined:
         refused: dict[tuple[str, str, str], list[str]] = {}
         texts: dict[tuple[str, str, str], str] = {}
         for namespace in governed:
+            self._budget.check(Part.POLICY)
             locks = self._snapshot.policies(namespace).locks
             for rule in locks.rules if locks is not None else ():
                 if locks is None or rule.policy.source != source:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import Code, Reason
 from policy.core.guard_marks import TERMINAL
 from policy.core.guard_status import ADVICE, phase_of
@@ -32,7 +33,7 @@ _SHOWN: Final = 63
 _ABSENT: Final = msgspec.Raw(b"null")
 
 
-def retry_faults(old: Parts | None, new: Parts | None) -> Iterator[Reason]:
+def retry_faults(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED) -> Iterator[Reason]:
     """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it."""
     before, after = old or {}, new or {}
     phase = phase_of(after)
@@ -41,10 +42,10 @@ def retry_faults(old: Parts | None, new: Parts | None) -> Iterator[Reason]:
         yield Reason(Code.FORGED_STATUS, "status.phase", message)
     elif phase not in BEGUN_ANEW:
         yield Reason(Code.FORGED_STATUS, "status.phase", ADVICE)
-    for name in sorted(changed(_beside_nodes(before), _beside_nodes(after)) - _CLEARED):
-        if not _as_a_retry_leaves_it(name, before.get(name), after.get(name)):
+    for name in sorted(changed(_beside_nodes(before), _beside_nodes(after), budget) - _CLEARED):
+        if not _as_a_retry_leaves_it(name, before.get(name), after.get(name), budget):
             yield Reason(Code.FORGED_STATUS, f"status.{name}", ADVICE)
-    yield from _node_faults(before, after)
+    yield from _node_faults(before, after, budget)
 
 
 def _beside_nodes(status: Parts) -> Parts:
@@ -52,24 +53,26 @@ def _beside_nodes(status: Parts) -> Parts:
     return {name: part for name, part in status.items() if name not in PLACES}
 
 
-def _as_a_retry_leaves_it(name: str, old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _as_a_retry_leaves_it(
+    name: str, old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget
+) -> bool:
     if name in _STORED_SPECS:
-        return _reset(old, new)
+        return _reset(old, new, budget)
     if name == _CLAIMS:
         return bytes(new or b"") in _EMPTY  # Argo makes them anew.
-    return name == _CONDITIONS and _only_not_completed(old, new)
+    return name == _CONDITIONS and _only_not_completed(old, new, budget)
 
 
-def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
     """Tell whether a stored spec changed no more than a retry changes it."""
     try:
         before, after = _PARTS.decode(old or _ABSENT), _PARTS.decode(new or _ABSENT)
     except msgspec.ValidationError:
         return False
-    return before is not None and after is not None and changed(before, after) <= _SPEC_CHANGES
+    return before is not None and after is not None and changed(before, after, budget) <= _SPEC_CHANGES
 
 
-def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
     """Tell whether conditions say anything new but that the Workflow is not completed."""
     try:
         before, after = (
@@ -86,10 +89,12 @@ def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None) -> boo
         [each for each in conditions if bytes(each.get("type", b"")) != _COMPLETED]
         for conditions in (before, after)
     )
-    return len(had) == len(has) and not any(changed(one, other) for one, other in zip(had, has, strict=True))
+    return len(had) == len(has) and not any(
+        changed(one, other, budget) for one, other in zip(had, has, strict=True)
+    )
 
 
-def _node_faults(before: Parts, after: Parts) -> Iterator[Reason]:
+def _node_faults(before: Parts, after: Parts, budget: Budget) -> Iterator[Reason]:
     """Yield which node is none that a retry leaves.
 
     What is in Argo's database nobody but Argo has written there. A record that cannot be read was written by
@@ -108,7 +113,7 @@ def _node_faults(before: Parts, after: Parts) -> Iterator[Reason]:
         )
         yield Reason(Code.FORGED_STATUS, "status.compressedNodes", message)
         return
-    wrong = not_reset(had, has)
+    wrong = not_reset(had, has, budget)
     if wrong is not None:
         message = f"{ADVICE}; a retry removes nodes or has them run again, and changes nothing else of them"
         yield Reason(Code.FORGED_STATUS, f"status.{NODES}[{wrong[:_SHOWN]}]", message)

@@ -11,10 +11,11 @@ import msgspec
 
 from policy.core import holding, marks
 from policy.core.beyond_bound import left_out_faults
+from policy.core.budget import Budget
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review
 from policy.core.governing import governing
-from policy.core.locks.judging import LockPart, judge_locks
+from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
@@ -56,7 +57,7 @@ UNCHANGED: Final = SpecPart()
 def spec_changes(review: Review) -> frozenset[str]:
     """Return which parts of the spec an update changes, those that stop or pause it left out."""
     before, after = _UNREAD.decode(review.old_raw), _UNREAD.decode(review.raw)
-    return changed(before.spec if before else None, after.spec if after else None) - FREE
+    return changed(before.spec if before else None, after.spec if after else None, review.budget) - FREE
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ class Ground(msgspec.Struct, frozen=True):
     policies: NamespacePolicies
     snapshot: Snapshot
     now: datetime
+    budget: Budget
 
     def tasks(self, spec: WorkflowSpec) -> Tasks:
         """Return how many tasks a spec may run at once."""
@@ -79,7 +81,7 @@ class Ground(msgspec.Struct, frozen=True):
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
         """Return what lock policies say of a spec."""
-        return judge_locks(spec, self.labels, self.policies, self.snapshot)
+        return judge_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
 
     def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Served:
         """Return where the Workflow is led after an edit."""
@@ -100,17 +102,25 @@ class Ground(msgspec.Struct, frozen=True):
 
 
 def judge_edit(
-    old: Workflow, new: Workflow, policies: NamespacePolicies, snapshot: Snapshot, now: datetime
+    old: Workflow,
+    new: Workflow,
+    policies: NamespacePolicies,
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    budget: Budget,
 ) -> SpecPart:
     """Return what is new and wrong in the edited spec of a Workflow that is not over."""
     before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
     metadata = old.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
-    ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now)
+    ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now, budget)
     served = ground.served(before, after)
     after, bound = _bound_kept(before, served.spec, ground)
     was, now_ = ground.tasks(before), ground.tasks(after)
-    had, has = ground.locks(before), ground.locks(after)
+    has = ground.locks(after)
+    # What was wrong before the edit matters only where something is to be said of what is there now.
+    had = ground.locks(before) if has.says_anything else NO_LOCKS
     dropped, patch = _injections(had, has)
     priority = _priority(before, after, ground)
     return SpecPart(

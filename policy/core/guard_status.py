@@ -9,10 +9,12 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import Budget, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.recorded_nodes import NODES, PLACES, decoded
 from policy.core.sameness import Parts, changed
+from policy.core.unreadable import decoded as value_of
 
 _RESUMED: Final = frozenset({"phase", "message", "finishedAt", "outputs", "progress", "displayName"})
 """Parts of a suspended step that `argo resume`, `argo stop` and `argo node set` change."""
@@ -22,17 +24,18 @@ ADVICE: Final = "is written by Argo's controller alone: leave it as it is"
 
 def phase_of(status: Parts | None) -> str:
     """Return the phase of a status, or ""."""
-    raw = (status or {}).get("phase")
-    phase = msgspec.json.decode(raw) if raw is not None else None
+    phase = value_of((status or {}).get("phase"))
     return phase if isinstance(phase, str) else ""
 
 
-def status_faults(old: Parts | None, new: Parts | None, user: str, *, server: bool) -> Iterator[Reason]:
+def status_faults(
+    old: Parts | None, new: Parts | None, user: str, *, server: bool, budget: Budget
+) -> Iterator[Reason]:
     """Yield the parts of a status that `user` forges; `server` says that it is argo-server."""
-    for name in sorted(changed(old, new)):
+    for name in sorted(changed(old, new, budget)):
         if server and name in PLACES:
             continue
-        if name == NODES and _only_resumes((old or {}).get(name), (new or {}).get(name)):
+        if name == NODES and _only_resumes((old or {}).get(name), (new or {}).get(name), budget):
             continue
         yield Reason(Code.FORGED_STATUS, f"status.{name}", ADVICE + _hint(user))
 
@@ -45,7 +48,7 @@ def _hint(user: str) -> str:
     return f". If {account} is your workflow-controller, set argo.controllerServiceAccount to it"
 
 
-def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
+def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
     """Tell whether of all nodes only suspended steps changed, and only as a resume changes them."""
     try:
         before, after = decoded(old), decoded(new)
@@ -53,11 +56,11 @@ def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None) -> bool:
         return False
     if before.keys() != after.keys():
         return False
-    for name, node in after.items():
+    for name, node in paced(after.items(), budget, Part.COMPARING):
         if node == before[name]:
             continue
         if bytes(before[name].get("type", msgspec.Raw())) != _SUSPENDED:
             return False
-        if not changed(before[name], node) <= _RESUMED:
+        if not changed(before[name], node, budget) <= _RESUMED:
             return False
     return True

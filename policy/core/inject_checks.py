@@ -1,8 +1,9 @@
 """What is wrong with the values of injection rules: each problem with its field path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.kinds import (
     CrossNamespace,
     InjectRule,
@@ -22,15 +23,21 @@ from policy.core.selectors import too_many
 MAX_RULES: Final = 200
 MAX_GIVEN: Final = 100
 """Bounds of the CRDs: rules, and entries of each part of a template selector."""
+MOST_TEXT: Final = 100_000
+"""Characters of all globs of a policy together: each replica compiles them, at some microseconds each."""
 _PARTS: Final = ("names", "images", "types", "labels", "serviceAccounts", "volumes", "resources", "tasks")
 _GLOBS: Final = ("names", "images", "serviceAccounts", "volumes", "tasks")
 
 
-def rule_problems(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
+def rule_problems(
+    spec: SynchronizationPolicySpec, path: str, own: str | None, budget: Budget = UNBOUNDED
+) -> Iterator[Problem]:
     """Yield what is wrong with the rules of a policy; `own` is its namespace, if it has one."""
     yield from too_many(spec.inject, MAX_RULES, path)
+    yield from _too_long(spec.inject[:MAX_RULES], path)
     seen: dict[str, int] = {}
     for index, rule in enumerate(spec.inject[:MAX_RULES]):
+        budget.check(Part.POLICY)
         where = f"{path}[{index}]"
         first = seen.setdefault(rule.name, index)
         if first != index:
@@ -77,6 +84,13 @@ def _selector(templates: TemplateSelector, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.resources[{index}]", message)
     if templates.resources and templates.types and TemplateType.RESOURCE not in templates.types:
         yield Problem(f"{path}.resources", 'selects nothing beside these types: add "resource" to them')
+
+
+def _too_long(rules: Sequence[InjectRule], path: str) -> Iterator[Problem]:
+    length = sum(len(glob) for rule in rules for part in _GLOBS for glob in _given(rule.templates, part))
+    if length > MOST_TEXT:
+        message = f"has globs of {length} characters together, and may have {MOST_TEXT}: split the policy"
+        yield Problem(path, message)
 
 
 def _given(templates: TemplateSelector, part: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Final
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.inject_checks import rule_problems, unlimited_problems
 from policy.core.kinds import (
     ClusterSynchronizationPolicySpec,
@@ -26,22 +27,24 @@ MAX_SEMAPHORES: Final = 500
 """Bound of the CRDs."""
 
 
-def problems(policy: Policy) -> list[Problem]:
+def problems(policy: Policy, budget: Budget = UNBOUNDED) -> list[Problem]:
     """Return everything that is wrong with the values of a policy that fits its schema."""
     if isinstance(policy, WorkflowQuota | ClusterWorkflowQuota):
         return list(quota_problems(policy.spec, "spec"))
     own = policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
-    return list(_synchronization(policy.spec, "spec", own))
+    return list(_synchronization(policy.spec, "spec", own, budget))
 
 
-def _synchronization(spec: SynchronizationPolicySpec, path: str, own: str | None) -> Iterator[Problem]:
+def _synchronization(
+    spec: SynchronizationPolicySpec, path: str, own: str | None, budget: Budget
+) -> Iterator[Problem]:
     yield from spec.match.workflows.problems(f"{path}.match.workflows")
     yield from changing_problems(spec.match.workflows, f"{path}.match.workflows")
     if isinstance(spec, ClusterSynchronizationPolicySpec):
         yield from spec.namespace_selector.problems(f"{path}.namespaceSelector")
     yield from _kinds(spec, f"{path}.match.kinds")
-    yield from _definitions(spec, f"{path}.semaphores")
-    yield from rule_problems(spec, f"{path}.inject", own)
+    yield from _definitions(spec, f"{path}.semaphores", budget)
+    yield from rule_problems(spec, f"{path}.inject", own, budget)
     yield from _validation(spec.validate, f"{path}.validate")
 
 
@@ -59,11 +62,11 @@ def _kinds(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}[{index}]", message)
 
 
-def _definitions(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
+def _definitions(spec: SynchronizationPolicySpec, path: str, budget: Budget) -> Iterator[Problem]:
     yield from too_many(spec.semaphores, MAX_SEMAPHORES, path)
     yield from unlimited_problems(spec, path)
     seen: dict[tuple[str, str], int] = {}
-    for index, definition in enumerate(spec.semaphores[:MAX_SEMAPHORES]):
+    for index, definition in enumerate(paced(spec.semaphores[:MAX_SEMAPHORES], budget, Part.POLICY)):
         where = f"{path}[{index}]"
         yield from chain(
             name_problems(definition.config_map, f"{where}.configMap"),

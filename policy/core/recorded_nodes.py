@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import STEPS, UNBOUNDED, Budget, Part
 from policy.core.sameness import Parts, canonical, changed
+from policy.core.unreadable import decoded as value_of
 
 NODES: Final = "nodes"
 COMPRESSED: Final = "compressedNodes"
@@ -69,22 +71,24 @@ def decoded(raw: msgspec.Raw | None) -> Nodes:
     return (_DECODER.decode(raw) if raw is not None else None) or {}
 
 
-def not_reset(before: Nodes, after: Nodes) -> str | None:
+def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | None:
     """Return the id of a node that a retry would not leave so, None where there is none.
 
     It removes nodes, and has others run again; of a suspended step it clears what was put in.
     """
     bound = _Bound()
-    for name, node in after.items():
+    for number, (name, node) in enumerate(after.items()):
+        if not number % STEPS:
+            budget.check(Part.COMPARING)
         old = before.get(name)
         if old is None:
             return name
-        if node != old and not _is_reset(old, node, bound):
+        if node != old and not _is_reset(old, node, bound, budget):
             return name
     return None
 
 
-def _is_reset(old: Parts, new: Parts, bound: _Bound) -> bool:
+def _is_reset(old: Parts, new: Parts, bound: _Bound, budget: Budget) -> bool:
     if not _same(old.get("phase"), new.get("phase")) and bytes(new.get("phase", b"")) != _RUNNING:
         return False
     free = {*_RESET, "outputs"} if bytes(old.get("type", b"")) == _SUSPEND else _RESET
@@ -98,7 +102,7 @@ def _is_reset(old: Parts, new: Parts, bound: _Bound) -> bool:
         if part in _THINNED:
             if not set(_names(after)) <= set(_names(before)):
                 return False
-        elif changed({part: before or _NULL}, {part: after or _NULL}):
+        elif changed({part: before or _NULL}, {part: after or _NULL}, budget):
             return False
     return True
 
@@ -114,7 +118,7 @@ def _names(raw: msgspec.Raw | None) -> list[str]:
     try:
         return (_NAMES.decode(raw) if raw is not None else None) or []
     except msgspec.ValidationError:
-        return [str(canonical(msgspec.json.decode(raw or _NULL)))]
+        return [str(canonical(value_of(raw or _NULL)))]
 
 
 def _text(raw: msgspec.Raw | None) -> str:

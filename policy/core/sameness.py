@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.patches import JsonValue
+from policy.core.unreadable import decoded
 
 Parts = Mapping[str, msgspec.Raw]
 _QUANTITIES: Final = frozenset({"requests", "limits"})
@@ -24,35 +26,41 @@ _SCALE: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "K": 3, "M": 6, "G": 9, "T":
 _BINARY: Final = "KMGTPE"
 
 
-def changed(old: Parts | None, new: Parts | None) -> frozenset[str]:
-    """Return the names of the parts that differ; bytes that are equal are not decoded."""
+def changed(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED) -> frozenset[str]:
+    """Return the names of the parts that differ; bytes that are equal are not decoded.
+
+    Raises:
+        UnreadableError: a part cannot be read.
+        TimeSpentError: they are too large to compare.
+    """
     before, after = old or {}, new or {}
-    return frozenset(_changed(before, after))
+    return frozenset(_changed(before, after, budget))
 
 
-def _changed(before: Parts, after: Parts) -> Iterator[str]:
+def _changed(before: Parts, after: Parts, budget: Budget) -> Iterator[str]:
     for name in before.keys() | after.keys():
+        budget.check(Part.COMPARING)
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None and bytes(one) == bytes(other):
             continue
-        if canonical(_decoded(one)) != canonical(_decoded(other)):
+        if canonical(decoded(one), budget=budget) != canonical(decoded(other), budget=budget):
             yield name
 
 
-def _decoded(raw: msgspec.Raw | None) -> JsonValue:
-    value: JsonValue = None if raw is None else msgspec.json.decode(raw)
-    return value
-
-
-def canonical(value: JsonValue, *, quantities: bool = False) -> JsonValue:
+def canonical(value: JsonValue, *, quantities: bool = False, budget: Budget = UNBOUNDED) -> JsonValue:
     """Return a value in one spelling; None stands for everything empty."""
     if isinstance(value, dict):
-        told = ((key, canonical(each, quantities=key in _QUANTITIES)) for key, each in value.items())
+        budget.check(Part.COMPARING)
+        told = (
+            (key, canonical(each, quantities=key in _QUANTITIES, budget=budget))
+            for key, each in value.items()
+        )
         if quantities:
             told = ((key, _quantity(each)) for key, each in value.items())
         return {key: each for key, each in told if each is not None} or None
     if isinstance(value, list):
-        return [canonical(each) for each in value] or None
+        budget.check(Part.COMPARING)
+        return [canonical(each, budget=budget) for each in value] or None
     if value is None or value == "":
         return None
     return _text(value)

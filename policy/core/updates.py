@@ -94,7 +94,7 @@ def origin_of(update: Update) -> holding.Origin:
 
 def guard_retry(update: Update) -> tuple[Reason, ...]:
     """Return what is wrong with a Workflow that is made to run again, besides what a create is judged by."""
-    return tuple(retry_faults(update.old.status, update.new.status))
+    return tuple(retry_faults(update.old.status, update.new.status, update.review.budget))
 
 
 def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime) -> Decision:
@@ -102,13 +102,15 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
     over = is_completed(before)  # A spec that nobody runs is judged when it is made to run again.
     edit = UNCHANGED
     if not over and spec_changes(update.review):
-        edit = judge_edit(old, new, policies, snapshot, now)
+        edit = judge_edit(old, new, policies, snapshot, now, budget=update.review.budget)
     server = update.review.user in snapshot.identities.argo_servers
     reasons = (
         *mark_faults(before, after, edit.due),
         *sight_faults(before, after, phase_of(new.status)),
         *(() if over else relabel_faults(before, after, policies)),
-        *status_faults(old.status, new.status, update.review.user, server=server),
+        *status_faults(
+            old.status, new.status, update.review.user, server=server, budget=update.review.budget
+        ),
         *edit.reasons,
     )
     patch = (*edit.patch, *set_entries(ANNOTATIONS, after.annotations, edit.due.items()))

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core import policy_checks
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.kinds import DEFAULT_NAMESPACE, POLICY_KINDS, ConfigMap, NamespaceObject, Policy
 from policy.core.marks import API_VERSION, GROUP
 from policy.core.prepared import prepare
@@ -75,7 +76,7 @@ class Contents(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-def read(value: Json, path: str = "", *, most: int | None = None) -> Contents:
+def read(value: Json, path: str = "", *, most: int | None = None, budget: Budget = UNBOUNDED) -> Contents:
     """Classify and decode one document, or each item of a `v1 List`; an empty document holds nothing.
 
     After `most` problems with the shape of an object no more are looked for.
@@ -88,9 +89,9 @@ def read(value: Json, path: str = "", *, most: int | None = None) -> Contents:
     if not (isinstance(kind, str) and kind and isinstance(api_version, str) and api_version):
         return _untyped(kind, api_version, path)
     if (api_version, kind) == _LIST:
-        return _items(value.get("items"), child(path, "items"), most)
+        return _items(value.get("items"), child(path, "items"), most, budget)
     if struct := _TYPES.get((api_version, kind)):
-        return _object(value, struct, kind, path, most)
+        return _object(value, struct, kind, path, most, budget=budget)
     return _unread(api_version, kind, path)
 
 
@@ -127,12 +128,12 @@ def _unread(api_version: str, kind: str, path: str) -> Contents:
     return Contents(ignored=(PassedOver(api_version, kind, path),))
 
 
-def _items(items: Json, path: str, most: int | None) -> Contents:
+def _items(items: Json, path: str, most: int | None, budget: Budget) -> Contents:
     if items is None:
         return Contents()
     if not isinstance(items, list):
         return _wrong(path, "must be a list")
-    parts = [read(entry, item(path, index), most=most) for index, entry in enumerate(items)]
+    parts = [read(entry, item(path, index), most=most, budget=budget) for index, entry in enumerate(items)]
     return Contents(
         tuple(one for part in parts for one in part.documents),
         tuple(one for part in parts for one in part.ignored),
@@ -142,7 +143,13 @@ def _items(items: Json, path: str, most: int | None) -> Contents:
 
 
 def _object(
-    value: dict[str, Json], struct: type[Document], kind: str, path: str, most: int | None
+    value: dict[str, Json],
+    struct: type[Document],
+    kind: str,
+    path: str,
+    most: int | None,
+    *,
+    budget: Budget,
 ) -> Contents:
     """Decode an object of a known kind, unless it is nested deeper than Python can follow."""
     metadata = value.get("metadata")
@@ -150,7 +157,7 @@ def _object(
     identity = _identity(metadata, kind)
     named = (Named(identity, path),) if identity.name else ()
     try:
-        return _judged(value, struct, metadata=metadata, path=path, most=most, named=named)
+        return _judged(value, struct, metadata=metadata, path=path, most=most, named=named, budget=budget)
     except RecursionError:
         return Contents(named=named, problems=(Problem(path, "is nested too deep to be read"),))
 
@@ -163,16 +170,19 @@ def _judged(
     path: str,
     most: int | None,
     named: tuple[Named, ...],
+    budget: Budget,
 ) -> Contents:
     """Decode an object; its values are judged only where its shape is right."""
-    problems = walk(value, struct, path, most=most)
+    problems = walk(value, struct, path, most=most, budget=budget)
     problems += _name_problems(metadata, struct, child(path, "metadata"))
     if problems:
         return Contents(named=named, problems=tuple(problems))
     document = decode(value, struct)
+    budget.check(Part.POLICY)
     if isinstance(document, Policy):
         problems = [
-            Problem(join(path, found.path), found.message) for found in policy_checks.problems(document)
+            Problem(join(path, found.path), found.message)
+            for found in policy_checks.problems(document, budget)
         ]
     if problems:
         return Contents(named=named, problems=tuple(problems))

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from policy.core import kinds
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.nearest import nearest
 from policy.core.problems import Problem
 from policy.core.workflow import Read
@@ -54,7 +55,9 @@ _SCALARS: Final[Mapping[type[inspect.Type], tuple[str, tuple[type, ...]]]] = {
 _BOOLEAN_WORDS: Final = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false"})
 
 
-def walk(value: Json, expected: type, path: str = "", *, most: int | None = None) -> list[Problem]:
+def walk(
+    value: Json, expected: type, path: str = "", *, most: int | None = None, budget: Budget = UNBOUNDED
+) -> list[Problem]:
     """Return everything about a value that does not fit a struct type, with field paths below `path`.
 
     Null for an optional field counts as absent. After `most` problems no more are looked for. A value without
@@ -63,7 +66,7 @@ def walk(value: Json, expected: type, path: str = "", *, most: int | None = None
     Raises:
         TypeError: the struct uses a type that no policy has used so far.
     """
-    return list(itertools.islice(_check(value, _schema(expected), path), most))
+    return list(itertools.islice(_check(value, _schema(expected), path, budget), most))
 
 
 def decode(value: Json, expected: type[T]) -> T:
@@ -86,16 +89,16 @@ def _without_nulls(value: Json) -> Json:
     return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _check(value: Json, schema: inspect.Type, path: str) -> Iterator[Problem]:
+def _check(value: Json, schema: inspect.Type, path: str, budget: Budget) -> Iterator[Problem]:
     match schema:
         case inspect.StructType():
-            yield from _struct(value, schema, path)
+            yield from _struct(value, schema, path, budget)
         case inspect.UnionType():
-            yield from _union(value, schema, path)
+            yield from _union(value, schema, path, budget)
         case inspect.VarTupleType() | inspect.ListType():
-            yield from _list(value, schema.item_type, path)
+            yield from _list(value, schema.item_type, path, budget)
         case inspect.DictType():
-            yield from _map(value, schema.value_type, path)
+            yield from _map(value, schema.value_type, path, budget)
         case inspect.EnumType() | inspect.LiteralType():
             yield from _choice(value, _allowed(schema), path)
         case inspect.DateTimeType():
@@ -106,12 +109,12 @@ def _check(value: Json, schema: inspect.Type, path: str) -> Iterator[Problem]:
             yield from _scalar(value, schema, path)
 
 
-def _struct(value: Json, schema: inspect.StructType, path: str) -> Iterator[Problem]:
+def _struct(value: Json, schema: inspect.StructType, path: str, budget: Budget) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield _mismatch(value, "a map", path)
         return
     fields = {field.encode_name: field for field in schema.fields}
-    for key, entry in value.items():
+    for key, entry in paced(value.items(), budget, Part.READING):
         where = child(path, key)
         field = fields.get(key)
         if field is None:
@@ -119,7 +122,7 @@ def _struct(value: Json, schema: inspect.StructType, path: str) -> Iterator[Prob
         elif entry is None and field.required:
             yield Problem(where, "is required, but null here")
         elif entry is not None:
-            yield from _check(entry, field.type, where)
+            yield from _check(entry, field.type, where, budget)
     for name, field in fields.items():
         if field.required and name not in value:
             yield Problem(child(path, name), "is required, but missing")
@@ -132,32 +135,32 @@ def _unknown(cls: type, key: str, known: Mapping[str, object], path: str) -> Ite
     yield Problem(path, f"unknown field{did_you_mean(key, known)}")
 
 
-def _union(value: Json, schema: inspect.UnionType, path: str) -> Iterator[Problem]:
+def _union(value: Json, schema: inspect.UnionType, path: str, budget: Budget) -> Iterator[Problem]:
     members = [member for member in schema.types if not isinstance(member, inspect.NoneType)]
     if value is None and len(members) < len(schema.types):
         return
     if len(members) == 1:
-        yield from _check(value, members[0], path)
-    elif all(any(_check(value, member, path)) for member in members):
+        yield from _check(value, members[0], path, budget)
+    elif all(any(_check(value, member, path, budget)) for member in members):
         words = [word for member in members for word in _allowed(member)]
         hint = did_you_mean(value, words) if isinstance(value, str) else ""
         yield _mismatch(value, " or ".join(map(_name, members)), path, hint)
 
 
-def _list(value: Json, entry_type: inspect.Type, path: str) -> Iterator[Problem]:
+def _list(value: Json, entry_type: inspect.Type, path: str, budget: Budget) -> Iterator[Problem]:
     if not isinstance(value, list):
         yield _mismatch(value, "a list", path)
         return
-    for index, entry in enumerate(value):
-        yield from _check(entry, entry_type, item(path, index))
+    for index, entry in enumerate(paced(value, budget, Part.READING)):
+        yield from _check(entry, entry_type, item(path, index), budget)
 
 
-def _map(value: Json, entry_type: inspect.Type, path: str) -> Iterator[Problem]:
+def _map(value: Json, entry_type: inspect.Type, path: str, budget: Budget) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield _mismatch(value, "a map", path)
         return
-    for key, entry in value.items():
-        yield from _check(entry, entry_type, child(path, key))
+    for key, entry in paced(value.items(), budget, Part.READING):
+        yield from _check(entry, entry_type, child(path, key), budget)
 
 
 def _choice(value: Json, allowed: Sequence[str], path: str) -> Iterator[Problem]:

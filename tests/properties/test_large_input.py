@@ -132,3 +132,13 @@ def test_the_size_of_a_patch_follows_what_changes() -> None:
     response = answers(encoded(body), body)[1]
     assert response is not None
     assert len(base64.b64decode(response["patch"])) < 2_000
+
+
+@pytest.mark.parametrize("path", ["/mutate", "/validate", "/policies"])
+@pytest.mark.parametrize("entry", [b"{}", b"[]", b'{"a":[]}'])
+def test_a_body_of_nothing_but_brackets_is_a_bad_request(entry: bytes, path: str) -> None:
+    """A few bytes each become some hundred in memory, so a body of them is refused before it is read."""
+    entries = b",".join([entry] * (6_000_000 // (len(entry) + 1)))
+    body = encoded(admission_review(workflow(templates=["@"]))).replace(b'["@"]', b"[" + entries + b"]")
+    reply = Webhook().call("POST", path, body)
+    assert (reply.status, reply.body) == (400, b"the review holds more than 400000 lists and maps\n")

@@ -12,8 +12,9 @@ from select import select
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
-from tests.webhook.serving import PATIENCE, Served
+from tests.webhook.serving import Served
 from webhook.patient_socket import RECEIVE_SECONDS
 from webhook.visitors import PER_PEER
 from webhook.worker import WAITING_THREADS

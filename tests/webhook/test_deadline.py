@@ -109,7 +109,7 @@ def test_a_late_look_into_the_ledger_is_a_504() -> None:
     """A dry run that took too long is answered as out of time, with the time that it had."""
     webhook = slow(5)
     reply = webhook.post(encoded(admission_review(workflow(), dryRun=True)), "/mutate?timeout=2s")
-    assert (reply.status, reply.body) == (504, b"the review took longer than 1.7 s\n")
+    assert (reply.status, reply.body) == (504, b"the review took longer than 1.7 s, in the part ledger\n")
 
 
 @pytest.mark.parametrize(("query", "seconds"), [("?timeout=5s", 4.2), ("", 8.4), ("?timeout=300s", 25.4)])

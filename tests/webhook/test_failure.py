@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from policy.core.budget import Part
 from tests.webhook.calling import Webhook
 from tests.webhook.reviews import admission_review, encoded, workflow
 from webhook import failure
@@ -43,7 +44,7 @@ def test_the_limit_is_two_objects_and_an_envelope() -> None:
     ("error", "line"),
     [
         (BadRequest("it is bad"), "400 Bad Request"),
-        (OutOfTime("it is late"), "504 Gateway Timeout"),
+        (OutOfTime(1.7, Part.GRAPH), "504 Gateway Timeout"),
         (LedgerUnavailable("it is away"), "503 Service Unavailable"),
         (WrongMediaType("it is XML"), "415 Unsupported Media Type"),
     ],

@@ -7,8 +7,9 @@ from http.client import HTTPConnection
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, quota, workflow
-from tests.webhook.serving import PATIENCE, Served
+from tests.webhook.serving import Served
 from webhook.worker import WAITING_THREADS
 
 PORT = re.compile(r"probes and metrics on port (\d+)")

@@ -17,6 +17,7 @@ from certs.authority import describe, issue_serving_pair
 from certs.files import Paths, read_authority, write_pair
 from policy.core.marks import RESERVATION
 from tests.patience import PATIENCE
+from tests.properties.worst_inputs import DIRECT, WORST
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from tests.webhook.serving import Connection, Served, serve_command
@@ -24,6 +25,8 @@ from webhook.failure import MAX_BODY
 
 NAMES = ("localhost", "127.0.0.1")
 SLOW_CLIENTS = 24
+LONG_ONES = 4
+"""Reviews that take long at once, more than there are turns."""
 BRIEFLY = 15.0
 """Seconds that a request may take beside slow clients.
 
@@ -140,9 +143,9 @@ def test_a_review_in_chunks_is_answered(shared: Served) -> None:
         assert connection.send("POST", "/mutate", pieces)[0] == 200
 
 
-def head(body: bytes, **more: str) -> bytes:
+def head(body: bytes, *, path: str = "/mutate", **more: str) -> bytes:
     """Return the head of a POST of `body`."""
-    lines = ["POST /mutate HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in more.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -346,3 +349,28 @@ def test_a_missing_folder_is_told_in_one_line(tmp_path: Path) -> None:
         2,
         [f"lockkeeper: the folder of policies {missing} does not exist"],
     )
+
+
+def test_short_reviews_are_answered_while_long_ones_take_all_their_time(tmp_path: Path) -> None:
+    """Reviews that take seconds get all turns but one, so a create goes through whoever sends them."""
+    body = encoded(WORST["create locks_on_one"](6_000_000))
+    request = head(body, path="/validate?timeout=10s", Connection="close") + body
+    sent, over = threading.Semaphore(0), threading.Event()
+
+    def long_one(served: Served) -> int:
+        with served.secure_socket() as client:
+            client.sendall(request)
+            sent.release()
+            answer = read_all(client)
+        over.set()
+        return int(answer.split()[1])
+
+    with serving(tmp_path, DIRECT) as served, ThreadPoolExecutor(max_workers=LONG_ONES) as pool:
+        long_ones = [pool.submit(long_one, served) for _ in range(LONG_ONES)]
+        for _ in long_ones:
+            assert sent.acquire(timeout=PATIENCE)
+        with served.connected() as connection:
+            for number in range(5):
+                connection.review(admission_review(workflow(), uid=f"short-{number}"))
+                assert not over.is_set()
+        assert {each.result(PATIENCE) for each in long_ones} <= {200, 504}

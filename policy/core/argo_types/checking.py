@@ -14,6 +14,7 @@ import msgspec
 from policy.core.argo_types.decoders import decode
 from policy.core.argo_types.table import KINDS
 from policy.core.argo_types.walking import Doubt, Misfit, Walk
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.patches import JsonValue
 
 MAX_MISFITS: Final = 100
@@ -33,33 +34,39 @@ class Examined(msgspec.Struct, frozen=True):
 FITS: Final = Examined()
 
 
-def fits(kind: str, raw: msgspec.Raw | bytes) -> bool:
+def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> bool:
     """Tell whether an object of one of KINDS decodes; False for some that do, which `examine` then tells."""
     try:
-        decode(kind, raw)
+        decode(kind, raw, budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
 
-def examine(kind: str, raw: msgspec.Raw | bytes, old: msgspec.Raw | bytes = NOTHING) -> Examined:
+def examine(
+    kind: str,
+    raw: msgspec.Raw | bytes,
+    old: msgspec.Raw | bytes = NOTHING,
+    budget: Budget = UNBOUNDED,
+) -> Examined:
     """Return everything that is wrong with an object and was not wrong with the `old` one already.
 
     Raises:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON that can be read.
+        TimeSpentError: there is more of it than can be looked at.
     """
-    if kind not in KINDS or fits(kind, raw):
+    if kind not in KINDS or fits(kind, raw, budget):
         return FITS
     wanted, before = msgspec.json.decode(raw), msgspec.json.decode(old)
-    old_walk, walk = Walk(kind, before), Walk(kind, wanted)
+    budget.check(Part.TYPES)
+    old_walk, walk = Walk(kind, before, budget), Walk(kind, wanted, budget)
     stored = frozenset((each.path, each.kind) for each in islice(old_walk.misfits(), MAX_STORED))
     if len(stored) == MAX_STORED:
         return FITS
     new = (each for each in walk.misfits() if (each.path, each.kind) not in stored)
-    return Examined(
-        misfits=tuple(islice(new, MAX_MISFITS)),
-        doubts=tuple(each for each in walk.doubts if each not in old_walk.doubts),
-    )
+    misfits = tuple(islice(new, MAX_MISFITS))
+    known = frozenset(old_walk.doubts)
+    return Examined(misfits, tuple(each for each in walk.doubts if each not in known))
 
 
 def misfits_of(kind: str, value: JsonValue) -> tuple[Misfit, ...]:

@@ -18,6 +18,7 @@ import msgspec
 
 from policy.core.argo_types.scalars import BASE64, BOUNDS, QUANTITY
 from policy.core.argo_types.table import KINDS, STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 
 _RECURSIVE: Final = "Template"
 """The struct that contains itself, through `inline`."""
@@ -139,7 +140,7 @@ _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
 """A decoder for each kind of object, made at import: two threads must not prepare a struct at once."""
 
 
-def decode(kind: str, raw: msgspec.Raw | bytes) -> None:
+def decode(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> None:
     """Decode an object, to see whether that can be done.
 
     Raises:
@@ -150,7 +151,7 @@ def decode(kind: str, raw: msgspec.Raw | bytes) -> None:
         spec = obj
         for field in path:
             spec = getattr(spec, field, None)
-        for template in getattr(spec, "templates", None) or ():
+        for template in paced(getattr(spec, "templates", None) or (), budget, Part.TYPES):
             content = bytes(template)
             if len(content) > _LONGEST:
                 _TEMPLATE.decode(content)

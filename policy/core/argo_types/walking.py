@@ -14,6 +14,7 @@ import msgspec
 from policy.core.argo_types import wording
 from policy.core.argo_types.scalars import DECODES, whole
 from policy.core.argo_types.table import STRICT, STRUCTS, Fields, ListType, MapType, Scalar, StructType, Type
+from policy.core.budget import STEPS, UNBOUNDED, Budget, Part
 from policy.core.patches import JsonObject, JsonValue
 
 MAX_UNKNOWN: Final = 20
@@ -81,7 +82,8 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
 class Walk:
     """One walk through one object."""
 
-    def __init__(self, kind: str, value: JsonValue) -> None:
+    def __init__(self, kind: str, value: JsonValue, budget: Budget = UNBOUNDED) -> None:
+        self._budget = budget
         self._left: list[Iterator[_Place | Misfit]] = [iter([_Place(value, StructType(kind), None)])]
         self._aside: list[Misfit] = []
         self._reread = False
@@ -90,7 +92,11 @@ class Walk:
 
     def misfits(self) -> Iterator[Misfit]:
         """Yield what does not decode. `doubts` is complete afterwards."""
+        steps = 0
         while self._left:
+            steps += 1
+            if not steps % STEPS:
+                self._budget.check(Part.TYPES)
             found = next(self._left[-1], None)
             if found is None:
                 self._left.pop()

@@ -8,6 +8,7 @@ the fault says why.
 
 from collections.abc import Iterable, Sequence
 
+from policy.core.budget import Part, paced
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.called_with import Caller
@@ -42,20 +43,27 @@ class _Arranging:
     ) -> None:
         self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
         self._view = locks.view(spec) if scene.view is None else scene.view
-        self._book = Rulebook(locks, active, hints=scene.hints)
+        budget = self._budget = scene.budget
+        self._book = Rulebook(locks, active, hints=scene.hints, budget=budget)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
-        self._found = outline(spec, scene.at, is_template=scene.is_template)
+        self._found = outline(spec, scene.at, budget, is_template=scene.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
-        self._own = [own_locks(body, spec, locks.namespace) for body in self._found.bodies]
-        self._wanted = [self._rules(number) for number in range(len(self._found.bodies))]
-        self._needs = Needs(self._found, self._wanted, self._own, self._whole)
+        self._own = [
+            own_locks(body, spec, locks.namespace)
+            for body in paced(self._found.bodies, budget, Part.INJECTION)
+        ]
+        self._wanted = [
+            self._rules(number) for number in paced(range(len(self._found.bodies)), budget, Part.INJECTION)
+        ]
+        self._needs = Needs(self._found, self._wanted, self._own, self._whole, budget)
         self._making = Making(spec, self._found, locks, scene)
 
     def result(self) -> Injected:
         for number in self._found.order:
             if self._wanted[number]:
+                self._budget.check(Part.INJECTION)
                 self._arrange(number)
         self._foreign()
         made = self._making.finish()
@@ -80,6 +88,7 @@ class _Arranging:
             making=self._making,
         )
         for site in self._found.foreign:
+            self._budget.check(Part.INJECTION)
             caller = self._found.bodies[site.caller] if site.caller != SPEC else None
             guest = guests.arrange(site, caller)
             self._warnings += guest.warnings
@@ -153,12 +162,12 @@ class _Arranging:
     def _note(self) -> str:
         """Return what the object holds afterwards: what was there, and what was made."""
         notes = Notes()
-        for number, body in enumerate(self._found.bodies):
+        for number, body in enumerate(paced(self._found.bodies, self._budget, Part.INJECTION)):
             held = self._own[number] | self._making.put_on(body.pointer)
             if not held:
                 continue
             notes.add(self._selecting(body.template), held, body.template)
-        for template, held, passed in self._making.holders:
+        for template, held, passed in paced(self._making.holders, self._budget, Part.INJECTION):
             notes.add(self._selecting(template, passed), held, template)
         return notes.text()
 

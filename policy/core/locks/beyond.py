@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import Part, paced
 from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.inject import inject
@@ -56,9 +57,10 @@ def beyond_reach(
             _tell(told, each, where, active)
         unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
         told.warnings += [unseen(name, rule) for name, rule in unknown[:MOST_TOLD]]
-    for place in found:
+    for place in paced(found, scene.budget, Part.LOCKS):
         if place.remarkable:
-            for call, pointer in calls(place.template, place.pointer):
+            every = list(calls(place.template, place.pointer))
+            for call, pointer in paced(every, scene.budget, Part.LOCKS):
                 if call.template_ref is not None and call.template_ref.template:
                     for each in scene.lacking(call.template_ref):
                         _tell(told, each, f"{field_path(pointer)}.templateRef", active)

@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 from typing import Final, TypeAlias
 
+from policy.core.budget import STEPS, UNBOUNDED, Budget, Part, paced
 from policy.core.workflow import Call, Dag
 
 Outcomes: TypeAlias = frozenset[str]
@@ -26,7 +27,8 @@ MOST_UNSURE: Final = 6
 _TOKEN: Final = re.compile(r"&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LONGEST: Final = 10_000
 """Characters of a `depends` that is read; beyond it nothing is known of when its task runs."""
-_DEEPEST: Final = 100
+DEEPEST: Final = 50
+"""Parentheses and negations in each other that are read; deeper expressions count as unreadable."""
 _MOST_TRIED: Final = 100_000
 """Characters that are looked at in all combinations of outcomes together."""
 _SATISFIES: Final[Mapping[str, Outcomes]] = {
@@ -51,40 +53,40 @@ def maybe_skipped(call: Call) -> bool:
     return bool(call.when or call.with_param) or call.with_sequence is not None
 
 
-def certain_tasks(dag: Dag) -> list[bool]:
+def certain_tasks(dag: Dag, budget: Budget = UNBOUNDED) -> list[bool]:
     """Return for each task whether it runs whenever the DAG does and all work succeeds."""
     tasks = dag.tasks or ()
     if not any(task.depends or maybe_skipped(task) for task in tasks) and not dag.target:
         return [True] * len(tasks)
     known: dict[str, Outcomes] = {}
-    wanted = _wanted(dag, tasks)
-    for task in _in_order(tasks):
-        known[task.name or ""] = _outcomes(task, known)
+    wanted = _wanted(dag, tasks, budget)
+    for task in _in_order(tasks, budget):
+        known[task.name or ""] = _outcomes(task, known, budget)
     return [known[task.name or ""] == SURE and (wanted is None or task.name in wanted) for task in tasks]
 
 
-def always_one_of(dag: Dag, chosen: Collection[int]) -> bool:
+def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED) -> bool:
     """Tell whether at least one of the chosen tasks runs, however the conditions of the DAG come out.
 
     As where one task waits for `a.Succeeded` and another for `a.Skipped`. Beyond a few conditions: no.
     """
     tasks = dag.tasks or ()
-    wanted = _wanted(dag, tasks)
+    wanted = _wanted(dag, tasks, budget)
     names = {tasks[index].name or "" for index in chosen}
     names = names if wanted is None else names & wanted
-    concerned = _with_what_they_wait_for(names, tasks)
-    ordered = [task for task in _in_order(tasks) if task.name in concerned]
+    concerned = _with_what_they_wait_for(names, tasks, budget)
+    ordered = [task for task in _in_order(tasks, budget) if task.name in concerned]
     free = [task.name or "" for task in ordered if maybe_skipped(task)]
     if not names or len(free) > MOST_UNSURE:
         return False
     try:
-        tests = {task.name or "": _test(task) for task in ordered}
+        tests = {task.name or "": _test(task, budget) for task in ordered}
     except UnreadableError:
         return False
     for case in product((False, True), repeat=len(free)):
         passed_over = {name for name, skipped in zip(free, case, strict=True) if skipped}
         outcomes: dict[str, str] = {}
-        for task in ordered:
+        for task in paced(ordered, budget, Part.DEADLOCKS):
             name = task.name or ""
             fits = all(each in outcomes for each in needed(task)) and tests[name](outcomes)
             outcomes[name] = OMITTED if not fits else SKIPPED if name in passed_over else RUNS
@@ -101,7 +103,7 @@ def needed(task: Call) -> list[str]:
     return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
 
 
-def _in_order(tasks: Sequence[Call]) -> Iterator[Call]:
+def _in_order(tasks: Sequence[Call], budget: Budget) -> Iterator[Call]:
     """Yield the tasks, each after those that it waits for; a cycle, which Argo refuses, in any order."""
     by_name = {task.name or "": task for task in tasks}
     done: set[str] = set()
@@ -112,30 +114,32 @@ def _in_order(tasks: Sequence[Call]) -> Iterator[Call]:
             if ready:
                 yield by_name[name]
             elif name in by_name and name not in done:
+                budget.check(Part.GRAPH)
                 done.add(name)
                 waiting.append((name, True))
                 waiting.extend((each, False) for each in needed(by_name[name]))
 
 
-def _wanted(dag: Dag, tasks: Sequence[Call]) -> set[str] | None:
+def _wanted(dag: Dag, tasks: Sequence[Call], budget: Budget) -> set[str] | None:
     """Return the tasks that `target` asks for, with what they wait for; None where that is all."""
-    return _with_what_they_wait_for(dag.target.split(), tasks) if dag.target else None
+    return _with_what_they_wait_for(dag.target.split(), tasks, budget) if dag.target else None
 
 
-def _with_what_they_wait_for(names: Iterable[str], tasks: Sequence[Call]) -> set[str]:
+def _with_what_they_wait_for(names: Iterable[str], tasks: Sequence[Call], budget: Budget) -> set[str]:
     by_name = {task.name or "": task for task in tasks}
     found: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in found and name in by_name:
+            budget.check(Part.GRAPH)
             found.add(name)
             waiting.extend(needed(by_name[name]))
     return found
 
 
-def _outcomes(task: Call, known: Mapping[str, Outcomes]) -> Outcomes:
-    answers = _answers(task, known)
+def _outcomes(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> Outcomes:
+    answers = _answers(task, known, budget)
     found: set[str] = set()
     if True in answers:
         found.update((RUNS, SKIPPED) if maybe_skipped(task) else (RUNS,))
@@ -144,7 +148,7 @@ def _outcomes(task: Call, known: Mapping[str, Outcomes]) -> Outcomes:
     return frozenset(found)
 
 
-def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
+def _answers(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> set[bool]:
     """Return whether what a task waits for comes true: always, never, or (both) it depends."""
     if len(task.depends or "") > _LONGEST:
         return {True, False}
@@ -152,21 +156,25 @@ def _answers(task: Call, known: Mapping[str, Outcomes]) -> set[bool]:
     if not names:
         return {True}
     try:
-        test = _test(task)
+        test = _test(task, budget)
     except UnreadableError:
         return {True, False}
     outcomes = [sorted(known.get(name, UNSURE)) for name in names]
     tried = prod(len(each) for each in outcomes) * len(task.depends or "")
     if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE or tried > _MOST_TRIED:
         return {True, False}
-    return {test(dict(zip(names, case, strict=True))) for case in product(*outcomes)}
+    found: set[bool] = set()
+    for case in product(*outcomes):
+        budget.check(Part.GRAPH)
+        found.add(test(dict(zip(names, case, strict=True))))
+    return found
 
 
-def _test(task: Call) -> Test:
+def _test(task: Call, budget: Budget) -> Test:
     """Return what a task waits for, as a test of the outcomes of others. Raises UnreadableError."""
     if task.dependencies:
         return _all_of(task.dependencies)
-    return _Expression(task.depends).parse() if task.depends else _all_of(())
+    return _Expression(task.depends, budget).parse() if task.depends else _all_of(())
 
 
 def _all_of(names: Sequence[str]) -> Test:
@@ -176,7 +184,9 @@ def _all_of(names: Sequence[str]) -> Test:
 class _Expression:
     """A recursive descent over `depends`: names with outcomes, `!`, `&&`, `||` and parentheses."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, budget: Budget) -> None:
+        budget.check(Part.GRAPH)
+        self._budget = budget
         if len(text) > _LONGEST:
             raise UnreadableError(text[:_LONGEST])
         self._words: list[str] = _TOKEN.findall(text)
@@ -211,6 +221,8 @@ class _Expression:
         return lambda case: all(test(case) for test in tests)
 
     def _one(self) -> Test:
+        if not self._at % STEPS:
+            self._budget.check(Part.GRAPH)
         word = self._next()
         if word in ("!", "("):
             return self._within(word)
@@ -223,7 +235,7 @@ class _Expression:
     def _within(self, sign: str) -> Test:
         """Return the test after a `!` or a parenthesis."""
         self._depth += 1
-        if self._depth > _DEEPEST:
+        if self._depth > DEEPEST:
             raise UnreadableError(sign)
         inner = self._one() if sign == "!" else self._either()
         self._depth -= 1

@@ -1,7 +1,8 @@
 """How a deadlock is told: who holds the lock, who takes it again, on which way, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -13,6 +14,10 @@ from policy.core.locks.nesting import Nested
 from policy.core.locks.parameters import shown
 from policy.core.locks.references import Via
 
+Callers: TypeAlias = Mapping[Node, Sequence[Node]]
+MOST_CALLS: Final = 30
+"""Calls of a way that are written out; of a longer one the first and the last."""
+
 
 class Taken(msgspec.Struct, frozen=True):
     """A lock, by number, that a node takes below a holder of it; its limit, None where that is not told."""
@@ -23,17 +28,51 @@ class Taken(msgspec.Struct, frozen=True):
     certain: bool
 
 
-def describe(graph: Graph, held: Held, taken: Taken) -> str:
-    """Return the sentence about a lock that is taken again below its holder."""
-    node, bit = taken.node, 1 << taken.number
-    way = _way(graph, held, taken)
-    holder = next(each for each in way if held.own[each] & bit)
-    text = shown(held.names[taken.number])
-    if holder is node:
-        problem = f"{called_as(node)} holds {text} and calls itself"
-    else:
-        problem = f"{called_as(node)} takes {text}, which {called_as(holder)} above it holds"
-    return f"{problem}: {_outcome(taken)} ({_written(way, bit, held)}). {_fix(holder, node)}"
+class Describing:
+    """Tells of the deadlocks of one graph; who calls whom is found out once."""
+
+    def __init__(self, graph: Graph, held: Held) -> None:
+        self._graph, self._held = graph, held
+        self._callers: dict[bool, Callers] = {}
+
+    def sentence(self, taken: Taken) -> str:
+        """Return the sentence about a lock that is taken again below its holder."""
+        node, bit, held = taken.node, 1 << taken.number, self._held
+        way = self._way(taken)
+        holder = next(each for each in way if held.own[each] & bit)
+        text = shown(held.names[taken.number])
+        if holder is node:
+            problem = f"{called_as(node)} holds {text} and calls itself"
+        else:
+            problem = f"{called_as(node)} takes {text}, which {called_as(holder)} above it holds"
+        return f"{problem}: {_outcome(taken)} ({_written(way, bit, held)}). {_fix(holder, node)}"
+
+    def _way(self, taken: Taken) -> list[Node]:
+        """Return the way from the root over the nearest holder of the lock to the node below it."""
+        root, sure = self._graph.root, taken.certain
+        if sure not in self._callers:
+            self._callers[sure] = _callers(root, called_surely if sure else called)
+        callers, bit = self._callers[sure], 1 << taken.number
+        own = self._held.own_sure if sure else self._held.own
+        back = shortest(taken.node, lambda each: bool(own[each] & bit), callers.__getitem__) or [taken.node]
+        up = None
+        if back[-1] is not root:
+            up = shortest(back[-1], lambda each: each is root, callers.__getitem__)
+        return [*reversed(up or [back[-1]]), *list(reversed(back))[1:]]
+
+
+def _callers(root: Node, after: Callable[[Node], Iterable[Node]]) -> Callers:
+    """Return who calls whom, of all that calls of a kind lead to."""
+    callers: dict[Node, list[Node]] = {root: []}
+    work = [root]
+    while work:
+        caller = work.pop()
+        for other in after(caller):
+            if other not in callers:
+                callers[other] = []
+                work.append(other)
+            callers[other].append(caller)
+    return callers
 
 
 def _outcome(taken: Taken) -> str:
@@ -54,30 +93,16 @@ def _fix(holder: Node, node: Node) -> str:
     return f"Take it at {called_as(holder)} or at {called_as(node)}, not at both"
 
 
-def _way(graph: Graph, held: Held, taken: Taken) -> list[Node]:
-    """Return the way from the root over the nearest holder of the lock to the node below it."""
-    after, own = (called_surely, held.own_sure) if taken.certain else (called, held.own)
-    callers: dict[Node, list[Node]] = {graph.root: []}
-    work = [graph.root]
-    while work:
-        caller = work.pop()
-        for other in after(caller):
-            if other not in callers:
-                callers[other] = []
-                work.append(other)
-            callers[other].append(caller)
-    bit = 1 << taken.number
-    back = shortest(taken.node, lambda each: bool(own[each] & bit), callers.__getitem__) or [taken.node]
-    up = None
-    if back[-1] is not graph.root:
-        up = shortest(back[-1], lambda each: each is graph.root, callers.__getitem__)
-    return [*reversed(up or [back[-1]]), *list(reversed(back))[1:]]
-
-
 def _written(way: Sequence[Node], bit: int, held: Held) -> str:
     """Return a way in words: each call by its task or step, holders marked."""
     words = [_marked(way[0], bit, held)] if way[0].template.name or held.own[way[0]] & bit else []
-    for caller, node in pairwise(way):
+    calls = list(pairwise(way))
+    left_out = len(calls) - MOST_CALLS
+    for number, (caller, node) in enumerate(calls):
+        if left_out > 0 and MOST_CALLS // 2 <= number < MOST_CALLS // 2 + left_out:
+            if number == MOST_CALLS // 2:
+                words.append(f"({left_out} more calls)")
+            continue
         edge = call_of(caller, node, sure=False)
         words.append(f"{_by(edge)}{_marked(node, bit, held)}")
     return " > ".join(words)

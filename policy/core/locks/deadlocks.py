@@ -6,13 +6,15 @@ work succeeds; possible is what takes a condition, other holders of the same loc
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.locks.deadlock_words import Taken, describe, describe_circle
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
+from policy.core.locks.deadlock_words import Describing, Taken, describe_circle
 from policy.core.locks.doom import branches_exist, causes_in_all_branches
-from policy.core.locks.graph import Graph
+from policy.core.locks.graph import Graph, Node
 from policy.core.locks.held import Held, bits, held_in, most_on_a_sure_way
 from policy.core.locks.nesting import Nested, circles, nested_in
 from policy.core.locks.runs import Home
@@ -20,6 +22,8 @@ from policy.core.locks.runs import Home
 LimitOf: TypeAlias = Callable[[str], int | None]
 """The limit of a lock by its encoded name; None where it is not known."""
 
+Causes: TypeAlias = frozenset[tuple[int, str]]
+"""Places of locks: the identity of an object, and a pointer."""
 ENDLESS: Final = 10_000
 """A limit that is never used up; the key that conditional locks fall back to has such a one."""
 MAX_FOUND: Final = 20
@@ -47,26 +51,28 @@ class Analysis(msgspec.Struct, frozen=True):
 NOTHING: Final = Analysis((), (), whole=True)
 
 
-def analyse(graph: Graph, limit_of: LimitOf, *, own: str = "") -> Analysis:
+def analyse(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED, *, own: str = "") -> Analysis:
     """Return the deadlocks of one object by itself, and its nested locks, for comparison with others.
 
     `own` is the namespace that it runs in: limits of others are judged by, and not shown.
     """
     if not any(node.locks for node in graph.nodes):
         return NOTHING if graph.whole else Analysis((), (), whole=False)
-    held = held_in(graph)
-    nested, whole = nested_in(graph, held)
-    again = list(_taken_again(graph, held, limit_of, own))
+    held = held_in(graph, budget)
+    nested, whole = nested_in(graph, held, budget)
+    again = list(_taken_again(graph, held, limit_of, budget, own=own))
+    causes: Causes = frozenset()
     if again and not any(each.certain for each in again) and branches_exist(graph):
-        again = _certain_in_all_branches(again, graph, limit_of)
-    deadlocks = [*again, *_both_orders(nested, limit_of)]
+        causes = _causes(graph, limit_of, budget)
+    deadlocks = _told(again, causes, graph, held, budget)
+    deadlocks += islice(_both_orders(nested, limit_of, budget), MAX_FOUND)
     deadlocks.sort(key=lambda each: not each.certain)
     return Analysis(tuple(deadlocks[:MAX_FOUND]), tuple(nested), whole and graph.whole)
 
 
-def _both_orders(nested: Sequence[Nested], limit_of: LimitOf) -> Iterator[Deadlock]:
+def _both_orders(nested: Sequence[Nested], limit_of: LimitOf, budget: Budget) -> Iterator[Deadlock]:
     """Yield a deadlock for each set of locks that are nested in a circle within one object."""
-    for circle in circles(nested, lambda name: (limit_of(name) or 0) < ENDLESS):
+    for circle in circles(nested, lambda name: (limit_of(name) or 0) < ENDLESS, budget):
         yield of_circle(circle)
 
 
@@ -76,47 +82,64 @@ def of_circle(circle: Sequence[Nested]) -> Deadlock:
     return Deadlock(False, first.inner, first.home, first.pointer, describe_circle(circle))  # noqa: FBT003 - possible
 
 
-def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, own: str) -> Iterator[Deadlock]:
+def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, budget: Budget, *, own: str) -> Iterator[Taken]:
     """Yield each lock that is taken below a holder of it, once for each body that takes it."""
     told = 0
-    for node in graph.nodes:
+    enough: dict[int, bool] = {}
+    for node in paced(graph.nodes, budget, Part.DEADLOCKS):
         for number in bits(held.own[node] & held.some[node]):
             if told >= MAX_FOUND * 10:
                 return
-            name = held.names[number]
-            limit = limit_of(name)
+            limit = limit_of(held.names[number])
             bit = 1 << number
-            again = bool(held.own_sure[node] & held.sure.get(node, 0) & bit)
-            certain = again and limit is not None and _never_enough(graph, held, number, limit)
+            certain = bool(held.own_sure[node] & held.sure.get(node, 0) & bit) and limit is not None
+            if certain and limit is not None:
+                if number not in enough:
+                    enough[number] = not _never_enough(graph, held, number, limit, budget)
+                certain = not enough[number]
             if certain or limit is None or limit < ENDLESS:
                 told += 1
-                shown = limit if not own or name.startswith(f"{own}/") else None
-                taken = Taken(node, number, shown, certain=certain)
-                lock = next(each for each in node.locks if each.name == name)
-                yield Deadlock(certain, name, node.home, lock.pointer, describe(graph, held, taken))
+                shown = limit if not own or held.names[number].startswith(f"{own}/") else None
+                yield Taken(node, number, shown, certain=certain)
 
 
-def _certain_in_all_branches(possible: Sequence[Deadlock], graph: Graph, limit_of: LimitOf) -> list[Deadlock]:
-    """Return the deadlocks with those made certain that together hang every branch of a condition."""
-    causes = {
+def _told(again: Sequence[Taken], causes: Causes, graph: Graph, held: Held, budget: Budget) -> list[Deadlock]:
+    """Return the first of the locks that are taken again as deadlocks, the certain ones before the others.
+
+    The ways in their sentences take the time, so only what is shown gets one.
+    """
+    placed = [(each, _pointer(each.node, held.names[each.number])) for each in again]
+    sure = [each.certain or (id(each.node.home), where) in causes for each, where in placed]
+    order = sorted(range(len(placed)), key=lambda index: not sure[index])
+    describing = Describing(graph, held)
+    found = []
+    for index in order[:MAX_FOUND]:
+        budget.check(Part.DEADLOCKS)
+        taken, where = placed[index]
+        message = describing.sentence(taken)
+        if sure[index] and not taken.certain:
+            message = f"{message}. Whichever branch runs, one of these hangs"
+        found.append(Deadlock(sure[index], held.names[taken.number], taken.node.home, where, message))
+    return found
+
+
+def _pointer(node: Node, name: str) -> str:
+    return next(each.pointer for each in node.locks if each.name == name)
+
+
+def _causes(graph: Graph, limit_of: LimitOf, budget: Budget) -> Causes:
+    """Return the places of the locks that together hang every branch of a condition."""
+    return frozenset(
         (id(node.home), lock.pointer)
-        for node, name in causes_in_all_branches(graph, limit_of)
+        for node, name in causes_in_all_branches(graph, limit_of, budget)
         for lock in node.locks
         if lock.name == name
-    }
-    return [
-        msgspec.structs.replace(
-            each, certain=True, message=f"{each.message}. Whichever branch runs, one of these hangs"
-        )
-        if (id(each.home), each.pointer) in causes
-        else each
-        for each in possible
-    ]
+    )
 
 
-def _never_enough(graph: Graph, held: Held, number: int, limit: int) -> bool:
+def _never_enough(graph: Graph, held: Held, number: int, limit: int, budget: Budget) -> bool:
     """Tell whether the limit of a lock is below what one sure way takes of it."""
     if limit == 1:
         return True
-    most = most_on_a_sure_way(graph, held, number)
+    most = most_on_a_sure_way(graph, held, number, budget)
     return most is None or most > limit

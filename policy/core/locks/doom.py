@@ -7,11 +7,14 @@ both take a lock that is held above them, no run can end.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.locks.certainty import always_one_of
 from policy.core.locks.graph import Graph, Node
 
 MOST_STEPS: Final = 5_000
 """Bodies that are looked at, each once for every set of locks held above it; then there is no answer."""
+MOST_WORK: Final = 100_000
+"""Locks that are gone through for all of them together."""
 DEEPEST: Final = 100
 """Calls below each other that Argo follows; it ends a run that goes deeper."""
 
@@ -25,27 +28,32 @@ def branches_exist(graph: Graph) -> bool:
     return any(edge.reference.task is not None for node in graph.nodes for edge in node.calls)
 
 
-def causes_in_all_branches(graph: Graph, limit_of: Callable[[str], int | None]) -> set[Cause]:
+def causes_in_all_branches(
+    graph: Graph, limit_of: Callable[[str], int | None], budget: Budget = UNBOUNDED
+) -> set[Cause]:
     """Return what hangs every run, a different one perhaps in each branch; nothing where some run ends."""
-    search = _Search(limit_of)
+    search = _Search(limit_of, budget)
     return search.causes if search.hangs(graph.root, ()) else set()
 
 
 class _Search:
     """Looks at each body with the locks held above it, once."""
 
-    def __init__(self, limit_of: Callable[[str], int | None]) -> None:
+    def __init__(self, limit_of: Callable[[str], int | None], budget: Budget) -> None:
+        self._budget = budget
         self.causes: set[Cause] = set()
         self._limit_of = limit_of
         self._known: dict[tuple[Node, Counts], bool] = {}
-        self._depth = 0
+        self._depth = self._work = 0
 
     def hangs(self, node: Node, above: Counts) -> bool:
         """Tell whether a body never ends while these locks are held above it."""
         key = (node, above)
         known = self._known.get(key)
-        if known is not None or self._depth > DEEPEST or len(self._known) > MOST_STEPS:
+        if known is not None or self._depth > DEEPEST or self._worn_out():
             return bool(known)
+        self._work += len(above)
+        self._budget.check(Part.DEADLOCKS)
         self._known[key] = False  # A call that comes back here with no more locks is no deadlock.
         held = dict(above)
         for lock in node.locks:
@@ -61,6 +69,9 @@ class _Search:
             self._depth -= 1
         return self._known[key]
 
+    def _worn_out(self) -> bool:
+        return len(self._known) > MOST_STEPS or self._work > MOST_WORK
+
     def _calls_hang(self, node: Node, held: Counts) -> bool:
         branches: set[int] = set()
         for edge in node.calls:
@@ -70,4 +81,4 @@ class _Search:
                 return True
             if edge.reference.task is not None and edge.reference.follows:
                 branches.add(edge.reference.task)
-        return node.template.dag is not None and always_one_of(node.template.dag, branches)
+        return node.template.dag is not None and always_one_of(node.template.dag, branches, self._budget)

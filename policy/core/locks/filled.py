@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import STEPS, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Parameterised
 from policy.core.locks.graph import Graph
@@ -29,7 +30,9 @@ def filled_faults(
 ) -> list[Reason]:
     """Return what is wrong with the parameterised locks of an object, each fault once."""
     told: dict[Reason, None] = {}
-    for owner, lock in _parameterised_locks(graphs, home, found, rulebook.locks.namespace):
+    for number, (owner, lock) in enumerate(_parameterised_locks(graphs, home, found, rulebook)):
+        if not number % STEPS:
+            rulebook.budget.check(Part.LOCKS)
         for fault in _faults(lock, rulebook):
             told.setdefault(fault if owner is home else _elsewhere(fault, owner, home))
         if len(told) >= MAX_TOLD:
@@ -44,7 +47,7 @@ def _elsewhere(fault: Reason, owner: Home, home: Home) -> Reason:
 
 
 def _parameterised_locks(
-    graphs: Sequence[Graph], home: Home, found: Sequence[Place], namespace: str
+    graphs: Sequence[Graph], home: Home, found: Sequence[Place], rulebook: Rulebook
 ) -> Iterator[tuple[Home, Lock]]:
     """Yield each with every name that it may have in runs that we know, and as it is written elsewhere.
 
@@ -52,7 +55,7 @@ def _parameterised_locks(
     """
     seen: set[str] = set()
     for graph in graphs:
-        for node in (graph.root, *graph.nodes):
+        for node in paced((graph.root, *graph.nodes), rulebook.budget, Part.LOCKS):
             for lock in node.locks:
                 if lock.filled is not None and (node.home is home or lock.known):
                     if node.home is home:
@@ -64,8 +67,8 @@ def _parameterised_locks(
         (f"{home.at}/templateDefaults/synchronization", defaults.synchronization if defaults else None),
         *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
     ]
-    for where, block in blocks:
-        for lock in locks_in(block, where, namespace, {}):
+    for where, block in paced(blocks, rulebook.budget, Part.LOCKS):
+        for lock in locks_in(block, where, rulebook.locks.namespace, {}):
             if lock.filled is not None and lock.pointer not in seen:
                 yield home, lock
 

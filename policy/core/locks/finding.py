@@ -44,12 +44,13 @@ def finder(locks: LockPolicies, snapshot: Snapshot, view: View = NOTHING_SAID) -
         if not (ref.cluster_scope or scope):
             return None  # A template of the cluster is used in many namespaces: which, is not known here.
         key = (scope, ref.name or "", ref.template or "", view.hides)
-        if key not in locks.foreign:
+        try:
+            return locks.foreign[key]
+        except KeyError:  # Another review may forget all of them at any time.
             if len(locks.foreign) >= MAX_REMEMBERED:
                 locks.foreign.clear()
             found = locks.foreign[key] = look_up(*key)
             return found
-        return locks.foreign.get(key)
 
     def look_up(scope: str, name: str, wanted: str, hides: bool) -> Foreign | None:  # noqa: FBT001 - a key
         spec = snapshot.templates.get((scope, name))

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.budget import STEPS, UNBOUNDED, Budget, Part, paced
 from policy.core.locks.parameters import NO_VALUES, Values, bind, inputs_in, unbound, workflow_values
 from policy.core.locks.references import Reference, Via, references
 from policy.core.locks.runs import Find, Home, Run, run_of
@@ -21,6 +22,8 @@ MAX_NODES: Final = 20_000
 """Nodes of one graph; what lies beyond is not followed, and the graph says so."""
 MAX_FORMS: Final = 100
 """Nodes of one body for different values of its inputs; recursion that counts makes ever new ones."""
+MAX_MORE: Final = 2_000
+"""Nodes of all bodies together beyond the first of each; so a small object has no large graph."""
 NO_TEMPLATE: Final = Template()
 
 
@@ -88,16 +91,23 @@ NOTHING_ADDED: Final[Added] = {}
 
 
 def resolve(
-    home: Home, find: Find, namespace: str, *, added: Added = NOTHING_ADDED, whole: bool = False
+    home: Home,
+    find: Find,
+    namespace: str,
+    *,
+    added: Added = NOTHING_ADDED,
+    whole: bool = False,
+    budget: Budget = UNBOUNDED,
 ) -> Graph:
     """Return the graph of what an object runs in a namespace; `find` looks up what it refers to.
 
     Of a template object that is each template by itself, or with `whole` what a workflowTemplateRef runs.
     """
     run = run_of(home, find, whole=whole)
-    graph = _Walk(run, find, namespace, added, {}).graph()
-    if any(inputs_in(text) for node in graph.nodes for text in texts_of(node.template.synchronization)):
-        graph = _Walk(run, find, namespace, added, _inputs_that_matter(graph)).graph()
+    graph = _Walk(run, find, namespace, added, {}, budget=budget).graph()
+    nodes = paced(graph.nodes, budget, Part.GRAPH)
+    if any(inputs_in(text) for node in nodes for text in texts_of(node.template.synchronization)):
+        graph = _Walk(run, find, namespace, added, _inputs_that_matter(graph, budget), budget=budget).graph()
     return graph
 
 
@@ -111,9 +121,12 @@ class _Walk:
         namespace: str,
         added: Added,
         matter: Mapping[BodyKey, frozenset[str]],
+        *,
+        budget: Budget,
     ) -> None:
         self._run, self._find, self._namespace, self._added = run, find, namespace, added
-        self._matter = matter
+        self._matter, self._budget = matter, budget
+        self._more = 0
         self._nodes: dict[tuple[BodyKey, tuple[str, ...]], Node] = {}
         self._forms: dict[BodyKey, int] = {}
         self._todo: list[Node] = []
@@ -131,12 +144,17 @@ class _Walk:
             self._unknown.append(Unknown(home, f"{home.at}/workflowTemplateRef", described(ref), local=False))
         block, where = self._run.synchronization()
         root = Node(home, NO_TEMPLATE, home.at, self._taken(block, where, self._values), {}, [])
-        for source, reference in self._run.entries():
-            owner = self._run.templates
+        owner = self._run.templates
+        for number, (source, reference) in enumerate(self._run.entries(), 1):
+            if not number % STEPS:
+                self._budget.check(Part.GRAPH)
             root.calls.append(Edge(source, reference, self._target(root, owner, source, reference)))
         while self._todo:
             node = self._todo.pop()
-            for reference in references(node.template, node.pointer):
+            self._budget.check(Part.GRAPH)
+            for number, reference in enumerate(references(node.template, node.pointer, self._budget), 1):
+                if not number % STEPS:
+                    self._budget.check(Part.GRAPH)
                 target = self._target(node, node.home, node.home, reference)
                 node.calls.append(Edge(node.home, reference, target))
         return Graph(root, tuple(self._nodes.values()), tuple(self._unknown), self._whole)
@@ -178,7 +196,8 @@ class _Walk:
             if len(self._nodes) >= MAX_NODES:
                 self._whole = False
                 return None
-            self._forms[body] = self._forms.get(body, 0) + 1
+            forms = self._forms[body] = self._forms.get(body, 0) + 1
+            self._more += forms > 1
             node = Node(home, template, pointer, self._locks(home, template, pointer, values), values, [])
             self._nodes[key] = node
             self._todo.append(node)
@@ -188,7 +207,8 @@ class _Walk:
         self, template: Template, body: BodyKey, wanted: Sequence[str], caller: Node, reference: Reference
     ) -> Values:
         where = f"{caller.home}{reference.pointer}"
-        if reference.via is Via.ROOT or self._forms.get(body, 0) >= MAX_FORMS:
+        many = self._more >= MAX_MORE or self._forms.get(body, 0) >= MAX_FORMS
+        if many or reference.via is Via.ROOT:
             return unbound(wanted, where)
         return bind(template, wanted, reference.arguments, {**self._values, **caller.values}, where)
 
@@ -214,11 +234,11 @@ class _Walk:
         self._unknown.append(Unknown(home, pointer, what, local))
 
 
-def _inputs_that_matter(graph: Graph) -> Mapping[BodyKey, frozenset[str]]:
+def _inputs_that_matter(graph: Graph, budget: Budget) -> Mapping[BodyKey, frozenset[str]]:
     """Return for each body the inputs that a lock's name depends on, here or in what it calls."""
     matter: dict[BodyKey, set[str]] = {}
     callers: dict[BodyKey, list[tuple[Node, Edge]]] = {}
-    for node in graph.nodes:
+    for node in paced(graph.nodes, budget, Part.GRAPH):
         own = {name for text in texts_of(node.template.synchronization) for name in inputs_in(text)}
         matter[_body(node)] = own
         for edge in node.calls:
@@ -227,6 +247,7 @@ def _inputs_that_matter(graph: Graph) -> Mapping[BodyKey, frozenset[str]]:
     changed = [body for body, names in matter.items() if names]
     while changed:
         body = changed.pop()
+        budget.check(Part.GRAPH)
         for caller, edge in callers.get(body, ()):
             passed = _passed(edge, matter[body])
             known = matter[_body(caller)]

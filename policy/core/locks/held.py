@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.cycles import parts
 from policy.core.locks.graph import Edge, Graph, Node
 
@@ -44,26 +45,27 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-def held_in(graph: Graph) -> Held:
+def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> Held:
     """Return which locks are held where in a graph."""
     numbers: dict[str, int] = {}
     own: dict[Node, int] = {}
     own_sure: dict[Node, int] = {}
-    for node in (graph.root, *graph.nodes):
+    for node in paced((graph.root, *graph.nodes), budget, Part.DEADLOCKS):
         whole = sure = 0
         for lock in node.locks:
             bit = 1 << numbers.setdefault(lock.name, len(numbers))
             whole |= bit
             sure |= bit if lock.sure else 0
         own[node], own_sure[node] = whole, sure
-    callees = {node: list(called(node)) for node in own}
-    order = _in_order(graph.root, callees)
-    some = _above(graph.root, own, callees, order)
+    callees = {node: list(called(node)) for node in paced(own, budget, Part.DEADLOCKS)}
+    order = _in_order(graph.root, callees, budget)
+    some = _above(graph.root, own, callees, order, budget)
     above_surely: Mapping[Node, int] = {}
     if any(mask & some[node] for node, mask in own.items()):  # Only then does anybody ask.
-        surely = {node: list(called_surely(node)) for node in own}
-        above_surely = _above(graph.root, own_sure, surely, _in_order(graph.root, surely))
-    always = _above_always(graph.root, own_sure, callees, order)
+        surely = {node: list(called_surely(node)) for node in paced(own, budget, Part.DEADLOCKS)}
+        in_order = _in_order(graph.root, surely, budget)
+        above_surely = _above(graph.root, own_sure, surely, in_order, budget)
+    always = _above_always(graph.root, own_sure, callees, order, budget)
     return Held(list(numbers), own, own_sure, some, above_surely, always)
 
 
@@ -77,13 +79,14 @@ def called_surely(node: Node) -> Iterator[Node]:
     return (edge.target for edge in node.calls if edge.certain and edge.target is not None)
 
 
-def _in_order(root: Node, callees: Callees) -> list[list[Node]]:
+def _in_order(root: Node, callees: Callees, budget: Budget) -> list[list[Node]]:
     """Return the strongly connected parts that calls lead to, callers first.
 
     Most graphs have no recursion: then each node is a part, and counting callers puts them in order.
     """
     callers = {root: 0}
     work = [root]
+    budget.check(Part.DEADLOCKS)
     while work:
         for other in callees[work.pop()]:
             if other in callers:
@@ -91,6 +94,7 @@ def _in_order(root: Node, callees: Callees) -> list[list[Node]]:
             else:
                 callers[other] = 1
                 work.append(other)
+    budget.check(Part.DEADLOCKS)
     order: list[list[Node]] = []
     work = [] if callers[root] else [root]
     while work:
@@ -100,7 +104,10 @@ def _in_order(root: Node, callees: Callees) -> list[list[Node]]:
             callers[other] -= 1
             if not callers[other]:
                 work.append(other)
-    return order if len(order) == len(callers) else parts([root], callees.__getitem__)
+    if len(order) == len(callers):
+        return order
+    budget.check(Part.DEADLOCKS)
+    return parts([root], callees.__getitem__)
 
 
 def _recursive(part: Sequence[Node], callees: Callees) -> bool:
@@ -109,11 +116,15 @@ def _recursive(part: Sequence[Node], callees: Callees) -> bool:
 
 
 def _above(
-    root: Node, own: Mapping[Node, int], callees: Callees, order: Sequence[Sequence[Node]]
+    root: Node,
+    own: Mapping[Node, int],
+    callees: Callees,
+    order: Sequence[Sequence[Node]],
+    budget: Budget,
 ) -> dict[Node, int]:
     """Return what is held above each node that calls of one kind lead to from the root."""
     above: dict[Node, int] = {root: 0}
-    for part in order:
+    for part in paced(order, budget, Part.DEADLOCKS):
         inside = 0
         for node in part:
             inside |= above.get(node, 0)
@@ -129,11 +140,15 @@ def _above(
 
 
 def _above_always(
-    root: Node, own: Mapping[Node, int], callees: Callees, order: Sequence[Sequence[Node]]
+    root: Node,
+    own: Mapping[Node, int],
+    callees: Callees,
+    order: Sequence[Sequence[Node]],
+    budget: Budget,
 ) -> dict[Node, int]:
     """Return the locks that are held above each node whichever way leads there."""
     above: dict[Node, int] = {root: 0}
-    for part in order:
+    for part in paced(order, budget, Part.DEADLOCKS):
         entered = [above[node] for node in part if node in above]
         common = entered[0]
         for each in entered[1:]:
@@ -148,13 +163,13 @@ def _above_always(
     return above
 
 
-def most_on_a_sure_way(graph: Graph, held: Held, number: int) -> int | None:
+def most_on_a_sure_way(graph: Graph, held: Held, number: int, budget: Budget = UNBOUNDED) -> int | None:
     """Return how often a lock is taken on the way of sure calls that takes it most; None for ever again."""
     bit = 1 << number
-    surely = {node: list(called_surely(node)) for node in held.own}
+    surely = {node: list(called_surely(node)) for node in paced(held.own, budget, Part.DEADLOCKS)}
     above: dict[Node, int] = {graph.root: 0}
     most = 0
-    for part in _in_order(graph.root, surely):
+    for part in paced(_in_order(graph.root, surely, budget), budget, Part.DEADLOCKS):
         taken = sum(bool(held.own_sure[node] & bit) for node in part)
         if taken and _recursive(part, surely):
             return None

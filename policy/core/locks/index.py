@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.locks.cycles import shortest
+from policy.core.budget import UNBOUNDED, Budget, Part
+from policy.core.locks.cycles import parts, shortest
 from policy.core.locks.graph import Graph, Node, resolve
 from policy.core.locks.held import held_in
 from policy.core.locks.nesting import Nested, in_turn, nested_in
@@ -67,47 +68,101 @@ class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
         *,
         endless: int,
         without: TemplateKey | None = None,
+        budget: Budget = UNBOUNDED,
     ) -> Iterator[list[Nested]]:
         """Yield circles of nested locks that an object closes with templates of others.
 
         `without` is the object itself as it was stored before.
         """
-        inside: dict[str, dict[str, Nested]] = {}
-        for each in own:
-            inside.setdefault(each.outer, {})[each.inner] = each
-
-        def others(outer: str, inner: str) -> Nested | None:
-            found = self.orders.get(outer, {}).get(inner, {})
-            return next((nested for key, nested in found.items() if key != without), None)
-
-        def after(lock: str) -> Iterator[str]:
-            for inner in {**self.orders.get(lock, {}), **inside.get(lock, {})}:
-                known = inner in inside.get(lock, {}) or others(lock, inner) is not None
-                if known and (limit_of(inner) or 0) < endless:
-                    yield inner
-
+        if not any(each.outer in self.orders or each.inner in self.orders for each in own):
+            return  # Nobody else nests any of these locks, so others close no circle with them.
+        meeting = _Meeting(self.orders, own, without, lambda name: (limit_of(name) or 0) < endless)
         told: set[frozenset[str]] = set()
-        for first in own[:MAX_PAIRS]:
-            way = shortest(first.inner, first.outer.__eq__, after)
+        for first in meeting.on_circles(own)[:MAX_PAIRS]:
+            budget.check(Part.DEADLOCKS)
+            way = shortest(first.inner, first.outer.__eq__, meeting.after)
             if way is None or frozenset(way) in told or (limit_of(first.outer) or 0) >= endless:
                 continue
             told.add(frozenset(way))
-            rest = [
-                inside.get(outer, {}).get(inner) or others(outer, inner) for outer, inner in pairwise(way)
-            ]
+            rest = [meeting.nested(outer, inner) for outer, inner in pairwise(way)]
             circle = [first, *(each for each in rest if each is not None)]
-            foreign = any(each not in inside.get(each.outer, {}).values() for each in circle)
-            if foreign and not in_turn(circle, lambda name: limit_of(name) == 1):
+            if any(not meeting.is_own(each) for each in circle) and not in_turn(
+                circle, lambda name: limit_of(name) == 1
+            ):
                 yield circle
 
 
-def index_of(namespace: str, keys: Iterable[TemplateKey], look: Look) -> NamespaceIndex:
-    """Return the index of a namespace, made anew."""
+class _Meeting:
+    """The orders of one object together with those of all others; what follows a lock is found out once."""
+
+    def __init__(
+        self,
+        orders: Mapping[str, Mapping[str, Mapping[TemplateKey, Nested]]],
+        own: Sequence[Nested],
+        without: TemplateKey | None,
+        scarce: Callable[[str], bool],
+    ) -> None:
+        self._orders, self._without, self._scarce = orders, without, scarce
+        self._inside: dict[str, dict[str, Nested]] = {}
+        self._after: dict[str, tuple[str, ...]] = {}
+        for each in own:
+            self._inside.setdefault(each.outer, {})[each.inner] = each
+
+    def after(self, lock: str) -> tuple[str, ...]:
+        """Return the scarce locks that somebody takes below a lock."""
+        found = self._after.get(lock)
+        if found is None:
+            inner = {**self._orders.get(lock, {}), **self._inside.get(lock, {})}
+            found = tuple(
+                each for each in inner if self.nested(lock, each) is not None and self._scarce(each)
+            )
+            self._after[lock] = found
+        return found
+
+    def nested(self, outer: str, inner: str) -> Nested | None:
+        """Return who nests two locks: the object itself, else another one."""
+        own = self._inside.get(outer, {}).get(inner)
+        if own is not None:
+            return own
+        found = self._orders.get(outer, {}).get(inner, {})
+        return next((nested for key, nested in found.items() if key != self._without), None)
+
+    def is_own(self, nested: Nested) -> bool:
+        """Tell whether it is the object itself that nests two locks so."""
+        return nested in self._inside.get(nested.outer, {}).values()
+
+    def on_circles(self, own: Sequence[Nested]) -> list[Nested]:
+        """Return those of the object's pairs that lie on a circle, which one search over all tells."""
+        part_of: dict[str, int] = {}
+        for number, part in enumerate(parts(list(self._inside), self.after)):
+            part_of.update(dict.fromkeys(part, number))
+        return [each for each in own if part_of.get(each.outer) == part_of.get(each.inner, -1)]
+
+
+def index_of(
+    namespace: str,
+    keys: Iterable[TemplateKey],
+    look: Look,
+    known: dict[TemplateKey, Entry] | None = None,
+    budget: Budget = UNBOUNDED,
+) -> NamespaceIndex:
+    """Return the index of a namespace, made anew; what is `known` already is not looked at again.
+
+    Raises:
+        TimeSpentError: the time of the review that asks is over; `known` has what was found out by then.
+    """
     empty = NamespaceIndex(namespace, {}, {}, {})
-    return following(empty, frozenset(key for key in keys if key[0] in ("", namespace)), look)
+    concerned = frozenset(key for key in keys if key[0] in ("", namespace))
+    return following(empty, concerned, look, known, budget)
 
 
-def following(before: NamespaceIndex, changed: frozenset[TemplateKey], look: Look) -> NamespaceIndex:
+def following(
+    before: NamespaceIndex,
+    changed: frozenset[TemplateKey],
+    look: Look,
+    known: dict[TemplateKey, Entry] | None = None,
+    budget: Budget = UNBOUNDED,
+) -> NamespaceIndex:
     """Return the index after some objects changed, came or went."""
     stale = set(changed)
     for key in changed:
@@ -118,7 +173,12 @@ def following(before: NamespaceIndex, changed: frozenset[TemplateKey], look: Loo
         if key[0] not in ("", before.namespace):
             continue
         home = look(key)
-        new = _entry(before.namespace, home, look) if home is not None else QUIET
+        new = known.get(key) if known is not None else None
+        if new is None:
+            budget.check(Part.TEMPLATES)
+            new = _entry(before.namespace, home, look) if home is not None else QUIET
+            if known is not None:
+                known[key] = new
         tables.move(key, entries.pop(key, QUIET), new)
         if home is not None:
             entries[key] = new

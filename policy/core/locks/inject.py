@@ -6,8 +6,9 @@ another object, `policy.core.locks.arrange` does it. What is there already is le
 gives no operation. Only fields that the installed Argo knows are written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from policy.core.budget import Part, paced
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.arrange import arranged
 from policy.core.locks.blocks import additions
@@ -46,7 +47,7 @@ def inject(
 
 def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -> bool:
     """Tell whether a DAG or steps may hold a lock that a rule puts, or call templates of other objects."""
-    for place in found:
+    for place in paced(found, scene.budget, Part.INJECTION):
         template = place.template
         if template.dag is None and template.steps is None:
             continue
@@ -66,7 +67,7 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
 
 def _in_place(
     spec: WorkflowSpec,
-    found: Iterable[Place],
+    found: Sequence[Place],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
     scene: Scene,
@@ -81,7 +82,7 @@ def _in_place(
     view = locks.view(spec) if scene.view is None else scene.view
     rulebook: Rulebook | None = None
     everyone = len(active) == len(locks.policies)
-    for place in found:
+    for place in paced(found, scene.budget, Part.INJECTION):
         selecting = locks.rules_for(place.template, view)
         if not selecting:
             continue

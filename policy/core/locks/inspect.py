@@ -21,7 +21,7 @@ from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
 from policy.core.locks.places import Place, field_path
 from policy.core.locks.plain import is_plain
-from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
+from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home, TemplateKey
 from policy.core.locks.taken import locks_in
@@ -30,6 +30,8 @@ from policy.core.workflow import Synchronization
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
 BLOCK: Final = "/synchronization"
+MAX_UNKNOWN: Final = 100
+"""References to what does not exist that are told of one object; a message shows ten."""
 STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 
 
@@ -69,7 +71,8 @@ def inspect(
 ) -> Inspection:
     """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
     changed = [operation.path.partition(BLOCK)[0] for operation in patch]
-    if is_plain(home, found, library.index(rulebook.locks.namespace), changed):
+    index = library.index(rulebook.locks.namespace, rulebook.budget)
+    if is_plain(home, found, index, changed, rulebook.budget):
         return NOTHING
     shown, reasons = look(home, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
@@ -84,17 +87,18 @@ def look(
 
     A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
     """
-    namespace = rulebook.locks.namespace
+    namespace, budget = rulebook.locks.namespace, rulebook.budget
     added = added_by(patch, namespace)
     if added is None:
         return [], []
-    graphs = [resolve(home, library.find(namespace), namespace, added=added)]
+    graphs = [resolve(home, library.find(namespace), namespace, added=added, budget=budget)]
     if home.is_template and home.locks_runs:
-        graphs.append(resolve(home, library.find(namespace), namespace, added=added, whole=True))
+        whole = resolve(home, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+        graphs.append(whole)
     shown: list[Shown] = []
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
-        for field, message, local in islice(_unknown(graphs, home, library), MAX_FAULTS):
+        for field, message, local in islice(_unknown(graphs, home, library), MAX_UNKNOWN):
             told = Shown(Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local)
             shown.append(told)
     severity, policy = _strictest(rulebook, "deadlocks")
@@ -151,23 +155,24 @@ def _deadlocks(graphs: Sequence[Graph], home: Home, rulebook: Rulebook, library:
     told: set[tuple[str, str]] = set()
     nested: list[Nested] = []
     for graph in graphs:
-        analysis = analyse(graph, limit_of, own=namespace)
+        analysis = analyse(graph, limit_of, rulebook.budget, own=namespace)
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, home, told)
         if not analysis.whole:
             yield field_path(home.at), "has too many templates or locks to look for all deadlocks", False
-    for deadlock in _circles(nested, home, limit_of, namespace, library):
+    for deadlock in _circles(nested, home, limit_of, rulebook, library):
         yield from _once(deadlock, home, told)
 
 
 def _circles(
-    nested: Sequence[Nested], home: Home, limit_of: LimitOf, namespace: str, library: Library
+    nested: Sequence[Nested], home: Home, limit_of: LimitOf, rulebook: Rulebook, library: Library
 ) -> Iterator[Deadlock]:
+    namespace, budget = rulebook.locks.namespace, rulebook.budget
     if nested:
         own: TemplateKey | None = (home_scope(home, namespace), home.name) if home.is_template else None
-        index = library.index(namespace)
-        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own):
+        index = library.index(namespace, budget)
+        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
             yield of_circle(circle)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import NO_OBJECT, Injection, Reason
 from policy.core.locks.beyond import beyond_reach
 from policy.core.locks.finding import finder, missing_finder
@@ -40,6 +41,11 @@ class LockPart(msgspec.Struct, frozen=True):
     note: str = ""
     served: Served | None = None
 
+    @property
+    def says_anything(self) -> bool:
+        """Whether there is anything to tell or to change."""
+        return bool(self.reasons or self.warnings or self.patch or self.injected)
+
 
 NO_LOCKS: Final = LockPart()
 """Of a Workflow that no lock policy speaks about."""
@@ -54,6 +60,7 @@ def judge_locks(
     raw: msgspec.Raw = NO_OBJECT,
     metadata: Metadata | None = None,
     again: bool = False,
+    budget: Budget = UNBOUNDED,
 ) -> LockPart:
     """Return what the policies that are active for these labels say of a Workflow's spec.
 
@@ -71,6 +78,7 @@ def judge_locks(
         find=finder(locks, snapshot, view),
         library=snapshot.library,
         lacking=missing_finder(locks, snapshot),
+        budget=budget,
     )
     if metadata is None or not concerned(spec, metadata):
         return judge_spec(spec, locks, active, scene)
@@ -90,13 +98,16 @@ def judge_spec(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
-    rulebook = Rulebook(locks, active, hints=scene.hints)
+    budget = scene.budget
+    rulebook = Rulebook(locks, active, hints=scene.hints, budget=budget)
     put = put_locks(spec, locks, active, scene)
     spec, found, injected = put.spec, put.found, put.injected
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
     home = home_of(scene.kind, scene.name, spec, scene.at)
+    budget.check(Part.GRAPH)
     full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
     shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
+    budget.check(Part.LOCKS)
     beyond = beyond_reach(spec, found, locks, active, scene)
     return LockPart(
         reasons=faults + injected.faults + shown.reasons + tuple(beyond.reasons),

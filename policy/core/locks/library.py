@@ -8,18 +8,23 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import ObjectKind
-from policy.core.locks.index import NamespaceIndex, following, index_of
+from policy.core.locks.index import Entry, NamespaceIndex, following, index_of
 from policy.core.locks.runs import Find, Home, TemplateKey, home_of
 from policy.core.workflow import TemplateRef, WorkflowSpec
 
 
 class Library(msgspec.Struct, frozen=True, eq=False):
-    """All templates; those of them that were looked up so far, and the namespaces that were asked about."""
+    """All templates; those of them that were looked up so far, and the namespaces that were asked about.
+
+    `begun` has what was found out of a namespace by reviews whose time was over before all was known.
+    """
 
     templates: Mapping[TemplateKey, WorkflowSpec]
     homes: dict[TemplateKey, Home]
     indexes: dict[str, NamespaceIndex]
+    begun: dict[str, dict[TemplateKey, Entry]] = {}
 
     def home(self, key: TemplateKey) -> Home | None:
         """Return a template object, or None where there is none of this name."""
@@ -38,11 +43,14 @@ class Library(msgspec.Struct, frozen=True, eq=False):
 
         return find
 
-    def index(self, namespace: str) -> NamespaceIndex:
+    def index(self, namespace: str, budget: Budget = UNBOUNDED) -> NamespaceIndex:
         """Return what is known of a namespace's templates together, found out at the first time."""
         found = self.indexes.get(namespace)
         if found is None:
-            found = self.indexes[namespace] = index_of(namespace, self.templates, self.home)
+            begun = self.begun.setdefault(namespace, {})
+            found = index_of(namespace, self.templates, self.home, begun, budget)
+            self.indexes[namespace] = found
+            self.begun.pop(namespace, None)
         return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from policy.core.budget import Part
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.blocks import additions, lists_of
@@ -73,6 +74,7 @@ class Making:
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
+        self.budget = scene.budget
         self._used: dict[int, Uses] = {}
         self._puts: dict[str, frozenset[str]] = {}
         self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
@@ -98,6 +100,7 @@ class Making:
 
     def why_not(self, body: Body | None, sites: Sequence[Site]) -> str:
         """Return why no layer may stand between these calls and a body, empty where one may."""
+        self.budget.check(Part.INJECTION)
         if body is None:
             return "its text is not known"
         why = why_not_around(body, self.text())

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.budget import STEPS, Budget, Part, paced
 from policy.core.kinds import Strategy
 from policy.core.locks.expressions import depends_on_inputs, negated, without_condition
 from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_layer
@@ -53,12 +54,12 @@ class Outline(msgspec.Struct, frozen=True):
     order: Sequence[int]
 
 
-def outline(spec: WorkflowSpec, at: str, *, is_template: bool) -> Outline:
+def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -> Outline:
     """Return who calls whom in an object, callers before what they call."""
     bodies: list[Place] = []
     inbound: list[list[Site]] = []
     tops: dict[int, int] = {}
-    for index, template in enumerate(spec.templates or ()):
+    for index, template in enumerate(paced(spec.templates or (), budget, Part.INJECTION)):
         tops[len(bodies)] = index
         _collect(template, f"{at}/templates/{index}", bodies, inbound, None)
     names: dict[str, int] = {}
@@ -66,7 +67,9 @@ def outline(spec: WorkflowSpec, at: str, *, is_template: bool) -> Outline:
         names.setdefault(bodies[number].template.name or "", number)
     foreign: list[Site] = []
     anywhere = is_template
-    for site in sites_of(spec, bodies, at):
+    for count, site in enumerate(sites_of(spec, bodies, at)):
+        if not count % STEPS:
+            budget.check(Part.INJECTION)
         if site.ref is not None:
             foreign.append(site)
         elif "{{" in (site.template or ""):
@@ -123,14 +126,21 @@ class Needs:
     """
 
     def __init__(
-        self, found: Outline, wanted: Sequence[Rules], own: Sequence[frozenset[str]], whole: frozenset[str]
+        self,
+        found: Outline,
+        wanted: Sequence[Rules],
+        own: Sequence[frozenset[str]],
+        whole: frozenset[str],
+        budget: Budget,
     ) -> None:
+        self._budget = budget
         self._found, self._wanted, self._own = found, wanted, own
         self._whole = Above(whole, whole)
         self._below: dict[int, Above] = {}
         self._names: dict[str, int] = {}
         for number in found.tops:
             self._names.setdefault(found.bodies[number].template.name or "", number)
+        self._copies = frozenset(base for each in self._names if (base := base_name(each)) != each)
         self.by_site: list[list[Rules]] = [[] for _ in wanted]
         for number in found.order:
             self._settle(number)
@@ -145,7 +155,7 @@ class Needs:
 
     def torn(self, number: int, rule: CompiledRule) -> Site | None:
         """Return a call that is made both with and without the lock of a rule held around it."""
-        for site in self._found.inbound[number]:
+        for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
             above = self.above(site)
             if above is not None and rule.plain_name in above.sometimes - above.always:
                 return site
@@ -156,6 +166,7 @@ class Needs:
         if not self._wanted[number] and calls_none(template):
             self.by_site[number] = [() for _ in self._found.inbound[number]]
             return  # Nothing runs below it, and nothing is wanted of it: so are most templates.
+        self._budget.check(Part.INJECTION)
         sites = self._found.inbound[number]
         around = [(site, self._around(site)) for site in sites]
         known = [above for _, above in around if above is not None]
@@ -169,7 +180,7 @@ class Needs:
                 for rule in self._called(number, site)
                 if self._needs(rule, number, site, above=each or above)
             )
-            for site, each in around
+            for site, each in paced(around, self._budget, Part.INJECTION)
         ]
         self.by_site[number] = needs
         put = [frozenset(name for rule in each for name in _put(rule)) for each in needs]
@@ -217,7 +228,7 @@ class Needs:
 
     def clashing(self, number: int) -> CompiledRule | None:
         """Return a rule whose condition another one contradicts for a call of a body."""
-        for site in self._found.inbound[number]:
+        for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
             called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
             for rule in called:
                 if any(clash(rule, other) for other in called):
@@ -234,9 +245,7 @@ class Needs:
 
     def _copied(self, number: int) -> bool:
         """Tell whether there is something in the object that was made of a body."""
-        name = self._found.bodies[number].template.name or ""
-        others = (self._found.bodies[each].template.name or "" for each in self._found.tops)
-        return any(each != name and base_name(each) == name for each in others)
+        return (self._found.bodies[number].template.name or "") in self._copies
 
     def around(self, site: Site) -> Above:
         """Return what is held around a call of a template of another object."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.cycles import parts, shortest
 from policy.core.locks.deadlock_names import called_as
 from policy.core.locks.graph import Graph, Node
@@ -34,32 +35,39 @@ class Nested(msgspec.Struct, frozen=True):
     way: str
 
 
-def nested_in(graph: Graph, held: Held) -> tuple[list[Nested], bool]:
+def nested_in(graph: Graph, held: Held, budget: Budget = UNBOUNDED) -> tuple[list[Nested], bool]:
     """Return every pair of a lock and one that is taken below it, once, and whether these are all."""
     found: dict[tuple[int, int], tuple[Node, int]] = {}
-    for node in graph.nodes:
+    for node in paced(graph.nodes, budget, Part.DEADLOCKS):
         if not held.own[node] or not held.some[node]:
             continue
         for inner in bits(held.own[node]):
+            budget.check(Part.DEADLOCKS)
             for outer in bits(held.some[node] & ~held.own[node]):
                 if len(found) >= MAX_NESTED:
-                    return _named(held, found), False
+                    return _named(held, found, budget), False
                 first, gates = found.get((outer, inner), (node, held.always[node]))
                 found[outer, inner] = (first, gates & held.always[node])
-    return _named(held, found), True
+    return _named(held, found, budget), True
 
 
-def _named(held: Held, found: Mapping[tuple[int, int], tuple[Node, int]]) -> list[Nested]:
+def _named(held: Held, found: Mapping[tuple[int, int], tuple[Node, int]], budget: Budget) -> list[Nested]:
     nested = []
-    for (outer, inner), (node, gates) in found.items():
-        name = held.names[inner]
-        lock = next(each for each in node.locks if each.name == name)
-        within = frozenset(held.named(gates & ~(1 << outer)))
-        nested.append(Nested(held.names[outer], name, within, node.home, lock.pointer, called_as(node)))
+    sets: dict[int, frozenset[str]] = {}
+    places: dict[Node, Mapping[str, str]] = {}
+    for (outer, inner), (node, gates) in paced(found.items(), budget, Part.DEADLOCKS):
+        if gates not in sets:
+            sets[gates] = frozenset(held.named(gates))
+        if node not in places:
+            places[node] = {lock.name: lock.pointer for lock in node.locks}
+        within, name = sets[gates] - {held.names[outer]}, held.names[inner]
+        nested.append(Nested(held.names[outer], name, within, node.home, places[node][name], called_as(node)))
     return nested
 
 
-def circles(nested: Iterable[Nested], scarce: Callable[[str], bool]) -> Iterator[list[Nested]]:
+def circles(
+    nested: Iterable[Nested], scarce: Callable[[str], bool], budget: Budget = UNBOUNDED
+) -> Iterator[list[Nested]]:
     """Yield a shortest circle for each set of scarce locks of one object that are nested in each other."""
     inside: dict[str, dict[str, Nested]] = {}
     for each in nested:
@@ -71,6 +79,7 @@ def circles(nested: Iterable[Nested], scarce: Callable[[str], bool]) -> Iterator
 
     for part in parts(list(inside), after):
         if len(part) > 1:
+            budget.check(Part.DEADLOCKS)
             first = min(part)
             way = shortest(first, first.__eq__, after) or []
             yield [inside[outer][inner] for outer, inner in pairwise(way)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.index import NamespaceIndex
 from policy.core.locks.places import Place
 from policy.core.locks.runs import Home, TemplateKey
@@ -10,7 +11,11 @@ from policy.core.workflow import Call, Hook, Synchronization, Template, Template
 
 
 def is_plain(
-    home: Home, found: Sequence[Place], index: NamespaceIndex, changed: Collection[str] = ()
+    home: Home,
+    found: Sequence[Place],
+    index: NamespaceIndex,
+    changed: Collection[str] = (),
+    budget: Budget = UNBOUNDED,
 ) -> bool:
     """Tell whether the graph of an object would show nothing.
 
@@ -29,7 +34,7 @@ def is_plain(
         return False
     if spec.hooks and not _hooks_plain(spec.hooks.values(), names, index):
         return False
-    return all(_body_plain(place, names, index, changed) for place in found)
+    return all(_body_plain(place, names, index, changed) for place in paced(found, budget, Part.GRAPH))
 
 
 def _body_plain(

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.decision import Reason
 from policy.core.extent import WHOLE, Extent
 from policy.core.kinds import (
@@ -79,7 +80,13 @@ class LockPolicies(msgspec.Struct, frozen=True):
             policy for policy in self.policies if kind in policy.kinds and policy.workflows.matches(labels)
         )
 
-    def concerned(self, spec: WorkflowSpec, at: str = "/spec", view: View | None = None) -> list[Place]:
+    def concerned(
+        self,
+        spec: WorkflowSpec,
+        at: str = "/spec",
+        view: View | None = None,
+        budget: Budget = UNBOUNDED,
+    ) -> list[Place]:
         """Return the template bodies that hold a lock, call others, or are selected by a rule.
 
         So are those of which that has to be looked at closely. Most templates of most Workflows are none of
@@ -89,7 +96,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
         recall, by_pod = self.remembered, self.by_pod
         view = self.view(spec) if view is None else view
         plain = not view.hides and not self.looks_closer
-        for index, template in enumerate(spec.templates or ()):
+        for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
                 rules = recall.get((template.name, container.image)) if container is not None else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from policy.core.budget import Part
 from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.inject import Injected, inject
 from policy.core.locks.places import Place
@@ -32,11 +33,12 @@ def put_locks(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
 ) -> Put:
     """Return what policies put into a spec."""
-    found = locks.concerned(spec, scene.at, scene.view)
+    found = locks.concerned(spec, scene.at, scene.view, scene.budget)
     conversion: tuple[PatchOp, ...] = ()
     if converts(locks, active) and any_single(spec, found):
         spec, conversion = convert(spec, scene.at)
-        found = locks.concerned(spec, scene.at, scene.view)
+        found = locks.concerned(spec, scene.at, scene.view, scene.budget)
         if locks.structural:  # Copies of templates are made from the text.
             scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
+    scene.budget.check(Part.INJECTION)
     return Put(spec, found, conversion, inject(spec, found, locks, active, scene))

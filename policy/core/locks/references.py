@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.locks.certainty import certain_tasks, maybe_skipped
 from policy.core.patches import pointer as escaped
 from policy.core.workflow import Call, Hook, Parameters, Template, TemplateRef
@@ -43,10 +44,10 @@ class Reference(msgspec.Struct, frozen=True):
     task: int | None = None
 
 
-def references(template: Template, pointer: str) -> Iterator[Reference]:
+def references(template: Template, pointer: str, budget: Budget = UNBOUNDED) -> Iterator[Reference]:
     """Yield the calls of a template body, in the order in which they stand there."""
     if template.dag is not None:
-        sure = certain_tasks(template.dag)
+        sure = certain_tasks(template.dag, budget)
         for index, task in enumerate(template.dag.tasks or ()):
             for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=sure[index]):
                 yield each if sure[index] else msgspec.structs.replace(each, task=index)

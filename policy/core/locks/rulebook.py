@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import Reason
 from policy.core.kinds import CrossNamespace, Singular
 from policy.core.locks.policies import LockPolicies
@@ -26,7 +27,7 @@ class Rulebook(msgspec.Struct, frozen=True):
 
     With `lenient`, a ConfigMap that is not known at all may be in the cluster. With `discreet`, what is said
     is for people outside of the namespace, and tells nothing of what stands in its ConfigMaps. `hints` and
-    `rule_faults` keep what was found out, so that it is found out once a review.
+    `rule_faults` keep what was found out, so that it is found out once a review; `budget` is its time.
     """
 
     locks: LockPolicies
@@ -35,6 +36,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     discreet: bool = False
     hints: Hints = {}
     rule_faults: dict[str, tuple[Reason, ...]] = {}
+    budget: Budget = UNBOUNDED
 
     @property
     def refuses_singular(self) -> bool:

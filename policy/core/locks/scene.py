@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.kinds import MatchedKind
 from policy.core.locks.as_run import View
@@ -60,7 +61,7 @@ class Scene(msgspec.Struct, frozen=True):
     """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it.
 
     `hints` are the near keys that were found for undefined ones: the same of the object before and after.
-    `view` is how its templates run.
+    `view` is how its templates run, and `budget` the time of the review.
     """
 
     kind: ObjectKind = ObjectKind.WORKFLOW
@@ -72,6 +73,7 @@ class Scene(msgspec.Struct, frozen=True):
     lacking: LackingIn = nothing_lacks
     hints: dict[tuple[str, str], str] = {}
     view: View | None = None
+    budget: Budget = UNBOUNDED
 
     @property
     def is_template(self) -> bool:

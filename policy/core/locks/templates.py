@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from policy.core.beyond_bound import left_out_faults
+from policy.core.budget import Budget
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -84,7 +85,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     if locks is None or not active:
         return UNGOVERNED
     hints: Hints = {}
-    part = _judge(subject, review.raw, locks, snapshot, hints)
+    part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
         reasons = _new(_before(review, locks, snapshot, hints), reasons)
@@ -117,7 +118,13 @@ def _is_edited(review: Review) -> bool:
 
 
 def _judge(
-    subject: Subject, raw: msgspec.Raw, locks: LockPolicies, snapshot: Snapshot, hints: Hints
+    subject: Subject,
+    raw: msgspec.Raw,
+    locks: LockPolicies,
+    snapshot: Snapshot,
+    hints: Hints,
+    *,
+    budget: Budget,
 ) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
     view = locks.view(subject.spec, open_ended=subject.kind in TEMPLATES)
@@ -131,6 +138,7 @@ def _judge(
         missing_finder(locks, snapshot),
         hints,
         view,
+        budget,
     )
     return judge_spec(subject.spec, locks, active, scene)
 
@@ -154,7 +162,7 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
         return ()
     if old is None:
         return ()
-    part = _judge(old, review.old_raw, locks, snapshot, hints)
+    part = _judge(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
     return (*part.reasons, *_unknown(old, review, snapshot))
 
 

@@ -7,6 +7,7 @@ Workflow, a wrong name ends it with an error, and from 4.0 the singular form run
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from policy.core.budget import STEPS, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.locks.defined import limit_faults
 from policy.core.locks.naming import empty_problems, name_problems, parameterised
@@ -48,7 +49,7 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
     if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
         where = "spec.templateDefaults.synchronization"
         yield from _block(spec.template_defaults.synchronization, where, rulebook)
-    for place in found:
+    for place in paced(found, rulebook.budget, Part.LOCKS):
         template = place.template
         if template.synchronization is not None:
             where = f"{field_path(place.pointer)}.synchronization"
@@ -69,14 +70,16 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook
         yield f"lockkeeper: spec.synchronization: {DROPPED}"
     if defaults is not None and defaults.synchronization == EMPTY_BLOCK:
         yield f"lockkeeper: spec.templateDefaults.synchronization: {DROPPED}"
-    for place in found:
+    for place in paced(found, rulebook.budget, Part.LOCKS):
         if place.template.synchronization is not None and place.template.synchronization == EMPTY_BLOCK:
             yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {DROPPED}"
 
 
 def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield the tasks and steps that carry a lock: Argo drops it there and runs them unlocked."""
-    for call, pointer in calls(place.template, place.pointer):
+    for number, (call, pointer) in enumerate(calls(place.template, place.pointer)):
+        if not number % STEPS:
+            rulebook.budget.check(Part.LOCKS)
         if call.synchronization is None:
             continue
         kind = "DAG task" if place.template.dag is not None else "step"
@@ -97,9 +100,9 @@ def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
     yield from _forms(block, where, rulebook)
     yield from _repeated(block.semaphores or (), f"{where}.semaphores", rulebook)
     yield from _repeated(block.mutexes or (), f"{where}.mutexes", rulebook)
-    for index, semaphore in enumerate(block.semaphores or ()):
+    for index, semaphore in enumerate(paced(block.semaphores or (), rulebook.budget, Part.LOCKS)):
         yield from semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
-    for index, mutex in enumerate(block.mutexes or ()):
+    for index, mutex in enumerate(paced(block.mutexes or (), rulebook.budget, Part.LOCKS)):
         yield from mutex_faults(mutex, f"{where}.mutexes[{index}]", rulebook)
     if block.semaphore is not None:
         yield from semaphore_faults(block.semaphore, f"{where}.semaphore", rulebook)
@@ -137,7 +140,7 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
 def _repeated(refs: Sequence[SemaphoreRef | MutexRef], where: str, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield the items that stand in a list twice: Argo ends such a Workflow with an error."""
     first: dict[SemaphoreRef | MutexRef, int] = {}
-    for index, ref in enumerate(refs):
+    for index, ref in enumerate(paced(refs, rulebook.budget, Part.LOCKS)):
         if first.setdefault(ref, index) != index:
             message = f"is the same lock as {where}[{first[ref]}]; Argo would end the Workflow: remove one"
             yield Reason(Code.LOCK_NAME, f"{where}[{index}]", message, rulebook.source)

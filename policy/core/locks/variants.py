@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from policy.core.budget import Part, paced
 from policy.core.kinds import Strategy
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.generated import can_name, generated_name
@@ -27,11 +28,14 @@ def put_locally(making: Making, number: int, base: Shape, apart: Sequence[tuple[
     led = {id(site) for site, _ in apart}
     sites = [site for site in making.inbound(number) if id(site) not in led]
     base = _allowed(making, number, base, sites, told=told)
-    shapes = [(site, _allowed(making, number, shape, [site], told=told)) for site, shape in apart]
+    shapes = [
+        (site, _allowed(making, number, shape, [site], told=told))
+        for site, shape in paced(apart, making.budget, Part.INJECTION)
+    ]
     if (shapes or base.layered) and not can_name(making.place(number).template.name or ""):
         raise Refused("a template with locks cannot be named after it: its name is too long, or none")
     variants = _Variants(making, number, base)
-    for site, shape in shapes:
+    for site, shape in paced(shapes, making.budget, Part.INJECTION):
         making.lead(site, variants.named(shape))
     variants.put_base()
     return list(dict.fromkeys(told))

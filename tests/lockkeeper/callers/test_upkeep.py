@@ -18,7 +18,8 @@ from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision import Side
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
-from tests.lockkeeper.certificate_world import NAMESPACE, PATIENCE, Clock, Troubled
+from tests.lockkeeper.certificate_world import NAMESPACE, Clock, Troubled
+from tests.patience import PATIENCE
 from webhook.callers import PLAIN, Call, call_of
 from webhook.failure import NotSynced
 

@@ -1,11 +1,15 @@
 """Which tasks run in every run whose work succeeds: what makes a deadlock certain or only possible."""
 
+from time import thread_time
+
 import msgspec
 import pytest
 
-from policy.core.locks.certainty import certain_tasks
+from policy.core.budget import TimeSpentError
+from policy.core.locks.certainty import DEEPEST, certain_tasks
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.workflow import Dag
+from tests.policy.core.looking import Looks
 
 
 def _certain(*tasks: JsonObject, target: str | None = None) -> list[bool]:
@@ -90,3 +94,31 @@ def test_many_uncertain_tasks_are_not_tried_in_every_combination() -> None:
     tasks = [_task(name, when="x") for name in names]
     last = _task("last", depends=" && ".join(f"({name}.Succeeded || {name}.Skipped)" for name in names))
     assert _certain(*tasks, last)[-1] is False
+
+
+@pytest.mark.parametrize("depth", [1, DEEPEST - 1, DEEPEST, 5_000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("(", ")"), ("!!", ""), ("!(", ")")])
+def test_an_expression_as_deep_as_anybody_likes_is_read_or_left_alone(
+    opening: str, closing: str, depth: int
+) -> None:
+    """It is in a field of the user's, so it may not overflow the stack; what is not read may run or not."""
+    found = _certain(_task("a"), _task("b", depends=opening * depth + "a" + closing * depth))
+    assert found[0]
+    assert found[1] in ((True, False) if depth < DEEPEST else (False,))
+
+
+def test_a_long_row_of_spaces_costs_no_more_than_its_length() -> None:
+    """A pattern that begins with spaces would try each of them as its beginning."""
+    spaces = " " * 1_000_000
+    started = thread_time()
+    assert _certain(_task("a"), _task("b", depends=f"a{spaces}?")) == [True, False]
+    assert thread_time() - started < 5
+
+
+def test_a_dag_ends_with_the_time_of_its_review() -> None:
+    """Every task looks at the time."""
+    tasks = [_task(f"t{number}", when="x", depends=f"t{number - 1}") for number in range(1, 1_000)]
+    budget = Looks(500)
+    with pytest.raises(TimeSpentError, match="graph"):
+        certain_tasks(msgspec.convert({"tasks": tasks}, Dag), budget)
+    assert budget.looks == 501

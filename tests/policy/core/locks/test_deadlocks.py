@@ -4,6 +4,7 @@ from typing import Final
 
 import pytest
 
+from policy.core.budget import TimeSpentError
 from policy.core.decision import ObjectKind
 from policy.core.locks.deadlocks import Deadlock, analyse
 from policy.core.patches import JsonObject
@@ -21,6 +22,7 @@ from tests.policy.core.locks.graphs import (
     mutexes,
     steps,
 )
+from tests.policy.core.looking import Looks
 
 TRIED: Final = 300
 """Graphs of the fast suite; `make deadlocks` tries 20,000."""
@@ -220,3 +222,27 @@ def test_of_a_thousand_deadlocks_the_first_are_told() -> None:
     found = _found(spec)
     assert len(found) == 20
     assert all(each.certain for each in found)
+
+
+def test_of_a_long_way_the_middle_is_left_out() -> None:
+    """A message stays readable, and costs no more, whatever lies between the two that take the lock."""
+    between = [steps(f"t{number}", [calling(f"t{number + 1}")]) for number in range(100)]
+    found = _only(_spec(dag("main", calling("t0"), mutexes=("m",)), *between, leaf("t100", "m")))
+    assert found.certain
+    assert "t13 > (72 more calls) > step" in found.message
+    assert len(found.message) < 2_000
+
+
+def test_an_analysis_ends_with_the_time_of_its_review() -> None:
+    """Wherever it is: each of its parts looks at the time."""
+    calling_first = dag("main", calling("t0"))
+    rungs = [
+        dag(f"t{n}", calling(f"t{n + 1}"), calling(f"t{n + 2}", when="x"), mutexes=(f"m{n % 7}",))
+        for n in range(30)
+    ]
+    graph = graph_of(_spec(calling_first, *rungs, leaf("t30"), leaf("t31")))
+    whole = Looks(1_000_000)
+    analyse(graph, _limit_of, whole)
+    for looks in range(0, whole.looks, whole.looks // 20):
+        with pytest.raises(TimeSpentError):
+            analyse(graph, _limit_of, Looks(looks))

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from policy.core.decision import ObjectKind
-from policy.core.locks.graph import MAX_FORMS
+from policy.core.locks.graph import MAX_FORMS, MAX_MORE
 from policy.core.patches import JsonObject, JsonValue
 from tests.policy.core.builders import NAMESPACE, template_object
 from tests.policy.core.locks.graphs import (
@@ -317,3 +317,28 @@ def test_a_chain_of_five_thousand_calls_is_followed_to_its_end() -> None:
     chain = [dag(f"t{number}", calling(f"t{number + 1}")) for number in range(5_000)]
     spec: JsonObject = {"entrypoint": "t0", "templates": [*chain, {"name": "t5000", **LEAF}]}
     assert len(graph_of(spec).nodes) == 5_001
+
+
+def test_a_small_object_has_no_large_graph() -> None:
+    """Values that every caller gives anew are followed up to a bound over all bodies together."""
+    count = 60
+    made: list[JsonValue] = [
+        steps(
+            f"t{number}",
+            [
+                calling(
+                    f"t{number + step}",
+                    f"s{step}",
+                    arguments=arguments(x=f"{{{{inputs.parameters.x}}}}{step}"),
+                )
+                for step in (1, 2, 3)
+            ],
+            inputs=inputs("x"),
+            synchronization=mutexes("lock-{{inputs.parameters.x}}"),
+        )
+        for number in range(count)
+    ]
+    graph = graph_of({"entrypoint": "t0", "templates": made, "arguments": arguments(x="v")})
+    bodies, nodes = len({node.pointer for node in graph.nodes}), len(graph.nodes)
+    assert bodies == count
+    assert nodes <= count + MAX_MORE + 3 * count  # Beyond the bound each call has one node.

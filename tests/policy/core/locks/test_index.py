@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from policy.core.budget import TimeSpentError
 from policy.core.locks.index import NamespaceIndex
 from policy.core.locks.library import Library, library_of
 from policy.core.locks.runs import TemplateKey
@@ -12,6 +13,7 @@ from policy.core.patches import JsonObject
 from policy.core.workflow import WorkflowSpec
 from tests.policy.core.builders import NAMESPACE, spec_of
 from tests.policy.core.locks.graphs import calling, calling_other, dag, leaf, mutexes
+from tests.policy.core.looking import Looks
 
 OTHER: Final = "team-b"
 NAMES: Final = ("t0", "t1", "t2", "t3")
@@ -135,3 +137,17 @@ def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
         assert {each: set(found) for each, found in index.users.items() if found} == {
             each: set(found) for each, found in anew.users.items() if found
         }
+
+
+def test_what_was_found_out_is_kept_when_a_review_runs_out_of_time() -> None:
+    """Each review that asks goes on from where the last one was stopped, so in the end one is answered."""
+    specs = {f"t{number}": _spec(dag("d", calling("a")), leaf("a", "m")) for number in range(10)}
+    library = library_of({(NAMESPACE, name): spec for name, spec in specs.items()})
+    for known in (3, 6, 9):
+        with pytest.raises(TimeSpentError, match="templates"):
+            library.index(NAMESPACE, Looks(3))
+        assert len(library.begun[NAMESPACE]) == known
+    found = library.index(NAMESPACE, Looks(3))
+    assert found == library.index(NAMESPACE)
+    assert library.begun == {}
+    assert found.entries.keys() == library.templates.keys()

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.kinds import LEAF_TYPES, TemplateType
+from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.places import images_of, type_of
 from policy.core.locks.policies import MAX_REMEMBERED_TEMPLATES, LockPolicies
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
-from policy.core.workflow import Container, Template
+from policy.core.workflow import Container, Template, TemplateRef
 from tests.policy.core.builders import (
     NAMESPACE,
     cluster_lock_policy,
@@ -277,3 +278,17 @@ def test_made_up_template_names_do_not_fill_the_memory() -> None:
         locks.rules_for(Template(name=f"t{number}", container=Container("a")))
     assert 0 < len(locks.remembered) <= MAX_REMEMBERED_TEMPLATES
     assert [each.name for each in locks.rules_for(Template(name="t1", container=Container("a")))] == ["r"]
+
+
+def test_made_up_references_do_not_fill_the_memory() -> None:
+    """Nor do names of templates of other objects, which exist or not."""
+    policies = snapshot(lock_policy(inject=[rule("r", MUTEX)]))
+    locks = policies.policies(NAMESPACE).locks
+    assert locks is not None
+    find, lacking = finder(locks, policies), missing_finder(locks, policies)
+    for number in range(MAX_REMEMBERED_TEMPLATES + 5):
+        ref = TemplateRef(name=f"t{number}", template="t")
+        assert find(ref) is None
+        assert lacking(ref) == ()
+    assert 0 < len(locks.foreign) <= MAX_REMEMBERED_TEMPLATES
+    assert 0 < len(locks.lacking) <= MAX_REMEMBERED_TEMPLATES
