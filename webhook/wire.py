@@ -47,7 +47,7 @@ Python some hundred bytes, and all of them are made in one step that nothing int
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
-_SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED})
+_SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
 RETRY_SECONDS: Final = 1
 """Until a create may be tried again that the mutating side missed, or that a template is made for: a replica
 that went is noticed by then, and the template is there."""

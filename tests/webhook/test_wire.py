@@ -216,7 +216,8 @@ def test_a_denial_says_whether_trying_again_may_help(code: Code, verify_admissio
     """403 is what Argo takes for transient, 429 what kubectl obeys; what the user has to mend is 422."""
     reasons = (Reason(code, "spec.x", "is wrong", "WorkflowQuota a/b"),)
     status = answered(Decision(Outcome.DENIED, reasons), verify_admission_response)["status"]
-    later = dict.fromkeys((Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.QUEUE_FULL), (429, "TooManyRequests"))
+    soon = {Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES}
+    later = dict.fromkeys((*soon, Code.QUEUE_FULL), (429, "TooManyRequests"))
     transient = {Code.EXCEEDED_QUOTA: (403, "Forbidden"), **later}
     assert (status["code"], status["reason"]) == transient.get(code, (422, "Invalid"))
     assert status["message"] == "[WorkflowQuota a/b] spec.x: is wrong"
@@ -225,7 +226,7 @@ def test_a_denial_says_whether_trying_again_may_help(code: Code, verify_admissio
         "group": "argoproj.io",
         "kind": "Workflow",
         "causes": [{"reason": code.value, "message": "is wrong", "field": "spec.x"}],
-        **({"retryAfterSeconds": 1} if code in {Code.NOT_MUTATED, Code.SIBLING_AWAITED} else {}),
+        **({"retryAfterSeconds": 1} if code in soon else {}),
     }
 
 
