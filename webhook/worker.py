@@ -160,10 +160,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: Connection, done: "Future[object]") -> None:
         """Wait for the next request, or for the rest of one; close where nothing more is to come."""
         try:
-            result = done.result()
+            self._go_on(conn, done.result())
         except Exception:  # noqa: BLE001 - as gunicorn has it: one connection ends, the worker does not
             self._drop(conn)
-            return
+
+    def _go_on(self, conn: Connection, result: object) -> None:
+        """Go on with a connection after a thread worked for it."""
         if result is _DEFER:
             if conn.heard:
                 self._await(conn, Stage.HEAD, conn.done_by)
@@ -257,8 +259,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _drop(self, conn: Connection, *, graceful: bool = False) -> None:
         """Close a connection and forget it."""
         if self.visitors.stage(conn) is not None:
-            self.poller.unregister(conn.sock)
-        self.visitors.leave(conn)
+            with suppress(KeyError, ValueError, OSError):
+                self.poller.unregister(conn.sock)
+        if not self.visitors.leave(conn):
+            return
         self.nr_conns -= 1
         with suppress(OSError):  # It may be closed already, and that must not end the worker.
             conn.close(graceful=graceful)
