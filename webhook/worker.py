@@ -236,14 +236,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _shaken(self, conn: Connection, done: "Future[bool]") -> None:
         """Go on after a step of a handshake."""
         try:
-            complete = done.result()
-        except (OSError, ValueError):  # A handshake that failed is the client's affair.
-            self._drop(conn)
-        except Exception:
-            self.log.exception("a handshake failed")
-            self._drop(conn)
-        else:
-            if not complete:
+            if not done.result():
                 self._await(conn, Stage.HANDSHAKE, conn.done_by)
                 return
             conn.sock.turns, conn.sock.waiting = self.turns, self.waiting
@@ -251,6 +244,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self.enqueue_req(conn)
             else:
                 self._idle(conn)
+        except (OSError, ValueError):  # A handshake that failed is the client's affair.
+            self._drop(conn)
+        except Exception:  # No certificate, for one: this connection ends, the worker does not.
+            self.log.exception("a handshake failed")
+            self._drop(conn)
 
     def _make_way(self, conn: Connection | None) -> None:
         if conn is not None:
