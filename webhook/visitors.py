@@ -99,16 +99,17 @@ class Visitors(Generic[Key]):
         """Take note that a review was answered on a connection, while it is worked for."""
         self._all[key].proven = True
 
-    def leave(self, key: Key) -> None:
-        """Forget a connection; one that is forgotten already stays so."""
+    def leave(self, key: Key) -> bool:
+        """Forget a connection; tell whether it was there."""
         visitor = self._all.pop(key, None)
         if visitor is None:
-            return
+            return False
         self._queue(visitor).pop(key, None)
         peer = self._peers[visitor.peer]
         peer.count -= 1
         if not peer.count:
             del self._peers[visitor.peer]
+        return True
 
     def least(self) -> Key | None:
         """Return who gives way first, or None where all are worked for."""

@@ -163,10 +163,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def finish_request(self, conn: Connection, done: "Future[object]") -> None:
         """Wait for the next request, or for the rest of one; close where nothing more is to come."""
         try:
-            result = done.result()
+            self._go_on(conn, done.result())
         except Exception:  # noqa: BLE001 - as gunicorn has it: one connection ends, the worker does not
             self._drop(conn)
-            return
+
+    def _go_on(self, conn: Connection, result: object) -> None:
+        """Go on with a connection after a thread worked for it."""
         if result is _DEFER:
             if conn.heard:
                 self._await(conn, Stage.HEAD, conn.done_by)
@@ -237,14 +239,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _shaken(self, conn: Connection, done: "Future[bool]") -> None:
         """Go on after a step of a handshake."""
         try:
-            complete = done.result()
-        except (OSError, ValueError):  # A handshake that failed is the client's affair.
-            self._drop(conn)
-        except Exception:
-            self.log.exception("a handshake failed")
-            self._drop(conn)
-        else:
-            if not complete:
+            if not done.result():
                 self._await(conn, Stage.HANDSHAKE, conn.done_by)
                 return
             conn.sock.turns, conn.sock.waiting, conn.sock.lane = self.turns, self.waiting, self.lane
@@ -252,6 +247,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self.enqueue_req(conn)
             else:
                 self._idle(conn)
+        except (OSError, ValueError):  # A handshake that failed is the client's affair.
+            self._drop(conn)
+        except Exception:  # No certificate, for one: this connection ends, the worker does not.
+            self.log.exception("a handshake failed")
+            self._drop(conn)
 
     def _make_way(self, conn: Connection | None) -> None:
         if conn is not None:
@@ -260,8 +260,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _drop(self, conn: Connection, *, graceful: bool = False) -> None:
         """Close a connection and forget it."""
         if self.visitors.stage(conn) is not None:
-            self.poller.unregister(conn.sock)
-        self.visitors.leave(conn)
+            with suppress(KeyError, ValueError, OSError):
+                self.poller.unregister(conn.sock)
+        if not self.visitors.leave(conn):
+            return
         self.nr_conns -= 1
         with suppress(OSError):  # It may be closed already, and that must not end the worker.
             conn.close(graceful=graceful)

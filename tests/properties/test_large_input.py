@@ -1,9 +1,7 @@
 """However much is sent, the answer comes in proportion, and so does its cost."""
 
-import base64
 from typing import Final
 
-import jsonpatch
 import pytest
 
 from tests.properties.asking import (
@@ -20,6 +18,7 @@ from tests.webhook.calling import Webhook
 from tests.webhook.oracle import Json, patch_of
 from tests.webhook.reviews import EVERYTHING, admission_review, encoded, lock_policy, workflow
 from webhook.failure import MAX_BODY
+from webhook.wire import MAX_UID
 
 
 def templates(count: int) -> list[Json]:
@@ -105,10 +104,14 @@ def test_very_long_texts_are_answered(path: Path) -> None:
     assert None not in answers(encoded(body), body)
 
 
-def test_a_very_long_uid_comes_back_whole() -> None:
-    """The uid is the API server's; it is echoed whatever it is."""
-    body = replaced(SMALL, ("request", "uid"), LONG)
-    assert [response and response["uid"] for response in answers(encoded(body), body)] == [LONG] * 4
+@pytest.mark.parametrize(
+    ("uid", "answered"), [("x" * MAX_UID, True), ("x" * (MAX_UID + 1), False), (LONG, False)]
+)
+def test_a_uid_comes_back_whole_or_not_at_all(uid: str, answered: bool) -> None:  # noqa: FBT001 - a case
+    """The uid is the API server's, and short; a longer one would be repeated in answers and lines."""
+    body = replaced(SMALL, ("request", "uid"), uid)
+    found = [response and response["uid"] for response in answers(encoded(body), body)]
+    assert found == [uid if answered else None] * 4
 
 
 @pytest.mark.parametrize("field", ["labels", "annotations"])
