@@ -101,12 +101,8 @@ def tasks_of(
         written = max((each for each in (written, given) if each is not None), default=None)
     elif written is None:
         written = inherited(spec, namespace, snapshot)
-    if (
-        ref is not None
-        and stored is not None
-        and (stored.parallelism is None or stored.parallelism > (written or 0))
-    ):
-        place, written = _KEPT, stored.parallelism  # Without a reference Argo goes by the spec.
+    if ref is not None and stored is not None and _is_more(stored.parallelism, written):
+        place, written = _KEPT, stored.parallelism
     if written is None:
         return _without(place, quotas, now, by)
     pins = not by and spec.parallelism is None and any(each.counts_tasks for each in quotas)
@@ -119,6 +115,7 @@ def tasks_of(
 
 
 def _is_more(kept: int | None, written: int | None) -> bool:
+    """Tell whether what Argo stored counts; no number there is no bound, whatever a template says now."""
     return kept is None or written is None or kept > written
 
 
