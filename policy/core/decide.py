@@ -10,7 +10,6 @@ from datetime import datetime
 import msgspec
 
 from policy.core import holding
-from policy.core.budget import Part
 from policy.core.decision import IGNORED, UNGOVERNED, Code, Decision, Operation, Outcome, Reason, Review
 from policy.core.governing import governing
 from policy.core.identities import requester
@@ -65,7 +64,6 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         again=again is not None,
         budget=review.budget,
     )
-    review.budget.check(Part.QUOTAS)
     quota_part = NO_QUOTAS
     if quotas:
         quota_part = judge_quotas(
