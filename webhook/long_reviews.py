@@ -95,26 +95,29 @@ def lane_of(environ: WSGIEnvironment) -> Lane:
 class TimeLeft:
     """The budget of one review, which takes a place in a lane when it takes long, until it is `done`."""
 
-    __slots__ = ("_clock", "_entered", "_lane", "_long", "_until")
+    __slots__ = ("_clock", "_entered", "_lane", "_next", "_until")
 
     def __init__(self, clock: Callable[[], float], seconds: float, lane: Lane) -> None:
         self._clock = clock
         self._lane = lane
         started = clock()
         self._until = started + seconds
-        self._long = started + LONG
+        self._next = started + min(LONG, seconds)
         self._entered = False
 
     def check(self, part: Part) -> None:
         """Raise TimeSpentError where no time is left."""
+        if self._clock() > self._next:  # Nearly always this is all.
+            self._go_on(part)
+
+    def _go_on(self, part: Part) -> None:
         now = self._clock()
         if now > self._until:
             raise TimeSpentError(part)
-        if now > self._long:
-            self._long = self._until
-            self._entered = self._lane.enter(self._until - now)
-            if not self._entered:
-                raise TimeSpentError(Part.WAITING)
+        self._next = self._until
+        self._entered = self._lane.enter(self._until - now)
+        if not self._entered:
+            raise TimeSpentError(Part.WAITING)
 
     def done(self) -> None:
         """Give the place back, if one was taken."""

@@ -28,7 +28,6 @@ class Part(StrEnum):
     DEADLOCKS = "deadlocks"
     TEMPLATES = "templates"
     POLICY = "policy"
-    QUOTAS = "quotas"
     LEDGER = "ledger"
     ANSWER = "answer"
 

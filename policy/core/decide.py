@@ -11,7 +11,6 @@ import msgspec
 
 from policy.core import holding
 from policy.core.beyond_bound import left_out_faults
-from policy.core.budget import Part
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -88,7 +87,6 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         again=again is not None,
         budget=review.budget,
     )
-    review.budget.check(Part.QUOTAS)
     if quotas:
         quota_part = judge_quotas(
             Subject(

@@ -1,7 +1,9 @@
 """However much is sent, the answer comes in proportion, and so does its cost."""
 
+import base64
 from typing import Final
 
+import jsonpatch
 import pytest
 
 from tests.properties.asking import (

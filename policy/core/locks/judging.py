@@ -107,7 +107,6 @@ def judge_spec(
     budget.check(Part.GRAPH)
     full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
     shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
-    budget.check(Part.LOCKS)
     beyond = beyond_reach(spec, found, locks, active, scene)
     return LockPart(
         reasons=faults + injected.faults + shown.reasons + tuple(beyond.reasons),

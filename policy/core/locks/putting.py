@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from policy.core.budget import Part
 from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.inject import Injected, inject
 from policy.core.locks.places import Place
@@ -40,5 +39,4 @@ def put_locks(
         found = locks.concerned(spec, scene.at, scene.view, scene.budget)
         if locks.structural:  # Copies of templates are made from the text.
             scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
-    scene.budget.check(Part.INJECTION)
     return Put(spec, found, conversion, inject(spec, found, locks, active, scene))
