@@ -36,7 +36,7 @@ class Author:
         self._twin = f"{row.name}-twin-{number}" if twin is not None else ""
         if twin is not None:
             row = msgspec.structs.replace(
-                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=False, bypass=False
+                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=twin.spoilt, bypass=False
             )
         self._row = row
         self._api = api
