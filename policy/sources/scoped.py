@@ -241,11 +241,18 @@ class ScopedResource:
             except ClusterError as error:
                 with self._news:
                     self._reading = None
+                    self._put_off(reading.scope)
                 self._trouble(f"listing {self.resource.plural} of {reading.scope.namespace}", error)
                 self._stopped.wait(RETRY_SECONDS)
                 continue
             with self._news:
                 self._finish(reading, portion, monotonic() - began)
+
+    def _put_off(self, scope: Scope) -> None:
+        """Let the others go first: what cannot be listed is not in the way of what can."""
+        key = (scope.namespace, scope.name)
+        if self._wanted.get(key) == scope:
+            self._wanted[key] = self._wanted.pop(key)
 
     def _next(self) -> tuple[Reading | None, float | None]:
         """Return what to list next, or how long nothing is due."""

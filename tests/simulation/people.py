@@ -43,7 +43,12 @@ class Author:
         self._twin = f"{row.name}-twin-{number}" if twin is not None else ""
         if twin is not None:
             row = msgspec.structs.replace(
-                row, at=row.at + twin.after, tasks=twin.tasks, spoilt=False, bypass=False, children=()
+                row,
+                at=row.at + twin.after,
+                tasks=twin.tasks,
+                spoilt=twin.spoilt,
+                bypass=False,
+                children=(),
             )
         self._row = row
         self._above = above

@@ -67,6 +67,7 @@ class Twin(msgspec.Struct, frozen=True):
 
     after: int
     tasks: int
+    spoilt: bool
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -212,12 +213,14 @@ def _twins(choices: Choices, name: str) -> tuple[Twin, ...]:
         Twin(
             after=choices.between(f"{name} twin {number} after", 0, 3 * SECOND),
             tasks=choices.between(f"{name} twin {number} tasks", 1, 3),
+            spoilt=choices.chance(f"{name} twin {number} spoilt", 0.4),
         )
         for number in range(many)
     )
 
 
 def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: bool, within: int) -> Row:
+    generated = Feature.GENERATED_NAMES in features and choices.chance(f"{name} generated", 0.2)
     longest = LONGEST_RUN if not long or choices.chance(f"{name} short", 0.7) else VERY_LONG_RUN
     return Row(
         name=name,
@@ -227,7 +230,7 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         tasks=choices.between(f"{name} tasks", 1, 3),
         priority=choices.pick(f"{name} priority", (0, 0, 5, -5)),
         original=choices.pick(f"{name} original", ("", "", "", "argo-b")),
-        generated=Feature.GENERATED_NAMES in features and choices.chance(f"{name} generated", 0.2),
+        generated=generated,
         at=choices.between(f"{name} at", 0, within),
         runs=choices.between(f"{name} runs", 50 * MILLISECOND, longest),
         deleted_after=choices.between(f"{name} deleted at", 10 * MILLISECOND, 5 * SECOND)
@@ -237,7 +240,7 @@ def _row(choices: Choices, name: str, features: frozenset[Feature], *, long: boo
         resubmitted=choices.chance(f"{name} resubmitted", 0.15),
         bypass=Feature.BYPASS in features and choices.chance(f"{name} bypass", 0.06),
         spoilt=choices.chance(f"{name} spoilt", 0.1),
-        twins=_twins(choices, name) if Feature.TWINS in features else (),
+        twins=() if generated or Feature.TWINS not in features else _twins(choices, name),
         mutator_away=Feature.COPIED_MARKS in features and choices.chance(f"{name} mutator away", 0.5),
     )
 

@@ -77,6 +77,11 @@ class Following:
                 lambda: any(each.name == name and holds(each) for each in self.source.verdicts()), 5
             )
 
+    def until_troubled(self, text: str) -> bool:
+        """Wait until this went wrong."""
+        with self._said:
+            return self._said.wait_for(lambda: text in self.troubles, 5)
+
     def stop(self) -> None:
         """End it, and see that it ends."""
         self.source.stop()

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from policy.cluster.errors import NotFound
+from policy.cluster.errors import NotFound, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
@@ -38,10 +38,11 @@ FEW = Bounds(Bound(2, 1 << 20, "objects"), Bound(3, 1 << 20, "keys"), again=0.0)
 class Gated(MemoryCluster):
     """A cluster whose lists of one namespace are answered, but arrive only when they may.
 
-    It need not have Argo's templates.
+    It need not have Argo's templates, and one namespace may be broken.
     """
 
     slow = ""
+    broken = ""
     has_argo = True
 
     def __init__(self) -> None:
@@ -72,6 +73,8 @@ class Gated(MemoryCluster):
         self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
     ) -> Iterator[ListingOf[Shape]]:
         """Yield the pages once they may go."""
+        if namespace and namespace == self.broken:
+            raise Unavailable("not now")
         pages = list(super().pages_as(resource, shape, namespace=namespace, name=name))
         if resource == WORKFLOW_TEMPLATES and namespace == self.slow:
             self.asked.set()
@@ -270,3 +273,15 @@ def test_a_template_that_becomes_wrong_keeps_its_last_good_form(cluster: Gated, 
     cluster.patch(WORKFLOW_TEMPLATES, "old", wrong, namespace="team-a")
     cluster.create(WORKFLOW_TEMPLATES, template("team-a", "new"), namespace="team-a")
     assert following.until(lambda documents: templates(documents) == ["team-a/new", "team-a/old"])
+
+
+def test_a_namespace_that_cannot_be_listed_is_tried_again_after_the_others(cluster: Gated) -> None:
+    """Nothing is in force before all were read; then everything is."""
+    cluster.broken = "team-a"
+    cluster.create(WORKFLOW_QUOTAS, {**quota("b", 1), "metadata": {"name": "b"}}, namespace="team-b")
+    made = Following(cluster, FEW)
+    assert made.until_troubled("listing workflowtemplates of team-a: not now")
+    assert made.documents is None
+    cluster.broken = ""
+    assert made.until(lambda documents: templates(documents) == ["team-a/old", "team-b/old"])
+    made.stop()
