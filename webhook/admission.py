@@ -27,6 +27,7 @@ from webhook.failure import (
 from webhook.logs import Log
 from webhook.long_reviews import lane_of
 from webhook.metrics import Metrics
+from webhook.patient_socket import aside
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
 
@@ -111,6 +112,10 @@ class Admission:
     def _admit(self, call: Call, environ: WSGIEnvironment) -> None:
         """Refuse a call that is not known before anything of it is read. Raises UnknownCaller, NotSynced."""
         if self._callers.know(call):
+            return
+        with aside(environ.get("gunicorn.socket")):  # Others compute while this one waits.
+            known = self._callers.ask(call)
+        if known:
             return
         self._strangers.came(call, environ.get("REMOTE_ADDR", ""))
         self._metrics.stranger(call.side)

@@ -49,7 +49,11 @@ class Callers(Protocol):
     """Knows who may call."""
 
     def know(self, call: Call) -> bool:
-        """Tell whether a call shows what its callers know. Raises NotSynced where that is not known yet."""
+        """Tell at once whether a call shows what its callers know."""
+        ...
+
+    def ask(self, call: Call) -> bool:
+        """Tell it after a look, which takes time. Raises NotSynced where it is not known yet."""
         ...
 
 
@@ -60,6 +64,10 @@ class AnyCaller:
     """
 
     def know(self, _call: Call) -> bool:
+        """Tell that everybody may call."""
+        return True
+
+    def ask(self, _call: Call) -> bool:
         """Tell that everybody may call."""
         return True
 

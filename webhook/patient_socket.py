@@ -3,6 +3,8 @@
 import errno
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 from select import POLLIN, POLLOUT, poll
 from socket import SHUT_RDWR, socket
@@ -55,6 +57,20 @@ class Waiting:
         """Take note that a thread waits no more; one that had to give way is forgotten already."""
         with self._lock:
             self._sockets.pop(waiter, None)
+
+
+@contextmanager
+def aside(connection: object) -> Iterator[None]:
+    """Give the turn of the thread that serves a connection away while the context lasts."""
+    turns = connection.turns if isinstance(connection, PatientSocket) else None
+    if turns is None:
+        yield
+        return
+    turns.give()
+    try:
+        yield
+    finally:
+        turns.take()
 
 
 class PatientSocket(ssl.SSLSocket):

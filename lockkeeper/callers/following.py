@@ -23,8 +23,8 @@ FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
 """Between two looks for the sake of calls that are not known, when there are many."""
 LOOKS_AT_ONCE: Final = 4.0
-WAIT_SECONDS: Final = 0.2
-"""For a look that is under way; one call alone waits, and the others are refused by what is known."""
+WAIT_SECONDS: Final = 1.0
+"""For a look that is under way."""
 NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
@@ -49,7 +49,6 @@ class FollowedCallers:
         self._trouble = trouble
         self._follow_seconds = follow_seconds
         self._looking = Lock()
-        self._asking = Lock()
         self._left, self._counted_at = LOOKS_AT_ONCE, stopwatch()
         self._synced = Event()
         self._seen: set[Resource] = set()
@@ -73,17 +72,24 @@ class FollowedCallers:
         return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{NOT_READ}: {self._name}"]
 
     def know(self, call: Call) -> bool:
-        """Tell whether a call shows the secret of its side.
+        """Tell whether a call shows the secret of its side, as far as was read."""
+        return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
+
+    def ask(self, call: Call) -> bool:
+        """Tell the same after one more look, unless there were too many; all who ask wait for the look.
 
         Raises:
             NotSynced: the configurations were not read yet.
         """
-        if self._accepts(call):
-            return True
-        self._look_again()
+        if self._looking.acquire(timeout=WAIT_SECONDS):
+            try:
+                if not self.know(call) and self._may_look():
+                    self.look()
+            finally:
+                self._looking.release()
         if self.missing():
             raise NotSynced(NOT_READ)
-        return self._accepts(call)
+        return self.know(call)
 
     def look(self) -> None:
         """Read both configurations."""
@@ -103,22 +109,6 @@ class FollowedCallers:
             self._seen.add(resource)
         if not self.missing():
             self._synced.set()
-
-    def _accepts(self, call: Call) -> bool:
-        return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
-
-    def _look_again(self) -> None:
-        """Look once more, after a look that is under way, unless there were too many."""
-        if not self._asking.acquire(blocking=False):
-            return
-        try:
-            if self._may_look() and self._looking.acquire(timeout=WAIT_SECONDS):
-                try:
-                    self.look()
-                finally:
-                    self._looking.release()
-        finally:
-            self._asking.release()
 
     def _may_look(self) -> bool:
         """Tell whether there is a look left, and take it."""

@@ -1,6 +1,7 @@
 """Paths in webhook configurations, kept by a controller and followed by webhooks, on a cluster in memory."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Thread
 
@@ -129,7 +130,7 @@ class World:
     def answers(self, side: Side, secret: str | None) -> bool:
         """Tell whether the webhook answers a call now, whatever it read last."""
         self.seconds += LOOK_SECONDS
-        return secret is not None and self.webhook.know(Call(side, secret))
+        return secret is not None and self.webhook.ask(Call(side, secret))
 
     def write(self, resource: Resource, path: str) -> None:
         """Write the path of our first webhook, as helm or a person does."""
@@ -353,7 +354,7 @@ def test_nobody_is_known_before_the_configurations_were_read(world: World) -> No
     """The failure policy decides about a create, as while policies are not read."""
     world.cluster.refuse("get", VALIDATING, Unavailable("away"))
     with pytest.raises(NotSynced):
-        world.webhook.know(Call(Side.VALIDATE))
+        world.webhook.ask(Call(Side.VALIDATE))
     assert world.webhook.missing() == ["the webhook configurations are not read yet: lockkeeper"]
 
 
@@ -373,7 +374,7 @@ def test_looks_for_strangers_are_few(world: World) -> None:
     world.cluster.refuse("get", MUTATING, Unavailable("counted"))
     for _ in range(100):
         world.seconds += LOOK_SECONDS / 10
-        assert not world.webhook.know(Call(Side.MUTATE, "wrong"))
+        assert not world.webhook.ask(Call(Side.MUTATE, "wrong"))
     assert len(world.told.troubles) in (13, 14)
 
 
@@ -382,7 +383,16 @@ def test_a_change_just_after_a_look_is_seen_by_the_first_call(world: World) -> N
     world.settled()
     world.webhook.look()
     world.write(MUTATING, "/mutate")
-    assert world.webhook.know(Call(Side.MUTATE, PLAIN))
+    assert world.webhook.ask(Call(Side.MUTATE, PLAIN))
+
+
+def test_calls_that_come_together_just_after_a_change_are_all_answered(world: World) -> None:
+    """All of them wait for the look that the first one takes."""
+    world.settled()
+    world.write(MUTATING, "/mutate")
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: world.webhook.ask(Call(Side.MUTATE, PLAIN)), range(64)))
+    assert all(answers)
 
 
 def test_a_webhook_that_begins_can_wait_until_it_knows_its_callers(world: World) -> None:
