@@ -109,13 +109,16 @@ class Executors:
         self._waiting: dict[str, tuple[ExecutorPod, Resource]] = {}
         self._begun: set[str] = set()
 
-    def run(self) -> None:
-        """Play until stopped."""
+    def begin(self) -> None:
+        """Begin to follow Pods and Workflows."""
         for feed in (
             Feed(self._cluster, self._say, PODS, "", WORKFLOW_LABEL, WATCH_SECONDS),
             Feed(self._cluster, self._say, WORKFLOWS, "", "", WATCH_SECONDS),
         ):
             feed.start(self._inbox, self._ended)
+
+    def run(self) -> None:
+        """Play until stopped."""
         while not isinstance(change := self._inbox.get(), Stop):
             items = change.items if isinstance(change, Everything) else (change.obj,)
             for obj in () if isinstance(change, Change) and change.gone else items:
@@ -215,6 +218,7 @@ def executors(cluster: Cluster, create: Create, *, subresource: str = STATUS) ->
     """
     said: list[str] = []
     playing = Executors(cluster=cluster, create=create, say=said.append, subresource=subresource)
+    playing.begin()
     thread = Thread(target=playing.run, name="executors", daemon=True)
     thread.start()
     try:
