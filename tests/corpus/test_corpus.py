@@ -277,7 +277,7 @@ def test_other_kinds_are_let_through_untouched(governed: Webhook, documents: tup
 
 
 def test_referenced_templates_of_the_corpus_give_their_bound(documents: tuple[Example, ...]) -> None:
-    """The four examples with a workflowTemplateRef weigh what their template's parallelism says."""
+    """The four examples with a workflowTemplateRef weigh, and get, what their template's parallelism says."""
     bound = 7
     templates = [
         {
@@ -297,7 +297,8 @@ def test_referenced_templates_of_the_corpus_give_their_bound(documents: tuple[Ex
     assert len(references) == 4
     for each in mutate(webhook, references):
         assert each.changed["metadata"]["annotations"]["lockkeeper.dev/tasks"] == str(bound)
-        assert each.changed["spec"] == each.example.obj["spec"], each.example.where
+        pinned = {**each.example.obj["spec"], "parallelism": bound}
+        assert each.changed["spec"] == pinned, each.example.where
         assert webhook.validate(each.changed, uid=f"{each.uid}-2")["allowed"], each.example.where
 
 
