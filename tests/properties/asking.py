@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from time import perf_counter
+from time import thread_time
 from typing import Final
 
 from policy.core.decision import Side
@@ -115,8 +115,8 @@ def seconds(obj: Json, parts: Reviewing) -> float:
     body = encoded(admission_review(obj))
     best = float("inf")
     for _ in range(3):
-        started = perf_counter()
+        started = thread_time()
         verified = review(body, Side.MUTATE, BUDGET, parts)
-        best = min(best, perf_counter() - started)
+        best = min(best, thread_time() - started)
         assert b'"uid"' in verified
     return best
