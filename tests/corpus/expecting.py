@@ -126,7 +126,8 @@ def expected(obj: Json, *, uid: str, user: str) -> Json:
     for body in bodies(made):
         for rule in RULES:
             field, lock = _as_argo_reads(rule["lock"])
-            own, selected = _held(body.get("synchronization")), _selects(rule["templates"], body)
+            own = _held(body.get("synchronization"))
+            selected = _selects(rule["templates"], body, made["spec"])
             if selected and not body.get("daemon") and _key(field, lock) not in above | own:
                 body.setdefault("synchronization", {}).setdefault(field, []).append(lock)
                 own.add(_key(field, lock))
@@ -138,7 +139,7 @@ def expected(obj: Json, *, uid: str, user: str) -> Json:
     return made
 
 
-def _selects(templates: Json, body: Json) -> bool:
+def _selects(templates: Json, body: Json, spec: Json) -> bool:
     type_ = next((each for each in TYPES if each in body), None)
     if type_ not in templates.get("types", set(TYPES) - {"dag", "steps", "suspend"}):
         return False
@@ -148,11 +149,17 @@ def _selects(templates: Json, body: Json) -> bool:
         body.get("container"),
         body.get("script"),
         *(body.get("containerSet") or {}).get("containers", ()),
+        *(body.get("initContainers") or ()),
+        *(body.get("sidecars") or ()),
     ]
     images = [each.get("image", "") for each in containers if each is not None]
     if "images" in templates and not any(_matches(image, templates["images"]) for image in images):
         return False
-    return bool(templates.get("labels", {}).items() <= body.get("metadata", {}).get("labels", {}).items())
+    labels = {
+        **spec.get("podMetadata", {}).get("labels", {}),
+        **body.get("metadata", {}).get("labels", {}),
+    }
+    return bool(templates.get("labels", {}).items() <= labels.items())
 
 
 def _matches(text: str, globs: list[str]) -> bool:

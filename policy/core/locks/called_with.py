@@ -20,6 +20,8 @@ MOST_TAGS: Final = 20
 LONGEST_FORM: Final = 10_000
 DEEPEST: Final = 20
 """Calls that a value is followed through."""
+MOST_LOOKED_AT: Final = 20_000
+"""Values in calls that are looked at for one object; what comes after counts as known only at run time."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -32,10 +34,11 @@ class Caller(msgspec.Struct, frozen=True):
 class CalledWith:
     """The values of one spec's templates; looked for when a text asks for them."""
 
-    __slots__ = ("_calls", "_known", "_namespace", "_open_ended", "_spec", "_values")
+    __slots__ = ("_calls", "_known", "_left", "_namespace", "_open_ended", "_spec", "_values")
 
     def __init__(self, spec: WorkflowSpec, namespace: str, *, open_ended: bool) -> None:
         self._spec, self._namespace, self._open_ended = spec, namespace, open_ended
+        self._left = MOST_LOOKED_AT
         self._values: dict[str, str] | None = None
         self._calls: dict[str, list[Caller]] | None = None
         self._known: dict[tuple[int, str], tuple[str, ...]] = {}
@@ -85,7 +88,7 @@ class CalledWith:
             found: dict[str, None] = {}
             for each in self._callers(template):
                 found.update(dict.fromkeys(self._passed(name, tag, template, each, deep)))
-                if len(found) > MOST_FORMS:
+                if len(found) > MOST_FORMS or self._left < 0:
                     found = {tag: None}
                     break
             if self._open_ended:
@@ -95,6 +98,9 @@ class CalledWith:
 
     def _passed(self, name: str, tag: str, template: Template, caller: Caller, deep: int) -> tuple[str, ...]:
         """Return the values of an input in one call: what is passed, else what the template says."""
+        self._left -= 1
+        if self._left < 0:
+            return (tag,)
         value = text_of(_value(caller.arguments, name))
         if value is None:
             value = text_of(_value(template.inputs, name))

@@ -220,6 +220,25 @@ def test_unknown_references_are_told_a_bounded_number_of_times() -> None:
     assert len(found.reasons) == MAX_FAULTS
 
 
+def test_values_are_looked_for_in_a_bounded_number_of_calls() -> None:
+    """A thousand calls of a template with thousands of tags would be millions of look-ups."""
+    sidecars: list[JsonValue] = [
+        {
+            "name": f"s{number}",
+            "image": "".join(f"{{{{inputs.parameters.p{number}-{part}}}}}" for part in range(20)),
+        }
+        for number in range(1_000)
+    ]
+    load: JsonObject = {"name": "load", "container": {"image": "a"}, "sidecars": sidecars}
+    tasks: list[JsonValue] = [{"name": f"t{number}", "template": "load"} for number in range(1_000)]
+    main: JsonObject = {"name": "main", "dag": {"tasks": tasks}}
+    policy = lock_policy(inject=[rule("a", {"mutex": "m"}, images=["gpu*"])])
+    began = thread_time()
+    found = mutate(workflow({"entrypoint": "main", "templates": [main, load]}), snapshot(policy))
+    assert thread_time() - began < 5
+    assert any("its image is not known before it runs" in each for each in found.warnings)
+
+
 def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
     from policy.core.locks.templates import judge_template  # noqa: PLC0415 - the only test of templates here
