@@ -107,11 +107,11 @@ class TimeLeft:
 
     def check(self, part: Part) -> None:
         """Raise TimeSpentError where no time is left."""
-        if self._clock() > self._next:  # Nearly always this is all.
-            self._go_on(part)
-
-    def _go_on(self, part: Part) -> None:
         now = self._clock()
+        if now > self._next:  # Nearly always this is all.
+            self._go_on(part, now)
+
+    def _go_on(self, part: Part, now: float) -> None:
         if now > self._until:
             raise TimeSpentError(part)
         self._next = self._until

@@ -352,9 +352,9 @@ def unknown_fields(size: int) -> Json:
 def nested(opening: str, closing: str) -> Make:
     """Return what makes a field of values that are nested as deep as anybody reads, as often as may be."""
     one = msgspec.Raw((opening * 300 + "1" + closing * 300).encode())
-    most = 390_000 // 300 * len(one)  # Of more lists and maps nothing is read.
 
     def made(size: int) -> Json:
+        most = min(size // 18, 390_000) // 300 * len(one)  # Of more lists and maps nothing is read.
         text = "x" * max(0, size - most)
         return templates(
             "main", [leaf("main")], wide=fill(min(size, most), lambda _: one), text=text, priority=3.0
