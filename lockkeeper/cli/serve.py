@@ -186,7 +186,7 @@ class Serving:
         ).start()
         return build_admission(
             board=board,
-            ledgers=Ledgers(cluster=memory, clock=utc_now, led=False),
+            ledgers=Ledgers(cluster=memory, clock=utc_now, led=False, bounded=False),
             log=log,
             metrics=metrics,
             draining=draining,

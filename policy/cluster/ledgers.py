@@ -93,11 +93,17 @@ prepare(LedgerObject)
 class Ledgers:
     """Reads and writes of ledgers by root; safe to use from several threads."""
 
-    def __init__(self, *, cluster: Cluster, clock: Callable[[], datetime], led: bool = True) -> None:
-        """`led`: a leader counts what runs, and nothing is reserved on an account before it has."""
+    def __init__(
+        self, *, cluster: Cluster, clock: Callable[[], datetime], led: bool = True, bounded: bool = True
+    ) -> None:
+        """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
+
+        `bounded`: so many creates at most are on their way; without, where nobody ever counts any.
+        """
         self._cluster = cluster
         self._clock = clock
         self._led = led
+        self._bounded = bounded
         self._waits = Event()
         self._turns: dict[str, Lock] = {}
         self._turns_lock = Lock()
@@ -188,7 +194,7 @@ class Ledgers:
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
             self._check_counted(ledger, request)
-            if why := crowd(ledger, wanted):
+            if self._bounded and (why := crowd(ledger, wanted)):
                 raise Crowded(why)
             demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
             reserved, short = reserve(ledger, wanted, demands, share)

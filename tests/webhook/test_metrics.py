@@ -16,7 +16,7 @@ def test_every_answered_review_is_counted_by_its_outcome() -> None:
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     webhook.mutate(workflow(), uid="1", dryRun=True)
     webhook.mutate(workflow(), uid="2")
-    webhook.mutate(workflow(), uid="3")
+    webhook.mutate({**workflow(), "metadata": {"name": "another"}}, uid="3")
     webhook.validate(workflow(), operation="DELETE", object=None)
     webhook.mutate(workflow(), namespace="free")
 

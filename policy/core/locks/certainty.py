@@ -27,7 +27,7 @@ MOST_UNSURE: Final = 6
 _TOKEN: Final = re.compile(r"&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LONGEST: Final = 10_000
 """Characters of a `depends` that is read; beyond it nothing is known of when its task runs."""
-DEEPEST: Final = 50
+DEEPEST: Final = 100
 """Parentheses and negations in each other that are read; deeper expressions count as unreadable."""
 _MOST_TRIED: Final = 100_000
 """Characters that are looked at in all combinations of outcomes together."""
@@ -235,7 +235,7 @@ class _Expression:
     def _within(self, sign: str) -> Test:
         """Return the test after a `!` or a parenthesis."""
         self._depth += 1
-        if self._depth > DEEPEST:
+        if self._depth >= DEEPEST:
             raise UnreadableError(sign)
         inner = self._one() if sign == "!" else self._either()
         self._depth -= 1
