@@ -17,6 +17,7 @@ from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.positions import Json, item, parse
 from policy.sources.schema import decode, walk
 
+STATUS: Final = "status"
 CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})
 _TYPES: Final[dict[str, type]] = {
     "Workflow": Workflow,
@@ -37,6 +38,7 @@ class Subject(msgspec.Struct, frozen=True, eq=False):
     metadata: Metadata
     at: str
     origin: Origin
+    cron: CronWorkflow | None = None
 
     def __str__(self) -> str:
         name = f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -124,8 +126,11 @@ class _Reading:
 
     def _add_subject(self, value: JsonObject, kind: str, origin: Origin) -> None:
         fits = not walk(value, _TYPES[kind])
-        decoded = decode(value, _TYPES[kind]) if fits else None
+        # What `kubectl get -o yaml` writes of a status is a record, and says nothing of what will run.
+        wanted: JsonObject = {key: entry for key, entry in value.items() if key != STATUS}
+        decoded = decode(wanted, _TYPES[kind]) if fits else None
         metadata, spec, at = Metadata(), None, "/spec"
+        cron: CronWorkflow | None = None
         match decoded:
             case Workflow():
                 metadata, spec = decoded.metadata or metadata, decoded.spec
@@ -134,6 +139,7 @@ class _Reading:
                 if metadata.name:
                     self.documents.append(decoded)
             case CronWorkflow():
+                cron = decoded
                 metadata, at = decoded.metadata or metadata, "/spec/workflowSpec"
                 spec = decoded.spec.workflow_spec if decoded.spec is not None else None
         written = value.get("metadata")
@@ -148,6 +154,7 @@ class _Reading:
                 metadata=metadata,
                 at=at,
                 origin=origin,
+                cron=cron,
             )
         )
 

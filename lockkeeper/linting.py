@@ -36,6 +36,7 @@ from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.runs import Home, TemplateKey, home_of
 from policy.core.locks.scene import Scene
 from policy.core.locks.validate import lock_faults, lock_warnings
+from policy.core.schedule_checks import schedule_problems
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import WorkflowSpec
@@ -44,6 +45,8 @@ OUR_PREFIX: Final = "lockkeeper: "
 SINGLE: Final = (".semaphore", ".mutex")
 """Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
 LOCK_WARNING: Final = "LockWarning"
+SCHEDULE: Final = "Schedule"
+"""Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
 LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
 LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
 LINT: Final = ClusterSynchronizationPolicy(
@@ -92,7 +95,11 @@ def lint(files: Files, argo: ArgoVersion) -> list[Finding]:
     found = [
         finding
         for subject in files.subjects
-        for finding in (*_types(subject), *_of_home(subject, homes.get(subject), governed, ungoverned))
+        for finding in (
+            *_types(subject),
+            *_schedules(subject, argo),
+            *_of_home(subject, homes.get(subject), governed, ungoverned),
+        )
     ]
     return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line, each.level, each.message))
 
@@ -125,6 +132,13 @@ def _looker(extra: Mapping[TemplateKey, Home], library: Library) -> Look:
 def _types(subject: Subject) -> Iterator[Finding]:
     for misfit in misfits_of(subject.kind.value, subject.value):
         yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, misfit.path, misfit.message)
+
+
+def _schedules(subject: Subject, argo: ArgoVersion) -> Iterator[Finding]:
+    """Yield what keeps a CronWorkflow from ever running."""
+    if subject.cron is not None:
+        for problem in schedule_problems(subject.cron, argo):
+            yield _finding(subject, Level.ERROR, SCHEDULE, problem.path, problem.message)
 
 
 def _of_home(

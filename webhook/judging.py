@@ -6,6 +6,7 @@ hold with our marks says that the types were looked at, and who is let go later 
 """
 
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from policy.core.argo_types.checking import Examined, examine
 from policy.core.decide import decide
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
+from policy.core.schedule_checks import schedule_problems
 from policy.core.snapshot import Snapshot
 from policy.core.updates import SUBRESOURCES
 from webhook.failure import BadRequest
@@ -39,6 +41,8 @@ def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bo
     if _written_by_argo(review, snapshot):
         return decision
     whole = thorough or received.fault is not None or review.side is Side.VALIDATE
+    if whole and review.cron is not None and decision.allowed:
+        decision = _with_schedules(decision, review, snapshot)
     if whole or decision.outcome is Outcome.QUEUED:
         decision = _with_types(decision, review, doubts=whole)
     if received.fault is not None and decision.allowed:
@@ -49,6 +53,15 @@ def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bo
 def _written_by_argo(review: Review, snapshot: Snapshot) -> bool:
     """Tell whether Argo's controller updates: it writes what it has decoded, a megabyte again and again."""
     return review.operation is Operation.UPDATE and review.user in snapshot.identities.argo_controllers
+
+
+def _with_schedules(decision: Decision, review: Review, snapshot: Snapshot) -> Decision:
+    """Add what keeps a CronWorkflow from ever running: Argo stores it all the same, and says so to nobody."""
+    if review.cron is None or review.sub_resource:
+        return decision
+    found = islice(schedule_problems(review.cron, snapshot.argo), MAX_DOUBTS)
+    told = tuple(f"lockkeeper: {each.path}: {each.message}" for each in found)
+    return msgspec.structs.replace(decision, warnings=(*decision.warnings, *told)) if told else decision
 
 
 def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision:

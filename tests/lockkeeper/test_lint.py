@@ -45,7 +45,7 @@ def _nests(kind: str, name: str, outer: str, inner: str) -> str:
       container: {{image: a}}
       synchronization: {{mutexes: [{{name: {inner}}}]}}
 """
-    inside = f"workflowSpec:\n    {spec}" if kind == "CronWorkflow" else spec.replace("\n    ", "\n  ")
+    inside = f"schedules: ['@daily']\n  workflowSpec:\n    {spec}" if kind == "CronWorkflow" else spec.replace("\n    ", "\n  ")
     return f"{HEADER}kind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  {inside}"
 
 
@@ -112,6 +112,32 @@ def test_types_that_stop_argo_are_errors(tmp_path: Path, capsys: pytest.CaptureF
     text += "  - name: wait\n    suspend: {duration: 5}\n"
     code, found = _lint(capsys, _write(tmp_path, a=text))
     assert (code, _places(found)) == (1, [(7, "error", "WrongType")])
+
+
+def test_what_keeps_a_schedule_from_running_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Argo stores such a CronWorkflow and never runs it; which fields it reads depends on its version."""
+    text = _nests("CronWorkflow", "nightly", "a", "b").replace(
+        "schedules: ['@daily']", "schedule: 0 3 * * 7\n  concurrencyPolicy: forbid\n  timezone: Europe/Berln"
+    )
+    folder = _write(tmp_path, cron=text)
+    code, found = _lint(capsys, folder)
+    assert code == 1
+    assert _places(found) == [(5, "error", "Schedule"), (6, "error", "Schedule"), (7, "error", "Schedule")]
+    assert "write schedules" in found[0]["message"]
+    _, found = _lint(capsys, folder, "--argo-version", "3.7")
+    assert "write 0 or sun for Sunday" in found[0]["message"]
+
+
+def test_an_object_with_a_status_is_judged_by_what_will_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `kubectl get workflow -o yaml` writes it."""
+    text = HANGS + "status: {phase: Succeeded, nodes: {a: {id: a}}, startedAt: '2026-11-30T08:00:00Z'}\n"
+    code, found = _lint(capsys, _write(tmp_path, a=text, b=LIMITS))
+    assert code == 1
+    assert len(found) == 3
 
 
 def test_single_locks_are_errors_unless_a_policy_converts_them(

@@ -144,6 +144,17 @@ def test_a_field_that_argo_drops_is_warned_of() -> None:
     )
 
 
+def test_a_schedule_that_argo_never_runs_is_warned_of() -> None:
+    """Argo stores it, so it is not refused; nobody would hear of it otherwise."""
+    cron = {"metadata": {"name": "nightly"}, "spec": {"schedule": "0 3 * * *", "workflowSpec": {}}}
+    answered = Webhook().validate(cron, kind=reviewed("CronWorkflow"))
+    assert answered["allowed"] is True
+    (told,) = answered["warnings"]
+    assert told.startswith("lockkeeper: spec.schedule: is dropped by Argo")
+    fine = {**cron, "spec": {"schedules": ["0 3 * * *"], "workflowSpec": {}}}
+    assert "warnings" not in Webhook().validate(fine, kind=reviewed("CronWorkflow"))
+
+
 def test_a_review_without_a_cluster_looks_at_types_on_the_mutating_side() -> None:
     """`lockkeeper review` asks one side only."""
     received = wire.decode(encoded(admission_review(waiting(5))), Side.MUTATE)
