@@ -7,7 +7,7 @@ from policy.core.amounts import Usage
 from policy.core.ledger import Account
 from policy.core.usage import NamespaceQueue, UsageView
 from tests.webhook.calling import START, Clock, Webhook
-from tests.webhook.reviews import admission_review, encoded, quota, snapshot_of, workflow
+from tests.webhook.reviews import admission_review, encoded, named, quota, snapshot_of, workflow
 from webhook.metrics import DURATION_BUCKETS, Metrics, SnapshotState
 
 
@@ -16,7 +16,7 @@ def test_every_answered_review_is_counted_by_its_outcome() -> None:
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     webhook.mutate(workflow(), uid="1", dryRun=True)
     webhook.mutate(workflow(), uid="2")
-    webhook.mutate({**workflow(), "metadata": {"name": "another"}}, uid="3")
+    webhook.mutate(named("other"), uid="3")
     webhook.validate(workflow(), operation="DELETE", object=None)
     webhook.mutate(workflow(), namespace="free")
 

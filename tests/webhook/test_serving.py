@@ -19,7 +19,7 @@ from policy.core.marks import RESERVATION
 from tests.patience import PATIENCE
 from tests.properties.worst_inputs import DIRECT, WORST
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
-from tests.webhook.reviews import admission_review, encoded, quota, workflow
+from tests.webhook.reviews import admission_review, encoded, named, quota, workflow
 from tests.webhook.serving import Connection, Served, serve_command
 from webhook.failure import MAX_BODY
 
@@ -96,7 +96,8 @@ def test_sixteen_connections_are_served_in_parallel(shared: Served) -> None:
         with shared.connected() as connection:
             first = connection.socket
             for turn in range(5):
-                assert connection.review(admission_review(workflow(), uid=f"{number}-{turn}"))["allowed"]
+                uid = f"{number}-{turn}"
+                assert connection.review(admission_review(named(f"w-{uid}"), uid=uid))["allowed"]
                 assert connection.socket is first
         return number
 
