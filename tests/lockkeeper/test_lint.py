@@ -45,7 +45,11 @@ def _nests(kind: str, name: str, outer: str, inner: str) -> str:
       container: {{image: a}}
       synchronization: {{mutexes: [{{name: {inner}}}]}}
 """
-    inside = f"schedules: ['@daily']\n  workflowSpec:\n    {spec}" if kind == "CronWorkflow" else spec.replace("\n    ", "\n  ")
+    inside = (
+        f"schedules: ['@daily']\n  workflowSpec:\n    {spec}"
+        if kind == "CronWorkflow"
+        else spec.replace("\n    ", "\n  ")
+    )
     return f"{HEADER}kind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  {inside}"
 
 
