@@ -221,7 +221,7 @@ def take(desk: Desk, what: str, found: list[Tracked] | list[str]) -> None:
 def may_become(desk: Desk, after: Tracked) -> bool:
     """Tell whether one may look so now: admission sees to it that a hold has a number of its own.
 
-    Nobody changes what a held Workflow weighs, and no uid comes twice.
+    Nobody changes what a held Workflow weighs and whom it counts for, and no uid comes twice.
     """
     before = desk.live.get(after.uid)
     if before is None:
@@ -229,7 +229,8 @@ def may_become(desk: Desk, after: Tracked) -> bool:
     if not after.held:
         return True
     new = holds_of(after.metadata) > holds_of(before.metadata)
-    return new or (before.held and before.metadata == after.metadata)
+    same = (before.user, before.weight, before.metadata) == (after.user, after.weight, after.metadata)
+    return new or (before.held and same)
 
 
 @given(

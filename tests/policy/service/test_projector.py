@@ -137,7 +137,7 @@ def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
     term.cluster.apply(CONFIG_MAPS, foreign, field_manager="argocd")
     term.passes(lock_policy("p", semaphores=[defined("db", 2)]))
     ((_, message),) = next(iter(term.said().values()))
-    assert 'gives it no number in place of "2"' in message
+    assert 'gives it a value that is no number in place of "2"' in message
     assert "hunter2" not in message
 
 
