@@ -26,7 +26,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.governing import governing
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.relations import Related, accounts_of, is_live, metadata_of, owner_of
-from policy.core.workflow import Metadata, OwnerReference, Workflow
+from policy.core.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow
 
 MAX_DEPTH: Final = 5
 MAX_CHILDREN: Final = 50
@@ -108,13 +108,11 @@ def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[M
 
 def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerReference) -> str:
     """Return why a Workflow is not the child of its owner, or nothing."""
-    if parent is None:
-        return "it does not run"
-    above = metadata_of(parent)
-    if above.uid != owner.uid or not is_live(above):
-        return "it does not run"
+    above = metadata_of(parent) if parent is not None else EMPTY_METADATA
+    if parent is None or above.uid != owner.uid or not is_live(above):
+        return f"{owner.name} does not run, and has no slot to share"
     if marks.TASKS not in (above.annotations or {}):
-        return "it was not admitted under a quota"
+        return f"{owner.name} was not admitted under a quota, and has no slot to share"
     accounts = {f"{SERVICE_ACCOUNT}{above.namespace}:{name}" for name in accounts_of(parent)}
     if newcomer.user not in accounts:
         return "who created this one is not a ServiceAccount of its Pods: let a step of it create this one"

@@ -110,13 +110,16 @@ def test_any_account_of_the_parents_pods_may_create_it(spec: JsonObject) -> None
     assert _exemption(parent, user=f"system:serviceaccount:{NAMESPACE}:stranger").why
 
 
+NOT_RUNNING: Final = "parent does not run, and has no slot to share"
+
+
 @pytest.mark.parametrize(
     ("parent", "why"),
     [
-        (None, "it does not run"),
-        (_parent(uid="uid-x"), "it does not run"),
-        (_parent({marks.COMPLETED: "true"}), "it does not run"),
-        (_parent({marks.INSTANCE_ID: marks.HOLD_VALUE}), "it does not run"),
+        (None, NOT_RUNNING),
+        (_parent(uid="uid-x"), NOT_RUNNING),
+        (_parent({marks.COMPLETED: "true"}), NOT_RUNNING),
+        (_parent({marks.INSTANCE_ID: marks.HOLD_VALUE}), NOT_RUNNING),
         (
             _parent(annotations={marks.DEPTH: str(MAX_DEPTH)}),
             f"it is the {MAX_DEPTH}th in a line already: do not wait for this one",
@@ -134,7 +137,7 @@ def test_a_parent_that_no_quota_admitted_has_no_slot_to_share() -> None:
     metadata = parent["metadata"]
     assert isinstance(metadata, dict)
     metadata["annotations"] = {}
-    assert _exemption(parent).why == "it was not admitted under a quota"
+    assert _exemption(parent).why == "parent was not admitted under a quota, and has no slot to share"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def test_the_validating_side_does_not_ask_for_room_again() -> None:
     assert _exemption(_parent(), children=full, admitted="uid-x").why
     assert _exemption(_parent(), children=full, admitted="uid-p", held=True) == _waiting("")
     assert _exemption(_parent(), admitted="uid-p", held=True) == _waiting("")
-    assert _exemption(_parent({marks.COMPLETED: "true"}), admitted="uid-p").why == "it does not run"
+    assert _exemption(_parent({marks.COMPLETED: "true"}), admitted="uid-p").why == NOT_RUNNING
 
 
 @given(
