@@ -119,16 +119,18 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
 
 def _join(review: Review, quotas: QuotaPart, locks: LockPart, faults: tuple[Reason, ...]) -> Decision:
     """Put both halves together with the `faults` of the object itself."""
+    policies = tuple(dict.fromkeys(quotas.policies + locks.policies))
+    named = tuple(msgspec.structs.replace(each, policy=policies[0]) for each in faults)
+    reasons = named + quotas.reasons + locks.reasons
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
-        warnings=quotas.warnings + locks.warnings,
+        # Those of quotas say how it will wait and run, which who is refused does not.
+        warnings=locks.warnings if reasons else quotas.warnings + locks.warnings,
         patch=_whole_patch(review, quotas, locks),
         injected=locks.injected,
-        policies=tuple(dict.fromkeys(quotas.policies + locks.policies)),
+        policies=policies,
         reservation=quotas.reservation,
     )
-    named = tuple(msgspec.structs.replace(each, policy=decision.policies[0]) for each in faults)
-    reasons = named + quotas.reasons + locks.reasons
     return settled(decision, review.side, reasons)
 
 

@@ -276,6 +276,13 @@ def test_whoever_can_never_start_is_told_so_instead_of_a_place() -> None:
     )
 
 
+def test_who_is_refused_is_not_told_how_it_would_wait() -> None:
+    """It is not queued, so no place and no hint how to start; what is wrong stands in the reasons."""
+    decision = mutate(workflow({}), snapshot(quota(limits={"tasks": 5})))
+    assert [each.code for each in decision.reasons] == [Code.UNBOUNDED_TASKS]
+    assert decision.warnings == ()
+
+
 @pytest.mark.parametrize("side", Side)
 def test_a_new_workflow_with_a_status_is_refused(side: Side) -> None:
     """Argo would run the templates that are stored there, past every lock."""
