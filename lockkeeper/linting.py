@@ -35,6 +35,7 @@ from policy.core.locks.library import Library
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.runs import Home, TemplateKey, home_of
 from policy.core.locks.scene import Scene
+from policy.core.locks.unseen import hidden_from_rules
 from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.schedule_checks import schedule_problems
 from policy.core.selectors import EVERYTHING
@@ -149,13 +150,15 @@ def _of_home(
     rulebook = _rulebook(subject, governed, ungoverned)
     spec, locks, active = home.spec, rulebook.locks, rulebook.policies
     found = locks.concerned(spec, home.at)
+    view = locks.view(spec, open_ended=home.is_template)
     scene = Scene(
         subject.kind,
         home.at,
         msgspec.Raw(msgspec.json.encode(subject.value)),
-        finder(locks, governed, locks.view(spec)),
+        finder(locks, governed, view),
         subject.name,
         governed.library,
+        view=view,
     )
     injected = inject(spec, found, locks, active, scene)
     shown, filled = look(home, found, rulebook, governed.library, injected.patch)
@@ -168,7 +171,8 @@ def _of_home(
         broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
-    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings):
+    hidden = hidden_from_rules(spec, found, locks, active, scene)
+    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
         field, _, message = warning.removeprefix(OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, LOCK_WARNING, field, message)
 

@@ -15,7 +15,7 @@ from lockkeeper.linting import Finding, Level, lint
 from policy.core.kinds import DEFAULT_NAMESPACE
 
 NAME = "lint"
-SUMMARY = "Find wrong locks, deadlocks, wrong types and references that lead nowhere in files of Workflows."
+SUMMARY = "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
 EXAMPLES = """examples:
   lockkeeper lint workflows/
   lockkeeper lint workflows/ --policies policies/ -o github

@@ -185,6 +185,30 @@ spec:
     ]
 
 
+def test_a_rule_that_cannot_be_applied_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As at admission: the image is only known when it runs, so nobody locks the template."""
+    policy = """apiVersion: lockkeeper.dev/v1alpha1
+kind: SynchronizationPolicy
+metadata: {name: rules}
+spec:
+  inject: [{name: db, templates: {images: ["*/db-client*"]}, lock: {mutex: db}}]
+"""
+    text = f"""{HEADER}kind: Workflow
+metadata: {{name: w}}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    inputs: {{parameters: [{{name: image, valueFrom: {{configMapKeyRef: {{name: a, key: b}}}}}}]}}
+    container: {{image: "{{{{inputs.parameters.image}}}}"}}
+"""
+    code, found = _lint(capsys, _write(tmp_path, a=text, b=policy))
+    assert (code, [each["code"] for each in found]) == (0, ["LockWarning"])
+    assert 'so rule "db" of SynchronizationPolicy default/rules could not be applied' in found[0]["message"]
+
+
 def test_lists_are_taken_apart_and_namespaces_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
