@@ -6,7 +6,6 @@ The CA and the leaf are judged apart: a CA that ran out under a leaf that looked
 """
 
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,8 +77,3 @@ def reasons_to_renew_leaf(
     elif authority.not_after < validity.not_after:
         reasons.append(Reason.OUTLIVES_CA)
     return tuple(reasons)
-
-
-def next_renewal(validities: Iterable[Validity]) -> datetime:
-    """Return when the first of these certificates becomes due; there is at least one."""
-    return min(renew_at(validity) for validity in validities)

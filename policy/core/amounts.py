@@ -40,10 +40,6 @@ class Amount(msgspec.Struct, frozen=True):
         """Tell whether `count` stays within this bound."""
         return self.value is None or count <= self.value
 
-    def minus(self, count: int) -> "Amount":
-        """Return what is left after `count`; may be negative after an edit, and unlimited stays unlimited."""
-        return self if self.value is None else Amount(self.value - count)
-
     def plus(self, count: int) -> "Amount":
         """Return `count` more; unlimited stays unlimited, and it is 0 at least."""
         return self if self.value is None else Amount(max(0, self.value + count))

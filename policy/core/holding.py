@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from policy.core import marks
-from policy.core.amounts import UNLIMITED, Amount, Usage
+from policy.core.amounts import UNLIMITED, Amount
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
 from policy.core.workflow import EMPTY_METADATA, HIGHEST_PRIORITY, LOWEST_PRIORITY, Metadata, Workflow
 
@@ -290,8 +290,3 @@ def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
 def _priority(text: str) -> int:
     """Return a priority that Argo could have read: a mark that somebody made up may have any number."""
     return max(LOWEST_PRIORITY, min(int(text), HIGHEST_PRIORITY)) if _NUMBER.fullmatch(text) else 0
-
-
-def weight_of(weighed: Weighed) -> Usage:
-    """Return what a Workflow with these marks weighs."""
-    return Usage.of(weighed.tasks)

@@ -121,11 +121,6 @@ def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InF
     )
 
 
-def next_change(elastic: Iterable[ElasticLimits], now: datetime) -> datetime:
-    """Return the first moment after `now` at which any of these limits may be others; NEVER if none may."""
-    return min((each.at(now).until for each in elastic), default=NEVER)
-
-
 def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
     """Return windows that `window_problems` found nothing wrong with.
 

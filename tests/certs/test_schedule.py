@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from certs.schedule import (
     Reason,
     Validity,
-    next_renewal,
     reasons_to_renew_authority,
     reasons_to_renew_leaf,
     renew_at,
@@ -80,13 +79,6 @@ def test_a_leaf_that_its_ca_does_not_survive_is_due() -> None:
     authority = Validity(START, START + timedelta(days=89))
     reasons = reasons_to_renew_leaf(leaf, authority=authority, signed_by_authority=True, now=START)
     assert reasons == (Reason.OUTLIVES_CA,)
-
-
-def test_the_first_of_several_is_next() -> None:
-    """One timer serves the CA and the leaf."""
-    leaf = Validity(START, START + timedelta(days=90))
-    authority = Validity(START, START + timedelta(days=365))
-    assert next_renewal([authority, leaf]) == START + timedelta(days=60)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ class Node(Read, frozen=True):
     """One node of a run."""
 
     name: str | None = None
-    display_name: str | None = None
     type: str | None = None
     phase: str | None = None
     template_name: str | None = None

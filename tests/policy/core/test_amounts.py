@@ -61,14 +61,6 @@ def test_the_tightest_limits_admit_what_both_admit(one: Limits, other: Limits) -
         assert one.tightest(other).admits(usage) == (one.admits(usage) and other.admits(usage))
 
 
-@given(amounts, counts)
-def test_what_is_left_covers_the_rest(amount: Amount, count: int) -> None:
-    """`minus` keeps unlimited unlimited and is exact otherwise, below zero too."""
-    left = amount.minus(count)
-    assert left.unlimited == amount.unlimited
-    assert left.covers(1) == amount.covers(count + 1)
-
-
 @pytest.mark.parametrize(
     ("field", "amount"), [(0, Amount(0)), (10, Amount(10)), (UNLIMITED_WORD, UNLIMITED), (None, UNLIMITED)]
 )

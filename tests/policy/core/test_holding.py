@@ -21,11 +21,10 @@ from policy.core.holding import (
     refresh_patch,
     release_patch,
     weighed_of,
-    weight_of,
 )
 from policy.core.patches import JsonObject, JsonValue, PatchOp
 from policy.core.workflow import Metadata
-from tests.policy.core.builders import NOW, at, decoded, patched, texts, weight, without, workflow
+from tests.policy.core.builders import NOW, at, decoded, patched, texts, without, workflow
 
 WEIGHED: Final = Weighed(Amount(4), 2, "ann")
 MESSAGE: Final = "queued by lockkeeper: position 1 of 1 in team-a"
@@ -322,12 +321,6 @@ def test_marks_that_somebody_edited_do_not_stop_the_tracker(
 def test_a_mark_of_very_many_digits_does_not_stop_the_tracker(key: str) -> None:
     """Python refuses to read very long integers; an annotation may have 256 kB."""
     assert weighed_of(Metadata(annotations={key: "9" * 5000})) == Weighed(UNLIMITED, 0, "")
-
-
-@given(weighed_ones)
-def test_a_workflow_weighs_what_its_marks_say(weighed: Weighed) -> None:
-    """Marks and weight agree, unbounded ones included."""
-    assert weight_of(weighed) == weight(weighed.tasks.value)
 
 
 def _paths(patch: Iterable[PatchOp]) -> list[str]:

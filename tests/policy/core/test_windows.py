@@ -18,7 +18,6 @@ from policy.core.windows import (
     ElasticLimits,
     compile_windows,
     in_force,
-    next_change,
     window_problems,
 )
 from tests.policy.core.builders import limits
@@ -155,13 +154,7 @@ def test_without_windows_nothing_ever_changes() -> None:
     """The usual quota costs one comparison and wakes nobody."""
     elastic = _elastic()
     assert elastic.at(datetime(2026, 1, 1, tzinfo=UTC)).limits == limits(10, 200)
-    assert next_change([elastic], datetime(2026, 1, 1, tzinfo=UTC)) == NEVER
-
-
-def test_the_next_change_is_the_first_of_all() -> None:
-    """The leader sleeps until any of its quotas changes."""
-    now = _berlin("2026-03-07T23:00")
-    assert next_change([_elastic(NIGHT), _elastic(REPAIR), _elastic()], now) == _berlin("2026-03-08T01:00")
+    assert elastic.at(datetime(2026, 1, 1, tzinfo=UTC)).until == NEVER
 
 
 def test_unlimited_can_be_a_window() -> None:
