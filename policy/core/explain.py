@@ -117,11 +117,14 @@ def queue_message(
 
 
 def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str:
-    """Return ` (10/10 running)` for the limit on Workflows with the least room, or nothing without one."""
+    """Return ` (10/10 running)` for the limit on Workflows with the least room, or nothing without one.
+
+    A share of a pool that borrows is no limit: the pool may give more than the quota says, or less.
+    """
     tightest: tuple[int, str] | None = None
     for quota in quotas:
         limit = quota.limits_at(now).workflows
-        if limit.value is None:
+        if limit.value is None or quota.is_share:
             continue
         running = view.taken.get(quota.account, ZERO).workflows
         candidate = (limit.value - running, f" ({running}/{limit.value} running)")

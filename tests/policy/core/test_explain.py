@@ -170,6 +170,16 @@ def test_only_limits_on_workflows_have_a_fill(documents: list[Document], text: s
     assert fill(_quotas(*documents), NO_USAGE, NOW) == text
 
 
+def test_a_share_is_shown_as_no_limit() -> None:
+    """What its namespace may take is said by the pool: `shares` may give more, and borrowing does."""
+    lends = pool(
+        limits={"workflows": 40},
+        namespaceDefaults={"limits": {"workflows": 10}},
+        borrowing={"shares": {NAMESPACE: {"workflows": 20}}},
+    )
+    assert fill(_quotas(lends), NO_USAGE, NOW) == " (0/40 running)"
+
+
 def test_an_overfull_limit_is_the_tightest() -> None:
     """After an edit more may run than the limit allows."""
     quotas = _quotas(quota("a", limits={"workflows": 1}), quota("b", limits={"workflows": 5}))
