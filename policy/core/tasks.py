@@ -92,12 +92,13 @@ def tasks_of(
     limited. A value above the smallest cap, or below 1 (Argo would start nothing), is a fault too. What
     refers to a template and runs again goes on with what is `stored`; what is more counts.
     """
-    place, written = _OWN, spec.parallelism
     ref, by = spec.workflow_template_ref, ""
+    known = ref is None or snapshot.template(namespace, ref) is not None
+    place, written = _OWN if ref is None or known else _lost(name_of(ref)), spec.parallelism
     if ref is not None and is_restricted(spec, snapshot):
         # Its own ends the Workflow in error, but in versions of Argo that take it: what is more counts.
         by, given = name_of(ref), inherited(spec, namespace, snapshot)
-        place = _template(by)
+        place = _template(by, known=known)
         written = max((each for each in (written, given) if each is not None), default=None)
     elif written is None:
         written = inherited(spec, namespace, snapshot)
@@ -143,10 +144,15 @@ def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:
     return Amount(min(caps)) if caps else UNLIMITED
 
 
-def _template(name: str) -> Place:
+def _lost(name: str) -> Place:
+    """Return the Workflow's own place, where nobody knows the template that it refers to."""
+    return msgspec.structs.replace(_OWN, missing=f"is not set, nor is {name} known, which might set it")
+
+
+def _template(name: str, *, known: bool) -> Place:
     return Place(
         REFERENCE,
-        f"leads to {name}, which sets no parallelism",
+        f"leads to {name}, which {'sets no parallelism' if known else 'is not known'}",
         f"set spec.parallelism of {name} (Argo's templateReferencing lets no Workflow set it) to",
         f"lower spec.parallelism of {name}",
     )
@@ -158,7 +164,7 @@ def _without(place: Place, quotas: Sequence[CompiledQuota], now: datetime, by: s
         [quota.default_tasks for quota in quotas if quota.default_tasks is not None],
         cap_of(quotas),
     )
-    if place is not _OWN:
+    if place.field != PARALLELISM:
         faults = tuple(_unbounded(quotas, now, place, capped=True))
         told = (f"lockkeeper: {place.field} {place.missing}: its tasks have no bound",)
         return Tasks(UNLIMITED, faults=faults, warnings=told if defaults else (), by=by)

@@ -125,6 +125,15 @@ def test_who_says_no_number_is_told_at_once() -> None:
     )
 
 
+def test_a_template_that_nobody_knows_is_named() -> None:
+    """It may set the number, and be misspelt or not be there yet."""
+    (reason,) = mutate(workflow(REF), under(LIMITED, base(5, "other"))).reasons
+    assert reason.field == "spec.parallelism"
+    assert reason.message.startswith(
+        "is not set, nor is WorkflowTemplate/base known, which might set it, and WorkflowQuota team-a/main"
+    )
+
+
 def test_the_most_that_nodes_make_is_told_with_it() -> None:
     """As a number to write."""
     most: JsonObject = {**ELASTIC, "max": {"tasks": 40}}
