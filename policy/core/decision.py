@@ -1,5 +1,6 @@
 """A decision is a value: what was decided, every reason with its field path, warnings, patch, policies."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -183,3 +184,9 @@ def denied(decision: Decision, reasons: tuple[Reason, ...]) -> Decision:
         policies=decision.policies,
         reservation=decision.reservation,
     )
+
+
+def brought(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons that an edit brings; where a template stands in its list is no part of a reason."""
+    known = {(reason.code, reason.message) for reason in before}
+    return tuple(reason for reason in after if (reason.code, reason.message) not in known)

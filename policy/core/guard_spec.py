@@ -3,7 +3,7 @@
 What was wrong before the edit is nobody's fault now, and must not keep anybody from mending something else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ from policy.core import holding, marks
 from policy.core.beyond_bound import left_out_faults
 from policy.core.budget import Budget
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.decision import Code, Injection, Reason, Review
+from policy.core.decision import Code, Injection, Reason, Review, brought
 from policy.core.governing import governing
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
@@ -128,22 +128,16 @@ def judge_edit(
             *_task_faults(was, now_, ground),
             *priority.faults,
             *served.reasons,
-            *_new(had.reasons, has.reasons),
+            *brought(had.reasons, has.reasons),
             *dropped,
-            *_new(ground.hostile(before), ground.hostile(after)),
-            *_new(ground.unknown(before), ground.unknown(after)),
+            *brought(ground.hostile(before), ground.hostile(after)),
+            *brought(ground.unknown(before), ground.unknown(after)),
         ),
         warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
         patch=(*patch, *served.patch, *bound, *priority.patch),
         injected=has.injected if patch else (),
         due=_due_marks(before, after, ground),
     )
-
-
-def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Return the reasons that an edit brings; where a template stands in its list is no part of a reason."""
-    known = {(reason.code, reason.message) for reason in before}
-    return tuple(reason for reason in after if (reason.code, reason.message) not in known)
 
 
 def _injections(had: LockPart, has: LockPart) -> tuple[tuple[Reason, ...], tuple[PatchOp, ...]]:
@@ -172,7 +166,7 @@ def _task_faults(was: Tasks, now: Tasks, ground: Ground) -> tuple[Reason, ...]:
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
     if now.amount == was.amount and now.injected == was.injected:
         return ()
-    faults = _new(was.faults, now.faults)
+    faults = brought(was.faults, now.faults)
     admitted = holding.weighed_of(ground.metadata).tasks
     if faults or now.amount == now.amount.tightest(admitted):
         return faults
@@ -209,7 +203,7 @@ def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> Prio
     now = ground.priority(after)
     if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
         return Priority(now.value)
-    return msgspec.structs.replace(now, faults=_new(ground.priority(before).faults, now.faults))
+    return msgspec.structs.replace(now, faults=brought(ground.priority(before).faults, now.faults))
 
 
 def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> dict[str, str]:

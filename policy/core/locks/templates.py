@@ -4,7 +4,7 @@ Policies speak about them that name their kind. An edit of the rest of the objec
 is what was wrong before: only what an edit brings is refused.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ from policy.core.decision import (
     Outcome,
     Reason,
     Review,
+    brought,
 )
 from policy.core.kinds import MatchedKind
 from policy.core.locks.finding import finder, missing_finder
@@ -88,7 +89,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
-        reasons = _new(_before(review, locks, snapshot, hints), reasons)
+        reasons = brought(_before(review, locks, snapshot, hints), reasons)
     decision = Decision(
         outcome=Outcome.ALLOWED,
         warnings=part.warnings,
@@ -164,9 +165,3 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
         return ()
     part = _judge(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
     return (*part.reasons, *_unknown(old, review, snapshot))
-
-
-def _new(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:
-    """Return the reasons that an edit brings; where a template stands in its list is no part of a reason."""
-    known = {(reason.code, reason.message) for reason in before}
-    return tuple(reason for reason in after if (reason.code, reason.message) not in known)
