@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -13,7 +12,7 @@ from lockkeeper.callers.registered import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.upkeep import CallersUpkeep
 from lockkeeper.certificates.configurations import CONFIGURATIONS
-from lockkeeper.certificates.readiness import LOOK_SECONDS, NOT_SEEN
+from lockkeeper.certificates.readiness import NOT_SEEN, Glance
 from lockkeeper.wiring import ControllerLog
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster
@@ -87,29 +86,18 @@ class ControllerCallers:
 
 
 class PathReadiness:
-    """Looks when it is asked, at most once a second; while it cannot look it repeats what it saw last."""
+    """Whether the webhooks of the configurations have a path."""
 
     def __init__(self, *, cluster: Cluster, name: str, stopwatch: Callable[[], float]) -> None:
         self._cluster = cluster
         self._name = name
-        self._stopwatch = stopwatch
-        self._lock = Lock()
-        self._looked_at: float | None = None
-        self._answer = [NOT_SEEN]
+        self._glance = Glance(self._look, stopwatch=stopwatch)
 
     def missing(self) -> list[str]:
         """Return which webhooks have no path, or nothing; a configuration that is not there lacks nothing."""
-        if self._lock.acquire(blocking=False):  # Who asks while another looks is not kept waiting.
-            try:
-                now = self._stopwatch()
-                if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
-                    self._look()
-                    self._looked_at = now
-            finally:
-                self._lock.release()
-        return list(self._answer)
+        return self._glance.missing()
 
-    def _look(self) -> None:
+    def _look(self, last: list[str]) -> list[str]:
         lacking: list[str] = []
         for resource in CONFIGURATIONS:
             try:
@@ -117,12 +105,10 @@ class PathReadiness:
             except NotFound:
                 continue
             except ClusterError as error:
-                if self._answer == [NOT_SEEN]:
-                    self._answer = [f"{NOT_SEEN}: {error.message}"]
-                return
+                return [f"{NOT_SEEN}: {error.message}"] if last == [NOT_SEEN] else last
             lacking += [
                 f"{resource.kind} {self._name}: {hook.name} has no path yet"
                 for hook in found.hooks
                 if hook.secret is None
             ]
-        self._answer = lacking
+        return lacking

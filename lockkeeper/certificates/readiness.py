@@ -14,8 +14,35 @@ NOT_SEEN: Final = "the webhook configurations were not read yet"
 NO_BUNDLE: Final = "there is no CA bundle yet"
 
 
+class Glance:
+    """Looks when it is asked, at most once a second; while it cannot look it repeats what it saw last.
+
+    `look` is given what was seen last, and returns what is missing.
+    """
+
+    def __init__(self, look: Callable[[list[str]], list[str]], *, stopwatch: Callable[[], float]) -> None:
+        self._look = look
+        self._stopwatch = stopwatch
+        self._lock = Lock()
+        self._looked_at: float | None = None
+        self._answer = [NOT_SEEN]
+
+    def missing(self) -> list[str]:
+        """Return what is missing, or nothing."""
+        # Who asks while another looks, at an API server that does not answer perhaps, is not kept waiting.
+        if self._lock.acquire(blocking=False):
+            try:
+                now = self._stopwatch()
+                if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
+                    self._answer = self._look(self._answer)
+                    self._looked_at = now
+            finally:
+                self._lock.release()
+        return list(self._answer)
+
+
 class BundleReadiness:
-    """Looks when it is asked, at most once a second; while it cannot look it repeats what it saw last."""
+    """Whether the CA bundle stands in the webhook configurations."""
 
     def __init__(
         self,
@@ -26,31 +53,17 @@ class BundleReadiness:
     ) -> None:
         self._certificates = certificates
         self._configurations = configurations
-        self._stopwatch = stopwatch
-        self._lock = Lock()
-        self._looked_at: float | None = None
-        self._answer = [NOT_SEEN]
+        self._glance = Glance(self._look, stopwatch=stopwatch)
 
     def missing(self) -> list[str]:
         """Return what the configurations lack, or nothing; one that is not installed lacks nothing."""
-        # Who asks while another looks, at an API server that does not answer perhaps, is not kept waiting.
-        if self._lock.acquire(blocking=False):
-            try:
-                now = self._stopwatch()
-                if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
-                    self._look()
-                    self._looked_at = now
-            finally:
-                self._lock.release()
-        return list(self._answer)
+        return self._glance.missing()
 
-    def _look(self) -> None:
+    def _look(self, last: list[str]) -> list[str]:
         bundle = self._certificates.bundle()
         if not bundle:
-            self._answer = [NO_BUNDLE]
-            return
+            return [NO_BUNDLE]
         try:
-            self._answer = self._configurations.behind(bundle)
+            return self._configurations.behind(bundle)
         except ClusterError as error:
-            if self._answer in ([NOT_SEEN], [NO_BUNDLE]):
-                self._answer = [f"{NOT_SEEN}: {error.message}"]
+            return [f"{NOT_SEEN}: {error.message}"] if last in ([NOT_SEEN], [NO_BUNDLE]) else last
