@@ -282,7 +282,9 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
     while text[at:].strip():
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ValueError(f"cannot be read from {text[at:].strip()[:20]!r} on")
+            rest = text[at:].strip()
+            hint = ": compare with ==" if rest.startswith("=") else ""
+            raise ValueError(f"cannot be read from {rest[:20]!r} on{hint}")
         at = found.end()
         sort = found.lastgroup or ""
         yield sort, found[sort]

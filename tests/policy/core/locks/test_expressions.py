@@ -53,6 +53,7 @@ def test_both_forms_become_an_expression(text: str, expression: str) -> None:
         ("workflow.name == 'a')", "')' is not expected there"),
         ("workflow.name == 'it\"s'", "'it\"s' has characters that a condition cannot hold"),
         ("workflow.name == 'a' %", "cannot be read from '%' on"),
+        ("{{workflow.parameters.env}} = prod", "cannot be read from '= prod' on: compare with =="),
         ("!" * 40 + "true", "is nested more than 20 deep"),
         ("x" * (MAX_LENGTH + 1), "is longer than 1000 characters"),
     ],
