@@ -124,8 +124,7 @@ def _join(review: Review, quotas: QuotaPart, locks: LockPart, faults: tuple[Reas
     reasons = named + quotas.reasons + locks.reasons
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
-        # Those of quotas say how it will wait and run, which who is refused does not.
-        warnings=locks.warnings if reasons else quotas.warnings + locks.warnings,
+        warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
         patch=_whole_patch(review, quotas, locks),
         injected=locks.injected,
         policies=policies,

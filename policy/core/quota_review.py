@@ -36,10 +36,11 @@ PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
 class QuotaPart(msgspec.Struct, frozen=True):
-    """The quotas' part of a decision."""
+    """The quotas' part of a decision; `outlook` are warnings of how it will wait and run, if it is let in."""
 
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[str, ...] = ()
+    outlook: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
     policies: tuple[str, ...] = ()
     queued: bool = False
@@ -148,19 +149,14 @@ def judge_quotas(
     if tasks.injected is not None:
         patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
     patch += priority.patch
-    warnings = [
-        *_warn(asked, counted),
-        *_told(exempt, metadata, queued=bool(queueing)),
-        *tasks.warnings,
-        *priority.warnings,
-    ]
+    outlook = [*_warn(asked, counted), *tasks.warnings, *priority.warnings]
     reasons = [*tasks.faults, *priority.faults]
     if queueing:
         reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
         reasons += _no_place(policies, queueing, snapshot, review.side)
         message, told = _queue_place(asked, queueing)
         patch += holding.hold_status_patch(workflow, message)
-        warnings += told
+        outlook += told
     name = metadata.name or ""
     if denying and not name and metadata.generate_name and review.side is Side.MUTATE:
         # The reservation is bound to the name, which the API server would make only after this call.
@@ -173,7 +169,8 @@ def judge_quotas(
         reservation = _request(asked, denying, policies, reservation_id or claimed, bound)
     return QuotaPart(
         reasons=tuple(reasons),
-        warnings=tuple(warnings),
+        warnings=tuple(_told(exempt, metadata, queued=bool(queueing) and not reasons)),
+        outlook=tuple(outlook),
         patch=tuple(patch),
         policies=tuple(quota.source for quota in quotas),
         queued=bool(queueing),

@@ -12,7 +12,7 @@ from policy.core.children import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.kinds import OnExceed
 from policy.core.patches import JsonObject
-from policy.core.quota_kinds import QueueSpec, Strategy
+from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Snapshot
 from tests.policy.service.lines import (
@@ -100,6 +100,16 @@ def why(decision: Decision) -> str:
     """Return the warning about the line."""
     found = [each for each in decision.warnings if "counts for itself" in each]
     return found[0] if found else ""
+
+
+def test_a_child_that_is_refused_is_told_why_it_needs_a_place_of_its_own() -> None:
+    """And nothing of a place in the queue, which it has not."""
+    scene = Scene()
+    drained = msgspec.structs.replace(_ONE.spec, stop_policy=StopPolicy.HOLD_AND_DRAIN)
+    policies = snapshot_of(msgspec.structs.replace(_ONE, spec=drained))
+    decision = judged(scene.cluster, policies, child_of(scene.root, "child"), "ann")
+    assert decision.outcome is Outcome.DENIED
+    assert decision.warnings == (why(decision),) != ("",)
 
 
 def test_the_fifty_first_child_counts_whatever_the_parallelism() -> None:
