@@ -33,6 +33,7 @@ pytestmark = pytest.mark.e2e
 NAME: Final = "lockkeeper-policies"
 WEBHOOK: Final = 'admission webhook "policies.lockkeeper.dev" denied the request'
 ONLY_THE_WEBHOOK: Final = (
+    "changes while a Workflow runs",
     "spec.validate.keyPattern: is not a usable pattern",
     "spec.inject[0].lock.semaphore.namespace: needs validate.crossNamespace",
     "spec.inject[0].templates.resources: selects nothing beside these types",
