@@ -9,6 +9,7 @@ from typing import BinaryIO, Final, TypeAlias, cast
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import msgspec
+from gunicorn.http.errors import ParseException
 
 from policy.core.decision import Side
 from policy.core.prepared import prepare
@@ -149,7 +150,7 @@ def read_body(environ: WSGIEnvironment) -> bytes:
         raise TooLarge
     try:
         body = stream.read(int(declared)) if declared else stream.read(MAX_BODY + 1)
-    except OSError as error:  # The client went away, or did not send its request in time.
+    except (OSError, ParseException) as error:  # The client went away, was too slow, or sent no chunks.
         raise BadRequest(f"the body could not be read: {error}") from error
     if len(body) > MAX_BODY:
         _discard(stream, MAX_DISCARDED)
@@ -166,8 +167,8 @@ def _discard(stream: BinaryIO, most: int) -> None:
     try:
         while most > 0 and (chunk := stream.read(min(_CHUNK, most))):
             most -= len(chunk)
-    except OSError:
-        return  # Its sender has gone.
+    except (OSError, ParseException):
+        return  # Its sender has gone, or sends no chunks any more.
 
 
 def uid_of(body: bytes) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from policy.cluster.errors import Invalid
+from policy.cluster.errors import Invalid, NotFound
 from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource
 from policy.core.patches import JsonObject, JsonValue
 
@@ -25,6 +25,10 @@ _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _LENIENT: Final = (("fieldValidation", "Ignore"),)
 """Of every field that a schema does not know the API server would warn in a header of its own, and an answer
 with more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
+
+
+_NO_NAMES: Final = frozenset({"", ".", ".."})
+"""As a part of a path these lead to a collection, or above it; connections take the dots out of a path."""
 
 
 class Method(StrEnum):
@@ -80,7 +84,12 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def get(resource: Resource, namespace: str, name: str) -> Request:
-    """Return the request that reads one object."""
+    """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
+
+    Others say the names of owners, and nobody should have us read a whole collection by them.
+    """
+    if name in _NO_NAMES:
+        raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
     return Request(Method.GET, _path(resource, namespace, name))
 
 

@@ -18,13 +18,20 @@ MOST_FOLLOWED: Final = 500
 """Templates that are looked at below one Workflow; one that leads to more is refused as well."""
 
 
-def left_out_faults(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> Iterator[Reason]:
-    """Yield the fields of a Workflow that lead to a template which may be left out, if any is."""
+def left_out_faults(
+    spec: WorkflowSpec, namespace: str, snapshot: Snapshot, *, stored: bool = False
+) -> Iterator[Reason]:
+    """Yield the fields of a Workflow that lead to a template which may be left out, if any is.
+
+    With `stored`, Argo goes on with what it stored of the template that the Workflow refers to.
+    """
     extent = snapshot.extent
     if extent.beyond_templates(namespace) is None and extent.beyond_templates("") is None:
         return
     seen: set[tuple[str, str]] = set()
     for where, ref in _leads_to(spec):
+        if stored and ref is spec.workflow_template_ref:
+            continue
         missing = _missing_below(ref, namespace, snapshot, seen)
         if missing is not None:
             key, why = missing

@@ -33,6 +33,7 @@ from policy.core.patches import Op, PatchOp
 from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
+from policy.core.tasks import stored_in
 from policy.core.template_metadata import metadata_faults
 from policy.core.updates import Update, guard, guard_retry, origin_of, reactivates, update_of
 from policy.core.weighing import cap_faults
@@ -112,7 +113,12 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     faults = (
         *(_status_faults(workflow) if again is None else guard_retry(again)),
         *metadata_faults(spec, metadata, policies, snapshot),
-        *(left_out_faults(spec, review.namespace, snapshot) if again is None else ()),
+        *left_out_faults(
+            spec,
+            review.namespace,
+            snapshot,
+            stored=again is not None and stored_in(workflow.status) is not None,
+        ),
     )
     return _join(review, quota_part, judged, faults)
 

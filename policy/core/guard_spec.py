@@ -20,7 +20,7 @@ from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
 from policy.core.priorities import Priority, priority_of
-from policy.core.sameness import changed
+from policy.core.sameness import Parts, changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.tasks import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
@@ -56,8 +56,16 @@ UNCHANGED: Final = SpecPart()
 
 def spec_changes(review: Review) -> frozenset[str]:
     """Return which parts of the spec an update changes, those that stop or pause it left out."""
-    before, after = _UNREAD.decode(review.old_raw), _UNREAD.decode(review.raw)
-    return changed(before.spec if before else None, after.spec if after else None, review.budget) - FREE
+    return changed(_parts_of(review.old_raw), _parts_of(review.raw), review.budget) - FREE
+
+
+def _parts_of(raw: msgspec.Raw) -> Parts | None:
+    """Return the parts of the spec of a Workflow; one that has no parts, such as a number, is one itself."""
+    try:
+        found = _UNREAD.decode(raw)
+    except msgspec.ValidationError:
+        return {"": raw}
+    return found.spec if found is not None else None
 
 
 class Ground(msgspec.Struct, frozen=True):

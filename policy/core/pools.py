@@ -218,6 +218,18 @@ def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetim
     )
 
 
+def whole_of_member(name: str, spec: ClusterWorkflowQuotaSpec, namespace: str) -> CompiledQuota:
+    """Compile what a pool says of all its members, as one member goes by it.
+
+    A share that the pool itself gives it bounds its tasks, though no quota of its own says so.
+    """
+    quota, borrowing = compile_whole(name, spec), spec.borrowing
+    share = borrowing.shares.get(namespace) if borrowing is not None and borrowing.enabled else None
+    if share is None or share.tasks is None:
+        return quota
+    return msgspec.structs.replace(quota, bounds_tasks=True)
+
+
 def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
     """Compile what a pool says of all its members together; nodes may bound the most that it ever allows."""
     quota = compile_quota(spec, Account("", name), f"ClusterWorkflowQuota {name}")

@@ -29,7 +29,7 @@ from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.members import borrows, defaults_of, one_answer, quotas_of_member
 from policy.core.ordering import USUAL_RULES, QueueRules
-from policy.core.pools import CompiledPool, compile_pool, compile_whole
+from policy.core.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
 
@@ -246,7 +246,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     pool = pool_of(snapshot, namespace)
     quotas = quotas_of_member(snapshot.quotas.get(namespace, ()), namespace, pool)
     if pool is not None:
-        whole = compile_whole(pool.metadata.name, pool.spec)
+        whole = whole_of_member(pool.metadata.name, pool.spec, namespace)
         quotas = one_answer((*quotas, whole)) if borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,

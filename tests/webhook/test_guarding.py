@@ -8,7 +8,7 @@ import pytest
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
 from policy.core.decision import Code, Decision, Outcome, Side
-from policy.core.patches import JsonObject
+from policy.core.patches import JsonObject, JsonValue
 from tests.policy.core.attempts import ARGO, ATTEMPTS, State, in_state, label, policies
 from tests.policy.core.builders import NAMESPACE, NOW, USER
 from webhook import wire
@@ -63,6 +63,20 @@ def test_a_wrong_type_hides_nothing(side: Side) -> None:
     stored = merge(held, WRONG)
     for freely in (merge(stored, freed), merge(held, freed)):
         assert Code.HOLD_REMOVED in codes(decided(stored, freely, side))
+
+
+@pytest.mark.parametrize("side", [Side.MUTATE, Side.VALIDATE])
+@pytest.mark.parametrize("spec", [5, "a", True, [], [{}]])
+def test_a_spec_that_has_no_parts_hides_nothing_and_is_no_error_of_ours(spec: JsonValue, side: Side) -> None:
+    """Neither one that the update brings, nor one that was stored before us."""
+    held = in_state(State.HELD)
+    odd: JsonObject = {**held, "spec": spec}
+    freed = merge(odd, label(marks.INSTANCE_ID, None))
+    assert codes(decided(held, odd, side)) >= {Code.WRONG_TYPE}
+    assert codes(decided(held, freed, side)) >= {Code.WRONG_TYPE, Code.HOLD_REMOVED}
+    assert codes(decided(odd, freed, side)) == {Code.HOLD_REMOVED}
+    assert Code.TASKS_RAISED in codes(decided(odd, merge(held, {"spec": {"parallelism": 4}}), side))
+    assert decided(odd, merge(odd, {"metadata": {"finalizers": ["example.com/a"]}}), side).allowed
 
 
 def test_a_subresource_is_no_way_around() -> None:

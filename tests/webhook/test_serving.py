@@ -144,6 +144,25 @@ def test_a_review_in_chunks_is_answered(shared: Served) -> None:
         assert connection.send("POST", "/mutate", pieces)[0] == 200
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"-5\r\n", b"5;=\r\n", b"2\r\n{}no end", b"2\r\n{}\r\n0\r\nno header\r\n\r\n"],
+)
+def test_chunks_that_are_none_are_a_bad_request(body: bytes, shared: Served) -> None:
+    """They are no error of ours, and the server goes on."""
+    lines = [
+        b"POST /mutate HTTP/1.1",
+        b"Host: a",
+        b"Content-Type: application/json",
+        b"Transfer-Encoding: chunked",
+    ]
+    with shared.secure_socket() as client:
+        client.sendall(b"\r\n".join([*lines, b"", body]))
+        assert client.recv(65_536).startswith(b"HTTP/1.1 400 ")
+    with shared.connected() as connection:
+        assert connection.send("GET", "/livez")[0] == 200
+
+
 def head(body: bytes, *, path: str = "/mutate", **more: str) -> bytes:
     """Return the head of a POST of `body`."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]

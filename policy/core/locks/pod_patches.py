@@ -26,7 +26,9 @@ _FIELD: Final = re.compile(
     r"""("[^"\n]*"|'[^'\n]*'|[^\s,\]}"']*)""",
     re.IGNORECASE | re.MULTILINE,
 )
-_OTHER_WAYS: Final = re.compile(r"\\|(?:^|[\s,\[{:-])[&*!?][^\s&]|<<", re.MULTILINE)
+_OTHER_WAYS: Final = re.compile(r"\\|(?:^|[\s,\[{:-])(?:[&*!][^\s&]|\?(?:\s|$))|<<", re.MULTILINE)
+_ELSEWHERE: Final = frozenset({"|", ">", "#", ""})
+"""What a field begins with whose value stands on other lines."""
 _SCALAR: Final = re.compile(r":[ \t]+[^\x00\n]*\x00|[\"':]\x00")
 
 
@@ -54,7 +56,8 @@ def read_patch(text: str) -> PodPatch:
     if text.lstrip().startswith("{") and _MARK not in text:
         return _of_json(text)
     found = _gathered((each[1].casefold(), each[2].strip("\"'")) for each in _FIELD.finditer(text))
-    odd = _OTHER_WAYS.search(text) or any(each[:1] in ("|", ">", "") for each in found.images)
+    said = (*found.images, *found.service_accounts, *found.claims)
+    odd = _OTHER_WAYS.search(text) or any(each[:1] in _ELSEWHERE for each in said)
     return msgspec.structs.replace(found, unread=True) if odd else found
 
 

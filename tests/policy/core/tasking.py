@@ -17,6 +17,7 @@ from tests.policy.core.builders import (
     NOW,
     mutate,
     patched,
+    pool,
     quota,
     snapshot,
     template_object,
@@ -34,6 +35,9 @@ WINDOW: Final[JsonObject] = {
     "limits": {"tasks": 9},
 }
 ELASTIC: Final[JsonObject] = {"tasksPerCPU": 2, "min": {"tasks": 5}}
+BORROWING: Final[JsonObject] = {"shares": {NAMESPACE: {"tasks": 6}}, "borrowingLimit": {"tasks": 3}}
+SHARE: Final = pool(limits={"workflows": 40}, borrowing=BORROWING)
+"""Bounds the tasks of one member by the pool's word alone."""
 
 
 def base(parallelism: int | None = 5, name: str = "base", *, cluster: bool = False) -> Document:

@@ -12,6 +12,7 @@ from policy.core.fields import QuotaLimits
 from policy.core.findings import FindingKind, all_findings
 from policy.core.kinds import PolicyMetadata, SynchronizationPolicy, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import ArgoVersion
+from policy.core.marks import COMPLETED
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.workflow import TemplateObject, Workflow
@@ -229,3 +230,44 @@ def test_a_template_that_others_run_may_not_be_led_to_one_left_out() -> None:
     edited: JsonObject = {**calling("hidden"), "priority": 3}
     assert update(calling("hidden"), edited, kind, within) == []
     assert update(calling("known"), calling("hidden"), kind, locked(WHOLE)) == []
+
+
+@pytest.mark.parametrize(("field", "spec"), WAYS)
+def test_one_that_was_created_as_over_is_not_led_to_a_template_left_out_and_then_run(
+    field: str, spec: JsonObject
+) -> None:
+    """Nobody judges the spec of a Workflow that is over, until it is made to run."""
+    began: JsonObject = {"startedAt": "2026-11-30T00:00:00Z"}
+    assert retry(spec, began, snapshot()) == [f"UnknownReference {field}"]
+    assert retry(spec, began, snapshot(WHOLE)) == []
+
+
+@pytest.mark.parametrize("name", ["hidden", "leads-on"])
+def test_a_retry_goes_on_with_what_argo_stored_of_a_template_that_was_left_out_since(name: str) -> None:
+    """Argo does not look at the template again."""
+    spec: JsonObject = {"workflowTemplateRef": {"name": name}}
+    assert retry(spec, {"storedWorkflowTemplateSpec": {"entrypoint": "main"}}, snapshot()) == []
+
+
+def retry(spec: JsonObject, status: JsonObject, within: Snapshot) -> list[str]:
+    """Return why a Workflow with this spec and status may not be made to run again, or nothing."""
+    metadata: JsonObject = {"name": "w", "namespace": "team-a"}
+    after: JsonObject = {"metadata": metadata, "spec": spec, "status": status}
+    before: JsonObject = {
+        **after,
+        "metadata": {**metadata, "labels": {COMPLETED: "true"}},
+        "status": {**status, "phase": "Failed"},
+    }
+    review = Review(
+        uid="u",
+        side=Side.MUTATE,
+        operation=Operation.UPDATE,
+        namespace="team-a",
+        user="jane",
+        dry_run=False,
+        workflow=msgspec.json.decode(msgspec.json.encode(after), type=Workflow),
+        old=msgspec.json.decode(msgspec.json.encode(before), type=Workflow),
+        raw=msgspec.Raw(msgspec.json.encode(after)),
+        old_raw=msgspec.Raw(msgspec.json.encode(before)),
+    )
+    return [f"{each.code.value} {each.field}" for each in decide(review, within, NOW).reasons]

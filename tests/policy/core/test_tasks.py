@@ -12,6 +12,7 @@ from policy.core.patches import JsonObject
 from policy.core.snapshot import Document
 from tests.policy.core.attempts import RETRY, update
 from tests.policy.core.builders import (
+    NAMESPACE,
     NOW,
     at,
     mutate,
@@ -22,9 +23,11 @@ from tests.policy.core.builders import (
     workflow,
 )
 from tests.policy.core.tasking import (
+    BORROWING,
     ELASTIC,
     LIMITED,
     REF,
+    SHARE,
     WINDOW,
     base,
     codes,
@@ -101,7 +104,7 @@ def test_where_only_a_cap_is_set_it_is_what_a_workflow_gets_that_says_nothing() 
         assert edited(made, {"spec": {"parallelism": None}}, policies).patch != ()
 
 
-@pytest.mark.parametrize("document", [quota(windows=[WINDOW]), pool(elastic=ELASTIC)])
+@pytest.mark.parametrize("document", [quota(windows=[WINDOW]), pool(elastic=ELASTIC), SHARE])
 def test_who_runs_raises_his_tasks_no_more(document: Document) -> None:
     """The raise is refused in the words that any limit has."""
     policies = under(document)
@@ -132,6 +135,17 @@ def test_a_template_that_nobody_knows_is_named() -> None:
     assert reason.message.startswith(
         "is not set, nor is WorkflowTemplate/base known, which might set it, and WorkflowQuota team-a/main"
     )
+
+
+def test_a_share_that_its_pool_says_bounds_the_tasks_of_its_member_alone() -> None:
+    """Neither a quota of the member nor the limit of the pool says so."""
+    (reason,) = mutate(workflow({}), under(SHARE)).reasons
+    assert (reason.code, reason.field) == (Code.UNBOUNDED_TASKS, "spec.parallelism")
+    off = pool(borrowing={**BORROWING, "enabled": False})
+    other = pool(borrowing={**BORROWING, "shares": {"team-b": {"tasks": 6}}})
+    no_tasks = pool(borrowing={**BORROWING, "shares": {NAMESPACE: {"workflows": 6}}})
+    for document in (off, other, no_tasks):
+        assert mutate(workflow({}), under(document)).reasons == ()
 
 
 def test_the_most_that_nodes_make_is_told_with_it() -> None:

@@ -145,6 +145,12 @@ UNKNOWN: Final[dict[str, JsonObject]] = {
     "a patch with an alias": _run(_leaf(podSpecPatch="a: &x registry/gpu:1\ncontainers:\n- {image: *x}\n")),
     "a patch with escapes": _run(_leaf(podSpecPatch='containers:\n- "im\\x61ge": registry/gpu:1\n')),
     "a patch with a block scalar": _run(_leaf(podSpecPatch="containers:\n- image: >-\n    registry/gpu:1\n")),
+    "a patch with a comment before the value": _run(
+        _leaf(podSpecPatch="containers:\n- image: # the usual one\n    registry/gpu:1\n")
+    ),
+    "a patch with a key that is marked as one": _run(
+        _leaf(podSpecPatch="containers:\n- ? image\n  : registry/gpu:1\n")
+    ),
     "a patch that is a parameter": _run(_leaf(podSpecPatch="{{workflow.parameters.patch}}")),
     "a patch that is too long": _run(_leaf(podSpecPatch="# " + "x" * 20_000)),
     "a patch of the Workflow": _run(_leaf(), podSpecPatch="{{workflow.parameters.patch}}"),
@@ -169,6 +175,26 @@ def test_an_image_that_only_the_run_knows_is_warned_of(what: str, strategy: str)
         "lock in the template"
     )
     assert validate(UNKNOWN[what], policies).outcome is Outcome.ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("selected", "patch"),
+    [
+        ({"serviceAccounts": ["publisher"]}, "serviceAccountName: >-\n  publisher\n"),
+        ({"serviceAccounts": ["publisher"]}, "? serviceAccountName\n: publisher\n"),
+        (
+            {"volumes": ["data"]},
+            "volumes:\n- name: a\n  persistentVolumeClaim:\n    claimName: # mine\n      data\n",
+        ),
+    ],
+)
+def test_an_account_or_a_claim_that_a_patch_says_in_another_way_is_warned_of(
+    selected: dict[str, JsonValue], patch: str
+) -> None:
+    """As an image is."""
+    found = mutate(_run(_leaf(podSpecPatch=patch)), _policies("Auto", **selected))
+    (warning,) = found.warnings
+    assert "could not be applied" in warning
 
 
 QUIET: Final[dict[str, JsonObject]] = {
