@@ -49,8 +49,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
 _SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
 RETRY_SECONDS: Final = 1
-"""Until a create may be tried again that the mutating side missed, or that a template is made for: a replica
-that went is noticed by then, and the template is there."""
+"""Until a create may be tried again that the mutating side missed, or that a template is made for."""
 
 
 class Kind(Read, frozen=True):

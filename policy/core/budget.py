@@ -5,8 +5,9 @@ controller and the command line do, has all the time that it takes. A look costs
 work that a request can make long looks at every step that is long in itself, and at every so many short ones.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Final, Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -63,11 +64,15 @@ UNBOUNDED: Final[Budget] = Unbounded()
 
 def paced(items: Collection[Item], budget: Budget, part: Part) -> Iterable[Item]:
     """Return the items, looking at the time while they are gone through; few of them as they are."""
-    return items if len(items) <= STEPS else _paced(items, budget, part)
+    if len(items) <= STEPS:
+        return items
+    whole = items if isinstance(items, Sequence) else tuple(items)
+    return chain.from_iterable(_pieces(whole, budget, part))
 
 
-def _paced(items: Iterable[Item], budget: Budget, part: Part) -> Iterator[Item]:
-    for number, each in enumerate(items, 1):
-        if not number % STEPS:
-            budget.check(part)
-        yield each
+def _pieces(items: Sequence[Item], budget: Budget, part: Part) -> Iterator[Sequence[Item]]:
+    """Yield the items in pieces: what goes through a piece costs no more than without a budget."""
+    yield items[:STEPS]
+    for start in range(STEPS, len(items), STEPS):
+        budget.check(part)
+        yield items[start : start + STEPS]

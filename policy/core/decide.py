@@ -111,7 +111,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             )
         quota_part = msgspec.structs.replace(NO_QUOTAS, patch=stale)
     faults = (
-        *(_status_faults(workflow) if again is None else guard_retry(again)),
+        *(_status_faults(workflow) if again is None else guard_retry(again, snapshot)),
         *metadata_faults(spec, metadata, policies, snapshot),
         *left_out_faults(
             spec,

@@ -13,7 +13,7 @@ from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import Code, Reason
 from policy.core.guard_marks import TERMINAL
 from policy.core.guard_status import ADVICE, phase_of
-from policy.core.recorded_nodes import NODES, PLACES, is_offloaded, nodes_in, not_reset
+from policy.core.recorded_nodes import NODES, OFFLOADED, PLACES, is_offloaded, nodes_in, not_reset
 from policy.core.sameness import Parts, changed
 
 BEGUN_ANEW: Final = frozenset({"", "Running"})
@@ -33,8 +33,13 @@ _SHOWN: Final = 63
 _ABSENT: Final = msgspec.Raw(b"null")
 
 
-def retry_faults(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED) -> Iterator[Reason]:
-    """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it."""
+def retry_faults(
+    old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED, *, server: bool = False
+) -> Iterator[Reason]:
+    """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it.
+
+    `server` says that argo-server sends it, which alone can put nodes into Argo's database.
+    """
     before, after = old or {}, new or {}
     phase = phase_of(after)
     if phase in TERMINAL:
@@ -45,7 +50,7 @@ def retry_faults(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDE
     for name in sorted(changed(_beside_nodes(before), _beside_nodes(after), budget) - _CLEARED):
         if not _as_a_retry_leaves_it(name, before.get(name), after.get(name), budget):
             yield Reason(Code.FORGED_STATUS, f"status.{name}", ADVICE)
-    yield from _node_faults(before, after, budget)
+    yield from _node_faults(before, after, budget, server=server)
 
 
 def _beside_nodes(status: Parts) -> Parts:
@@ -94,16 +99,19 @@ def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget
     )
 
 
-def _node_faults(before: Parts, after: Parts, budget: Budget) -> Iterator[Reason]:
+def _node_faults(before: Parts, after: Parts, budget: Budget, *, server: bool) -> Iterator[Reason]:
     """Yield which node is none that a retry leaves.
 
     What is in Argo's database nobody but Argo has written there. A record that cannot be read was written by
     Argo, too, and is not compared; but none that can be may be replaced by one that cannot.
     """
-    if is_offloaded(after):
-        return
     had = nodes_in(before)
     if had is None:
+        return
+    if is_offloaded(after):
+        if not server:
+            message = "says that the nodes are in Argo's database, where argo-server alone puts them"
+            yield Reason(Code.FORGED_STATUS, f"status.{OFFLOADED}", message)
         return
     has = nodes_in(after)
     if has is None:

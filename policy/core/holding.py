@@ -111,7 +111,9 @@ def _stale_marks(
         (LABELS, metadata.labels, labels, marks.OUR_LABELS),
         (ANNOTATIONS, metadata.annotations, annotations, marks.OUR_ANNOTATIONS),
     ):
-        stale = [key for key in ours if key in (present or {}) and key not in due]
+        if not present:
+            continue
+        stale = [key for key in ours if key in present and key not in due]
         removals += [PatchOp(Op.REMOVE, path + pointer(key)) for key in stale]
     held_before = (metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
     if held_before and marks.INSTANCE_ID not in labels:
@@ -171,7 +173,9 @@ def foreign_status(workflow: Workflow) -> bool:
 
 
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
-    raw = {key: bytes(value).strip() for key, value in (status or {}).items()}
+    if not status:
+        return {}
+    raw = {key: bytes(value).strip() for key, value in status.items()}
     return {key: value for key, value in raw.items() if value not in _EMPTY_VALUES}
 
 

@@ -14,7 +14,15 @@ from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
 from policy.core.governing import accounts_of, borrowed_from, by_effect, demands
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
+from policy.core.ledger import (
+    Account,
+    Demand,
+    NodeBound,
+    ShareDemand,
+    Shortfall,
+    share_shortfalls,
+    shortfalls,
+)
 from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.ordering import QueueRules
 from policy.core.patches import Op, PatchOp
@@ -67,6 +75,13 @@ class Subject(msgspec.Struct, frozen=True):
     version: str = ""
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What a Workflow demands: of accounts, and of a pool that borrows."""
+
+    demands: tuple[Demand, ...]
+    share: ShareDemand | None
+
+
 class Asked(msgspec.Struct, frozen=True):
     """A Workflow as quotas look at it, and the moment."""
 
@@ -76,11 +91,16 @@ class Asked(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     now: datetime
 
-    def short(self, quotas: Sequence[CompiledQuota], *, empty: bool = False) -> list[Shortfall]:
-        """Return what is short by the latest view of usage, or with nobody running, where it is `empty`."""
-        return self.short_beside({} if empty else self.snapshot.usage.taken, quotas)
+    def wanted(self, quotas: Sequence[CompiledQuota]) -> Wanted:
+        """Return what it demands of these quotas."""
+        user, priority = self.weighed.user, self.weighed.priority
+        return Wanted(demands(quotas, user, now=self.now, priority=priority), self.share(quotas))
 
-    def short_behind(self, count: int, quotas: Sequence[CompiledQuota]) -> list[Shortfall]:
+    def short(self, wanted: Wanted, *, empty: bool = False) -> list[Shortfall]:
+        """Return what is short by the latest view of usage, or with nobody running, where it is `empty`."""
+        return self.short_beside({} if empty else self.snapshot.usage.taken, wanted)
+
+    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: Wanted) -> list[Shortfall]:
         """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
 
         Whose they are is not known: no user's own limit is the fuller for them.
@@ -88,16 +108,14 @@ class Asked(msgspec.Struct, frozen=True):
         taken, more = self.snapshot.usage.taken, self.weight.times(count)
         accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
         ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
-        return self.short_beside({**taken, **ahead}, quotas)
+        return self.short_beside({**taken, **ahead}, wanted)
 
-    def short_beside(
-        self, taken: Mapping[Account, Usage], quotas: Sequence[CompiledQuota]
-    ) -> list[Shortfall]:
+    def short_beside(self, taken: Mapping[Account, Usage], wanted: Wanted) -> list[Shortfall]:
         """Return what is short where so much is taken."""
-        user, priority = self.weighed.user, self.weighed.priority
-        found = shortfalls(taken, self.weight, demands(quotas, user, now=self.now, priority=priority))
-        share = self.share(quotas)
-        return found if share is None else found + share_shortfalls(taken, self.weight, share)
+        found = shortfalls(taken, self.weight, wanted.demands)
+        if wanted.share is None:
+            return found
+        return found + share_shortfalls(taken, self.weight, wanted.share)
 
     def share(self, quotas: Sequence[CompiledQuota]) -> ShareDemand | None:
         """Return what it demands of a pool that borrows, where the pool's quota is among these."""
@@ -291,7 +309,7 @@ def _warn(asked: Asked, quotas: Sequence[CompiledQuota]) -> list[str]:
     warning = by_effect(quotas, OnExceed.WARN)
     return [
         f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
-        for short in (asked.short(warning) if warning else ())
+        for short in (asked.short(asked.wanted(warning)) if warning else ())
     ]
 
 
@@ -307,25 +325,26 @@ def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, 
         if view.knows(namespace)
         else f"waiting for a slot in {namespace}"
     )
-    alone = asked.short(queueing, empty=True)
+    wanted = asked.wanted(queueing)
+    alone = asked.short(wanted, empty=True)
     warnings = []
     if never := [each for each in alone if each.never_fits]:
         warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
     elif later := [each for each in alone if each.must_rise]:
         warnings.append(f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}")
-    elif view.knows(namespace) and _waits(asked, queueing, position - 1, depth - 1):
+    elif view.knows(namespace) and _waits(asked, queueing, wanted, position - 1, depth - 1):
         warnings.append(f"lockkeeper: queued, {place}")
     return f"{HELD_MESSAGE_PREFIX}: {place}", warnings
 
 
-def _waits(asked: Asked, queueing: Sequence[CompiledQuota], ahead: int, others: int) -> bool:
+def _waits(asked: Asked, queueing: Sequence[CompiledQuota], wanted: Wanted, ahead: int, others: int) -> bool:
     """Tell whether the view foresees a wait, where so many wait `ahead` among the `others` that do.
 
     By figures of statuses some of them may have been let go since, so they need no wait of their own: it
     waits where there is no room for it beside them.
     """
-    if asked.short(queueing):
+    if asked.short(wanted):
         return True
     if not asked.snapshot.usage.partial:
         return others > 0
-    return ahead > 0 and bool(asked.short_behind(ahead, queueing))
+    return ahead > 0 and bool(asked.short_behind(ahead, queueing, wanted))

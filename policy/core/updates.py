@@ -92,9 +92,11 @@ def origin_of(update: Update) -> holding.Origin:
     return holding.Origin(holding.holds_of(update.before), retried=holding.ran_before(update.new))
 
 
-def guard_retry(update: Update) -> tuple[Reason, ...]:
+def guard_retry(update: Update, snapshot: Snapshot) -> tuple[Reason, ...]:
     """Return what is wrong with a Workflow that is made to run again, besides what a create is judged by."""
-    return tuple(retry_faults(update.old.status, update.new.status, update.review.budget))
+    review = update.review
+    server = review.user in snapshot.identities.argo_servers
+    return tuple(retry_faults(update.old.status, update.new.status, review.budget, server=server))
 
 
 def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime) -> Decision:

@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from policy.core.kinds import Singular
 from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rules import CompiledLockPolicy, item_of
+from policy.core.locks.rules import CompiledLockPolicy, item_of, refuses_singular
 from policy.core.patched import patched
 from policy.core.patches import Op, PatchOp
 from policy.core.workflow import Call, Dag, MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
@@ -20,9 +19,9 @@ from policy.core.workflow import Call, Dag, MutexRef, SemaphoreRef, Synchronizat
 
 def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
     """Tell whether single locks are written as lists: Argo drops them, and no policy refuses them."""
-    return not locks.argo.reads_singular and not any(
-        each.validation.singular is Singular.DENY for each in active
-    )
+    if locks.argo.reads_singular:
+        return False
+    return not (locks.refuses_singular and refuses_singular(active))
 
 
 def any_single(spec: WorkflowSpec, found: Sequence[Place]) -> bool:

@@ -23,7 +23,7 @@ from policy.core.locks.globs import LONGEST_TEXT, Match
 from policy.core.locks.key_rules import key_rule
 from policy.core.locks.known_limits import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.places import Place, collect, images_of, type_of
-from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule
+from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
 from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels
@@ -62,6 +62,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     by_pod: bool
     structural: bool
     conditional: bool
+    refuses_singular: bool
     on_callers: bool
     lock_names: frozenset[str]
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
@@ -247,6 +248,7 @@ def compile_lock_policies(
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
         structural=any(_is_structural(rule) for rule in rules),
         conditional=any(rule.when is not None for rule in rules),
+        refuses_singular=refuses_singular(own for own, _ in compiled),
         on_callers=any(rule.selector.types & CALLER_TYPES for rule in rules),
         lock_names=frozenset(name for rule in rules for name in rule.names),
         remembered={},

@@ -7,9 +7,9 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import Reason
-from policy.core.kinds import CrossNamespace, Singular
+from policy.core.kinds import CrossNamespace
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rules import CompiledLockPolicy
+from policy.core.locks.rules import CompiledLockPolicy, refuses_singular
 from policy.core.nearest import nearest
 
 MAX_FAULTS: Final = 100
@@ -41,7 +41,7 @@ class Rulebook(msgspec.Struct, frozen=True):
     @property
     def refuses_singular(self) -> bool:
         """Whether a policy refuses the single form."""
-        return any(each.validation.singular is Singular.DENY for each in self.policies)
+        return self.locks.refuses_singular and refuses_singular(self.policies)
 
     @property
     def source(self) -> str:

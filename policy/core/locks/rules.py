@@ -1,7 +1,7 @@
 """Injection rules compiled for one namespace: which templates they select, and the lock as Argo reads it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ from policy.core.kinds import (
     MatchedKind,
     Referenced,
     ResourceSelector,
+    Singular,
     Strategy,
     TemplateSelector,
     TemplateType,
@@ -54,6 +55,11 @@ class CompiledLockPolicy(msgspec.Struct, frozen=True):
     kinds: frozenset[MatchedKind] = frozenset({MatchedKind.WORKFLOW})
     referenced: Referenced = Referenced.WARN
     validation: LockValidation = LockValidation()
+
+
+def refuses_singular(policies: Iterable[CompiledLockPolicy]) -> bool:
+    """Tell whether one of these policies refuses the single form of a lock."""
+    return any(each.validation.singular is Singular.DENY for each in policies)
 
 
 class Pod(msgspec.Struct, frozen=True):
