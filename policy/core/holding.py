@@ -141,7 +141,7 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
 
 def ran_before(workflow: Workflow) -> bool:
     """Tell whether the status of a Workflow is the record of an earlier run, which goes on from there."""
-    return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
+    return _has_own_status(workflow)
 
 
 def holds_of(metadata: Metadata) -> int:
@@ -169,7 +169,11 @@ def foreign_status(workflow: Workflow) -> bool:
     Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
     taken away where nothing is held.
     """
-    return bool(workflow.status) and not shows_hold(workflow.status) and bool(_filled(workflow.status))
+    return _has_own_status(workflow)
+
+
+def _has_own_status(workflow: Workflow) -> bool:
+    return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
 
 def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
