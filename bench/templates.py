@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from policy.core.locks.library import Library, library_of
-from policy.core.locks.runs import TemplateKey
+from policy.core.template_keys import TemplateKey
 from policy.core.workflow import WorkflowSpec
 
 COUNT: Final = 10_000
@@ -41,7 +41,7 @@ def spec_of(number: int, change: int = 0) -> WorkflowSpec:
 
 def templates() -> dict[TemplateKey, WorkflowSpec]:
     """Return all templates of one namespace."""
-    return {(NAMESPACE, f"template-{number}"): spec_of(number) for number in range(COUNT)}
+    return {TemplateKey(NAMESPACE, f"template-{number}"): spec_of(number) for number in range(COUNT)}
 
 
 def of_all(whole: dict[TemplateKey, WorkflowSpec]) -> tuple[Library, float]:
@@ -54,7 +54,7 @@ def of_all(whole: dict[TemplateKey, WorkflowSpec]) -> tuple[Library, float]:
 
 def of_one(library: Library, whole: dict[TemplateKey, WorkflowSpec], number: int, change: int) -> float:
     """Return the seconds that a change of one template took."""
-    changed = {**whole, (NAMESPACE, f"template-{number}"): spec_of(number, change)}
+    changed = {**whole, TemplateKey(NAMESPACE, f"template-{number}"): spec_of(number, change)}
     since = time.process_time()
     library_of(changed, library).index(NAMESPACE)
     return time.process_time() - since

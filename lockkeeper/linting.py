@@ -12,7 +12,7 @@ import msgspec
 
 from lockkeeper.lint_reading import Files, Subject
 from policy.core.argo_types.checking import misfits_of
-from policy.core.decision import Code, ObjectKind
+from policy.core.decision import Code
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
     ClusterSynchronizationPolicySpec,
@@ -25,21 +25,22 @@ from policy.core.kinds import (
     Singular,
     SynchronizationPolicy,
 )
+from policy.core.locks.beyond import finder
 from policy.core.locks.convert import converts
-from policy.core.locks.finding import finder
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.index import Look, following
 from policy.core.locks.inject import inject
 from policy.core.locks.inspect import look
 from policy.core.locks.library import Library
 from policy.core.locks.rulebook import Rulebook
-from policy.core.locks.runs import Home, TemplateKey, home_of
+from policy.core.locks.runs import Home, home_of
 from policy.core.locks.scene import Scene
 from policy.core.locks.unseen import hidden_from_rules
 from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.schedule_checks import schedule_problems
 from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot, take_snapshot
+from policy.core.template_keys import TEMPLATE_KINDS, TemplateKey
 from policy.core.workflow import WorkflowSpec
 
 OUR_PREFIX: Final = "lockkeeper: "
@@ -106,8 +107,8 @@ def lint(files: Files, argo: ArgoVersion) -> list[Finding]:
 
 
 def _home(subject: Subject, spec: WorkflowSpec, snapshot: Snapshot) -> Home:
-    if subject.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE):
-        stored = snapshot.library.home((subject.namespace, subject.name))
+    if subject.kind in TEMPLATE_KINDS:
+        stored = snapshot.library.home(TemplateKey(subject.namespace, subject.name))
         if stored is not None and stored.spec is spec:
             return stored
     return home_of(subject.kind, subject.name, spec, subject.at)
@@ -119,7 +120,7 @@ def _compare_with_each_other(homes: Mapping[Subject, Home], snapshot: Snapshot) 
     runs: dict[str, dict[TemplateKey, Home]] = {}
     for number, (subject, home) in enumerate(homes.items()):
         if not home.is_template:
-            runs.setdefault(subject.namespace, {})[subject.namespace, f"{home} {number}"] = home
+            runs.setdefault(subject.namespace, {})[TemplateKey(subject.namespace, f"{home} {number}")] = home
     for namespace, extra in runs.items():
         library.indexes[namespace] = following(
             library.index(namespace), frozenset(extra), _looker(extra, library)

@@ -9,9 +9,10 @@ from typing import Final
 
 from policy.core.decision import Code, Reason
 from policy.core.extent import LeftOut
-from policy.core.locks.places import field_path
 from policy.core.locks.references import of_hooks, references
+from policy.core.patches import field_path
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import Template, TemplateRef, WorkflowSpec
 
 MOST_FOLLOWED: Final = 500
@@ -30,14 +31,14 @@ def left_out_faults(
         return
     if extent.beyond_templates(namespace) is None and extent.beyond_templates("") is None:
         return
-    seen: set[tuple[str, str]] = set()
+    seen: set[TemplateKey] = set()
     for where, ref in _leads_to(spec):
         if stored and ref is spec.workflow_template_ref:
             continue
         missing = _missing_below(ref, namespace, snapshot, seen)
         if missing is not None:
             key, why = missing
-            name = f"{why.kind} {key[1]}"
+            name = f"{why.kind} {key.name}"
             message = (
                 f"leads to {name}, which is not known: {why}. Delete {why.kind}s that nobody needs, or ask "
                 "for fewer in one namespace"
@@ -68,16 +69,16 @@ def _of_template(template: Template, pointer: str) -> Iterator[tuple[str, Templa
 
 
 def _missing_below(
-    ref: TemplateRef, namespace: str, snapshot: Snapshot, seen: set[tuple[str, str]]
-) -> tuple[tuple[str, str], LeftOut] | None:
+    ref: TemplateRef, namespace: str, snapshot: Snapshot, seen: set[TemplateKey]
+) -> tuple[TemplateKey, LeftOut] | None:
     """Return the first template from a reference on that may be left out, and why."""
     waiting = [ref]
     while waiting:
         each = waiting.pop()
-        key = ("" if each.cluster_scope else namespace, each.name or "")
+        key = key_of(each, namespace)
         if key in seen:
             continue
-        beyond = snapshot.extent.beyond_templates(key[0])
+        beyond = snapshot.extent.beyond_templates(key.namespace)
         spec = snapshot.templates.get(key)
         if beyond is not None and (spec is None or len(seen) >= MOST_FOLLOWED):
             return key, beyond

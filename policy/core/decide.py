@@ -24,8 +24,8 @@ from policy.core.decision import (
 )
 from policy.core.governing import governing
 from policy.core.identities import requester
+from policy.core.locks.injected import with_note
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
-from policy.core.locks.noting import with_note
 from policy.core.locks.served import with_marks
 from policy.core.locks.templates import judge_template
 from policy.core.marks import USER

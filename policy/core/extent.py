@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import ObjectKind
+from policy.core.template_keys import kind_in
 
 CONFIG_MAP: Final = "ConfigMap"
 
@@ -61,8 +61,7 @@ class Extent(msgspec.Struct, frozen=True):
 
     def beyond_templates(self, scope: str) -> LeftOut | None:
         """Return which templates of a namespace, or of the cluster (""), are left out, None where none is."""
-        kind = ObjectKind.WORKFLOW_TEMPLATE if scope else ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
-        return self.left_out.get((kind.value, scope)) if self.left_out else None
+        return self.left_out.get((kind_in(scope).value, scope)) if self.left_out else None
 
 
 WHOLE: Final = Extent()

@@ -1,14 +1,16 @@
 """Explicit JSON Patch operations (RFC 6902); never the diff of a re-serialised model."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
+_INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 
 
 class Op(StrEnum):
@@ -33,6 +35,11 @@ class PatchOp(msgspec.Struct, frozen=True, omit_defaults=True):
 def pointer(*parts: str | int) -> str:
     """Return the JSON pointer (RFC 6901) of a path, with `~` and `/` escaped."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def field_path(pointer: str) -> str:
+    """Return a JSON pointer as Kubernetes writes field paths: `spec.templates[3].dag.tasks[0]`."""
+    return _INDEX.sub(r"[\1]", pointer).replace("/", ".").lstrip(".").replace("~1", "/").replace("~0", "~")
 
 
 @lru_cache(maxsize=256)

@@ -15,6 +15,7 @@ from policy.core.decision import Code, Reason
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.snapshot import Snapshot
 from policy.core.tasks import is_restricted
+from policy.core.template_keys import described
 from policy.core.workflow import WorkflowSpec
 
 PRIORITY: Final = "spec.priority"
@@ -66,8 +67,7 @@ def _written(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> tuple[in
     ref = spec.workflow_template_ref
     template = snapshot.template(namespace, ref) if ref is not None else None
     if ref is not None and template is not None and template.priority is not None:
-        kind = "ClusterWorkflowTemplate" if ref.cluster_scope else "WorkflowTemplate"
-        return template.priority, f" of {kind} {ref.name}"
+        return template.priority, f" of {described(ref)}"
     default = snapshot.argo_defaults.priority
     return (0, "") if default is None else (default, " of workflowDefaults of Argo's controller")
 

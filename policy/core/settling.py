@@ -3,8 +3,7 @@
 import msgspec
 
 from policy.core.decision import Code, Decision, Reason, Side, denied
-from policy.core.locks.places import field_path
-from policy.core.patches import PatchOp
+from policy.core.patches import PatchOp, field_path
 
 
 def settled(decision: Decision, side: Side, reasons: tuple[Reason, ...]) -> Decision:

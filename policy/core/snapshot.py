@@ -30,6 +30,7 @@ from policy.core.marks import NAMESPACE_NAME
 from policy.core.members import borrows, defaults_of, one_answer, quotas_of_member
 from policy.core.ordering import USUAL_RULES, QueueRules
 from policy.core.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
+from policy.core.template_keys import TemplateKey, key_of
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
 
@@ -70,10 +71,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     lock_policies: tuple[LockPolicy, ...]
     config_maps: Mapping[tuple[str, str], Mapping[str, str]]
     namespace_labels: Mapping[str, Mapping[str, str]]
-    templates: Mapping[tuple[str, str], WorkflowSpec]
+    templates: Mapping[TemplateKey, WorkflowSpec]
     compiled: dict[str, NamespacePolicies]
-    texts: Mapping[tuple[str, str], str]
-    headers: Mapping[tuple[str, str], Metadata]
+    texts: Mapping[TemplateKey, str]
+    headers: Mapping[TemplateKey, Metadata]
     library: Library
     compiled_pools: dict[str, CompiledPool]
     usage: UsageView = NO_USAGE
@@ -114,9 +115,9 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     def template(self, namespace: str, ref: TemplateRef) -> WorkflowSpec | None:
         """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
-        return self.templates.get(("" if ref.cluster_scope else namespace, ref.name or ""))
+        return self.templates.get(key_of(ref, namespace))
 
-    def header(self, key: tuple[str, str]) -> Metadata:
+    def header(self, key: TemplateKey) -> Metadata:
         """Return the metadata of a template, empty for one that is not known."""
         return self.headers.get(key, EMPTY_METADATA)
 
@@ -151,9 +152,9 @@ def take_snapshot(
     locks: list[LockPolicy] = []
     config_maps: dict[tuple[str, str], Mapping[str, str]] = {}
     namespaces: dict[str, Mapping[str, str]] = {}
-    templates: dict[tuple[str, str], WorkflowSpec] = {}
-    texts: dict[tuple[str, str], str] = {}
-    headers: dict[tuple[str, str], Metadata] = {}
+    templates: dict[TemplateKey, WorkflowSpec] = {}
+    texts: dict[TemplateKey, str] = {}
+    headers: dict[TemplateKey, Metadata] = {}
     for document in documents:
         meta = document.metadata
         match document:
@@ -170,9 +171,9 @@ def take_snapshot(
                 namespaces[name] = {**document.metadata.labels, NAMESPACE_NAME: name}
             case TemplateObject():
                 scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
-                templates[scope, meta.name or ""] = document.spec
-                texts[scope, meta.name or ""] = document.text
-                headers[scope, meta.name or ""] = document.metadata
+                key = TemplateKey(scope, meta.name or "")
+                templates[key], texts[key] = document.spec, document.text
+                headers[key] = document.metadata
     return Snapshot(
         version=version,
         argo=argo,

@@ -20,6 +20,7 @@ from policy.core.kinds import OnExceed
 from policy.core.prepared import prepare
 from policy.core.sameness import Parts
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import kind_of
 from policy.core.workflow import Int64, Read, TemplateRef, WorkflowSpec
 
 PARALLELISM: Final = "spec.parallelism"
@@ -135,7 +136,7 @@ def is_restricted(spec: WorkflowSpec, snapshot: Snapshot) -> bool:
 
 def name_of(ref: TemplateRef) -> str:
     """Return how marks name a template."""
-    return f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'}/{ref.name or ''}"
+    return f"{kind_of(ref)}/{ref.name or ''}"
 
 
 def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:

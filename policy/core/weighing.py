@@ -13,10 +13,10 @@ import msgspec
 from policy.core.amounts import Amount
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, ObjectKind, Operation, Reason, Review
-from policy.core.locks.sibling_names import origin_of
 from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.tasks import PARALLELISM, Stored, cap_of
+from policy.core.template_keys import key_named
 from policy.core.workflow import Read
 
 
@@ -45,8 +45,8 @@ def weighed_again(
     It is never less than that: versions of Argo that take a number of its own are out there. One whose
     template is gone ends in error, however much it weighs.
     """
-    origin = origin_of(by, namespace)
-    template = snapshot.templates.get(origin.key) if origin is not None else None
+    origin = key_named(by, namespace)
+    template = snapshot.templates.get(origin) if origin is not None else None
     if template is None:
         return Weighed(admitted)
     says = template.parallelism

@@ -5,8 +5,9 @@ Go decodes null as the zero value. A value of another type does not decode: Argo
 crash on it (argo-verified V.0), so it is refused with its path.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -18,6 +19,8 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 HIGHEST_PRIORITY: Final = 2**31 - 1
 LOWEST_PRIORITY: Final = -(2**31)
 """Bounds of `spec.priority`, which is an int32 to Argo."""
+RawTemplate: TypeAlias = Mapping[str, Any]
+"""A template as it is written, with the fields that are not read."""
 
 
 class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -255,6 +258,15 @@ class WorkflowSpec(Read, frozen=True):
     workflow_metadata: WorkflowMetadata | None = None
     pod_spec_patch: str | None = None
     pod_metadata: TemplateMetadata | None = None
+
+    @property
+    def default_locks(self) -> Synchronization | None:
+        """The locks that templateDefaults give to every template."""
+        return self.template_defaults.synchronization if self.template_defaults is not None else None
+
+    def template(self, name: str | None) -> Template | None:
+        """Return the template of a name; of two the first counts."""
+        return next((each for each in self.templates or () if each.name == name), None)
 
 
 class Workflow(Read, frozen=True):

@@ -135,7 +135,7 @@ class Siblings(Passes):
             raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
         if standing is not None:
             self._delete(sibling.key, standing)
-        uid = snapshot.header(sibling.origin.key).uid or ""
+        uid = snapshot.header(sibling.origin).uid or ""
         try:
             made = self._cluster.create(
                 WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace
@@ -230,7 +230,7 @@ class Siblings(Passes):
             sibling = self._wanted.get(address)
             if sibling is None or goes_away(failed.error):
                 continue
-            origin = f"{sibling.origin.kind} {sibling.origin.name}"
+            origin = str(sibling.origin)
             for policy in sibling.policies:
                 said.setdefault((policy, origin, _why(failed.error)), set()).add(sibling.namespace)
         found: dict[PolicyName, list[Finding]] = {}

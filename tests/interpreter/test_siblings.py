@@ -10,6 +10,7 @@ from policy.core.decide import decide
 from policy.core.decision import Decision, Side
 from policy.core.locks.kept_siblings import wanted_siblings, with_siblings
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey
 from tests.interpreter.asking import wanted_by
 from tests.interpreter.drawing import STORED, library, policies_with, rules, workflows
 from tests.interpreter.running import Interpreter, Json, Run
@@ -73,7 +74,7 @@ def test_what_is_reached_through_a_sibling_runs_under_exactly_the_locks_that_pol
     validated = admitted(changed, policies, Side.VALIDATE)
     assert (validated.outcome, validated.reasons) == (decision.outcome, ())
     name = changed["spec"]["workflowTemplateRef"]["name"]
-    serving = msgspec.json.decode(policies.texts["team", name])
+    serving = msgspec.json.decode(policies.texts[TemplateKey("team", name)])
     before, after = run(spec, lib, luck, found), run(serving, lib, luck)
     assert after.seen == before.seen
     assert [leaf.locks for leaf in after.leaves] == [leaf.locks for leaf in before.leaves]

@@ -16,15 +16,17 @@ from policy.core.locks.generated import is_layer
 from policy.core.locks.guests import Guests
 from policy.core.locks.injected import Injected, Notes, faults_of, name_of, skipped
 from policy.core.locks.making import Making, Refused, Shape
-from policy.core.locks.needs import Needs, Outline, Rules, outline, own_locks
-from policy.core.locks.places import Place, field_path
+from policy.core.locks.needs import Needs, Outline, Rules, outline
+from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
 from policy.core.locks.sites import SPEC, Site
+from policy.core.locks.taken import held_locks, own_locks
 from policy.core.locks.variants import put_locally
-from policy.core.locks.wanted import acting, held_locks
+from policy.core.locks.wanted import acting, why_not_put
+from policy.core.patches import field_path
 from policy.core.workflow import Template, WorkflowSpec
 
 
@@ -51,7 +53,7 @@ class _Arranging:
         self._found = outline(spec, scene.at, budget, is_template=scene.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         self._own = [
-            own_locks(body, spec, locks.namespace)
+            own_locks(body.template, spec, locks.namespace)
             for body in paced(self._found.bodies, budget, Part.INJECTION)
         ]
         self._wanted = [
@@ -104,15 +106,11 @@ class _Arranging:
         kept = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
         for rule in (acting(each, place.template, self._spec) for each in active):
-            if self._own[number].isdisjoint(rule.names):
-                if not self._whole.isdisjoint(rule.names):
-                    self._warnings.append(skipped(place, rule, "the whole Workflow holds it already"))
-                    continue
-                if place.template.daemon:
-                    why = "Argo frees a daemon's locks as soon as it is ready"
-                    self._warnings.append(skipped(place, rule, why))
-                    continue
-            kept.append(rule)
+            lacks = self._own[number].isdisjoint(rule.names)
+            if lacks and (why := why_not_put(rule, place.template, self._whole)):
+                self._warnings.append(skipped(name_of(place), rule, why))
+            else:
+                kept.append(rule)
         return tuple(kept)
 
     def _arrange(self, number: int) -> None:

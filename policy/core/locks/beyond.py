@@ -1,37 +1,42 @@
-"""Locks that rules want where an object cannot put them: in templates of other objects that others call.
+"""Templates of other objects: what rules may select there, and the locks that lack there.
 
 A Workflow with a workflowTemplateRef carries no templates, and what a template of another object calls cannot
 be led elsewhere. Such templates get their locks at their own admission, where a policy names their kind.
+
+What was looked up is remembered with the policies of the namespace, which a change of policies or templates
+makes anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
-
-import msgspec
+from typing import Final, TypeVar
 
 from policy.core.budget import Part, paced
 from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
+from policy.core.locks.as_run import NOTHING_SAID, View
+from policy.core.locks.foreign import ForeignTemplate, MissingLock
 from policy.core.locks.inject import inject
+from policy.core.locks.injected import skipped
+from policy.core.locks.inspect import NOTHING, Inspection
 from policy.core.locks.overlaid import overlaid
-from policy.core.locks.places import Place, calls, field_path
+from policy.core.locks.places import Place, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import Lacking, Scene
+from policy.core.locks.scene import Find, Scene
+from policy.core.locks.taken import held_locks
 from policy.core.locks.unseen import MOST_TOLD, unseen
-from policy.core.locks.wanted import held_locks
+from policy.core.patches import field_path
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey, known_key
 from policy.core.workflow import Template, TemplateRef, WorkflowSpec
 
 MOST_FOLLOWED: Final = 1000
 """Templates that are followed below one call."""
+MAX_REMEMBERED: Final = 10_000
+"""References that are remembered; their names are somebody's choice."""
 
-
-class Told(msgspec.Struct):
-    """What is said of them."""
-
-    reasons: list[Reason] = []
-    warnings: list[str] = []
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 def beyond_reach(
@@ -40,31 +45,36 @@ def beyond_reach(
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
     scene: Scene,
-) -> Told:
+    *,
+    snapshot: Snapshot,
+) -> Inspection:
     """Return what is said of locks that cannot be put where an object leads to."""
-    told = Told()
     if not locks.rules:
-        return told
+        return NOTHING
+    said: list[Reason | str] = []
+
+    def say(missing: Iterator[MissingLock] | Sequence[MissingLock], where: str) -> None:
+        said.extend(_said(each, where) for each in missing if each.rule.policy in active)
+
     if spec.workflow_template_ref is not None:
         where = f"{scene.at[1:].replace('/', '.')}.workflowTemplateRef"
         added = overlaid(spec, locks, scene)
-        served = (
-            each
-            for each in scene.lacking(spec.workflow_template_ref)
-            if not _is_served(each.rule.policy, scene.kind)
-        )
-        for each in (*served, *added.lacking):
-            _tell(told, each, where, active)
+        missing = missing_locks(spec.workflow_template_ref, locks, snapshot)
+        say((each for each in missing if not _is_served(each.rule.policy, scene.kind)), where)
+        say(added.lacking, where)
         unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
-        told.warnings += [unseen(name, rule) for name, rule in unknown[:MOST_TOLD]]
+        said += [unseen(name, rule) for name, rule in unknown[:MOST_TOLD]]
     for place in paced(found, scene.budget, Part.LOCKS):
         if place.remarkable:
             every = list(calls(place.template, place.pointer))
             for call, pointer in paced(every, scene.budget, Part.LOCKS):
                 if call.template_ref is not None and call.template_ref.template:
-                    for each in scene.lacking(call.template_ref):
-                        _tell(told, each, f"{field_path(pointer)}.templateRef", active)
-    return told
+                    missing = missing_locks(call.template_ref, locks, snapshot)
+                    say(missing, f"{field_path(pointer)}.templateRef")
+    return Inspection(
+        tuple(each for each in said if isinstance(each, Reason)),
+        tuple(each for each in said if isinstance(each, str)),
+    )
 
 
 def _is_served(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
@@ -76,47 +86,51 @@ def _is_served(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
     )
 
 
-def _tell(told: Told, lacking: Lacking, where: str, active: Sequence[CompiledLockPolicy]) -> None:
-    policy = lacking.rule.policy
-    if policy not in active:
-        return
-    stored = lacking.kind in policy.kinds
+def _said(missing: MissingLock, where: str) -> Reason | str:
+    """Return the reason or the warning that a lock is missing, as its policy has it."""
+    policy = missing.rule.policy
+    stored = missing.kind in policy.kinds
     mend = "it was stored before the policy; apply it again" if stored else "write the lock there"
-    lock = lacking.rule.lock_name
-    if policy.referenced is Referenced.DENY:
-        message = f'template "{lacking.template}" of {lacking.of} lacks the lock {lock}; {mend}'
-        told.reasons.append(Reason(Code.LOCK_CONFLICT, where, message, policy.source))
-    else:
-        told.warnings.append(
-            f"lockkeeper: {lacking.template}: lock {lock} is not injected, the template comes from "
-            f"{lacking.of}; {mend}"
-        )
+    if policy.referenced is not Referenced.DENY:
+        why = f"the template comes from {missing.of}; {mend}"
+        return skipped(missing.template, missing.rule, why)
+    message = f'template "{missing.template}" of {missing.of} lacks the lock {missing.rule.lock_name}; {mend}'
+    return Reason(Code.LOCK_CONFLICT, where, message, policy.source)
 
 
-def lacking_in(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> tuple[Lacking, ...]:
+def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> tuple[MissingLock, ...]:
     """Return the locks that lack behind a reference: in a whole object, or below one of its templates."""
-    scope = "" if ref.cluster_scope else locks.namespace
-    if not (ref.cluster_scope or scope):
-        return ()  # A template of the cluster is used in many namespaces: which, is not known here.
-    spec = snapshot.templates.get((scope, ref.name or ""))
-    if spec is None:
+    key = known_key(ref, locks.namespace)
+    if key is None:
         return ()
-    kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
-    if ref.template:
-        found = _below(spec, ref, locks, snapshot)
-        return tuple(Lacking(rule, name, of, kind) for name, of, rule in found)
+    at = (*key, ref.template or "")
+    known = locks.lacking.get(at)
+    if known is not None:
+        return known
+    spec = snapshot.templates.get(key)
+    if spec is None:
+        missing: Iterator[tuple[str, str, CompiledRule]] = iter(())
+    else:
+        missing = _below(spec, ref, locks, snapshot) if ref.template else _in_whole(spec, key, locks)
+    kind = MatchedKind(key.kind)
+    found = tuple(MissingLock(rule, name, of, kind) for name, of, rule in missing)
+    return _remember(locks.lacking, at, found)
+
+
+def _in_whole(
+    spec: WorkflowSpec, key: TemplateKey, locks: LockPolicies
+) -> Iterator[tuple[str, str, CompiledRule]]:
+    """Yield the names of templates of another object, its name, and the rules they lack."""
     rules = {(rule.name, rule.policy.source): rule for rule in locks.rules}
-    whole = inject(spec, locks.concerned(spec), locks, locks.policies).locks
-    return tuple(
-        Lacking(rules[each.rule, each.policy], each.template, ref.name or "", kind) for each in whole
-    )
+    for each in inject(spec, locks.concerned(spec), locks, locks.policies).locks:
+        yield each.template, key.name, rules[each.rule, each.policy]
 
 
 def _below(
     spec: WorkflowSpec, ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot
 ) -> Iterator[tuple[str, str, CompiledRule]]:
     """Yield the names of templates below one of another object, whose they are, and the rules they lack."""
-    first = _named(spec, ref.template)
+    first = spec.template(ref.template)
     if first is None:
         return
     held = held_locks(first.synchronization, locks.namespace)
@@ -130,9 +144,9 @@ def _below(
                 other = snapshot.template(locks.namespace, call.template_ref)
                 if other is None:
                     continue
-                target = (other, call.template_ref.name or "", _named(other, call.template_ref.template))
+                target = (other, call.template_ref.name or "", other.template(call.template_ref.template))
             elif call.template:
-                target = (home, of, _named(home, call.template))
+                target = (home, of, home.template(call.template))
             its_home, its_of, body = target
             if body is None or id(body) in seen:
                 continue
@@ -144,5 +158,38 @@ def _below(
             waiting.append((its_home, its_of, body, own))
 
 
-def _named(spec: WorkflowSpec, name: str | None) -> Template | None:
-    return next((each for each in spec.templates or () if each.name == name), None)
+def finder(locks: LockPolicies, snapshot: Snapshot, view: View = NOTHING_SAID) -> Find:
+    """Return how templates of other objects are looked up that rules may select; they are remembered.
+
+    `view` is that of the object under review, which may say what all that it runs has in its Pods.
+    """
+
+    def find(ref: TemplateRef) -> ForeignTemplate | None:
+        key = known_key(ref, locks.namespace)
+        if key is None:
+            return None
+        at = (*key, ref.template or "", view.hides)
+        try:
+            return locks.foreign[at]
+        except KeyError:  # Another review may forget all of them at any time.
+            return _remember(locks.foreign, at, _selectable(ref, key, locks, snapshot, hides=view.hides))
+
+    return find
+
+
+def _selectable(
+    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, hides: bool
+) -> ForeignTemplate | None:
+    """Return a template of another object, None where no rule may select it."""
+    spec = snapshot.templates.get(key)
+    template = spec.template(ref.template or "") if spec is not None else None
+    if template is None or not (locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)):
+        return None
+    return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
+
+
+def _remember(memory: dict[KeyT, ValueT], key: KeyT, found: ValueT) -> ValueT:
+    if len(memory) >= MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = found
+    return found

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from policy.core.decision import Code, Reason
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.places import field_path
 from policy.core.locks.rules import CompiledRule, item_of, list_of
 from policy.core.locks.taken import merged
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, field_path
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
 

@@ -26,14 +26,12 @@ def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
 
 def any_single(spec: WorkflowSpec, found: Sequence[Place]) -> bool:
     """Tell whether there is a single lock; `found` has all bodies that hold locks."""
-    defaults = spec.template_defaults
     if any(
         place.template.synchronization is not None and is_single(place.template.synchronization)
         for place in found
     ):
         return True
-    blocks = (spec.synchronization, defaults.synchronization if defaults is not None else None)
-    return any(block is not None and is_single(block) for block in blocks)
+    return any(block is not None and is_single(block) for block in (spec.synchronization, spec.default_locks))
 
 
 def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:

@@ -7,8 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.locks.cycles import shortest
-from policy.core.locks.deadlock_names import called_as
-from policy.core.locks.graph import Edge, Graph, Node
+from policy.core.locks.graph import Edge, Graph, Node, called_as
 from policy.core.locks.held import Held, call_of, called, called_surely
 from policy.core.locks.nesting import Nested
 from policy.core.locks.parameters import shown

@@ -11,13 +11,14 @@ from policy.core.kinds import Parameterised
 from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
 from policy.core.locks.parameters import shown
-from policy.core.locks.places import Place, field_path
+from policy.core.locks.places import Place
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home
 from policy.core.locks.tags import replaced
 from policy.core.locks.taken import Lock, locks_in
 from policy.core.locks.validate import mutex_faults, semaphore_faults
+from policy.core.patches import field_path
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
 STAND_IN: Final = "x"
@@ -61,10 +62,9 @@ def _parameterised_locks(
                     if node.home is home:
                         seen.add(lock.pointer)
                     yield node.home, lock
-    defaults = home.spec.template_defaults
     blocks: list[tuple[str, Synchronization | None]] = [
         (f"{home.at}/synchronization", home.spec.synchronization),
-        (f"{home.at}/templateDefaults/synchronization", defaults.synchronization if defaults else None),
+        (f"{home.at}/templateDefaults/synchronization", home.spec.default_locks),
         *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
     ]
     for where, block in paced(blocks, rulebook.budget, Part.LOCKS):

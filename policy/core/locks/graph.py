@@ -16,7 +16,8 @@ from policy.core.locks.parameters import NO_VALUES, Values, bind, inputs_in, unb
 from policy.core.locks.references import Reference, Via, references
 from policy.core.locks.runs import Find, Home, Run, run_of
 from policy.core.locks.taken import Lock, locks_in, merged, texts_of
-from policy.core.workflow import Synchronization, Template, TemplateRef
+from policy.core.template_keys import described, known_key
+from policy.core.workflow import Synchronization, Template
 
 MAX_NODES: Final = 20_000
 """Nodes of one graph; what lies beyond is not followed, and the graph says so."""
@@ -166,8 +167,7 @@ class _Walk:
         name, ref = reference.template, reference.ref
         if ref is not None:
             name = ref.template
-            somewhere = not ref.cluster_scope and not self._namespace  # Whichever namespace runs it.
-            if somewhere or _at_run_time(ref.name) or _at_run_time(name):
+            if known_key(ref, self._namespace) is None or _at_run_time(ref.name) or _at_run_time(name):
                 return None
             found = self._find(ref)
             if found is None:
@@ -269,6 +269,13 @@ def _body(node: Node) -> BodyKey:
     return (id(node.home), node.pointer)
 
 
+def called_as(node: Node) -> str:
+    """Return what a node is called in sentences: the run, a template, or where an inline one stands."""
+    if node.template.name:
+        return node.template.name
+    return "the whole Workflow" if node.pointer == node.home.at else "an inline template"
+
+
 def _at_run_time(name: str | None) -> bool:
     return name is not None and "{{" in name
 
@@ -280,10 +287,3 @@ def _where_named(reference: Reference) -> str:
     if reference.via is Via.ENTRYPOINT or reference.name == "onExit":
         return reference.pointer  # These fields are the name itself.
     return f"{reference.pointer}/template"
-
-
-def described(ref: TemplateRef) -> str:
-    """Return what a reference refers to, in words."""
-    return (
-        f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'} {ref.name or ''}".strip()
-    )

@@ -13,19 +13,22 @@ from policy.core.kinds import Strategy
 from policy.core.locks.as_run import View
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.called_with import Caller
+from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.generated import can_name, generated_name, is_layer
-from policy.core.locks.injected import faults_of
-from policy.core.locks.layers import Body, choice, wrapper
+from policy.core.locks.injected import faults_of, skipped
+from policy.core.locks.layers import choice, wrapper
 from policy.core.locks.making import Making, Refused
 from policy.core.locks.needs import Needs, Rules, selects_call
-from policy.core.locks.places import Place, field_path
+from policy.core.locks.places import Place
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule, item_of, list_of
-from policy.core.locks.scene import Find, Foreign, target_of
+from policy.core.locks.scene import Find, target_of
 from policy.core.locks.sites import Site
-from policy.core.locks.wanted import NO_LOCKS, acting, clash, held_locks, joined, locks_of
-from policy.core.patches import JsonObject
-from policy.core.workflow import TemplateRef, WorkflowSpec
+from policy.core.locks.taken import NO_LOCKS, held_locks
+from policy.core.locks.wanted import FREED_BY_DAEMON, acting, clash, joined, locks_of
+from policy.core.patches import JsonObject, field_path
+from policy.core.template_keys import described
+from policy.core.workflow import RawTemplate, TemplateRef, WorkflowSpec
 
 
 class Guest(msgspec.Struct):
@@ -82,7 +85,7 @@ class Guests:
         )
         return guest
 
-    def _needed(self, site: Site, found: Foreign, caller: Place | None, guest: Guest) -> Rules:
+    def _needed(self, site: Site, found: ForeignTemplate, caller: Place | None, guest: Guest) -> Rules:
         called = self._called(site, found, caller)
         clashing = next((each for each in called if any(clash(each, other) for other in called)), None)
         if clashing is not None:
@@ -97,19 +100,21 @@ class Guests:
                 why = "its caller runs both with and without that lock held around it"
                 guest.faults.append(self._fault(site, found, (rule,), why))
         if needed and found.template.daemon:
-            why = "Argo frees a daemon's locks as soon as it is ready"
-            guest.warnings.extend(_skipped(found.template.name or "", rule, why) for rule in needed)
+            name = found.template.name or ""
+            guest.warnings.extend(skipped(name, rule, FREED_BY_DAEMON) for rule in needed)
             return ()
         return () if guest.faults else tuple(needed)
 
-    def _called(self, site: Site, found: Foreign, caller: Place | None) -> list[CompiledRule]:
+    def _called(self, site: Site, found: ForeignTemplate, caller: Place | None) -> list[CompiledRule]:
         """Return the rules that act on a call; a layer was made for those that select its own callers."""
         rules = self._rules(found, _passing(site, caller))
         if caller is None or not is_layer(caller.template):
             return [rule for rule in rules if selects_call(rule, site)]
         return [rule for rule in rules if rule.selector.tasks is None]
 
-    def _rules(self, found: Foreign, passed: Caller, *, elsewhere: bool = False) -> list[CompiledRule]:
+    def _rules(
+        self, found: ForeignTemplate, passed: Caller, *, elsewhere: bool = False
+    ) -> list[CompiledRule]:
         """Return the rules that act on a template here; with `elsewhere`, those of its own admission."""
         return [
             acting(rule, found.template, self._spec)
@@ -117,7 +122,7 @@ class Guests:
             if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
         ]
 
-    def _made(self, site: Site, ref: TemplateRef, found: Foreign, needed: Rules, guest: Guest) -> str:
+    def _made(self, site: Site, ref: TemplateRef, found: ForeignTemplate, needed: Rules, guest: Guest) -> str:
         """Return the name of the template that holds the locks, made where it is not there."""
         if not can_name(ref.template or ""):
             raise Refused("a template with locks cannot be named after it: its name is too long, or none")
@@ -134,16 +139,16 @@ class Guests:
                     )
                 return copied
         if why or body is None:
-            raise Refused(f"it is a template of {_described(ref)}, and nothing can stand around it: {why}")
-        key = (_described(ref), ref.template or "", tuple(rule.names for rule in needed))
+            raise Refused(f"it is a template of {described(ref)}, and nothing can stand around it: {why}")
+        key = (described(ref), ref.template or "", tuple(rule.names for rule in needed))
         if key not in self._led:
             plain = tuple(rule for rule in needed if rule.choice is None)
             self._led[key] = self._chain(ref, body, plain, choices)
         return self._led[key]
 
-    def _chain(self, ref: TemplateRef, body: Body, wraps: Rules, choices: Rules) -> str:
+    def _chain(self, ref: TemplateRef, body: RawTemplate, wraps: Rules, choices: Rules) -> str:
         base = ref.template or ""
-        where = (_described(ref), base)
+        where = (described(ref), base)
         retried = self._making.retried
         if choices:
             rule = choices[-1]
@@ -168,7 +173,14 @@ class Guests:
         return name
 
     def _copied(
-        self, site: Site, ref: TemplateRef, found: Foreign, body: Body, *, needed: Rules, passed: Caller
+        self,
+        site: Site,
+        ref: TemplateRef,
+        found: ForeignTemplate,
+        body: RawTemplate,
+        *,
+        needed: Rules,
+        passed: Caller,
     ) -> str:
         """Return the name of a copy with the locks, or nothing where a copy would not do the same."""
         own = held_locks(found.template.synchronization, self._locks.namespace)
@@ -182,7 +194,7 @@ class Guests:
         if calls or full or any(rule.choice is not None for rule in put):
             return ""  # Its own calls are looked up in its own object; or the locks find no place.
         base = ref.template or ""
-        name = generated_name(base, "copy", _described(ref), *sorted(locks_of(put)))
+        name = generated_name(base, "copy", described(ref), *sorted(locks_of(put)))
         block: dict[str, Any] = dict(body.get("synchronization") or {})
         if singular:
             block |= block_of(put, self._locks.argo)
@@ -195,7 +207,7 @@ class Guests:
         self._making.add(name, value, locks_of(put), holder=found.template, passed=passed)
         return name
 
-    def _fault(self, site: Site, found: Foreign, rules: Rules, why: str) -> Reason:
+    def _fault(self, site: Site, found: ForeignTemplate, rules: Rules, why: str) -> Reason:
         names = ", ".join(rule.lock_name for rule in rules)
         message = f'"{found.template.name}" needs the lock {names}, but {why}'
         return Reason(Code.LOCK_CONFLICT, field_path(site.pointer), message, rules[0].policy.source)
@@ -209,11 +221,3 @@ def _passing(site: Site, caller: Place | None) -> Caller:
 
 def _named(template: str) -> JsonObject:
     return {"template": template}
-
-
-def _described(ref: TemplateRef) -> str:
-    return f"{'ClusterWorkflowTemplate' if ref.cluster_scope else 'WorkflowTemplate'} {ref.name or ''}"
-
-
-def _skipped(name: str, rule: CompiledRule, why: str) -> str:
-    return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"

@@ -16,7 +16,8 @@ from policy.core.locks.cycles import parts, shortest
 from policy.core.locks.graph import Graph, Node, resolve
 from policy.core.locks.held import held_in
 from policy.core.locks.nesting import Nested, in_turn, nested_in
-from policy.core.locks.runs import Home, TemplateKey
+from policy.core.locks.runs import Home
+from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import TemplateRef
 
 Look: TypeAlias = Callable[[TemplateKey], Home | None]
@@ -232,7 +233,7 @@ def _entry(namespace: str, home: Home, look: Look) -> Entry:
     touched: set[TemplateKey] = set()
 
     def find(ref: TemplateRef) -> Home | None:
-        key = ("" if ref.cluster_scope else namespace, ref.name or "")
+        key = key_of(ref, namespace)
         touched.add(key)
         return look(key)
 

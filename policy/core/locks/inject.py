@@ -18,12 +18,10 @@ from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
-from policy.core.locks.taken import merged
-from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of, settled
+from policy.core.locks.taken import held_locks, own_locks
+from policy.core.locks.wanted import locks_of, settled, why_not_put
 from policy.core.patches import PatchOp
-from policy.core.workflow import Synchronization, WorkflowSpec
-
-__all__ = ["NOTHING", "Injected", "held_locks", "inject"]
+from policy.core.workflow import WorkflowSpec
 
 
 def inject(
@@ -77,8 +75,7 @@ def _in_place(
     warnings: list[str] = []
     faults: list[Reason] = []
     notes = Notes()
-    held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
-    defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
+    held_above = held_locks(spec.synchronization, locks.namespace)
     view = locks.view(spec) if scene.view is None else scene.view
     rulebook: Rulebook | None = None
     everyone = len(active) == len(locks.policies)
@@ -89,7 +86,7 @@ def _in_place(
         if not everyone:
             selecting = tuple(rule for rule in selecting if rule.policy in active)
         rules = settled(selecting, place.template, spec) if locks.conditional else selecting
-        own = _own(place, defaults, locks)
+        own = own_locks(place.template, spec, locks.namespace)
         missing = _missing(place, rules, own, held_above, told=warnings)
         notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
@@ -102,7 +99,7 @@ def _in_place(
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             continue  # The installed Argo does not know a field that would be written.
         block = place.template.synchronization
-        operations = additions(place.pointer, block, missing, locks.argo, defaults)
+        operations = additions(place.pointer, block, missing, locks.argo, spec.default_locks)
         if isinstance(operations, Reason):
             faults.append(operations)
             continue
@@ -111,11 +108,6 @@ def _in_place(
             Injection(name_of(place), rule.lock_name, rule.name, rule.policy.source) for rule in missing
         )
     return Injected(tuple(patch), tuple(put), tuple(warnings), tuple(faults), notes.text())
-
-
-def _own(place: Place, defaults: Synchronization | None, locks: LockPolicies) -> frozenset[str]:
-    block = merged(place.template.synchronization, defaults)
-    return held_locks(block, locks.namespace) if block is not None else NO_LOCKS
 
 
 def _missing(
@@ -131,10 +123,8 @@ def _missing(
     for rule in rules:
         if rule.lock_name in missing or not own.isdisjoint(rule.names):
             continue
-        if not held_above.isdisjoint(rule.names):
-            told.append(skipped(place, rule, "the whole Workflow holds it already"))
-        elif place.template.daemon:
-            told.append(skipped(place, rule, "Argo frees a daemon's locks as soon as it is ready"))
+        if why := why_not_put(rule, place.template, held_above):
+            told.append(skipped(name_of(place), rule, why))
         else:
             missing[rule.lock_name] = rule
     return list(missing.values())

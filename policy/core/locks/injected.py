@@ -1,4 +1,4 @@
-"""What injection gives, and the words for it."""
+"""What injection gives, the words for it, and the annotation that names what runs under which locks."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -8,12 +8,13 @@ import msgspec
 from policy.core.decision import Injection, Reason
 from policy.core.locks.expressions import without_condition
 from policy.core.locks.generated import base_name
-from policy.core.locks.places import Place, field_path
+from policy.core.locks.places import Place
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import faults_of_rule
-from policy.core.patches import PatchOp
-from policy.core.workflow import Template
+from policy.core.marks import INJECTED
+from policy.core.patches import Op, PatchOp, field_path, pointer, with_entries
+from policy.core.workflow import Metadata, Template
 
 MAX_NOTE: Final = 1000
 """Characters of the annotation that names what is locked; there may be hundreds of templates."""
@@ -34,7 +35,8 @@ class Injected(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-NOTHING = Injected()
+NOTHING: Final = Injected()
+ANNOTATIONS: Final = pointer("metadata", "annotations")
 
 
 class Notes:
@@ -62,9 +64,9 @@ def name_of(place: Place) -> str:
     return place.template.name or field_path(place.pointer)
 
 
-def skipped(place: Place, rule: CompiledRule, why: str) -> str:
-    """Return the warning that a lock is not put on a template."""
-    return f"lockkeeper: {name_of(place)}: lock {rule.lock_name} is not injected, {why}"
+def skipped(name: str, rule: CompiledRule, why: str) -> str:
+    """Return the warning that a lock is not put on the template of a name."""
+    return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"
 
 
 def faults_of(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
@@ -76,3 +78,17 @@ def faults_of(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook)
             text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
             found.append(msgspec.structs.replace(fault, field=where, message=text))
     return found
+
+
+def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) -> tuple[PatchOp, ...]:
+    """Return the patch with what it takes for the annotation to say `note`, or not to be there.
+
+    The patch may write other annotations; where it makes the map, the note goes into that.
+    """
+    present = metadata.annotations if metadata is not None else None
+    said = (present or {}).get(INJECTED)
+    if metadata is None or (said or "") == note:
+        return patch
+    if not note:
+        return (*patch, PatchOp(Op.REMOVE, ANNOTATIONS + pointer(INJECTED)))
+    return with_entries(patch, ANNOTATIONS, present, [(INJECTED, note)])

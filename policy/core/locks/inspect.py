@@ -19,13 +19,13 @@ from policy.core.locks.graph import Added, Graph, Unknown, resolve
 from policy.core.locks.library import Library
 from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
-from policy.core.locks.places import Place, field_path
+from policy.core.locks.places import Place
 from policy.core.locks.plain import is_plain
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.runs import Home, TemplateKey
+from policy.core.locks.runs import Home
 from policy.core.locks.taken import locks_in
-from policy.core.patches import PatchOp
+from policy.core.patches import PatchOp, field_path
 from policy.core.workflow import Synchronization
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
@@ -170,15 +170,10 @@ def _circles(
 ) -> Iterator[Deadlock]:
     namespace, budget = rulebook.locks.namespace, rulebook.budget
     if nested:
-        own: TemplateKey | None = (home_scope(home, namespace), home.name) if home.is_template else None
+        own = home.key(namespace) if home.is_template else None
         index = library.index(namespace, budget)
         for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
             yield of_circle(circle)
-
-
-def home_scope(home: Home, namespace: str) -> str:
-    """Return the namespace that a template object is stored in, empty for one of the cluster."""
-    return "" if home.kind.value.startswith("Cluster") else namespace
 
 
 def _once(deadlock: Deadlock, home: Home, told: set[tuple[str, str]]) -> Iterator[Found]:

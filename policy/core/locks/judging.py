@@ -8,8 +8,7 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import NO_OBJECT, Injection, Reason
-from policy.core.locks.beyond import beyond_reach
-from policy.core.locks.finding import finder, missing_finder
+from policy.core.locks.beyond import beyond_reach, finder
 from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.putting import put_locks
@@ -77,13 +76,12 @@ def judge_locks(
         view=view,
         find=finder(locks, snapshot, view),
         library=snapshot.library,
-        lacking=missing_finder(locks, snapshot),
         budget=budget,
     )
     if metadata is None or not concerned(spec, metadata):
-        return judge_spec(spec, locks, active, scene)
+        return judge_spec(spec, locks, active, scene, snapshot)
     served = serve(spec, metadata, active, locks, snapshot, again=again)
-    part = judge_spec(served.spec, locks, active, scene)
+    part = judge_spec(served.spec, locks, active, scene, snapshot)
     return msgspec.structs.replace(
         part,
         reasons=served.reasons + part.reasons,
@@ -95,7 +93,11 @@ def judge_locks(
 
 
 def judge_spec(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+    spec: WorkflowSpec,
+    locks: LockPolicies,
+    active: Sequence[CompiledLockPolicy],
+    scene: Scene,
+    snapshot: Snapshot,
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
     budget = scene.budget
@@ -107,9 +109,9 @@ def judge_spec(
     budget.check(Part.GRAPH)
     full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
     shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
-    beyond = beyond_reach(spec, found, locks, active, scene)
+    beyond = beyond_reach(spec, found, locks, active, scene, snapshot=snapshot)
     return LockPart(
-        reasons=faults + injected.faults + shown.reasons + tuple(beyond.reasons),
+        reasons=faults + injected.faults + shown.reasons + beyond.reasons,
         warnings=(
             *lock_warnings(spec, found, rulebook),
             *injected.warnings,

@@ -10,10 +10,11 @@ from policy.core.kinds import ClusterSynchronizationPolicy, Referenced
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import library_of
-from policy.core.locks.sibling_names import Origin, Sibling, is_sibling
+from policy.core.locks.sibling_names import Sibling, is_sibling
 from policy.core.locks.siblings import found_for, together
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey
 from policy.core.workflow import Metadata, WorkflowSpec
 
 
@@ -23,9 +24,9 @@ class Ground(msgspec.Struct, frozen=True):
     argo: ArgoVersion
     policies: tuple[LockPolicy, ...]
     namespaces: Mapping[str, Mapping[str, str]]
-    templates: Mapping[tuple[str, str], WorkflowSpec]
-    texts: Mapping[tuple[str, str], str]
-    headers: Mapping[tuple[str, str], Metadata]
+    templates: Mapping[TemplateKey, WorkflowSpec]
+    texts: Mapping[TemplateKey, str]
+    headers: Mapping[TemplateKey, Metadata]
     limits: Mapping[tuple[str, str], Mapping[str, str]]
 
 
@@ -50,10 +51,10 @@ def wanted_siblings(snapshot: Snapshot) -> Iterator[Sibling]:
     A template of the cluster has one in every namespace whose policies want one. Siblings have none.
     """
     namespaces = _served(snapshot)
-    origins: dict[str, list[Origin]] = {}
+    origins: dict[str, list[TemplateKey]] = {}
     for key in snapshot.templates if namespaces else ():
         if not is_sibling(snapshot.header(key)):
-            origins.setdefault(key[0], []).append(Origin(*key))
+            origins.setdefault(key.namespace, []).append(key)
     for namespace in sorted(namespaces):
         yield from _of_namespace(namespace, [*origins.get(namespace, ()), *origins.get("", ())], snapshot)
 
@@ -124,7 +125,7 @@ def _served(snapshot: Snapshot) -> set[str]:
     return found
 
 
-def _of_namespace(namespace: str, origins: list[Origin], snapshot: Snapshot) -> Iterator[Sibling]:
+def _of_namespace(namespace: str, origins: list[TemplateKey], snapshot: Snapshot) -> Iterator[Sibling]:
     locks = snapshot.policies(namespace).locks
     seen: set[str] = set()
     for active in together(locks) if locks is not None else ():

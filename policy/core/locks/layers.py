@@ -5,20 +5,21 @@ long story about it (argo-workflows F). What goes in is passed on, and what come
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from policy.core.locks.expressions import Condition
 from policy.core.locks.generated import BASE_TASK, FREE_TASK, LOCKED_TASK
 from policy.core.patches import JsonObject, JsonValue
+from policy.core.workflow import RawTemplate
 
-Body: TypeAlias = Mapping[str, Any]
-"""A template as it is written."""
 NO_RETRY: Final[JsonObject] = {"limit": "0"}
 """Keeps a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
 _INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description")
 
 
-def wrapper(name: str, target: JsonObject, body: Body, block: JsonObject, *, retried: bool) -> JsonObject:
+def wrapper(
+    name: str, target: JsonObject, body: RawTemplate, block: JsonObject, *, retried: bool
+) -> JsonObject:
     """Return a DAG of one task, which runs `target` under the locks of `block`."""
     outputs = _outputs(
         body,
@@ -31,7 +32,7 @@ def wrapper(name: str, target: JsonObject, body: Body, block: JsonObject, *, ret
 
 
 def choice(
-    name: str, locked: JsonObject, free: JsonObject, condition: Condition, body: Body, *, retried: bool
+    name: str, locked: JsonObject, free: JsonObject, condition: Condition, body: RawTemplate, *, retried: bool
 ) -> JsonObject:
     """Return a DAG of two tasks, of which one runs: `locked` where the condition holds, else `free`."""
 
@@ -52,7 +53,7 @@ def choice(
 
 
 def _layer(
-    name: str, body: Body, outputs: JsonObject, tasks: list[JsonValue], *, retried: bool
+    name: str, body: RawTemplate, outputs: JsonObject, tasks: list[JsonValue], *, retried: bool
 ) -> JsonObject:
     made: JsonObject = {"name": name}
     inputs = _inputs(body)
@@ -66,12 +67,12 @@ def _layer(
     return made
 
 
-def parts(body: Body, side: str, kind: str) -> list[Mapping[str, Any]]:
+def parts(body: RawTemplate, side: str, kind: str) -> list[Mapping[str, Any]]:
     """Return the parameters or artifacts of a body's inputs or outputs that have a name, as all must."""
     return [each for each in (body.get(side) or {}).get(kind) or () if each and each.get("name")]
 
 
-def _inputs(body: Body) -> JsonObject:
+def _inputs(body: RawTemplate) -> JsonObject:
     """Return the inputs as they are, but for the paths of artifacts: a DAG has no files."""
     inputs: JsonObject = {}
     parameters = parts(body, "inputs", "parameters")
@@ -86,7 +87,7 @@ def _inputs(body: Body) -> JsonObject:
     return inputs
 
 
-def _arguments(body: Body) -> JsonObject:
+def _arguments(body: RawTemplate) -> JsonObject:
     arguments: JsonObject = {}
     parameters = parts(body, "inputs", "parameters")
     if parameters:
@@ -102,7 +103,7 @@ def _arguments(body: Body) -> JsonObject:
     return {"arguments": arguments} if arguments else {}
 
 
-def _outputs(body: Body, of_parameter: Any, of_artifact: Any) -> JsonObject:
+def _outputs(body: RawTemplate, of_parameter: Any, of_artifact: Any) -> JsonObject:
     outputs: JsonObject = {}
     parameters = parts(body, "outputs", "parameters")
     if parameters:

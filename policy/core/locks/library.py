@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget
-from policy.core.decision import ObjectKind
 from policy.core.locks.index import Entry, NamespaceIndex, following, index_of
-from policy.core.locks.runs import Find, Home, TemplateKey, home_of
-from policy.core.workflow import TemplateRef, WorkflowSpec
+from policy.core.locks.runs import Find, Home, home_of
+from policy.core.template_keys import TemplateKey, key_of
+from policy.core.workflow import WorkflowSpec
 
 
 class Library(msgspec.Struct, frozen=True, eq=False):
@@ -30,18 +30,12 @@ class Library(msgspec.Struct, frozen=True, eq=False):
         """Return a template object, or None where there is none of this name."""
         found = self.homes.get(key)
         if found is None and (spec := self.templates.get(key)) is not None:
-            namespace, name = key
-            kind = ObjectKind.WORKFLOW_TEMPLATE if namespace else ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
-            found = self.homes[key] = home_of(kind, name, spec)
+            found = self.homes[key] = home_of(key.kind, key.name, spec)
         return found
 
     def find(self, namespace: str) -> Find:
         """Return how references are looked up in a namespace."""
-
-        def find(ref: TemplateRef) -> Home | None:
-            return self.home(("" if ref.cluster_scope else namespace, ref.name or ""))
-
-        return find
+        return lambda ref: self.home(key_of(ref, namespace))
 
     def index(self, namespace: str, budget: Budget = UNBOUNDED) -> NamespaceIndex:
         """Return what is known of a namespace's templates together, found out at the first time."""

@@ -15,17 +15,16 @@ from policy.core.kinds import Strategy
 from policy.core.locks.blocks import additions, lists_of
 from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.layers import Body
 from policy.core.locks.meaning import Uses, uses_of, why_not_around, why_not_called
 from policy.core.locks.needs import Outline, Rules
 from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import Scene
 from policy.core.locks.sites import SPEC, Site
-from policy.core.locks.taken import merged
-from policy.core.locks.wanted import NO_LOCKS, held_locks, locks_of
+from policy.core.locks.taken import NO_LOCKS, held_locks, merged
+from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
-from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
+from policy.core.workflow import MutexRef, RawTemplate, SemaphoreRef, Synchronization, Template, WorkflowSpec
 
 MAX_TEMPLATES: Final = 200
 FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
@@ -68,9 +67,7 @@ class Making:
     def __init__(self, spec: WorkflowSpec, found: Outline, locks: LockPolicies, scene: Scene) -> None:
         argo, self._namespace = locks.argo, locks.namespace
         self._spec, self._found, self.argo, self._scene = spec, found, argo, scene
-        self._defaults = (
-            spec.template_defaults.synchronization if spec.template_defaults is not None else None
-        )
+        self._defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
@@ -98,7 +95,7 @@ class Making:
             return Reason(Code.LOCK_CONFLICT, f"{self._scene.at[1:].replace('/', '.')}.templates", message)
         return patch
 
-    def why_not(self, body: Body | None, sites: Sequence[Site]) -> str:
+    def why_not(self, body: RawTemplate | None, sites: Sequence[Site]) -> str:
         """Return why no layer may stand between these calls and a body, empty where one may."""
         self.budget.check(Part.INJECTION)
         if body is None:
@@ -154,7 +151,7 @@ class Making:
         """Return where in spec.templates a body stands."""
         return self._found.tops[number]
 
-    def body(self, number: int) -> Body | None:
+    def body(self, number: int) -> RawTemplate | None:
         """Return a body as it is written, None where the text is not known."""
         pointer = self._found.bodies[number].pointer[len(self._scene.at) :]
         found: Any = self.text()

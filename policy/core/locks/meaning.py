@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.layers import Body, parts
+from policy.core.locks.layers import parts
 from policy.core.locks.sites import Site
+from policy.core.workflow import RawTemplate
 
 _OWN_NAMES: Final = re.compile(r"\b(?:tasks\.name|steps\.name|node\.name|pod\.name)\b")
 _UNPASSED: Final = re.compile(r"(?:outputs\.result|outputs\.exitCode|exitCode|ip|id|hostNodeName)\b")
@@ -32,12 +33,12 @@ _NOT_FOR_LAYERS: Final = (
 """Fields of templateDefaults that Argo would merge into a layer, where they act once more."""
 
 
-def why_not_around(body: Body, spec: Mapping[str, Any]) -> str:
+def why_not_around(body: RawTemplate, spec: Mapping[str, Any]) -> str:
     """Return why no layer may stand around a body in an object with this spec, empty where one may."""
     return next(_faults(body, spec), "")
 
 
-def _faults(body: Body, spec: Mapping[str, Any]) -> Iterator[str]:
+def _faults(body: RawTemplate, spec: Mapping[str, Any]) -> Iterator[str]:
     if body.get("daemon"):
         yield "a daemon would be stopped at once"
     if _OWN_NAMES.search(msgspec.json.encode(body).decode()):
@@ -49,7 +50,7 @@ def _faults(body: Body, spec: Mapping[str, Any]) -> Iterator[str]:
             yield f"templateDefaults.{field} would act on the layer once more"
 
 
-def _unpassed_values(body: Body) -> Iterator[str]:
+def _unpassed_values(body: RawTemplate) -> Iterator[str]:
     for each in parts(body, "inputs", "artifacts"):
         if each.get("optional"):
             yield f'its input artifact "{each.get("name")}" is optional, and only what is there is passed on'
@@ -71,7 +72,7 @@ class Uses(msgspec.Struct, frozen=True):
     after_failure: frozenset[str]
 
 
-def uses_of(caller: Body) -> Uses:
+def uses_of(caller: RawTemplate) -> Uses:
     """Return what a DAG or steps use of their tasks; looked at once for all of them."""
     text = msgspec.json.encode(caller).decode().replace('\\"', '"')
     lacking: dict[str, str] = {}
@@ -101,7 +102,7 @@ def why_not_called(site: Site, uses: Uses | None) -> str:
     return ""
 
 
-def _calls(caller: Body) -> Iterator[Mapping[str, Any]]:
+def _calls(caller: RawTemplate) -> Iterator[Mapping[str, Any]]:
     yield from (caller.get("dag") or {}).get("tasks") or ()
     for group in caller.get("steps") or ():
         yield from group

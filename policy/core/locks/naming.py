@@ -42,6 +42,13 @@ def name_of_mutex(ref: MutexRef, own_namespace: str) -> str:
     return database_name(namespace, ref.name or "") if ref.database else mutex_name(namespace, ref.name or "")
 
 
+def lock_name(ref: SemaphoreRef | MutexRef, own_namespace: str) -> str:
+    """Return the encoded name of a reference to a lock."""
+    if isinstance(ref, MutexRef):
+        return name_of_mutex(ref, own_namespace)
+    return name_of_semaphore(ref, own_namespace)
+
+
 def parameterised(text: str | None) -> bool:
     """Tell whether Argo fills in a part of this text at run time."""
     return text is not None and PARAMETER_MARK in text

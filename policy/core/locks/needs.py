@@ -12,12 +12,11 @@ from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_la
 from policy.core.locks.places import Place, calls, calls_none
 from policy.core.locks.rules import CompiledRule, chosen_name
 from policy.core.locks.sites import SPEC, Site, sites_of
-from policy.core.locks.taken import merged
-from policy.core.locks.wanted import clash, held_locks, joined
+from policy.core.locks.taken import NO_LOCKS
+from policy.core.locks.wanted import clash, joined
 from policy.core.workflow import Template, WorkflowSpec
 
 Rules: TypeAlias = tuple[CompiledRule, ...]
-NOTHING_HELD: Final[frozenset[str]] = frozenset()
 DEEPEST: Final = 20
 """Layers in front of each other that are looked through."""
 CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
@@ -26,8 +25,8 @@ CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
 class Above(msgspec.Struct, frozen=True):
     """The locks that are held around something: on every way to it, and on some way."""
 
-    always: frozenset[str] = NOTHING_HELD
-    sometimes: frozenset[str] = NOTHING_HELD
+    always: frozenset[str] = NO_LOCKS
+    sometimes: frozenset[str] = NO_LOCKS
 
     def under(self, locks: frozenset[str], *, sure: frozenset[str], is_layer: bool) -> "Above":
         """Return what is held below a body that holds these locks, of which `sure` in any case.
@@ -171,7 +170,7 @@ class Needs:
         around = [(site, self._around(site)) for site in sites]
         known = [above for _, above in around if above is not None]
         above = Above(
-            frozenset.intersection(*(each.always for each in known)) if known else NOTHING_HELD,
+            frozenset.intersection(*(each.always for each in known)) if known else NO_LOCKS,
             frozenset().union(*(each.sometimes for each in known)),
         )
         needs = [
@@ -187,7 +186,7 @@ class Needs:
         own = self._own[number]
         self._below[number] = above.under(
             own | frozenset(rule.lock_name for each in needs for rule in each),
-            sure=own | (frozenset.intersection(*put) if put else NOTHING_HELD),
+            sure=own | (frozenset.intersection(*put) if put else NO_LOCKS),
             is_layer=is_layer(self._found.bodies[number].template),
         )
 
@@ -204,9 +203,9 @@ class Needs:
         tasks = {task.name: task for task in (template.dag.tasks if template.dag is not None else None) or ()}
         locked, free = tasks.get(LOCKED_TASK), tasks.get(FREE_TASK)
         if locked is None or free is None or not is_layer(template) or not locked.when:
-            return NOTHING_HELD
+            return NO_LOCKS
         if free.when != negated(locked.when):
-            return NOTHING_HELD
+            return NO_LOCKS
         taken = self._taken(locked.template) - self._taken(free.template)
         return frozenset(chosen_name(each, locked.when) for each in taken)
 
@@ -214,7 +213,7 @@ class Needs:
         """Return the locks that a template takes, with those of what stands behind it as a layer."""
         number = self._names.get(name or "", SPEC)
         if number == SPEC or deep > DEEPEST:
-            return NOTHING_HELD
+            return NO_LOCKS
         template = self._found.bodies[number].template
         if not is_layer(template) or template.dag is None:
             return self._own[number]
@@ -263,11 +262,3 @@ def _put(rule: CompiledRule) -> tuple[str, ...]:
     if rule.choice is None:
         return (rule.lock_name,)
     return (chosen_name(rule.lock_name, rule.choice.holds),)
-
-
-def own_locks(place: Place, spec: WorkflowSpec, namespace: str) -> frozenset[str]:
-    """Return the locks that a body holds at run time, those of templateDefaults included."""
-    defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
-    if defaults is None and place.template.synchronization is None:
-        return NOTHING_HELD
-    return held_locks(merged(place.template.synchronization, defaults), namespace)

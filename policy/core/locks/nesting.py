@@ -12,8 +12,7 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.cycles import parts, shortest
-from policy.core.locks.deadlock_names import called_as
-from policy.core.locks.graph import Graph, Node
+from policy.core.locks.graph import Graph, Node, called_as
 from policy.core.locks.held import Held, bits
 from policy.core.locks.runs import Home
 

@@ -12,11 +12,13 @@ import msgspec
 
 from policy.core.decision import ObjectKind
 from policy.core.kinds import MatchedKind
+from policy.core.locks.foreign import MissingLock
 from policy.core.locks.globs import Match
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledRule
-from policy.core.locks.scene import Lacking, Scene
-from policy.core.locks.wanted import held_locks
+from policy.core.locks.scene import Scene
+from policy.core.locks.taken import held_locks
+from policy.core.template_keys import key_of
 from policy.core.workflow import Parameter, Parameters, Template, WorkflowSpec
 
 _FIELDS: Final = ("service_account_name", "volumes", "pod_spec_patch", "pod_metadata")
@@ -25,7 +27,7 @@ _FIELDS: Final = ("service_account_name", "volumes", "pod_spec_patch", "pod_meta
 class Overlaid(msgspec.Struct, frozen=True):
     """What a Workflow adds: locks that lack because of it, and rules of which that is not known."""
 
-    lacking: tuple[Lacking, ...] = ()
+    lacking: tuple[MissingLock, ...] = ()
     unknown: tuple[tuple[Template, CompiledRule], ...] = ()
 
 
@@ -37,16 +39,15 @@ def overlaid(spec: WorkflowSpec, locks: LockPolicies, scene: Scene) -> Overlaid:
     ref = spec.workflow_template_ref
     if ref is None or not locks.by_pod or scene.kind is not ObjectKind.WORKFLOW or not _says_anything(spec):
         return NOTHING
-    scope = "" if ref.cluster_scope else locks.namespace
-    home = scene.library.home((scope, ref.name or ""))
+    key = key_of(ref, locks.namespace)
+    home = scene.library.home(key)
     if home is None:
         return NOTHING
-    lacking: list[Lacking] = []
+    lacking: list[MissingLock] = []
     unknown: list[tuple[Template, CompiledRule]] = []
-    kind = MatchedKind.WORKFLOW_TEMPLATE if scope else MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
     for template, rule, match in _selected(spec, home.spec, locks):
         if match is Match.YES:
-            lacking.append(Lacking(rule, template.name or "", ref.name or "", kind))
+            lacking.append(MissingLock(rule, template.name or "", key.name, MatchedKind(key.kind)))
         else:
             unknown.append((template, rule))
     return Overlaid(tuple(lacking), tuple(unknown))

@@ -1,15 +1,11 @@
 """Where locks can stand in a Workflow: every template body, inline ones included, with its JSON pointer."""
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 import msgspec
 
 from policy.core.kinds import TemplateType
 from policy.core.workflow import Call, Template, WorkflowSpec
-
-_INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -68,11 +64,6 @@ def calls(template: Template, pointer: str) -> Iterator[tuple[Call, str]]:
     for group_index, group in enumerate(template.steps or ()):
         for index, step in enumerate(group):
             yield step, f"{pointer}/steps/{group_index}/{index}"
-
-
-def field_path(pointer: str) -> str:
-    """Return a JSON pointer as Kubernetes writes field paths: `spec.templates[3].dag.tasks[0]`."""
-    return _INDEX.sub(r"[\1]", pointer).replace("/", ".").lstrip(".").replace("~1", "/").replace("~0", "~")
 
 
 def type_of(template: Template) -> TemplateType | None:  # noqa: C901, PLR0911 - one line for each of ten types

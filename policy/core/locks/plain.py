@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.index import NamespaceIndex
 from policy.core.locks.places import Place
-from policy.core.locks.runs import Home, TemplateKey
+from policy.core.locks.runs import Home
 from policy.core.locks.taken import texts_of
+from policy.core.template_keys import key_of, known_key
 from policy.core.workflow import Call, Hook, Synchronization, Template, TemplateRef
 
 
@@ -27,8 +28,7 @@ def is_plain(
     names: Mapping[str, int] = home.numbers
     ref = spec.workflow_template_ref
     if ref is not None and not home.is_template:
-        key = _key(ref, index)
-        if not index.is_all_quiet(key) or spec.entrypoint or spec.on_exit:
+        if not index.is_all_quiet(key_of(ref, index.namespace)) or spec.entrypoint or spec.on_exit:
             return False
     elif (spec.entrypoint and spec.entrypoint not in names) or (spec.on_exit and spec.on_exit not in names):
         return False
@@ -81,13 +81,8 @@ def _hooks_plain(hooks: Iterable[Hook], names: Mapping[str, int], index: Namespa
 
 
 def _ref_plain(ref: TemplateRef, index: NamespaceIndex) -> bool:
-    if not ref.cluster_scope and not index.namespace:
-        return False  # A template of the cluster refers to one of whichever namespace runs it.
-    return ref.template is not None and index.is_quiet(_key(ref, index), ref.template)
-
-
-def _key(ref: TemplateRef, index: NamespaceIndex) -> TemplateKey:
-    return ("" if ref.cluster_scope else index.namespace, ref.name or "")
+    key = known_key(ref, index.namespace)
+    return key is not None and ref.template is not None and index.is_quiet(key, ref.template)
 
 
 def _parameterised(block: Synchronization) -> bool:

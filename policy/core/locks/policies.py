@@ -17,6 +17,7 @@ from policy.core.kinds import (
 )
 from policy.core.locks.as_run import NOTHING_SAID, View, is_veiled
 from policy.core.locks.called_with import Caller
+from policy.core.locks.foreign import ForeignTemplate, MissingLock
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
 from policy.core.locks.globs import LONGEST_TEXT, Match
@@ -24,7 +25,6 @@ from policy.core.locks.key_rules import key_rule
 from policy.core.locks.known_limits import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
-from policy.core.locks.scene import Foreign, Lacking
 from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
@@ -67,8 +67,8 @@ class LockPolicies(msgspec.Struct, frozen=True):
     lock_names: frozenset[str]
     remembered: dict[RuleKey, tuple[CompiledRule, ...]]
     rule_faults: dict[str, tuple[Reason, ...]]
-    foreign: dict[tuple[str, str, str, bool], Foreign | None]
-    lacking: dict[tuple[str, str, str], tuple[Lacking, ...]]
+    foreign: dict[tuple[str, str, str, bool], ForeignTemplate | None]
+    lacking: dict[tuple[str, str, str], tuple[MissingLock, ...]]
     siblings: dict[tuple[str, str, tuple[str, ...]], Sibling | None]
 
     def active(

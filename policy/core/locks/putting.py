@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from policy.core.locks.convert import any_single, applied, convert, converts
-from policy.core.locks.inject import Injected, inject
+from policy.core.locks.inject import inject
+from policy.core.locks.injected import Injected
 from policy.core.locks.places import Place
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy

@@ -24,7 +24,7 @@ from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import Condition, parse
 from policy.core.locks.globs import Globs, Match, globs
 from policy.core.locks.key_rules import KeyRule
-from policy.core.locks.naming import name_of_mutex, name_of_semaphore
+from policy.core.locks.naming import lock_name
 from policy.core.locks.tags import BEGIN
 from policy.core.patches import JsonObject
 from policy.core.selectors import LabelSelector
@@ -244,9 +244,6 @@ def conditioned(rule: CompiledRule, condition: Condition) -> CompiledRule:
 def _compiled(
     rule: InjectRule, policy: CompiledLockPolicy, namespace: str, lock: SemaphoreRef | MutexRef
 ) -> CompiledRule:
-    name = (
-        name_of_mutex(lock, namespace) if isinstance(lock, MutexRef) else name_of_semaphore(lock, namespace)
-    )
     item = item_of(lock)
     return CompiledRule(
         name=rule.name,
@@ -254,7 +251,7 @@ def _compiled(
         selector=_selector(rule.templates),
         strategy=rule.strategy,
         lock=lock,
-        lock_name=name,
+        lock_name=lock_name(lock, namespace),
         item=item,
         whole={list_of(lock): [item]},
     )

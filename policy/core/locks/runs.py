@@ -12,6 +12,7 @@ import msgspec
 from policy.core.decision import ObjectKind
 from policy.core.locks.references import Reference, Via, of_exit, of_hooks
 from policy.core.locks.taken import merged
+from policy.core.template_keys import TEMPLATE_KINDS, TemplateKey
 from policy.core.workflow import Hook, Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
 
 
@@ -27,22 +28,21 @@ class Home(msgspec.Struct, frozen=True, eq=False):
     @property
     def locks_runs(self) -> bool:
         """Whether it says of whole runs that they, or all of their templates, take locks."""
-        defaults = self.spec.template_defaults
-        return self.spec.synchronization is not None or (
-            defaults is not None and defaults.synchronization is not None
-        )
+        return self.spec.synchronization is not None or self.spec.default_locks is not None
 
     @property
     def is_template(self) -> bool:
         """Whether it is a template object, which others may enter anywhere."""
-        return self.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE)
+        return self.kind in TEMPLATE_KINDS
+
+    def key(self, namespace: str) -> TemplateKey:
+        """Return where a template object of a namespace, or of the cluster, is found."""
+        return TemplateKey("" if self.kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else namespace, self.name)
 
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name}" if self.name else self.kind.value
 
 
-TemplateKey: TypeAlias = tuple[str, str]
-"""Namespace and name of a WorkflowTemplate; the namespace of a ClusterWorkflowTemplate is empty."""
 Find: TypeAlias = Callable[[TemplateRef], Home | None]
 """Looks an object up that is referred to; None where there is none."""
 
@@ -79,9 +79,8 @@ class Run(msgspec.Struct, frozen=True):
         """Return the locks that every template of the run gets by default, and where they are written."""
         block, at = None, ""
         for home in () if self.every else self.sources:
-            defaults = home.spec.template_defaults
-            if defaults is not None and defaults.synchronization is not None:
-                block = merged(block, defaults.synchronization)
+            if home.spec.default_locks is not None:
+                block = merged(block, home.spec.default_locks)
                 at = at or f"{home.at}/templateDefaults/synchronization"
         return block, at
 

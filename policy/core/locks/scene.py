@@ -7,54 +7,19 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import NO_OBJECT, ObjectKind
-from policy.core.kinds import MatchedKind
 from policy.core.locks.as_run import View
-from policy.core.locks.layers import Body
+from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.library import NO_LIBRARY, Library
-from policy.core.locks.rules import CompiledRule
 from policy.core.patches import JsonObject
-from policy.core.workflow import Template, TemplateRef
+from policy.core.template_keys import TEMPLATE_KINDS
+from policy.core.workflow import TemplateRef
+
+Find: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
+"""Looks a template of another object up that rules may select; None where there is none."""
 
 
-class Foreign(msgspec.Struct, frozen=True):
-    """A template of another object: as it is read, and the text of that object's spec, if it is known."""
-
-    kind: MatchedKind
-    template: Template
-    text: str
-
-    def body(self) -> Body | None:
-        """Return the template as it is written, or None where its text is not known."""
-        templates = (msgspec.json.decode(self.text).get("templates") or ()) if self.text else ()
-        found: Body | None = next(
-            (each for each in templates if each.get("name") == self.template.name), None
-        )
-        return found
-
-
-class Lacking(msgspec.Struct, frozen=True):
-    """A lock that a rule wants on a template of another object (`of`), where it is missing."""
-
-    rule: CompiledRule
-    template: str
-    of: str
-    kind: MatchedKind
-
-
-Find: TypeAlias = Callable[[TemplateRef], Foreign | None]
-LackingIn: TypeAlias = Callable[[TemplateRef], tuple[Lacking, ...]]
-
-
-def nowhere(ref: TemplateRef) -> Foreign | None:
+def nowhere(_ref: TemplateRef) -> None:
     """Find nothing."""
-    del ref
-    return None
-
-
-def nothing_lacks(ref: TemplateRef) -> tuple[Lacking, ...]:
-    """Find nothing missing."""
-    del ref
-    return ()
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -70,7 +35,6 @@ class Scene(msgspec.Struct, frozen=True):
     find: Find = nowhere
     name: str = ""
     library: Library = NO_LIBRARY
-    lacking: LackingIn = nothing_lacks
     hints: dict[tuple[str, str], str] = {}
     view: View | None = None
     budget: Budget = UNBOUNDED
@@ -78,7 +42,7 @@ class Scene(msgspec.Struct, frozen=True):
     @property
     def is_template(self) -> bool:
         """Whether other objects may call its templates."""
-        return self.kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE)
+        return self.kind in TEMPLATE_KINDS
 
     def spec(self) -> Mapping[str, Any]:
         """Return the WorkflowSpec as it is written, empty where the text is not known, or is no text."""

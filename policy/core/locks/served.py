@@ -13,11 +13,12 @@ from policy.core import marks
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.sibling_names import Origin, Sibling, has_form, is_sibling, origin_of
+from policy.core.locks.sibling_names import Sibling, has_form, is_sibling
 from policy.core.locks.siblings import FIELD, serving, sibling_for
-from policy.core.locks.wanted import held_locks
+from policy.core.locks.taken import held_locks
 from policy.core.patches import JsonObject, Op, PatchOp, pointer, with_entries
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey, key_named, key_of
 from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateRef, WorkflowSpec
 
 PLACE: Final = pointer("spec", "workflowTemplateRef")
@@ -65,11 +66,11 @@ def serve(
     ref, wanting = spec.workflow_template_ref, serving(active)
     if ref is None or not ref.name:
         return Served(spec)
-    named = Origin("" if ref.cluster_scope else locks.namespace, ref.name)
+    named = key_of(ref, locks.namespace)
     origin = _behind(named, metadata, snapshot)
     if origin is None:
         return _of(named, spec, wanting, locks, snapshot) if wanting else Served(spec)
-    if again and named.key in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
+    if again and named in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
         note = (metadata.annotations or {}).get(marks.INJECTED, "")
         return Served(spec, mark=_mark(named), origin=origin.text, note=note)
     return _of(origin, spec, wanting, locks, snapshot)
@@ -82,7 +83,7 @@ def put_back(before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, name
     was admitted with; that holds whatever policies say now.
     """
     had, has = before.workflow_template_ref, after.workflow_template_ref
-    origin = origin_of((metadata.annotations or {}).get(marks.SIBLING_OF, ""), namespace)
+    origin = key_named((metadata.annotations or {}).get(marks.SIBLING_OF, ""), namespace)
     mark = (metadata.labels or {}).get(marks.SIBLING, "")
     if had is None or has is None or had == has or origin is None or not mark:
         return None
@@ -125,25 +126,25 @@ def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, served: Served) -
     return patch
 
 
-def _behind(named: Origin, metadata: Metadata, snapshot: Snapshot) -> Origin | None:
+def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> TemplateKey | None:
     """Return the origin of the sibling that a Workflow names; None where it names none.
 
     Of a sibling that is gone only the Workflow itself can tell.
     """
-    header = snapshot.header(named.key)
+    header = snapshot.header(named)
     if is_sibling(header):
         text = (header.annotations or {}).get(marks.SIBLING_OF, "")
-    elif named.namespace and named.key not in snapshot.templates and has_form(named.name):
+    elif named.namespace and named not in snapshot.templates and has_form(named.name):
         text = (metadata.annotations or {}).get(marks.SIBLING_OF, "")
     else:
         return None
-    origin = origin_of(text, named.namespace)
-    known = origin is not None and origin.key in snapshot.templates
-    return origin if origin is not None and known and not is_sibling(snapshot.header(origin.key)) else None
+    origin = key_named(text, named.namespace)
+    known = origin is not None and origin in snapshot.templates
+    return origin if origin is not None and known and not is_sibling(snapshot.header(origin)) else None
 
 
 def _of(
-    origin: Origin,
+    origin: TemplateKey,
     spec: WorkflowSpec,
     wanting: Sequence[CompiledLockPolicy],
     locks: LockPolicies,
@@ -155,7 +156,7 @@ def _of(
         return _led(spec, origin.ref(), origin, "")
     if sibling.faults:
         return Served(spec, reasons=sibling.faults)
-    if is_sibling(snapshot.header(origin.key)):
+    if is_sibling(snapshot.header(origin)):
         message = (
             f"{origin.name} is the sibling of a template that is not there any more, and it lacks locks: "
             "refer to another template"
@@ -163,7 +164,7 @@ def _of(
         return Served(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
     if not sibling.made:
         message = (
-            f"{origin.kind} {origin.name} lacks locks that policies want; its sibling {sibling.name}, which "
+            f"{origin} lacks locks that policies want; its sibling {sibling.name}, which "
             "has them, is being made: try again"
         )
         return Served(spec, reasons=(Reason(Code.SIBLING_AWAITED, FIELD, message, sibling.policies[0]),))
@@ -177,7 +178,7 @@ def _holds_all(spec: WorkflowSpec, sibling: Sibling, locks: LockPolicies) -> boo
     return bool(held) and held >= {each.lock for each in sibling.injected}
 
 
-def _led(spec: WorkflowSpec, target: JsonObject, origin: Origin, mark: str) -> Served:
+def _led(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mark: str) -> Served:
     ref = msgspec.convert(target, TemplateRef)
     now = spec.workflow_template_ref or TemplateRef()
     said = origin.text if mark else ""
@@ -187,5 +188,5 @@ def _led(spec: WorkflowSpec, target: JsonObject, origin: Origin, mark: str) -> S
     return Served(changed, (PatchOp(Op.REPLACE, PLACE, target),), mark=mark, origin=said)
 
 
-def _mark(named: Origin) -> str:
+def _mark(named: TemplateKey) -> str:
     return named.name.rpartition("-")[2]

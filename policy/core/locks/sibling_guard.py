@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import msgspec
 
 from policy.core.decision import IGNORED, Code, Decision, ObjectKind, Operation, Outcome, Reason, Review
-from policy.core.locks.sibling_names import is_sibling, origin_of
+from policy.core.locks.sibling_names import is_sibling
 from policy.core.locks.siblings import is_wanted, serving
 from policy.core.marks import SIBLING, SIBLING_OF
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey, key_named
 from policy.core.workflow import EMPTY_METADATA, Metadata, Read
 
 
@@ -46,10 +47,10 @@ def judge_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
 
 def _is_ours(new: _Written, namespace: str, snapshot: Snapshot) -> bool:
     """Tell whether a template is, to the letter, what the leader makes now."""
-    origin = origin_of((new.metadata.annotations or {}).get(SIBLING_OF, ""), namespace)
+    origin = key_named((new.metadata.annotations or {}).get(SIBLING_OF, ""), namespace)
     if origin is None or not is_sibling(new.metadata):
         return False
-    key = (namespace, new.metadata.name or "")
+    key = TemplateKey(namespace, new.metadata.name or "")
     return is_wanted(key, origin, bytes(new.spec).decode(), snapshot)
 
 

@@ -12,45 +12,15 @@ from typing import Final
 import msgspec
 
 from policy.core import marks
-from policy.core.decision import Injection, ObjectKind, Reason
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata, TemplateRef
+from policy.core.decision import Injection, Reason
+from policy.core.template_keys import TemplateKey
+from policy.core.workflow import Metadata
 
 MAX_NAME: Final = 63
 """Longest name that Argo can write into its label of the template that a Workflow is made of."""
 _DIGEST_BYTES: Final = 5
 _MARK: Final = re.compile(r"lk[0-9a-f]{10}")
 _LONGEST: Final = MAX_NAME - len("-lk") - 2 * _DIGEST_BYTES
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """The template that a sibling is made for; `namespace` is empty for one of the cluster."""
-
-    namespace: str
-    name: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Where a snapshot has it."""
-        return self.namespace, self.name
-
-    @property
-    def kind(self) -> ObjectKind:
-        """Which kind of template it is."""
-        return ObjectKind.WORKFLOW_TEMPLATE if self.namespace else ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
-
-    @property
-    def text(self) -> str:
-        """How the annotation of a sibling names it."""
-        return f"{self.kind}/{self.name}"
-
-    def ref(self) -> JsonObject:
-        """Return how a Workflow refers to it."""
-        return {"name": self.name} if self.namespace else {"name": self.name, "clusterScope": True}
-
-    def is_named_by(self, ref: TemplateRef) -> bool:
-        """Tell whether a reference of the same namespace leads to it."""
-        return ref.name == self.name and bool(ref.cluster_scope) != bool(self.namespace)
 
 
 class Sibling(msgspec.Struct, frozen=True):
@@ -61,7 +31,7 @@ class Sibling(msgspec.Struct, frozen=True):
     """
 
     namespace: str
-    origin: Origin
+    origin: TemplateKey
     policies: tuple[str, ...]
     name: str = ""
     mark: str = ""
@@ -72,26 +42,18 @@ class Sibling(msgspec.Struct, frozen=True):
     faults: tuple[Reason, ...] = ()
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> TemplateKey:
         """Where a snapshot has it."""
-        return self.namespace, self.name
+        return TemplateKey(self.namespace, self.name)
 
 
-def origin_of(text: str, namespace: str) -> Origin | None:
-    """Return the origin that an annotation names in a namespace, None where it names none."""
-    kind, _, name = text.partition("/")
-    if not name or kind not in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE):
-        return None
-    return Origin(namespace if kind == ObjectKind.WORKFLOW_TEMPLATE else "", name)
-
-
-def mark_of(origin: Origin, uid: str, text: str) -> str:
+def mark_of(origin: TemplateKey, uid: str, text: str) -> str:
     """Return the mark of a sibling with this spec, as canonical text, of the origin with this uid."""
     what = f"{origin.text}\x00{uid}\x00{text}".encode()
     return f"lk{hashlib.blake2b(what, digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
-def name_of(origin: Origin, mark: str) -> str:
+def name_of(origin: TemplateKey, mark: str) -> str:
     """Return the name of a sibling: that of its origin as far as there is room, and the mark."""
     return f"{origin.name[:_LONGEST].rstrip('-.')}-{mark}"
 

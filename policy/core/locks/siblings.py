@@ -13,15 +13,16 @@ import msgspec
 
 from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
-from policy.core.locks.finding import finder
+from policy.core.locks.beyond import finder
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.putting import Put, put_locks
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.scene import Scene
-from policy.core.locks.sibling_names import Origin, Sibling, is_sibling, mark_of, name_of
+from policy.core.locks.sibling_names import Sibling, is_sibling, mark_of, name_of
 from policy.core.patched import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TemplateKey
 
 FIELD: Final = "spec.workflowTemplateRef"
 MOST_SELECTORS: Final = 3
@@ -34,34 +35,33 @@ def serving(active: Sequence[CompiledLockPolicy]) -> tuple[CompiledLockPolicy, .
 
 
 def sibling_for(
-    origin: Origin, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
+    origin: TemplateKey, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
 ) -> Sibling | None:
     """Return the sibling of a template under the policies that serve a Workflow; None where nothing lacks.
 
     It is worked out once for the same template and policies.
     """
-    key = (*origin.key, tuple(each.source for each in active))
+    key = (*origin, _sources(active))
     if key not in locks.siblings:
         locks.siblings[key] = _work_out(origin, active, locks, snapshot) if active else None
     return locks.siblings[key]
 
 
 def found_for(
-    origin: Origin, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
+    origin: TemplateKey, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
 ) -> Sibling | None:
     """Return the sibling of a template that can be made, None where nothing lacks or none can."""
     found = sibling_for(origin, active, locks, snapshot)
     return None if found is None or found.faults else found
 
 
-def is_wanted(key: tuple[str, str], origin: Origin, text: str, snapshot: Snapshot) -> bool:
+def is_wanted(key: TemplateKey, origin: TemplateKey, text: str, snapshot: Snapshot) -> bool:
     """Tell whether a template of a namespace is, to the letter, a sibling that is wanted of this origin."""
-    namespace, name = key
-    locks = snapshot.policies(namespace).locks
-    if locks is None or is_sibling(snapshot.header(origin.key)):
+    locks = snapshot.policies(key.namespace).locks
+    if locks is None or is_sibling(snapshot.header(origin)):
         return False
     candidates = (found_for(origin, active, locks, snapshot) for active in together(locks))
-    return any(each is not None and each.name == name and each.text == same(text) for each in candidates)
+    return any(each is not None and each.name == key.name and each.text == same(text) for each in candidates)
 
 
 def same(text: str) -> str:
@@ -92,9 +92,9 @@ def _selectors(policies: Sequence[CompiledLockPolicy]) -> list[LabelSelector]:
 
 
 def _work_out(
-    origin: Origin, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
+    origin: TemplateKey, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
 ) -> Sibling | None:
-    spec, text = snapshot.templates.get(origin.key), snapshot.texts.get(origin.key, "")
+    spec, text = snapshot.templates.get(origin), snapshot.texts.get(origin, "")
     if spec is None:
         return None
     raw = msgspec.Raw(b'{"spec":' + (text or "null").encode() + b"}")
@@ -116,13 +116,13 @@ def _work_out(
         return None
     whole: Any = patched(msgspec.json.decode(raw), put.patch)
     made_of = msgspec.json.encode(whole["spec"], order="deterministic").decode()
-    mark = mark_of(origin, snapshot.header(origin.key).uid or "", made_of)
-    key = (locks.namespace, name_of(origin, mark))
+    mark = mark_of(origin, snapshot.header(origin).uid or "", made_of)
+    key = TemplateKey(locks.namespace, name_of(origin, mark))
     return Sibling(
         locks.namespace,
         origin,
         _sources(active),
-        name=key[1],
+        name=key.name,
         mark=mark,
         text=made_of,
         made=is_sibling(snapshot.header(key)) and same(snapshot.texts.get(key, "")) == made_of,
@@ -151,9 +151,9 @@ def _impossible(put: Put, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
     return ()
 
 
-def _told(reason: Reason, origin: Origin) -> Reason:
+def _told(reason: Reason, origin: TemplateKey) -> Reason:
     """Return a reason as it is told of the Workflow that refers to the template."""
     if reason.field == FIELD:
-        return msgspec.structs.replace(reason, message=f"{origin.kind} {origin.name} {reason.message}")
-    message = f"{origin.kind} {origin.name} {reason.field}: {reason.message}"
+        return msgspec.structs.replace(reason, message=f"{origin} {reason.message}")
+    message = f"{origin} {reason.field}: {reason.message}"
     return msgspec.structs.replace(reason, field=FIELD, message=message)

@@ -1,12 +1,24 @@
 """The locks that a `synchronization` block takes: Argo's names for them, and where they are written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
-from policy.core.locks.naming import name_of_mutex, name_of_semaphore, parameterised
+from policy.core.locks.naming import lock_name, parameterised
 from policy.core.locks.parameters import Values, choices, fill
-from policy.core.workflow import ConfigMapKeyRef, DatabaseRef, MutexRef, SemaphoreRef, Synchronization
+from policy.core.workflow import (
+    ConfigMapKeyRef,
+    DatabaseRef,
+    MutexRef,
+    SemaphoreRef,
+    Synchronization,
+    Template,
+    WorkflowSpec,
+)
+
+NO_LOCKS: Final[frozenset[str]] = frozenset()
+NO_BLOCK: Final = Synchronization()
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -44,14 +56,14 @@ def locks_in(block: Synchronization | None, where: str, namespace: str, values: 
     if block is None:
         return ()
     found: dict[str, Lock] = {}
-    for pointer, ref in _items(block, where):
-        name = _name(ref, namespace)
+    for field, ref in refs_in(block):
+        name, pointer = lock_name(ref, namespace), f"{where}/{field}"
         if not parameterised(name):
             found.setdefault(name, Lock(name, pointer, sure=True))
             continue
         forms = _forms(ref, values)
         for form in forms:
-            name = _name(form, namespace)
+            name = lock_name(form, namespace)
             found.setdefault(name, Lock(name, pointer, sure=len(forms) == 1, filled=form))
     return tuple(found.values())
 
@@ -84,23 +96,28 @@ def _forms(ref: SemaphoreRef | MutexRef, values: Values) -> list[SemaphoreRef | 
     ]
 
 
-def _name(ref: SemaphoreRef | MutexRef, namespace: str) -> str:
-    return name_of_mutex(ref, namespace) if isinstance(ref, MutexRef) else name_of_semaphore(ref, namespace)
+def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
+    """Return Argo's names of the locks in a `synchronization` block, in either form."""
+    return NO_LOCKS if block is None else frozenset([lock_name(ref, namespace) for _, ref in refs_in(block)])
 
 
-def texts_of(block: Synchronization | None) -> Iterator[str]:
-    """Yield the names of a block's locks as they are written."""
-    if block is not None:
-        for _, ref in _items(block, ""):
-            yield _name(ref, "")
+def own_locks(template: Template, spec: WorkflowSpec, namespace: str) -> frozenset[str]:
+    """Return the names of the locks that a template of a spec holds at run time, its defaults included."""
+    return held_locks(merged(template.synchronization, spec.default_locks), namespace)
 
 
-def _items(block: Synchronization, where: str) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:
+def texts_of(block: Synchronization | None) -> Iterable[str]:
+    """Return the names of a block's locks as they are written."""
+    return held_locks(block, "")
+
+
+def refs_in(block: Synchronization) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:
+    """Yield the references of a block in either form, with the JSON pointers to them in the block."""
     if block.semaphore is not None:
-        yield f"{where}/semaphore", block.semaphore
+        yield "semaphore", block.semaphore
     if block.mutex is not None:
-        yield f"{where}/mutex", block.mutex
+        yield "mutex", block.mutex
     for index, semaphore in enumerate(block.semaphores or ()):
-        yield f"{where}/semaphores/{index}", semaphore
+        yield f"semaphores/{index}", semaphore
     for index, mutex in enumerate(block.mutexes or ()):
-        yield f"{where}/mutexes/{index}", mutex
+        yield f"mutexes/{index}", mutex

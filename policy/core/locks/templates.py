@@ -23,9 +23,9 @@ from policy.core.decision import (
     brought,
 )
 from policy.core.kinds import MatchedKind
-from policy.core.locks.finding import finder, missing_finder
+from policy.core.locks.beyond import finder
+from policy.core.locks.injected import with_note
 from policy.core.locks.judging import LockPart, judge_spec
-from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import Scene
@@ -33,6 +33,7 @@ from policy.core.locks.sibling_guard import judge_sibling
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
+from policy.core.template_keys import TEMPLATE_KINDS
 from policy.core.workflow import (
     EMPTY_METADATA,
     EMPTY_SPEC,
@@ -44,7 +45,6 @@ from policy.core.workflow import (
 )
 
 SPEC: Final = "/spec"
-TEMPLATES: Final = frozenset({MatchedKind.WORKFLOW_TEMPLATE, MatchedKind.CLUSTER_WORKFLOW_TEMPLATE})
 WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
@@ -102,7 +102,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
 
 def _subject(template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind) -> Subject | None:
     """Return what is judged of an object, None where it has nothing to judge."""
-    if template is not None and kind in (ObjectKind.WORKFLOW_TEMPLATE, ObjectKind.CLUSTER_WORKFLOW_TEMPLATE):
+    if template is not None and kind in TEMPLATE_KINDS:
         labels = template.metadata.labels or {}
         return Subject(MatchedKind(kind.value), SPEC, template.spec, template.metadata, labels)
     if cron is None:
@@ -128,20 +128,19 @@ def _judge(
     budget: Budget,
 ) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
-    view = locks.view(subject.spec, open_ended=subject.kind in TEMPLATES)
+    view = locks.view(subject.spec, open_ended=subject.kind.value in TEMPLATE_KINDS)
     scene = Scene(
-        ObjectKind(subject.kind.value),
-        subject.at,
-        raw,
-        finder(locks, snapshot, view),
-        subject.metadata.name or "",
-        snapshot.library,
-        missing_finder(locks, snapshot),
-        hints,
-        view,
-        budget,
+        kind=ObjectKind(subject.kind.value),
+        at=subject.at,
+        raw=raw,
+        find=finder(locks, snapshot, view),
+        name=subject.metadata.name or "",
+        library=snapshot.library,
+        hints=hints,
+        view=view,
+        budget=budget,
     )
-    return judge_spec(subject.spec, locks, active, scene)
+    return judge_spec(subject.spec, locks, active, scene, snapshot)
 
 
 def _unknown(subject: Subject, review: Review, snapshot: Snapshot) -> Iterator[Reason]:

@@ -29,7 +29,8 @@ from policy.core.locks.live import (
     Traced,
     Waits,
 )
-from policy.core.locks.naming import name_of_mutex, name_of_semaphore, parameterised
+from policy.core.locks.naming import lock_name, parameterised
+from policy.core.locks.taken import NO_BLOCK, refs_in
 from policy.core.workflow import Synchronization
 
 MOST_NODES_BYTES: Final = 64 * 1024 * 1024
@@ -176,12 +177,13 @@ def _named(
         blocks = [(each.synchronization, True), *_blocks(each.templates or ())]
         open_ended = open_ended or any(_leads_away(one) for one in each.templates or ())
         for block, found_by_argo in blocks:
-            for lock, plain, own in _locks(block, namespace):
-                if not plain:
+            for _, ref in refs_in(block or NO_BLOCK):
+                lock = lock_name(ref, namespace)
+                if parameterised(lock):
                     open_ended = True
                     continue
                 named.add(intern(lock))
-                if found_by_argo and own:
+                if found_by_argo and ref.namespace in (None, "", namespace):
                     indexed.add(intern(lock))
     return frozenset(named), frozenset(indexed), open_ended
 
@@ -207,15 +209,3 @@ def _leads_away(template: LiveTemplate) -> bool:
         call.template_ref is not None or (call.inline is not None and _leads_away(call.inline))
         for call in _calls(template)
     )
-
-
-def _locks(block: Synchronization | None, namespace: str) -> Iterator[tuple[str, bool, bool]]:
-    """Yield the locks of a block: the name, whether it is plain, and whether it is the own namespace's."""
-    if block is None:
-        return
-    for semaphore in (*(block.semaphores or ()), *([block.semaphore] if block.semaphore else [])):
-        name = name_of_semaphore(semaphore, namespace)
-        yield name, not parameterised(name), semaphore.namespace in (None, "", namespace)
-    for mutex in (*(block.mutexes or ()), *([block.mutex] if block.mutex else [])):
-        name = name_of_mutex(mutex, namespace)
-        yield name, not parameterised(name), mutex.namespace in (None, "", namespace)

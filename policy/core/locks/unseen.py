@@ -11,12 +11,12 @@ from typing import Final
 from policy.core.locks.as_run import View, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.globs import Match
-from policy.core.locks.injected import name_of
+from policy.core.locks.injected import name_of, skipped
 from policy.core.locks.places import Place, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import Scene
-from policy.core.locks.wanted import held_locks
+from policy.core.locks.taken import held_locks
 from policy.core.workflow import Template, WorkflowSpec
 
 MOST_TOLD: Final = 20
@@ -71,8 +71,8 @@ def _hidden(
 def unseen(name: str, rule: CompiledRule) -> str:
     """Return the warning that it is not known whether a rule selects a template."""
     parts = rule.selector.asked_of_pods
-    return (
-        f"lockkeeper: {name}: lock {rule.lock_name} is not injected, because its {parts} is not known before "
-        f'it runs, so rule "{rule.name}" of {rule.policy.source} could not be applied; write it out, or take '
-        "the lock in the template"
+    why = (
+        f'because its {parts} is not known before it runs, so rule "{rule.name}" of {rule.policy.source} '
+        "could not be applied; write it out, or take the lock in the template"
     )
+    return skipped(name, rule, why)

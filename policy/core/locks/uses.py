@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.live import LiveSpec, LiveTemplate, LiveWorkflow, Node
-from policy.core.locks.naming import name_of_mutex, name_of_semaphore, parameterised
+from policy.core.locks.naming import lock_name, parameterised
+from policy.core.locks.taken import NO_BLOCK, refs_in
 from policy.core.locks.tracing import nodes_of
 from policy.core.workflow import Synchronization, TemplateRef
 
@@ -103,13 +104,5 @@ def _template_of(node: Node) -> str:
 
 def _locks(block: Synchronization | None, namespace: str) -> Iterator[str | None]:
     """Yield the locks of a block, None for one whose name is worked out."""
-    if block is None:
-        return
-    names = [
-        *(name_of_semaphore(each, namespace) for each in block.semaphores or ()),
-        *(name_of_mutex(each, namespace) for each in block.mutexes or ()),
-        *([name_of_semaphore(block.semaphore, namespace)] if block.semaphore is not None else []),
-        *([name_of_mutex(block.mutex, namespace)] if block.mutex is not None else []),
-    ]
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(lock_name(ref, namespace) for _, ref in refs_in(block or NO_BLOCK)):
         yield None if parameterised(name) else name

@@ -11,13 +11,14 @@ from policy.core.budget import STEPS, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.locks.defined import limit_faults
 from policy.core.locks.naming import empty_problems, name_problems, parameterised
-from policy.core.locks.places import Place, calls, field_path
+from policy.core.locks.places import Place, calls
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
+from policy.core.locks.taken import NO_BLOCK
+from policy.core.patches import field_path
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
-EMPTY_BLOCK: Final = Synchronization()
 DROPPED: Final = (
     "holds no lock; if it had a single semaphore or mutex, Argo's CRD has dropped it: "
     "write semaphores or mutexes"
@@ -46,9 +47,8 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
     """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
     if spec.synchronization is not None:
         yield from _block(spec.synchronization, "spec.synchronization", rulebook)
-    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
-        where = "spec.templateDefaults.synchronization"
-        yield from _block(spec.template_defaults.synchronization, where, rulebook)
+    if spec.default_locks is not None:
+        yield from _block(spec.default_locks, "spec.templateDefaults.synchronization", rulebook)
     for place in paced(found, rulebook.budget, Part.LOCKS):
         template = place.template
         if template.synchronization is not None:
@@ -65,13 +65,12 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook
     """
     if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
         return
-    defaults = spec.template_defaults
-    if spec.synchronization == EMPTY_BLOCK:
+    if spec.synchronization == NO_BLOCK:
         yield f"lockkeeper: spec.synchronization: {DROPPED}"
-    if defaults is not None and defaults.synchronization == EMPTY_BLOCK:
+    if spec.default_locks == NO_BLOCK:
         yield f"lockkeeper: spec.templateDefaults.synchronization: {DROPPED}"
     for place in paced(found, rulebook.budget, Part.LOCKS):
-        if place.template.synchronization is not None and place.template.synchronization == EMPTY_BLOCK:
+        if place.template.synchronization is not None and place.template.synchronization == NO_BLOCK:
             yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {DROPPED}"
 
 
@@ -113,7 +112,7 @@ def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
 def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield the fields that the installed Argo does not read (argo-workflows C.1)."""
     argo = rulebook.locks.argo
-    if block == EMPTY_BLOCK and not argo.reads_singular and rulebook.refuses_singular:
+    if block == NO_BLOCK and not argo.reads_singular and rulebook.refuses_singular:
         yield Reason(Code.LOCK_FORM, where, DROPPED, rulebook.source)
     forms = (
         ("semaphore", "semaphores", block.semaphore is not None, block.semaphores is not None),

@@ -12,7 +12,8 @@ from policy.core.locks.layers import choice, wrapper
 from policy.core.locks.making import Making, Refused, Shape
 from policy.core.locks.needs import Rules
 from policy.core.locks.sites import Site
-from policy.core.locks.wanted import NO_LOCKS, locks_of
+from policy.core.locks.taken import NO_LOCKS
+from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject
 
 

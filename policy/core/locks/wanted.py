@@ -5,25 +5,10 @@ from typing import Final
 
 import msgspec
 
-from policy.core.locks.naming import name_of_mutex, name_of_semaphore
 from policy.core.locks.rules import CompiledRule, conditioned
-from policy.core.workflow import Parameters, Synchronization, Template, WorkflowSpec
+from policy.core.workflow import Parameters, Template, WorkflowSpec
 
-NO_LOCKS: Final[frozenset[str]] = frozenset()
-
-
-def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
-    """Return Argo's names of the locks in a `synchronization` block, in either form."""
-    if block is None:
-        return NO_LOCKS
-    semaphores = [*(block.semaphores or ()), *([block.semaphore] if block.semaphore else [])]
-    mutexes = [*(block.mutexes or ()), *([block.mutex] if block.mutex else [])]
-    return frozenset(
-        [
-            *(name_of_semaphore(each, namespace) for each in semaphores),
-            *(name_of_mutex(each, namespace) for each in mutexes),
-        ]
-    )
+FREED_BY_DAEMON: Final = "Argo frees a daemon's locks as soon as it is ready"
 
 
 def settled(
@@ -35,6 +20,13 @@ def settled(
     the lock is taken always. So it is where another rule wants it always; of two conditions either is enough.
     """
     return joined([acting(rule, template, spec) for rule in rules])
+
+
+def why_not_put(rule: CompiledRule, template: Template, held_by_whole: frozenset[str]) -> str:
+    """Return why a lock that a template lacks is not put on it, empty where it is."""
+    if not held_by_whole.isdisjoint(rule.names):
+        return "the whole Workflow holds it already"
+    return FREED_BY_DAEMON if template.daemon else ""
 
 
 def joined(acting: Sequence[CompiledRule]) -> tuple[CompiledRule, ...]:

@@ -8,8 +8,8 @@ import pytest
 from policy.core.budget import TimeSpentError
 from policy.core.locks.index import NamespaceIndex
 from policy.core.locks.library import Library, library_of
-from policy.core.locks.runs import TemplateKey
 from policy.core.patches import JsonObject
+from policy.core.template_keys import TemplateKey
 from policy.core.workflow import WorkflowSpec
 from tests.policy.core.builders import NAMESPACE, spec_of
 from tests.policy.core.locks.graphs import calling, calling_other, dag, leaf, mutexes
@@ -24,7 +24,7 @@ def _spec(*templates: JsonObject, **more: JsonObject) -> WorkflowSpec:
 
 
 def _library(before: Library | None = None, **specs: WorkflowSpec) -> Library:
-    return library_of({(NAMESPACE, name): spec for name, spec in specs.items()}, before)
+    return library_of({TemplateKey(NAMESPACE, name): spec for name, spec in specs.items()}, before)
 
 
 def _orders(index: NamespaceIndex) -> dict[tuple[str, str], set[TemplateKey]]:
@@ -49,12 +49,12 @@ def test_a_template_is_quiet_if_it_and_all_that_it_calls_take_no_lock() -> None:
         run=_spec(leaf("a"), synchronization=mutexes("m")),
     )
     index = library.index(NAMESPACE)
-    assert index.is_all_quiet((NAMESPACE, "calm"))
-    assert [name for name in ("loud", "calm", "lost") if index.is_quiet((NAMESPACE, "user"), name)] == [
-        "calm"
-    ]
-    assert not index.is_all_quiet((NAMESPACE, "run"))
-    assert not index.is_quiet((NAMESPACE, "gone"), "x")
+    assert index.is_all_quiet(TemplateKey(NAMESPACE, "calm"))
+    assert [
+        name for name in ("loud", "calm", "lost") if index.is_quiet(TemplateKey(NAMESPACE, "user"), name)
+    ] == ["calm"]
+    assert not index.is_all_quiet(TemplateKey(NAMESPACE, "run"))
+    assert not index.is_quiet(TemplateKey(NAMESPACE, "gone"), "x")
 
 
 def test_only_what_refers_to_a_changed_template_is_looked_at_again() -> None:
@@ -73,11 +73,11 @@ def test_only_what_refers_to_a_changed_template_is_looked_at_again() -> None:
     redone = {
         name
         for _, name in index.entries
-        if index.entries[NAMESPACE, name] is not first.entries[NAMESPACE, name]
+        if index.entries[TemplateKey(NAMESPACE, name)] is not first.entries[TemplateKey(NAMESPACE, name)]
     }
     assert redone == {"far", "near", "base"}
-    assert not index.is_quiet((NAMESPACE, "far"), "main")
-    assert first.is_quiet((NAMESPACE, "far"), "main")
+    assert not index.is_quiet(TemplateKey(NAMESPACE, "far"), "main")
+    assert first.is_quiet(TemplateKey(NAMESPACE, "far"), "main")
 
 
 def test_nothing_is_redone_where_nothing_changed() -> None:
@@ -91,11 +91,13 @@ def test_nothing_is_redone_where_nothing_changed() -> None:
 def test_a_template_of_the_cluster_counts_in_every_namespace() -> None:
     """With the locks of the namespace that runs it."""
     shared = _spec(dag("m", calling("x"), mutexes=("o",)), leaf("x", "i"))
-    library = library_of({("", "shared"): shared, (OTHER, "own"): _spec(leaf("a", "m"))})
+    library = library_of(
+        {TemplateKey("", "shared"): shared, TemplateKey(OTHER, "own"): _spec(leaf("a", "m"))}
+    )
     assert _orders(library.index(NAMESPACE)) == {
-        (f"{NAMESPACE}/Mutex/o", f"{NAMESPACE}/Mutex/i"): {("", "shared")}
+        (f"{NAMESPACE}/Mutex/o", f"{NAMESPACE}/Mutex/i"): {TemplateKey("", "shared")}
     }
-    assert set(library.index(OTHER).entries) == {("", "shared"), (OTHER, "own")}
+    assert set(library.index(OTHER).entries) == {TemplateKey("", "shared"), TemplateKey(OTHER, "own")}
 
 
 def _random_spec(random: Random) -> WorkflowSpec:
@@ -119,7 +121,7 @@ def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
     library.index(NAMESPACE)
     for _ in range(8):
         scope = random.choice((NAMESPACE, NAMESPACE, ""))
-        key = (scope, random.choice(NAMES))
+        key = TemplateKey(scope, random.choice(NAMES))
         if random.random() < 0.3:
             specs = {each: spec for each, spec in specs.items() if each != key}
         else:
@@ -142,7 +144,7 @@ def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
 def test_what_was_found_out_is_kept_when_a_review_runs_out_of_time() -> None:
     """Each review that asks goes on from where the last one was stopped, so in the end one is answered."""
     specs = {f"t{number}": _spec(dag("d", calling("a")), leaf("a", "m")) for number in range(10)}
-    library = library_of({(NAMESPACE, name): spec for name, spec in specs.items()})
+    library = library_of({TemplateKey(NAMESPACE, name): spec for name, spec in specs.items()})
     for known in (3, 6, 9):
         with pytest.raises(TimeSpentError, match="templates"):
             library.index(NAMESPACE, Looks(3))

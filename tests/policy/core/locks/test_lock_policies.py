@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.kinds import LEAF_TYPES, TemplateType
-from policy.core.locks.finding import finder, missing_finder
+from policy.core.locks.beyond import finder, missing_locks
 from policy.core.locks.places import images_of, type_of
 from policy.core.locks.policies import MAX_REMEMBERED_TEMPLATES, LockPolicies
 from policy.core.patches import JsonObject, JsonValue
@@ -285,10 +285,10 @@ def test_made_up_references_do_not_fill_the_memory() -> None:
     policies = snapshot(lock_policy(inject=[rule("r", MUTEX)]))
     locks = policies.policies(NAMESPACE).locks
     assert locks is not None
-    find, lacking = finder(locks, policies), missing_finder(locks, policies)
+    find = finder(locks, policies)
     for number in range(MAX_REMEMBERED_TEMPLATES + 5):
         ref = TemplateRef(name=f"t{number}", template="t")
         assert find(ref) is None
-        assert lacking(ref) == ()
+        assert missing_locks(ref, locks, policies) == ()
     assert 0 < len(locks.foreign) <= MAX_REMEMBERED_TEMPLATES
     assert 0 < len(locks.lacking) <= MAX_REMEMBERED_TEMPLATES

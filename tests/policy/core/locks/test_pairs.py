@@ -7,6 +7,7 @@ import pytest
 
 from policy.core.locks.deadlocks import ENDLESS, analyse
 from policy.core.locks.library import library_of
+from policy.core.template_keys import TemplateKey
 from tests.policy.core.builders import NAMESPACE, spec_of
 from tests.policy.core.locks.graphs import graph_of
 from tests.policy.core.locks.interleavings import Run, TooManyError
@@ -65,7 +66,7 @@ def test_whatever_hangs_two_runs_together_is_warned_of(first: int) -> None:
         alone = [analyse(graph_of(run), LIMITS.get) for run in runs]
         if any(each.deadlocks for each in alone):
             continue
-        index = library_of({(NAMESPACE, "other"): spec_of(runs[1])}).index(NAMESPACE)
+        index = library_of({TemplateKey(NAMESPACE, "other"): spec_of(runs[1])}).index(NAMESPACE)
         if any(index.circles(alone[0].nested, LIMITS.get, endless=ENDLESS)):
             continue
         try:

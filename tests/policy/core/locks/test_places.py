@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jsonpointer import JsonPointer
 
 from policy.core.kinds import TemplateType
-from policy.core.locks.places import calls, field_path, images_of, places, type_of
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.locks.places import calls, images_of, places, type_of
+from policy.core.patches import JsonObject, JsonValue, field_path
 from tests.policy.core.builders import spec_of, template_of
 
 BODIES: Final[dict[TemplateType, JsonValue]] = {
