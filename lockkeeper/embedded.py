@@ -42,7 +42,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.cluster.relatives import Relatives
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.naming import read_limit
+from policy.core.locks.naming import CONFIG_MAP, LockName, read_limit
 from policy.core.locks.projection import project
 from policy.core.snapshot import Snapshot
 from webhook.logs import Log
@@ -217,12 +217,12 @@ def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: S
 
 def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:
     """Return the limit of a lock by Argo's name of it at a time; a mutex has 1, an unknown semaphore none."""
-    namespace, kind, name = lock.split("/", 2)
-    if kind != "ConfigMap":
+    name = LockName.parse(lock)
+    if name.kind != CONFIG_MAP:
         return 1
-    config_map, _, key = name.partition("/")
-    projected = project(snapshot, now).config_maps.get((namespace, config_map), {}).get(key)
-    standing = snapshot.config_maps.get((namespace, config_map), {}).get(key)
+    address = name.namespace, name.config_map
+    projected = project(snapshot, now).config_maps.get(address, {}).get(name.key)
+    standing = snapshot.config_maps.get(address, {}).get(name.key)
     value = projected.value if projected is not None else standing
     return (read_limit(value) or 0) if value is not None else 0
 

@@ -7,7 +7,7 @@ import msgspec
 
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
-from policy.core.locks.limits import limit_named
+from policy.core.locks.definitions import limit_named
 from policy.core.locks.live import LiveWorkflow, Traced
 from policy.core.locks.tracing import trace
 from policy.core.prepared import prepare

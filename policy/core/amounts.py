@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 UNLIMITED_WORD: Final = "Unlimited"
+INT64_MAX: Final = 2**63 - 1
 AmountField: TypeAlias = int | Literal["Unlimited"]
 """How an amount is written in a policy file: an integer >= 0 or the word `Unlimited`."""
 

@@ -22,7 +22,7 @@ from policy.core.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.ledger import Account
-from policy.core.locks.known_limits import LockPolicy
+from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule

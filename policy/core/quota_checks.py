@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
 
-from policy.core.amounts import UNLIMITED_WORD
+from policy.core.amounts import INT64_MAX, UNLIMITED_WORD
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
 from policy.core.fields import QuotaLimits
-from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.quota_kinds import (
     BorrowingSpec,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from policy.core.amounts import AmountField
+from policy.core.amounts import INT64_MAX, AmountField
 from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuotaSpec,
@@ -12,7 +12,6 @@ from policy.core.kinds import (
     PriorityAbove,
     WorkflowQuotaSpec,
 )
-from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.quota_checks import (
     MAX_RESERVES,

@@ -22,8 +22,8 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
+from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME

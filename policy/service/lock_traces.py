@@ -15,6 +15,7 @@ import msgspec
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Applying, Cluster, EventOf, EventType, ReadingAs, Unread
 from policy.core.locks.live import LiveWorkflow, Traced
+from policy.core.locks.naming import LockName
 from policy.core.locks.tracing import trace
 from policy.service.controller import Trouble
 from policy.service.tracker import LIVE
@@ -58,7 +59,7 @@ class Traces:
 
     def uses(self, lock: str) -> bool:
         """Tell whether any Workflow holds, wants, or may come to a lock; in doubt it says yes."""
-        namespace = lock.partition("/")[0]
+        namespace = LockName.parse(lock).namespace
         with self._lock:
             watched = namespace in self._traced or EVERYWHERE in self._traced
             return not watched or self._named[lock] > 0 or self._open[namespace] > 0

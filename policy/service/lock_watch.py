@@ -14,7 +14,8 @@ from policy.cluster.errors import AlreadyExists, ClusterError, NotFound
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
-from policy.core.locks.limits import limit_named
+from policy.core.locks.definitions import limit_named
+from policy.core.locks.naming import LockName
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
 from policy.core.snapshot import Snapshot
@@ -90,7 +91,7 @@ class LockWatch(Passes):
         """Tell whether any Workflow holds or wants a lock; a namespace that is asked for is watched."""
         if not self.traces.uses(lock):
             return False
-        namespace = lock.partition("/")[0]
+        namespace = LockName.parse(lock).namespace
         if namespace not in self._asked:
             self._asked.add(namespace)
             self.wake()

@@ -15,7 +15,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.locks.known_limits import LockPolicy
+from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.naming import parameterised
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.selectors import Labels, LabelSelector

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.called_with import CalledWith, Caller
-from policy.core.locks.globs import Match
+from policy.core.locks.globs import DEFAULT_SERVICE_ACCOUNT, Match, Pod, manifest_kind
+from policy.core.locks.parameters import BEGIN
 from policy.core.locks.pod_patches import UNKNOWN, read_patch
-from policy.core.locks.rules import DEFAULT_SERVICE_ACCOUNT, CompiledRule, Pod, manifest_kind
-from policy.core.locks.tags import BEGIN
+from policy.core.locks.rules import CompiledRule
 from policy.core.workflow import (
     EMPTY_SPEC,
     Container,

@@ -9,9 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.parameters import NAMESPACE_TAG, choices, input_named, text_of, workflow_values
+from policy.core.locks.parameters import (
+    BEGIN,
+    NAMESPACE_TAG,
+    choices,
+    inner,
+    input_named,
+    tags,
+    text_of,
+    workflow_values,
+)
 from policy.core.locks.places import calls, places
-from policy.core.locks.tags import BEGIN, inner, tags
 from policy.core.workflow import Hook, Parameters, Template, WorkflowSpec
 
 MOST_FORMS: Final = 20

@@ -5,7 +5,7 @@ taken again below its holder waits for ever (argo-workflows D.1). Certain is wha
 work succeeds; possible is what takes a condition, other holders of the same lock, or an unlucky order.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -13,14 +13,13 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.deadlock_words import Describing, Taken, describe_circle
+from policy.core.locks.definitions import LimitOf
 from policy.core.locks.doom import branches_exist, causes_in_all_branches
 from policy.core.locks.graph import Graph, Node
 from policy.core.locks.held import Held, bits, held_in, most_on_a_sure_way
+from policy.core.locks.naming import LockName
 from policy.core.locks.nesting import Nested, circles, nested_in
 from policy.core.locks.runs import Home
-
-LimitOf: TypeAlias = Callable[[str], int | None]
-"""The limit of a lock by its encoded name; None where it is not known."""
 
 Causes: TypeAlias = frozenset[tuple[int, str]]
 """Places of locks: the identity of an object, and a pointer."""
@@ -99,7 +98,7 @@ def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, budget: Budget, *,
                 certain = not enough[number]
             if certain or limit is None or limit < ENDLESS:
                 told += 1
-                shown = limit if not own or held.names[number].startswith(f"{own}/") else None
+                shown = limit if not own or LockName.parse(held.names[number]).namespace == own else None
                 yield Taken(node, number, shown, certain=certain)
 
 

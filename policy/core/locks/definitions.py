@@ -1,11 +1,33 @@
-"""The semaphores that a policy asks to be written to ConfigMaps: its own, and what its conditions need."""
+"""Which semaphores are defined, by policies and in known ConfigMaps, and the limits that they give."""
 
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
 
-from policy.core.kinds import LockTarget, SemaphoreDefinition, SynchronizationPolicySpec
+import msgspec
+
+from policy.core.extent import WHOLE, Extent
+from policy.core.kinds import (
+    ClusterSynchronizationPolicy,
+    LockTarget,
+    SemaphoreDefinition,
+    SynchronizationPolicy,
+    SynchronizationPolicySpec,
+)
 from policy.core.locks.expressions import unlimited_key
-from policy.core.locks.naming import parameterised
+from policy.core.locks.naming import CONFIG_MAP, MUTEX, LockName, parameterised, read_limit
+from policy.core.nearest import MAX_CANDIDATES
+from policy.core.selectors import Labels, LabelSelector
 
+LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
+LabelsOf: TypeAlias = Callable[[str], Labels]
+Address: TypeAlias = tuple[str, str]
+"""Namespace and name of a ConfigMap."""
+Limits: TypeAlias = Mapping[str, int]
+"""Limits by key."""
+ValueOf: TypeAlias = Callable[[str, str, str], str | None]
+"""Gives the text of a limit by namespace, ConfigMap and key; None where there is none."""
+LimitOf: TypeAlias = Callable[[str], int | None]
+"""Gives the limit of a lock by Argo's name of it; None where it is not known."""
 UNLIMITED: Final = 1_000_000
 """Limit of the key that stands for none; Argo keeps the holders in memory, and nobody runs that many pods."""
 
@@ -37,3 +59,103 @@ def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[Semapho
             free = SemaphoreDefinition(target.config_map, unlimited_key(target.key), UNLIMITED)
             found.setdefault((free.config_map, free.key), free)
     return tuple(found.values())
+
+
+class Definitions(msgspec.Struct, frozen=True):
+    """Which semaphores exist: those that policies define, then the keys of known ConfigMaps.
+
+    `everywhere` has those of cluster policies, by the name of the ConfigMap. `extent` says which ConfigMaps
+    would be known if they existed.
+    """
+
+    owned: Mapping[Address, Limits]
+    everywhere: tuple[tuple[LabelSelector, Mapping[str, Limits]], ...]
+    config_maps: Mapping[Address, Mapping[str, str]]
+    labels_of: LabelsOf
+    extent: Extent = WHOLE
+
+    def limit(self, namespace: str, config_map: str, key: str) -> str | None:
+        """Return a semaphore's limit as it stands or will stand in its ConfigMap; None where undefined."""
+        own = self.owned.get((namespace, config_map), {}).get(key)
+        if own is not None:
+            return str(own)
+        for selector, limits in self.everywhere:
+            found = limits.get(config_map, {}).get(key)
+            if found is not None and selector.matches(self.labels_of(namespace)):
+                return str(found)
+        return self.config_maps.get((namespace, config_map), {}).get(key)
+
+    def knows(self, namespace: str, config_map: str) -> bool:
+        """Tell whether anything is known of a ConfigMap, so that a key may be missing in it."""
+        return bool(self.config_maps.get((namespace, config_map)) or self.keys_beside(namespace, config_map))
+
+    def keys_beside(self, namespace: str, config_map: str) -> list[str]:
+        """Return the keys with limits that are known in a ConfigMap, to suggest one of them.
+
+        A key whose value is no number is nobody's semaphore, and its name is none of ours to tell. Nothing is
+        suggested from a ConfigMap of many keys: each wrong reference would cost a look at all of them.
+        """
+        data = self.config_maps.get((namespace, config_map), {})
+        if len(data) > MAX_CANDIDATES:
+            return []
+        known = {key for key, value in data.items() if read_limit(value) is not None}
+        known.update(self.owned.get((namespace, config_map), ()))
+        for selector, limits in self.everywhere:
+            if config_map in limits and selector.matches(self.labels_of(namespace)):
+                known.update(limits[config_map])
+        return sorted(known) if len(known) <= MAX_CANDIDATES else []
+
+
+def definitions_in(
+    policies: Iterable[LockPolicy],
+    config_maps: Mapping[Address, Mapping[str, str]],
+    labels_of: LabelsOf,
+    *,
+    extent: Extent = WHOLE,
+) -> Definitions:
+    """Return what all policies define; of two definitions of a namespace's own the last by name counts."""
+    owned: dict[Address, dict[str, int]] = {}
+    everywhere: list[tuple[LabelSelector, Mapping[str, Limits]]] = []
+    for policy in policies:
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            limits: dict[str, dict[str, int]] = {}
+            for each in projected(policy.spec, None):
+                limits.setdefault(each.config_map, {})[each.key] = each.limit
+            everywhere.append((policy.spec.namespace_selector, limits))
+            continue
+        namespace = policy.metadata.namespace
+        for each in projected(policy.spec, namespace):
+            owned.setdefault((namespace, each.config_map), {})[each.key] = each.limit
+    return Definitions(owned, tuple(everywhere), config_maps, labels_of, extent)
+
+
+def limit_named(name: str, value_of: ValueOf) -> int | None:
+    """Return the limit of a lock: 1 of a mutex, None where it is not known.
+
+    Nobody knows that of a lock in a database, or of a semaphore whose name is not known yet.
+    """
+    lock = LockName.parse(name)
+    if lock.kind == MUTEX:
+        return 1
+    if lock.kind != CONFIG_MAP or not lock.key or parameterised(name):
+        return None
+    value = value_of(lock.namespace, lock.config_map, lock.key)
+    return read_limit(value) if value is not None else None
+
+
+def limits_of(definitions: Definitions, *, only: str | None = None) -> LimitOf:
+    """Return how limits are looked up in what policies and ConfigMaps define, each once.
+
+    With `only`, those of ConfigMaps of other namespaces are not looked at, and so not known.
+    """
+    known: dict[str, int | None] = {}
+
+    def value_of(namespace: str, config_map: str, key: str) -> str | None:
+        return definitions.limit(namespace, config_map, key) if only in (None, namespace) else None
+
+    def limit_of(name: str) -> int | None:
+        if name not in known:
+            known[name] = limit_named(name, value_of)
+        return known[name]
+
+    return limit_of

@@ -4,11 +4,11 @@ Where one task waits for `check.Succeeded` and its brother for `check.Skipped`, 
 both take a lock that is held above them, no run can end.
 """
 
-from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.locks.certainty import always_one_of
+from policy.core.locks.definitions import LimitOf
 from policy.core.locks.graph import Graph, Node
 
 MOST_STEPS: Final = 5_000
@@ -28,9 +28,7 @@ def branches_exist(graph: Graph) -> bool:
     return any(edge.reference.task is not None for node in graph.nodes for edge in node.calls)
 
 
-def causes_in_all_branches(
-    graph: Graph, limit_of: Callable[[str], int | None], budget: Budget = UNBOUNDED
-) -> set[Cause]:
+def causes_in_all_branches(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED) -> set[Cause]:
     """Return what hangs every run, a different one perhaps in each branch; nothing where some run ends."""
     search = _Search(limit_of, budget)
     return search.causes if search.hangs(graph.root, ()) else set()
@@ -39,7 +37,7 @@ def causes_in_all_branches(
 class _Search:
     """Looks at each body with the locks held above it, once."""
 
-    def __init__(self, limit_of: Callable[[str], int | None], budget: Budget) -> None:
+    def __init__(self, limit_of: LimitOf, budget: Budget) -> None:
         self._budget = budget
         self.causes: set[Cause] = set()
         self._limit_of = limit_of

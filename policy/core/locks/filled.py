@@ -10,12 +10,11 @@ from policy.core.decision import Code, Reason
 from policy.core.kinds import Parameterised
 from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
-from policy.core.locks.parameters import shown
+from policy.core.locks.parameters import replaced, shown
 from policy.core.locks.places import Place
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import Home
-from policy.core.locks.tags import replaced
 from policy.core.locks.taken import Lock, locks_in
 from policy.core.locks.validate import mutex_faults, semaphore_faults
 from policy.core.patches import field_path

@@ -13,6 +13,7 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.locks.cycles import parts, shortest
+from policy.core.locks.definitions import LimitOf
 from policy.core.locks.graph import Graph, Node, resolve
 from policy.core.locks.held import held_in
 from policy.core.locks.nesting import Nested, in_turn, nested_in
@@ -65,7 +66,7 @@ class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
     def circles(
         self,
         own: Sequence[Nested],
-        limit_of: Callable[[str], int | None],
+        limit_of: LimitOf,
         *,
         endless: int,
         without: TemplateKey | None = None,

@@ -1,4 +1,4 @@
-"""Putting a policy's locks on templates.
+"""What is put into an object of any kind: single locks as lists, then the locks of rules on its templates.
 
 Nearly always a template is edited in place (strategy Direct): the patch adds what is missing and replaces
 nothing. Where callers differ, where a lock has to stand outside of another, and where a template belongs to
@@ -8,10 +8,13 @@ gives no operation. Only fields that the installed Argo knows are written.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from policy.core.budget import Part, paced
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.arrange import arranged
 from policy.core.locks.blocks import additions
+from policy.core.locks.convert import any_single, applied, convert, converts
 from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, name_of, skipped
 from policy.core.locks.places import Place, calls
 from policy.core.locks.policies import LockPolicies
@@ -128,3 +131,31 @@ def _missing(
         else:
             missing[rule.lock_name] = rule
     return list(missing.values())
+
+
+class Put(msgspec.Struct, frozen=True):
+    """What is put, and the spec that locks are put into: with lists in place of single locks."""
+
+    spec: WorkflowSpec
+    found: Sequence[Place]
+    conversion: tuple[PatchOp, ...]
+    injected: Injected
+
+    @property
+    def patch(self) -> tuple[PatchOp, ...]:
+        """Both together."""
+        return self.conversion + self.injected.patch
+
+
+def put_locks(
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+) -> Put:
+    """Return what policies put into a spec."""
+    found = locks.concerned(spec, scene.at, scene.view, scene.budget)
+    conversion: tuple[PatchOp, ...] = ()
+    if converts(locks, active) and any_single(spec, found):
+        spec, conversion = convert(spec, scene.at)
+        found = locks.concerned(spec, scene.at, scene.view, scene.budget)
+        if locks.structural:  # Copies of templates are made from the text.
+            scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
+    return Put(spec, found, conversion, inject(spec, found, locks, active, scene))

@@ -13,11 +13,11 @@ import msgspec
 
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Severity
-from policy.core.locks.deadlocks import ENDLESS, Deadlock, LimitOf, analyse, of_circle
+from policy.core.locks.deadlocks import ENDLESS, Deadlock, analyse, of_circle
+from policy.core.locks.definitions import LimitOf, limits_of
 from policy.core.locks.filled import filled_faults
 from policy.core.locks.graph import Added, Graph, Unknown, resolve
 from policy.core.locks.library import Library
-from policy.core.locks.limits import limits_of
 from policy.core.locks.nesting import Nested
 from policy.core.locks.places import Place
 from policy.core.locks.plain import is_plain

@@ -9,9 +9,9 @@ import msgspec
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import NO_OBJECT, Injection, Reason
 from policy.core.locks.beyond import beyond_reach, finder
+from policy.core.locks.inject import put_locks
 from policy.core.locks.inspect import NOTHING, inspect
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.putting import put_locks
 from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import home_of

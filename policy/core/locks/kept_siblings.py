@@ -7,8 +7,8 @@ import msgspec
 from policy.core import marks
 from policy.core.decision import ObjectKind
 from policy.core.kinds import ClusterSynchronizationPolicy, Referenced
+from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import library_of
 from policy.core.locks.sibling_names import Sibling, is_sibling
 from policy.core.locks.siblings import found_for, together

@@ -2,25 +2,46 @@
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
+from policy.core.amounts import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.workflow import MutexRef, SemaphoreRef
 
 ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 INT64_DIGITS: Final = 19
-INT64_MAX: Final = 2**63 - 1
 PARAMETER_MARK: Final = "{{"
+CONFIG_MAP: Final = "ConfigMap"
+MUTEX: Final = "Mutex"
+
+
+class LockName(NamedTuple):
+    """The parts of an encoded name: the ConfigMap is empty but for a semaphore that has one."""
+
+    namespace: str
+    kind: str
+    config_map: str
+    key: str
+
+    @classmethod
+    def parse(cls, name: str) -> "LockName":
+        """Return the parts of a name; those that it does not have are empty."""
+        namespace, _, rest = name.partition("/")
+        kind, _, rest = rest.partition("/")
+        if kind != CONFIG_MAP:
+            return cls(namespace, kind, "", rest)
+        config_map, _, key = rest.partition("/")
+        return cls(namespace, kind, config_map, key)
 
 
 def semaphore_name(namespace: str, config_map: str, key: str) -> str:
     """Return Argo's encoded name of a ConfigMap semaphore (workflow/sync/lock_name.go)."""
-    return f"{namespace}/ConfigMap/{config_map}/{key}"
+    return f"{namespace}/{CONFIG_MAP}/{config_map}/{key}"
 
 
 def mutex_name(namespace: str, name: str) -> str:
     """Return Argo's encoded name of a mutex."""
-    return f"{namespace}/Mutex/{name}"
+    return f"{namespace}/{MUTEX}/{name}"
 
 
 def database_name(namespace: str, key: str) -> str:

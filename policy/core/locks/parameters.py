@@ -2,16 +2,21 @@
 
 A value that is not known stays as its `{{tag}}`, written as the outermost caller would write it; so two names
 that come out as the same text are the same lock, whatever the value will be (argo-workflows C.4).
+
+A text may be megabytes of somebody's choice, so its tags are found in one pass. Argo's template engine reads
+a tag from `{{` to the next `}}`; an expression that looks for both begins anew at every `{{`, which takes
+hours where there are many of them and no end.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from policy.core.locks.naming import parameterised
-from policy.core.locks.tags import inner, replaced, tags
 from policy.core.workflow import Parameters, Template
 
+BEGIN: Final = "{{"
+END: Final = "}}"
 Values: TypeAlias = Mapping[str, str]
 """What tags stand for, such as `workflow.parameters.env` or `inputs.parameters.db`."""
 
@@ -25,6 +30,32 @@ LONGEST_VALUE: Final = 253
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
 _INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
 _CHOICE: Final = re.compile(r"=[^?]*\?\s*'([^'{}]*)'\s*:\s*'([^'{}]*)'\s*")
+
+
+def tags(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each tag begins and ends, its braces included."""
+    at = text.find(BEGIN)
+    while at >= 0:
+        end = text.find(END, at + len(BEGIN))
+        if end < 0:
+            return
+        yield at, end + len(END)
+        at = text.find(BEGIN, end + len(END))
+
+
+def replaced(text: str, new: Callable[[str], str]) -> str:
+    """Return a text with every tag replaced; `new` gets a tag with its braces."""
+    parts: list[str] = []
+    last = 0
+    for begin, end in tags(text):
+        parts += (text[last:begin], new(text[begin:end]))
+        last = end
+    return "".join(parts) + text[last:] if parts else text
+
+
+def inner(tag: str) -> str:
+    """Return what stands between the braces of a tag."""
+    return tag[len(BEGIN) : -len(END)]
 
 
 def fill(text: str, values: Values) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.tags import BEGIN, replaced
+from policy.core.locks.parameters import BEGIN, replaced
 
 LONGEST_PATCH: Final = 10_000
 """Characters of a patch that is read."""

@@ -17,12 +17,12 @@ from policy.core.kinds import (
 )
 from policy.core.locks.as_run import NOTHING_SAID, View, is_veiled
 from policy.core.locks.called_with import Caller
+from policy.core.locks.definitions import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.foreign import ForeignTemplate, MissingLock
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
 from policy.core.locks.globs import LONGEST_TEXT, Match
 from policy.core.locks.key_rules import key_rule
-from policy.core.locks.known_limits import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.places import Place, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
 from policy.core.locks.sibling_names import Sibling

@@ -12,8 +12,7 @@ import msgspec
 
 from policy.core.findings import PolicyName, name_of
 from policy.core.kinds import ClusterSynchronizationPolicy, SemaphoreDefinition
-from policy.core.locks.definitions import projected
-from policy.core.locks.known_limits import LockPolicy
+from policy.core.locks.definitions import LockPolicy, projected
 from policy.core.semaphore_windows import elastic
 from policy.core.snapshot import Snapshot
 from policy.core.windows import NEVER

@@ -7,18 +7,17 @@ holder that is not known, or of which nothing is known, counts as one that goes 
 deadlock that may not be one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
 import msgspec
 
+from policy.core.locks.definitions import LimitOf
 from policy.core.locks.live import Held, Traced, Waits
 
 Unit: TypeAlias = tuple[str, str]
 """A Workflow's uid and one of its nodes, "" for itself."""
-LimitOf: TypeAlias = Callable[[str], int | None]
-"""Returns the limit of a lock by Argo's name of it; None where it is not known."""
 
 
 class Holder(msgspec.Struct, frozen=True):

@@ -3,6 +3,9 @@
 A Workflow with a workflowTemplateRef alone has no place for a lock. Under a policy with `referenced: Sibling`
 it is led to a copy of its template that has the locks. What the copy is follows from the template and the
 policies, so the webhook, which leads to it, and the leader, which makes it, need not talk to each other.
+
+A sibling that is written is known by its content alone: ours pass as they are, and nobody edits one. Whoever
+gives a template of his own the label has it reviewed as any template.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,18 +14,21 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.decision import Code, ObjectKind, Reason
+from policy.core.decision import IGNORED, Code, Decision, ObjectKind, Operation, Outcome, Reason, Review
 from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.beyond import finder
+from policy.core.locks.inject import Put, put_locks
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.putting import Put, put_locks
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.scene import Scene
 from policy.core.locks.sibling_names import Sibling, is_sibling, mark_of, name_of
+from policy.core.marks import SIBLING, SIBLING_OF
 from policy.core.patched import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
+from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
-from policy.core.template_keys import TemplateKey
+from policy.core.template_keys import TemplateKey, key_named
+from policy.core.workflow import EMPTY_METADATA, Metadata, Read
 
 FIELD: Final = "spec.workflowTemplateRef"
 MOST_SELECTORS: Final = 3
@@ -157,3 +163,49 @@ def _told(reason: Reason, origin: TemplateKey) -> Reason:
         return msgspec.structs.replace(reason, message=f"{origin} {reason.message}")
     message = f"{origin} {reason.field}: {reason.message}"
     return msgspec.structs.replace(reason, field=FIELD, message=message)
+
+
+class _Written(Read, frozen=True):
+    """A template of which the spec is only compared."""
+
+    metadata: Metadata = EMPTY_METADATA
+    spec: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_WRITTEN = msgspec.json.Decoder(_Written)
+
+
+def judge_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
+    """Decide about a create or an update of a sibling; None of what is judged as any template."""
+    if review.kind is not ObjectKind.WORKFLOW_TEMPLATE:
+        return None
+    locks = snapshot.policies(review.namespace).locks
+    if locks is None or not serving(locks.policies):
+        return None
+    new = _WRITTEN.decode(review.raw)
+    if review.operation is Operation.CREATE:
+        return IGNORED if _is_ours(new, review.namespace, snapshot) else None
+    old = _WRITTEN.decode(review.old_raw)
+    if not is_sibling(old.metadata):
+        return None
+    reasons = tuple(_edits(old, new))
+    return settled(Decision(Outcome.ALLOWED), review.side, reasons) if reasons else None
+
+
+def _is_ours(new: _Written, namespace: str, snapshot: Snapshot) -> bool:
+    """Tell whether a template is, to the letter, what the leader makes now."""
+    origin = key_named((new.metadata.annotations or {}).get(SIBLING_OF, ""), namespace)
+    if origin is None or not is_sibling(new.metadata):
+        return False
+    key = TemplateKey(namespace, new.metadata.name or "")
+    return is_wanted(key, origin, bytes(new.spec).decode(), snapshot)
+
+
+def _edits(old: _Written, new: _Written) -> Iterator[Reason]:
+    """Yield what an edit changes: Workflows that wait were admitted with the sibling as it is."""
+    origin = (old.metadata.annotations or {}).get(SIBLING_OF, "another template")
+    message = f"is what Lockkeeper made of {origin}, and never edited: edit that, and another one is made"
+    if (new.metadata.labels or {}).get(SIBLING) != (old.metadata.labels or {})[SIBLING]:
+        yield Reason(Code.GUARDED_MARK, f"metadata.labels[{SIBLING}]", message)
+    if bytes(old.spec) != bytes(new.spec):
+        yield Reason(Code.GUARDED_MARK, "spec", message)

@@ -29,7 +29,7 @@ from policy.core.locks.judging import LockPart, judge_spec
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import Scene
-from policy.core.locks.sibling_guard import judge_sibling
+from policy.core.locks.siblings import judge_sibling
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from policy.core.amounts import INT64_MAX
 from policy.core.kinds import Policy
-from policy.core.locks.naming import INT64_MAX
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.policy_checks import problems
 from tests.conftest import ROOT

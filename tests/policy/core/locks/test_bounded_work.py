@@ -12,8 +12,8 @@ import pytest
 
 from policy.core.decision import Code
 from policy.core.kinds import ConfigMap, PolicyMetadata
-from policy.core.locks import certainty, expressions, meaning, parameters, rules
-from policy.core.locks.globs import LONGEST_TEXT, globs
+from policy.core.locks import certainty, expressions, meaning, parameters
+from policy.core.locks.globs import LONGEST_TEXT, globs, manifest_kind
 from policy.core.locks.pod_patches import read_patch
 from policy.core.locks.rulebook import MAX_FAULTS, MOST_HINTS
 from policy.core.nearest import LONGEST_WORD, MAX_CANDIDATES, nearest
@@ -69,8 +69,8 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "tasks that one waits for": _needed,
     "certain tasks": _certain,
     "outputs that a caller uses": _uses,
-    "the kind of a manifest": rules.manifest_kind,
-    "the kind of a JSON manifest": lambda text: rules.manifest_kind(f"{{{text}"),
+    "the kind of a manifest": manifest_kind,
+    "the kind of a JSON manifest": lambda text: manifest_kind(f"{{{text}"),
     "a field path": field_path,
     "globs": _glob,
     "a patch of the Pod": read_patch,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.core.locks.rules import manifest_kind
+from policy.core.locks.globs import manifest_kind
 from policy.core.patches import JsonObject, JsonValue
 from tests.policy.core.builders import lock_policy, locks_of, rule, spec_of, template_of
 
