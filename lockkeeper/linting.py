@@ -25,16 +25,16 @@ from policy.core.kinds import (
     Singular,
     SynchronizationPolicy,
 )
-from policy.core.locks.beyond import finder
+from policy.core.locks.beyond import template_finder
 from policy.core.locks.convert import converts
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.index import Look, following
 from policy.core.locks.inject import inject
-from policy.core.locks.inspect import look
+from policy.core.locks.inspect import graph_findings
 from policy.core.locks.library import Library
 from policy.core.locks.rulebook import Rulebook
-from policy.core.locks.runs import Home, home_of
-from policy.core.locks.scene import Scene
+from policy.core.locks.runs import TemplateOwner, template_owner
+from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.unseen import hidden_from_rules
 from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.schedule_checks import schedule_problems
@@ -92,43 +92,45 @@ def lint(files: Files, argo: ArgoVersion) -> list[Finding]:
     others = (each for each in files.documents if not isinstance(each, LOCK_POLICIES))
     ungoverned = take_snapshot((*others, LINT), version="lint", argo=argo)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
-    homes = {subject: _home(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
-    _compare_with_each_other(homes, governed)
+    owners = {subject: _owner(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
+    _compare_with_each_other(owners, governed)
     found = [
         finding
         for subject in files.subjects
         for finding in (
             *_types(subject),
             *_schedules(subject, argo),
-            *_of_home(subject, homes.get(subject), governed, ungoverned),
+            *_of_owner(subject, owners.get(subject), governed, ungoverned),
         )
     ]
     return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line, each.level, each.message))
 
 
-def _home(subject: Subject, spec: WorkflowSpec, snapshot: Snapshot) -> Home:
+def _owner(subject: Subject, spec: WorkflowSpec, snapshot: Snapshot) -> TemplateOwner:
     if subject.kind in TEMPLATE_KINDS:
-        stored = snapshot.library.home(TemplateKey(subject.namespace, subject.name))
+        stored = snapshot.library.owner(TemplateKey(subject.namespace, subject.name))
         if stored is not None and stored.spec is spec:
             return stored
-    return home_of(subject.kind, subject.name, spec, subject.at)
+    return template_owner(subject.kind, subject.name, spec, subject.at)
 
 
-def _compare_with_each_other(homes: Mapping[Subject, Home], snapshot: Snapshot) -> None:
+def _compare_with_each_other(owners: Mapping[Subject, TemplateOwner], snapshot: Snapshot) -> None:
     """Let Workflows and schedules count as templates do where locks are nested in different orders."""
     library = snapshot.library
-    runs: dict[str, dict[TemplateKey, Home]] = {}
-    for number, (subject, home) in enumerate(homes.items()):
-        if not home.is_template:
-            runs.setdefault(subject.namespace, {})[TemplateKey(subject.namespace, f"{home} {number}")] = home
+    runs: dict[str, dict[TemplateKey, TemplateOwner]] = {}
+    for number, (subject, owner) in enumerate(owners.items()):
+        if not owner.is_template:
+            runs.setdefault(subject.namespace, {})[TemplateKey(subject.namespace, f"{owner} {number}")] = (
+                owner
+            )
     for namespace, extra in runs.items():
         library.indexes[namespace] = following(
             library.index(namespace), frozenset(extra), _looker(extra, library)
         )
 
 
-def _looker(extra: Mapping[TemplateKey, Home], library: Library) -> Look:
-    return lambda key: extra.get(key) or library.home(key)
+def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Look:
+    return lambda key: extra.get(key) or library.owner(key)
 
 
 def _types(subject: Subject) -> Iterator[Finding]:
@@ -143,26 +145,26 @@ def _schedules(subject: Subject, argo: ArgoVersion) -> Iterator[Finding]:
             yield _finding(subject, Level.ERROR, SCHEDULE, problem.path, problem.message)
 
 
-def _of_home(
-    subject: Subject, home: Home | None, governed: Snapshot, ungoverned: Snapshot
+def _of_owner(
+    subject: Subject, owner: TemplateOwner | None, governed: Snapshot, ungoverned: Snapshot
 ) -> Iterator[Finding]:
-    if home is None:
+    if owner is None:
         return
     rulebook = _rulebook(subject, governed, ungoverned)
-    spec, locks, active = home.spec, rulebook.locks, rulebook.policies
-    found = locks.concerned(spec, home.at)
-    view = locks.view(spec, open_ended=home.is_template)
-    scene = Scene(
+    spec, locks, active = owner.spec, rulebook.locks, rulebook.policies
+    found = locks.concerned(spec, owner.at)
+    view = locks.view(spec, open_ended=owner.is_template)
+    reviewed = ReviewedObject(
         subject.kind,
-        home.at,
+        owner.at,
         msgspec.Raw(msgspec.json.encode(subject.value)),
-        finder(locks, governed, view),
+        template_finder(locks, governed, view),
         subject.name,
         governed.library,
         view=view,
     )
-    injected = inject(spec, found, locks, active, scene)
-    shown, filled = look(home, found, rulebook, governed.library, injected.patch)
+    injected = inject(spec, found, locks, active, reviewed)
+    shown, filled = graph_findings(owner, found, rulebook, governed.library, injected.patch)
     for reason in (*lock_faults(spec, found, rulebook), *injected.faults, *filled):
         converted = converts(locks, active) and reason.field.endswith(SINGLE)
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
@@ -172,7 +174,7 @@ def _of_home(
         broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
-    hidden = hidden_from_rules(spec, found, locks, active, scene)
+    hidden = hidden_from_rules(spec, found, locks, active, reviewed)
     for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
         field, _, message = warning.removeprefix(OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, LOCK_WARNING, field, message)

@@ -26,7 +26,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
 from policy.core import marks
 from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.kinds import LEAF_TYPES
-from policy.core.locks.parameters import Values, workflow_values
+from policy.core.locks.parameters import TagValues, workflow_values
 from policy.core.locks.places import places, type_of
 from policy.core.locks.taken import locks_in
 from policy.core.patches import JsonObject
@@ -281,7 +281,7 @@ def _task(template: Template, locks: frozenset[str], parent: Metadata) -> Task:
     return Task(name, locks, child, bool(resource.success_condition))
 
 
-def _taken(block: Synchronization | None, namespace: str, values: Values) -> frozenset[str]:
+def _taken(block: Synchronization | None, namespace: str, values: TagValues) -> frozenset[str]:
     """Return the locks that a block takes: of those on a condition the first."""
     first: dict[str, str] = {}
     for lock in locks_in(block, "", namespace, values):

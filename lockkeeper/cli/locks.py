@@ -15,7 +15,7 @@ from lockkeeper.locks.suggesting import replays, report, used
 from lockkeeper.wiring import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.durations import duration
-from policy.core.locks.queues import deadlocks, queues
+from policy.core.locks.queues import live_deadlocks, lock_queues
 from policy.service.lock_traces import WatchedCluster
 
 NAME = "locks"
@@ -84,8 +84,8 @@ def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     """Show the queues of all locks."""
-    found = queues(live_traces(cluster, arguments.namespace, utc_now), Limits(cluster))
-    stuck = deadlocks(found)
+    found = lock_queues(live_traces(cluster, arguments.namespace, utc_now), Limits(cluster))
+    stuck = live_deadlocks(found)
     now = utc_now()
     if arguments.output == "json":
         print(msgspec.json.format(msgspec.json.encode(shown(found, stuck, now)), indent=2).decode())

@@ -8,7 +8,7 @@ import msgspec
 
 from lockkeeper.narrator import aligned
 from policy.core.durations import written
-from policy.core.locks.queues import Deadlock, LockQueue
+from policy.core.locks.queues import LiveDeadlock, LockQueue
 
 SHOWN: Final = 3
 """Workflows that a cell of the table names."""
@@ -55,7 +55,7 @@ class Shown(msgspec.Struct, frozen=True):
     deadlocks: tuple[ShownDeadlock, ...]
 
 
-def shown(found: Sequence[LockQueue], stuck: Sequence[Deadlock], now: datetime) -> Shown:
+def shown(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> Shown:
     """Return what programs read."""
     return Shown(
         tuple(
@@ -76,7 +76,7 @@ def shown(found: Sequence[LockQueue], stuck: Sequence[Deadlock], now: datetime) 
     )
 
 
-def table(found: Sequence[LockQueue], stuck: Sequence[Deadlock], now: datetime) -> str:
+def table(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: datetime) -> str:
     """Return what people read: a line a lock, then the deadlocks."""
     if not found:
         return "no lock is held or waited for"

@@ -8,8 +8,8 @@ from lockkeeper.narrator import aligned
 from policy.cluster.protocol import WORKFLOWS, ReadingAs
 from policy.core.durations import written
 from policy.core.locks.live import LiveWorkflow
-from policy.core.locks.replay import Outcome, Range, Record, Replay, replay
-from policy.core.locks.uses import Seen, Use, uses_of
+from policy.core.locks.replay import Range, Record, Replay, ReplayedLimit, replay
+from policy.core.locks.uses import LockUses, Use, lock_uses
 
 HEADER = ("", "LIMIT", "MEAN WAIT", "95 OF 100 WAIT UP TO", "LONGEST QUEUE", "BUSY")
 NOTE = (
@@ -19,13 +19,13 @@ NOTE = (
 )
 
 
-def used(cluster: ReadingAs, namespace: str) -> Seen:
+def used(cluster: ReadingAs, namespace: str) -> LockUses:
     """Return the uses of locks by all Workflows of a namespace, or of all with "", that are still there."""
     listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace)
-    return uses_of(item for item in listing.items if isinstance(item, LiveWorkflow))
+    return lock_uses(item for item in listing.items if isinstance(item, LiveWorkflow))
 
 
-def replays(seen: Seen, limits: Limits, *, lock: str, most_wait: timedelta) -> tuple[Replay, ...]:
+def replays(seen: LockUses, limits: Limits, *, lock: str, most_wait: timedelta) -> tuple[Replay, ...]:
     """Return a replay for every semaphore whose limit is known, by name; `lock` picks one.
 
     A mutex has no limit that could be another.
@@ -42,15 +42,15 @@ def replays(seen: Seen, limits: Limits, *, lock: str, most_wait: timedelta) -> t
     return tuple(found)
 
 
-def report(found: Sequence[Replay], seen: Seen, most_wait: timedelta) -> str:
+def report(found: Sequence[Replay], seen: LockUses, most_wait: timedelta) -> str:
     """Return what people read."""
     if not found:
         return "no semaphore with a known limit was used by the Workflows that are still there"
     parts = [_one(each, most_wait) for each in found]
     if any(each.outcomes for each in found):
         parts.append(NOTE)
-    if seen.untold:
-        parts.append(f"{seen.untold} uses are left out: the key of their lock is worked out at run time.")
+    if seen.unknown:
+        parts.append(f"{seen.unknown} uses are left out: the key of their lock is worked out at run time.")
     return "\n\n".join(parts)
 
 
@@ -71,7 +71,7 @@ def _heading(record: Record) -> str:
     )
 
 
-def _row(outcome: Outcome, limit: int) -> tuple[str, ...]:
+def _row(outcome: ReplayedLimit, limit: int) -> tuple[str, ...]:
     return (
         "now" if outcome.limit == limit else "",
         str(outcome.limit),

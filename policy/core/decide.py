@@ -25,9 +25,9 @@ from policy.core.decision import (
 from policy.core.governing import governing
 from policy.core.identities import requester
 from policy.core.locks.injected import with_note
-from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
+from policy.core.locks.judging import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.locks.served import with_marks
-from policy.core.locks.templates import judge_template
+from policy.core.locks.templates import review_template
 from policy.core.marks import USER
 from policy.core.patches import Op, PatchOp
 from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
@@ -60,7 +60,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
 
 def _judge_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about a template or a schedule: by lock policies, and by quotas where it alone sets tasks."""
-    decision = judge_template(review, snapshot)
+    decision = review_template(review, snapshot)
     faults = tuple(cap_faults(review, snapshot))
     if not faults:
         return decision
@@ -78,7 +78,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
     quotas = governing(policies.quotas, labels)
-    judged = judge_locks(
+    judged = review_workflow_locks(
         spec,
         labels,
         policies,
@@ -93,7 +93,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             Subject(
                 review=review,
                 workflow=workflow,
-                spec=spec if judged.served is None else judged.served.spec,
+                spec=spec if judged.redirect is None else judged.redirect.spec,
                 user=_user(review, again, metadata, snapshot),
                 origin=holding.NEW if again is None else origin_of(again),
                 version="" if again is None else again.before.resource_version or "",
@@ -105,7 +105,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         )
     else:
         stale = tuple(holding.unmark_patch(metadata))
-        if judged is NO_LOCKS:
+        if judged is NO_LOCK_PART:
             return (
                 settled(Decision(Outcome.UNGOVERNED, patch=stale), review.side, ()) if stale else UNGOVERNED
             )
@@ -144,11 +144,11 @@ def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[Pa
     if not quotas.queued and review.workflow is not None and holding.shows_hold(review.workflow.status):
         # Argo looks at what it starts only where the phase says nothing yet.
         patch = (*patch, PatchOp(Op.REMOVE, holding.STATUS))
-    if locks is NO_LOCKS or review.workflow is None:
+    if locks is NO_LOCK_PART or review.workflow is None:
         return patch
     metadata = review.workflow.metadata
-    if locks.served is not None:
-        patch = with_marks(patch, metadata or EMPTY_METADATA, locks.served)
+    if locks.redirect is not None:
+        patch = with_marks(patch, metadata or EMPTY_METADATA, locks.redirect)
     return with_note(patch, metadata, locks.note)
 
 

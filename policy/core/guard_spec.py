@@ -15,8 +15,8 @@ from policy.core.budget import Budget
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review, brought
 from policy.core.governing import governing
-from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
-from policy.core.locks.served import Served, put_back, redirected
+from policy.core.locks.judging import NO_LOCK_PART, LockPart, review_workflow_locks
+from policy.core.locks.served import Redirect, kept_redirect, redirect_faults
 from policy.core.patches import Op, PatchOp, pointer
 from policy.core.prepared import prepare
 from policy.core.priorities import Priority, priority_of
@@ -89,16 +89,16 @@ class Ground(msgspec.Struct, frozen=True):
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
         """Return what lock policies say of a spec."""
-        return judge_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
+        return review_workflow_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
 
-    def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Served:
+    def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:
         """Return where the Workflow is led after an edit."""
-        stays = put_back(before, after, self.metadata, self.policies.namespace)
+        stays = kept_redirect(before, after, self.metadata, self.policies.namespace)
         locks = self.policies.locks
         if stays is not None or locks is None:
-            return stays or Served(after)
-        reasons = redirected(before, after, locks.active(self.labels), locks, self.snapshot)
-        return Served(after, reasons=reasons)
+            return stays or Redirect(after)
+        reasons = redirect_faults(before, after, locks.active(self.labels), locks, self.snapshot)
+        return Redirect(after, reasons=reasons)
 
     def hostile(self, spec: WorkflowSpec) -> Iterator[Reason]:
         """Yield what is wrong with the metadata that Argo is to write."""
@@ -128,7 +128,7 @@ def judge_edit(
     was, now_ = ground.tasks(before), ground.tasks(after)
     has = ground.locks(after)
     # What was wrong before the edit matters only where something is to be said of what is there now.
-    had = ground.locks(before) if has.says_anything else NO_LOCKS
+    had = ground.locks(before) if has.says_anything else NO_LOCK_PART
     dropped, patch = _injections(had, has)
     priority = _priority(before, after, ground)
     return SpecPart(

@@ -14,7 +14,7 @@ from policy.core.kinds import (
     TemplateType,
 )
 from policy.core.locks.definitions import says_by_key
-from policy.core.locks.expressions import parse, unlimited_key
+from policy.core.locks.expressions import parse_condition, unlimited_key
 from policy.core.locks.globs import LONGEST_GLOB
 from policy.core.locks.naming import empty_problems, name_problems
 from policy.core.problems import Problem
@@ -118,7 +118,7 @@ def _condition(rule: InjectRule, own: str | None, path: str) -> Iterator[Problem
     if rule.when is None:
         return
     try:
-        parse(rule.when)
+        parse_condition(rule.when)
     except ValueError as error:
         yield Problem(f"{path}.when", str(error))
     if rule.strategy is Strategy.DIRECT and not says_by_key(rule.lock, own):

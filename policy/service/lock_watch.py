@@ -16,7 +16,7 @@ from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
 from policy.core.locks.definitions import limit_named
 from policy.core.locks.naming import LockName
-from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
+from policy.core.locks.queues import LiveDeadlock, LockQueue, live_deadlocks, lock_queues
 from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
@@ -41,7 +41,7 @@ class LockRecorder(Protocol):
         """A Workflow was touched."""
         ...
 
-    def deadlocked(self, deadlock: Deadlock) -> None:
+    def deadlocked(self, deadlock: LiveDeadlock) -> None:
         """A deadlock was told."""
         ...
 
@@ -50,7 +50,7 @@ class LocksView(msgspec.Struct, frozen=True):
     """Every lock that is held or waited for, and the deadlocks that stand."""
 
     queues: tuple[LockQueue, ...] = ()
-    deadlocks: tuple[Deadlock, ...] = ()
+    deadlocks: tuple[LiveDeadlock, ...] = ()
 
 
 NOTHING_SEEN: Final = LocksView()
@@ -115,8 +115,8 @@ class LockWatch(Passes):
         snapshot = self._snapshot()
         self._follow(snapshot)
         now = self._clock()
-        found = queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
-        self.view = LocksView(found, self._tell(deadlocks(found)))
+        found = lock_queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
+        self.view = LocksView(found, self._tell(live_deadlocks(found)))
         self._free = free_locks(found, self._free, now)
         for touch in touches(found, free_since=self._free, before=self._touched, now=now):
             self._touch(touch, now)
@@ -135,7 +135,7 @@ class LockWatch(Passes):
                 self._followers.pop(scope).stop()
                 self.traces.forget(scope)
 
-    def _tell(self, found: tuple[Deadlock, ...]) -> tuple[Deadlock, ...]:
+    def _tell(self, found: tuple[LiveDeadlock, ...]) -> tuple[LiveDeadlock, ...]:
         """Report the deadlocks that have stood for a moment, each once; returns all of those."""
         seconds = self._stopwatch()
         keys = {(each.workflow.uid, each.locks): each for each in found}
@@ -147,7 +147,7 @@ class LockWatch(Passes):
                 self._told.add(key)
         return tuple(keys[key] for key in stand)
 
-    def _report(self, deadlock: Deadlock) -> bool:
+    def _report(self, deadlock: LiveDeadlock) -> bool:
         """Make an event of a deadlock; tells whether that is done with."""
         workflow = deadlock.workflow
         try:
@@ -197,7 +197,7 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
 
 
-def told_of(deadlock: Deadlock, now: datetime) -> Told:
+def told_of(deadlock: LiveDeadlock, now: datetime) -> Told:
     """Return what is told of a deadlock; one deadlock has one name."""
     workflow = deadlock.workflow
     note = deadlock.text if len(deadlock.text) <= MOST_NOTE else f"{deadlock.text[: MOST_NOTE - 1]}…"

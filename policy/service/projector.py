@@ -15,9 +15,18 @@ from policy.cluster.errors import ClusterError, Conflict, Forbidden
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
-from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Foreign, Plan, StandingMap, config_map, plan
+from policy.core.locks.config_maps import (
+    FIELD_MANAGER,
+    OURS,
+    ForeignKey,
+    ObservedConfigMap,
+    Plan,
+    config_map,
+    plan,
+)
+from policy.core.locks.definitions import ConfigMapAddress
 from policy.core.locks.naming import read_limit, semaphore_name
-from policy.core.locks.projection import NOTHING, Address, Key, project
+from policy.core.locks.projection import NOTHING, ProjectedKey, project
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
 from policy.service.passes import Passes
@@ -46,7 +55,7 @@ class ProjectedCluster(Cluster, Applying, Protocol):
 class Settled(msgspec.Struct, frozen=True):
     """A ConfigMap as the last look left it: what was asked for, what the watch showed, what came of it."""
 
-    wanted: Mapping[str, Key]
+    wanted: Mapping[str, ProjectedKey]
     shown: Mapping[str, str] | None
     plan: Plan
     again: float | None = None
@@ -55,7 +64,7 @@ class Settled(msgspec.Struct, frozen=True):
 class Failed(msgspec.Struct, frozen=True):
     """A ConfigMap that could not be written, how often by now, and when it is tried again."""
 
-    wanted: Mapping[str, Key]
+    wanted: Mapping[str, ProjectedKey]
     error: ClusterError
     times: int
     until: float
@@ -88,9 +97,9 @@ class Projector(Passes):
         self._found = found
         self._pause = pause
         self._listed = False
-        self._settled: dict[Address, Settled] = {}
-        self._failed: dict[Address, Failed] = {}
-        self._ours: set[Address] = set()
+        self._settled: dict[ConfigMapAddress, Settled] = {}
+        self._failed: dict[ConfigMapAddress, Failed] = {}
+        self._ours: set[ConfigMapAddress] = set()
         super().__init__(settle=SETTLE)
 
     def run_pass(self) -> float:
@@ -118,10 +127,12 @@ class Projector(Passes):
     def _list_ours(self) -> None:
         """Find the ConfigMaps that leaders before wrote."""
         listing = self._cluster.list(CONFIG_MAPS, labels=OURS, metadata_only=True)
-        self._ours = {msgspec.convert(item, StandingMap).address for item in listing.items}
+        self._ours = {msgspec.convert(item, ObservedConfigMap).address for item in listing.items}
         self._listed = True
 
-    def _keep(self, address: Address, wanted: Mapping[str, Key], shown: Mapping[str, str] | None) -> None:
+    def _keep(
+        self, address: ConfigMapAddress, wanted: Mapping[str, ProjectedKey], shown: Mapping[str, str] | None
+    ) -> None:
         """Look at one ConfigMap, unless it is as the last look left it or is not to be tried yet."""
         failed = self._failed.get(address)
         if failed is not None and failed.wanted == wanted and self._stopwatch() < failed.until:
@@ -145,10 +156,10 @@ class Projector(Passes):
         else:
             self._ours.add(address)
 
-    def _write(self, address: Address, wanted: Mapping[str, str]) -> Plan:
+    def _write(self, address: ConfigMapAddress, wanted: Mapping[str, str]) -> Plan:
         namespace, name = address
         items = self._cluster.list(CONFIG_MAPS, namespace=namespace, name=name).items
-        standing = msgspec.convert(items[0], StandingMap) if items else None
+        standing = msgspec.convert(items[0], ObservedConfigMap) if items else None
         made = plan(standing, wanted, lambda key: self._in_use(semaphore_name(namespace, name, key)))
         if made.data is not None:
             obj = config_map(address, made.data)
@@ -156,7 +167,9 @@ class Projector(Passes):
             self._stopped.wait(self._pause)
         return made
 
-    def _put_off(self, address: Address, wanted: Mapping[str, Key], error: ClusterError) -> None:
+    def _put_off(
+        self, address: ConfigMapAddress, wanted: Mapping[str, ProjectedKey], error: ClusterError
+    ) -> None:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
         before = self._failed.get(address)
         times = before.times + 1 if before is not None else 1
@@ -165,7 +178,7 @@ class Projector(Passes):
         until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
         self._failed[address] = Failed(wanted, error, times, until)
 
-    def _forget(self, present: set[Address]) -> None:
+    def _forget(self, present: set[ConfigMapAddress]) -> None:
         self._settled = {at: each for at, each in self._settled.items() if at in present}
         self._failed = {at: each for at, each in self._failed.items() if at in present}
 
@@ -198,7 +211,7 @@ class Projector(Passes):
         return {policy: tuple(findings) for policy, findings in found.items()}
 
 
-def _shown(foreign: Foreign, asked: Key) -> str:
+def _shown(foreign: ForeignKey, asked: ProjectedKey) -> str:
     """Return what is said of a value that is not ours: whoever reads a policy may not read ConfigMaps.
 
     A policy may name any key, so only a number of its own namespace is shown.

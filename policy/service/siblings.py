@@ -15,7 +15,7 @@ from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Prec
 from policy.core import marks
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
-from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_siblings
+from policy.core.locks.kept_siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
 from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata
@@ -75,7 +75,7 @@ class Siblings(Passes):
         self._trouble = trouble
         self._found = found
         self._pause = pause
-        self._ground: Ground | None = None
+        self._ground: SiblingInputs | None = None
         self._wanted: dict[Address, Sibling] = {}
         self._written: dict[Address, float] = {}
         self._failed: dict[Address, Failed] = {}
@@ -87,7 +87,7 @@ class Siblings(Passes):
     def run_pass(self) -> float:
         """Make and remove what is due; returns the seconds until the next pass is."""
         snapshot = self._snapshot()
-        ground = ground_of(snapshot)
+        ground = sibling_inputs(snapshot)
         if ground != self._ground:  # Of all that changes in a cluster hardly anything concerns siblings.
             self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
             self._ground = ground

@@ -13,7 +13,7 @@ from lockkeeper.locks.showing import Shown, shown, table
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
-from policy.core.locks.queues import LockQueue, deadlocks, queues
+from policy.core.locks.queues import LockQueue, live_deadlocks, lock_queues
 from policy.core.patches import JsonObject
 from tests.lockkeeper.commands import Lockkeeper
 from tests.policy.core.locks.running import BEGIN, NAMESPACE, mutex, node, running, semaphore, stamp, traced
@@ -61,13 +61,13 @@ def cluster() -> Guarded:
 
 def found(cluster: Guarded, namespace: str = "") -> tuple[LockQueue, ...]:
     """Return the queues as the command reads them."""
-    return queues(live_traces(cluster, namespace, lambda: NOW), Limits(cluster))
+    return lock_queues(live_traces(cluster, namespace, lambda: NOW), Limits(cluster))
 
 
 def test_a_line_a_lock_and_a_line_a_deadlock(cluster: Guarded) -> None:
     """A limit that may not be read is no reason to show nothing."""
     seen = found(cluster)
-    assert table(seen, deadlocks(seen), NOW).splitlines() == [
+    assert table(seen, live_deadlocks(seen), NOW).splitlines() == [
         "LOCK                        LIMIT  HELD  WAITING       OLDEST WAIT  HOLDERS  NEXT",
         "secret/ConfigMap/limits/db  ?      1     0             -            far      -",
         "team-a/ConfigMap/limits/db  1      1     1             1m30s        holder   waiter",
@@ -82,7 +82,7 @@ def test_many_holders_are_counted_and_a_few_are_named() -> None:
     """The rest is in the JSON."""
     nodes = {f"n{number}": node() for number in range(2)}
     many = [traced(running(f"w{index}", holds={DB: list(nodes)}, nodes=nodes)) for index in range(5)]
-    seen = queues(many, lambda _: 12)
+    seen = lock_queues(many, lambda _: 12)
     assert table(seen, (), NOW).splitlines()[1].split("  ")[-2:] == ["w0, w1, w2 and 2 more", "-"]
     assert len(shown(seen, (), NOW).locks[0].holders) == 10
 
@@ -90,7 +90,7 @@ def test_many_holders_are_counted_and_a_few_are_named() -> None:
 def test_json_says_all_of_it(cluster: Guarded) -> None:
     """Nodes, seconds, and who waits for ever."""
     seen = found(cluster, NAMESPACE)
-    said = msgspec.json.decode(msgspec.json.encode(shown(seen, deadlocks(seen), NOW)), type=Shown)
+    said = msgspec.json.decode(msgspec.json.encode(shown(seen, live_deadlocks(seen), NOW)), type=Shown)
     assert [each.lock for each in said.locks] == [DB, mutex("m")]
     assert [(each.workflow, each.node, each.seconds) for each in said.locks[0].waiters] == [
         ("team-a/waiter", "n", 90)

@@ -13,44 +13,48 @@ from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import is_layer
-from policy.core.locks.guests import Guests
-from policy.core.locks.injected import Injected, Notes, faults_of, name_of, skipped
-from policy.core.locks.making import Making, Refused, Shape
+from policy.core.locks.guests import ForeignCalls
+from policy.core.locks.injected import Injected, Notes, faults_of, skipped, template_name
+from policy.core.locks.making import LockPlacement, Refused, TemplateWriter
 from policy.core.locks.needs import Needs, Outline, Rules, outline
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import Scene
-from policy.core.locks.sites import SPEC, Site
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.sites import SPEC_ITSELF, CallSite
 from policy.core.locks.taken import held_locks, own_locks
 from policy.core.locks.variants import put_locally
-from policy.core.locks.wanted import acting, why_not_put
+from policy.core.locks.wanted import rule_on, why_not_put
 from policy.core.patches import field_path
 from policy.core.workflow import Template, WorkflowSpec
 
 
 def arranged(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
 ) -> Injected:
     """Return how the rules of the active policies change the templates of an object and who calls them."""
-    return _Arranging(spec, locks, active, scene).result()
+    return _Arranging(spec, locks, active, reviewed).result()
 
 
 class _Arranging:
     """Works through the bodies of one object, callers before what they call."""
 
     def __init__(
-        self, spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+        self,
+        spec: WorkflowSpec,
+        locks: LockPolicies,
+        active: Sequence[CompiledLockPolicy],
+        reviewed: ReviewedObject,
     ) -> None:
-        self._spec, self._locks, self._active, self._scene = spec, locks, active, scene
-        self._view = locks.view(spec) if scene.view is None else scene.view
-        budget = self._budget = scene.budget
-        self._book = Rulebook(locks, active, hints=scene.hints, budget=budget)
+        self._spec, self._locks, self._active, self._reviewed = spec, locks, active, reviewed
+        self._view = locks.view(spec) if reviewed.view is None else reviewed.view
+        budget = self._budget = reviewed.budget
+        self._book = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
         self._put: list[Injection] = []
-        self._found = outline(spec, scene.at, budget, is_template=scene.is_template)
+        self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         self._own = [
             own_locks(body.template, spec, locks.namespace)
@@ -60,7 +64,7 @@ class _Arranging:
             self._rules(number) for number in paced(range(len(self._found.bodies)), budget, Part.INJECTION)
         ]
         self._needs = Needs(self._found, self._wanted, self._own, self._whole, budget)
-        self._making = Making(spec, self._found, locks, scene)
+        self._writer = TemplateWriter(spec, self._found, locks, reviewed)
 
     def result(self) -> Injected:
         for number in self._found.order:
@@ -68,7 +72,7 @@ class _Arranging:
                 self._budget.check(Part.INJECTION)
                 self._arrange(number)
         self._foreign()
-        made = self._making.finish()
+        made = self._writer.finish()
         if isinstance(made, Reason):
             return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
         return Injected(
@@ -81,21 +85,21 @@ class _Arranging:
 
     def _foreign(self) -> None:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
-        guests = Guests(
+        foreign = ForeignCalls(
             self._spec,
-            find=self._scene.find,
+            find=self._reviewed.find,
             rulebook=self._book,
             view=self._view,
             needs=self._needs,
-            making=self._making,
+            writer=self._writer,
         )
         for site in self._found.foreign:
             self._budget.check(Part.INJECTION)
-            caller = self._found.bodies[site.caller] if site.caller != SPEC else None
-            guest = guests.arrange(site, caller)
-            self._warnings += guest.warnings
-            self._faults += guest.faults
-            self._put += guest.put
+            caller = self._found.bodies[site.caller] if site.caller != SPEC_ITSELF else None
+            outcome = foreign.arrange(site, caller)
+            self._warnings += outcome.warnings
+            self._faults += outcome.faults
+            self._put += outcome.put
 
     def _rules(self, number: int) -> Rules:
         """Return the rules that act on a body, without those that could not help it."""
@@ -105,10 +109,10 @@ class _Arranging:
             return ()
         kept = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
-        for rule in (acting(each, place.template, self._spec) for each in active):
+        for rule in (rule_on(each, place.template, self._spec) for each in active):
             lacks = self._own[number].isdisjoint(rule.names)
             if lacks and (why := why_not_put(rule, place.template, self._whole)):
-                self._warnings.append(skipped(name_of(place), rule, why))
+                self._warnings.append(skipped(template_name(place), rule, why))
             else:
                 kept.append(rule)
         return tuple(kept)
@@ -130,16 +134,16 @@ class _Arranging:
             self._faults.append(fault)
             return
         try:
-            shapes = [(site, Shape.of(each)) for site, each in apart]
-            told = put_locally(self._making, number, Shape.of(base), shapes)
+            shapes = [(site, LockPlacement.of(each)) for site, each in apart]
+            remarks = put_locally(self._writer, number, LockPlacement.of(base), shapes)
         except Refused as refused:
             self._faults.append(_fault(place, needed, str(refused)))
             return
         self._warnings.extend(
-            f"lockkeeper: {name_of(place)}: {each}, so the lock is put another way" for each in told
+            f"lockkeeper: {template_name(place)}: {each}, so the lock is put another way" for each in remarks
         )
         self._put.extend(
-            Injection(name_of(place), rule.lock_name, rule.name, rule.policy.source) for rule in needed
+            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source) for rule in needed
         )
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
@@ -161,11 +165,11 @@ class _Arranging:
         """Return what the object holds afterwards: what was there, and what was made."""
         notes = Notes()
         for number, body in enumerate(paced(self._found.bodies, self._budget, Part.INJECTION)):
-            held = self._own[number] | self._making.put_on(body.pointer)
+            held = self._own[number] | self._writer.put_on(body.pointer)
             if not held:
                 continue
             notes.add(self._selecting(body.template), held, body.template)
-        for template, held, passed in paced(self._making.holders, self._budget, Part.INJECTION):
+        for template, held, passed in paced(self._writer.holders, self._budget, Part.INJECTION):
             notes.add(self._selecting(template, passed), held, template)
         return notes.text()
 
@@ -176,7 +180,7 @@ class _Arranging:
         return (rule for rule in rules if rule.policy in self._active)
 
     def _impossible(
-        self, place: Place, base: Rules, apart: Sequence[tuple[Site, Rules]], number: int
+        self, place: TemplateBody, base: Rules, apart: Sequence[tuple[CallSite, Rules]], number: int
     ) -> Reason | None:
         """Return why some callers cannot be told apart from the others."""
         if not apart:
@@ -195,7 +199,7 @@ class _Arranging:
         return None
 
 
-def _for_all(sites: Sequence[Site], needs: Sequence[Rules]) -> Rules:
+def _for_all(sites: Sequence[CallSite], needs: Sequence[Rules]) -> Rules:
     """Return what is put on the template itself, in place or in front of it: the least that a call needs.
 
     So it keeps a caller. Those that are not known here cannot be led elsewhere, so they decide.
@@ -206,14 +210,14 @@ def _for_all(sites: Sequence[Site], needs: Sequence[Rules]) -> Rules:
     return min(needs, key=len)
 
 
-def _fault(place: Place, rules: Sequence[CompiledRule], why: str) -> Reason:
+def _fault(place: TemplateBody, rules: Sequence[CompiledRule], why: str) -> Reason:
     names = ", ".join(rule.lock_name for rule in rules)
     where = f"{field_path(place.pointer)}.synchronization"
     return Reason(Code.LOCK_CONFLICT, where, f"needs the lock {names}, but {why}", rules[0].policy.source)
 
 
-def _torn(place: Place, rule: CompiledRule, site: Site, found: Outline) -> Reason:
-    caller = name_of(found.bodies[site.caller])
+def _torn(place: TemplateBody, rule: CompiledRule, site: CallSite, found: Outline) -> Reason:
+    caller = template_name(found.bodies[site.caller])
     why = (
         f'"{caller}", which calls it, runs both with and without that lock held around it. Let one template '
         "call it where the lock is held, and another one where it is not"

@@ -28,7 +28,7 @@ from policy.core.workflow import (
 _NO_RESOURCE: Final = ResourceTemplate()
 
 
-class View:
+class PodView:
     """The templates of one spec as they run in a namespace.
 
     `hides` tells that the spec says something of the Pods of all templates. With `open_ended`, others may run
@@ -93,14 +93,14 @@ def is_veiled(template: Template, *, closely: bool) -> bool:
         return True
     if template.sidecars is not None or template.init_containers is not None:
         return True
-    if template.pod_spec_patch is not None or (closely and has_tags(template)):
+    if template.pod_spec_patch is not None or (closely and _has_tags(template)):
         return True
     return template.container_set is not None and any(
         BEGIN in (each.image or "") for each in template.container_set.containers or ()
     )
 
 
-def has_tags(template: Template) -> bool:
+def _has_tags(template: Template) -> bool:
     """Tell whether what else rules select by has parameters in it."""
     labels = (template.metadata.labels if template.metadata is not None else None) or {}
     claims = (each.persistent_volume_claim for each in template.volumes or ())
@@ -216,5 +216,5 @@ def _resource(template: Template, defaults: Template | None) -> ResourceTemplate
     )
 
 
-NOTHING_SAID: Final = View(EMPTY_SPEC, "")
+NOTHING_SAID: Final = PodView(EMPTY_SPEC, "")
 """Of a spec that says nothing of its templates' Pods."""

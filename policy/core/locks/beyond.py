@@ -13,38 +13,38 @@ from typing import Final, TypeVar
 from policy.core.budget import Part, paced
 from policy.core.decision import Code, ObjectKind, Reason
 from policy.core.kinds import MatchedKind, Referenced
-from policy.core.locks.as_run import NOTHING_SAID, View
+from policy.core.locks.as_run import NOTHING_SAID, PodView
 from policy.core.locks.foreign import ForeignTemplate, MissingLock
 from policy.core.locks.inject import inject
 from policy.core.locks.injected import skipped
 from policy.core.locks.inspect import NOTHING, Inspection
 from policy.core.locks.overlaid import overlaid
-from policy.core.locks.places import Place, calls
+from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import Find, Scene
+from policy.core.locks.scene import FindTemplate, ReviewedObject
 from policy.core.locks.taken import held_locks
-from policy.core.locks.unseen import MOST_TOLD, unseen
+from policy.core.locks.unseen import MOST_WARNINGS, unseen
 from policy.core.patches import field_path
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey, known_key
 from policy.core.workflow import Template, TemplateRef, WorkflowSpec
 
-MOST_FOLLOWED: Final = 1000
+_MOST_FOLLOWED: Final = 1000
 """Templates that are followed below one call."""
-MAX_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED: Final = 10_000
 """References that are remembered; their names are somebody's choice."""
 
-KeyT = TypeVar("KeyT")
-ValueT = TypeVar("ValueT")
+_KeyT = TypeVar("_KeyT")
+_ValueT = TypeVar("_ValueT")
 
 
-def beyond_reach(
+def missing_lock_findings(
     spec: WorkflowSpec,
-    found: Sequence[Place],
+    found: Sequence[TemplateBody],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene,
+    reviewed: ReviewedObject,
     *,
     snapshot: Snapshot,
 ) -> Inspection:
@@ -57,17 +57,17 @@ def beyond_reach(
         said.extend(_said(each, where) for each in missing if each.rule.policy in active)
 
     if spec.workflow_template_ref is not None:
-        where = f"{scene.at[1:].replace('/', '.')}.workflowTemplateRef"
-        added = overlaid(spec, locks, scene)
+        where = f"{reviewed.at[1:].replace('/', '.')}.workflowTemplateRef"
+        added = overlaid(spec, locks, reviewed)
         missing = missing_locks(spec.workflow_template_ref, locks, snapshot)
-        say((each for each in missing if not _is_served(each.rule.policy, scene.kind)), where)
+        say((each for each in missing if not _is_served(each.rule.policy, reviewed.kind)), where)
         say(added.lacking, where)
         unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
-        said += [unseen(name, rule) for name, rule in unknown[:MOST_TOLD]]
-    for place in paced(found, scene.budget, Part.LOCKS):
+        said += [unseen(name, rule) for name, rule in unknown[:MOST_WARNINGS]]
+    for place in paced(found, reviewed.budget, Part.LOCKS):
         if place.remarkable:
             every = list(calls(place.template, place.pointer))
-            for call, pointer in paced(every, scene.budget, Part.LOCKS):
+            for call, pointer in paced(every, reviewed.budget, Part.LOCKS):
                 if call.template_ref is not None and call.template_ref.template:
                     missing = missing_locks(call.template_ref, locks, snapshot)
                     say(missing, f"{field_path(pointer)}.templateRef")
@@ -136,17 +136,17 @@ def _below(
     held = held_locks(first.synchronization, locks.namespace)
     waiting = [(spec, ref.name or "", first, held)]
     seen = {id(first)}
-    while waiting and len(seen) < MOST_FOLLOWED:
-        home, of, caller, around = waiting.pop()
+    while waiting and len(seen) < _MOST_FOLLOWED:
+        owner, of, caller, around = waiting.pop()
         for call, _ in calls(caller, ""):
-            target: tuple[WorkflowSpec, str, Template | None] = (home, of, call.inline)
+            target: tuple[WorkflowSpec, str, Template | None] = (owner, of, call.inline)
             if call.template_ref is not None:
                 other = snapshot.template(locks.namespace, call.template_ref)
                 if other is None:
                     continue
                 target = (other, call.template_ref.name or "", other.template(call.template_ref.template))
             elif call.template:
-                target = (home, of, home.template(call.template))
+                target = (owner, of, owner.template(call.template))
             its_home, its_of, body = target
             if body is None or id(body) in seen:
                 continue
@@ -158,7 +158,7 @@ def _below(
             waiting.append((its_home, its_of, body, own))
 
 
-def finder(locks: LockPolicies, snapshot: Snapshot, view: View = NOTHING_SAID) -> Find:
+def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOTHING_SAID) -> FindTemplate:
     """Return how templates of other objects are looked up that rules may select; they are remembered.
 
     `view` is that of the object under review, which may say what all that it runs has in its Pods.
@@ -188,8 +188,8 @@ def _selectable(
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
 
 
-def _remember(memory: dict[KeyT, ValueT], key: KeyT, found: ValueT) -> ValueT:
-    if len(memory) >= MAX_REMEMBERED:
+def _remember(memory: dict[_KeyT, _ValueT], key: _KeyT, found: _ValueT) -> _ValueT:
+    if len(memory) >= _MAX_REMEMBERED:
         memory.clear()
     memory[key] = found
     return found

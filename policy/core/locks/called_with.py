@@ -22,13 +22,13 @@ from policy.core.locks.parameters import (
 from policy.core.locks.places import calls, places
 from policy.core.workflow import Hook, Parameters, Template, WorkflowSpec
 
-MOST_FORMS: Final = 20
+_MOST_FORMS: Final = 20
 """What a text may become that is followed; beyond it, it counts as known only at run time."""
-MOST_TAGS: Final = 20
-LONGEST_FORM: Final = 10_000
-DEEPEST: Final = 20
+_MOST_TAGS: Final = 20
+_LONGEST_FORM: Final = 10_000
+_DEEPEST: Final = 20
 """Calls that a value is followed through."""
-MOST_LOOKED_AT: Final = 20_000
+_MOST_LOOKED_AT: Final = 20_000
 """Values in calls that are looked at for one object; what comes after counts as known only at run time."""
 
 
@@ -46,7 +46,7 @@ class CalledWith:
 
     def __init__(self, spec: WorkflowSpec, namespace: str, *, open_ended: bool) -> None:
         self._spec, self._namespace, self._open_ended = spec, namespace, open_ended
-        self._left = MOST_LOOKED_AT
+        self._left = _MOST_LOOKED_AT
         self._values: dict[str, str] | None = None
         self._calls: dict[str, list[Caller]] | None = None
         self._known: dict[tuple[int, str], tuple[str, ...]] = {}
@@ -58,13 +58,13 @@ class CalledWith:
         if BEGIN not in text:
             return (text,)
         found = list(tags(text))
-        if len(text) > LONGEST_FORM or len(found) > MOST_TAGS:
+        if len(text) > _LONGEST_FORM or len(found) > _MOST_TAGS:
             return (text,)
         heads, last = [""], 0
         for begin, end in found:
             options = self._tag(text[begin:end], template, caller, deep)
             heads = [f"{head}{text[last:begin]}{option}" for head in heads for option in options]
-            if len(heads) > MOST_FORMS:
+            if len(heads) > _MOST_FORMS:
                 return (text,)
             last = end
         return tuple(f"{head}{text[last:]}" for head in heads)
@@ -96,7 +96,7 @@ class CalledWith:
             found: dict[str, None] = {}
             for each in self._callers(template):
                 found.update(dict.fromkeys(self._passed(name, tag, template, each, deep)))
-                if len(found) > MOST_FORMS or self._left < 0:
+                if len(found) > _MOST_FORMS or self._left < 0:
                     found = {tag: None}
                     break
             if self._open_ended:
@@ -115,7 +115,7 @@ class CalledWith:
             return (tag,) if value is None else self.forms(value, None)
         if BEGIN not in value:
             return (value,)
-        return (tag,) if deep >= DEEPEST else self.forms(value, caller.template, deep=deep + 1)
+        return (tag,) if deep >= _DEEPEST else self.forms(value, caller.template, deep=deep + 1)
 
     def _callers(self, template: Template) -> list[Caller]:
         """Return the calls of a template; one that is called from nowhere here has its own values."""

@@ -13,15 +13,15 @@ from typing import Final, TypeAlias
 from policy.core.budget import STEPS, UNBOUNDED, Budget, Part, paced
 from policy.core.workflow import Call, Dag
 
-Outcomes: TypeAlias = frozenset[str]
-Test: TypeAlias = Callable[[Mapping[str, str]], bool]
+_Outcomes: TypeAlias = frozenset[str]
+_Test: TypeAlias = Callable[[Mapping[str, str]], bool]
 
-RUNS: Final = "Succeeded"
-SKIPPED: Final = "Skipped"
-OMITTED: Final = "Omitted"
-SURE: Final[Outcomes] = frozenset({RUNS})
-UNSURE: Final[Outcomes] = frozenset({RUNS, SKIPPED, OMITTED})
-MOST_UNSURE: Final = 6
+_RUNS: Final = "Succeeded"
+_SKIPPED: Final = "Skipped"
+_OMITTED: Final = "Omitted"
+_SURE: Final[_Outcomes] = frozenset({_RUNS})
+_UNSURE: Final[_Outcomes] = frozenset({_RUNS, _SKIPPED, _OMITTED})
+_MOST_UNSURE: Final = 6
 """Uncertain tasks of one `depends` whose outcomes are tried in every combination."""
 
 _TOKEN: Final = re.compile(r"&&|\|\||!|\(|\)|[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -31,12 +31,12 @@ DEEPEST: Final = 100
 """Parentheses and negations in each other that are read; deeper expressions count as unreadable."""
 _MOST_TRIED: Final = 100_000
 """Characters that are looked at in all combinations of outcomes together."""
-_SATISFIES: Final[Mapping[str, Outcomes]] = {
-    "": frozenset({RUNS, SKIPPED}),
-    "Succeeded": SURE,
-    "AnySucceeded": SURE,
-    "Skipped": frozenset({SKIPPED}),
-    "Omitted": frozenset({OMITTED}),
+_SATISFIES: Final[Mapping[str, _Outcomes]] = {
+    "": frozenset({_RUNS, _SKIPPED}),
+    "Succeeded": _SURE,
+    "AnySucceeded": _SURE,
+    "Skipped": frozenset({_SKIPPED}),
+    "Omitted": frozenset({_OMITTED}),
     "Failed": frozenset(),
     "Errored": frozenset(),
     "AllFailed": frozenset(),
@@ -44,7 +44,7 @@ _SATISFIES: Final[Mapping[str, Outcomes]] = {
 }
 
 
-class UnreadableError(ValueError):
+class _DependsError(ValueError):
     """A `depends` that is no expression of task names."""
 
 
@@ -58,11 +58,11 @@ def certain_tasks(dag: Dag, budget: Budget = UNBOUNDED) -> list[bool]:
     tasks = dag.tasks or ()
     if not any(task.depends or maybe_skipped(task) for task in tasks) and not dag.target:
         return [True] * len(tasks)
-    known: dict[str, Outcomes] = {}
+    known: dict[str, _Outcomes] = {}
     wanted = _wanted(dag, tasks, budget)
     for task in _in_order(tasks, budget):
         known[task.name or ""] = _outcomes(task, known, budget)
-    return [known[task.name or ""] == SURE and (wanted is None or task.name in wanted) for task in tasks]
+    return [known[task.name or ""] == _SURE and (wanted is None or task.name in wanted) for task in tasks]
 
 
 def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED) -> bool:
@@ -77,11 +77,11 @@ def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED)
     concerned = _with_what_they_wait_for(names, tasks, budget)
     ordered = [task for task in _in_order(tasks, budget) if task.name in concerned]
     free = [task.name or "" for task in ordered if maybe_skipped(task)]
-    if not names or len(free) > MOST_UNSURE:
+    if not names or len(free) > _MOST_UNSURE:
         return False
     try:
         tests = {task.name or "": _test(task, budget) for task in ordered}
-    except UnreadableError:
+    except _DependsError:
         return False
     for case in product((False, True), repeat=len(free)):
         passed_over = {name for name, skipped in zip(free, case, strict=True) if skipped}
@@ -89,8 +89,8 @@ def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED)
         for task in paced(ordered, budget, Part.DEADLOCKS):
             name = task.name or ""
             fits = all(each in outcomes for each in needed(task)) and tests[name](outcomes)
-            outcomes[name] = OMITTED if not fits else SKIPPED if name in passed_over else RUNS
-        if not any(outcomes[name] == RUNS for name in names):
+            outcomes[name] = _OMITTED if not fits else _SKIPPED if name in passed_over else _RUNS
+        if not any(outcomes[name] == _RUNS for name in names):
             return False
     return True
 
@@ -138,17 +138,17 @@ def _with_what_they_wait_for(names: Iterable[str], tasks: Sequence[Call], budget
     return found
 
 
-def _outcomes(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> Outcomes:
+def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> _Outcomes:
     answers = _answers(task, known, budget)
     found: set[str] = set()
     if True in answers:
-        found.update((RUNS, SKIPPED) if maybe_skipped(task) else (RUNS,))
+        found.update((_RUNS, _SKIPPED) if maybe_skipped(task) else (_RUNS,))
     if False in answers:
-        found.add(OMITTED)
+        found.add(_OMITTED)
     return frozenset(found)
 
 
-def _answers(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> set[bool]:
+def _answers(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> set[bool]:
     """Return whether what a task waits for comes true: always, never, or (both) it depends."""
     if len(task.depends or "") > _LONGEST:
         return {True, False}
@@ -157,11 +157,11 @@ def _answers(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> set[b
         return {True}
     try:
         test = _test(task, budget)
-    except UnreadableError:
+    except _DependsError:
         return {True, False}
-    outcomes = [sorted(known.get(name, UNSURE)) for name in names]
+    outcomes = [sorted(known.get(name, _UNSURE)) for name in names]
     tried = prod(len(each) for each in outcomes) * len(task.depends or "")
-    if sum(len(each) > 1 for each in outcomes) > MOST_UNSURE or tried > _MOST_TRIED:
+    if sum(len(each) > 1 for each in outcomes) > _MOST_UNSURE or tried > _MOST_TRIED:
         return {True, False}
     found: set[bool] = set()
     for case in product(*outcomes):
@@ -170,14 +170,14 @@ def _answers(task: Call, known: Mapping[str, Outcomes], budget: Budget) -> set[b
     return found
 
 
-def _test(task: Call, budget: Budget) -> Test:
+def _test(task: Call, budget: Budget) -> _Test:
     """Return what a task waits for, as a test of the outcomes of others. Raises UnreadableError."""
     if task.dependencies:
         return _all_of(task.dependencies)
     return _Expression(task.depends, budget).parse() if task.depends else _all_of(())
 
 
-def _all_of(names: Sequence[str]) -> Test:
+def _all_of(names: Sequence[str]) -> _Test:
     return lambda case: all(case[name] in _SATISFIES[""] for name in names)
 
 
@@ -188,17 +188,17 @@ class _Expression:
         budget.check(Part.GRAPH)
         self._budget = budget
         if len(text) > _LONGEST:
-            raise UnreadableError(text[:_LONGEST])
+            raise _DependsError(text[:_LONGEST])
         self._words: list[str] = _TOKEN.findall(text)
         if "".join(self._words) != re.sub(r"\s+", "", text):
-            raise UnreadableError(text)
+            raise _DependsError(text)
         self._at = self._depth = 0
 
-    def parse(self) -> Test:
+    def parse(self) -> _Test:
         """Return the test that the whole expression is."""
         test = self._either()
         if self._at != len(self._words):
-            raise UnreadableError(self._words[self._at])
+            raise _DependsError(self._words[self._at])
         return test
 
     def _next(self, *words: str) -> str:
@@ -208,19 +208,19 @@ class _Expression:
             return self._words[self._at - 1]
         return ""
 
-    def _either(self) -> Test:
+    def _either(self) -> _Test:
         tests = [self._both()]
         while self._next("||"):
             tests.append(self._both())
         return lambda case: any(test(case) for test in tests)
 
-    def _both(self) -> Test:
+    def _both(self) -> _Test:
         tests = [self._one()]
         while self._next("&&"):
             tests.append(self._one())
         return lambda case: all(test(case) for test in tests)
 
-    def _one(self) -> Test:
+    def _one(self) -> _Test:
         if not self._at % STEPS:
             self._budget.check(Part.GRAPH)
         word = self._next()
@@ -229,18 +229,18 @@ class _Expression:
         name, _, outcome = word.partition(".")
         satisfies = _SATISFIES.get(outcome)
         if not name or word in (")", "&&", "||") or satisfies is None:
-            raise UnreadableError(word)
+            raise _DependsError(word)
         return lambda case: case[name] in satisfies
 
-    def _within(self, sign: str) -> Test:
+    def _within(self, sign: str) -> _Test:
         """Return the test after a `!` or a parenthesis."""
         self._depth += 1
         if self._depth >= DEEPEST:
-            raise UnreadableError(sign)
+            raise _DependsError(sign)
         inner = self._one() if sign == "!" else self._either()
         self._depth -= 1
         if sign == "!":
             return lambda case: not inner(case)
         if not self._next(")"):
-            raise UnreadableError(sign)
+            raise _DependsError(sign)
         return inner

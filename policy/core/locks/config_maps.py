@@ -1,8 +1,9 @@
 """What to write into one ConfigMap so that it says what policies ask for, and leaves what is others' alone.
 
 We own keys by server-side apply, under a manager's name of our own. A key that somebody else owns with
-another value stays theirs: that is told, and not forced. A key that nobody asks for any more goes; but while
-Workflows hold or want its lock it keeps its last value, because Argo would strand them (argo-verified 4).
+another value stays theirs: that is reported, and not forced. A key that nobody asks for any more goes; but
+while Workflows hold or want its lock it keeps its last value, because Argo would strand them
+(argo-verified 4).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.locks.projection import Address
+from policy.core.locks.definitions import ConfigMapAddress
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
 from policy.core.workflow import Read
@@ -34,7 +35,7 @@ class ManagedFields(Read, frozen=True):
     fields_v1: dict[str, object] | None = msgspec.field(default=None, name="fieldsV1")
 
 
-class Metadata(Read, frozen=True):
+class ManagedMetadata(Read, frozen=True):
     """The metadata that tells what is ours."""
 
     name: str = ""
@@ -43,22 +44,22 @@ class Metadata(Read, frozen=True):
     managed_fields: tuple[ManagedFields, ...] | None = None
 
 
-class StandingMap(Read, frozen=True):
+class ObservedConfigMap(Read, frozen=True):
     """A ConfigMap as it stands."""
 
-    metadata: Metadata
+    metadata: ManagedMetadata
     data: dict[str, str] | None = None
 
     @property
-    def address(self) -> Address:
+    def address(self) -> ConfigMapAddress:
         """Where it is."""
         return self.metadata.namespace, self.metadata.name
 
 
-prepare(StandingMap)
+prepare(ObservedConfigMap)
 
 
-class Foreign(msgspec.Struct, frozen=True):
+class ForeignKey(msgspec.Struct, frozen=True):
     """A key that somebody else owns with another value than is asked for."""
 
     owner: str
@@ -69,20 +70,20 @@ class Plan(msgspec.Struct, frozen=True):
     """What is to be applied, None where it stands so already; what is not ours to set; what is kept."""
 
     data: Mapping[str, str] | None
-    foreign: Mapping[str, Foreign]
+    foreign: Mapping[str, ForeignKey]
     kept: tuple[str, ...]
     empty: bool
     """Whether nothing of it will be ours."""
 
 
-def plan(standing: StandingMap | None, wanted: Mapping[str, str], in_use: InUse) -> Plan:
+def plan(standing: ObservedConfigMap | None, wanted: Mapping[str, str], in_use: InUse) -> Plan:
     """Return what to do about one ConfigMap; `standing` is None where it does not exist."""
     if standing is None:
         return Plan(dict(wanted) or None, {}, (), empty=not wanted)
     data = standing.data or {}
     ours, owners = _owners(standing.metadata.managed_fields or ())
     foreign = {
-        key: Foreign(", ".join(owners[key]), data[key])
+        key: ForeignKey(", ".join(owners[key]), data[key])
         for key, value in wanted.items()
         if owners.get(key) and data.get(key, value) != value
     }
@@ -95,7 +96,7 @@ def plan(standing: StandingMap | None, wanted: Mapping[str, str], in_use: InUse)
     return Plan(None if settled else target, foreign, kept, empty=not target)
 
 
-def config_map(address: Address, data: Mapping[str, str]) -> JsonObject:
+def config_map(address: ConfigMapAddress, data: Mapping[str, str]) -> JsonObject:
     """Return what to apply; without data it gives up all that was ours."""
     namespace, name = address
     metadata: JsonObject = {"name": name, "namespace": namespace}

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, item_of, refuses_singular
 from policy.core.patched import patched
@@ -24,14 +24,16 @@ def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
     return not (locks.refuses_singular and refuses_singular(active))
 
 
-def any_single(spec: WorkflowSpec, found: Sequence[Place]) -> bool:
+def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
     """Tell whether there is a single lock; `found` has all bodies that hold locks."""
     if any(
-        place.template.synchronization is not None and is_single(place.template.synchronization)
+        place.template.synchronization is not None and _is_single(place.template.synchronization)
         for place in found
     ):
         return True
-    return any(block is not None and is_single(block) for block in (spec.synchronization, spec.default_locks))
+    return any(
+        block is not None and _is_single(block) for block in (spec.synchronization, spec.default_locks)
+    )
 
 
 def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
@@ -52,7 +54,7 @@ def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[
     return changed, tuple(writer.patch)
 
 
-def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
+def converted_text(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
     """Return the text of an object after operations of `convert`, for what is made from that text."""
     try:
         obj: Any = msgspec.json.decode(raw)
@@ -63,7 +65,7 @@ def applied(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
 
 
-def is_single(block: Synchronization) -> bool:
+def _is_single(block: Synchronization) -> bool:
     """Tell whether a block has a lock in the single form."""
     return block.semaphore is not None or block.mutex is not None
 
@@ -87,7 +89,7 @@ class _Writer:
 
     def block(self, block: Synchronization | None, where: str) -> Synchronization | None:
         """Return a block with its single locks in the lists."""
-        if block is None or not is_single(block):
+        if block is None or not _is_single(block):
             return block
         semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
         mutexes: tuple[MutexRef, ...] | None = block.mutexes

@@ -12,29 +12,29 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
-from policy.core.locks.deadlock_words import Describing, Taken, describe_circle
+from policy.core.locks.deadlock_words import DeadlockDescriber, TakenAgain, describe_circle
 from policy.core.locks.definitions import LimitOf
 from policy.core.locks.doom import branches_exist, causes_in_all_branches
-from policy.core.locks.graph import Graph, Node
-from policy.core.locks.held import Held, bits, held_in, most_on_a_sure_way
+from policy.core.locks.graph import Graph, TemplateNode
+from policy.core.locks.held import HeldAbove, bits, held_in, most_on_a_sure_way
 from policy.core.locks.naming import LockName
 from policy.core.locks.nesting import Nested, circles, nested_in
-from policy.core.locks.runs import Home
+from policy.core.locks.runs import TemplateOwner
 
-Causes: TypeAlias = frozenset[tuple[int, str]]
+_Causes: TypeAlias = frozenset[tuple[int, str]]
 """Places of locks: the identity of an object, and a pointer."""
 ENDLESS: Final = 10_000
 """A limit that is never used up; the key that conditional locks fall back to has such a one."""
-MAX_FOUND: Final = 20
-"""Deadlocks that are told of one object; a message shows ten."""
+_MAX_FOUND: Final = 20
+"""Deadlocks that are reported of one object; a message shows ten."""
 
 
-class Deadlock(msgspec.Struct, frozen=True):
+class TemplateDeadlock(msgspec.Struct, frozen=True):
     """One deadlock: whether every run comes to it, on which lock, where it is taken, and how to read it."""
 
     certain: bool
     lock: str
-    home: Home
+    owner: TemplateOwner
     pointer: str
     message: str
 
@@ -42,12 +42,12 @@ class Deadlock(msgspec.Struct, frozen=True):
 class Analysis(msgspec.Struct, frozen=True):
     """What a graph shows; `whole` is False where it was too large to look at all of it."""
 
-    deadlocks: tuple[Deadlock, ...]
+    deadlocks: tuple[TemplateDeadlock, ...]
     nested: tuple[Nested, ...]
     whole: bool
 
 
-NOTHING: Final = Analysis((), (), whole=True)
+_NOTHING: Final = Analysis((), (), whole=True)
 
 
 def analyse(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED, *, own: str = "") -> Analysis:
@@ -56,38 +56,40 @@ def analyse(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED, *, own:
     `own` is the namespace that it runs in: limits of others are judged by, and not shown.
     """
     if not any(node.locks for node in graph.nodes):
-        return NOTHING if graph.whole else Analysis((), (), whole=False)
+        return _NOTHING if graph.whole else Analysis((), (), whole=False)
     held = held_in(graph, budget)
     nested, whole = nested_in(graph, held, budget)
     again = list(_taken_again(graph, held, limit_of, budget, own=own))
-    causes: Causes = frozenset()
+    causes: _Causes = frozenset()
     if again and not any(each.certain for each in again) and branches_exist(graph):
         causes = _causes(graph, limit_of, budget)
-    deadlocks = _told(again, causes, graph, held, budget)
-    deadlocks += islice(_both_orders(nested, limit_of, budget), MAX_FOUND)
+    deadlocks = _described(again, causes, graph, held, budget)
+    deadlocks += islice(_both_orders(nested, limit_of, budget), _MAX_FOUND)
     deadlocks.sort(key=lambda each: not each.certain)
-    return Analysis(tuple(deadlocks[:MAX_FOUND]), tuple(nested), whole and graph.whole)
+    return Analysis(tuple(deadlocks[:_MAX_FOUND]), tuple(nested), whole and graph.whole)
 
 
-def _both_orders(nested: Sequence[Nested], limit_of: LimitOf, budget: Budget) -> Iterator[Deadlock]:
+def _both_orders(nested: Sequence[Nested], limit_of: LimitOf, budget: Budget) -> Iterator[TemplateDeadlock]:
     """Yield a deadlock for each set of locks that are nested in a circle within one object."""
     for circle in circles(nested, lambda name: (limit_of(name) or 0) < ENDLESS, budget):
         yield of_circle(circle)
 
 
-def of_circle(circle: Sequence[Nested]) -> Deadlock:
+def of_circle(circle: Sequence[Nested]) -> TemplateDeadlock:
     """Return the deadlock of locks that are nested in a circle, reported where its first is taken."""
     first = circle[0]
-    return Deadlock(False, first.inner, first.home, first.pointer, describe_circle(circle))  # noqa: FBT003 - possible
+    return TemplateDeadlock(False, first.inner, first.owner, first.pointer, describe_circle(circle))  # noqa: FBT003 - possible
 
 
-def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, budget: Budget, *, own: str) -> Iterator[Taken]:
+def _taken_again(
+    graph: Graph, held: HeldAbove, limit_of: LimitOf, budget: Budget, *, own: str
+) -> Iterator[TakenAgain]:
     """Yield each lock that is taken below a holder of it, once for each body that takes it."""
-    told = 0
+    yielded = 0
     enough: dict[int, bool] = {}
     for node in paced(graph.nodes, budget, Part.DEADLOCKS):
         for number in bits(held.own[node] & held.some[node]):
-            if told >= MAX_FOUND * 10:
+            if yielded >= _MAX_FOUND * 10:
                 return
             limit = limit_of(held.names[number])
             bit = 1 << number
@@ -97,46 +99,50 @@ def _taken_again(graph: Graph, held: Held, limit_of: LimitOf, budget: Budget, *,
                     enough[number] = not _never_enough(graph, held, number, limit, budget)
                 certain = not enough[number]
             if certain or limit is None or limit < ENDLESS:
-                told += 1
+                yielded += 1
                 shown = limit if not own or LockName.parse(held.names[number]).namespace == own else None
-                yield Taken(node, number, shown, certain=certain)
+                yield TakenAgain(node, number, shown, certain=certain)
 
 
-def _told(again: Sequence[Taken], causes: Causes, graph: Graph, held: Held, budget: Budget) -> list[Deadlock]:
+def _described(
+    again: Sequence[TakenAgain], causes: _Causes, graph: Graph, held: HeldAbove, budget: Budget
+) -> list[TemplateDeadlock]:
     """Return the first of the locks that are taken again as deadlocks, the certain ones before the others.
 
     The ways in their sentences take the time, so only what is shown gets one.
     """
     placed = [(each, _pointer(each.node, held.names[each.number])) for each in again]
-    sure = [each.certain or (id(each.node.home), where) in causes for each, where in placed]
+    sure = [each.certain or (id(each.node.owner), where) in causes for each, where in placed]
     order = sorted(range(len(placed)), key=lambda index: not sure[index])
-    describing = Describing(graph, held)
+    describing = DeadlockDescriber(graph, held)
     found = []
-    for index in order[:MAX_FOUND]:
+    for index in order[:_MAX_FOUND]:
         budget.check(Part.DEADLOCKS)
         taken, where = placed[index]
         message = describing.sentence(taken)
         if sure[index] and not taken.certain:
             message = f"{message}. Whichever branch runs, one of these hangs"
-        found.append(Deadlock(sure[index], held.names[taken.number], taken.node.home, where, message))
+        found.append(
+            TemplateDeadlock(sure[index], held.names[taken.number], taken.node.owner, where, message)
+        )
     return found
 
 
-def _pointer(node: Node, name: str) -> str:
+def _pointer(node: TemplateNode, name: str) -> str:
     return next(each.pointer for each in node.locks if each.name == name)
 
 
-def _causes(graph: Graph, limit_of: LimitOf, budget: Budget) -> Causes:
+def _causes(graph: Graph, limit_of: LimitOf, budget: Budget) -> _Causes:
     """Return the places of the locks that together hang every branch of a condition."""
     return frozenset(
-        (id(node.home), lock.pointer)
+        (id(node.owner), lock.pointer)
         for node, name in causes_in_all_branches(graph, limit_of, budget)
         for lock in node.locks
         if lock.name == name
     )
 
 
-def _never_enough(graph: Graph, held: Held, number: int, limit: int, budget: Budget) -> bool:
+def _never_enough(graph: Graph, held: HeldAbove, number: int, limit: int, budget: Budget) -> bool:
     """Tell whether the limit of a lock is below what one sure way takes of it."""
     if limit == 1:
         return True

@@ -20,15 +20,15 @@ from policy.core.selectors import Labels, LabelSelector
 
 LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy
 LabelsOf: TypeAlias = Callable[[str], Labels]
-Address: TypeAlias = tuple[str, str]
+ConfigMapAddress: TypeAlias = tuple[str, str]
 """Namespace and name of a ConfigMap."""
-Limits: TypeAlias = Mapping[str, int]
+KeyLimits: TypeAlias = Mapping[str, int]
 """Limits by key."""
 ValueOf: TypeAlias = Callable[[str, str, str], str | None]
 """Gives the text of a limit by namespace, ConfigMap and key; None where there is none."""
 LimitOf: TypeAlias = Callable[[str], int | None]
 """Gives the limit of a lock by Argo's name of it; None where it is not known."""
-UNLIMITED: Final = 1_000_000
+_UNLIMITED_KEY_LIMIT: Final = 1_000_000
 """Limit of the key that stands for none; Argo keeps the holders in memory, and nobody runs that many pods."""
 
 
@@ -56,7 +56,7 @@ def projected(spec: SynchronizationPolicySpec, own: str | None) -> tuple[Semapho
     for rule in spec.inject:
         target = rule.lock.semaphore
         if rule.when is not None and target is not None and says_by_key(rule.lock, own):
-            free = SemaphoreDefinition(target.config_map, unlimited_key(target.key), UNLIMITED)
+            free = SemaphoreDefinition(target.config_map, unlimited_key(target.key), _UNLIMITED_KEY_LIMIT)
             found.setdefault((free.config_map, free.key), free)
     return tuple(found.values())
 
@@ -68,9 +68,9 @@ class Definitions(msgspec.Struct, frozen=True):
     would be known if they existed.
     """
 
-    owned: Mapping[Address, Limits]
-    everywhere: tuple[tuple[LabelSelector, Mapping[str, Limits]], ...]
-    config_maps: Mapping[Address, Mapping[str, str]]
+    owned: Mapping[ConfigMapAddress, KeyLimits]
+    everywhere: tuple[tuple[LabelSelector, Mapping[str, KeyLimits]], ...]
+    config_maps: Mapping[ConfigMapAddress, Mapping[str, str]]
     labels_of: LabelsOf
     extent: Extent = WHOLE
 
@@ -108,14 +108,14 @@ class Definitions(msgspec.Struct, frozen=True):
 
 def definitions_in(
     policies: Iterable[LockPolicy],
-    config_maps: Mapping[Address, Mapping[str, str]],
+    config_maps: Mapping[ConfigMapAddress, Mapping[str, str]],
     labels_of: LabelsOf,
     *,
     extent: Extent = WHOLE,
 ) -> Definitions:
     """Return what all policies define; of two definitions of a namespace's own the last by name counts."""
-    owned: dict[Address, dict[str, int]] = {}
-    everywhere: list[tuple[LabelSelector, Mapping[str, Limits]]] = []
+    owned: dict[ConfigMapAddress, dict[str, int]] = {}
+    everywhere: list[tuple[LabelSelector, Mapping[str, KeyLimits]]] = []
     for policy in policies:
         if isinstance(policy, ClusterSynchronizationPolicy):
             limits: dict[str, dict[str, int]] = {}
@@ -143,7 +143,7 @@ def limit_named(name: str, value_of: ValueOf) -> int | None:
     return read_limit(value) if value is not None else None
 
 
-def limits_of(definitions: Definitions, *, only: str | None = None) -> LimitOf:
+def limit_lookup(definitions: Definitions, *, only: str | None = None) -> LimitOf:
     """Return how limits are looked up in what policies and ConfigMaps define, each once.
 
     With `only`, those of ConfigMaps of other namespaces are not looked at, and so not known.

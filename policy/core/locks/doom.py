@@ -9,17 +9,17 @@ from typing import Final, TypeAlias
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.locks.certainty import always_one_of
 from policy.core.locks.definitions import LimitOf
-from policy.core.locks.graph import Graph, Node
+from policy.core.locks.graph import Graph, TemplateNode
 
-MOST_STEPS: Final = 5_000
+_MOST_STEPS: Final = 5_000
 """Bodies that are looked at, each once for every set of locks held above it; then there is no answer."""
-MOST_WORK: Final = 100_000
+_MOST_WORK: Final = 100_000
 """Locks that are gone through for all of them together."""
-DEEPEST: Final = 100
+_DEEPEST: Final = 100
 """Calls below each other that Argo follows; it ends a run that goes deeper."""
 
-Counts: TypeAlias = tuple[tuple[str, int], ...]
-Cause: TypeAlias = tuple[Node, str]
+_Counts: TypeAlias = tuple[tuple[str, int], ...]
+_Cause: TypeAlias = tuple[TemplateNode, str]
 """A body, and the lock that it can never take."""
 
 
@@ -28,7 +28,7 @@ def branches_exist(graph: Graph) -> bool:
     return any(edge.reference.task is not None for node in graph.nodes for edge in node.calls)
 
 
-def causes_in_all_branches(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED) -> set[Cause]:
+def causes_in_all_branches(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED) -> set[_Cause]:
     """Return what hangs every run, a different one perhaps in each branch; nothing where some run ends."""
     search = _Search(limit_of, budget)
     return search.causes if search.hangs(graph.root, ()) else set()
@@ -39,16 +39,16 @@ class _Search:
 
     def __init__(self, limit_of: LimitOf, budget: Budget) -> None:
         self._budget = budget
-        self.causes: set[Cause] = set()
+        self.causes: set[_Cause] = set()
         self._limit_of = limit_of
-        self._known: dict[tuple[Node, Counts], bool] = {}
+        self._known: dict[tuple[TemplateNode, _Counts], bool] = {}
         self._depth = self._work = 0
 
-    def hangs(self, node: Node, above: Counts) -> bool:
+    def hangs(self, node: TemplateNode, above: _Counts) -> bool:
         """Tell whether a body never ends while these locks are held above it."""
         key = (node, above)
         known = self._known.get(key)
-        if known is not None or self._depth > DEEPEST or self._worn_out():
+        if known is not None or self._depth > _DEEPEST or self._worn_out():
             return bool(known)
         self._work += len(above)
         self._budget.check(Part.DEADLOCKS)
@@ -68,9 +68,9 @@ class _Search:
         return self._known[key]
 
     def _worn_out(self) -> bool:
-        return len(self._known) > MOST_STEPS or self._work > MOST_WORK
+        return len(self._known) > _MOST_STEPS or self._work > _MOST_WORK
 
-    def _calls_hang(self, node: Node, held: Counts) -> bool:
+    def _calls_hang(self, node: TemplateNode, held: _Counts) -> bool:
         branches: set[int] = set()
         for edge in node.calls:
             if edge.target is None or not self.hangs(edge.target, held):

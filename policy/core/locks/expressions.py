@@ -40,7 +40,7 @@ _UNSAFE: Final = re.compile(r"['\"\\{}\x00-\x1f\x7f-\uffff]|[^\x00-\uffff]")
 _DEEPEST: Final = 20
 
 
-class Condition(msgspec.Struct, frozen=True):
+class WhenCondition(msgspec.Struct, frozen=True):
     """A condition as Argo evaluates it, and the parameters that it needs."""
 
     expression: str
@@ -51,9 +51,9 @@ class Condition(msgspec.Struct, frozen=True):
         """Return the key of a semaphore: `key` where the condition holds, else the one without limit."""
         return f"{{{{= {self.expression} ? '{key}' : '{unlimited_key(key)}'}}}}"
 
-    def or_else(self, other: "Condition") -> "Condition":
+    def or_else(self, other: "WhenCondition") -> "WhenCondition":
         """Return the condition that holds where one of the two does."""
-        return Condition(
+        return WhenCondition(
             f"({self.expression}) || ({other.expression})",
             self.workflow_parameters | other.workflow_parameters,
             self.inputs | other.inputs,
@@ -111,7 +111,7 @@ class _Part(msgspec.Struct, frozen=True):
     gives: str
 
 
-def parse(text: str) -> Condition:
+def parse_condition(text: str) -> WhenCondition:
     """Return the condition in the text of a rule's `when`.
 
     Raises:
@@ -137,13 +137,13 @@ class _Reader:
         self._workflow: set[str] = set()
         self._inputs: set[str] = set()
 
-    def condition(self) -> Condition:
+    def condition(self) -> WhenCondition:
         whole = self._any()
         if self._at < len(self._tokens):
             raise ValueError(f"{self._tokens[self._at][1]!r} is not expected there")
         _demand(whole, "truth")
         written = whole.written[1:-1] if whole.written.startswith("(") else whole.written
-        return Condition(written, frozenset(self._workflow), frozenset(self._inputs))
+        return WhenCondition(written, frozenset(self._workflow), frozenset(self._inputs))
 
     def _any(self) -> _Part:
         return self._joined("||", self._all)

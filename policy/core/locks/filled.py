@@ -10,45 +10,45 @@ from policy.core.decision import Code, Reason
 from policy.core.kinds import Parameterised
 from policy.core.locks.graph import Graph
 from policy.core.locks.naming import parameterised
-from policy.core.locks.parameters import replaced, shown
-from policy.core.locks.places import Place
+from policy.core.locks.parameters import as_written, replaced
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.runs import Home
+from policy.core.locks.runs import TemplateOwner
 from policy.core.locks.taken import Lock, locks_in
 from policy.core.locks.validate import mutex_faults, semaphore_faults
 from policy.core.patches import field_path
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
-STAND_IN: Final = "x"
+_STAND_IN: Final = "x"
 """What stands for a part that is not known, where a naming rule is asked."""
-MAX_TOLD: Final = 100
+_MAX_FAULTS: Final = 100
 
 
 def filled_faults(
-    graphs: Sequence[Graph], home: Home, found: Sequence[Place], rulebook: Rulebook
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
 ) -> list[Reason]:
     """Return what is wrong with the parameterised locks of an object, each fault once."""
-    told: dict[Reason, None] = {}
-    for number, (owner, lock) in enumerate(_parameterised_locks(graphs, home, found, rulebook)):
+    faults: dict[Reason, None] = {}
+    for number, (owner, lock) in enumerate(_parameterised_locks(graphs, reviewed, found, rulebook)):
         if not number % STEPS:
             rulebook.budget.check(Part.LOCKS)
         for fault in _faults(lock, rulebook):
-            told.setdefault(fault if owner is home else _elsewhere(fault, owner, home))
-        if len(told) >= MAX_TOLD:
+            faults.setdefault(fault if owner is reviewed else _elsewhere(fault, owner, reviewed))
+        if len(faults) >= _MAX_FAULTS:
             break
-    return list(told)
+    return list(faults)
 
 
-def _elsewhere(fault: Reason, owner: Home, home: Home) -> Reason:
+def _elsewhere(fault: Reason, owner: TemplateOwner, reviewed: TemplateOwner) -> Reason:
     """Return a fault of a template of another object, which this one's parameters lead to."""
     message = f"{owner} {fault.field}: {fault.message}"
-    return msgspec.structs.replace(fault, field=field_path(home.at), message=message)
+    return msgspec.structs.replace(fault, field=field_path(reviewed.at), message=message)
 
 
 def _parameterised_locks(
-    graphs: Sequence[Graph], home: Home, found: Sequence[Place], rulebook: Rulebook
-) -> Iterator[tuple[Home, Lock]]:
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
+) -> Iterator[tuple[TemplateOwner, Lock]]:
     """Yield each with every name that it may have in runs that we know, and as it is written elsewhere.
 
     Of other objects only those whose whole name is known here: the rest is for their own reviews.
@@ -57,19 +57,19 @@ def _parameterised_locks(
     for graph in graphs:
         for node in paced((graph.root, *graph.nodes), rulebook.budget, Part.LOCKS):
             for lock in node.locks:
-                if lock.filled is not None and (node.home is home or lock.known):
-                    if node.home is home:
+                if lock.filled is not None and (node.owner is reviewed or lock.known):
+                    if node.owner is reviewed:
                         seen.add(lock.pointer)
-                    yield node.home, lock
+                    yield node.owner, lock
     blocks: list[tuple[str, Synchronization | None]] = [
-        (f"{home.at}/synchronization", home.spec.synchronization),
-        (f"{home.at}/templateDefaults/synchronization", home.spec.default_locks),
+        (f"{reviewed.at}/synchronization", reviewed.spec.synchronization),
+        (f"{reviewed.at}/templateDefaults/synchronization", reviewed.spec.default_locks),
         *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
     ]
     for where, block in paced(blocks, rulebook.budget, Part.LOCKS):
         for lock in locks_in(block, where, rulebook.locks.namespace, {}):
             if lock.filled is not None and lock.pointer not in seen:
-                yield home, lock
+                yield reviewed, lock
 
 
 def _faults(lock: Lock, rulebook: Rulebook) -> Iterator[Reason]:
@@ -95,7 +95,7 @@ def _refused(
     rule = policy.validation.allow_parameterised
     if rule is Parameterised.DENY:
         message = (
-            f"the name {shown(lock.name)} is known only at run time, and the policy refuses such names; "
+            f"the name {as_written(lock.name)} is known only at run time, and the policy refuses such names; "
             "give the parameter a fixed value, or write the name out"
         )
         return Reason(Code.LOCK_NAME, where, message, policy.source)
@@ -104,10 +104,10 @@ def _refused(
         key = ref.config_map_key_ref.key
     if rule is Parameterised.ALLOW or policy.key_rule is None or key is None or not parameterised(key):
         return None
-    if policy.key_rule.allows(replaced(key, lambda _: STAND_IN)):
+    if policy.key_rule.allows(replaced(key, lambda _: _STAND_IN)):
         return None
     message = (
-        f'key "{shown(key)}" cannot follow the naming rule {policy.key_rule.text}, whatever its parameter '
-        "is; rename it"
+        f'key "{as_written(key)}" cannot follow the naming rule {policy.key_rule.text}, whatever its '
+        "parameter is; rename it"
     )
     return Reason(Code.LOCK_NAME, f"{where}.configMapKeyRef.key", message, policy.source)

@@ -134,10 +134,10 @@ class CompiledSelector(msgspec.Struct, frozen=True):
             if any(own.get(key) != value for key, value in self.labels.items()):
                 return False
         if self.service_accounts is not None and not self.service_accounts.fits(
-            service_account(template, spec)
+            _service_account(template, spec)
         ):
             return False
-        if self.volumes is not None and not any(map(self.volumes.fits, claims(template, spec))):
+        if self.volumes is not None and not any(map(self.volumes.fits, _claims(template, spec))):
             return False
         return not self.resources or any(_does(template, each) for each in self.resources)
 
@@ -189,7 +189,7 @@ def compile_selector(templates: TemplateSelector) -> CompiledSelector:
     )
 
 
-def service_account(template: Template, spec: WorkflowSpec) -> str:
+def _service_account(template: Template, spec: WorkflowSpec) -> str:
     """Return the ServiceAccount that a template's pods run as."""
     defaults = spec.template_defaults
     return (
@@ -200,7 +200,7 @@ def service_account(template: Template, spec: WorkflowSpec) -> str:
     )
 
 
-def claims(template: Template, spec: WorkflowSpec) -> Iterator[str]:
+def _claims(template: Template, spec: WorkflowSpec) -> Iterator[str]:
     """Yield the claims that a template's containers mount."""
     mounted = {mount.name for container in _containers(template) for mount in container.volume_mounts or ()}
     if template.container_set is not None:
@@ -229,6 +229,6 @@ def _does(template: Template, wanted: ResourceSelector) -> bool:
 
 
 def manifest_kind(manifest: str) -> str:
-    """Return the kind of object in the text of a manifest, empty where it cannot be told."""
+    """Return the kind of object in the text of a manifest, empty where it is not known."""
     found = (_KIND_IN_JSON if manifest.lstrip().startswith("{") else _KIND).search(manifest)
     return found[1] if found is not None else ""

@@ -12,31 +12,38 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.budget import STEPS, UNBOUNDED, Budget, Part, paced
-from policy.core.locks.parameters import NO_VALUES, Values, bind, inputs_in, unbound, workflow_values
+from policy.core.locks.parameters import (
+    NO_VALUES,
+    TagValues,
+    bind_inputs,
+    inputs_in,
+    open_inputs,
+    workflow_values,
+)
 from policy.core.locks.references import Reference, Via, references
-from policy.core.locks.runs import Find, Home, Run, run_of
+from policy.core.locks.runs import FindOwner, RunSources, TemplateOwner, run_sources
 from policy.core.locks.taken import Lock, locks_in, merged, texts_of
 from policy.core.template_keys import described, known_key
 from policy.core.workflow import Synchronization, Template
 
-MAX_NODES: Final = 20_000
+_MAX_NODES: Final = 20_000
 """Nodes of one graph; what lies beyond is not followed, and the graph says so."""
 MAX_FORMS: Final = 100
 """Nodes of one body for different values of its inputs; recursion that counts makes ever new ones."""
 MAX_MORE: Final = 2_000
 """Nodes of all bodies together beyond the first of each; so a small object has no large graph."""
-NO_TEMPLATE: Final = Template()
+_NO_TEMPLATE: Final = Template()
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """A call: who makes it (`home` and `pointer` say where it is written), and what it runs.
+    """A call: who makes it (`owner` and `pointer` say where it is written), and what it runs.
 
     `target` is None where that is unknown; `certain` tells that the call is made whenever its caller runs.
     """
 
-    home: Home
+    owner: TemplateOwner
     reference: Reference
-    target: "Node | None"
+    target: "TemplateNode | None"
 
     @property
     def certain(self) -> bool:
@@ -44,23 +51,23 @@ class Edge(msgspec.Struct, frozen=True, eq=False):
         return self.reference.certain
 
 
-class Node(msgspec.Struct, frozen=True, eq=False):
+class TemplateNode(msgspec.Struct, frozen=True, eq=False):
     """A template body with its locks, or the run itself (`pointer` is that of the spec).
 
     `values` holds the inputs that names of locks depend on. `calls` is filled while the graph is made.
     """
 
-    home: Home
+    owner: TemplateOwner
     template: Template
     pointer: str
     locks: tuple[Lock, ...]
-    values: Values
+    values: TagValues
     calls: list[Edge]
 
     @property
     def name(self) -> str:
         """The template's name, or that of the object where it has none."""
-        return self.template.name or str(self.home)
+        return self.template.name or str(self.owner)
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -69,7 +76,7 @@ class Unknown(msgspec.Struct, frozen=True):
     `local` tells that it is missing in the object itself, so that nothing created later can mend it.
     """
 
-    home: Home
+    owner: TemplateOwner
     pointer: str
     what: str
     local: bool
@@ -78,25 +85,25 @@ class Unknown(msgspec.Struct, frozen=True):
 class Graph(msgspec.Struct, frozen=True, eq=False):
     """All that a run reaches from `root`; `whole` is False where the graph was too large to follow."""
 
-    root: Node
-    nodes: Sequence[Node]
+    root: TemplateNode
+    nodes: Sequence[TemplateNode]
     unknown: Sequence[Unknown]
     whole: bool
 
 
-BodyKey: TypeAlias = tuple[int, str]
+_BodyKey: TypeAlias = tuple[int, str]
 """A body: the identity of its object, and its pointer."""
 Added: TypeAlias = Mapping[str, Sequence[str]]
 """Names of locks that are about to be put on bodies of the object under review, by their pointer."""
-NOTHING_ADDED: Final[Added] = {}
+_NOTHING_ADDED: Final[Added] = {}
 
 
 def resolve(
-    home: Home,
-    find: Find,
+    owner: TemplateOwner,
+    find: FindOwner,
     namespace: str,
     *,
-    added: Added = NOTHING_ADDED,
+    added: Added = _NOTHING_ADDED,
     whole: bool = False,
     budget: Budget = UNBOUNDED,
 ) -> Graph:
@@ -104,7 +111,7 @@ def resolve(
 
     Of a template object that is each template by itself, or with `whole` what a workflowTemplateRef runs.
     """
-    run = run_of(home, find, whole=whole)
+    run = run_sources(owner, find, whole=whole)
     graph = _Walk(run, find, namespace, added, {}, budget=budget).graph()
     nodes = paced(graph.nodes, budget, Part.GRAPH)
     if any(inputs_in(text) for node in nodes for text in texts_of(node.template.synchronization)):
@@ -117,50 +124,54 @@ class _Walk:
 
     def __init__(
         self,
-        run: Run,
-        find: Find,
+        run: RunSources,
+        find: FindOwner,
         namespace: str,
         added: Added,
-        matter: Mapping[BodyKey, frozenset[str]],
+        matter: Mapping[_BodyKey, frozenset[str]],
         *,
         budget: Budget,
     ) -> None:
         self._run, self._find, self._namespace, self._added = run, find, namespace, added
         self._matter, self._budget = matter, budget
         self._more = 0
-        self._nodes: dict[tuple[BodyKey, tuple[str, ...]], Node] = {}
-        self._forms: dict[BodyKey, int] = {}
-        self._todo: list[Node] = []
+        self._nodes: dict[tuple[_BodyKey, tuple[str, ...]], TemplateNode] = {}
+        self._forms: dict[_BodyKey, int] = {}
+        self._todo: list[TemplateNode] = []
         self._unknown: list[Unknown] = []
         self._whole = True
         self._defaults, self._defaults_at = run.template_defaults()
-        given = () if run.home.is_template else [source.spec.arguments for source in run.sources]
+        given = () if run.owner.is_template else [source.spec.arguments for source in run.sources]
         self._values = workflow_values(given, namespace)
 
     def graph(self) -> Graph:
         """Walk and return the graph."""
-        home = self._run.home
-        ref = home.spec.workflow_template_ref
-        if ref is not None and len(self._run.sources) == 1 and not home.is_template:
-            self._unknown.append(Unknown(home, f"{home.at}/workflowTemplateRef", described(ref), local=False))
+        owner = self._run.owner
+        ref = owner.spec.workflow_template_ref
+        if ref is not None and len(self._run.sources) == 1 and not owner.is_template:
+            self._unknown.append(
+                Unknown(owner, f"{owner.at}/workflowTemplateRef", described(ref), local=False)
+            )
         block, where = self._run.synchronization()
-        root = Node(home, NO_TEMPLATE, home.at, self._taken(block, where, self._values), {}, [])
-        owner = self._run.templates
+        root = TemplateNode(owner, _NO_TEMPLATE, owner.at, self._taken(block, where, self._values), {}, [])
+        within = self._run.templates
         for number, (source, reference) in enumerate(self._run.entries(), 1):
             if not number % STEPS:
                 self._budget.check(Part.GRAPH)
-            root.calls.append(Edge(source, reference, self._target(root, owner, source, reference)))
+            root.calls.append(Edge(source, reference, self._target(root, within, source, reference)))
         while self._todo:
             node = self._todo.pop()
             self._budget.check(Part.GRAPH)
             for number, reference in enumerate(references(node.template, node.pointer, self._budget), 1):
                 if not number % STEPS:
                     self._budget.check(Part.GRAPH)
-                target = self._target(node, node.home, node.home, reference)
-                node.calls.append(Edge(node.home, reference, target))
+                target = self._target(node, node.owner, node.owner, reference)
+                node.calls.append(Edge(node.owner, reference, target))
         return Graph(root, tuple(self._nodes.values()), tuple(self._unknown), self._whole)
 
-    def _target(self, caller: Node, owner: Home, written: Home, reference: Reference) -> Node | None:
+    def _target(
+        self, caller: TemplateNode, owner: TemplateOwner, written: TemplateOwner, reference: Reference
+    ) -> TemplateNode | None:
         """Return the node that a call runs; names are looked up in `owner`, the call stands in `written`."""
         if reference.inline is not None:
             return self._node(owner, reference.inline, f"{reference.pointer}/inline", caller, reference)
@@ -185,37 +196,51 @@ class _Walk:
         return self._node(owner, body, f"{owner.at}/templates/{number}", caller, reference)
 
     def _node(
-        self, home: Home, template: Template, pointer: str, caller: Node, reference: Reference
-    ) -> Node | None:
-        body = (id(home), pointer)
+        self,
+        owner: TemplateOwner,
+        template: Template,
+        pointer: str,
+        caller: TemplateNode,
+        reference: Reference,
+    ) -> TemplateNode | None:
+        body = (id(owner), pointer)
         wanted = self._matter.get(body)
         values = self._bound(template, body, sorted(wanted), caller, reference) if wanted else NO_VALUES
         key = (body, tuple(values.values()))
         node = self._nodes.get(key)
         if node is None:
-            if len(self._nodes) >= MAX_NODES:
+            if len(self._nodes) >= _MAX_NODES:
                 self._whole = False
                 return None
             forms = self._forms[body] = self._forms.get(body, 0) + 1
             self._more += forms > 1
-            node = Node(home, template, pointer, self._locks(home, template, pointer, values), values, [])
+            node = TemplateNode(
+                owner, template, pointer, self._locks(owner, template, pointer, values), values, []
+            )
             self._nodes[key] = node
             self._todo.append(node)
         return node
 
     def _bound(
-        self, template: Template, body: BodyKey, wanted: Sequence[str], caller: Node, reference: Reference
-    ) -> Values:
-        where = f"{caller.home}{reference.pointer}"
+        self,
+        template: Template,
+        body: _BodyKey,
+        wanted: Sequence[str],
+        caller: TemplateNode,
+        reference: Reference,
+    ) -> TagValues:
+        where = f"{caller.owner}{reference.pointer}"
         many = self._more >= MAX_MORE or self._forms.get(body, 0) >= MAX_FORMS
         if many or reference.via is Via.ROOT:
-            return unbound(wanted, where)
-        return bind(template, wanted, reference.arguments, {**self._values, **caller.values}, where)
+            return open_inputs(wanted, where)
+        return bind_inputs(template, wanted, reference.arguments, {**self._values, **caller.values}, where)
 
-    def _locks(self, home: Home, template: Template, pointer: str, values: Values) -> tuple[Lock, ...]:
+    def _locks(
+        self, owner: TemplateOwner, template: Template, pointer: str, values: TagValues
+    ) -> tuple[Lock, ...]:
         """Return the locks of a body: its own, what templateDefaults adds, and what is about to be put on."""
         own, where = template.synchronization, f"{pointer}/synchronization"
-        more = self._added.get(pointer, ()) if home is self._run.home else ()
+        more = self._added.get(pointer, ()) if owner is self._run.owner else ()
         if own is None and self._defaults is None and not more:
             return ()
         known = {**self._values, **values} if values else self._values
@@ -227,17 +252,17 @@ class _Walk:
             names.update(lock.name for lock in inherited)
         return locks + tuple(Lock(name, where, sure=True) for name in more if name not in names)
 
-    def _taken(self, block: Synchronization | None, where: str, values: Values) -> tuple[Lock, ...]:
+    def _taken(self, block: Synchronization | None, where: str, values: TagValues) -> tuple[Lock, ...]:
         return locks_in(block, where, self._namespace, values)
 
-    def _miss(self, home: Home, pointer: str, what: str, *, local: bool) -> None:
-        self._unknown.append(Unknown(home, pointer, what, local))
+    def _miss(self, owner: TemplateOwner, pointer: str, what: str, *, local: bool) -> None:
+        self._unknown.append(Unknown(owner, pointer, what, local))
 
 
-def _inputs_that_matter(graph: Graph, budget: Budget) -> Mapping[BodyKey, frozenset[str]]:
+def _inputs_that_matter(graph: Graph, budget: Budget) -> Mapping[_BodyKey, frozenset[str]]:
     """Return for each body the inputs that a lock's name depends on, here or in what it calls."""
-    matter: dict[BodyKey, set[str]] = {}
-    callers: dict[BodyKey, list[tuple[Node, Edge]]] = {}
+    matter: dict[_BodyKey, set[str]] = {}
+    callers: dict[_BodyKey, list[tuple[TemplateNode, Edge]]] = {}
     for node in paced(graph.nodes, budget, Part.GRAPH):
         own = {name for text in texts_of(node.template.synchronization) for name in inputs_in(text)}
         matter[_body(node)] = own
@@ -265,15 +290,15 @@ def _passed(edge: Edge, names: Iterable[str]) -> set[str]:
     return {name for text in texts for name in inputs_in(text)}
 
 
-def _body(node: Node) -> BodyKey:
-    return (id(node.home), node.pointer)
+def _body(node: TemplateNode) -> _BodyKey:
+    return (id(node.owner), node.pointer)
 
 
-def called_as(node: Node) -> str:
+def called_as(node: TemplateNode) -> str:
     """Return what a node is called in sentences: the run, a template, or where an inline one stands."""
     if node.template.name:
         return node.template.name
-    return "the whole Workflow" if node.pointer == node.home.at else "an inline template"
+    return "the whole Workflow" if node.pointer == node.owner.at else "an inline template"
 
 
 def _at_run_time(name: str | None) -> bool:

@@ -10,102 +10,108 @@ import msgspec
 
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
-from policy.core.locks.as_run import View
+from policy.core.locks.as_run import PodView
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.called_with import Caller
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.generated import can_name, generated_name, is_layer
 from policy.core.locks.injected import faults_of, skipped
 from policy.core.locks.layers import choice, wrapper
-from policy.core.locks.making import Making, Refused
+from policy.core.locks.making import Refused, TemplateWriter
 from policy.core.locks.needs import Needs, Rules, selects_call
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule, item_of, list_of
-from policy.core.locks.scene import Find, target_of
-from policy.core.locks.sites import Site
+from policy.core.locks.scene import FindTemplate, target_of
+from policy.core.locks.sites import CallSite
 from policy.core.locks.taken import NO_LOCKS, held_locks
-from policy.core.locks.wanted import FREED_BY_DAEMON, acting, clash, joined, locks_of
+from policy.core.locks.wanted import FREED_BY_DAEMON, conditions_clash, locks_of, one_rule_each, rule_on
 from policy.core.patches import JsonObject, field_path
 from policy.core.template_keys import described
 from policy.core.workflow import RawTemplate, TemplateRef, WorkflowSpec
 
 
-class Guest(msgspec.Struct):
+class ForeignCall(msgspec.Struct):
     """What became of one call of a template of another object, which `caller` makes."""
 
-    caller: Place | None = None
+    caller: TemplateBody | None = None
     put: list[Injection] = []
     warnings: list[str] = []
     faults: list[Reason] = []
 
 
-class Guests:
+class ForeignCalls:
     """Judges the calls of other objects' templates, one at a time."""
 
     def __init__(
         self,
         spec: WorkflowSpec,
         *,
-        find: Find,
+        find: FindTemplate,
         rulebook: Rulebook,
-        view: View,
+        view: PodView,
         needs: Needs,
-        making: Making,
+        writer: TemplateWriter,
     ) -> None:
         self._spec, self._find, self._book = spec, find, rulebook
         self._view = view
         self._locks, self._active = rulebook.locks, rulebook.policies
-        self._needs, self._making = needs, making
+        self._needs, self._writer = needs, writer
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
-    def arrange(self, site: Site, caller: Place | None) -> Guest:
+    def arrange(self, site: CallSite, caller: TemplateBody | None) -> ForeignCall:
         """Lead one call to what holds the locks that it needs."""
-        guest = Guest(caller)
+        outcome = ForeignCall(caller)
         ref = site.ref
         found = self._find(ref) if ref is not None else None
         if ref is None or found is None:
-            return guest
-        needed = self._needed(site, found, caller, guest)
+            return outcome
+        needed = self._needed(site, found, caller, outcome)
         if not needed:
-            return guest
-        place = Place(found.template, site.pointer, remarkable=False)
+            return outcome
+        place = TemplateBody(found.template, site.pointer, remarkable=False)
         wrong = faults_of(place, needed, self._book)
-        guest.faults.extend(wrong)
+        outcome.faults.extend(wrong)
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
-            return guest
+            return outcome
         try:
-            name = self._made(site, ref, found, needed, guest)
+            name = self._made(site, ref, found, needed, outcome)
         except Refused as refused:
-            guest.faults.append(self._fault(site, found, needed, str(refused)))
-            return guest
-        self._making.lead(site, name)
-        guest.put.extend(
+            outcome.faults.append(self._fault(site, found, needed, str(refused)))
+            return outcome
+        self._writer.lead(site, name)
+        outcome.put.extend(
             Injection(ref.template or "", rule.lock_name, rule.name, rule.policy.source) for rule in needed
         )
-        return guest
+        return outcome
 
-    def _needed(self, site: Site, found: ForeignTemplate, caller: Place | None, guest: Guest) -> Rules:
+    def _needed(
+        self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None, outcome: ForeignCall
+    ) -> Rules:
         called = self._called(site, found, caller)
-        clashing = next((each for each in called if any(clash(each, other) for other in called)), None)
+        clashing = next(
+            (each for each in called if any(conditions_clash(each, other) for other in called)), None
+        )
         if clashing is not None:
             why = "rules take it by different conditions for this call. Say it in one rule"
-            guest.faults.append(self._fault(site, found, (clashing,), why))
+            outcome.faults.append(self._fault(site, found, (clashing,), why))
             return ()
         above = self._needs.around(site)
         held = above.always | held_locks(found.template.synchronization, self._locks.namespace)
-        needed = [rule for rule in joined(called) if held.isdisjoint(rule.names)]
+        needed = [rule for rule in one_rule_each(called) if held.isdisjoint(rule.names)]
         for rule in needed:
             if rule.plain_name in above.sometimes - above.always:
                 why = "its caller runs both with and without that lock held around it"
-                guest.faults.append(self._fault(site, found, (rule,), why))
+                outcome.faults.append(self._fault(site, found, (rule,), why))
         if needed and found.template.daemon:
             name = found.template.name or ""
-            guest.warnings.extend(skipped(name, rule, FREED_BY_DAEMON) for rule in needed)
+            outcome.warnings.extend(skipped(name, rule, FREED_BY_DAEMON) for rule in needed)
             return ()
-        return () if guest.faults else tuple(needed)
+        return () if outcome.faults else tuple(needed)
 
-    def _called(self, site: Site, found: ForeignTemplate, caller: Place | None) -> list[CompiledRule]:
+    def _called(
+        self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None
+    ) -> list[CompiledRule]:
         """Return the rules that act on a call; a layer was made for those that select its own callers."""
         rules = self._rules(found, _passing(site, caller))
         if caller is None or not is_layer(caller.template):
@@ -117,24 +123,28 @@ class Guests:
     ) -> list[CompiledRule]:
         """Return the rules that act on a template here; with `elsewhere`, those of its own admission."""
         return [
-            acting(rule, found.template, self._spec)
+            rule_on(rule, found.template, self._spec)
             for rule in self._locks.rules_for(found.template, self._view, passed)
             if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
         ]
 
-    def _made(self, site: Site, ref: TemplateRef, found: ForeignTemplate, needed: Rules, guest: Guest) -> str:
+    def _made(
+        self, site: CallSite, ref: TemplateRef, found: ForeignTemplate, needed: Rules, outcome: ForeignCall
+    ) -> str:
         """Return the name of the template that holds the locks, made where it is not there."""
         if not can_name(ref.template or ""):
             raise Refused("a template with locks cannot be named after it: its name is too long, or none")
         body = found.body()
         clone = any(rule.strategy is Strategy.CLONE for rule in needed)
-        why = self._making.why_not(body, [site])
+        why = self._writer.why_not(body, [site])
         choices = tuple(rule for rule in needed if rule.choice is not None)
         if (why or (clone and not choices)) and body is not None:
-            copied = self._copied(site, ref, found, body, needed=needed, passed=_passing(site, guest.caller))
+            copied = self._copied(
+                site, ref, found, body, needed=needed, passed=_passing(site, outcome.caller)
+            )
             if copied:
                 if why and not clone:
-                    guest.warnings.append(
+                    outcome.warnings.append(
                         f"lockkeeper: {ref.template}: nothing can stand around it ({why}), so it is copied"
                     )
                 return copied
@@ -149,7 +159,7 @@ class Guests:
     def _chain(self, ref: TemplateRef, body: RawTemplate, wraps: Rules, choices: Rules) -> str:
         base = ref.template or ""
         where = (described(ref), base)
-        retried = self._making.retried
+        retried = self._writer.retried
         if choices:
             rule = choices[-1]
             condition = rule.choice
@@ -161,20 +171,20 @@ class Guests:
             locked = self._chain(ref, body, (*wraps, taken), choices[:-1])
             name = generated_name(base, "choice", *where, locked, str(free), condition.expression)
             value = choice(name, _named(locked), free, condition, body, retried=retried)
-            self._making.add(name, value, NO_LOCKS)
+            self._writer.add(name, value, NO_LOCKS)
             return name
         target, name = target_of(ref), ""
         groups = [wraps] if self._locks.argo.reads_lists else [(each,) for each in wraps]
         for group in groups:
             name = generated_name(base, "wrap", *where, name, *(rule.lock_name for rule in group))
             block = block_of(group, self._locks.argo)
-            self._making.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
+            self._writer.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
             target = _named(name)
         return name
 
     def _copied(
         self,
-        site: Site,
+        site: CallSite,
         ref: TemplateRef,
         found: ForeignTemplate,
         body: RawTemplate,
@@ -187,7 +197,7 @@ class Guests:
         others = [rule for rule in self._rules(found, passed, elsewhere=True) if selects_call(rule, site)]
         around = self._needs.around(site).always | own
         # The copy is a template of this object, so the rules for others' own templates speak about it, too.
-        put = joined([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
+        put = one_rule_each([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
         calls = found.template.dag is not None or found.template.steps is not None
         singular = not self._locks.argo.reads_lists
         full = singular and (holds_one(found.template.synchronization) or len(put) > 1)
@@ -199,21 +209,21 @@ class Guests:
         if singular:
             block |= block_of(put, self._locks.argo)
         else:
-            defaults = self._making.default_lists()
+            defaults = self._writer.default_lists()
             for rule in put:
                 field = list_of(rule.lock)
                 block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]
         value: JsonObject = {**body, "name": name, "synchronization": block}
-        self._making.add(name, value, locks_of(put), holder=found.template, passed=passed)
+        self._writer.add(name, value, locks_of(put), holder=found.template, passed=passed)
         return name
 
-    def _fault(self, site: Site, found: ForeignTemplate, rules: Rules, why: str) -> Reason:
+    def _fault(self, site: CallSite, found: ForeignTemplate, rules: Rules, why: str) -> Reason:
         names = ", ".join(rule.lock_name for rule in rules)
         message = f'"{found.template.name}" needs the lock {names}, but {why}'
         return Reason(Code.LOCK_CONFLICT, field_path(site.pointer), message, rules[0].policy.source)
 
 
-def _passing(site: Site, caller: Place | None) -> Caller:
+def _passing(site: CallSite, caller: TemplateBody | None) -> Caller:
     """Return what a call passes to the template that it runs."""
     arguments = site.call.arguments if site.call is not None else None
     return Caller(caller.template if caller is not None else None, arguments)

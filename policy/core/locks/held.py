@@ -9,14 +9,14 @@ from typing import TypeAlias
 import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
-from policy.core.locks.cycles import parts
-from policy.core.locks.graph import Edge, Graph, Node
+from policy.core.locks.cycles import components
+from policy.core.locks.graph import Edge, Graph, TemplateNode
 
-Callees: TypeAlias = Mapping[Node, Sequence[Node]]
+_Callees: TypeAlias = Mapping[TemplateNode, Sequence[TemplateNode]]
 """The nodes that each node calls."""
 
 
-class Held(msgspec.Struct, frozen=True, eq=False):
+class HeldAbove(msgspec.Struct, frozen=True, eq=False):
     """The locks of a graph by number, and for each node the sets of those it takes and those held above it.
 
     `sure` has, for the nodes that every run reaches, the locks that are held above on a way that every run
@@ -25,11 +25,11 @@ class Held(msgspec.Struct, frozen=True, eq=False):
     """
 
     names: Sequence[str]
-    own: Mapping[Node, int]
-    own_sure: Mapping[Node, int]
-    some: Mapping[Node, int]
-    sure: Mapping[Node, int]
-    always: Mapping[Node, int]
+    own: Mapping[TemplateNode, int]
+    own_sure: Mapping[TemplateNode, int]
+    some: Mapping[TemplateNode, int]
+    sure: Mapping[TemplateNode, int]
+    always: Mapping[TemplateNode, int]
 
     def named(self, mask: int) -> Iterator[str]:
         """Yield the names of a set of locks."""
@@ -45,11 +45,11 @@ def bits(mask: int) -> Iterator[int]:
         mask ^= lowest
 
 
-def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> Held:
+def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> HeldAbove:
     """Return which locks are held where in a graph."""
     numbers: dict[str, int] = {}
-    own: dict[Node, int] = {}
-    own_sure: dict[Node, int] = {}
+    own: dict[TemplateNode, int] = {}
+    own_sure: dict[TemplateNode, int] = {}
     for node in paced((graph.root, *graph.nodes), budget, Part.DEADLOCKS):
         whole = sure = 0
         for lock in node.locks:
@@ -60,26 +60,26 @@ def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> Held:
     callees = {node: list(called(node)) for node in paced(own, budget, Part.DEADLOCKS)}
     order = _in_order(graph.root, callees, budget)
     some = _above(graph.root, own, callees, order, budget)
-    above_surely: Mapping[Node, int] = {}
+    above_surely: Mapping[TemplateNode, int] = {}
     if any(mask & some[node] for node, mask in own.items()):  # Only then does anybody ask.
         surely = {node: list(called_surely(node)) for node in paced(own, budget, Part.DEADLOCKS)}
         in_order = _in_order(graph.root, surely, budget)
         above_surely = _above(graph.root, own_sure, surely, in_order, budget)
     always = _above_always(graph.root, own_sure, callees, order, budget)
-    return Held(list(numbers), own, own_sure, some, above_surely, always)
+    return HeldAbove(list(numbers), own, own_sure, some, above_surely, always)
 
 
-def called(node: Node) -> Iterator[Node]:
+def called(node: TemplateNode) -> Iterator[TemplateNode]:
     """Yield the nodes that a node may call."""
     return (edge.target for edge in node.calls if edge.target is not None)
 
 
-def called_surely(node: Node) -> Iterator[Node]:
+def called_surely(node: TemplateNode) -> Iterator[TemplateNode]:
     """Yield the nodes that a node calls whenever it runs."""
     return (edge.target for edge in node.calls if edge.certain and edge.target is not None)
 
 
-def _in_order(root: Node, callees: Callees, budget: Budget) -> list[list[Node]]:
+def _in_order(root: TemplateNode, callees: _Callees, budget: Budget) -> list[list[TemplateNode]]:
     """Return the strongly connected parts that calls lead to, callers first.
 
     Most graphs have no recursion: then each node is a part, and counting callers puts them in order.
@@ -95,7 +95,7 @@ def _in_order(root: Node, callees: Callees, budget: Budget) -> list[list[Node]]:
                 callers[other] = 1
                 work.append(other)
     budget.check(Part.DEADLOCKS)
-    order: list[list[Node]] = []
+    order: list[list[TemplateNode]] = []
     work = [] if callers[root] else [root]
     while work:
         node = work.pop()
@@ -107,23 +107,23 @@ def _in_order(root: Node, callees: Callees, budget: Budget) -> list[list[Node]]:
     if len(order) == len(callers):
         return order
     budget.check(Part.DEADLOCKS)
-    return parts([root], callees.__getitem__)
+    return components([root], callees.__getitem__)
 
 
-def _recursive(part: Sequence[Node], callees: Callees) -> bool:
+def _recursive(part: Sequence[TemplateNode], callees: _Callees) -> bool:
     """Tell whether the nodes of a strongly connected part call themselves in the end."""
     return len(part) > 1 or part[0] in callees[part[0]]
 
 
 def _above(
-    root: Node,
-    own: Mapping[Node, int],
-    callees: Callees,
-    order: Sequence[Sequence[Node]],
+    root: TemplateNode,
+    own: Mapping[TemplateNode, int],
+    callees: _Callees,
+    order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
-) -> dict[Node, int]:
+) -> dict[TemplateNode, int]:
     """Return what is held above each node that calls of one kind lead to from the root."""
-    above: dict[Node, int] = {root: 0}
+    above: dict[TemplateNode, int] = {root: 0}
     for part in paced(order, budget, Part.DEADLOCKS):
         inside = 0
         for node in part:
@@ -140,14 +140,14 @@ def _above(
 
 
 def _above_always(
-    root: Node,
-    own: Mapping[Node, int],
-    callees: Callees,
-    order: Sequence[Sequence[Node]],
+    root: TemplateNode,
+    own: Mapping[TemplateNode, int],
+    callees: _Callees,
+    order: Sequence[Sequence[TemplateNode]],
     budget: Budget,
-) -> dict[Node, int]:
+) -> dict[TemplateNode, int]:
     """Return the locks that are held above each node whichever way leads there."""
-    above: dict[Node, int] = {root: 0}
+    above: dict[TemplateNode, int] = {root: 0}
     for part in paced(order, budget, Part.DEADLOCKS):
         entered = [above[node] for node in part if node in above]
         common = entered[0]
@@ -163,11 +163,11 @@ def _above_always(
     return above
 
 
-def most_on_a_sure_way(graph: Graph, held: Held, number: int, budget: Budget = UNBOUNDED) -> int | None:
+def most_on_a_sure_way(graph: Graph, held: HeldAbove, number: int, budget: Budget = UNBOUNDED) -> int | None:
     """Return how often a lock is taken on the way of sure calls that takes it most; None for ever again."""
     bit = 1 << number
     surely = {node: list(called_surely(node)) for node in paced(held.own, budget, Part.DEADLOCKS)}
-    above: dict[Node, int] = {graph.root: 0}
+    above: dict[TemplateNode, int] = {graph.root: 0}
     most = 0
     for part in paced(_in_order(graph.root, surely, budget), budget, Part.DEADLOCKS):
         taken = sum(bool(held.own_sure[node] & bit) for node in part)
@@ -181,6 +181,6 @@ def most_on_a_sure_way(graph: Graph, held: Held, number: int, budget: Budget = U
     return most
 
 
-def call_of(caller: Node, callee: Node, *, sure: bool) -> Edge:
+def edge_between(caller: TemplateNode, callee: TemplateNode, *, sure: bool) -> Edge:
     """Return the call from one node to another, a sure one where that is wanted."""
     return next(edge for edge in caller.calls if edge.target is callee and (edge.certain or not sure))

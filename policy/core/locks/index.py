@@ -12,19 +12,19 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part
-from policy.core.locks.cycles import parts, shortest
+from policy.core.locks.cycles import components, shortest_path
 from policy.core.locks.definitions import LimitOf
-from policy.core.locks.graph import Graph, Node, resolve
+from policy.core.locks.graph import Graph, TemplateNode, resolve
 from policy.core.locks.held import held_in
 from policy.core.locks.nesting import Nested, in_turn, nested_in
-from policy.core.locks.runs import Home
+from policy.core.locks.runs import TemplateOwner
 from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import TemplateRef
 
-Look: TypeAlias = Callable[[TemplateKey], Home | None]
+Look: TypeAlias = Callable[[TemplateKey], TemplateOwner | None]
 """Returns a template object by its key."""
 
-MAX_PAIRS: Final = 200
+_MAX_PAIRS: Final = 200
 """Nested pairs of one object that circles are looked for from."""
 
 
@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     nested: tuple[Nested, ...]
 
 
-QUIET: Final = Entry(frozenset(), frozenset(), ())
+_QUIET: Final = Entry(frozenset(), frozenset(), ())
 
 
 class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
@@ -79,13 +79,13 @@ class NamespaceIndex(msgspec.Struct, frozen=True, eq=False):
         if not any(each.outer in self.orders or each.inner in self.orders for each in own):
             return  # Nobody else nests any of these locks, so others close no circle with them.
         meeting = _Meeting(self.orders, own, without, lambda name: (limit_of(name) or 0) < endless)
-        told: set[frozenset[str]] = set()
-        for first in meeting.on_circles(own)[:MAX_PAIRS]:
+        seen: set[frozenset[str]] = set()
+        for first in meeting.on_circles(own)[:_MAX_PAIRS]:
             budget.check(Part.DEADLOCKS)
-            way = shortest(first.inner, first.outer.__eq__, meeting.after)
-            if way is None or frozenset(way) in told or (limit_of(first.outer) or 0) >= endless:
+            way = shortest_path(first.inner, first.outer.__eq__, meeting.after)
+            if way is None or frozenset(way) in seen or (limit_of(first.outer) or 0) >= endless:
                 continue
-            told.add(frozenset(way))
+            seen.add(frozenset(way))
             rest = [meeting.nested(outer, inner) for outer, inner in pairwise(way)]
             circle = [first, *(each for each in rest if each is not None)]
             if any(not meeting.is_own(each) for each in circle) and not in_turn(
@@ -136,7 +136,7 @@ class _Meeting:
     def on_circles(self, own: Sequence[Nested]) -> list[Nested]:
         """Return those of the object's pairs that lie on a circle, which one search over all tells."""
         part_of: dict[str, int] = {}
-        for number, part in enumerate(parts(list(self._inside), self.after)):
+        for number, part in enumerate(components(list(self._inside), self.after)):
             part_of.update(dict.fromkeys(part, number))
         return [each for each in own if part_of.get(each.outer) == part_of.get(each.inner, -1)]
 
@@ -174,15 +174,15 @@ def following(
     for key in stale:
         if key[0] not in ("", before.namespace):
             continue
-        home = look(key)
+        owner = look(key)
         new = known.get(key) if known is not None else None
         if new is None:
             budget.check(Part.TEMPLATES)
-            new = _entry(before.namespace, home, look) if home is not None else QUIET
+            new = _entry(before.namespace, owner, look) if owner is not None else _QUIET
             if known is not None:
                 known[key] = new
-        tables.move(key, entries.pop(key, QUIET), new)
-        if home is not None:
+        tables.move(key, entries.pop(key, _QUIET), new)
+        if owner is not None:
             entries[key] = new
     return NamespaceIndex(before.namespace, entries, tables.users, tables.orders)
 
@@ -225,25 +225,27 @@ class _Tables:
         return own
 
 
-def _entry(namespace: str, home: Home, look: Look) -> Entry:
-    if not home.locks_runs and not any(
+def _entry(namespace: str, owner: TemplateOwner, look: Look) -> Entry:
+    if not owner.locks_runs and not any(
         each.dag is not None or each.steps is not None or each.synchronization is not None
-        for each in home.spec.templates or ()
+        for each in owner.spec.templates or ()
     ):
-        return QUIET
+        return _QUIET
     touched: set[TemplateKey] = set()
 
-    def find(ref: TemplateRef) -> Home | None:
+    def find(ref: TemplateRef) -> TemplateOwner | None:
         key = key_of(ref, namespace)
         touched.add(key)
         return look(key)
 
-    graph = resolve(home, find, namespace)
-    restless = _restless(graph, home)
+    graph = resolve(owner, find, namespace)
+    restless = _restless(graph, owner)
     nested = _nested(graph)
-    if home.locks_runs:
-        restless = frozenset(home.numbers)
-        nested += [each for each in _nested(resolve(home, find, namespace, whole=True)) if each not in nested]
+    if owner.locks_runs:
+        restless = frozenset(owner.numbers)
+        nested += [
+            each for each in _nested(resolve(owner, find, namespace, whole=True)) if each not in nested
+        ]
     return Entry(restless, frozenset(touched), tuple(nested))
 
 
@@ -253,10 +255,10 @@ def _nested(graph: Graph) -> list[Nested]:
     return nested_in(graph, held_in(graph))[0]
 
 
-def _restless(graph: Graph, home: Home) -> frozenset[str]:
+def _restless(graph: Graph, owner: TemplateOwner) -> frozenset[str]:
     """Return the names of the templates that lead to a lock, or to what is not known."""
-    callers: dict[Node, list[Node]] = {}
-    work: list[Node] = []
+    callers: dict[TemplateNode, list[TemplateNode]] = {}
+    work: list[TemplateNode] = []
     for node in graph.nodes:
         for edge in node.calls:
             if edge.target is not None:
@@ -269,4 +271,4 @@ def _restless(graph: Graph, home: Home) -> frozenset[str]:
             if caller not in found:
                 found.add(caller)
                 work.append(caller)
-    return frozenset(node.template.name or "" for node in found if node.home is home)
+    return frozenset(node.template.name or "" for node in found if node.owner is owner)

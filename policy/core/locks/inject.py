@@ -14,41 +14,43 @@ from policy.core.budget import Part, paced
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.arrange import arranged
 from policy.core.locks.blocks import additions
-from policy.core.locks.convert import any_single, applied, convert, converts
-from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, name_of, skipped
-from policy.core.locks.places import Place, calls
+from policy.core.locks.convert import any_single, convert, converted_text, converts
+from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, skipped, template_name
+from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import Scene
+from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.taken import held_locks, own_locks
-from policy.core.locks.wanted import locks_of, settled, why_not_put
+from policy.core.locks.wanted import effective_rules, locks_of, why_not_put
 from policy.core.patches import PatchOp
 from policy.core.workflow import WorkflowSpec
 
 
 def inject(
     spec: WorkflowSpec,
-    found: Sequence[Place],
+    found: Sequence[TemplateBody],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene | None = None,
+    reviewed: ReviewedObject | None = None,
 ) -> Injected:
     """Return how the rules of the active policies change the templates of an object."""
     if not locks.rules:
         return NOTHING
-    scene = Scene() if scene is None else scene
-    if locks.structural or _callers_matter(found, locks, scene):
-        return arranged(spec, locks, active, scene)
-    injected = _in_place(spec, found, locks, active, scene)
+    reviewed = ReviewedObject() if reviewed is None else reviewed
+    if locks.structural or _callers_matter(found, locks, reviewed):
+        return arranged(spec, locks, active, reviewed)
+    injected = _in_place(spec, found, locks, active, reviewed)
     if any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
-        return arranged(spec, locks, active, scene)  # Argo before 3.6: one lock a template, others around it.
+        return arranged(
+            spec, locks, active, reviewed
+        )  # Argo before 3.6: one lock a template, others around it.
     return injected
 
 
-def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -> bool:
+def _callers_matter(found: Sequence[TemplateBody], locks: LockPolicies, reviewed: ReviewedObject) -> bool:
     """Tell whether a DAG or steps may hold a lock that a rule puts, or call templates of other objects."""
-    for place in paced(found, scene.budget, Part.INJECTION):
+    for place in paced(found, reviewed.budget, Part.INJECTION):
         template = place.template
         if template.dag is None and template.steps is None:
             continue
@@ -59,7 +61,7 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
         ):
             return True
         if place.remarkable and any(
-            call.template_ref is not None and scene.find(call.template_ref) is not None
+            call.template_ref is not None and reviewed.find(call.template_ref) is not None
             for call, _ in calls(template, place.pointer)
         ):
             return True
@@ -68,10 +70,10 @@ def _callers_matter(found: Sequence[Place], locks: LockPolicies, scene: Scene) -
 
 def _in_place(
     spec: WorkflowSpec,
-    found: Sequence[Place],
+    found: Sequence[TemplateBody],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene,
+    reviewed: ReviewedObject,
 ) -> Injected:
     patch: list[PatchOp] = []
     put: list[Injection] = []
@@ -79,22 +81,22 @@ def _in_place(
     faults: list[Reason] = []
     notes = Notes()
     held_above = held_locks(spec.synchronization, locks.namespace)
-    view = locks.view(spec) if scene.view is None else scene.view
+    view = locks.view(spec) if reviewed.view is None else reviewed.view
     rulebook: Rulebook | None = None
     everyone = len(active) == len(locks.policies)
-    for place in paced(found, scene.budget, Part.INJECTION):
+    for place in paced(found, reviewed.budget, Part.INJECTION):
         selecting = locks.rules_for(place.template, view)
         if not selecting:
             continue
         if not everyone:
             selecting = tuple(rule for rule in selecting if rule.policy in active)
-        rules = settled(selecting, place.template, spec) if locks.conditional else selecting
+        rules = effective_rules(selecting, place.template, spec) if locks.conditional else selecting
         own = own_locks(place.template, spec, locks.namespace)
-        missing = _missing(place, rules, own, held_above, told=warnings)
+        missing = _missing(place, rules, own, held_above, warnings=warnings)
         notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
             continue
-        rulebook = rulebook or Rulebook(locks, active, hints=scene.hints)
+        rulebook = rulebook or Rulebook(locks, active, hints=reviewed.hints)
         wrong = faults_of(place, missing, rulebook)
         faults.extend(wrong)
         if len(faults) >= MAX_FAULTS:
@@ -108,18 +110,18 @@ def _in_place(
             continue
         patch.extend(operations)
         put.extend(
-            Injection(name_of(place), rule.lock_name, rule.name, rule.policy.source) for rule in missing
+            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source) for rule in missing
         )
     return Injected(tuple(patch), tuple(put), tuple(warnings), tuple(faults), notes.text())
 
 
 def _missing(
-    place: Place,
+    place: TemplateBody,
     rules: Sequence[CompiledRule],
     own: frozenset[str],
     held_above: frozenset[str],
     *,
-    told: list[str],
+    warnings: list[str],
 ) -> list[CompiledRule]:
     """Return the rules whose lock the template lacks, each lock once."""
     missing: dict[str, CompiledRule] = {}
@@ -127,7 +129,7 @@ def _missing(
         if rule.lock_name in missing or not own.isdisjoint(rule.names):
             continue
         if why := why_not_put(rule, place.template, held_above):
-            told.append(skipped(name_of(place), rule, why))
+            warnings.append(skipped(template_name(place), rule, why))
         else:
             missing[rule.lock_name] = rule
     return list(missing.values())
@@ -137,7 +139,7 @@ class Put(msgspec.Struct, frozen=True):
     """What is put, and the spec that locks are put into: with lists in place of single locks."""
 
     spec: WorkflowSpec
-    found: Sequence[Place]
+    found: Sequence[TemplateBody]
     conversion: tuple[PatchOp, ...]
     injected: Injected
 
@@ -148,14 +150,14 @@ class Put(msgspec.Struct, frozen=True):
 
 
 def put_locks(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], scene: Scene
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
 ) -> Put:
     """Return what policies put into a spec."""
-    found = locks.concerned(spec, scene.at, scene.view, scene.budget)
+    found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
     conversion: tuple[PatchOp, ...] = ()
     if converts(locks, active) and any_single(spec, found):
-        spec, conversion = convert(spec, scene.at)
-        found = locks.concerned(spec, scene.at, scene.view, scene.budget)
+        spec, conversion = convert(spec, reviewed.at)
+        found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
         if locks.structural:  # Copies of templates are made from the text.
-            scene = msgspec.structs.replace(scene, raw=applied(scene.raw, conversion))
-    return Put(spec, found, conversion, inject(spec, found, locks, active, scene))
+            reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
+    return Put(spec, found, conversion, inject(spec, found, locks, active, reviewed))

@@ -8,7 +8,7 @@ import msgspec
 from policy.core.decision import Injection, Reason
 from policy.core.locks.expressions import without_condition
 from policy.core.locks.generated import base_name
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.validate import faults_of_rule
@@ -16,9 +16,9 @@ from policy.core.marks import INJECTED
 from policy.core.patches import Op, PatchOp, field_path, pointer, with_entries
 from policy.core.workflow import Metadata, Template
 
-MAX_NOTE: Final = 1000
+_MAX_NOTE: Final = 1000
 """Characters of the annotation that names what is locked; there may be hundreds of templates."""
-INLINE: Final = "(inline)"
+_INLINE: Final = "(inline)"
 
 
 class Injected(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Injected(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Injected()
-ANNOTATIONS: Final = pointer("metadata", "annotations")
+_ANNOTATIONS: Final = pointer("metadata", "annotations")
 
 
 class Notes:
@@ -50,16 +50,16 @@ class Notes:
         names = {without_condition(each) for each in held}
         for rule in rules:
             if rule.plain_name in names:
-                made_of = base_name(template.name or "") or INLINE
+                made_of = base_name(template.name or "") or _INLINE
                 self._found.setdefault(rule.name, set()).add(made_of)
 
     def text(self) -> str:
         """Return everything in one line: `database: load-a, load-b; gpu: train`."""
         written = "; ".join(f"{rule}: {', '.join(sorted(self._found[rule]))}" for rule in sorted(self._found))
-        return written if len(written) <= MAX_NOTE else f"{written[: MAX_NOTE - 1]}…"
+        return written if len(written) <= _MAX_NOTE else f"{written[: _MAX_NOTE - 1]}…"
 
 
-def name_of(place: Place) -> str:
+def template_name(place: TemplateBody) -> str:
     """Return the name of a template, its path where it has none."""
     return place.template.name or field_path(place.pointer)
 
@@ -69,7 +69,7 @@ def skipped(name: str, rule: CompiledRule, why: str) -> str:
     return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"
 
 
-def faults_of(place: Place, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
+def faults_of(place: TemplateBody, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
     """Return what is wrong with the injected semaphores themselves: the fault of the policy's author."""
     found = []
     for rule in missing:
@@ -90,5 +90,5 @@ def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) 
     if metadata is None or (said or "") == note:
         return patch
     if not note:
-        return (*patch, PatchOp(Op.REMOVE, ANNOTATIONS + pointer(INJECTED)))
-    return with_entries(patch, ANNOTATIONS, present, [(INJECTED, note)])
+        return (*patch, PatchOp(Op.REMOVE, _ANNOTATIONS + pointer(INJECTED)))
+    return with_entries(patch, _ANNOTATIONS, present, [(INJECTED, note)])

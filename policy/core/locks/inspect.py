@@ -13,26 +13,26 @@ import msgspec
 
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Severity
-from policy.core.locks.deadlocks import ENDLESS, Deadlock, analyse, of_circle
-from policy.core.locks.definitions import LimitOf, limits_of
+from policy.core.locks.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
+from policy.core.locks.definitions import LimitOf, limit_lookup
 from policy.core.locks.filled import filled_faults
 from policy.core.locks.graph import Added, Graph, Unknown, resolve
 from policy.core.locks.library import Library
 from policy.core.locks.nesting import Nested
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.plain import is_plain
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.runs import Home
+from policy.core.locks.runs import TemplateOwner
 from policy.core.locks.taken import locks_in
 from policy.core.patches import PatchOp, field_path
 from policy.core.workflow import Synchronization
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
-BLOCK: Final = "/synchronization"
-MAX_UNKNOWN: Final = 100
-"""References to what does not exist that are told of one object; a message shows ten."""
-STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
+_BLOCK: Final = "/synchronization"
+_MAX_UNKNOWN: Final = 100
+"""References to what does not exist that are reported of one object; a message shows ten."""
+_STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Inspection(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-class Shown(msgspec.Struct, frozen=True):
+class GraphFinding(msgspec.Struct, frozen=True):
     """One thing that the graph shows: what, where, in words, and whether every run comes to it.
 
     `mendable` tells that something created later may put it right. `severity` and `policy` are those of the
@@ -66,23 +66,31 @@ class Shown(msgspec.Struct, frozen=True):
 NOTHING: Final = Inspection()
 
 
-def inspect(
-    home: Home, found: Sequence[Place], rulebook: Rulebook, library: Library, patch: Sequence[PatchOp] = ()
+def review_graph(
+    owner: TemplateOwner,
+    found: Sequence[TemplateBody],
+    rulebook: Rulebook,
+    library: Library,
+    patch: Sequence[PatchOp] = (),
 ) -> Inspection:
     """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
-    changed = [operation.path.partition(BLOCK)[0] for operation in patch]
+    changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
-    if is_plain(home, found, index, changed, rulebook.budget):
+    if is_plain(owner, found, index, changed, rulebook.budget):
         return NOTHING
-    shown, reasons = look(home, found, rulebook, library, patch)
+    shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
     warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
     return Inspection((*refused, *reasons), tuple(warned))
 
 
-def look(
-    home: Home, found: Sequence[Place], rulebook: Rulebook, library: Library, patch: Sequence[PatchOp] = ()
-) -> tuple[list[Shown], list[Reason]]:
+def graph_findings(
+    owner: TemplateOwner,
+    found: Sequence[TemplateBody],
+    rulebook: Rulebook,
+    library: Library,
+    patch: Sequence[PatchOp] = (),
+) -> tuple[list[GraphFinding], list[Reason]]:
     """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
     A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
@@ -91,21 +99,23 @@ def look(
     added = added_by(patch, namespace)
     if added is None:
         return [], []
-    graphs = [resolve(home, library.find(namespace), namespace, added=added, budget=budget)]
-    if home.is_template and home.locks_runs:
-        whole = resolve(home, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+    graphs = [resolve(owner, library.find(namespace), namespace, added=added, budget=budget)]
+    if owner.is_template and owner.locks_runs:
+        whole = resolve(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
-    shown: list[Shown] = []
+    shown: list[GraphFinding] = []
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
-        for field, message, local in islice(_unknown(graphs, home, library), MAX_UNKNOWN):
-            told = Shown(Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local)
-            shown.append(told)
+        for field, message, local in islice(_unknown(graphs, owner, library), _MAX_UNKNOWN):
+            finding = GraphFinding(
+                Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local
+            )
+            shown.append(finding)
     severity, policy = _strictest(rulebook, "deadlocks")
     if severity is not Severity.IGNORE:
-        for field, message, certain in _deadlocks(graphs, home, rulebook, library):
-            shown.append(Shown(Code.DEADLOCK, field, message, severity, policy, certain=certain))
-    return shown, filled_faults(graphs, home, found, rulebook)
+        for field, message, certain in _deadlocks(graphs, owner, rulebook, library):
+            shown.append(GraphFinding(Code.DEADLOCK, field, message, severity, policy, certain=certain))
+    return shown, filled_faults(graphs, owner, found, rulebook)
 
 
 def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
@@ -128,60 +138,62 @@ def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
 def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
     """Return the strictest word of the policies on something, and whose it is."""
     policies: Sequence[CompiledLockPolicy] = rulebook.policies
-    first = max(policies, key=lambda each: STRICTNESS.index(getattr(each.validation, field)))
+    first = max(policies, key=lambda each: _STRICTNESS.index(getattr(each.validation, field)))
     return getattr(first.validation, field), first.source
 
 
-Found = tuple[str, str, bool]
+_Found = tuple[str, str, bool]
 """A field, a message, and whether it is certain; of a reference, whether the object itself lacks it."""
 
 
-def _unknown(graphs: Sequence[Graph], home: Home, library: Library) -> Iterator[Found]:
+def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
     """Yield what an object itself refers to that does not exist; of others their own reviews tell."""
-    told: set[Unknown] = set()
+    seen: set[Unknown] = set()
     for graph in graphs:
         for each in graph.unknown:
-            if each.home is not home or each in told or not (each.local or library.templates):
-                continue  # Without any template of the cluster, nobody told us which there are.
-            told.add(each)
+            if each.owner is not owner or each in seen or not (each.local or library.templates):
+                continue  # Without any template of the cluster, nobody knows which there are.
+            seen.add(each)
             later = "" if each.local else "; if it is created later, do so before this runs"
             message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
             yield field_path(each.pointer), message, each.local
 
 
-def _deadlocks(graphs: Sequence[Graph], home: Home, rulebook: Rulebook, library: Library) -> Iterator[Found]:
+def _deadlocks(
+    graphs: Sequence[Graph], owner: TemplateOwner, rulebook: Rulebook, library: Library
+) -> Iterator[_Found]:
     namespace = rulebook.locks.namespace
-    limit_of = limits_of(rulebook.locks.definitions, only=namespace if rulebook.closed_by else None)
-    told: set[tuple[str, str]] = set()
+    limit_of = limit_lookup(rulebook.locks.definitions, only=namespace if rulebook.closed_by else None)
+    seen: set[tuple[str, str]] = set()
     nested: list[Nested] = []
     for graph in graphs:
         analysis = analyse(graph, limit_of, rulebook.budget, own=namespace)
         nested += analysis.nested
         for each in analysis.deadlocks:
-            yield from _once(each, home, told)
+            yield from _once(each, owner, seen)
         if not analysis.whole:
-            yield field_path(home.at), "has too many templates or locks to look for all deadlocks", False
-    for deadlock in _circles(nested, home, limit_of, rulebook, library):
-        yield from _once(deadlock, home, told)
+            yield field_path(owner.at), "has too many templates or locks to look for all deadlocks", False
+    for deadlock in _circles(nested, owner, limit_of, rulebook, library):
+        yield from _once(deadlock, owner, seen)
 
 
 def _circles(
-    nested: Sequence[Nested], home: Home, limit_of: LimitOf, rulebook: Rulebook, library: Library
-) -> Iterator[Deadlock]:
+    nested: Sequence[Nested], owner: TemplateOwner, limit_of: LimitOf, rulebook: Rulebook, library: Library
+) -> Iterator[TemplateDeadlock]:
     namespace, budget = rulebook.locks.namespace, rulebook.budget
     if nested:
-        own = home.key(namespace) if home.is_template else None
+        own = owner.key(namespace) if owner.is_template else None
         index = library.index(namespace, budget)
         for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
             yield of_circle(circle)
 
 
-def _once(deadlock: Deadlock, home: Home, told: set[tuple[str, str]]) -> Iterator[Found]:
+def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str, str]]) -> Iterator[_Found]:
     place = field_path(deadlock.pointer)
     field, text = (
-        (place, "") if deadlock.home is home else (field_path(home.at), f"{deadlock.home} {place}: ")
+        (place, "") if deadlock.owner is owner else (field_path(owner.at), f"{deadlock.owner} {place}: ")
     )
     kind = "deadlock" if deadlock.certain else "possible deadlock"
-    if (field, deadlock.message) not in told:
-        told.add((field, deadlock.message))
+    if (field, deadlock.message) not in seen:
+        seen.add((field, deadlock.message))
         yield field, f"{kind}: {text}{deadlock.message}", deadlock.certain

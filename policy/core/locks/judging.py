@@ -8,15 +8,15 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import NO_OBJECT, Injection, Reason
-from policy.core.locks.beyond import beyond_reach, finder
+from policy.core.locks.beyond import missing_lock_findings, template_finder
 from policy.core.locks.inject import put_locks
-from policy.core.locks.inspect import NOTHING, inspect
+from policy.core.locks.inspect import NOTHING, review_graph
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.runs import home_of
-from policy.core.locks.scene import Scene
-from policy.core.locks.served import Served, concerned, serve
+from policy.core.locks.runs import template_owner
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.served import Redirect, may_be_redirected, redirect_of
 from policy.core.locks.unseen import hidden_from_rules
 from policy.core.locks.validate import lock_faults, lock_warnings
 from policy.core.patches import PatchOp
@@ -28,7 +28,7 @@ from policy.core.workflow import Metadata, WorkflowSpec
 class LockPart(msgspec.Struct, frozen=True):
     """The locks' part of a decision.
 
-    `injected` tells people what `patch` puts in, and `note` what the object has then. `served` is where a
+    `injected` says what `patch` puts in, and `note` what the object has then. `redirect` is where a
     Workflow is led whose templates are another object's, None where that is not looked at.
     """
 
@@ -38,7 +38,7 @@ class LockPart(msgspec.Struct, frozen=True):
     policies: tuple[str, ...] = ()
     injected: tuple[Injection, ...] = ()
     note: str = ""
-    served: Served | None = None
+    redirect: Redirect | None = None
 
     @property
     def says_anything(self) -> bool:
@@ -46,11 +46,11 @@ class LockPart(msgspec.Struct, frozen=True):
         return bool(self.reasons or self.warnings or self.patch or self.injected)
 
 
-NO_LOCKS: Final = LockPart()
+NO_LOCK_PART: Final = LockPart()
 """Of a Workflow that no lock policy speaks about."""
 
 
-def judge_locks(
+def review_workflow_locks(
     spec: WorkflowSpec,
     labels: Labels,
     policies: NamespacePolicies,
@@ -69,53 +69,53 @@ def judge_locks(
     locks = policies.locks
     active = locks.active(labels) if locks is not None else ()
     if locks is None or not active:
-        return NO_LOCKS
+        return NO_LOCK_PART
     view = locks.view(spec)
-    scene = Scene(
+    reviewed = ReviewedObject(
         raw=raw,
         view=view,
-        find=finder(locks, snapshot, view),
+        find=template_finder(locks, snapshot, view),
         library=snapshot.library,
         budget=budget,
     )
-    if metadata is None or not concerned(spec, metadata):
-        return judge_spec(spec, locks, active, scene, snapshot)
-    served = serve(spec, metadata, active, locks, snapshot, again=again)
-    part = judge_spec(served.spec, locks, active, scene, snapshot)
+    if metadata is None or not may_be_redirected(spec, metadata):
+        return review_spec_locks(spec, locks, active, reviewed, snapshot)
+    redirect = redirect_of(spec, metadata, active, locks, snapshot, again=again)
+    part = review_spec_locks(redirect.spec, locks, active, reviewed, snapshot)
     return msgspec.structs.replace(
         part,
-        reasons=served.reasons + part.reasons,
-        patch=part.patch + served.patch,
-        injected=part.injected + (served.injected if served.patch else ()),
-        note=served.note or part.note,
-        served=served,
+        reasons=redirect.reasons + part.reasons,
+        patch=part.patch + redirect.patch,
+        injected=part.injected + (redirect.injected if redirect.patch else ()),
+        note=redirect.note or part.note,
+        redirect=redirect,
     )
 
 
-def judge_spec(
+def review_spec_locks(
     spec: WorkflowSpec,
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene,
+    reviewed: ReviewedObject,
     snapshot: Snapshot,
 ) -> LockPart:
     """Return what policies say of the WorkflowSpec of an object of any kind."""
-    budget = scene.budget
-    rulebook = Rulebook(locks, active, hints=scene.hints, budget=budget)
-    put = put_locks(spec, locks, active, scene)
+    budget = reviewed.budget
+    rulebook = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
+    put = put_locks(spec, locks, active, reviewed)
     spec, found, injected = put.spec, put.found, put.injected
     faults = tuple(islice(lock_faults(spec, found, rulebook), MAX_FAULTS))
-    home = home_of(scene.kind, scene.name, spec, scene.at)
+    owner = template_owner(reviewed.kind, reviewed.name, spec, reviewed.at)
     budget.check(Part.GRAPH)
     full = len(faults) == MAX_FAULTS  # There is enough to mend before the whole is looked at.
-    shown = NOTHING if full else inspect(home, found, rulebook, scene.library, injected.patch)
-    beyond = beyond_reach(spec, found, locks, active, scene, snapshot=snapshot)
+    shown = NOTHING if full else review_graph(owner, found, rulebook, reviewed.library, injected.patch)
+    beyond = missing_lock_findings(spec, found, locks, active, reviewed, snapshot=snapshot)
     return LockPart(
         reasons=faults + injected.faults + shown.reasons + beyond.reasons,
         warnings=(
             *lock_warnings(spec, found, rulebook),
             *injected.warnings,
-            *hidden_from_rules(spec, found, locks, active, scene),
+            *hidden_from_rules(spec, found, locks, active, reviewed),
             *beyond.warnings,
             *shown.warnings,
         ),

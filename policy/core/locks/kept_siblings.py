@@ -18,7 +18,7 @@ from policy.core.template_keys import TemplateKey
 from policy.core.workflow import Metadata, WorkflowSpec
 
 
-class Ground(msgspec.Struct, frozen=True):
+class SiblingInputs(msgspec.Struct, frozen=True):
     """All that decides which siblings are wanted, and which of them are there."""
 
     argo: ArgoVersion
@@ -30,11 +30,11 @@ class Ground(msgspec.Struct, frozen=True):
     limits: Mapping[tuple[str, str], Mapping[str, str]]
 
 
-def ground_of(snapshot: Snapshot) -> Ground:
+def sibling_inputs(snapshot: Snapshot) -> SiblingInputs:
     """Return the ground of a snapshot; of ConfigMaps it has those alone that rules take locks from."""
     targets = [rule.lock.semaphore for policy in snapshot.lock_policies for rule in policy.spec.inject]
     names = {target.config_map for target in targets if target is not None}
-    return Ground(
+    return SiblingInputs(
         argo=snapshot.argo,
         policies=snapshot.lock_policies,
         namespaces=snapshot.namespace_labels,

@@ -12,7 +12,7 @@ LONGEST_PATTERN: Final = 200
 """Characters of a pattern, as the CRDs say."""
 LONGEST_KEY: Final = 253
 """Characters of a ConfigMap's key; a longer one is none, and follows no rule."""
-MOST_MEMORY: Final = 1 << 18
+_MOST_MEMORY: Final = 1 << 18
 """Bytes that a pattern may take while it is compiled and matched; RE2's own bound is 8 MiB."""
 MOST_REMEMBERED: Final = 1000
 _PLACEHOLDER: Final = re.compile(r"<[^<>]+>")
@@ -88,7 +88,7 @@ def key_rule(text: str) -> KeyRule:
 
 
 def checked_key_rule(text: str) -> KeyRule:
-    """Return the rule of a pattern that its author is told about.
+    """Return the rule of a pattern that its author gets to see the fault of.
 
     Raises:
         ValueError: it is no pattern that can be matched; the text says why, and what to write.
@@ -108,7 +108,7 @@ def _engine(expression: str) -> _Matcher:
     import re2  # noqa: PLC0415 - most starts of the program, and most clusters, have no such pattern
 
     options = re2.Options()
-    options.max_mem = MOST_MEMORY
+    options.max_mem = _MOST_MEMORY
     options.log_errors = False
     options.never_capture = True
     try:

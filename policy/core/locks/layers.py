@@ -7,12 +7,12 @@ long story about it (argo-workflows F). What goes in is passed on, and what come
 from collections.abc import Mapping
 from typing import Any, Final
 
-from policy.core.locks.expressions import Condition
+from policy.core.locks.expressions import WhenCondition
 from policy.core.locks.generated import BASE_TASK, FREE_TASK, LOCKED_TASK
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.workflow import RawTemplate
 
-NO_RETRY: Final[JsonObject] = {"limit": "0"}
+_NO_RETRY: Final[JsonObject] = {"limit": "0"}
 """Keeps a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
 _INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description")
 
@@ -32,7 +32,13 @@ def wrapper(
 
 
 def choice(
-    name: str, locked: JsonObject, free: JsonObject, condition: Condition, body: RawTemplate, *, retried: bool
+    name: str,
+    locked: JsonObject,
+    free: JsonObject,
+    condition: WhenCondition,
+    body: RawTemplate,
+    *,
+    retried: bool,
 ) -> JsonObject:
     """Return a DAG of two tasks, of which one runs: `locked` where the condition holds, else `free`."""
 
@@ -62,12 +68,12 @@ def _layer(
     if outputs:
         made["outputs"] = outputs
     if retried:
-        made["retryStrategy"] = dict(NO_RETRY)
+        made["retryStrategy"] = dict(_NO_RETRY)
     made["dag"] = {"tasks": tasks}
     return made
 
 
-def parts(body: RawTemplate, side: str, kind: str) -> list[Mapping[str, Any]]:
+def named_parts(body: RawTemplate, side: str, kind: str) -> list[Mapping[str, Any]]:
     """Return the parameters or artifacts of a body's inputs or outputs that have a name, as all must."""
     return [each for each in (body.get(side) or {}).get(kind) or () if each and each.get("name")]
 
@@ -75,13 +81,13 @@ def parts(body: RawTemplate, side: str, kind: str) -> list[Mapping[str, Any]]:
 def _inputs(body: RawTemplate) -> JsonObject:
     """Return the inputs as they are, but for the paths of artifacts: a DAG has no files."""
     inputs: JsonObject = {}
-    parameters = parts(body, "inputs", "parameters")
+    parameters = named_parts(body, "inputs", "parameters")
     if parameters:
         inputs["parameters"] = [
             {field: each[field] for field in (*_INPUT_FIELDS, "valueFrom") if field in each}
             for each in parameters
         ]
-    artifacts = parts(body, "inputs", "artifacts")
+    artifacts = named_parts(body, "inputs", "artifacts")
     if artifacts:
         inputs["artifacts"] = [{"name": each["name"]} for each in artifacts]
     return inputs
@@ -89,13 +95,13 @@ def _inputs(body: RawTemplate) -> JsonObject:
 
 def _arguments(body: RawTemplate) -> JsonObject:
     arguments: JsonObject = {}
-    parameters = parts(body, "inputs", "parameters")
+    parameters = named_parts(body, "inputs", "parameters")
     if parameters:
         arguments["parameters"] = [
             {"name": each["name"], "value": f"{{{{inputs.parameters.{each['name']}}}}}"}
             for each in parameters
         ]
-    artifacts = parts(body, "inputs", "artifacts")
+    artifacts = named_parts(body, "inputs", "artifacts")
     if artifacts:
         arguments["artifacts"] = [
             {"name": each["name"], "from": f"{{{{inputs.artifacts.{each['name']}}}}}"} for each in artifacts
@@ -105,13 +111,13 @@ def _arguments(body: RawTemplate) -> JsonObject:
 
 def _outputs(body: RawTemplate, of_parameter: Any, of_artifact: Any) -> JsonObject:
     outputs: JsonObject = {}
-    parameters = parts(body, "outputs", "parameters")
+    parameters = named_parts(body, "outputs", "parameters")
     if parameters:
         outputs["parameters"] = [
             {"name": each["name"], "valueFrom": of_parameter("parameters", each["name"])}
             for each in parameters
         ]
-    artifacts = parts(body, "outputs", "artifacts")
+    artifacts = named_parts(body, "outputs", "artifacts")
     if artifacts:
         outputs["artifacts"] = [
             {

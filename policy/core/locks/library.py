@@ -10,7 +10,7 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.locks.index import Entry, NamespaceIndex, following, index_of
-from policy.core.locks.runs import Find, Home, home_of
+from policy.core.locks.runs import FindOwner, TemplateOwner, template_owner
 from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import WorkflowSpec
 
@@ -22,27 +22,27 @@ class Library(msgspec.Struct, frozen=True, eq=False):
     """
 
     templates: Mapping[TemplateKey, WorkflowSpec]
-    homes: dict[TemplateKey, Home]
+    owners: dict[TemplateKey, TemplateOwner]
     indexes: dict[str, NamespaceIndex]
     begun: dict[str, dict[TemplateKey, Entry]] = {}
 
-    def home(self, key: TemplateKey) -> Home | None:
+    def owner(self, key: TemplateKey) -> TemplateOwner | None:
         """Return a template object, or None where there is none of this name."""
-        found = self.homes.get(key)
+        found = self.owners.get(key)
         if found is None and (spec := self.templates.get(key)) is not None:
-            found = self.homes[key] = home_of(key.kind, key.name, spec)
+            found = self.owners[key] = template_owner(key.kind, key.name, spec)
         return found
 
-    def find(self, namespace: str) -> Find:
+    def find(self, namespace: str) -> FindOwner:
         """Return how references are looked up in a namespace."""
-        return lambda ref: self.home(key_of(ref, namespace))
+        return lambda ref: self.owner(key_of(ref, namespace))
 
     def index(self, namespace: str, budget: Budget = UNBOUNDED) -> NamespaceIndex:
         """Return what is known of a namespace's templates together, found out at the first time."""
         found = self.indexes.get(namespace)
         if found is None:
             begun = self.begun.setdefault(namespace, {})
-            found = index_of(namespace, self.templates, self.home, begun, budget)
+            found = index_of(namespace, self.templates, self.owner, begun, budget)
             self.indexes[namespace] = found
             self.begun.pop(namespace, None)
         return found
@@ -62,9 +62,9 @@ def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | 
         if (old := known.get(key)) is not spec and old != spec  # Mostly it is the same object.
     }
     changed.update(key for key in known if key not in templates)
-    homes = list(before.homes.items())  # Reviews add to it meanwhile.
-    library = Library(templates, {key: home for key, home in homes if key not in changed}, {})
+    owners = list(before.owners.items())  # Reviews add to it meanwhile.
+    library = Library(templates, {key: owner for key, owner in owners if key not in changed}, {})
     for namespace, index in list(before.indexes.items()):
         stale = frozenset(changed)
-        library.indexes[namespace] = following(index, stale, library.home) if stale else index
+        library.indexes[namespace] = following(index, stale, library.owner) if stale else index
     return library

@@ -19,7 +19,7 @@ class Waited(Read, frozen=True):
     waiting: str | None = None
 
 
-class Node(Read, frozen=True):
+class WorkflowNode(Read, frozen=True):
     """One node of a run."""
 
     name: str | None = None
@@ -108,7 +108,7 @@ class LiveStatus(Read, frozen=True):
     message: str | None = None
     started_at: Time | None = None
     finished_at: Time | None = None
-    nodes: dict[str, Node] | None = None
+    nodes: dict[str, WorkflowNode] | None = None
     compressed_nodes: str | None = None
     offload_node_status_version: str | None = None
     synchronization: LockStatus | None = None
@@ -124,11 +124,11 @@ class LiveWorkflow(Read, frozen=True):
     status: LiveStatus = LiveStatus()
 
 
-Nodes = dict[str, Node]
-prepare(LiveWorkflow, Nodes)
+WorkflowNodes = dict[str, WorkflowNode]
+prepare(LiveWorkflow, WorkflowNodes)
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class LockHold(msgspec.Struct, frozen=True, gc=False):
     """A lock that a node holds; the node "" is the Workflow itself.
 
     `stuck_on` are the nodes that wait for locks below the holder, where nothing else goes on there: it gives
@@ -140,7 +140,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     stuck_on: tuple[str, ...]
 
 
-class Waits(msgspec.Struct, frozen=True, gc=False):
+class LockWait(msgspec.Struct, frozen=True, gc=False):
     """A lock that a node waits for; the node "" is the Workflow itself."""
 
     lock: str
@@ -161,8 +161,8 @@ class Traced(msgspec.Struct, frozen=True):
     created: datetime
     priority: int
     deadline: datetime | None
-    holds: tuple[Held, ...]
-    waits: tuple[Waits, ...]
+    holds: tuple[LockHold, ...]
+    waits: tuple[LockWait, ...]
     named: frozenset[str]
     indexed: frozenset[str]
     open_ended: bool

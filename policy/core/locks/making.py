@@ -15,21 +15,21 @@ from policy.core.kinds import Strategy
 from policy.core.locks.blocks import additions, lists_of
 from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.meaning import Uses, uses_of, why_not_around, why_not_called
+from policy.core.locks.meaning import TaskUses, task_uses, why_not_around, why_not_called
 from policy.core.locks.needs import Outline, Rules
-from policy.core.locks.places import Place
+from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.scene import Scene
-from policy.core.locks.sites import SPEC, Site
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.sites import SPEC_ITSELF, CallSite
 from policy.core.locks.taken import NO_LOCKS, held_locks, merged
 from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
 from policy.core.workflow import MutexRef, RawTemplate, SemaphoreRef, Synchronization, Template, WorkflowSpec
 
-MAX_TEMPLATES: Final = 200
-FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
+_MAX_TEMPLATES: Final = 200
+_FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
 """Argo's full CRDs bound the number of templates since then."""
-MAX_BYTES: Final = 1_500_000
+_MAX_BYTES: Final = 1_500_000
 """What etcd takes is 1.5 MiB; the controller's status comes on top."""
 
 
@@ -37,7 +37,7 @@ class Refused(Exception):  # noqa: N818 - what it is, as the other refusals are 
     """A lock that cannot be put so; the text says why."""
 
 
-class Shape(msgspec.Struct, frozen=True):
+class LockPlacement(msgspec.Struct, frozen=True):
     """Locks sorted by how they are put: on the body, on a layer in front, or by a choice."""
 
     direct: Rules
@@ -45,7 +45,7 @@ class Shape(msgspec.Struct, frozen=True):
     choices: Rules
 
     @classmethod
-    def of(cls, rules: Rules) -> "Shape":
+    def of(cls, rules: Rules) -> "LockPlacement":
         """Sort rules by strategy and condition."""
         choices = tuple(rule for rule in rules if rule.choice is not None)
         rest = [rule for rule in rules if rule.choice is None]
@@ -61,18 +61,20 @@ class Shape(msgspec.Struct, frozen=True):
         return bool(self.wraps or self.choices)
 
 
-class Making:
+class TemplateWriter:
     """Gathers the changes of one object."""
 
-    def __init__(self, spec: WorkflowSpec, found: Outline, locks: LockPolicies, scene: Scene) -> None:
+    def __init__(
+        self, spec: WorkflowSpec, found: Outline, locks: LockPolicies, reviewed: ReviewedObject
+    ) -> None:
         argo, self._namespace = locks.argo, locks.namespace
-        self._spec, self._found, self.argo, self._scene = spec, found, argo, scene
+        self._spec, self._found, self.argo, self._reviewed = spec, found, argo, reviewed
         self._defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
-        self.budget = scene.budget
-        self._used: dict[int, Uses] = {}
+        self.budget = reviewed.budget
+        self._used: dict[int, TaskUses] = {}
         self._puts: dict[str, frozenset[str]] = {}
         self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
         self._calls: list[PatchOp] = []
@@ -84,35 +86,35 @@ class Making:
         """Return the patch, or why it would make the object too large for Argo or etcd."""
         patch = (*self._calls, *self._copies, *self._own)
         before = len(self._spec.templates or ())
-        if self.argo >= FIRST_WITH_BOUND and self._count > MAX_TEMPLATES >= before:
+        if self.argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
             message = (
-                f"would have {self._count} templates with those that hold locks; Argo takes {MAX_TEMPLATES}. "
-                "Split the Workflow, or use strategy Direct"
+                f"would have {self._count} templates with those that hold locks; Argo takes "
+                f"{_MAX_TEMPLATES}. Split the Workflow, or use strategy Direct"
             )
-            return Reason(Code.LOCK_CONFLICT, f"{self._scene.at[1:].replace('/', '.')}.templates", message)
-        if self._made and len(self._scene.raw) + len(msgspec.json.encode(patch)) > MAX_BYTES:
+            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
+        if self._made and len(self._reviewed.raw) + len(msgspec.json.encode(patch)) > _MAX_BYTES:
             message = "would be too large for etcd with the templates that hold locks. Split the Workflow"
-            return Reason(Code.LOCK_CONFLICT, f"{self._scene.at[1:].replace('/', '.')}.templates", message)
+            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
         return patch
 
-    def why_not(self, body: RawTemplate | None, sites: Sequence[Site]) -> str:
+    def why_not(self, body: RawTemplate | None, sites: Sequence[CallSite]) -> str:
         """Return why no layer may stand between these calls and a body, empty where one may."""
         self.budget.check(Part.INJECTION)
         if body is None:
             return "its text is not known"
         why = why_not_around(body, self.text())
         for site in sites:
-            if not why and not site.changeable and self._scene.is_template:
+            if not why and not site.changeable and self._reviewed.is_template:
                 why = "other objects may call it and use what a layer does not have"
             why = why or why_not_called(site, self._uses(site.caller))
         return why
 
-    def _uses(self, caller: int) -> Uses | None:
+    def _uses(self, caller: int) -> TaskUses | None:
         """Return what a body uses of its tasks, None for the spec; looked at once for all of its calls."""
-        if caller == SPEC:
+        if caller == SPEC_ITSELF:
             return None
         if caller not in self._used:
-            self._used[caller] = uses_of(self.body(caller) or {})
+            self._used[caller] = task_uses(self.body(caller) or {})
         return self._used[caller]
 
     def default_lists(self) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
@@ -122,7 +124,7 @@ class Making:
     def text(self) -> Mapping[str, Any]:
         """Return the spec as it is written."""
         if self._text is None:
-            self._text = self._scene.spec()
+            self._text = self._reviewed.spec()
         return self._text
 
     @property
@@ -131,11 +133,11 @@ class Making:
         text = self.text()
         return bool(text.get("retryStrategy") or (text.get("templateDefaults") or {}).get("retryStrategy"))
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> TemplateBody:
         """Return a body of the object by number."""
         return self._found.bodies[number]
 
-    def inbound(self, number: int) -> Sequence[Site]:
+    def inbound(self, number: int) -> Sequence[CallSite]:
         """Return the calls of a body."""
         return self._found.inbound[number]
 
@@ -153,7 +155,7 @@ class Making:
 
     def body(self, number: int) -> RawTemplate | None:
         """Return a body as it is written, None where the text is not known."""
-        pointer = self._found.bodies[number].pointer[len(self._scene.at) :]
+        pointer = self._found.bodies[number].pointer[len(self._reviewed.at) :]
         found: Any = self.text()
         for part in pointer.strip("/").split("/"):
             if not found:
@@ -181,7 +183,7 @@ class Making:
         """Add a copy of a template of the object, with more locks."""
         if not self._is_new(name, locks_of(rules)):
             return
-        at = f"{self._scene.at}/templates"
+        at = f"{self._reviewed.at}/templates"
         self._copies.append(PatchOp(Op.COPY, f"{at}/-", from_=f"{at}/{index}"))
         self._copies.append(PatchOp(Op.REPLACE, f"{at}/{self._count}/name", name))
         self._copies += self._additions(f"{at}/{self._count}", template, rules)
@@ -213,10 +215,10 @@ class Making:
         if holder is None:
             holder = msgspec.convert(value, Template)
         self.holders.append((holder, held | self._held(holder), passed))
-        self._copies.append(PatchOp(Op.ADD, f"{self._scene.at}/templates/-", value))
+        self._copies.append(PatchOp(Op.ADD, f"{self._reviewed.at}/templates/-", value))
         self._count += 1
 
-    def lead(self, site: Site, name: str) -> None:
+    def lead(self, site: CallSite, name: str) -> None:
         """Make a call run a template of the object."""
         self._calls += site.leads_to(name)
 
@@ -224,11 +226,11 @@ class Making:
         """Give a template another name."""
         if name in self._present:
             raise Refused(f'the name "{name}" that it would get is taken: rename that one')
-        self._calls.append(PatchOp(Op.REPLACE, f"{self._scene.at}/templates/{index}/name", name))
+        self._calls.append(PatchOp(Op.REPLACE, f"{self._reviewed.at}/templates/{index}/name", name))
 
     def put(self, pointer: str, template: Template, rules: Rules) -> None:
         """Put locks on a template in place; on one that stands inline before what it stands in is copied."""
-        inline = pointer.count("/") > self._scene.at.count("/") + 2
+        inline = pointer.count("/") > self._reviewed.at.count("/") + 2
         operations = self._calls if inline else self._own
         operations += self._additions(pointer, template, rules)
         self._puts[pointer] = locks_of(rules)

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.layers import parts
-from policy.core.locks.sites import Site
+from policy.core.locks.layers import named_parts
+from policy.core.locks.sites import CallSite
 from policy.core.workflow import RawTemplate
 
 _OWN_NAMES: Final = re.compile(r"\b(?:tasks\.name|steps\.name|node\.name|pod\.name)\b")
@@ -51,20 +51,20 @@ def _faults(body: RawTemplate, spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unpassed_values(body: RawTemplate) -> Iterator[str]:
-    for each in parts(body, "inputs", "artifacts"):
+    for each in named_parts(body, "inputs", "artifacts"):
         if each.get("optional"):
             yield f'its input artifact "{each.get("name")}" is optional, and only what is there is passed on'
         elif not each.keys() <= _ARTIFACT_FIELDS:
             yield f'its input artifact "{each.get("name")}" says itself where it comes from'
-    for each in parts(body, "inputs", "parameters"):
+    for each in named_parts(body, "inputs", "parameters"):
         if not (each.get("valueFrom") or {}).keys() <= {"configMapKeyRef", "default"}:
             yield f'its input "{each.get("name")}" is filled in from outside'
-    for each in parts(body, "outputs", "parameters"):
+    for each in named_parts(body, "outputs", "parameters"):
         if "supplied" in (each.get("valueFrom") or {}):
             yield f'its output "{each.get("name")}" is given by whoever resumes it'
 
 
-class Uses(msgspec.Struct, frozen=True):
+class TaskUses(msgspec.Struct, frozen=True):
     """What a caller uses of its tasks, by name; and after whose failure it goes on."""
 
     lacking: Mapping[str, str]
@@ -72,7 +72,7 @@ class Uses(msgspec.Struct, frozen=True):
     after_failure: frozenset[str]
 
 
-def uses_of(caller: RawTemplate) -> Uses:
+def task_uses(caller: RawTemplate) -> TaskUses:
     """Return what a DAG or steps use of their tasks; looked at once for all of them."""
     text = msgspec.json.encode(caller).decode().replace('\\"', '"')
     lacking: dict[str, str] = {}
@@ -87,10 +87,10 @@ def uses_of(caller: RawTemplate) -> Uses:
         if written.get("continueOn") or written.get("hooks") or written.get("onExit"):
             failing.add(str(written.get("name")))
         failing.update(_ON_FAILURE.findall(str(written.get("depends") or "")))
-    return Uses(lacking, frozenset(outputs), frozenset(failing))
+    return TaskUses(lacking, frozenset(outputs), frozenset(failing))
 
 
-def why_not_called(site: Site, uses: Uses | None) -> str:
+def why_not_called(site: CallSite, uses: TaskUses | None) -> str:
     """Return why the call may not go through a layer, empty where it may; the spec uses nothing of a task."""
     name = site.task
     if name is None or uses is None:

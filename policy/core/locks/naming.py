@@ -8,9 +8,9 @@ from policy.core.amounts import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.workflow import MutexRef, SemaphoreRef
 
-ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
-INT64_DIGITS: Final = 19
-PARAMETER_MARK: Final = "{{"
+_ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INT64_DIGITS: Final = 19
+_PARAMETER_MARK: Final = "{{"
 CONFIG_MAP: Final = "ConfigMap"
 MUTEX: Final = "Mutex"
 
@@ -72,7 +72,7 @@ def lock_name(ref: SemaphoreRef | MutexRef, own_namespace: str) -> str:
 
 def parameterised(text: str | None) -> bool:
     """Tell whether Argo fills in a part of this text at run time."""
-    return text is not None and PARAMETER_MARK in text
+    return text is not None and _PARAMETER_MARK in text
 
 
 def empty_problems(text: str | None, path: str) -> Iterator[Problem]:
@@ -96,10 +96,10 @@ def read_limit(value: str) -> int | None:
 
     A sign and ASCII digits within 64 bits; no blanks, no fraction, no underscores.
     """
-    if not ATOI.fullmatch(value):
+    if not _ATOI.fullmatch(value):
         return None
     digits = value.lstrip("+-").lstrip("0") or "0"
-    if len(digits) > INT64_DIGITS:
+    if len(digits) > _INT64_DIGITS:
         return None
     number = -int(digits) if value.startswith("-") else int(digits)
     return number if -INT64_MAX - 1 <= number <= INT64_MAX else None

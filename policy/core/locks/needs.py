@@ -9,26 +9,26 @@ from policy.core.budget import STEPS, Budget, Part, paced
 from policy.core.kinds import Strategy
 from policy.core.locks.expressions import depends_on_inputs, negated, without_condition
 from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_layer
-from policy.core.locks.places import Place, calls, calls_none
+from policy.core.locks.places import TemplateBody, calls, calls_none
 from policy.core.locks.rules import CompiledRule, chosen_name
-from policy.core.locks.sites import SPEC, Site, sites_of
+from policy.core.locks.sites import SPEC_ITSELF, CallSite, sites_of
 from policy.core.locks.taken import NO_LOCKS
-from policy.core.locks.wanted import clash, joined
+from policy.core.locks.wanted import conditions_clash, one_rule_each
 from policy.core.workflow import Template, WorkflowSpec
 
 Rules: TypeAlias = tuple[CompiledRule, ...]
-DEEPEST: Final = 20
+_DEEPEST: Final = 20
 """Layers in front of each other that are looked through."""
-CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
+_CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
 
 
-class Above(msgspec.Struct, frozen=True):
+class HeldAround(msgspec.Struct, frozen=True):
     """The locks that are held around something: on every way to it, and on some way."""
 
     always: frozenset[str] = NO_LOCKS
     sometimes: frozenset[str] = NO_LOCKS
 
-    def under(self, locks: frozenset[str], *, sure: frozenset[str], is_layer: bool) -> "Above":
+    def under(self, locks: frozenset[str], *, sure: frozenset[str], is_layer: bool) -> "HeldAround":
         """Return what is held below a body that holds these locks, of which `sure` in any case.
 
         A condition over inputs means something else in another template, but behind a layer, which passes
@@ -37,7 +37,7 @@ class Above(msgspec.Struct, frozen=True):
         always = self.always | sure
         if not is_layer:
             always = frozenset(each for each in always if not depends_on_inputs(each))
-        return Above(always, self.sometimes | locks | {without_condition(each) for each in locks})
+        return HeldAround(always, self.sometimes | locks | {without_condition(each) for each in locks})
 
 
 class Outline(msgspec.Struct, frozen=True):
@@ -46,17 +46,17 @@ class Outline(msgspec.Struct, frozen=True):
     `tops` gives the place of a body in spec.templates; those that stand inline have none.
     """
 
-    bodies: Sequence[Place]
-    inbound: Sequence[Sequence[Site]]
+    bodies: Sequence[TemplateBody]
+    inbound: Sequence[Sequence[CallSite]]
     tops: dict[int, int]
-    foreign: Sequence[Site]
+    foreign: Sequence[CallSite]
     order: Sequence[int]
 
 
 def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -> Outline:
     """Return who calls whom in an object, callers before what they call."""
-    bodies: list[Place] = []
-    inbound: list[list[Site]] = []
+    bodies: list[TemplateBody] = []
+    inbound: list[list[CallSite]] = []
     tops: dict[int, int] = {}
     for index, template in enumerate(paced(spec.templates or (), budget, Part.INJECTION)):
         tops[len(bodies)] = index
@@ -64,7 +64,7 @@ def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -
     names: dict[str, int] = {}
     for number in tops:
         names.setdefault(bodies[number].template.name or "", number)
-    foreign: list[Site] = []
+    foreign: list[CallSite] = []
     anywhere = is_template
     for count, site in enumerate(sites_of(spec, bodies, at)):
         if not count % STEPS:
@@ -73,29 +73,33 @@ def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -
             foreign.append(site)
         elif "{{" in (site.template or ""):
             anywhere = True  # Known at run time only: it may be any of them.
-        elif (number := names.get(site.template or "", SPEC)) != SPEC:
+        elif (number := names.get(site.template or "", SPEC_ITSELF)) != SPEC_ITSELF:
             inbound[number].append(site)
     for number in tops:
         if anywhere or not inbound[number]:
-            inbound[number].append(Site("", SPEC, None))
+            inbound[number].append(CallSite("", SPEC_ITSELF, None))
     return Outline(bodies, inbound, tops, foreign, _callers_first(inbound))
 
 
 def _collect(
-    template: Template, pointer: str, bodies: list[Place], inbound: list[list[Site]], site: Site | None
+    template: Template,
+    pointer: str,
+    bodies: list[TemplateBody],
+    inbound: list[list[CallSite]],
+    site: CallSite | None,
 ) -> None:
     number = len(bodies)
-    bodies.append(Place(template, pointer, remarkable=True))
+    bodies.append(TemplateBody(template, pointer, remarkable=True))
     inbound.append([] if site is None else [site])
     if calls_none(template):
         return
     for call, where in calls(template, pointer):
         if call.inline is not None:
-            one = Site("", number, None, task=call.name or "")
+            one = CallSite("", number, None, task=call.name or "")
             _collect(call.inline, f"{where}/inline", bodies, inbound, one)
 
 
-def _callers_first(inbound: Sequence[Sequence[Site]]) -> list[int]:
+def _callers_first(inbound: Sequence[Sequence[CallSite]]) -> list[int]:
     """Return the numbers of bodies, each after its callers, but for those of a circle."""
     order: list[int] = []
     seen: set[int] = set()
@@ -113,7 +117,7 @@ def _callers_first(inbound: Sequence[Sequence[Site]]) -> list[int]:
                 stack += [
                     (site.caller, False)
                     for site in inbound[number]
-                    if site.caller != SPEC and site.caller not in seen
+                    if site.caller != SPEC_ITSELF and site.caller not in seen
                 ]
     return order
 
@@ -134,8 +138,8 @@ class Needs:
     ) -> None:
         self._budget = budget
         self._found, self._wanted, self._own = found, wanted, own
-        self._whole = Above(whole, whole)
-        self._below: dict[int, Above] = {}
+        self._whole = HeldAround(whole, whole)
+        self._below: dict[int, HeldAround] = {}
         self._names: dict[str, int] = {}
         for number in found.tops:
             self._names.setdefault(found.bodies[number].template.name or "", number)
@@ -144,15 +148,15 @@ class Needs:
         for number in found.order:
             self._settle(number)
 
-    def above(self, site: Site) -> Above | None:
+    def above(self, site: CallSite) -> HeldAround | None:
         """Return what is held around a call, or None where its caller is not settled yet."""
-        return self._whole if site.caller == SPEC else self._below.get(site.caller)
+        return self._whole if site.caller == SPEC_ITSELF else self._below.get(site.caller)
 
     def own(self, number: int) -> frozenset[str]:
         """Return the locks that a body holds itself."""
         return self._own[number]
 
-    def torn(self, number: int, rule: CompiledRule) -> Site | None:
+    def torn(self, number: int, rule: CompiledRule) -> CallSite | None:
         """Return a call that is made both with and without the lock of a rule held around it."""
         for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
             above = self.above(site)
@@ -169,7 +173,7 @@ class Needs:
         sites = self._found.inbound[number]
         around = [(site, self._around(site)) for site in sites]
         known = [above for _, above in around if above is not None]
-        above = Above(
+        above = HeldAround(
             frozenset.intersection(*(each.always for each in known)) if known else NO_LOCKS,
             frozenset().union(*(each.sometimes for each in known)),
         )
@@ -190,12 +194,12 @@ class Needs:
             is_layer=is_layer(self._found.bodies[number].template),
         )
 
-    def _around(self, site: Site) -> Above | None:
+    def _around(self, site: CallSite) -> HeldAround | None:
         """Return what is held around a call, and what was chosen for."""
         above = self.above(site)
-        if above is None or site.call is None or site.call.name not in CHOICES:
+        if above is None or site.call is None or site.call.name not in _CHOICES:
             return above
-        return Above(above.always | self._chosen(site.caller), above.sometimes)
+        return HeldAround(above.always | self._chosen(site.caller), above.sometimes)
 
     def _chosen(self, number: int) -> frozenset[str]:
         """Return the names of what a choice decides for all that runs behind it."""
@@ -211,8 +215,8 @@ class Needs:
 
     def _taken(self, name: str | None, deep: int = 0) -> frozenset[str]:
         """Return the locks that a template takes, with those of what stands behind it as a layer."""
-        number = self._names.get(name or "", SPEC)
-        if number == SPEC or deep > DEEPEST:
+        number = self._names.get(name or "", SPEC_ITSELF)
+        if number == SPEC_ITSELF or deep > _DEEPEST:
             return NO_LOCKS
         template = self._found.bodies[number].template
         if not is_layer(template) or template.dag is None:
@@ -220,21 +224,21 @@ class Needs:
         behind = (self._taken(task.template, deep + 1) for task in template.dag.tasks or ())
         return self._own[number].union(*behind)
 
-    def _called(self, number: int, site: Site) -> Rules:
+    def _called(self, number: int, site: CallSite) -> Rules:
         """Return the rules that act on a call of a body."""
         called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
-        return joined(called) if len(called) > 1 else tuple(called)
+        return one_rule_each(called) if len(called) > 1 else tuple(called)
 
     def clashing(self, number: int) -> CompiledRule | None:
         """Return a rule whose condition another one contradicts for a call of a body."""
         for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
             called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
             for rule in called:
-                if any(clash(rule, other) for other in called):
+                if any(conditions_clash(rule, other) for other in called):
                     return rule
         return None
 
-    def _needs(self, rule: CompiledRule, number: int, site: Site, *, above: Above) -> bool:
+    def _needs(self, rule: CompiledRule, number: int, site: CallSite, *, above: HeldAround) -> bool:
         if not (self._own[number] | above.always).isdisjoint(rule.names):
             return False
         if rule.strategy is Strategy.CLONE and not site.pointer:
@@ -246,12 +250,12 @@ class Needs:
         """Tell whether there is something in the object that was made of a body."""
         return (self._found.bodies[number].template.name or "") in self._copies
 
-    def around(self, site: Site) -> Above:
+    def around(self, site: CallSite) -> HeldAround:
         """Return what is held around a call of a template of another object."""
-        return self._around(site) or Above()
+        return self._around(site) or HeldAround()
 
 
-def selects_call(rule: CompiledRule, site: Site) -> bool:
+def selects_call(rule: CompiledRule, site: CallSite) -> bool:
     """Tell whether a rule selects a call by the name of its task or step."""
     tasks = rule.selector.tasks
     return tasks is None or (site.task is not None and tasks.fits(site.task))

@@ -11,12 +11,12 @@ from typing import Final
 import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
-from policy.core.locks.cycles import parts, shortest
-from policy.core.locks.graph import Graph, Node, called_as
-from policy.core.locks.held import Held, bits
-from policy.core.locks.runs import Home
+from policy.core.locks.cycles import components, shortest_path
+from policy.core.locks.graph import Graph, TemplateNode, called_as
+from policy.core.locks.held import HeldAbove, bits
+from policy.core.locks.runs import TemplateOwner
 
-MAX_NESTED: Final = 5_000
+_MAX_NESTED: Final = 5_000
 """Pairs of nested locks that are looked at in one object; with more, the analysis is not whole."""
 
 
@@ -29,38 +29,42 @@ class Nested(msgspec.Struct, frozen=True):
     outer: str
     inner: str
     gates: frozenset[str]
-    home: Home
+    owner: TemplateOwner
     pointer: str
     way: str
 
 
-def nested_in(graph: Graph, held: Held, budget: Budget = UNBOUNDED) -> tuple[list[Nested], bool]:
+def nested_in(graph: Graph, held: HeldAbove, budget: Budget = UNBOUNDED) -> tuple[list[Nested], bool]:
     """Return every pair of a lock and one that is taken below it, once, and whether these are all."""
-    found: dict[tuple[int, int], tuple[Node, int]] = {}
+    found: dict[tuple[int, int], tuple[TemplateNode, int]] = {}
     for node in paced(graph.nodes, budget, Part.DEADLOCKS):
         if not held.own[node] or not held.some[node]:
             continue
         for inner in bits(held.own[node]):
             budget.check(Part.DEADLOCKS)
             for outer in bits(held.some[node] & ~held.own[node]):
-                if len(found) >= MAX_NESTED:
+                if len(found) >= _MAX_NESTED:
                     return _named(held, found, budget), False
                 first, gates = found.get((outer, inner), (node, held.always[node]))
                 found[outer, inner] = (first, gates & held.always[node])
     return _named(held, found, budget), True
 
 
-def _named(held: Held, found: Mapping[tuple[int, int], tuple[Node, int]], budget: Budget) -> list[Nested]:
+def _named(
+    held: HeldAbove, found: Mapping[tuple[int, int], tuple[TemplateNode, int]], budget: Budget
+) -> list[Nested]:
     nested = []
     sets: dict[int, frozenset[str]] = {}
-    places: dict[Node, Mapping[str, str]] = {}
+    places: dict[TemplateNode, Mapping[str, str]] = {}
     for (outer, inner), (node, gates) in paced(found.items(), budget, Part.DEADLOCKS):
         if gates not in sets:
             sets[gates] = frozenset(held.named(gates))
         if node not in places:
             places[node] = {lock.name: lock.pointer for lock in node.locks}
         within, name = sets[gates] - {held.names[outer]}, held.names[inner]
-        nested.append(Nested(held.names[outer], name, within, node.home, places[node][name], called_as(node)))
+        nested.append(
+            Nested(held.names[outer], name, within, node.owner, places[node][name], called_as(node))
+        )
     return nested
 
 
@@ -76,11 +80,11 @@ def circles(
     def after(lock: str) -> Iterable[str]:
         return inside.get(lock, {})
 
-    for part in parts(list(inside), after):
+    for part in components(list(inside), after):
         if len(part) > 1:
             budget.check(Part.DEADLOCKS)
             first = min(part)
-            way = shortest(first, first.__eq__, after) or []
+            way = shortest_path(first, first.__eq__, after) or []
             yield [inside[outer][inner] for outer, inner in pairwise(way)]
 
 

@@ -2,7 +2,7 @@
 
 Argo takes each field from the Workflow where it has one (argo-workflows G). The locks of such templates
 follow from the template alone, so a lock that only the Workflow's own fields ask for is put nowhere: that is
-told.
+reported.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from policy.core.locks.foreign import MissingLock
 from policy.core.locks.globs import Match
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledRule
-from policy.core.locks.scene import Scene
+from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.taken import held_locks
 from policy.core.template_keys import key_of
 from policy.core.workflow import Parameter, Parameters, Template, WorkflowSpec
@@ -31,21 +31,26 @@ class Overlaid(msgspec.Struct, frozen=True):
     unknown: tuple[tuple[Template, CompiledRule], ...] = ()
 
 
-NOTHING: Final = Overlaid()
+_NOTHING: Final = Overlaid()
 
 
-def overlaid(spec: WorkflowSpec, locks: LockPolicies, scene: Scene) -> Overlaid:
+def overlaid(spec: WorkflowSpec, locks: LockPolicies, reviewed: ReviewedObject) -> Overlaid:
     """Return what a Workflow's own fields ask for in the templates that it refers to."""
     ref = spec.workflow_template_ref
-    if ref is None or not locks.by_pod or scene.kind is not ObjectKind.WORKFLOW or not _says_anything(spec):
-        return NOTHING
+    if (
+        ref is None
+        or not locks.by_pod
+        or reviewed.kind is not ObjectKind.WORKFLOW
+        or not _says_anything(spec)
+    ):
+        return _NOTHING
     key = key_of(ref, locks.namespace)
-    home = scene.library.home(key)
-    if home is None:
-        return NOTHING
+    owner = reviewed.library.owner(key)
+    if owner is None:
+        return _NOTHING
     lacking: list[MissingLock] = []
     unknown: list[tuple[Template, CompiledRule]] = []
-    for template, rule, match in _selected(spec, home.spec, locks):
+    for template, rule, match in _selected(spec, owner.spec, locks):
         if match is Match.YES:
             lacking.append(MissingLock(rule, template.name or "", key.name, MatchedKind(key.kind)))
         else:

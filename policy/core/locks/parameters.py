@@ -17,14 +17,14 @@ from policy.core.workflow import Parameters, Template
 
 BEGIN: Final = "{{"
 END: Final = "}}"
-Values: TypeAlias = Mapping[str, str]
+TagValues: TypeAlias = Mapping[str, str]
 """What tags stand for, such as `workflow.parameters.env` or `inputs.parameters.db`."""
 
-INPUTS: Final = "inputs.parameters."
-WORKFLOW: Final = "workflow.parameters."
+_INPUTS: Final = "inputs.parameters."
+_WORKFLOW: Final = "workflow.parameters."
 NAMESPACE_TAG: Final = "workflow.namespace"
-NO_VALUES: Final[Values] = {}
-LONGEST_VALUE: Final = 253
+NO_VALUES: Final[TagValues] = {}
+_LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 
 _LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
@@ -58,7 +58,7 @@ def inner(tag: str) -> str:
     return tag[len(BEGIN) : -len(END)]
 
 
-def fill(text: str, values: Values) -> str:
+def fill_tags(text: str, values: TagValues) -> str:
     """Return a text with every tag filled in whose value is known."""
     if not parameterised(text):
         return text
@@ -107,16 +107,16 @@ def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> d
     for each in arguments:
         for parameter in (each.parameters if each is not None else None) or ():
             text = text_of(parameter.value)
-            if text is not None and len(text) <= LONGEST_VALUE and not parameterised(text):
-                values.setdefault(f"{WORKFLOW}{parameter.name}", text)
+            if text is not None and len(text) <= _LONGEST_VALUE and not parameterised(text):
+                values.setdefault(f"{_WORKFLOW}{parameter.name}", text)
     return values
 
 
-def bind(
+def bind_inputs(
     template: Template,
     wanted: Iterable[str],
     arguments: Parameters | None,
-    outer: Values,
+    outer: TagValues,
     where: str,
 ) -> dict[str, str]:
     """Return the values of the wanted inputs of a template that is called at `where`.
@@ -132,18 +132,18 @@ def bind(
         if text is None and name in own:
             text = text_of(own[name].value)
             text = text_of(own[name].default) if text is None else text
-        if text is None or len(text) > LONGEST_VALUE:
-            text = f"{{{{{INPUTS}{name}}}}}"
-        bound[f"{INPUTS}{name}"] = _placed(fill(text, outer), where)
+        if text is None or len(text) > _LONGEST_VALUE:
+            text = f"{{{{{_INPUTS}{name}}}}}"
+        bound[f"{_INPUTS}{name}"] = _placed(fill_tags(text, outer), where)
     return bound
 
 
-def unbound(wanted: Iterable[str], where: str) -> dict[str, str]:
+def open_inputs(wanted: Iterable[str], where: str) -> dict[str, str]:
     """Return values for inputs that anybody may give, or that are too many to follow."""
-    return {f"{INPUTS}{name}": _placed(f"{{{{{INPUTS}{name}}}}}", where) for name in wanted}
+    return {f"{_INPUTS}{name}": _placed(f"{{{{{_INPUTS}{name}}}}}", where) for name in wanted}
 
 
-def shown(name: str) -> str:
+def as_written(name: str) -> str:
     """Return the name of a lock as its author wrote it, without the marks of where values were given."""
     return replaced(name, lambda tag: f"{tag.partition('@')[0]}}}}}" if "@" in tag else tag)
 

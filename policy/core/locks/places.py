@@ -8,7 +8,7 @@ from policy.core.kinds import TemplateType
 from policy.core.workflow import Call, Template, WorkflowSpec
 
 
-class Place(msgspec.Struct, frozen=True):
+class TemplateBody(msgspec.Struct, frozen=True):
     """A template body and the JSON pointer to it.
 
     `remarkable` tells whether one of its tasks or steps has an inline template or a lock of its own, or calls
@@ -20,18 +20,18 @@ class Place(msgspec.Struct, frozen=True):
     remarkable: bool
 
 
-def places(spec: WorkflowSpec, at: str = "/spec") -> list[Place]:
+def places(spec: WorkflowSpec, at: str = "/spec") -> list[TemplateBody]:
     """Return every template body of the spec, outer ones first, inline ones where they stand."""
-    found: list[Place] = []
+    found: list[TemplateBody] = []
     for index, template in enumerate(spec.templates or ()):
         collect(template, f"{at}/templates/{index}", found)
     return found
 
 
-def collect(template: Template, pointer: str, found: list[Place]) -> None:
+def collect(template: Template, pointer: str, found: list[TemplateBody]) -> None:
     """Append a template body at `pointer`, and the inline ones in it."""
     remarkable = _remarkable(template)
-    found.append(Place(template, pointer, remarkable))
+    found.append(TemplateBody(template, pointer, remarkable))
     if not remarkable:
         return
     for call, where in calls(template, pointer):

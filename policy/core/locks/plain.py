@@ -4,16 +4,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.locks.index import NamespaceIndex
-from policy.core.locks.places import Place
-from policy.core.locks.runs import Home
+from policy.core.locks.places import TemplateBody
+from policy.core.locks.runs import TemplateOwner
 from policy.core.locks.taken import texts_of
 from policy.core.template_keys import key_of, known_key
 from policy.core.workflow import Call, Hook, Synchronization, Template, TemplateRef
 
 
 def is_plain(
-    home: Home,
-    found: Sequence[Place],
+    owner: TemplateOwner,
+    found: Sequence[TemplateBody],
     index: NamespaceIndex,
     changed: Collection[str] = (),
     budget: Budget = UNBOUNDED,
@@ -22,12 +22,12 @@ def is_plain(
 
     `found` has all bodies with locks or calls, `changed` the pointers of those that locks are put on.
     """
-    spec = home.spec
-    if home.locks_runs:
+    spec = owner.spec
+    if owner.locks_runs:
         return False
-    names: Mapping[str, int] = home.numbers
+    names: Mapping[str, int] = owner.numbers
     ref = spec.workflow_template_ref
-    if ref is not None and not home.is_template:
+    if ref is not None and not owner.is_template:
         if not index.is_all_quiet(key_of(ref, index.namespace)) or spec.entrypoint or spec.on_exit:
             return False
     elif (spec.entrypoint and spec.entrypoint not in names) or (spec.on_exit and spec.on_exit not in names):
@@ -38,7 +38,7 @@ def is_plain(
 
 
 def _body_plain(
-    place: Place, names: Mapping[str, int], index: NamespaceIndex, changed: Collection[str]
+    place: TemplateBody, names: Mapping[str, int], index: NamespaceIndex, changed: Collection[str]
 ) -> bool:
     template = place.template
     calls = template.dag is not None or template.steps is not None

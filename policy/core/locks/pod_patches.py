@@ -13,7 +13,7 @@ import msgspec
 
 from policy.core.locks.parameters import BEGIN, replaced
 
-LONGEST_PATCH: Final = 10_000
+_LONGEST_PATCH: Final = 10_000
 """Characters of a patch that is read."""
 UNKNOWN: Final = "{{unknown}}"
 """Stands for a value that is known only at run time."""
@@ -41,18 +41,18 @@ class PodPatch(msgspec.Struct, frozen=True):
     unread: bool = False
 
 
-NOTHING: Final = PodPatch()
-UNREAD: Final = PodPatch(unread=True)
+_NOTHING: Final = PodPatch()
+_UNREAD: Final = PodPatch(unread=True)
 
 
 def read_patch(text: str) -> PodPatch:
     """Return what a patch sets; its `{{tags}}` are those whose values nobody knows."""
-    if len(text) > LONGEST_PATCH:
-        return UNREAD
+    if len(text) > _LONGEST_PATCH:
+        return _UNREAD
     if BEGIN in text:
         text = replaced(text, lambda _: _MARK)
         if any(_MARK in line and not _SCALAR.search(line) for line in text.splitlines()):
-            return UNREAD  # What comes there may be anything.
+            return _UNREAD  # What comes there may be anything.
     if text.lstrip().startswith("{") and _MARK not in text:
         return _of_json(text)
     found = _gathered((each[1].casefold(), each[2].strip("\"'")) for each in _FIELD.finditer(text))
@@ -65,9 +65,9 @@ def _of_json(text: str) -> PodPatch:
     try:
         return _gathered(_fields(msgspec.json.decode(text)))
     except msgspec.DecodeError:
-        return NOTHING  # Argo cannot read it either, and starts no Pod.
+        return _NOTHING  # Argo cannot read it either, and starts no Pod.
     except RecursionError:
-        return UNREAD
+        return _UNREAD
 
 
 def _fields(value: Any) -> Iterator[tuple[str, str]]:

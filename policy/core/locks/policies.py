@@ -15,7 +15,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     TemplateType,
 )
-from policy.core.locks.as_run import NOTHING_SAID, View, is_veiled
+from policy.core.locks.as_run import NOTHING_SAID, PodView, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.definitions import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.locks.foreign import ForeignTemplate, MissingLock
@@ -23,13 +23,13 @@ from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.generated import base_name, is_layer
 from policy.core.locks.globs import LONGEST_TEXT, Match
 from policy.core.locks.key_rules import key_rule
-from policy.core.locks.places import Place, collect, images_of, type_of
+from policy.core.locks.places import TemplateBody, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
 from policy.core.locks.sibling_names import Sibling
 from policy.core.selectors import EVERYTHING, Labels
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
-CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
+_CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
 MAX_REMEMBERED_TEMPLATES: Final = 10_000
 """Templates whose matching rules are remembered; Workflows repeat their templates run after run."""
 
@@ -38,8 +38,8 @@ RuleKey: TypeAlias = tuple[str | None, str | None]
 """Name and image of a container template."""
 
 
-Fits: TypeAlias = Callable[[str], object]
-RuleTest: TypeAlias = tuple[CompiledRule, frozenset[TemplateType], Fits | None, Fits | None]
+_Fits: TypeAlias = Callable[[str], object]
+RuleTest: TypeAlias = tuple[CompiledRule, frozenset[TemplateType], _Fits | None, _Fits | None]
 """A rule taken apart, for templates not seen before: types, and what names and images have to fit."""
 
 
@@ -85,15 +85,15 @@ class LockPolicies(msgspec.Struct, frozen=True):
         self,
         spec: WorkflowSpec,
         at: str = "/spec",
-        view: View | None = None,
+        view: PodView | None = None,
         budget: Budget = UNBOUNDED,
-    ) -> list[Place]:
+    ) -> list[TemplateBody]:
         """Return the template bodies that hold a lock, call others, or are selected by a rule.
 
         So are those of which that has to be looked at closely. Most templates of most Workflows are none of
         these, and a review should not pay for them.
         """
-        found: list[Place] = []
+        found: list[TemplateBody] = []
         recall, by_pod = self.remembered, self.by_pod
         view = self.view(spec) if view is None else view
         plain = not view.hides and not self.looks_closer
@@ -116,12 +116,12 @@ class LockPolicies(msgspec.Struct, frozen=True):
             collect(template, f"{at}/templates/{index}", found)
         return found
 
-    def view(self, spec: WorkflowSpec, *, open_ended: bool = False) -> View:
+    def view(self, spec: WorkflowSpec, *, open_ended: bool = False) -> PodView:
         """Return how a spec's templates run, as far as a rule asks for that."""
-        return View(spec, self.namespace, open_ended=open_ended) if self.by_pod else NOTHING_SAID
+        return PodView(spec, self.namespace, open_ended=open_ended) if self.by_pod else NOTHING_SAID
 
     def rules_for(
-        self, template: Template, view: View = NOTHING_SAID, caller: Caller | None = None
+        self, template: Template, view: PodView = NOTHING_SAID, caller: Caller | None = None
     ) -> tuple[CompiledRule, ...]:
         """Return the rules that select a template of a spec, in the order of policies and rules.
 
@@ -141,7 +141,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
             return tuple(rule for rule, match in self.matches(template, view, caller) if match is Match.YES)
         return self._as_written(template, view)
 
-    def _as_written(self, template: Template, view: View) -> tuple[CompiledRule, ...]:
+    def _as_written(self, template: Template, view: PodView) -> tuple[CompiledRule, ...]:
         """Return the rules that select a template which runs what stands in it."""
         container = template.container
         if container is None:
@@ -164,11 +164,11 @@ class LockPolicies(msgspec.Struct, frozen=True):
         return rules
 
     def matches(
-        self, template: Template, view: View, caller: Caller | None = None
+        self, template: Template, view: PodView, caller: Caller | None = None
     ) -> tuple[tuple[CompiledRule, Match], ...]:
         """Return the rules that may select a template by what it runs, and whether they do; once a review."""
         if view is NOTHING_SAID:
-            return tuple(self._matches(template, View(EMPTY_SPEC, self.namespace), caller))
+            return tuple(self._matches(template, PodView(EMPTY_SPEC, self.namespace), caller))
         if caller is not None:
             return tuple(self._matches(template, view, caller))
         kept = view.kept.get(id(template))
@@ -177,7 +177,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
         return kept[1]
 
     def _matches(
-        self, template: Template, view: View, caller: Caller | None
+        self, template: Template, view: PodView, caller: Caller | None
     ) -> Iterator[tuple[CompiledRule, Match]]:
         type_ = type_of(template)
         if type_ is None or is_layer(template):
@@ -232,7 +232,7 @@ def compile_lock_policies(
         return None
     compiled = [(_compile_policy(policy), policy) for policy in governing]
     rules = tuple(
-        compile_rule(rule, own, namespace, own_namespace(policy))
+        compile_rule(rule, own, namespace, _own_namespace(policy))
         for own, policy in compiled
         for rule in policy.spec.inject
     )
@@ -249,7 +249,7 @@ def compile_lock_policies(
         structural=any(_is_structural(rule) for rule in rules),
         conditional=any(rule.when is not None for rule in rules),
         refuses_singular=refuses_singular(own for own, _ in compiled),
-        on_callers=any(rule.selector.types & CALLER_TYPES for rule in rules),
+        on_callers=any(rule.selector.types & _CALLER_TYPES for rule in rules),
         lock_names=frozenset(name for rule in rules for name in rule.names),
         remembered={},
         rule_faults={},
@@ -276,7 +276,7 @@ def _everyone_for(policies: list[CompiledLockPolicy]) -> frozenset[MatchedKind]:
     return frozenset(MatchedKind).intersection(*(policy.kinds for policy in policies))
 
 
-def own_namespace(policy: LockPolicy) -> str | None:
+def _own_namespace(policy: LockPolicy) -> str | None:
     """Return the namespace of a policy, None for one of the cluster."""
     return policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
 

@@ -6,23 +6,21 @@ last by name, of the cluster's the first.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from policy.core.findings import PolicyName, name_of
 from policy.core.kinds import ClusterSynchronizationPolicy, SemaphoreDefinition
-from policy.core.locks.definitions import LockPolicy, projected
+from policy.core.locks.definitions import ConfigMapAddress, LockPolicy, projected
 from policy.core.semaphore_windows import elastic
 from policy.core.snapshot import Snapshot
 from policy.core.windows import NEVER
 
-Address: TypeAlias = tuple[str, str]
-"""Namespace and name of a ConfigMap."""
-NOTHING: Final[Mapping[str, "Key"]] = {}
+NOTHING: Final[Mapping[str, "ProjectedKey"]] = {}
 
 
-class Key(msgspec.Struct, frozen=True):
+class ProjectedKey(msgspec.Struct, frozen=True):
     """The value that a key should have, and the definition that says so."""
 
     value: str
@@ -33,22 +31,22 @@ class Key(msgspec.Struct, frozen=True):
 class Projection(msgspec.Struct, frozen=True):
     """All keys that should be there, by ConfigMap, until the first window opens or closes."""
 
-    config_maps: Mapping[Address, Mapping[str, Key]]
+    config_maps: Mapping[ConfigMapAddress, Mapping[str, ProjectedKey]]
     until: datetime
 
 
-class Defined(msgspec.Struct, frozen=True):
+class _PolicyKeys(msgspec.Struct, frozen=True):
     """The keys of one policy, by ConfigMap, at a time."""
 
     policy: LockPolicy
-    keys: Mapping[str, Mapping[str, Key]]
+    keys: Mapping[str, Mapping[str, ProjectedKey]]
 
 
 def project(snapshot: Snapshot, now: datetime) -> Projection:
     """Return what the ConfigMaps of all known namespaces should say at `now` (aware)."""
     until = NEVER
-    own: dict[str, list[Defined]] = {}
-    everywhere: list[Defined] = []
+    own: dict[str, list[_PolicyKeys]] = {}
+    everywhere: list[_PolicyKeys] = []
     for policy in snapshot.lock_policies:
         defined, change = _defined(policy, now)
         until = min(until, change)
@@ -57,7 +55,7 @@ def project(snapshot: Snapshot, now: datetime) -> Projection:
         else:
             own.setdefault(policy.metadata.namespace, []).append(defined)
     namespaces = own.keys() | (snapshot.namespace_labels.keys() if everywhere else set())
-    config_maps: dict[Address, Mapping[str, Key]] = {}
+    config_maps: dict[ConfigMapAddress, Mapping[str, ProjectedKey]] = {}
     for namespace in sorted(namespaces):
         counting = [*_selecting(everywhere, namespace, snapshot), *own.get(namespace, ())]
         for name, keys in _merged(counting).items():
@@ -72,19 +70,19 @@ def limit_at(definition: SemaphoreDefinition, now: datetime) -> tuple[int, datet
     return definition.limit if limit is None else limit, in_force.until
 
 
-def _defined(policy: LockPolicy, now: datetime) -> tuple[Defined, datetime]:
+def _defined(policy: LockPolicy, now: datetime) -> tuple[_PolicyKeys, datetime]:
     name, until = name_of(policy), NEVER
-    keys: dict[str, dict[str, Key]] = {}
+    keys: dict[str, dict[str, ProjectedKey]] = {}
     for index, definition in enumerate(projected(policy.spec, name.namespace or None)):
         limit, change = limit_at(definition, now)
         until = min(until, change)
         own = index < len(policy.spec.semaphores)  # After its own come those that its rules need.
-        key = Key(str(limit), name, f"spec.semaphores[{index}]" if own else "spec.inject")
+        key = ProjectedKey(str(limit), name, f"spec.semaphores[{index}]" if own else "spec.inject")
         keys.setdefault(definition.config_map, {})[definition.key] = key
-    return Defined(policy, keys), until
+    return _PolicyKeys(policy, keys), until
 
 
-def _selecting(everywhere: list[Defined], namespace: str, snapshot: Snapshot) -> Iterator[Defined]:
+def _selecting(everywhere: list[_PolicyKeys], namespace: str, snapshot: Snapshot) -> Iterator[_PolicyKeys]:
     """Yield the cluster's policies for a namespace, the one that counts last."""
     labels = snapshot.labels_of(namespace)
     for each in reversed(everywhere):
@@ -95,11 +93,11 @@ def _selecting(everywhere: list[Defined], namespace: str, snapshot: Snapshot) ->
             yield each
 
 
-def _merged(counting: list[Defined]) -> Mapping[str, Mapping[str, Key]]:
+def _merged(counting: list[_PolicyKeys]) -> Mapping[str, Mapping[str, ProjectedKey]]:
     """Return the keys of several policies; of two for one key the later counts."""
     if len(counting) == 1:
         return counting[0].keys
-    merged: dict[str, dict[str, Key]] = {}
+    merged: dict[str, dict[str, ProjectedKey]] = {}
     for each in counting:
         for name, keys in each.keys.items():
             merged.setdefault(name, {}).update(keys)

@@ -14,24 +14,24 @@ from typing import TypeAlias
 import msgspec
 
 from policy.core.locks.definitions import LimitOf
-from policy.core.locks.live import Held, Traced, Waits
+from policy.core.locks.live import LockHold, LockWait, Traced
 
-Unit: TypeAlias = tuple[str, str]
+_Unit: TypeAlias = tuple[str, str]
 """A Workflow's uid and one of its nodes, "" for itself."""
 
 
-class Holder(msgspec.Struct, frozen=True):
+class LockHolder(msgspec.Struct, frozen=True):
     """One holder of a lock."""
 
     workflow: Traced
-    held: Held
+    held: LockHold
 
 
-class Waiter(msgspec.Struct, frozen=True):
+class LockWaiter(msgspec.Struct, frozen=True):
     """One who waits for a lock."""
 
     workflow: Traced
-    waits: Waits
+    waits: LockWait
     stuck: bool
 
 
@@ -40,8 +40,8 @@ class LockQueue(msgspec.Struct, frozen=True):
 
     lock: str
     limit: int | None
-    holders: tuple[Holder, ...]
-    waiters: tuple[Waiter, ...]
+    holders: tuple[LockHolder, ...]
+    waiters: tuple[LockWaiter, ...]
 
     @property
     def free(self) -> int:
@@ -59,13 +59,13 @@ class LockQueue(msgspec.Struct, frozen=True):
         return any(each.stuck for each in self.waiters)
 
 
-def queues(workflows: Iterable[Traced], limit_of: LimitOf) -> tuple[LockQueue, ...]:
+def lock_queues(workflows: Iterable[Traced], limit_of: LimitOf) -> tuple[LockQueue, ...]:
     """Return every lock that is held or waited for, by name."""
-    holders: dict[str, list[Holder]] = {}
-    waiting: dict[str, list[tuple[Traced, Waits]]] = {}
+    holders: dict[str, list[LockHolder]] = {}
+    waiting: dict[str, list[tuple[Traced, LockWait]]] = {}
     for workflow in workflows:
         for held in workflow.holds:
-            holders.setdefault(held.lock, []).append(Holder(workflow, held))
+            holders.setdefault(held.lock, []).append(LockHolder(workflow, held))
         for waits in workflow.waits:
             waiting.setdefault(waits.lock, []).append((workflow, waits))
     names = sorted(holders.keys() | waiting.keys())
@@ -77,7 +77,7 @@ def queues(workflows: Iterable[Traced], limit_of: LimitOf) -> tuple[LockQueue, .
             limits[name],
             tuple(holders.get(name, ())),
             tuple(
-                Waiter(workflow, waits, (workflow.uid, waits.node) in stuck)
+                LockWaiter(workflow, waits, (workflow.uid, waits.node) in stuck)
                 for workflow, waits in sorted(waiting.get(name, ()), key=_place)
             ),
         )
@@ -85,16 +85,16 @@ def queues(workflows: Iterable[Traced], limit_of: LimitOf) -> tuple[LockQueue, .
     )
 
 
-def _place(waiter: tuple[Traced, Waits]) -> tuple[object, ...]:
+def _place(waiter: tuple[Traced, LockWait]) -> tuple[object, ...]:
     workflow, waits = waiter
     return (*workflow.order, workflow.namespace, waits.since, waits.node)
 
 
 def _stuck(
-    holders: Mapping[str, list[Holder]],
-    waiting: Mapping[str, list[tuple[Traced, Waits]]],
+    holders: Mapping[str, list[LockHolder]],
+    waiting: Mapping[str, list[tuple[Traced, LockWait]]],
     limits: Mapping[str, int | None],
-) -> set[Unit]:
+) -> set[_Unit]:
     """Return the largest set of waiters of which each waits for holders that wait for others of the set."""
     stuck = {(workflow.uid, waits.node) for each in waiting.values() for workflow, waits in each}
     moved = True
@@ -115,12 +115,12 @@ def _stuck(
     return stuck
 
 
-def _is_stuck(holder: Holder, stuck: set[Unit]) -> bool:
+def _is_stuck(holder: LockHolder, stuck: set[_Unit]) -> bool:
     on = holder.held.stuck_on
     return bool(on) and all((holder.workflow.uid, node) in stuck for node in on)
 
 
-class Deadlock(msgspec.Struct, frozen=True):
+class LiveDeadlock(msgspec.Struct, frozen=True):
     """What one Workflow waits for in vain: each lock, and by whom it is held."""
 
     workflow: Traced
@@ -128,7 +128,7 @@ class Deadlock(msgspec.Struct, frozen=True):
     text: str
 
 
-def deadlocks(found: Iterable[LockQueue]) -> tuple[Deadlock, ...]:
+def live_deadlocks(found: Iterable[LockQueue]) -> tuple[LiveDeadlock, ...]:
     """Return a deadlock for every Workflow that has a stuck waiter, by name."""
     by_workflow: dict[str, list[LockQueue]] = {}
     who: dict[str, Traced] = {}
@@ -140,7 +140,7 @@ def deadlocks(found: Iterable[LockQueue]) -> tuple[Deadlock, ...]:
                 if queue not in mine:
                     mine.append(queue)
     return tuple(
-        Deadlock(
+        LiveDeadlock(
             workflow,
             tuple(queue.lock for queue in by_workflow[uid]),
             _text(workflow, by_workflow[uid]),

@@ -11,7 +11,7 @@ from policy.core.locks.certainty import certain_tasks, maybe_skipped
 from policy.core.patches import pointer as escaped
 from policy.core.workflow import Call, Hook, Parameters, Template, TemplateRef
 
-EXIT_EVENT: Final = "exit"
+_EXIT_EVENT: Final = "exit"
 
 
 class Via(StrEnum):
@@ -68,7 +68,7 @@ def of_exit(
 def of_hooks(hooks: Mapping[str, Hook] | None, pointer: str, *, certain: bool = True) -> Iterator[Reference]:
     """Yield the calls of lifecycle hooks; only an exit hook without an expression is sure to fire."""
     for event, hook in (hooks or {}).items():
-        exits = event == EXIT_EVENT
+        exits = event == _EXIT_EVENT
         follows = exits and not hook.expression
         yield Reference(
             via=Via.EXIT if exits else Via.HOOK,

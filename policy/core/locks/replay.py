@@ -6,8 +6,8 @@ the same arrivals and lengths queue for the other limit.
 
 How far it can be trusted: arrivals are taken as they were, though work that follows on a wait would come
 earlier or later; and which length met which queue was chance. So lengths are moved along the arrivals and the
-replay repeated; the range of what comes out is told. Of too few uses, or of a record that the limit does not
-explain, nothing is told at all.
+replay repeated; the range of what comes out is shown. Of too few uses, or of a record that the limit does not
+explain, nothing is said at all.
 """
 
 import heapq
@@ -21,12 +21,12 @@ from policy.core.locks.uses import Use
 
 FEWEST: Final = 30
 """Finished uses of a lock from which on anything is said."""
-MOST_ODD: Final = 0.2
+_MOST_ODD: Final = 0.2
 """Share of uses that the limit may leave unexplained: it was another then, or the order was."""
-SHIFTS: Final = 20
-FURTHEST: Final = 100
+_SHIFTS: Final = 20
+_FURTHEST: Final = 100
 """The highest limit that is tried."""
-AROUND: Final = 2
+_AROUND: Final = 2
 """Limits below and above the present one that are always shown."""
 _TAIL: Final = 0.95
 
@@ -46,7 +46,7 @@ class Range(msgspec.Struct, frozen=True):
     most: float
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class ReplayedLimit(msgspec.Struct, frozen=True):
     """What one limit would have done; `busy` is the share of its slots that were used."""
 
     limit: int
@@ -73,7 +73,7 @@ class Replay(msgspec.Struct, frozen=True):
     """A record, and what limits would have done; `silent` says why nothing can be said of them."""
 
     record: Record
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ReplayedLimit, ...]
     silent: str
     suggested: int | None
 
@@ -99,20 +99,20 @@ def replay(lock: str, limit: int, uses: Sequence[Use], *, most_wait: float) -> R
     if len(over) < FEWEST:
         silent = f"too little was seen: {len(over)} finished uses, and {FEWEST} are needed"
         return Replay(record, (), silent, None)
-    if odd > MOST_ODD:
+    if odd > _MOST_ODD:
         silent = (
             f"what was seen does not fit the limit {limit}: {odd:.0%} of the uses overlap more than it lets "
             "them; it was another for a part of that time"
         )
         return Replay(record, (), silent, None)
-    outcomes = [outcome(stays, each) for each in range(max(1, limit - AROUND), limit + AROUND + 1)]
-    while outcomes[-1].tail_wait.most > most_wait and outcomes[-1].limit < min(FURTHEST, 4 * limit + 8):
+    outcomes = [outcome(stays, each) for each in range(max(1, limit - _AROUND), limit + _AROUND + 1)]
+    while outcomes[-1].tail_wait.most > most_wait and outcomes[-1].limit < min(_FURTHEST, 4 * limit + 8):
         outcomes.append(outcome(stays, outcomes[-1].limit + 1))
     enough = [each.limit for each in outcomes if each.tail_wait.most <= most_wait]
     return Replay(record, tuple(outcomes), "", enough[0] if enough else None)
 
 
-def outcome(stays: Sequence[Stay], limit: int) -> Outcome:
+def outcome(stays: Sequence[Stay], limit: int) -> ReplayedLimit:
     """Return what a limit would have done to these arrivals and lengths."""
     lengths = [each.length for each in stays]
     waits = queue(stays, limit)
@@ -127,7 +127,7 @@ def outcome(stays: Sequence[Stay], limit: int) -> Outcome:
         means.append(_mean(other))
     begun = [(stay.arrived + wait, stay) for stay, wait in zip(stays, waits, strict=True)]
     span = max(start + stay.length for start, stay in begun) - stays[0].arrived
-    return Outcome(
+    return ReplayedLimit(
         limit=limit,
         mean_wait=Range(means[0], min(means), max(means)),
         tail_wait=Range(tails[0], min(tails), max(tails)),
@@ -175,8 +175,8 @@ def _stays(over: Iterable[Use], limit: int) -> tuple[list[Stay], float]:
 
 
 def _shifts(number: int) -> list[int]:
-    step = max(1, number // (SHIFTS + 1))
-    return list(range(step, number, step))[:SHIFTS]
+    step = max(1, number // (_SHIFTS + 1))
+    return list(range(step, number, step))[:_SHIFTS]
 
 
 def _longest_queue(spans: Iterable[tuple[float, float]]) -> int:

@@ -1,4 +1,4 @@
-"""What a review holds locks to: the policies that speak, and what it has told about them so far."""
+"""What a review holds locks to: the policies that speak, and what it has found out about them so far."""
 
 from collections.abc import Sequence
 from typing import Final, TypeAlias

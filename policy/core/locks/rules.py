@@ -15,7 +15,7 @@ from policy.core.kinds import (
     Strategy,
 )
 from policy.core.locks.definitions import says_by_key
-from policy.core.locks.expressions import Condition, parse
+from policy.core.locks.expressions import WhenCondition, parse_condition
 from policy.core.locks.globs import CompiledSelector, compile_selector
 from policy.core.locks.key_rules import KeyRule
 from policy.core.locks.naming import lock_name
@@ -64,8 +64,8 @@ class CompiledRule(msgspec.Struct, frozen=True):
     lock_name: str
     item: JsonObject
     whole: JsonObject
-    when: Condition | None = None
-    choice: Condition | None = None
+    when: WhenCondition | None = None
+    choice: WhenCondition | None = None
     always: "CompiledRule | None" = None
 
     @property
@@ -97,13 +97,13 @@ def compile_rule(
     plain = _compiled(rule, policy, namespace, lock)
     if rule.when is None:
         return plain
-    condition = parse(rule.when)
+    condition = parse_condition(rule.when)
     if says_by_key(rule.lock, own):
         return conditioned(msgspec.structs.replace(plain, when=condition, always=plain), condition)
     return conditioned(plain, condition)
 
 
-def conditioned(rule: CompiledRule, condition: Condition) -> CompiledRule:
+def conditioned(rule: CompiledRule, condition: WhenCondition) -> CompiledRule:
     """Return a rule with a condition: in the key of its semaphore, where it has one, else as a choice."""
     plain = rule.always
     if plain is None or isinstance(plain.lock, MutexRef) or plain.lock.config_map_key_ref is None:

@@ -16,7 +16,7 @@ from policy.core.template_keys import TEMPLATE_KINDS, TemplateKey
 from policy.core.workflow import Hook, Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
 
 
-class Home(msgspec.Struct, frozen=True, eq=False):
+class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
     """An object whose templates call each other by name; `at` points to its WorkflowSpec."""
 
     kind: ObjectKind
@@ -43,102 +43,102 @@ class Home(msgspec.Struct, frozen=True, eq=False):
         return f"{self.kind.value} {self.name}" if self.name else self.kind.value
 
 
-Find: TypeAlias = Callable[[TemplateRef], Home | None]
+FindOwner: TypeAlias = Callable[[TemplateRef], TemplateOwner | None]
 """Looks an object up that is referred to; None where there is none."""
 
 
-def home_of(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> Home:
+def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> TemplateOwner:
     """Return an object with its templates numbered by name; of two of one name the first counts."""
     numbers: dict[str, int] = {}
     for number, template in enumerate(spec.templates or ()):
         numbers.setdefault(template.name or "", number)
-    return Home(kind, name, spec, numbers, at)
+    return TemplateOwner(kind, name, spec, numbers, at)
 
 
-class Run(msgspec.Struct, frozen=True):
+class RunSources(msgspec.Struct, frozen=True):
     """What is started: the object under review, then the one that its templates come from, if another.
 
     With `every`, each template of the object by itself, as a templateRef enters it: without what the object
     says of whole runs.
     """
 
-    sources: tuple[Home, ...]
+    sources: tuple[TemplateOwner, ...]
     every: bool = False
 
     @property
-    def home(self) -> Home:
+    def owner(self) -> TemplateOwner:
         """The object under review."""
         return self.sources[0]
 
     @property
-    def templates(self) -> Home:
+    def templates(self) -> TemplateOwner:
         """The object that names in the run's own fields are looked up in."""
         return self.sources[-1]
 
     def template_defaults(self) -> tuple[Synchronization | None, str]:
         """Return the locks that every template of the run gets by default, and where they are written."""
         block, at = None, ""
-        for home in () if self.every else self.sources:
-            if home.spec.default_locks is not None:
-                block = merged(block, home.spec.default_locks)
-                at = at or f"{home.at}/templateDefaults/synchronization"
+        for owner in () if self.every else self.sources:
+            if owner.spec.default_locks is not None:
+                block = merged(block, owner.spec.default_locks)
+                at = at or f"{owner.at}/templateDefaults/synchronization"
         return block, at
 
     def synchronization(self) -> tuple[Synchronization | None, str]:
         """Return the locks of the whole run, and where they are written."""
         block, at = None, ""
-        for home in () if self.every else self.sources:
-            if home.spec.synchronization is not None:
-                block = merged(block, home.spec.synchronization)
-                at = at or f"{home.at}/synchronization"
+        for owner in () if self.every else self.sources:
+            if owner.spec.synchronization is not None:
+                block = merged(block, owner.spec.synchronization)
+                at = at or f"{owner.at}/synchronization"
         return block, at
 
     def arguments(self) -> Parameters:
         """Return the arguments of the run, which its first template receives by name."""
         found: dict[str | None, Parameter] = {}
-        for home in self.sources:
-            for each in (home.spec.arguments.parameters if home.spec.arguments is not None else None) or ():
+        for owner in self.sources:
+            for each in (owner.spec.arguments.parameters if owner.spec.arguments is not None else None) or ():
                 found.setdefault(each.name, each)
         return Parameters(tuple(found.values()))
 
-    def entries(self) -> Iterator[tuple[Home, Reference]]:
+    def entries(self) -> Iterator[tuple[TemplateOwner, Reference]]:
         """Yield what is started first, at the end, and by hooks, with the object that says so."""
         if self.every:
             yield from self._every_template()
             return
         arguments = self.arguments()
-        first = next((home for home in self.sources if home.spec.entrypoint), None)
+        first = next((owner for owner in self.sources if owner.spec.entrypoint), None)
         if first is not None:
             where, name = f"{first.at}/entrypoint", first.spec.entrypoint
             yield first, Reference(Via.ENTRYPOINT, "entrypoint", where, name, arguments=arguments)
-        last = next((home for home in self.sources if home.spec.on_exit), None)
+        last = next((owner for owner in self.sources if owner.spec.on_exit), None)
         if last is not None:
             for each in of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments):
                 yield last, each
         yield from self._hooks()
 
-    def _hooks(self) -> Iterator[tuple[Home, Reference]]:
-        hooks: dict[str, tuple[Home, Hook]] = {}
-        for home in self.sources:
-            for event, hook in (home.spec.hooks or {}).items():
-                hooks.setdefault(event, (home, hook))
-        for event, (home, hook) in hooks.items():
-            for each in of_hooks({event: hook}, home.at):
-                yield home, each
+    def _hooks(self) -> Iterator[tuple[TemplateOwner, Reference]]:
+        hooks: dict[str, tuple[TemplateOwner, Hook]] = {}
+        for owner in self.sources:
+            for event, hook in (owner.spec.hooks or {}).items():
+                hooks.setdefault(event, (owner, hook))
+        for event, (owner, hook) in hooks.items():
+            for each in of_hooks({event: hook}, owner.at):
+                yield owner, each
 
-    def _every_template(self) -> Iterator[tuple[Home, Reference]]:
-        for number, template in enumerate(self.home.spec.templates or ()):
-            where, name = f"{self.home.at}/templates/{number}", template.name or ""
-            yield self.home, Reference(Via.ROOT, name, where, name)
+    def _every_template(self) -> Iterator[tuple[TemplateOwner, Reference]]:
+        for number, template in enumerate(self.owner.spec.templates or ()):
+            where, name = f"{self.owner.at}/templates/{number}", template.name or ""
+            yield self.owner, Reference(Via.ROOT, name, where, name)
 
 
-def run_of(home: Home, find: Find, *, whole: bool = False) -> Run:
+def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:
     """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing.
 
     Of a template object each template, or with `whole` what a workflowTemplateRef runs.
     """
-    if home.is_template:
-        return Run((home,), every=not whole)
-    ref = home.spec.workflow_template_ref
+    if owner.is_template:
+        return RunSources((owner,), every=not whole)
+    ref = owner.spec.workflow_template_ref
     found = find(ref) if ref is not None else None
-    return Run((home,) if found is None else (home, found))
+    return RunSources((owner,) if found is None else (owner, found))

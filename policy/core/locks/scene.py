@@ -7,22 +7,22 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import NO_OBJECT, ObjectKind
-from policy.core.locks.as_run import View
+from policy.core.locks.as_run import PodView
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.library import NO_LIBRARY, Library
 from policy.core.patches import JsonObject
 from policy.core.template_keys import TEMPLATE_KINDS
 from policy.core.workflow import TemplateRef
 
-Find: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
+FindTemplate: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
 """Looks a template of another object up that rules may select; None where there is none."""
 
 
-def nowhere(_ref: TemplateRef) -> None:
+def _nowhere(_ref: TemplateRef) -> None:
     """Find nothing."""
 
 
-class Scene(msgspec.Struct, frozen=True):
+class ReviewedObject(msgspec.Struct, frozen=True):
     """An object under review; `at` points to its WorkflowSpec, `raw` is the whole of it.
 
     `hints` are the near keys that were found for undefined ones: the same of the object before and after.
@@ -32,11 +32,11 @@ class Scene(msgspec.Struct, frozen=True):
     kind: ObjectKind = ObjectKind.WORKFLOW
     at: str = "/spec"
     raw: msgspec.Raw = NO_OBJECT
-    find: Find = nowhere
+    find: FindTemplate = _nowhere
     name: str = ""
     library: Library = NO_LIBRARY
     hints: dict[tuple[str, str], str] = {}
-    view: View | None = None
+    view: PodView | None = None
     budget: Budget = UNBOUNDED
 
     @property

@@ -21,12 +21,12 @@ from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey, key_named, key_of
 from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateRef, WorkflowSpec
 
-PLACE: Final = pointer("spec", "workflowTemplateRef")
-LABELS: Final = pointer("metadata", "labels")
-ANNOTATIONS: Final = pointer("metadata", "annotations")
+_PLACE: Final = pointer("spec", "workflowTemplateRef")
+_LABELS: Final = pointer("metadata", "labels")
+_ANNOTATIONS: Final = pointer("metadata", "annotations")
 
 
-class Served(msgspec.Struct, frozen=True):
+class Redirect(msgspec.Struct, frozen=True):
     """The spec as it is led, what changes it so, and the marks that the Workflow is to have then.
 
     `injected` and `note` tell people which locks it finds in the sibling.
@@ -41,7 +41,7 @@ class Served(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
 
 
-def concerned(spec: WorkflowSpec, metadata: Metadata) -> bool:
+def may_be_redirected(spec: WorkflowSpec, metadata: Metadata) -> bool:
     """Tell whether a Workflow is to be led, or has marks that say so: most have neither."""
     return (
         spec.workflow_template_ref is not None
@@ -50,7 +50,7 @@ def concerned(spec: WorkflowSpec, metadata: Metadata) -> bool:
     )
 
 
-def serve(
+def redirect_of(
     spec: WorkflowSpec,
     metadata: Metadata,
     active: Sequence[CompiledLockPolicy],
@@ -58,25 +58,27 @@ def serve(
     snapshot: Snapshot,
     *,
     again: bool = False,
-) -> Served:
+) -> Redirect:
     """Return where a Workflow is led that is to run.
 
     One that runs `again` goes on with the sibling that it had, as long as that is there and lacks nothing.
     """
     ref, wanting = spec.workflow_template_ref, serving(active)
     if ref is None or not ref.name:
-        return Served(spec)
+        return Redirect(spec)
     named = key_of(ref, locks.namespace)
     origin = _behind(named, metadata, snapshot)
     if origin is None:
-        return _of(named, spec, wanting, locks, snapshot) if wanting else Served(spec)
+        return _of(named, spec, wanting, locks, snapshot) if wanting else Redirect(spec)
     if again and named in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
         note = (metadata.annotations or {}).get(marks.INJECTED, "")
-        return Served(spec, mark=_mark(named), origin=origin.text, note=note)
+        return Redirect(spec, mark=_mark(named), origin=origin.text, note=note)
     return _of(origin, spec, wanting, locks, snapshot)
 
 
-def put_back(before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, namespace: str) -> Served | None:
+def kept_redirect(
+    before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, namespace: str
+) -> Redirect | None:
     """Return where a Workflow stays whose edit only sets the reference back to the origin of its sibling.
 
     So does whoever applies his file again. `metadata` is that from before the edit, whose marks say what it
@@ -92,7 +94,7 @@ def put_back(before: WorkflowSpec, after: WorkflowSpec, metadata: Metadata, name
     return _led(after, {"name": had.name or ""}, origin, mark)
 
 
-def redirected(
+def redirect_faults(
     before: WorkflowSpec,
     after: WorkflowSpec,
     active: Sequence[CompiledLockPolicy],
@@ -103,8 +105,8 @@ def redirected(
     has = after.workflow_template_ref
     if has is None or before.workflow_template_ref == has:
         return ()
-    served = serve(after, EMPTY_METADATA, active, locks, snapshot)
-    if not (served.patch or served.reasons):
+    redirect = redirect_of(after, EMPTY_METADATA, active, locks, snapshot)
+    if not (redirect.patch or redirect.reasons):
         return ()
     message = (
         f'"{has.name}" lacks locks that policies want, and a Workflow that is not over is not led elsewhere: '
@@ -113,11 +115,11 @@ def redirected(
     return (Reason(Code.LOCK_DROPPED, FIELD, message),)
 
 
-def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, served: Served) -> tuple[PatchOp, ...]:
+def with_marks(patch: tuple[PatchOp, ...], metadata: Metadata, redirect: Redirect) -> tuple[PatchOp, ...]:
     """Return the patch with what it takes for the Workflow to have the marks of where it is led."""
     for path, present, key, value in (
-        (LABELS, metadata.labels, marks.SIBLING, served.mark),
-        (ANNOTATIONS, metadata.annotations, marks.SIBLING_OF, served.origin),
+        (_LABELS, metadata.labels, marks.SIBLING, redirect.mark),
+        (_ANNOTATIONS, metadata.annotations, marks.SIBLING_OF, redirect.origin),
     ):
         if value and (present or {}).get(key) != value:
             patch = with_entries(patch, path, present, [(key, value)])
@@ -149,25 +151,25 @@ def _of(
     wanting: Sequence[CompiledLockPolicy],
     locks: LockPolicies,
     snapshot: Snapshot,
-) -> Served:
+) -> Redirect:
     """Return where a Workflow of a template is led under these policies."""
     sibling = sibling_for(origin, wanting, locks, snapshot)
     if sibling is None or _holds_all(spec, sibling, locks):
         return _led(spec, origin.ref(), origin, "")
     if sibling.faults:
-        return Served(spec, reasons=sibling.faults)
+        return Redirect(spec, reasons=sibling.faults)
     if is_sibling(snapshot.header(origin)):
         message = (
             f"{origin.name} is the sibling of a template that is not there any more, and it lacks locks: "
             "refer to another template"
         )
-        return Served(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
+        return Redirect(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
     if not sibling.made:
         message = (
             f"{origin} lacks locks that policies want; its sibling {sibling.name}, which "
             "has them, is being made: try again"
         )
-        return Served(spec, reasons=(Reason(Code.SIBLING_AWAITED, FIELD, message, sibling.policies[0]),))
+        return Redirect(spec, reasons=(Reason(Code.SIBLING_AWAITED, FIELD, message, sibling.policies[0]),))
     led = _led(spec, {"name": sibling.name}, origin, sibling.mark)
     return msgspec.structs.replace(led, injected=sibling.injected, note=sibling.note)
 
@@ -178,14 +180,14 @@ def _holds_all(spec: WorkflowSpec, sibling: Sibling, locks: LockPolicies) -> boo
     return bool(held) and held >= {each.lock for each in sibling.injected}
 
 
-def _led(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mark: str) -> Served:
+def _led(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mark: str) -> Redirect:
     ref = msgspec.convert(target, TemplateRef)
     now = spec.workflow_template_ref or TemplateRef()
     said = origin.text if mark else ""
     if (now.name, bool(now.cluster_scope)) == (ref.name, bool(ref.cluster_scope)):
-        return Served(spec, mark=mark, origin=said)
+        return Redirect(spec, mark=mark, origin=said)
     changed = msgspec.structs.replace(spec, workflow_template_ref=ref)
-    return Served(changed, (PatchOp(Op.REPLACE, PLACE, target),), mark=mark, origin=said)
+    return Redirect(changed, (PatchOp(Op.REPLACE, _PLACE, target),), mark=mark, origin=said)
 
 
 def _mark(named: TemplateKey) -> str:

@@ -16,11 +16,11 @@ from policy.core.decision import Injection, Reason
 from policy.core.template_keys import TemplateKey
 from policy.core.workflow import Metadata
 
-MAX_NAME: Final = 63
+_MAX_NAME: Final = 63
 """Longest name that Argo can write into its label of the template that a Workflow is made of."""
 _DIGEST_BYTES: Final = 5
 _MARK: Final = re.compile(r"lk[0-9a-f]{10}")
-_LONGEST: Final = MAX_NAME - len("-lk") - 2 * _DIGEST_BYTES
+_LONGEST: Final = _MAX_NAME - len("-lk") - 2 * _DIGEST_BYTES
 
 
 class Sibling(msgspec.Struct, frozen=True):
@@ -47,13 +47,13 @@ class Sibling(msgspec.Struct, frozen=True):
         return TemplateKey(self.namespace, self.name)
 
 
-def mark_of(origin: TemplateKey, uid: str, text: str) -> str:
+def sibling_mark(origin: TemplateKey, uid: str, text: str) -> str:
     """Return the mark of a sibling with this spec, as canonical text, of the origin with this uid."""
     what = f"{origin.text}\x00{uid}\x00{text}".encode()
     return f"lk{hashlib.blake2b(what, digest_size=_DIGEST_BYTES).hexdigest()}"
 
 
-def name_of(origin: TemplateKey, mark: str) -> str:
+def sibling_name(origin: TemplateKey, mark: str) -> str:
     """Return the name of a sibling: that of its origin as far as there is room, and the mark."""
     return f"{origin.name[:_LONGEST].rstrip('-.')}-{mark}"
 

@@ -16,12 +16,12 @@ import msgspec
 
 from policy.core.decision import IGNORED, Code, Decision, ObjectKind, Operation, Outcome, Reason, Review
 from policy.core.kinds import MatchedKind, Referenced
-from policy.core.locks.beyond import finder
+from policy.core.locks.beyond import template_finder
 from policy.core.locks.inject import Put, put_locks
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
-from policy.core.locks.scene import Scene
-from policy.core.locks.sibling_names import Sibling, is_sibling, mark_of, name_of
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.marks import SIBLING, SIBLING_OF
 from policy.core.patched import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
@@ -31,7 +31,7 @@ from policy.core.template_keys import TemplateKey, key_named
 from policy.core.workflow import EMPTY_METADATA, Metadata, Read
 
 FIELD: Final = "spec.workflowTemplateRef"
-MOST_SELECTORS: Final = 3
+_MOST_SELECTORS: Final = 3
 """Selectors of Workflows in a namespace that siblings are made for: each doubles how many there may be."""
 
 
@@ -61,16 +61,16 @@ def found_for(
     return None if found is None or found.faults else found
 
 
-def is_wanted(key: TemplateKey, origin: TemplateKey, text: str, snapshot: Snapshot) -> bool:
+def _is_wanted(key: TemplateKey, origin: TemplateKey, text: str, snapshot: Snapshot) -> bool:
     """Tell whether a template of a namespace is, to the letter, a sibling that is wanted of this origin."""
     locks = snapshot.policies(key.namespace).locks
     if locks is None or is_sibling(snapshot.header(origin)):
         return False
     candidates = (found_for(origin, active, locks, snapshot) for active in together(locks))
-    return any(each is not None and each.name == key.name and each.text == same(text) for each in candidates)
+    return any(each is not None and each.name == key.name and each.text == _same(text) for each in candidates)
 
 
-def same(text: str) -> str:
+def _same(text: str) -> str:
     """Return a JSON text in the one way of writing that equal texts have in common."""
     value: Any = msgspec.json.decode(text) if text else None
     return msgspec.json.encode(value, order="deterministic").decode()
@@ -80,7 +80,7 @@ def together(locks: LockPolicies) -> Iterator[tuple[CompiledLockPolicy, ...]]:
     """Yield the sets of policies that may serve one Workflow: by its labels it has some of the selectors."""
     policies = [each for each in serving(locks.policies) if MatchedKind.WORKFLOW in each.kinds]
     selectors = _selectors(policies)
-    if len(selectors) > MOST_SELECTORS:
+    if len(selectors) > _MOST_SELECTORS:
         return
     for number in range(len(selectors) + 1):
         for chosen in combinations(selectors, number):
@@ -105,25 +105,25 @@ def _work_out(
         return None
     raw = msgspec.Raw(b'{"spec":' + (text or "null").encode() + b"}")
     view = locks.view(spec)
-    scene = Scene(
+    reviewed = ReviewedObject(
         kind=ObjectKind.WORKFLOW_TEMPLATE,
         raw=raw,
-        find=finder(locks, snapshot, view),
+        find=template_finder(locks, snapshot, view),
         name=origin.name,
         view=view,
         library=snapshot.library,
     )
-    put = put_locks(spec, locks, active, scene)
+    put = put_locks(spec, locks, active, reviewed)
     faults = put.injected.faults or _impossible(put, text, locks)
     if faults:
-        told = tuple(_told(each, origin) for each in faults)
-        return Sibling(locks.namespace, origin, _sources(active), faults=told)
+        reasons = tuple(_of_reference(each, origin) for each in faults)
+        return Sibling(locks.namespace, origin, _sources(active), faults=reasons)
     if not put.patch:
         return None
     whole: Any = patched(msgspec.json.decode(raw), put.patch)
     made_of = msgspec.json.encode(whole["spec"], order="deterministic").decode()
-    mark = mark_of(origin, snapshot.header(origin).uid or "", made_of)
-    key = TemplateKey(locks.namespace, name_of(origin, mark))
+    mark = sibling_mark(origin, snapshot.header(origin).uid or "", made_of)
+    key = TemplateKey(locks.namespace, sibling_name(origin, mark))
     return Sibling(
         locks.namespace,
         origin,
@@ -131,7 +131,7 @@ def _work_out(
         name=key.name,
         mark=mark,
         text=made_of,
-        made=is_sibling(snapshot.header(key)) and same(snapshot.texts.get(key, "")) == made_of,
+        made=is_sibling(snapshot.header(key)) and _same(snapshot.texts.get(key, "")) == made_of,
         injected=put.injected.locks,
         note=put.injected.note,
     )
@@ -148,17 +148,17 @@ def _impossible(put: Put, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
     if not text:
         return (Reason(Code.LOCK_CONFLICT, FIELD, "lacks locks, and its text is not known"),)
     selectors = _selectors(serving(locks.policies))
-    if len(selectors) > MOST_SELECTORS:
+    if len(selectors) > _MOST_SELECTORS:
         message = (
             f"lacks locks, and no sibling is made of it, because policies with referenced: Sibling have "
-            f"{len(selectors)} different match.workflows here, and {MOST_SELECTORS} are the most"
+            f"{len(selectors)} different match.workflows here, and {_MOST_SELECTORS} are the most"
         )
         return (Reason(Code.LOCK_CONFLICT, FIELD, message, put.injected.locks[0].policy),)
     return ()
 
 
-def _told(reason: Reason, origin: TemplateKey) -> Reason:
-    """Return a reason as it is told of the Workflow that refers to the template."""
+def _of_reference(reason: Reason, origin: TemplateKey) -> Reason:
+    """Return a reason as it concerns the Workflow that refers to the template."""
     if reason.field == FIELD:
         return msgspec.structs.replace(reason, message=f"{origin} {reason.message}")
     message = f"{origin} {reason.field}: {reason.message}"
@@ -175,7 +175,7 @@ class _Written(Read, frozen=True):
 _WRITTEN = msgspec.json.Decoder(_Written)
 
 
-def judge_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
+def review_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
     """Decide about a create or an update of a sibling; None of what is judged as any template."""
     if review.kind is not ObjectKind.WORKFLOW_TEMPLATE:
         return None
@@ -198,7 +198,7 @@ def _is_ours(new: _Written, namespace: str, snapshot: Snapshot) -> bool:
     if origin is None or not is_sibling(new.metadata):
         return False
     key = TemplateKey(namespace, new.metadata.name or "")
-    return is_wanted(key, origin, bytes(new.spec).decode(), snapshot)
+    return _is_wanted(key, origin, bytes(new.spec).decode(), snapshot)
 
 
 def _edits(old: _Written, new: _Written) -> Iterator[Reason]:

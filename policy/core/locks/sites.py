@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from policy.core.locks.generated import is_layer
-from policy.core.locks.places import Place, calls, calls_none
+from policy.core.locks.places import TemplateBody, calls, calls_none
 from policy.core.patches import Op, PatchOp
 from policy.core.patches import pointer as escaped
 from policy.core.workflow import Call, Hook, TemplateRef, WorkflowSpec
 
-SPEC: int = -1
+SPEC_ITSELF: int = -1
 """The caller of a site that stands in the spec itself."""
 
 
-class Site(msgspec.Struct, frozen=True):
+class CallSite(msgspec.Struct, frozen=True):
     """One call: its pointer, the number of the body that makes it, and what it names.
 
     `task` is the name of a DAG task or step that somebody wrote, None for hooks, handlers and layers.
@@ -47,12 +47,12 @@ class Site(msgspec.Struct, frozen=True):
         return [PatchOp(Op.REPLACE, f"{self.pointer}/template", name)]
 
 
-def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[Site]:
+def sites_of(spec: WorkflowSpec, bodies: Sequence[TemplateBody], at: str) -> Iterator[CallSite]:
     """Yield all calls of a spec and its bodies; inline templates are not called but stand where they run."""
     for field, name in (("entrypoint", spec.entrypoint), ("onExit", spec.on_exit)):
         if name:
-            yield Site(f"{at}/{field}", SPEC, name, is_name=True)
-    yield from _hooks(spec.hooks, at, SPEC)
+            yield CallSite(f"{at}/{field}", SPEC_ITSELF, name, is_name=True)
+    yield from _hooks(spec.hooks, at, SPEC_ITSELF)
     for number, body in enumerate(bodies):
         if calls_none(body.template):
             continue
@@ -60,14 +60,14 @@ def sites_of(spec: WorkflowSpec, bodies: Sequence[Place], at: str) -> Iterator[S
         for call, pointer in calls(body.template, body.pointer):
             if call.template or call.template_ref is not None:
                 task = None if in_layer else call.name or ""
-                yield Site(pointer, number, call.template, call.template_ref, task, call)
+                yield CallSite(pointer, number, call.template, call.template_ref, task, call)
             if call.on_exit:
-                yield Site(f"{pointer}/onExit", number, call.on_exit, is_name=True)
+                yield CallSite(f"{pointer}/onExit", number, call.on_exit, is_name=True)
             if call.hooks:
                 yield from _hooks(call.hooks, pointer, number)
 
 
-def _hooks(hooks: Mapping[str, Hook] | None, pointer: str, caller: int) -> Iterator[Site]:
+def _hooks(hooks: Mapping[str, Hook] | None, pointer: str, caller: int) -> Iterator[CallSite]:
     for event, hook in (hooks or {}).items():
         if hook.template or hook.template_ref is not None:
-            yield Site(f"{pointer}/hooks{escaped(event)}", caller, hook.template, hook.template_ref)
+            yield CallSite(f"{pointer}/hooks{escaped(event)}", caller, hook.template, hook.template_ref)

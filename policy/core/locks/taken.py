@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.naming import lock_name, parameterised
-from policy.core.locks.parameters import Values, choices, fill
+from policy.core.locks.parameters import TagValues, choices, fill_tags
 from policy.core.workflow import (
     ConfigMapKeyRef,
     DatabaseRef,
@@ -51,7 +51,9 @@ def merged(own: Synchronization | None, below: Synchronization | None) -> Synchr
     )
 
 
-def locks_in(block: Synchronization | None, where: str, namespace: str, values: Values) -> tuple[Lock, ...]:
+def locks_in(
+    block: Synchronization | None, where: str, namespace: str, values: TagValues
+) -> tuple[Lock, ...]:
     """Return the locks of a block, each name once: Argo takes all of them together."""
     if block is None:
         return ()
@@ -68,11 +70,11 @@ def locks_in(block: Synchronization | None, where: str, namespace: str, values: 
     return tuple(found.values())
 
 
-def _forms(ref: SemaphoreRef | MutexRef, values: Values) -> list[SemaphoreRef | MutexRef]:
+def _forms(ref: SemaphoreRef | MutexRef, values: TagValues) -> list[SemaphoreRef | MutexRef]:
     """Return what a reference with parameters may become, each part filled in as far as it is known."""
 
     def forms(text: str | None) -> tuple[str | None, ...]:
-        return choices(fill(text, values)) if text else (text,)
+        return choices(fill_tags(text, values)) if text else (text,)
 
     namespaces = forms(ref.namespace)
     if isinstance(ref, MutexRef):

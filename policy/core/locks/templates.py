@@ -23,13 +23,13 @@ from policy.core.decision import (
     brought,
 )
 from policy.core.kinds import MatchedKind
-from policy.core.locks.beyond import finder
+from policy.core.locks.beyond import template_finder
 from policy.core.locks.injected import with_note
-from policy.core.locks.judging import LockPart, judge_spec
+from policy.core.locks.judging import LockPart, review_spec_locks
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import Hints
-from policy.core.locks.scene import Scene
-from policy.core.locks.siblings import judge_sibling
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.siblings import review_sibling
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
@@ -44,11 +44,11 @@ from policy.core.workflow import (
     WorkflowSpec,
 )
 
-SPEC: Final = "/spec"
-WORKFLOW_SPEC: Final = "/spec/workflowSpec"
+_SPEC: Final = "/spec"
+_WORKFLOW_SPEC: Final = "/spec/workflowSpec"
 
 
-class Subject(msgspec.Struct, frozen=True):
+class _ReviewedTemplate(msgspec.Struct, frozen=True):
     """What is judged: the part of the object that Workflows are made of, and where it stands."""
 
     kind: MatchedKind
@@ -69,13 +69,13 @@ _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject)
 _CRON: Final = msgspec.json.Decoder(CronWorkflow)
 
 
-def judge_template(review: Review, snapshot: Snapshot) -> Decision:
+def review_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about the create or the update of a template or a schedule."""
     subject = _subject(review.template, review.cron, review.kind)
     written = review.operation in (Operation.CREATE, Operation.UPDATE) and not review.sub_resource
     if subject is None or not written:
         return IGNORED
-    sibling = judge_sibling(review, snapshot)
+    sibling = review_sibling(review, snapshot)
     if sibling is not None:
         return sibling
     if review.operation is Operation.UPDATE and not _is_edited(review):
@@ -100,17 +100,21 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     return settled(decision, review.side, reasons)
 
 
-def _subject(template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind) -> Subject | None:
+def _subject(
+    template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind
+) -> _ReviewedTemplate | None:
     """Return what is judged of an object, None where it has nothing to judge."""
     if template is not None and kind in TEMPLATE_KINDS:
         labels = template.metadata.labels or {}
-        return Subject(MatchedKind(kind.value), SPEC, template.spec, template.metadata, labels)
+        return _ReviewedTemplate(MatchedKind(kind.value), _SPEC, template.spec, template.metadata, labels)
     if cron is None:
         return None
     made = cron.spec.workflow_metadata if cron.spec is not None else None
     spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
     labels = (made.labels if made is not None else None) or {}
-    return Subject(MatchedKind.CRON_WORKFLOW, WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels)
+    return _ReviewedTemplate(
+        MatchedKind.CRON_WORKFLOW, _WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels
+    )
 
 
 def _is_edited(review: Review) -> bool:
@@ -119,7 +123,7 @@ def _is_edited(review: Review) -> bool:
 
 
 def _judge(
-    subject: Subject,
+    subject: _ReviewedTemplate,
     raw: msgspec.Raw,
     locks: LockPolicies,
     snapshot: Snapshot,
@@ -129,21 +133,21 @@ def _judge(
 ) -> LockPart:
     active = locks.active(subject.labels, subject.kind)
     view = locks.view(subject.spec, open_ended=subject.kind.value in TEMPLATE_KINDS)
-    scene = Scene(
+    reviewed = ReviewedObject(
         kind=ObjectKind(subject.kind.value),
         at=subject.at,
         raw=raw,
-        find=finder(locks, snapshot, view),
+        find=template_finder(locks, snapshot, view),
         name=subject.metadata.name or "",
         library=snapshot.library,
         hints=hints,
         view=view,
         budget=budget,
     )
-    return judge_spec(subject.spec, locks, active, scene, snapshot)
+    return review_spec_locks(subject.spec, locks, active, reviewed, snapshot)
 
 
-def _unknown(subject: Subject, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
+def _unknown(subject: _ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
     """Yield what leads to a template that may be left out: Workflows that wait may run it by this one."""
     if subject.kind is MatchedKind.WORKFLOW_TEMPLATE:
         yield from left_out_faults(subject.spec, review.namespace, snapshot)

@@ -20,7 +20,7 @@ OVERLOOKED_AFTER: Final = timedelta(seconds=3)
 """How long a lock may be free before a head that Argo overlooks is touched."""
 NAMED_AFTER: Final = timedelta(seconds=30)
 """The same for a head that Argo knows of: it has its own ten seconds, and its own limits of requests."""
-DEADLINE_AFTER: Final = timedelta(seconds=5)
+_DEADLINE_AFTER: Final = timedelta(seconds=5)
 """How long a deadline may be over."""
 FIRST_AGAIN: Final = timedelta(seconds=10)
 LAST_AGAIN: Final = timedelta(minutes=10)
@@ -61,7 +61,7 @@ def touches(
     for queue in found:
         for waiter in queue.waiters:
             deadline = waiter.workflow.deadline
-            if deadline is not None and now - DEADLINE_AFTER >= deadline:
+            if deadline is not None and now - _DEADLINE_AFTER >= deadline:
                 due.setdefault(waiter.workflow.uid, Touch(waiter.workflow, Why.DEADLINE))
         since = free_since.get(queue.lock)
         if since is None or not queue.waiters:

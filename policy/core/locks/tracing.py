@@ -17,23 +17,23 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.live import (
-    Held,
     LiveCall,
     LiveSpec,
     LiveStatus,
     LiveTemplate,
     LiveWorkflow,
+    LockHold,
     LockStatus,
-    Node,
-    Nodes,
+    LockWait,
     Traced,
-    Waits,
+    WorkflowNode,
+    WorkflowNodes,
 )
 from policy.core.locks.naming import lock_name, parameterised
 from policy.core.locks.taken import NO_BLOCK, refs_in
 from policy.core.workflow import Synchronization
 
-MOST_NODES_BYTES: Final = 64 * 1024 * 1024
+_MOST_NODES_BYTES: Final = 64 * 1024 * 1024
 """Bytes of decompressed nodes that are read; of more nothing is known."""
 _WAITING: Final = re.compile(
     r"Waiting for (?P<busy>.+) lock\. Lock status: |Failed to get semaphore limit for (?P<lost>.+)"
@@ -66,7 +66,7 @@ def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
     )
 
 
-def nodes_of(status: LiveStatus) -> Mapping[str, Node] | None:
+def nodes_of(status: LiveStatus) -> Mapping[str, WorkflowNode] | None:
     """Return the nodes, decompressed where they are; None where they are somewhere else."""
     if status.nodes is not None:
         return status.nodes
@@ -75,11 +75,11 @@ def nodes_of(status: LiveStatus) -> Mapping[str, Node] | None:
     return None if status.offload_node_status_version else {}
 
 
-def _decompressed(text: str) -> Mapping[str, Node] | None:
+def _decompressed(text: str) -> Mapping[str, WorkflowNode] | None:
     try:
         unzipper = zlib.decompressobj(_GZIP)
-        raw = unzipper.decompress(base64.b64decode(text, validate=True), MOST_NODES_BYTES)
-        return None if unzipper.unconsumed_tail else msgspec.json.decode(raw, type=Nodes)
+        raw = unzipper.decompress(base64.b64decode(text, validate=True), _MOST_NODES_BYTES)
+        return None if unzipper.unconsumed_tail else msgspec.json.decode(raw, type=WorkflowNodes)
     except (binascii.Error, zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -94,7 +94,7 @@ def _deadline(spec: LiveSpec, status: LiveStatus) -> datetime | None:
         return None
 
 
-def _holds(workflow: LiveWorkflow, nodes: Mapping[str, Node] | None) -> Iterator[Held]:
+def _holds(workflow: LiveWorkflow, nodes: Mapping[str, WorkflowNode] | None) -> Iterator[LockHold]:
     block = workflow.status.synchronization or LockStatus()
     for listed in (block.semaphore, block.mutex):
         for each in (listed.holding if listed is not None else None) or ():
@@ -102,7 +102,7 @@ def _holds(workflow: LiveWorkflow, nodes: Mapping[str, Node] | None) -> Iterator
             for key in each.holders or ((each.holder,) if each.holder else ()):
                 node = _node_of(key, nodes or {})
                 stuck_on = () if nodes is None or _goes_on(workflow) else _stuck_on(node, nodes)
-                yield Held(lock, node, stuck_on)
+                yield LockHold(lock, node, stuck_on)
 
 
 def _goes_on(workflow: LiveWorkflow) -> bool:
@@ -111,7 +111,7 @@ def _goes_on(workflow: LiveWorkflow) -> bool:
     return bool(spec.suspend or spec.shutdown) or workflow.metadata.deletion_timestamp is not None
 
 
-def _node_of(key: str, nodes: Mapping[str, Node]) -> str:
+def _node_of(key: str, nodes: Mapping[str, WorkflowNode]) -> str:
     """Return the node of a holder key: `namespace/workflow/node`, or before Argo 3.5 the node alone."""
     parts = key.split("/", 2)
     if len(parts) == 3:  # noqa: PLR2004 - the form above
@@ -119,7 +119,7 @@ def _node_of(key: str, nodes: Mapping[str, Node]) -> str:
     return key if len(parts) == 1 and key in nodes else ""
 
 
-def _stuck_on(holder: str, nodes: Mapping[str, Node]) -> tuple[str, ...]:
+def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]:
     """Return the nodes that wait below a holder, or nothing where something goes on there.
 
     A group (DAG, steps, retry) below which nothing is active is about to begin something, or backs off.
@@ -141,7 +141,7 @@ def _stuck_on(holder: str, nodes: Mapping[str, Node]) -> tuple[str, ...]:
     return tuple(waiting)
 
 
-def _descendants(node_id: str, nodes: Mapping[str, Node]) -> list[str]:
+def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
     """Return a node and all below it that are known, each once."""
     found: dict[str, None] = {}
     todo = [node_id]
@@ -154,16 +154,16 @@ def _descendants(node_id: str, nodes: Mapping[str, Node]) -> list[str]:
 
 
 def _waits(
-    status: LiveStatus, nodes: Mapping[str, Node], holds: Iterable[Held], created: datetime
-) -> Iterator[Waits]:
+    status: LiveStatus, nodes: Mapping[str, WorkflowNode], holds: Iterable[LockHold], created: datetime
+) -> Iterator[LockWait]:
     found = _WAITING.match(status.message or "")
     own = (found["busy"] or found["lost"]) if found is not None else ""
     # Argo leaves the message on one that got its lock while it is suspended (argo-verified 1).
     if own and not any(each.lock == own and not each.node for each in holds):
-        yield Waits(intern(own), "", created)
+        yield LockWait(intern(own), "", created)
     for node_id, node in nodes.items():
         if node.waits_for:
-            yield Waits(intern(node.waits_for), node_id, node.started_at or created)
+            yield LockWait(intern(node.waits_for), node_id, node.started_at or created)
 
 
 def _named(

@@ -1,52 +1,52 @@
 """Templates of which it is not known before they run whether a rule selects them: nobody locks them unseen.
 
 An image that an output gives, or a patch that cannot be read here, may be what a rule asks for. The lock is
-not put on (it may not be needed), and whoever submits is told so, and by which rule.
+not put on (it may not be needed), and whoever submits is warned of it, and by which rule.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from policy.core.locks.as_run import View, is_veiled
+from policy.core.locks.as_run import PodView, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.globs import Match
-from policy.core.locks.injected import name_of, skipped
-from policy.core.locks.places import Place, calls
+from policy.core.locks.injected import skipped, template_name
+from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
-from policy.core.locks.scene import Scene
+from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.taken import held_locks
 from policy.core.workflow import Template, WorkflowSpec
 
-MOST_TOLD: Final = 20
+MOST_WARNINGS: Final = 20
 """Warnings of one review."""
 
 
 def hidden_from_rules(
     spec: WorkflowSpec,
-    found: Sequence[Place],
+    found: Sequence[TemplateBody],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene,
+    reviewed: ReviewedObject,
 ) -> tuple[str, ...]:
     """Return a warning for each template of which it is not known whether a rule selects it."""
     if not locks.by_pod:
         return ()
-    view = locks.view(spec, open_ended=scene.is_template) if scene.view is None else scene.view
+    view = locks.view(spec, open_ended=reviewed.is_template) if reviewed.view is None else reviewed.view
     hides, closely = view.hides, locks.looks_closer
     looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
     if not looked:
         return ()  # So it nearly always is.
-    return tuple(dict.fromkeys(islice(_hidden(looked, locks, active, scene, view), MOST_TOLD)))
+    return tuple(dict.fromkeys(islice(_hidden(looked, locks, active, reviewed, view), MOST_WARNINGS)))
 
 
 def _hidden(
-    found: Sequence[Place],
+    found: Sequence[TemplateBody],
     locks: LockPolicies,
     active: Sequence[CompiledLockPolicy],
-    scene: Scene,
-    view: View,
+    reviewed: ReviewedObject,
+    view: PodView,
 ) -> Iterator[str]:
     def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
         if not locks.may_come_to_select(template, hides=view.hides):
@@ -57,11 +57,11 @@ def _hidden(
                 yield rule
 
     for place in found:
-        yield from (unseen(name_of(place), rule) for rule in unknown(place.template))
+        yield from (unseen(template_name(place), rule) for rule in unknown(place.template))
         if not place.remarkable:
             continue
         for call, _ in calls(place.template, place.pointer):
-            foreign = scene.find(call.template_ref) if call.template_ref is not None else None
+            foreign = reviewed.find(call.template_ref) if call.template_ref is not None else None
             if foreign is not None:
                 caller = Caller(place.template, call.arguments)
                 for rule in unknown(foreign.template, caller):

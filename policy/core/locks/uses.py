@@ -2,7 +2,7 @@
 
 A node keeps when it came to its lock (`startedAt` counts the wait, argo-workflows F.1) and when it was done,
 but not when it got the lock. A Workflow that waits as a whole has no `startedAt` before it has its lock.
-Locks of a node are those of its template; a name that is worked out at run time cannot be told afterwards.
+Locks of a node are those of its template; a name that is worked out at run time cannot be known afterwards.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.locks.live import LiveSpec, LiveTemplate, LiveWorkflow, Node
+from policy.core.locks.live import LiveSpec, LiveTemplate, LiveWorkflow, WorkflowNode
 from policy.core.locks.naming import lock_name, parameterised
 from policy.core.locks.taken import NO_BLOCK, refs_in
 from policy.core.locks.tracing import nodes_of
@@ -32,28 +32,28 @@ class Use(msgspec.Struct, frozen=True):
     created: datetime
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """What some Workflows have used, and how many uses could not be told because their key is worked out."""
+class LockUses(msgspec.Struct, frozen=True):
+    """What some Workflows have used, and how many uses are not known because their key is worked out."""
 
     uses: tuple[Use, ...]
-    untold: int
+    unknown: int
 
 
-def uses_of(workflows: Iterable[LiveWorkflow]) -> Seen:
+def lock_uses(workflows: Iterable[LiveWorkflow]) -> LockUses:
     """Return all uses of locks by Workflows, finished and live ones."""
     uses: list[Use] = []
-    untold = 0
+    unknown = 0
     for workflow in workflows:
         for use in _of_one(workflow):
             if use is None:
-                untold += 1
+                unknown += 1
             else:
                 uses.append(use)
-    return Seen(tuple(uses), untold)
+    return LockUses(tuple(uses), unknown)
 
 
 def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
-    """Yield the uses of one Workflow; None for one whose lock cannot be told."""
+    """Yield the uses of one Workflow; None for one whose lock is not known."""
     metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
     created = metadata.creation_timestamp
     if created is None:
@@ -93,7 +93,7 @@ def _templates(
     return found
 
 
-def _template_of(node: Node) -> str:
+def _template_of(node: WorkflowNode) -> str:
     ref: TemplateRef | None = node.template_ref
     if ref is not None and ref.name:
         scope = "cluster" if ref.cluster_scope else "namespaced"

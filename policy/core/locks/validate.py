@@ -14,7 +14,7 @@ from typing import Final
 from policy.core.budget import STEPS, Part, paced
 from policy.core.decision import Code, Reason
 from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
-from policy.core.locks.places import Place, calls
+from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.taken import NO_BLOCK
@@ -22,12 +22,12 @@ from policy.core.patches import field_path
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
 
-DROPPED: Final = (
+_DROPPED: Final = (
     "holds no lock; if it had a single semaphore or mutex, Argo's CRD has dropped it: "
     "write semaphores or mutexes"
 )
-LISTS_SINCE: Final = "3.6"
-SHOWN_KEYS: Final = 10
+_LISTS_SINCE: Final = "3.6"
+_SHOWN_KEYS: Final = 10
 
 
 def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]:
@@ -47,7 +47,7 @@ def _lock_faults(rule: CompiledRule, rulebook: Rulebook) -> Iterator[Reason]:
     return semaphore_faults(rule.lock, "", rulebook)
 
 
-def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[Reason]:
+def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
     """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
     if spec.synchronization is not None:
         yield from _block(spec.synchronization, "spec.synchronization", rulebook)
@@ -62,7 +62,7 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) 
             yield from _misplaced(place, rulebook)
 
 
-def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook) -> Iterator[str]:
+def lock_warnings(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[str]:
     """Yield a warning for each block that holds nothing, where it may have held a single lock.
 
     The full CRDs of Argo 4 drop `semaphore` and `mutex` before anybody sees them.
@@ -70,15 +70,15 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[Place], rulebook: Rulebook
     if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
         return
     if spec.synchronization == NO_BLOCK:
-        yield f"lockkeeper: spec.synchronization: {DROPPED}"
+        yield f"lockkeeper: spec.synchronization: {_DROPPED}"
     if spec.default_locks == NO_BLOCK:
-        yield f"lockkeeper: spec.templateDefaults.synchronization: {DROPPED}"
+        yield f"lockkeeper: spec.templateDefaults.synchronization: {_DROPPED}"
     for place in paced(found, rulebook.budget, Part.LOCKS):
         if place.template.synchronization is not None and place.template.synchronization == NO_BLOCK:
-            yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {DROPPED}"
+            yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {_DROPPED}"
 
 
-def _misplaced(place: Place, rulebook: Rulebook) -> Iterator[Reason]:
+def _misplaced(place: TemplateBody, rulebook: Rulebook) -> Iterator[Reason]:
     """Yield the tasks and steps that carry a lock: Argo drops it there and runs them unlocked."""
     for number, (call, pointer) in enumerate(calls(place.template, place.pointer)):
         if not number % STEPS:
@@ -117,7 +117,7 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
     """Yield the fields that the installed Argo does not read (argo-workflows C.1)."""
     argo = rulebook.locks.argo
     if block == NO_BLOCK and not argo.reads_singular and rulebook.refuses_singular:
-        yield Reason(Code.LOCK_FORM, where, DROPPED, rulebook.source)
+        yield Reason(Code.LOCK_FORM, where, _DROPPED, rulebook.source)
     forms = (
         ("semaphore", "semaphores", block.semaphore is not None, block.semaphores is not None),
         ("mutex", "mutexes", block.mutex is not None, block.mutexes is not None),
@@ -134,7 +134,7 @@ def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
             yield Reason(Code.LOCK_FORM, f"{where}.{singular}", message, rulebook.source)
         if has_plural and not argo.reads_lists:
             message = (
-                f'Argo {argo} does not know "{plural}" (it came with {LISTS_SINCE}) and would fail this; '
+                f'Argo {argo} does not know "{plural}" (it came with {_LISTS_SINCE}) and would fail this; '
                 f'write a single "{singular}"'
             )
             yield Reason(Code.LOCK_FORM, f"{where}.{plural}", message, rulebook.source)
@@ -214,7 +214,7 @@ def _config_map_key(
         return  # What Argo fills in at run time is unknown here; a wrong name was reported already.
     yield from _key_pattern(ref.key or "", where, rulebook)
     found_in = namespace or rulebook.locks.namespace
-    yield from limit_faults(found_in, ref.name or "", ref.key or "", where, rulebook)
+    yield from _limit_faults(found_in, ref.name or "", ref.key or "", where, rulebook)
 
 
 def _key_pattern(key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
@@ -224,7 +224,7 @@ def _key_pattern(key: str, where: str, rulebook: Rulebook) -> Iterator[Reason]:
             yield Reason(Code.LOCK_NAME, f"{where}.key", message, policy.source)
 
 
-def limit_faults(
+def _limit_faults(
     namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
     """Yield that a semaphore is undefined, or has no limit that Argo can use."""
@@ -233,7 +233,7 @@ def limit_faults(
         return
     own = namespace == rulebook.locks.namespace
     if not own and rulebook.closed_by is not None:
-        return  # That the namespace is closed is told already, and nobody looks there.
+        return  # That the namespace is closed is reported already, and nobody looks there.
     definitions = rulebook.locks.definitions
     value = definitions.limit(namespace, config_map, key)
     limit = read_limit(value) if value is not None else None
@@ -274,4 +274,4 @@ def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
         return f'did you mean "{near}"?'
     if not known:
         return "Define it there, or in a SynchronizationPolicy under spec.semaphores"
-    return f"Known keys: {', '.join(known[:SHOWN_KEYS])}"
+    return f"Known keys: {', '.join(known[:_SHOWN_KEYS])}"

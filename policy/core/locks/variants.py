@@ -9,15 +9,17 @@ from policy.core.kinds import Strategy
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.generated import can_name, generated_name
 from policy.core.locks.layers import choice, wrapper
-from policy.core.locks.making import Making, Refused, Shape
+from policy.core.locks.making import LockPlacement, Refused, TemplateWriter
 from policy.core.locks.needs import Rules
-from policy.core.locks.sites import Site
+from policy.core.locks.sites import CallSite
 from policy.core.locks.taken import NO_LOCKS
 from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject
 
 
-def put_locally(making: Making, number: int, base: Shape, apart: Sequence[tuple[Site, Shape]]) -> list[str]:
+def put_locally(
+    writer: TemplateWriter, number: int, base: LockPlacement, apart: Sequence[tuple[CallSite, LockPlacement]]
+) -> list[str]:
     """Put `base` on a template of the object, and lead the calls of `apart` to templates with their locks.
 
     Return what could not be done as the policy has it.
@@ -25,29 +27,36 @@ def put_locally(making: Making, number: int, base: Shape, apart: Sequence[tuple[
     Raises:
         Refused: it cannot be done at all.
     """
-    told: list[str] = []
+    remarks: list[str] = []
     led = {id(site) for site, _ in apart}
-    sites = [site for site in making.inbound(number) if id(site) not in led]
-    base = _allowed(making, number, base, sites, told=told)
+    sites = [site for site in writer.inbound(number) if id(site) not in led]
+    base = _allowed(writer, number, base, sites, remarks=remarks)
     shapes = [
-        (site, _allowed(making, number, shape, [site], told=told))
-        for site, shape in paced(apart, making.budget, Part.INJECTION)
+        (site, _allowed(writer, number, shape, [site], remarks=remarks))
+        for site, shape in paced(apart, writer.budget, Part.INJECTION)
     ]
-    if (shapes or base.layered) and not can_name(making.place(number).template.name or ""):
+    if (shapes or base.layered) and not can_name(writer.place(number).template.name or ""):
         raise Refused("a template with locks cannot be named after it: its name is too long, or none")
-    variants = _Variants(making, number, base)
-    for site, shape in paced(shapes, making.budget, Part.INJECTION):
-        making.lead(site, variants.named(shape))
+    variants = _Variants(writer, number, base)
+    for site, shape in paced(shapes, writer.budget, Part.INJECTION):
+        writer.lead(site, variants.named(shape))
     variants.put_base()
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(remarks))
 
 
-def _allowed(making: Making, number: int, shape: Shape, sites: Sequence[Site], *, told: list[str]) -> Shape:
+def _allowed(
+    writer: TemplateWriter,
+    number: int,
+    shape: LockPlacement,
+    sites: Sequence[CallSite],
+    *,
+    remarks: list[str],
+) -> LockPlacement:
     """Return the shape with layers only where they change nothing but who waits."""
-    shape = _one_lock_each(making, number, shape)
+    shape = _one_lock_each(writer, number, shape)
     if not shape.layered:
         return shape
-    why = making.why_not(making.body(number), sites) if making.is_top(number) else "it stands inline"
+    why = writer.why_not(writer.body(number), sites) if writer.is_top(number) else "it stands inline"
     if not why:
         return shape
     if shape.choices:
@@ -57,29 +66,29 @@ def _allowed(making: Making, number: int, shape: Shape, sites: Sequence[Site], *
             f"Argo before 3.6 holds one lock a template, and there can be none around it: {why}. "
             "Split the template, or remove its own lock"
         )
-    told.append(f"nothing can stand around it ({why})")
-    return Shape((*shape.direct, *shape.wraps), (), shape.choices)
+    remarks.append(f"nothing can stand around it ({why})")
+    return LockPlacement((*shape.direct, *shape.wraps), (), shape.choices)
 
 
-def _one_lock_each(making: Making, number: int, shape: Shape) -> Shape:
+def _one_lock_each(writer: TemplateWriter, number: int, shape: LockPlacement) -> LockPlacement:
     """Return the shape for an Argo that holds one lock a template: the others go around it."""
-    if making.argo.reads_lists:
+    if writer.argo.reads_lists:
         return shape
-    free = 0 if holds_one(making.block(number)) else 1
-    return Shape(shape.direct[:free], (*shape.direct[free:], *shape.wraps), shape.choices)
+    free = 0 if holds_one(writer.block(number)) else 1
+    return LockPlacement(shape.direct[:free], (*shape.direct[free:], *shape.wraps), shape.choices)
 
 
 class _Variants:
     """Makes what stands in front of one template, and copies of it."""
 
-    def __init__(self, making: Making, number: int, base: Shape) -> None:
-        self._making, self._base, self._argo = making, base, making.argo
-        self._place = making.place(number)
+    def __init__(self, writer: TemplateWriter, number: int, base: LockPlacement) -> None:
+        self._writer, self._base, self._argo = writer, base, writer.argo
+        self._place = writer.place(number)
         self._number = number
         self._name = self._place.template.name or ""
         self._bottom = generated_name(self._name, "base") if base.layered else self._name
 
-    def named(self, shape: Shape) -> str:
+    def named(self, shape: LockPlacement) -> str:
         """Return the name of the template with these locks."""
         return self._chain(shape.direct, shape.wraps, shape.choices, "")
 
@@ -87,9 +96,9 @@ class _Variants:
         """Put the locks of all other callers; a layer takes the template's name, so it is called instead."""
         base = self._base
         if base.layered:
-            self._making.rename(self._making.index(self._number), self._bottom)
+            self._writer.rename(self._writer.index(self._number), self._bottom)
             self._chain(base.direct, base.wraps, base.choices, self._name)
-        self._making.put(self._place.pointer, self._place.template, base.direct)
+        self._writer.put(self._place.pointer, self._place.template, base.direct)
 
     def _chain(self, direct: Rules, wraps: Rules, choices: Rules, last: str) -> str:
         if choices:
@@ -101,9 +110,9 @@ class _Variants:
             name = last if last and count == len(groups) else made
             block, target = block_of(group, self._argo), _named(inner)
             value = wrapper(
-                name, target, self._making.body(self._number) or {}, block, retried=self._making.retried
+                name, target, self._writer.body(self._number) or {}, block, retried=self._writer.retried
             )
-            self._making.replace_or_add(name, value, locks_of(group), renamed=name == self._name)
+            self._writer.replace_or_add(name, value, locks_of(group), renamed=name == self._name)
             inner = name
         return inner
 
@@ -114,7 +123,7 @@ class _Variants:
             raise Refused("it has no condition")
         free = self._chain(direct, wraps, choices[:-1], "")
         taken = msgspec.structs.replace(rule, when=None, choice=None)
-        one_lock = not self._argo.reads_lists and (direct or holds_one(self._making.block(self._number)))
+        one_lock = not self._argo.reads_lists and (direct or holds_one(self._writer.block(self._number)))
         locked = (
             self._chain(direct, (*wraps, taken), choices[:-1], "")
             if one_lock or rule.strategy is Strategy.WRAPPER
@@ -123,9 +132,9 @@ class _Variants:
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
         ways = _named(locked), _named(free)
         value = choice(
-            name, *ways, condition, self._making.body(self._number) or {}, retried=self._making.retried
+            name, *ways, condition, self._writer.body(self._number) or {}, retried=self._writer.retried
         )
-        self._making.replace_or_add(name, value, NO_LOCKS, renamed=name == self._name)
+        self._writer.replace_or_add(name, value, NO_LOCKS, renamed=name == self._name)
         return name
 
     def _copied(self, direct: Rules) -> str:
@@ -133,7 +142,7 @@ class _Variants:
         if names == locks_of(self._base.direct):
             return self._bottom
         name = generated_name(self._name, "copy", *sorted(names))
-        self._making.copy(self._making.index(self._number), name, direct, self._place.template)
+        self._writer.copy(self._writer.index(self._number), name, direct, self._place.template)
         return name
 
 

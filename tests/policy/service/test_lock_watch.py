@@ -12,7 +12,7 @@ from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch, Resource
 from policy.core import marks
-from policy.core.locks.queues import Deadlock
+from policy.core.locks.queues import LiveDeadlock
 from policy.core.locks.touches import OVERLOOKED_AFTER, Why
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
@@ -44,7 +44,7 @@ class Notes:
     def touched(self, why: Why) -> None:
         self.touches.append(why)
 
-    def deadlocked(self, deadlock: Deadlock) -> None:
+    def deadlocked(self, deadlock: LiveDeadlock) -> None:
         self.deadlocks.append(deadlock.workflow.name)
 
 

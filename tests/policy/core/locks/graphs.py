@@ -3,8 +3,8 @@
 from typing import Final
 
 from policy.core.decision import ObjectKind
-from policy.core.locks.graph import Added, Graph, Node, resolve
-from policy.core.locks.runs import home_of
+from policy.core.locks.graph import Added, Graph, TemplateNode, resolve
+from policy.core.locks.runs import template_owner
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
 from tests.policy.core.builders import NAMESPACE, snapshot, spec_of
@@ -64,7 +64,7 @@ def graph_of(
 ) -> Graph:
     """Return the graph of an object with other templates of the cluster beside it."""
     find = snapshot(*documents).library.find(NAMESPACE)
-    return resolve(home_of(kind, "it", spec_of(spec)), find, NAMESPACE, added=added or {})
+    return resolve(template_owner(kind, "it", spec_of(spec)), find, NAMESPACE, added=added or {})
 
 
 def outline(graph: Graph) -> list[str]:
@@ -89,10 +89,10 @@ def held(graph: Graph) -> dict[str, list[str]]:
     }
 
 
-def _label(node: Node) -> str:
+def _label(node: TemplateNode) -> str:
     if not node.template.name:
         return "run" if "/templates/" not in node.pointer else node.pointer
-    prefix = "" if node.home.name == "it" else f"{node.home.name}."
+    prefix = "" if node.owner.name == "it" else f"{node.owner.name}."
     values = ",".join(node.values.values())
     return f"{prefix}{node.template.name}" + (f"[{values}]" if values else "")
 

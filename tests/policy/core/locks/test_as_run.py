@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from policy.core.decision import Outcome
-from policy.core.locks.templates import judge_template
+from policy.core.locks.templates import review_template
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
@@ -417,7 +417,7 @@ def test_a_template_of_the_cluster_runs_in_many_namespaces() -> None:
         "metadata": {"name": "shared"},
         "spec": {"templates": [_image("registry/{{workflow.namespace}}/gpu")]},
     }
-    (warning,) = judge_template(review_of(obj), snapshot(policy)).warnings
+    (warning,) = review_template(review_of(obj), snapshot(policy)).warnings
     assert "its image is not known before it runs" in warning
 
 
@@ -433,7 +433,7 @@ def test_a_template_object_may_be_called_with_other_values_than_its_own() -> Non
         "metadata": {"name": "shared", "namespace": "team-a"},
         "spec": {"templates": [_image(BY_INPUT, inputs=_inputs(image="busybox"))]},
     }
-    found = judge_template(review_of(obj), snapshot(policy))
+    found = review_template(review_of(obj), snapshot(policy))
     assert found.injected == ()
     assert "its image is not known before it runs" in found.warnings[0]
 

@@ -52,7 +52,7 @@ def _certain(text: str) -> object:
 
 
 def _uses(text: str) -> object:
-    return meaning.uses_of({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
+    return meaning.task_uses({"dag": {"tasks": [{"name": "x", "depends": text, "hooks": {}}]}})
 
 
 def _glob(text: str) -> object:
@@ -61,10 +61,10 @@ def _glob(text: str) -> object:
 
 
 READERS: Final[dict[str, Callable[[str], object]]] = {
-    "filling in": lambda text: parameters.fill(text, {}),
+    "filling in": lambda text: parameters.fill_tags(text, {}),
     "choices": parameters.choices,
     "inputs": parameters.inputs_in,
-    "what is shown of a name": parameters.shown,
+    "what is shown of a name": parameters.as_written,
     "a name without its condition": expressions.without_condition,
     "tasks that one waits for": _needed,
     "certain tasks": _certain,
@@ -240,7 +240,7 @@ def test_values_are_looked_for_in_a_bounded_number_of_calls() -> None:
 
 def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
-    from policy.core.locks.templates import judge_template  # noqa: PLC0415 - the only test of templates here
+    from policy.core.locks.templates import review_template  # noqa: PLC0415 - the only test of templates here
 
     policies = snapshot(
         lock_policy(
@@ -259,4 +259,4 @@ def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> N
 
     keys = [f"gpus{number}" for number in range(MOST_HINTS * 2)]
     edit = review_of(template(keys[1:]), old=template(keys))
-    assert judge_template(edit, policies).reasons == ()
+    assert review_template(edit, policies).reasons == ()

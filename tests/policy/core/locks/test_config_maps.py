@@ -4,7 +4,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.locks.config_maps import FIELD_MANAGER, LABEL, Foreign, StandingMap, config_map, plan
+from policy.core.locks.config_maps import (
+    FIELD_MANAGER,
+    LABEL,
+    ForeignKey,
+    ObservedConfigMap,
+    config_map,
+    plan,
+)
 from policy.core.patches import JsonObject, JsonValue
 
 KEYS = st.sampled_from(["a", "b", "c"])
@@ -17,12 +24,12 @@ def managed(manager: str, *keys: str, operation: str = "Apply") -> JsonObject:
     return {"manager": manager, "operation": operation, "fieldsV1": {"f:data": fields}}
 
 
-def standing(data: dict[str, str], *entries: JsonObject, labelled: bool = True) -> StandingMap:
+def standing(data: dict[str, str], *entries: JsonObject, labelled: bool = True) -> ObservedConfigMap:
     """Return a ConfigMap as it stands."""
     metadata: JsonObject = {"name": "m", "namespace": "team-a", "managedFields": list[JsonValue](entries)}
     if labelled:
         metadata["labels"] = {LABEL: "true"}
-    return msgspec.convert({"metadata": metadata, "data": data}, StandingMap)
+    return msgspec.convert({"metadata": metadata, "data": data}, ObservedConfigMap)
 
 
 def never(_: str) -> bool:
@@ -55,7 +62,7 @@ def test_a_key_of_somebody_else_is_told_and_left() -> None:
     stands = standing({"a": "1", "b": "7"}, managed("argocd", "a", "b", operation="Update"), labelled=False)
     made = plan(stands, {"a": "1", "b": "2"}, never)
     assert made.data == {"a": "1"}
-    assert made.foreign == {"b": Foreign("argocd", "7")}
+    assert made.foreign == {"b": ForeignKey("argocd", "7")}
 
 
 def test_a_key_that_somebody_took_over_is_let_go_of() -> None:
@@ -63,7 +70,7 @@ def test_a_key_that_somebody_took_over_is_let_go_of() -> None:
     stands = standing({"a": "5", "b": "1"}, managed(FIELD_MANAGER, "b"), managed("kubectl-edit", "a"))
     made = plan(stands, {"a": "1", "b": "1"}, never)
     assert made.data is None
-    assert made.foreign == {"a": Foreign("kubectl-edit", "5")}
+    assert made.foreign == {"a": ForeignKey("kubectl-edit", "5")}
 
 
 def test_a_key_that_nobody_defines_any_more_stays_while_its_lock_is_used() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from policy.core.budget import TimeSpentError
 from policy.core.decision import ObjectKind
-from policy.core.locks.deadlocks import Deadlock, analyse
+from policy.core.locks.deadlocks import TemplateDeadlock, analyse
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Document
 from tests.policy.core.builders import NAMESPACE, semaphore, template_object
@@ -35,11 +35,11 @@ def _limit_of(name: str) -> int | None:
 
 def _found(
     spec: JsonObject, *documents: Document, kind: ObjectKind = ObjectKind.WORKFLOW
-) -> tuple[Deadlock, ...]:
+) -> tuple[TemplateDeadlock, ...]:
     return analyse(graph_of(spec, *documents, kind=kind), _limit_of).deadlocks
 
 
-def _only(spec: JsonObject, *documents: Document, kind: ObjectKind = ObjectKind.WORKFLOW) -> Deadlock:
+def _only(spec: JsonObject, *documents: Document, kind: ObjectKind = ObjectKind.WORKFLOW) -> TemplateDeadlock:
     (found,) = _found(spec, *documents, kind=kind)
     return found
 
@@ -188,7 +188,7 @@ def test_a_deadlock_in_a_template_of_another_object_is_found_by_who_uses_it() ->
     other = template_object("other", {"entrypoint": "x", "templates": [leaf("x", "db")]})
     spec = _spec(dag("main", calling_other("other", "x"), mutexes=("db",)))
     found = _only(spec, other)
-    assert (str(found.home), found.certain) == ("WorkflowTemplate other", True)
+    assert (str(found.owner), found.certain) == ("WorkflowTemplate other", True)
     run: JsonObject = {"workflowTemplateRef": {"name": "other"}, "synchronization": mutexes("db")}
     assert _only(run, other).certain
 

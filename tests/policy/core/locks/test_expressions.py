@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.locks.expressions import MAX_LENGTH, Condition, parse
+from policy.core.locks.expressions import MAX_LENGTH, WhenCondition, parse_condition
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from policy.core.locks.expressions import MAX_LENGTH, Condition, parse
 )
 def test_both_forms_become_an_expression(text: str, expression: str) -> None:
     """Argo's own language, and the simple form of a task's `when`, in which words need no quotes."""
-    assert parse(text).expression == expression
+    assert parse_condition(text).expression == expression
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_both_forms_become_an_expression(text: str, expression: str) -> None:
 def test_what_argo_could_not_evaluate_is_refused_with_the_reason(text: str, why: str) -> None:
     """Argo would end every Workflow that the rule selects with an error."""
     with pytest.raises(ValueError, match=r"\w") as raised:
-        parse(text)
+        parse_condition(text)
     assert str(raised.value) == why
 
 
@@ -71,19 +71,21 @@ def test_a_variable_that_is_not_known_wherever_a_lock_stands_is_refused(path: st
     with pytest.raises(
         ValueError, match=r"is not known where locks are taken: use workflow\.parameters\.NAME"
     ):
-        parse(f"{path} == 'a'")
+        parse_condition(f"{path} == 'a'")
 
 
 def test_the_parameters_that_a_condition_needs_are_known() -> None:
     """Without them it could not be evaluated, so injection looks whether they are there."""
-    found = parse("workflow.parameters.env == 'a' && inputs.parameters['b-c'] != workflow.parameters.d")
+    found = parse_condition(
+        "workflow.parameters.env == 'a' && inputs.parameters['b-c'] != workflow.parameters.d"
+    )
     assert found.workflow_parameters == {"env", "d"}
     assert found.inputs == {"b-c"}
 
 
 def test_a_condition_is_written_into_a_key_and_into_a_choice() -> None:
     """As argo-verified V.8 has it: a key that depends on it, and two tasks of which one runs."""
-    condition = parse("{{workflow.parameters.env}} == prod")
+    condition = parse_condition("{{workflow.parameters.env}} == prod")
     assert condition.key("db") == "{{= workflow.parameters.env == 'prod' ? 'db' : 'db-unlimited'}}"
     assert condition.holds == "{{= workflow.parameters.env == 'prod' }}"
     assert condition.fails == "{{= !(workflow.parameters.env == 'prod') }}"
@@ -93,8 +95,8 @@ def test_a_condition_is_written_into_a_key_and_into_a_choice() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing but ValueError comes out, and what is read can be read again to the same."""
     try:
-        found = parse(text)
+        found = parse_condition(text)
     except ValueError:
         return
-    assert isinstance(found, Condition)
-    assert parse(found.expression) == found
+    assert isinstance(found, WhenCondition)
+    assert parse_condition(found.expression) == found

@@ -15,7 +15,7 @@ from policy.core.locks.inject import inject
 from policy.core.locks.injected import Injected
 from policy.core.locks.places import places
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.scene import Scene
+from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.taken import held_locks
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
@@ -55,8 +55,8 @@ def _policy(*rules: JsonObject) -> Document:
 
 def _inject(obj: JsonObject, locks: LockPolicies, labels: dict[str, str] | None = None) -> Injected:
     spec = spec_of(_dict(obj, "spec"))
-    scene = Scene(raw=msgspec.Raw(msgspec.json.encode(obj)))
-    return inject(spec, places(spec), locks, locks.active(labels or {}), scene)
+    reviewed = ReviewedObject(raw=msgspec.Raw(msgspec.json.encode(obj)))
+    return inject(spec, places(spec), locks, locks.active(labels or {}), reviewed)
 
 
 def _templates(obj: JsonObject) -> list[JsonObject]:

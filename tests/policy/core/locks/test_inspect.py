@@ -6,10 +6,10 @@ import pytest
 
 from policy.core.decide import decide
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Review, Side
-from policy.core.locks.inspect import added_by, inspect
+from policy.core.locks.inspect import added_by, review_graph
 from policy.core.locks.places import places
 from policy.core.locks.rulebook import Rulebook
-from policy.core.locks.runs import home_of
+from policy.core.locks.runs import template_owner
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
@@ -126,13 +126,13 @@ def test_an_injected_lock_counts_as_if_it_were_there() -> None:
     policies = snapshot(lock_policy())
     locks = locks_of(lock_policy())
     rulebook = Rulebook(locks, locks.active({}))
-    home = home_of(ObjectKind.WORKFLOW, "it", spec)
+    owner = template_owner(ObjectKind.WORKFLOW, "it", spec)
     put = PatchOp(Op.ADD, "/spec/templates/1/synchronization", mutexes("db"))
-    assert inspect(home, places(spec), rulebook, policies.library).reasons == ()
-    (reason,) = inspect(home, places(spec), rulebook, policies.library, [put]).reasons
+    assert review_graph(owner, places(spec), rulebook, policies.library).reasons == ()
+    (reason,) = review_graph(owner, places(spec), rulebook, policies.library, [put]).reasons
     assert reason.code is Code.DEADLOCK
     layer = PatchOp(Op.ADD, "/spec/templates/-", leaf("more"))
-    assert inspect(home, places(spec), rulebook, policies.library, [put, layer]).reasons == ()
+    assert review_graph(owner, places(spec), rulebook, policies.library, [put, layer]).reasons == ()
 
 
 def test_a_deadlock_inside_a_referenced_template_is_told_with_its_object() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.kinds import LEAF_TYPES, TemplateType
-from policy.core.locks.beyond import finder, missing_locks
+from policy.core.locks.beyond import missing_locks, template_finder
 from policy.core.locks.places import images_of, type_of
 from policy.core.locks.policies import MAX_REMEMBERED_TEMPLATES, LockPolicies
 from policy.core.patches import JsonObject, JsonValue
@@ -285,7 +285,7 @@ def test_made_up_references_do_not_fill_the_memory() -> None:
     policies = snapshot(lock_policy(inject=[rule("r", MUTEX)]))
     locks = policies.policies(NAMESPACE).locks
     assert locks is not None
-    find = finder(locks, policies)
+    find = template_finder(locks, policies)
     for number in range(MAX_REMEMBERED_TEMPLATES + 5):
         ref = TemplateRef(name=f"t{number}", template="t")
         assert find(ref) is None

@@ -2,8 +2,8 @@
 
 import pytest
 
-from policy.core.locks.meaning import uses_of, why_not_around, why_not_called
-from policy.core.locks.sites import Site
+from policy.core.locks.meaning import task_uses, why_not_around, why_not_called
+from policy.core.locks.sites import CallSite
 from policy.core.patches import JsonObject, JsonValue
 
 PLAIN: JsonObject = {"name": "load", "container": {"image": "a", "args": ["{{inputs.parameters.p}}"]}}
@@ -74,7 +74,7 @@ def _uses(text: str, **parts: JsonValue) -> JsonObject:
     return {"name": "b", "arguments": {"parameters": [{"name": "p", "value": text}]}, **parts}
 
 
-SITE = Site("/spec/templates/0/dag/tasks/0", 0, "load", task="a")
+SITE = CallSite("/spec/templates/0/dag/tasks/0", 0, "load", task="a")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ SITE = Site("/spec/templates/0/dag/tasks/0", 0, "load", task="a")
 )
 def test_a_caller_that_uses_what_a_layer_has_may_go_through_it(caller: JsonObject) -> None:
     """Parameters of a success, the status, and whatever another task gives."""
-    assert why_not_called(SITE, uses_of(caller)) == ""
+    assert why_not_called(SITE, task_uses(caller)) == ""
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_caller_that_uses_what_a_layer_has_may_go_through_it(caller: JsonObjec
 )
 def test_a_caller_that_uses_what_only_pods_have_may_not(text: str) -> None:
     """Such a Workflow would fail to resolve it."""
-    assert "which a layer does not have" in why_not_called(SITE, uses_of(_dag(_uses(text))))
+    assert "which a layer does not have" in why_not_called(SITE, task_uses(_dag(_uses(text))))
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_caller_that_uses_what_only_pods_have_may_not(text: str) -> None:
 )
 def test_a_caller_that_uses_the_outputs_of_a_failure_may_not(caller: JsonObject) -> None:
     """A DAG that failed has no outputs, though its pod may have."""
-    assert "goes on after its failure" in why_not_called(SITE, uses_of(caller))
+    assert "goes on after its failure" in why_not_called(SITE, task_uses(caller))

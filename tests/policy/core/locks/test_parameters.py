@@ -3,7 +3,15 @@
 import msgspec
 import pytest
 
-from policy.core.locks.parameters import bind, choices, fill, inputs_in, shown, unbound, workflow_values
+from policy.core.locks.parameters import (
+    as_written,
+    bind_inputs,
+    choices,
+    fill_tags,
+    inputs_in,
+    open_inputs,
+    workflow_values,
+)
 from policy.core.patches import JsonObject
 from policy.core.workflow import Parameters
 from tests.policy.core.builders import template_of
@@ -30,7 +38,7 @@ def _parameters(**values: object) -> Parameters:
 )
 def test_known_tags_are_filled_in_and_others_stay(text: str, filled: str) -> None:
     """Simple tags and expressions that are one tag; a condition is not worked out."""
-    assert fill(text, workflow_values([_parameters(env="prod")], "team-a")) == filled
+    assert fill_tags(text, workflow_values([_parameters(env="prod")], "team-a")) == filled
 
 
 def test_the_first_arguments_win_and_only_known_values_count() -> None:
@@ -76,7 +84,7 @@ def test_the_inputs_that_a_text_depends_on_are_found(text: str, names: set[str])
 
 def _bound(argument: object, template: JsonObject, outer: dict[str, str] | None = None) -> str:
     given = _parameters(db=argument) if argument is not None else None
-    return bind(template_of(template), ["db"], given, outer or {}, "here")["inputs.parameters.db"]
+    return bind_inputs(template_of(template), ["db"], given, outer or {}, "here")["inputs.parameters.db"]
 
 
 def test_an_input_has_its_argument_else_its_own_value_else_its_default() -> None:
@@ -102,11 +110,11 @@ def test_a_value_is_written_as_the_outermost_caller_would_write_it() -> None:
 
 def test_inputs_that_anybody_may_give_are_told_apart_by_name_and_place() -> None:
     """Two of one template are two values."""
-    assert unbound(["a", "b"], "x") == {
+    assert open_inputs(["a", "b"], "x") == {
         "inputs.parameters.a": "{{inputs.parameters.a@x}}",
         "inputs.parameters.b": "{{inputs.parameters.b@x}}",
     }
     assert (
-        shown("ns/Mutex/{{inputs.parameters.a@x/y}}-{{item@z}}")
+        as_written("ns/Mutex/{{inputs.parameters.a@x/y}}-{{item@z}}")
         == "ns/Mutex/{{inputs.parameters.a}}-{{item}}"
     )

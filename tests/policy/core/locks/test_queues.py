@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.locks.live import Held, Traced, Waits
-from policy.core.locks.queues import LockQueue, deadlocks, queues
+from policy.core.locks.live import LockHold, LockWait, Traced
+from policy.core.locks.queues import LockQueue, live_deadlocks, lock_queues
 from policy.core.patches import JsonObject
 from tests.policy.core.locks.running import BEGIN, mutex, node, running, semaphore, traced
 
@@ -16,7 +16,7 @@ GPU = semaphore("gpu")
 
 def look(*workflows: JsonObject, limits: Mapping[str, int] | None = None) -> tuple[LockQueue, ...]:
     """Return the queues of Workflows; a lock has the limit 1 unless it is given."""
-    return queues([traced(each) for each in workflows], lambda lock: (limits or {}).get(lock, 1))
+    return lock_queues([traced(each) for each in workflows], lambda lock: (limits or {}).get(lock, 1))
 
 
 def waiting(lock: str, at: float = 0) -> JsonObject:
@@ -37,27 +37,27 @@ def test_waiters_stand_in_the_order_in_which_argo_serves_them() -> None:
     assert [each.workflow.name for each in queue.holders] == ["holder"]
     assert queue.oldest is not None
     assert (queue.oldest - BEGIN).total_seconds() == 9
-    assert not deadlocks([queue])
+    assert not live_deadlocks([queue])
 
 
 def test_tasks_that_wait_for_their_siblings_are_no_deadlock() -> None:
     """Only what waits below the holder keeps it; many tasks under one semaphore are the usual case."""
     nodes = {"d": node("DAG", "Running", "a", "b"), "a": node(), "b": waiting(DB)}
-    assert not deadlocks(look(running(holds={DB: ["a"]}, nodes=nodes)))
+    assert not live_deadlocks(look(running(holds={DB: ["a"]}, nodes=nodes)))
 
 
 def test_a_workflow_that_waits_for_itself_is_one() -> None:
     """Workflow level and template level; a DAG and its task; with room for another it is none."""
     whole = running("knot", holds={DB: [""]}, nodes={"n": waiting(DB)})
-    (found,) = deadlocks(look(whole))
+    (found,) = live_deadlocks(look(whole))
     assert (found.workflow.name, found.locks) == ("knot", (DB,))
     assert found.text == (
         f"waits for ever for {DB}, which only itself holds. Terminate it (argo terminate knot), and take one "
         "of the locks away or ask for all of them in one place"
     )
     nodes = {"d": node("DAG", "Running", "n"), "n": waiting(mutex("m"))}
-    assert deadlocks(look(running(holds={mutex("m"): ["d"]}, nodes=nodes)))
-    assert not deadlocks(look(whole, limits={DB: 2}))
+    assert live_deadlocks(look(running(holds={mutex("m"): ["d"]}, nodes=nodes)))
+    assert not live_deadlocks(look(whole, limits={DB: 2}))
 
 
 def test_a_circle_of_two_is_one_and_names_the_other() -> None:
@@ -65,24 +65,26 @@ def test_a_circle_of_two_is_one_and_names_the_other() -> None:
     one = running("one", holds={DB: ["d"]}, nodes={"d": node("DAG", "Running", "n"), "n": waiting(GPU)})
     two = running("two", holds={GPU: ["d"]}, nodes={"d": node("DAG", "Running", "n"), "n": waiting(DB)})
     behind = running("behind", waits=DB)
-    found = deadlocks(look(one, two, behind))
+    found = live_deadlocks(look(one, two, behind))
     assert [each.workflow.name for each in found] == ["behind", "one", "two"]
     assert f"{GPU}, which team-a/two will not give back: it waits too" in found[1].text
-    assert not deadlocks(look(one, two, limits={DB: 2}))
+    assert not live_deadlocks(look(one, two, limits={DB: 2}))
 
 
 def test_a_holder_that_goes_on_ends_the_wait() -> None:
     """Also where it is one of several."""
     stuck = running("stuck", holds={DB: [""]}, nodes={"n": waiting(DB)})
     free = running("free", holds={DB: ["n"]}, nodes={"n": node()})
-    assert not deadlocks(look(stuck, free, limits={DB: 2}))
-    assert deadlocks(look(stuck, running("too", holds={DB: [""]}, nodes={"n": waiting(DB)}), limits={DB: 2}))
+    assert not live_deadlocks(look(stuck, free, limits={DB: 2}))
+    assert live_deadlocks(
+        look(stuck, running("too", holds={DB: [""]}, nodes={"n": waiting(DB)}), limits={DB: 2})
+    )
 
 
 def test_without_a_limit_nothing_is_certain() -> None:
     """The key may have been lost, and comes back."""
     knot = traced(running("knot", holds={DB: [""]}, nodes={"n": waiting(DB)}))
-    assert not deadlocks(queues([knot], lambda _: None))
+    assert not live_deadlocks(lock_queues([knot], lambda _: None))
 
 
 LOCKS = ("x", "y", "z")
@@ -101,10 +103,10 @@ def test_what_is_called_stuck_is_what_can_never_be_set_free(
     """By an oracle that lets everybody go on who can, one after another, until nobody is left who can."""
     workflows = []
     for index, (held, waits) in enumerate(drawn):
-        holds = tuple(Held(lock, each, tuple(sorted(below & waits.keys()))) for lock, each, below in held)
-        waited = tuple(Waits(lock, each, BEGIN) for each, lock in waits.items())
+        holds = tuple(LockHold(lock, each, tuple(sorted(below & waits.keys()))) for lock, each, below in held)
+        waited = tuple(LockWait(lock, each, BEGIN) for each, lock in waits.items())
         workflows.append(_record(index, holds, waited))
-    found = queues(workflows, limits.__getitem__)
+    found = lock_queues(workflows, limits.__getitem__)
     said = {
         (waiter.workflow.uid, waiter.waits.node)
         for queue in found
@@ -114,7 +116,7 @@ def test_what_is_called_stuck_is_what_can_never_be_set_free(
     assert said == _never(workflows, limits)
 
 
-def _record(index: int, holds: tuple[Held, ...], waits: tuple[Waits, ...]) -> Traced:
+def _record(index: int, holds: tuple[LockHold, ...], waits: tuple[LockWait, ...]) -> Traced:
     nobody: frozenset[str] = frozenset()
     name = f"w{index}"
     return Traced("ns", name, name, BEGIN, 0, None, holds, waits, nobody, nobody, open_ended=False)

@@ -11,8 +11,8 @@ import pytest
 from policy.core.decision import Code, Decision, Outcome
 from policy.core.findings import all_findings
 from policy.core.kinds import ConfigMap, PolicyMetadata
-from policy.core.locks.live import Held, Traced, Waits
-from policy.core.locks.queues import deadlocks, queues
+from policy.core.locks.live import LockHold, LockWait, Traced
+from policy.core.locks.queues import live_deadlocks, lock_queues
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
@@ -219,16 +219,16 @@ def test_a_deadlock_names_no_workflow_of_another_namespace() -> None:
             created=now,
             priority=0,
             deadline=None,
-            holds=(Held(holds, "", ("",)),),
-            waits=(Waits(waits, "", now),),
+            holds=(LockHold(holds, "", ("",)),),
+            waits=(LockWait(waits, "", now),),
             named=frozenset(),
             indexed=frozenset(),
             open_ended=False,
         )
 
     other = "team-a/Mutex/n"
-    found = deadlocks(
-        queues(
+    found = live_deadlocks(
+        lock_queues(
             [
                 traced("team-a", "mine", holds=lock, waits=other),
                 traced(THEIRS, "secret-project", holds=other, waits=lock),

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from policy.core.locks.queues import LockQueue, queues
+from policy.core.locks.queues import LockQueue, lock_queues
 from policy.core.locks.touches import (
     FIRST_AGAIN,
     LAST_AGAIN,
@@ -36,7 +36,7 @@ def waiter(name: str, created: float, spec: JsonObject | None = None) -> JsonObj
 
 def look(*workflows: JsonObject, limit: int = 1) -> tuple[LockQueue, ...]:
     """Return the queues."""
-    return queues([traced(each) for each in workflows], lambda _: limit)
+    return lock_queues([traced(each) for each in workflows], lambda _: limit)
 
 
 def due(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from policy.core.locks.live import Held, Waits
+from policy.core.locks.live import LockHold, LockWait
 from policy.core.patches import JsonObject, JsonValue
 from tests.policy.core.locks.running import BEGIN, mutex, node, running, semaphore, stamp, traced
 
@@ -20,7 +20,7 @@ def test_holders_are_those_that_argo_lists() -> None:
     record = traced(
         running(holds={DB: ["n1", "n2"], GPU: [], mutex("m"): [""]}, nodes={"n1": node(), "n2": node()})
     )
-    assert record.holds == (Held(DB, "n1", ()), Held(DB, "n2", ()), Held(mutex("m"), "", ()))
+    assert record.holds == (LockHold(DB, "n1", ()), LockHold(DB, "n2", ()), LockHold(mutex("m"), "", ()))
 
 
 def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
@@ -34,7 +34,7 @@ def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
             }
         )
     )
-    assert record.waits == (Waits(DB, "n1", BEGIN + timedelta(seconds=5)),)
+    assert record.waits == (LockWait(DB, "n1", BEGIN + timedelta(seconds=5)),)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
 )
 def test_a_workflow_that_waits_as_a_whole_says_so_in_its_message(message: str) -> None:
     """Unless it holds the lock by now: Argo leaves the message on one that is suspended."""
-    assert traced(running(phase="Pending", message=message)).waits == (Waits(DB, "", BEGIN),)
+    assert traced(running(phase="Pending", message=message)).waits == (LockWait(DB, "", BEGIN),)
     holding = running(holds={DB: [""]}, phase="Pending", message=message)
     assert traced(holding).waits == ()
 
@@ -105,7 +105,7 @@ def test_compressed_nodes_are_read() -> None:
     nodes = {"d": node("DAG", "Running", "w"), "w": node(phase="Pending", waiting=GPU)}
     packed = base64.b64encode(gzip.compress(msgspec.json.encode(nodes))).decode()
     record = traced(running(holds={DB: ["d"]}, nodes=None) | {"status": _status(packed)})
-    assert record.waits == (Waits(GPU, "w", BEGIN),)
+    assert record.waits == (LockWait(GPU, "w", BEGIN),)
     assert record.holds[0].stuck_on == ("w",)
     spoilt = traced(running(holds={DB: ["d"]}) | {"status": _status(packed[:24])})
     assert (spoilt.waits, spoilt.holds[0].stuck_on) == ((), ())

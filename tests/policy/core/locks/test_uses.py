@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from policy.core.locks.live import LiveWorkflow
-from policy.core.locks.uses import Use, uses_of
+from policy.core.locks.uses import Use, lock_uses
 from policy.core.patches import JsonObject
 from tests.policy.core.locks.running import BEGIN, mutex, node, running, semaphore, stamp
 
@@ -55,9 +55,9 @@ def test_nodes_use_the_locks_of_their_templates() -> None:
         "n4": {**done(), "type": "TaskGroup"},
         "n5": {**done(), "type": "Skipped"},
     }
-    seen = uses_of([live(running(spec={"templates": [LOAD, {"name": "other"}]}, nodes=nodes))])
+    seen = lock_uses([live(running(spec={"templates": [LOAD, {"name": "other"}]}, nodes=nodes))])
     assert seen.uses == (use(DB, 1, 9), use(DB, 2, None))
-    assert seen.untold == 0
+    assert seen.unknown == 0
 
 
 def test_a_retry_holds_the_lock_over_all_of_its_attempts() -> None:
@@ -67,7 +67,7 @@ def test_a_retry_holds_the_lock_over_all_of_its_attempts() -> None:
         "r0": done(until=10),
         "r1": done(at=10, until=30),
     }
-    seen = uses_of([live(running(spec={"templates": [LOAD]}, nodes=nodes))])
+    seen = lock_uses([live(running(spec={"templates": [LOAD]}, nodes=nodes))])
     assert seen.uses == (use(DB, 0, 30),)
 
 
@@ -75,7 +75,7 @@ def test_a_workflow_uses_its_own_lock_from_its_start() -> None:
     """It has no start before it has the lock."""
     spec: JsonObject = {"synchronization": {"mutexes": [{"name": "m"}]}}
     whole = running(spec=spec, startedAt=stamp(5), finishedAt=stamp(9))
-    assert uses_of([live(whole)]).uses == (use(mutex("m"), 0, 9, 5),)
+    assert lock_uses([live(whole)]).uses == (use(mutex("m"), 0, 9, 5),)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_templates_from_elsewhere_are_found_where_argo_stored_them(
     run = obj["status"]
     assert isinstance(run, dict)
     run.update(status)
-    seen = uses_of([live(obj)])
+    seen = lock_uses([live(obj)])
     assert [each.lock for each in seen.uses] == [DB]
 
 
@@ -114,5 +114,5 @@ def test_a_key_that_is_worked_out_is_counted_and_not_guessed() -> None:
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'unlimited'}}"
     block: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": key}}]}
     obj = running(spec={"templates": [{**LOAD, "synchronization": block}]}, nodes={"n": done()})
-    seen = uses_of([live(obj)])
-    assert (seen.uses, seen.untold) == ((), 1)
+    seen = lock_uses([live(obj)])
+    assert (seen.uses, seen.unknown) == ((), 1)
