@@ -6,7 +6,8 @@ accounts as before, so a queue of any length need not be read anew for a number 
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+
+import msgspec
 
 from policy.core.amounts import Limits
 from policy.core.compiled_quotas import CompiledQuota
@@ -16,9 +17,6 @@ from policy.core.planning import Planner
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 from policy.core.windows import ALWAYS, NEVER
-
-_LIMITS_OF_POOLS: Final = ("quota", "shares", "said", "defaults", "borrowing", "lending", "capacity")
-Compiled = TypeVar("Compiled", CompiledPool, CompiledQuota)
 
 
 class InForce:
@@ -115,7 +113,7 @@ def _equal(one: CompiledPool | None, other: CompiledPool | None) -> bool:
     """Tell whether two pools are equal, whatever they remember."""
     if one is None or other is None:
         return one is other
-    return _alike(one, other, "remembered")
+    return msgspec.structs.replace(one, remembered=other.remembered) == other
 
 
 def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
@@ -123,7 +121,7 @@ def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
     if old is None or new is None:
         return old is new
     return (
-        _alike(old, new, *_LIMITS_OF_POOLS, "rises", "remembered")
+        _with_limits_of(old, new) == new
         and _same_wants((old.quota,), (new.quota,))
         and old.shares.keys() == new.shares.keys()
         and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())
@@ -142,10 +140,28 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
     """
     if old.rises != new.rises or (old.rises and old.highest != new.highest):
         return False
-    return _alike(old, new, "elastic", "highest", "moves", "rules", "bounds_tasks")
+    with_limits = msgspec.structs.replace(
+        old,
+        elastic=new.elastic,
+        highest=new.highest,
+        moves=new.moves,
+        rules=new.rules,
+        bounds_tasks=new.bounds_tasks,
+    )
+    return with_limits == new
 
 
-def _alike(one: Compiled, other: Compiled, *apart: str) -> bool:
-    """Tell whether all fields are equal, some set apart."""
-    fields = [name for name in one.__struct_fields__ if name not in apart]
-    return all(getattr(one, name) == getattr(other, name) for name in fields)
+def _with_limits_of(old: CompiledPool, new: CompiledPool) -> CompiledPool:
+    """Return a pool with all that says the limits of another, or was worked out of them."""
+    return msgspec.structs.replace(
+        old,
+        quota=new.quota,
+        shares=new.shares,
+        said=new.said,
+        defaults=new.defaults,
+        borrowing=new.borrowing,
+        lending=new.lending,
+        capacity=new.capacity,
+        rises=new.rises,
+        remembered=new.remembered,
+    )

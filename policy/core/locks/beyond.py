@@ -60,7 +60,7 @@ def missing_lock_findings(
         where = f"{reviewed.at[1:].replace('/', '.')}.workflowTemplateRef"
         added = overlaid(spec, locks, reviewed)
         missing = missing_locks(spec.workflow_template_ref, locks, snapshot)
-        say((each for each in missing if not _is_served(each.rule.policy, reviewed.kind)), where)
+        say((each for each in missing if not _is_redirected(each.rule.policy, reviewed.kind)), where)
         say(added.lacking, where)
         unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
         said += [unseen(name, rule) for name, rule in unknown[:MOST_WARNINGS]]
@@ -77,7 +77,7 @@ def missing_lock_findings(
     )
 
 
-def _is_served(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
+def _is_redirected(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
     """Tell whether a workflowTemplateRef of an object is led to a sibling: a schedule's, when it runs."""
     if policy.referenced is not Referenced.SIBLING:
         return False

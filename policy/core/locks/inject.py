@@ -27,6 +27,34 @@ from policy.core.patches import PatchOp
 from policy.core.workflow import WorkflowSpec
 
 
+class Put(msgspec.Struct, frozen=True):
+    """What is put, and the spec that locks are put into: with lists in place of single locks."""
+
+    spec: WorkflowSpec
+    found: Sequence[TemplateBody]
+    conversion: tuple[PatchOp, ...]
+    injected: Injected
+
+    @property
+    def patch(self) -> tuple[PatchOp, ...]:
+        """Both together."""
+        return self.conversion + self.injected.patch
+
+
+def put_locks(
+    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
+) -> Put:
+    """Return what policies put into a spec."""
+    found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
+    conversion: tuple[PatchOp, ...] = ()
+    if converts(locks, active) and any_single(spec, found):
+        spec, conversion = convert(spec, reviewed.at)
+        found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
+        if locks.structural:  # Copies of templates are made from the text.
+            reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
+    return Put(spec, found, conversion, inject(spec, found, locks, active, reviewed))
+
+
 def inject(
     spec: WorkflowSpec,
     found: Sequence[TemplateBody],
@@ -42,9 +70,8 @@ def inject(
         return arranged(spec, locks, active, reviewed)
     injected = _in_place(spec, found, locks, active, reviewed)
     if any(fault.code is Code.LOCK_CONFLICT for fault in injected.faults):
-        return arranged(
-            spec, locks, active, reviewed
-        )  # Argo before 3.6: one lock a template, others around it.
+        # Argo before 3.6 holds one lock a template; the others go around it.
+        return arranged(spec, locks, active, reviewed)
     return injected
 
 
@@ -133,31 +160,3 @@ def _missing(
         else:
             missing[rule.lock_name] = rule
     return list(missing.values())
-
-
-class Put(msgspec.Struct, frozen=True):
-    """What is put, and the spec that locks are put into: with lists in place of single locks."""
-
-    spec: WorkflowSpec
-    found: Sequence[TemplateBody]
-    conversion: tuple[PatchOp, ...]
-    injected: Injected
-
-    @property
-    def patch(self) -> tuple[PatchOp, ...]:
-        """Both together."""
-        return self.conversion + self.injected.patch
-
-
-def put_locks(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
-) -> Put:
-    """Return what policies put into a spec."""
-    found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
-    conversion: tuple[PatchOp, ...] = ()
-    if converts(locks, active) and any_single(spec, found):
-        spec, conversion = convert(spec, reviewed.at)
-        found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
-        if locks.structural:  # Copies of templates are made from the text.
-            reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
-    return Put(spec, found, conversion, inject(spec, found, locks, active, reviewed))

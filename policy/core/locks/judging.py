@@ -99,7 +99,12 @@ def review_spec_locks(
     reviewed: ReviewedObject,
     snapshot: Snapshot,
 ) -> LockPart:
-    """Return what policies say of the WorkflowSpec of an object of any kind."""
+    """Return what policies say of the WorkflowSpec of an object of any kind.
+
+    Four steps may refuse it: the locks that are written (`lock_faults`), those that rules put in
+    (`put_locks`), what only the graph shows (`review_graph`), and the locks that templates of other objects
+    lack (`missing_lock_findings`). None of them comes back here.
+    """
     budget = reviewed.budget
     rulebook = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
     put = put_locks(spec, locks, active, reviewed)

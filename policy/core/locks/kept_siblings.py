@@ -11,7 +11,7 @@ from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.library import library_of
 from policy.core.locks.sibling_names import Sibling, is_sibling
-from policy.core.locks.siblings import found_for, together
+from policy.core.locks.siblings import policy_sets, possible_sibling
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey
@@ -50,7 +50,7 @@ def wanted_siblings(snapshot: Snapshot) -> Iterator[Sibling]:
 
     A template of the cluster has one in every namespace whose policies want one. Siblings have none.
     """
-    namespaces = _served(snapshot)
+    namespaces = _with_siblings(snapshot)
     origins: dict[str, list[TemplateKey]] = {}
     for key in snapshot.templates if namespaces else ():
         if not is_sibling(snapshot.header(key)):
@@ -110,7 +110,7 @@ def with_siblings(snapshot: Snapshot) -> Snapshot:
     )
 
 
-def _served(snapshot: Snapshot) -> set[str]:
+def _with_siblings(snapshot: Snapshot) -> set[str]:
     """Return the namespaces in which a policy leads Workflows to siblings."""
     found: set[str] = set()
     known = {*snapshot.namespace_labels, *(scope for scope, _ in snapshot.templates if scope)}
@@ -128,9 +128,9 @@ def _served(snapshot: Snapshot) -> set[str]:
 def _of_namespace(namespace: str, origins: list[TemplateKey], snapshot: Snapshot) -> Iterator[Sibling]:
     locks = snapshot.policies(namespace).locks
     seen: set[str] = set()
-    for active in together(locks) if locks is not None else ():
+    for active in policy_sets(locks) if locks is not None else ():
         for origin in origins:
-            found = None if locks is None else found_for(origin, active, locks, snapshot)
+            found = None if locks is None else possible_sibling(origin, active, locks, snapshot)
             if found is not None and found.name not in seen:
                 seen.add(found.name)
                 yield found

@@ -66,7 +66,6 @@ class Record(msgspec.Struct, frozen=True):
     since: datetime
     until: datetime
     median_length: float
-    odd: float
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -94,7 +93,6 @@ def replay(lock: str, limit: int, uses: Sequence[Use], *, most_wait: float) -> R
         since=min(each.arrived for each in uses),
         until=max(ends, default=max(each.arrived for each in uses)),
         median_length=_share_of(sorted(each.length for each in stays), 0.5),
-        odd=odd,
     )
     if len(over) < FEWEST:
         silent = f"too little was seen: {len(over)} finished uses, and {FEWEST} are needed"

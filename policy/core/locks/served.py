@@ -14,7 +14,7 @@ from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.sibling_names import Sibling, has_form, is_sibling
-from policy.core.locks.siblings import FIELD, serving, sibling_for
+from policy.core.locks.siblings import FIELD, sibling_for, sibling_policies
 from policy.core.locks.taken import held_locks
 from policy.core.patches import JsonObject, Op, PatchOp, pointer, with_entries
 from policy.core.snapshot import Snapshot
@@ -63,7 +63,7 @@ def redirect_of(
 
     One that runs `again` goes on with the sibling that it had, as long as that is there and lacks nothing.
     """
-    ref, wanting = spec.workflow_template_ref, serving(active)
+    ref, wanting = spec.workflow_template_ref, sibling_policies(active)
     if ref is None or not ref.name:
         return Redirect(spec)
     named = key_of(ref, locks.namespace)

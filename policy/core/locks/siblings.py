@@ -35,7 +35,7 @@ _MOST_SELECTORS: Final = 3
 """Selectors of Workflows in a namespace that siblings are made for: each doubles how many there may be."""
 
 
-def serving(active: Sequence[CompiledLockPolicy]) -> tuple[CompiledLockPolicy, ...]:
+def sibling_policies(active: Sequence[CompiledLockPolicy]) -> tuple[CompiledLockPolicy, ...]:
     """Return those of the policies of a Workflow that lead it to siblings."""
     return tuple(each for each in active if each.referenced is Referenced.SIBLING)
 
@@ -53,7 +53,7 @@ def sibling_for(
     return locks.siblings[key]
 
 
-def found_for(
+def possible_sibling(
     origin: TemplateKey, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
 ) -> Sibling | None:
     """Return the sibling of a template that can be made, None where nothing lacks or none can."""
@@ -66,7 +66,7 @@ def _is_wanted(key: TemplateKey, origin: TemplateKey, text: str, snapshot: Snaps
     locks = snapshot.policies(key.namespace).locks
     if locks is None or is_sibling(snapshot.header(origin)):
         return False
-    candidates = (found_for(origin, active, locks, snapshot) for active in together(locks))
+    candidates = (possible_sibling(origin, active, locks, snapshot) for active in policy_sets(locks))
     return any(each is not None and each.name == key.name and each.text == _same(text) for each in candidates)
 
 
@@ -76,9 +76,9 @@ def _same(text: str) -> str:
     return msgspec.json.encode(value, order="deterministic").decode()
 
 
-def together(locks: LockPolicies) -> Iterator[tuple[CompiledLockPolicy, ...]]:
+def policy_sets(locks: LockPolicies) -> Iterator[tuple[CompiledLockPolicy, ...]]:
     """Yield the sets of policies that may serve one Workflow: by its labels it has some of the selectors."""
-    policies = [each for each in serving(locks.policies) if MatchedKind.WORKFLOW in each.kinds]
+    policies = [each for each in sibling_policies(locks.policies) if MatchedKind.WORKFLOW in each.kinds]
     selectors = _selectors(policies)
     if len(selectors) > _MOST_SELECTORS:
         return
@@ -147,7 +147,7 @@ def _impossible(put: Put, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
         return ()
     if not text:
         return (Reason(Code.LOCK_CONFLICT, FIELD, "lacks locks, and its text is not known"),)
-    selectors = _selectors(serving(locks.policies))
+    selectors = _selectors(sibling_policies(locks.policies))
     if len(selectors) > _MOST_SELECTORS:
         message = (
             f"lacks locks, and no sibling is made of it, because policies with referenced: Sibling have "
@@ -180,7 +180,7 @@ def review_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
     if review.kind is not ObjectKind.WORKFLOW_TEMPLATE:
         return None
     locks = snapshot.policies(review.namespace).locks
-    if locks is None or not serving(locks.policies):
+    if locks is None or not sibling_policies(locks.policies):
         return None
     new = _WRITTEN.decode(review.raw)
     if review.operation is Operation.CREATE:
