@@ -14,7 +14,6 @@ from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import is_heir
-from policy.core.fairshare import Tenant
 from policy.core.governing import NO_LIMITS, accounts_of, borrowed_from, governing, only_counted, wants
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
@@ -22,13 +21,13 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Tenant,
     recount,
     with_reservations,
     workflow_of,
 )
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
-from policy.core.pools import share_account
 from policy.core.priorities import capped
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
@@ -90,7 +89,7 @@ class Books:
             for quota in policies.quotas:
                 self.used[quota.account] = ZERO
             if (lender := self._in_force.lender) is not None:
-                self.used[share_account(lender.name, namespace)] = ZERO
+                self.used[Account.share(lender.name, namespace)] = ZERO
         self._in_force.at(self.planner, now, capacity)
 
     # What has changed.
@@ -187,7 +186,7 @@ class Books:
     def stand_in(self, ledger: Ledger) -> bool:
         """Tell whether a ledger says what these books do: others write there too, and late."""
         taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
-        return ledger.used == self.used and taken == self.planner.rooms.taken
+        return ledger.used == self.used and taken == self.planner.headroom.taken
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
         """Tell whether these books are right under another snapshot, and take it over if they are.
@@ -199,7 +198,7 @@ class Books:
     def weigh_again(self) -> bool:
         """Put those anew who weigh what a template says that may have changed; tells whether any moved."""
         moved = False
-        for waiter in list(self.planner.line.waiters()):
+        for waiter in list(self.planner.pending.waiters()):
             tracked = self._find(waiter.uid)
             if tracked is not None and tracked.weighed_by and (found := self._waiter(tracked)) != waiter:
                 self.planner.add(found)
@@ -245,7 +244,7 @@ class Books:
             self.planner.started(load, now, entry=False)
             return
         waiter = self._waiter(tracked)
-        if self.planner.line.get(tracked.uid) != waiter:
+        if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
     def _count(self, load: Load, sign: int) -> None:

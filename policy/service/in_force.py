@@ -10,8 +10,9 @@ from typing import Final, TypeVar
 
 from policy.core.amounts import Limits
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.fairshare import FairShare, Tenant
+from policy.core.fairshare import FairShare
 from policy.core.kinds import OnExceed
+from policy.core.ledger import Tenant
 from policy.core.planning import Planner
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
@@ -95,7 +96,7 @@ class InForce:
                     if pool is lender:
                         continue
                     limits = pool.limits_at(now, self.capacity)
-                if limits != planner.rooms.limits.get(quota.account):
+                if limits != planner.headroom.limits.get(quota.account):
                     planner.set_limits(quota.account, limits, ever=quota.highest)
 
     def _whole(self, now: datetime) -> Limits:

@@ -156,7 +156,7 @@ class LettingGo:
         now = self._clock()
         for waiter in planner.overdue(now)[:GIVEN_UP_AT_ONCE]:
             tracked = tracker.get(waiter.uid)
-            longest = planner.line.rules(waiter.namespace).max_wait
+            longest = planner.pending.rules(waiter.namespace).max_wait
             if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
                 continue
             if waiter.fault:

@@ -158,7 +158,7 @@ class Releaser:
             released += self._letting_go.send(books.releases(), tracker, stopping)
             self._letting_go.give_up(books.planner, tracker, stopping)
             self._views.put(root, books)
-            self._teller.changed(root, books.planner.line.namespaces())
+            self._teller.changed(root, books.planner.pending.namespaces())
         self._dirty.clear()
         tracker.forget_departed()
         self._letting_go.forget_gone(tracker)

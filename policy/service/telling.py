@@ -13,7 +13,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain, explain_wait, holding, marks
 from policy.core.kinds import OnExceed
 from policy.core.ordering import WaitReason
-from policy.core.standing import Standing, standings
+from policy.core.standing import Position, positions
 from policy.core.usage import UsageView
 from policy.service.books import Books
 from policy.service.letting_go import Reporter
@@ -104,7 +104,7 @@ class Teller:
 
     def _due(
         self, books: Books, namespace: str, tracker: Tracker, view: UsageView, now: datetime
-    ) -> Iterator[tuple[Tracked, str, Standing]]:
+    ) -> Iterator[tuple[Tracked, str, Position]]:
         """Yield who is to be told what: those in front, then those who can never start."""
         for standing in self._worth_telling(books, namespace):
             tracked = tracker.get(standing.waiter.uid)
@@ -114,36 +114,36 @@ class Teller:
             if self._shown.get(tracked.uid) != (tracked.release, message):
                 yield tracked, message, standing
 
-    def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
-        yield from standings(books.planner, namespace, REFRESHED_POSITIONS)
-        line = books.planner.line
+    def _worth_telling(self, books: Books, namespace: str) -> Iterator[Position]:
+        yield from positions(books.planner, namespace, REFRESHED_POSITIONS)
+        line = books.planner.pending
         never = [waiter for group in line.groups(namespace) if group.never for waiter in group]
-        if any(each.uid not in self._shown for each in (*never, *line.queue(namespace).faulty.values())):
-            for standing in standings(books.planner, namespace)[REFRESHED_POSITIONS:]:
+        if any(each.uid not in self._shown for each in (*never, *line.of(namespace).faulty.values())):
+            for standing in positions(books.planner, namespace)[REFRESHED_POSITIONS:]:
                 if standing.reason in _FOR_EVER and standing.waiter.uid not in self._shown:
                     yield standing
 
     def _message(
-        self, standing: Standing, tracked: Tracked, books: Books, view: UsageView, now: datetime
+        self, standing: Position, tracked: Tracked, books: Books, view: UsageView, now: datetime
     ) -> str:
         quotas = [each for each in books.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
         depth = view.queues[tracked.namespace].depth
         place = explain.queue_message(
             tracked.namespace, quotas, view, now, position=standing.position, depth=depth
         )
-        rules = books.planner.line.rules(tracked.namespace)
+        rules = books.planner.pending.rules(tracked.namespace)
         obvious = standing.reason in _OBVIOUS and not any(each.must_rise for each in standing.short)
         why = "" if obvious else f"; {explain_wait.reason(standing, rules)}"
         return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
 
-    def _report(self, tracked: Tracked, standing: Standing, books: Books) -> None:
+    def _report(self, tracked: Tracked, standing: Position, books: Books) -> None:
         """Tell of the reason of a wait, if it is another one than was told."""
         if (
             self._reasons.get(tracked.uid) is not standing.reason
             and standing.reason is not WaitReason.RELEASING
         ):
             self._reasons[tracked.uid] = standing.reason
-            rules = books.planner.line.rules(tracked.namespace)
+            rules = books.planner.pending.rules(tracked.namespace)
             self._reporter.reason(tracked, standing.reason, explain_wait.reason(standing, rules))
 
     def _show(self, tracked: Tracked, message: str) -> None:

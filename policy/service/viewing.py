@@ -42,6 +42,6 @@ def view_of(books: Books) -> UsageView:
     running = dict(books.running)
     for load in books.going():
         running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
-    line = books.planner.line
-    queues = {name: NamespaceQueue(dict(line.queue(name).priorities)) for name in line.namespaces()}
-    return UsageView(dict(books.planner.rooms.taken), queues, running)
+    line = books.planner.pending
+    queues = {name: NamespaceQueue(dict(line.of(name).priorities)) for name in line.namespaces()}
+    return UsageView(dict(books.planner.headroom.taken), queues, running)

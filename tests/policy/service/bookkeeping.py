@@ -189,7 +189,7 @@ class Desk:
 
     def waiting(self) -> dict[str, Waiter]:
         """Return who waits."""
-        return {each.uid: each for each in self.books.planner.line.waiters()}
+        return {each.uid: each for each in self.books.planner.pending.waiters()}
 
 
 def free(held: Tracked) -> Tracked:

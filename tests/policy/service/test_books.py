@@ -16,7 +16,6 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import share_account
 from policy.core.snapshot import Snapshot
 from policy.core.standing import reason_of
 from policy.service.books import AT_ONCE, Books
@@ -68,10 +67,10 @@ def test_whoever_still_waits_would_not_have_fitted(desk: Desk) -> None:
 def test_who_can_never_run_is_known(desk: Desk) -> None:
     """It would not fit with nobody else there, whatever windows say."""
     desk.settled()
-    for group in desk.books.planner.line.groups():
+    for group in desk.books.planner.pending.groups():
         reason, short = reason_of(desk.books.planner, group)
         never = reason is WaitReason.EXCEEDS_MAX_QUOTA
-        assert never == desk.books.planner.rooms.never(group.shape)
+        assert never == desk.books.planner.headroom.never(group.shape)
         assert short
         if never:
             assert not any(fits(Ledger(ROOT), desk.live[each.uid], desk) for each in group)
@@ -116,7 +115,7 @@ def test_used_is_the_number_of_live_ones_that_count(desk: Desk) -> None:
     assert used.get(POOL, ZERO) == _sum(counted)
     for namespace in "ab":
         own = [each for each in counted if each.namespace == namespace]
-        assert used.get(share_account("data", namespace), ZERO) in (ZERO, _sum(own))
+        assert used.get(Account.share("data", namespace), ZERO) in (ZERO, _sum(own))
         assert desk.books.running.get(namespace, ZERO) == _sum(own)
 
 
@@ -253,8 +252,8 @@ def test_changes_folded_one_by_one_come_to_the_same_as_opening_the_books_anew(
     assert old.running == desk.books.running
     assert waiting == desk.waiting()
     assert sorted(map(repr, old.going())) == sorted(map(repr, desk.books.going()))
-    assert old.planner.rooms.taken == desk.books.planner.rooms.taken
-    known = set(old.planner.rooms.limits) & set(desk.books.planner.rooms.limits)
+    assert old.planner.headroom.taken == desk.books.planner.headroom.taken
+    known = set(old.planner.headroom.limits) & set(desk.books.planner.headroom.limits)
     quotas = [quota for name in "ab" for quota in drawn.policies(name).quotas]
     assert known >= {quota.account for quota in quotas if _bounds(quota)}
     assert _in_force(old, known) == _in_force(desk.books, known)
@@ -266,9 +265,9 @@ def _bounds(quota: CompiledQuota) -> bool:
 
 
 def _in_force(books: Books, accounts: set[Account]) -> object:
-    rooms = books.planner.rooms
-    tree = None if rooms.pool is None else (rooms.pool.shares.tree, rooms.pool.ever.tree)
-    return {each: rooms.limits[each] for each in accounts}, tree
+    headroom = books.planner.headroom
+    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever.tree)
+    return {each: headroom.limits[each] for each in accounts}, tree
 
 
 def test_held_workflows_count_nowhere() -> None:
@@ -284,7 +283,7 @@ def test_held_workflows_count_nowhere() -> None:
 def test_every_account_stands_in_the_ledger_also_where_nothing_is_used() -> None:
     """Nobody may reserve on an account that was not counted, so one that is empty has to say so."""
     desk = Desk(one_pool(1, quota("q", namespace="a", perUser={"workflows": 1}), borrowing={}))
-    shares = {share_account("data", name) for name in "ab"}
+    shares = {Account.share("data", name) for name in "ab"}
     assert desk.settled().used == dict.fromkeys({POOL, Account("a", "q"), *shares}, ZERO)
 
 
@@ -385,7 +384,7 @@ def test_a_cap_holds_for_the_priorities_of_those_that_came_before_it_or_past_adm
     bold = [live(f"u{number}", arrival=number, priority=2**31 - 1) for number in (1, 2, 3)]
     desk = Desk(policies, *bold, live("u0", arrival=0, priority=5))
     assert desk.work() == ["u0", "u1"]
-    assert [each.priority for each in desk.books.planner.line.waiters()] == [5, 5]
+    assert [each.priority for each in desk.books.planner.pending.waiters()] == [5, 5]
 
 
 def test_one_that_was_released_ended_and_is_held_again_between_two_looks_waits_anew() -> None:
@@ -509,7 +508,7 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
     desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
     assert desk.work() == []
     assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
-    bounds = {account.quota: each for account, each in desk.books.planner.rooms.limits.items()}
+    bounds = {account.quota: each for account, each in desk.books.planner.headroom.limits.items()}
     assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
     desk.reopen(snapshot(own[2]))
     assert desk.policies.policies("a").quotas[0].on_exceed is OnExceed.WARN
@@ -606,7 +605,7 @@ def test_members_borrow_what_is_idle_and_owners_have_their_share_back_first() ->
     desk.see(gone=["a0"])
     assert desk.work() == ["b0"]
     used = desk.ledger.used
-    assert (used[share_account("data", "a")].workflows, used[POOL].workflows) == (3, 3)
+    assert (used[Account.share("data", "a")].workflows, used[POOL].workflows) == (3, 3)
 
 
 GREEDY: JsonObject = {"workflows": 10**9, "tasks": 10**9}
@@ -702,4 +701,4 @@ def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
 
 def reasons(books: Books) -> Mapping[Shape, object]:
     """Return why each group waits that does."""
-    return {each.shape: reason_of(books.planner, each) for each in books.planner.line.groups() if each}
+    return {each.shape: reason_of(books.planner, each) for each in books.planner.pending.groups() if each}
