@@ -146,14 +146,6 @@ class Planner:
             released.append(self._release(group))
         return released
 
-    def overdue(self, now: datetime) -> list[Waiter]:
-        """Return those who have waited for their `maxWait`, until they are removed."""
-        return self.pending.overdue(now)
-
-    def next_event(self) -> datetime | None:
-        """Return when time alone may change something: somebody rises, or has waited too long."""
-        return self.pending.next_event()
-
     def load_of(self, waiter: Waiter) -> Load:
         """Return what a waiter counts for once it is released."""
         return self._load(waiter, shape_of(waiter))

@@ -1,6 +1,6 @@
-"""The books of one quota root: who waits, what runs and what is on its way, folded change by change.
+"""The state of one quota root: who waits, what runs and what is on its way, folded change by change.
 
-They are what a leader remembers between passes, so that a pass costs what has changed and not what there is.
+It is what a leader remembers between passes, so that a pass costs what has changed and not what there is.
 Nothing here reads or writes a cluster; `policy.service.releaser` does, with what `settle` makes of a ledger.
 """
 
@@ -33,7 +33,7 @@ from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.weighing import weighed_again
 from policy.core.windows import NEVER
-from policy.service.in_force import InForce
+from policy.service.in_force import LimitsInForce
 from policy.service.tracker import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
@@ -48,11 +48,12 @@ FIRST: Final = 2**31
 """Above every priority: of a run that takes over the slot of the one it replaces, and of who needs none."""
 
 
-class Books:
-    """One root under one set of policies. Where those change, new books are opened from what is tracked.
+class RootState:
+    """One root under one set of policies. Where those change, it is made anew from what is tracked.
 
     `find` returns what is tracked of a uid, and `fault` why one that waits may not go. `namespaces` are those
-    of the root that are known or where something lives.
+    of the root that are known or where something lives. `releases` are those that stand in the ledger, by
+    their ids, oldest first.
     """
 
     def __init__(
@@ -80,9 +81,9 @@ class Books:
         self._loads: dict[Load, Load] = {}
         self._noted = ledger.history
         self._noted_at = now
-        self._in_force = InForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
+        self._in_force = LimitsInForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
         self.planner = Planner(now=now, fair=self._in_force.fair_share(ledger.history, now))
-        self._reserved = ledger.releases()
+        self.releases = ledger.releases()
         for namespace in self.namespaces:
             policies = snapshot.policies(namespace)
             self.planner.set_rules(namespace, policies.rules)
@@ -114,13 +115,15 @@ class Books:
         self._carried.update(reservations)
 
     def at(self, now: datetime, capacity: Limits | None) -> bool:
-        """Put the limits of `now` in force, where time or nodes have changed them; tells whether any did."""
-        return self._in_force.at(self.planner, now, capacity)
+        """Put the limits of `now` in force; tells whether those or time alone may have changed something."""
+        moved = self._in_force.at(self.planner, now, capacity)
+        due = None if moved else self.planner.pending.next_event()
+        return moved or (due is not None and due <= now)
 
     def next_event(self) -> datetime | None:
         """Return when time alone may change something here."""
         until = self._in_force.until
-        moments = [self.planner.next_event(), until if until < NEVER else None]
+        moments = [self.planner.pending.next_event(), until if until < NEVER else None]
         return min((each for each in moments if each is not None), default=None)
 
     # What follows.
@@ -158,9 +161,9 @@ class Books:
     def _adopt(self, ledger: Ledger, now: datetime) -> None:
         """Take over releases that stand in the ledger by a write whose answer was lost."""
         for each in ledger.releases().values():
-            if each.id in self._reserved:
+            if each.id in self.releases:
                 continue
-            self._reserved[each.id] = each
+            self.releases[each.id] = each
             tracked = self._find(workflow_of(each.id))
             if tracked is not None and tracked.held:
                 self._waits(tracked, now)
@@ -176,20 +179,16 @@ class Books:
                 self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
-        self._reserved = ledger.releases()
+        self.releases = ledger.releases()
         return full
 
-    def releases(self) -> list[Reservation]:
-        """Return the releases that stand in the ledger, oldest first."""
-        return list(self._reserved.values())
-
-    def stand_in(self, ledger: Ledger) -> bool:
-        """Tell whether a ledger says what these books do: others write there too, and late."""
+    def matches(self, ledger: Ledger) -> bool:
+        """Tell whether a ledger says what this state does: others write there too, and late."""
         taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
         return ledger.used == self.used and taken == self.planner.headroom.taken
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
-        """Tell whether these books are right under another snapshot, and take it over if they are.
+        """Tell whether this state is right under another snapshot, and take it over if they are.
 
         Where limits or rules are others, the next `at` puts them in force.
         """
@@ -237,7 +236,7 @@ class Books:
         if tracked.uid in self._going:
             return
         release = tracked.release
-        if release in self._reserved:
+        if release in self.releases:
             load = self._load(tracked)
             self.planner.remove(tracked.uid)
             self._going[tracked.uid] = (release, load)

@@ -22,7 +22,7 @@ _LIMITS_OF_POOLS: Final = ("quota", "shares", "said", "defaults", "borrowing", "
 Compiled = TypeVar("Compiled", CompiledPool, CompiledQuota)
 
 
-class InForce:
+class LimitsInForce:
     """The policies of some namespaces of one root, and until when their limits stay as they are.
 
     `capacity` is what nodes allow the pool, None where nobody has measured it.

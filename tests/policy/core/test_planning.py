@@ -327,16 +327,16 @@ def test_those_who_waited_too_long_are_told_until_they_are_removed() -> None:
     queue.set_rules("team-a", QueueRules(max_wait=HOUR, aging=None))
     queue.add(waiter("old", full, age=timedelta(minutes=50)))
     queue.add(waiter("new", full, age=timedelta(minutes=5)))
-    assert queue.overdue(NOW) == []
-    assert queue.next_event() == minutes(10)
-    assert uids(queue.overdue(minutes(10))) == ["old"] == uids(queue.overdue(minutes(10)))
+    assert queue.pending.overdue(NOW) == []
+    assert queue.pending.next_event() == minutes(10)
+    assert uids(queue.pending.overdue(minutes(10))) == ["old"] == uids(queue.pending.overdue(minutes(10)))
     queue.remove("old")
-    assert queue.overdue(minutes(10)) == []
+    assert queue.pending.overdue(minutes(10)) == []
     queue.set_rules("team-a", QueueRules(max_wait=timedelta(minutes=1), aging=None))
-    assert uids(queue.overdue(minutes(10))) == ["new"]
+    assert uids(queue.pending.overdue(minutes(10))) == ["new"]
     queue.set_rules("team-a", QueueRules(aging=None))
-    assert queue.overdue(minutes(10)) == []
-    assert queue.next_event() is None
+    assert queue.pending.overdue(minutes(10)) == []
+    assert queue.pending.next_event() is None
 
 
 def test_a_plan_may_be_taken_in_parts() -> None:

@@ -15,7 +15,7 @@ def test_a_release_that_is_seen_to_run_is_no_second_start() -> None:
     )
     desk = Desk(policies, live("u1"))
     assert desk.work() == ["u1"]
-    fair, team = desk.books.planner.fair, Tenant("a")
+    fair, team = desk.state.planner.fair, Tenant("a")
     charged = fair.rank(team)
     assert charged > 0
     desk.runs("u1")
