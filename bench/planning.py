@@ -1,9 +1,10 @@
 """Planning alone: releases per second, and whether a release costs the same as the queue grows tenfold.
 
 Workflows wait in 1,000 namespaces of 10 pools, with limits of the namespace, of users and of the pool's tree.
-The pools are full; each round a Workflow ends, and what the leader keeps of the root says who
-goes instead, as in a pass: what has changed is folded in, the ledger is settled, and the one that goes is seen to run. Nothing is
-read or written, but everything else of a pass is here. Run it on a quiet machine: `python -m bench.planning`.
+The pools are full; each round a Workflow ends, and what the leader keeps of the root says who goes instead,
+as in a pass: what has changed is folded in, the ledger is settled, and the one that goes is seen to run.
+Nothing is read or written, but everything else of a pass is here. Run it on a quiet machine:
+`python -m bench.planning`.
 """
 
 import argparse

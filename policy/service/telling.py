@@ -31,6 +31,7 @@ _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING}
 """Reasons that the position and the figures beside it say already."""
 _FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
 """Reasons that do not pass by waiting."""
+_SPARE: Final = 100
 
 
 class PositionMessages:
@@ -50,7 +51,7 @@ class PositionMessages:
         self._reporter = reporter
         self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
         self._reasons: dict[str, WaitReason] = {}
-        self._forgot_at = clock()
+        self._most_shown = _SPARE
         self._told_at: dict[str, datetime] = {}
         self._waiting: dict[str, str] = {}  # The root of each namespace where something is to be told.
         self.untold = False
@@ -75,7 +76,7 @@ class PositionMessages:
         """Write what has changed, as much as one pass may; little once something else is `pressed` for."""
         now = self._clock()
         told = 0
-        self._forget_gone(tracker, now)
+        self._forget_gone(tracker)
         for namespace, root in list(self._waiting.items()):
             told_at = self._told_at.get(namespace)
             if told_at is not None and now - told_at < self._every:
@@ -96,21 +97,23 @@ class PositionMessages:
             del self._waiting[namespace]
         self.untold = False
 
-    def _forget_gone(self, tracker: Tracker, now: datetime) -> None:
-        if now - self._forgot_at >= TELL_EVERY:
-            self._forgot_at = now
+    def _forget_gone(self, tracker: Tracker) -> None:
+        """Forget those that are gone, each time as many again may be as were there at the last time."""
+        if len(self._shown) > self._most_shown:
             self._shown = {uid: shown for uid, shown in self._shown.items() if tracker.get(uid) is not None}
             self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
+            self._most_shown = 2 * len(self._shown) + _SPARE
 
     def _due(
         self, state: RootState, namespace: str, tracker: Tracker, view: UsageView, now: datetime
     ) -> Iterator[tuple[Tracked, str, Position]]:
         """Yield who is to be told what: those in front, then those who can never start."""
+        depth = view.queues[namespace].depth if namespace in view.queues else 0
         for found in self._worth_writing(state, namespace):
             tracked = tracker.get(found.waiter.uid)
             if tracked is None:
                 continue
-            message = self._message(found, tracked, state, view, now)
+            message = self._message(found, tracked, state, view, now, depth=depth)
             if self._shown.get(tracked.uid) != (tracked.release, message):
                 yield tracked, message, found
 
@@ -124,17 +127,23 @@ class PositionMessages:
                     yield found
 
     def _message(
-        self, found: Position, tracked: Tracked, state: RootState, view: UsageView, now: datetime
+        self,
+        found: Position,
+        tracked: Tracked,
+        state: RootState,
+        view: UsageView,
+        now: datetime,
+        *,
+        depth: int,
     ) -> str:
         quotas = [each for each in state.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
-        depth = view.queues[tracked.namespace].depth
         place = explain.queue_message(
             tracked.namespace, quotas, view, now, position=found.position, depth=depth
         )
-        rules = state.planner.pending.rules(tracked.namespace)
-        obvious = found.reason in _OBVIOUS and not any(each.must_rise for each in found.short)
-        why = "" if obvious else f"; {explain_wait.reason(found, rules)}"
-        return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
+        if found.reason in _OBVIOUS and not any(each.must_rise for each in found.short):
+            return f"{marks.HELD_MESSAGE_PREFIX}: {place}"
+        why = explain_wait.reason(found, state.planner.pending.rules(tracked.namespace))
+        return f"{marks.HELD_MESSAGE_PREFIX}: {place}; {why}"
 
     def _report(self, tracked: Tracked, found: Position, state: RootState) -> None:
         """Tell of the reason of a wait, if it is another one than was told."""
