@@ -189,10 +189,9 @@ class Group:
             del self._subgroups[key]
             self._heads.discard(key)
 
-    def first(self, most: int) -> Iterator[Waiter]:
-        """Yield the oldest of every subgroup, at most so many of each: the group's first are among them."""
-        for subgroup in self._subgroups.values():
-            yield from subgroup.first(most)
+    def first(self, most: int) -> list[Waiter]:
+        """Return the oldest of every subgroup, at most so many of each: the group's first are among them."""
+        return [waiter for subgroup in self._subgroups.values() for waiter in subgroup.first(most)]
 
     def heads(self) -> Iterator[tuple[SubgroupKey, Waiter]]:
         """Yield who goes first of each subgroup."""

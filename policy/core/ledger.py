@@ -209,12 +209,13 @@ def share_shortfall(pool: Pool, account: Account, weight: Usage, withheld: Usage
     if usage.fits(member, weight, withheld):
         return None
     own, left = usage.used(member), usage.available(member, withheld)
+    must_rise = pool.rises and not usage.potential(member, withheld).admits(weight)
     demand = Demand(
         account=account,
         limits=Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks)),
         source=f"{pool.source} for {member}",
         ever=pool.ever.potential(member, withheld),
-        rises="" if usage.potential(member, withheld).admits(weight) else pool.rises,
+        rises=pool.rises if must_rise else "",
     )
     return Shortfall(demand, own, weight)
 

@@ -138,6 +138,14 @@ class Pending:
         """Return the namespaces where somebody waits."""
         return [name for name, here in self._namespaces.items() if here.groups or here.faulty]
 
+    def priorities(self) -> dict[str, dict[int, int]]:
+        """Return by namespace how many wait with which priority."""
+        return {
+            name: dict(here.priorities)
+            for name, here in self._namespaces.items()
+            if here.groups or here.faulty
+        }
+
     def rules(self, namespace: str) -> QueueRules:
         """Return the rules of a namespace."""
         return self.order.rules.get(namespace, USUAL_RULES)

@@ -159,14 +159,11 @@ class Planner:
         if waiter is None:
             raise AssertionError("a group without a head may not go")
         load = self._load(waiter, group.shape)
-        passed = self.queue.overtaken(group, load.accounts)  # Before its charge moves its namespace back.
+        overtaken = self.queue.overtaken(group, load.accounts)  # Before its charge moves its namespace back.
         self.pending.remove(waiter.uid)
         self._charge(load, entry=True)
         self.queue.share_moved(load.namespace)
-        self.queue.gave_way(group)
-        self.queue.count_passes(passed)
-        if group:
-            self.queue.look_again(group)
+        self.queue.served(group, overtaken)
         return waiter
 
     def _charge(self, load: Load, *, entry: bool) -> None:

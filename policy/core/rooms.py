@@ -47,18 +47,20 @@ class Headroom:
 
     def set_taken(self, account: Account, usage: Usage) -> None:
         """Set what is taken on an account."""
-        before = self.taken.get(account, ZERO)
+        self._change(account, usage, usage - self.taken.get(account, ZERO))
+
+    def charge(self, accounts: Iterable[Account], weight: Usage) -> None:
+        """Count a Workflow on its accounts; a negative weight takes it back."""
+        for account in accounts:
+            self._change(account, self.taken.get(account, ZERO) + weight, weight)
+
+    def _change(self, account: Account, usage: Usage, change: Usage) -> None:
         if usage == ZERO:
             self.taken.pop(account, None)
         else:
             self.taken[account] = usage
         if self.pool is not None and self._shares.get(account.namespace) == account:
-            self.pool.usage.charge(account.namespace, usage - before)
-
-    def charge(self, accounts: Iterable[Account], weight: Usage) -> None:
-        """Count a Workflow on its accounts; a negative weight takes it back."""
-        for account in accounts:
-            self.set_taken(account, self.taken.get(account, ZERO) + weight)
+            self.pool.usage.charge(account.namespace, change)
 
     def accounts(self, shape: Shape) -> tuple[Account, ...]:
         """Return the accounts on which a shape counts."""

@@ -16,12 +16,11 @@ from policy.core.quota_kinds import StopPolicy
 class Position(msgspec.Struct, frozen=True):
     """One who waits: the position among those of its namespace (from 1), and why.
 
-    `short` are the limits that have no room, or that can never admit it; `level` is its priority with age.
+    `short` are the limits that have no room, or that can never admit it.
     """
 
     waiter: Waiter
     position: int
-    level: int
     reason: WaitReason
     short: tuple[Shortfall, ...] = ()
 
@@ -41,7 +40,7 @@ def positions(planner: Planner, namespace: str, most: int | None = None) -> list
             if group not in reasons:
                 reasons[group] = reason_of(planner, group)
             reason = reasons[group]
-        found.append(Position(waiter, position, order.level(waiter), *reason))
+        found.append(Position(waiter, position, *reason))
     return found
 
 

@@ -50,9 +50,12 @@ class SchedulingQueue:
 
     def _first(self) -> Group | None:
         """Return who is to be considered next: the first of those that fit, as far as is known."""
+        looked_at: dict[Group | Account, Placed | None] = {}
         while (first := self._active.first()) is not None:
             key, item = first
-            best = self._best_at(item) if isinstance(item, Account) else self._placed(item)
+            if item not in looked_at:
+                looked_at[item] = self._best_at(item) if isinstance(item, Account) else self._placed(item)
+            best = looked_at[item]
             if best is None:
                 self._active.discard(item)
             elif best[0] > key:
@@ -214,6 +217,13 @@ class SchedulingQueue:
 
     # Who was passed often enough.
 
+    def served(self, group: Group, overtaken: Iterable[tuple[Account, FirstBlocked]]) -> None:
+        """The head of a group that was taken out goes: count whom it overtook, look at who is next in it."""
+        self.gave_way(group)
+        self._count_passes(overtaken)
+        if group:
+            self.look_again(group)
+
     def gave_way(self, group: Group) -> None:
         """A group was served or left: its claims end, and in a strict queue it is another's turn."""
         self.drop_claims(group)
@@ -244,7 +254,7 @@ class SchedulingQueue:
                 found.append((account, first))
         return found
 
-    def count_passes(self, passed: Iterable[tuple[Account, FirstBlocked]]) -> None:
+    def _count_passes(self, passed: Iterable[tuple[Account, FirstBlocked]]) -> None:
         """Count that these were passed; those that were passed often claim the account."""
         for account, first in passed:
             if not self.guard.count_pass(first, self.pending.order.moment):

@@ -269,8 +269,8 @@ class RootState:
 
     def _load(self, tracked: Tracked) -> Load:
         """Return what a Workflow counts for; those that are alike share one."""
-        user = tracked.weighed.user
-        accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self._in_force.snapshot)
+        user, quotas = tracked.user, self.quotas_of(tracked)
+        accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
         weight = self._weighed(tracked)[0] if tracked.weighed_by else tracked.weight
         load = Load(tracked.namespace, user, accounts, weight)
         return self._loads.setdefault(load, load)
@@ -289,13 +289,13 @@ class RootState:
         Likewise a cap of priorities holds for those that came before it.
         Those that are in force are told to the planner apart from those who ask.
         """
-        quotas, weighed = self.quotas_of(tracked), tracked.weighed
+        quotas, user = self.quotas_of(tracked), tracked.user
         weight, fault = self._weighed(tracked) if tracked.weighed_by else (tracked.weight, "")
-        priority = capped(weighed.priority, quotas)
+        priority = capped(tracked.mark.priority, quotas)
         pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
         for quota in quotas:
-            found = wants((quota,), weighed.user, priority=priority, limits=_told_apart)
+            found = wants((quota,), user, priority=priority, limits=_told_apart)
             if quota.on_exceed is OnExceed.WARN:
                 found = only_counted(found)
             in_the_tree = pool is not None and quota.account == pool.quota.account
@@ -304,7 +304,7 @@ class RootState:
             uid=tracked.uid,
             namespace=tracked.namespace,
             name=tracked.name,
-            user=weighed.user,
+            user=user,
             priority=FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,

@@ -171,9 +171,10 @@ class ReleasePass:
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_gone(tracker)
-        self._publish(self._view())
+        view = self._view()
+        self._publish(view)
         self._passed_by.tell(tracker, now)
-        self._messages.write(self._states, tracker, self._views.merged(), stopping, pressed)
+        self._messages.write(self._states, tracker, view, stopping, pressed)
         return released
 
     def _view(self) -> UsageView:
@@ -203,9 +204,9 @@ class ReleasePass:
             self._policies = snapshot.compiled
         else:
             self._take(changes, snapshot, now)
-        if tracker.departed:
-            for state in self._states.values():
-                state.departed(tracker.departed)
+        departed = tracker.departed
+        for state in self._states.values() if departed else ():
+            state.departed(departed)
         self._dirty.update(snapshot.policies(each).root for each in tracker.departures())
 
     def _looked_at_first(self, changes: list[Change], tracker: Tracker, now: datetime) -> list[Change]:

@@ -42,6 +42,5 @@ def view_of(state: RootState) -> UsageView:
     running = dict(state.running)
     for load in state.going():
         running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
-    pending = state.planner.pending
-    queues = {name: NamespaceQueue(dict(pending.of(name).priorities)) for name in pending.namespaces()}
+    queues = {name: NamespaceQueue(counts) for name, counts in state.planner.pending.priorities().items()}
     return UsageView(dict(state.planner.headroom.taken), queues, running)
