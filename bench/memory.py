@@ -1,4 +1,4 @@
-"""What a leader remembers of each live Workflow: bytes of Python's heap, in its tracker and its books."""
+"""What a leader remembers of each live Workflow: bytes of Python's heap, in its tracker and beside."""
 
 import gc
 import sys
@@ -17,7 +17,7 @@ from policy.core.ledger import Ledger
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
-from policy.service.books import Books
+from policy.service.books import RootState
 from policy.service.tracker import LiveMetadata, Tracker
 
 KNOWN: Final = 100_000
@@ -44,7 +44,7 @@ def read(number: int, rng: Random, *, held: bool) -> LiveMetadata:
 
 
 def bytes_of_each(*, held: bool) -> float:
-    """Return the bytes of each in the tracker and in the books of all namespaces."""
+    """Return the bytes of each in the tracker and in the states of all namespaces."""
     rng, snapshot = Random(1), policies()  # noqa: S311 - the same Workflows in every run
     for number in range(NAMESPACES):
         snapshot.policies(f"team-{number}")
@@ -54,10 +54,10 @@ def bytes_of_each(*, held: bool) -> float:
     tracker.keep({"team"})
     tracker.reset(ListingOf(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
     tracker.take_changes()
-    books = {}
+    states = {}
     for namespace in tracker.namespaces():
         root = f"namespace.{namespace}"
-        books[namespace] = Books(
+        states[namespace] = RootState(
             root=root,
             snapshot=snapshot,
             namespaces=[namespace],
@@ -67,7 +67,7 @@ def bytes_of_each(*, held: bool) -> float:
             capacity=None,
         )
     for each in tracker:
-        books[each.namespace].change(None, each, BORN)
+        states[each.namespace].change(None, each, BORN)
     gc.collect()
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

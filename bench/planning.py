@@ -1,9 +1,10 @@
 """Planning alone: releases per second, and whether a release costs the same as the queue grows tenfold.
 
 Workflows wait in 1,000 namespaces of 10 pools, with limits of the namespace, of users and of the pool's tree.
-The pools are full; each round a Workflow ends, and the leader's books say who goes instead, as they do in a
-pass: what has changed is folded in, the ledger is settled, and the one that goes is seen to run. Nothing is
-read or written, but everything else of a pass is here. Run it on a quiet machine: `python -m bench.planning`.
+The pools are full; each round a Workflow ends, and what the leader keeps of the root says who goes instead,
+as in a pass: what has changed is folded in, the ledger is settled, and the one that goes is seen to run.
+Nothing is read or written, but everything else of a pass is here. Run it on a quiet machine:
+`python -m bench.planning`.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.quota_kinds import BorrowingSpec, QueueSpec, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
-from policy.service.books import Books
+from policy.service.books import RootState
 from policy.service.tracked import Hold, Mark, Tracked, moment
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -83,7 +84,7 @@ def policies() -> Snapshot:
 
 
 class Root:
-    """One pool: its books, its ledger as it would be stored, and what is tracked of its Workflows."""
+    """One pool: its state, its ledger as it would be stored, and what is tracked of its Workflows."""
 
     def __init__(self, number: int, snapshot: Snapshot, rng: Random, arrivals: Iterator[int]) -> None:
         self.live: dict[str, Tracked] = {}
@@ -92,7 +93,7 @@ class Root:
         self._number = number
         self._rng = rng
         self._arrivals = arrivals
-        self.books = Books(
+        self.state = RootState(
             root=self.ledger.root,
             snapshot=snapshot,
             namespaces=[f"pool-{number}-team-{member}" for member in range(MEMBERS)],
@@ -121,17 +122,17 @@ class Root:
     def add(self, tracked: Tracked) -> None:
         """Let one wait."""
         self.live[tracked.uid] = tracked
-        self.books.change(None, tracked, START)
+        self.state.change(None, tracked, START)
 
     def end(self, uid: str, now: datetime) -> None:
         """Let one end."""
-        self.books.change(self.live.pop(uid), None, now)
+        self.state.change(self.live.pop(uid), None, now)
 
     def settle(self, now: datetime) -> list[Reservation]:
         """Settle the ledger as a pass does, and return the releases that stand in it."""
-        self.ledger = self.books.settle(self.ledger, now, most=sys.maxsize)
-        self.books.written(self.ledger)
-        return self.books.releases()
+        self.ledger = self.state.settle(self.ledger, now, most=sys.maxsize)
+        self.state.written(self.ledger)
+        return list(self.state.releases.values())
 
     def start(self, release: Reservation, now: datetime) -> None:
         """See one that was released run."""
@@ -139,7 +140,7 @@ class Root:
         before = self.live[uid]
         if before.held:
             self.live[uid] = msgspec.structs.replace(before, hold=None)
-            self.books.change(before, self.live[uid], now)
+            self.state.change(before, self.live[uid], now)
             self.running.append(uid)
 
 

@@ -28,7 +28,7 @@ from policy.core import holding, marks
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.service.controller import Controller
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import LIVE, Tracked, track
 from policy.sources.board import SnapshotBoard
 from tests.e2e.building import GoIsMissingError
@@ -91,7 +91,7 @@ class Released:
 def leading(on: KubeCluster, board: SnapshotBoard, told: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
     ledgers = Ledgers(cluster=on, clock=utc_now)
-    releaser = Releaser(
+    releaser = ReleasePass(
         cluster=on,
         ledgers=ledgers,
         snapshot=board.current,

@@ -29,7 +29,7 @@ from policy.service.controller import Controller
 from policy.service.events import Announcer, EventType
 from policy.service.letting_go import Together
 from policy.service.metrics import Recorder
-from policy.service.releaser import Releaser, unknown_capacity
+from policy.service.releaser import ReleasePass, unknown_capacity
 from policy.service.telling import TELL_EVERY
 from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
@@ -325,7 +325,7 @@ def build_controller(
     `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
     those who wait in a namespace are told where they stand.
     """
-    releaser = Releaser(
+    releaser = ReleasePass(
         cluster=cluster,
         ledgers=ledgers,
         snapshot=board.current,

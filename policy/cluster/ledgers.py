@@ -16,13 +16,13 @@ from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.crowding import crowd
 from policy.core.decision import ReservationRequest
-from policy.core.fairshare import Tenant
 from policy.core.ledger import (
     Account,
     Ledger,
     Purpose,
     Reservation,
     Shortfall,
+    Tenant,
     cancel,
     not_counted,
     reserve,

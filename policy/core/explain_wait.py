@@ -10,13 +10,13 @@ from policy.core.durations import written
 from policy.core.ledger import Shortfall
 from policy.core.ordering import QueueRules, WaitReason
 from policy.core.quota_kinds import StopPolicy
-from policy.core.standing import Standing
+from policy.core.standing import Position
 
 NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
 RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
 
 
-def reason(standing: Standing, rules: QueueRules) -> str:
+def reason(standing: Position, rules: QueueRules) -> str:
     """Return why one waits and what to do about it; the namespace's `rules` say how it is held."""
     waiter, short = standing.waiter, standing.short
     match standing.reason:

@@ -1,22 +1,28 @@
-"""Fair share by what was used before: seconds of slots, of which half is forgotten after every half-life.
+"""Who goes before whom: owners before borrowers, then priority with aging, then fair share, then age.
 
-Whoever used less goes first. Nobody is stopped for it: only starts are ordered by it. A start counts at once,
-as if it had run for a while already; or else a burst would pass everybody before anything was measured.
-
-Forgetting is done the other way round: what is used now counts for more than what was used then. So the
-order of two tenants changes only when one of them uses something, and nothing has to be recounted with
-time. Integers throughout, so that every replica finds the same order.
+- A member of a pool that stays within its share goes before one that borrows: the owner gets the next free
+  slot back, whatever priority others give themselves.
+- A Workflow that has waited passes priorities above its own by their rank among those that anybody waits
+  with, whatever the numbers are: one after the first `aging`, then 3, 7, 15, up to the highest. So nobody is
+  passed for ever, neither by a huge number nor by many different ones; and where all have the same priority
+  age does not count here, or a long backlog would beat fair share.
+- Fair share is between namespaces, then between users of a namespace (see `FairShare`).
+- Age is the time of creation, then the order in which they were first seen.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isqrt
-from typing import Final
-
-import msgspec
+from typing import Final, TypeAlias
 
 from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.ledger import Tenant
+from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
+from policy.core.workflow import LOWEST_PRIORITY
 
+Key: TypeAlias = tuple[int | datetime | str, ...]
+"""A place in an order; keys that are compared have the same shape."""
 SCALE: Final = 1_000_000
 """What a tenant uses that has all there is; a share is a part of it."""
 UNBOUNDED_SHARE: Final = SCALE // 1000
@@ -33,15 +39,17 @@ _EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
 
 
-class Tenant(msgspec.Struct, frozen=True, order=True):
-    """Who is compared: a namespace (no user) with others, or a user with others of the namespace."""
-
-    namespace: str
-    user: str = ""
-
-
 class FairShare:
-    """The decayed usage of the tenants of one root. Times are aware and only go forward."""
+    """What the tenants of one root used before: seconds of slots, half of it forgotten after every half-life.
+
+    Whoever used less goes first. Nobody is stopped for it: only starts are ordered by it. A start counts at
+    once, as if it had run for a while already; or else a burst would pass everybody before anything was
+    measured.
+
+    Forgetting is done the other way round: what is used now counts for more than what was used then. So the
+    order of two tenants changes only when one of them uses something, and nothing has to be recounted with
+    time. Integers throughout, so that every replica finds the same order. Times are aware and go forward.
+    """
 
     def __init__(
         self,
@@ -61,7 +69,7 @@ class FairShare:
         self._running: dict[Tenant, Usage] = {}
         self._since: dict[Tenant, int] = {}
 
-    def standing(self, tenant: Tenant) -> int:
+    def rank(self, tenant: Tenant) -> int:
         """Return the rank of a tenant, the lowest first; it never falls but by `rebase`."""
         spent = self._spent.get(tenant, 0)
         if tenant.user:
@@ -140,6 +148,62 @@ class FairShare:
             if limit.value is not None
         ]
         return max(shares) if shares else usage.workflows * UNBOUNDED_SHARE
+
+
+class Order:
+    """The order at one moment: the time, the rules and the past that it depends on.
+
+    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
+    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
+    look and no more: were it another after each release, everybody who has aged would have to be put anew.
+    """
+
+    def __init__(self, *, fair: FairShare, now: datetime) -> None:
+        self.fair = fair
+        self.moment = now
+        self.rules: dict[str, QueueRules] = {}
+        self.ladder: Sequence[int] = ()
+
+    @property
+    def top(self) -> int:
+        """The highest priority that anybody waits with."""
+        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
+
+    def level(self, waiter: Waiter) -> int:
+        """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""
+        own, ladder = waiter.priority, self.ladder
+        if not ladder or own >= ladder[-1]:
+            return own
+        gained = self._gained(waiter)
+        if not gained:
+            return own
+        if gained >= len(ladder).bit_length():
+            return ladder[-1]
+        passed = (1 << gained) - 1
+        return ladder[min(bisect_right(ladder, own) - 1 + passed, len(ladder) - 1)]
+
+    def rises(self, waiter: Waiter) -> datetime | None:
+        """Return when a waiter may rise next, None where there is nothing above it."""
+        aging = self._aging(waiter)
+        if aging is None or self.level(waiter) >= self.top:
+            return None
+        return waiter.created + aging * (self._gained(waiter) + 1)
+
+    def in_namespace(self, waiter: Waiter) -> Key:
+        """Return the place of a waiter among those of its namespace."""
+        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
+        return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
+
+    def in_root(self, place: Key, namespace: str, *, borrows: bool) -> Key:
+        """Return the place among all of its root, of who has this `place` in a namespace."""
+        return (int(borrows), place[0], self.fair.rank(Tenant(namespace)), *place[1:])
+
+    def _aging(self, waiter: Waiter) -> timedelta | None:
+        return self.rules.get(waiter.namespace, USUAL_RULES).aging
+
+    def _gained(self, waiter: Waiter) -> int:
+        aging = self._aging(waiter)
+        return 0 if aging is None else max(0, (self.moment - waiter.created) // aging)
 
 
 def _power_of_two(fraction: int) -> int:

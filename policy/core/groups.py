@@ -2,15 +2,59 @@
 
 from collections.abc import Hashable, Iterator
 from datetime import datetime
-from heapq import heappop, heappush
-from typing import TypeAlias
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from policy.core.amounts import Usage
+from policy.core.fairshare import Key, Order
 from policy.core.ledger import Account
-from policy.core.ordering import Key, Order, Waiter, Want
-from policy.core.ranking import Ranking
+from policy.core.ordering import Waiter, Want
+
+_Item = TypeVar("_Item", bound=Hashable)
+_SPARE: Final = 16
+
+
+class LazyHeap(Generic[_Item]):
+    """Items by keys that may change while they wait: O(log n) to put, to move and to take.
+
+    A key that has risen unnoticed does no harm: whoever asks for the first item looks at its key again, and
+    puts it anew where that has risen. An item whose key has fallen must be put again at once.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Key, int, _Item]] = []
+        self._stamps: dict[_Item, int] = {}
+        self._next_stamp = count()
+
+    def put(self, item: _Item, key: Key) -> None:
+        """Add an item, or move it to where its key belongs now."""
+        stamp = self._stamps[item] = next(self._next_stamp)
+        heappush(self._heap, (key, stamp, item))
+        if len(self._heap) > 2 * len(self._stamps) + _SPARE:
+            self._heap = [entry for entry in self._heap if self._stamps.get(entry[2]) == entry[1]]
+            heapify(self._heap)
+
+    def discard(self, item: _Item) -> None:
+        """Take an item out, if it is there."""
+        self._stamps.pop(item, None)
+
+    def first(self) -> tuple[Key, _Item] | None:
+        """Return the item that was put with the lowest key, and that key; None where there is none."""
+        while self._heap:
+            key, stamp, item = self._heap[0]
+            if self._stamps.get(item) == stamp:
+                return key, item
+            heappop(self._heap)
+        return None
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._stamps
+
+    def __len__(self) -> int:
+        return len(self._stamps)
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -28,15 +72,18 @@ def shape_of(waiter: Waiter) -> Shape:
     return Shape(waiter.namespace, waiter.wants, waiter.shares, waiter.withheld, waiter.weight)
 
 
-class Parked(msgspec.Struct, frozen=True):
+class InadmissibleAt(msgspec.Struct, frozen=True):
     """Where a group waits that does not fit: at an account, beside those that need as much there."""
 
     account: Account
     bucket: Hashable
 
 
-class Lane:
-    """The waiters of a group with one user and one priority, oldest first. `timer` is when its head rises."""
+class Subgroup:
+    """The waiters of a group with one user and one priority, oldest first; there is one at least.
+
+    `timer` is when the first rises.
+    """
 
     def __init__(self) -> None:
         self.live: dict[str, Waiter] = {}
@@ -48,14 +95,11 @@ class Lane:
         self.live[waiter.uid] = waiter
         heappush(self._heap, (waiter.created, waiter.arrival, waiter.uid))
 
-    def head(self) -> Waiter | None:
+    def head(self) -> Waiter:
         """Return the oldest that still waits."""
-        while self._heap:
-            waiter = self.live.get(self._heap[0][2])
-            if waiter is not None:
-                return waiter
+        while (waiter := self.live.get(self._heap[0][2])) is None:
             heappop(self._heap)
-        return None
+        return waiter
 
     def first(self, most: int) -> list[Waiter]:
         """Return the oldest, at most so many; the others are not looked at."""
@@ -72,114 +116,121 @@ class Lane:
         return list(found.values())
 
 
-LaneKey: TypeAlias = tuple[str, int]
+SubgroupKey: TypeAlias = tuple[str, int]
 
 
 class Group:
-    """The waiters of one shape, in lanes; its head is who goes first of them.
+    """The waiters of one shape, in subgroups; its head is who goes first of them.
 
-    The planner notes on it where it is parked, that it can never fit, the version of the limits by which it
-    can, and whether it borrowed when that was last looked at.
+    The scheduling queue notes on it where it is inadmissible, that it can never fit, the version of limits by
+    which it can, and whether it borrows by what its member uses now.
     """
 
     def __init__(self, shape: Shape, order: Order) -> None:
         self.shape = shape
-        self.parked: Parked | None = None
+        self.inadmissible_at: InadmissibleAt | None = None
         self.never = False
         self.possible = -1
-        self.borrowed = False
+        self.borrows = False
         self._order = order
-        self._lanes: dict[LaneKey, Lane] = {}
-        self._heads: Ranking[LaneKey] = Ranking(self._place)
+        self._subgroups: dict[SubgroupKey, Subgroup] = {}
+        self._heads = LazyHeap[SubgroupKey]()
 
     def __iter__(self) -> Iterator[Waiter]:
-        for lane in self._lanes.values():
-            yield from lane.live.values()
+        for subgroup in self._subgroups.values():
+            yield from subgroup.live.values()
 
     def __bool__(self) -> bool:
-        return bool(self._lanes)
+        return bool(self._subgroups)
 
     def head(self) -> Waiter | None:
         """Return who goes first, None where nobody is left."""
-        first = self._heads.first()
-        return None if first is None else self._lanes[first[1]].head()
+        first = self._first()
+        return None if first is None else self._subgroups[first[1]].head()
+
+    def head_subgroup(self) -> SubgroupKey | None:
+        """Return the subgroup of who goes first of all."""
+        first = self._first()
+        return None if first is None else first[1]
+
+    def level(self) -> int:
+        """Return the priority that its head counts as."""
+        head = self.head()
+        return 0 if head is None else self._order.level(head)
+
+    def place_in_namespace(self) -> Key | None:
+        """Return the place of its head in the namespace."""
+        first = self._first()
+        return None if first is None else first[0]
 
     def place(self) -> Key | None:
-        """Return the place of its head in the namespace."""
-        first = self._heads.first()
-        return None if first is None else first[0]
+        """Return the place of its head among all of the root."""
+        first = self._first()
+        if first is None:
+            return None
+        return self._order.in_root(first[0], self.shape.namespace, borrows=self.borrows)
 
     def put(self, waiter: Waiter) -> None:
         """Add a waiter."""
         key = (waiter.user, waiter.priority)
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane()
-        lane.put(waiter)
-        if lane.head() is waiter:
-            self._heads.put(key)
+        subgroup = self._subgroups.get(key)
+        if subgroup is None:
+            subgroup = self._subgroups[key] = Subgroup()
+        subgroup.put(waiter)
+        if subgroup.head() is waiter:
+            self.moved(key)
 
     def remove(self, waiter: Waiter) -> None:
         """Take a waiter out that is in it."""
         key = (waiter.user, waiter.priority)
-        lane = self._lanes[key]
-        del lane.live[waiter.uid]
-        if not lane.live:
-            del self._lanes[key]
+        subgroup = self._subgroups[key]
+        del subgroup.live[waiter.uid]
+        if not subgroup.live:
+            del self._subgroups[key]
             self._heads.discard(key)
 
-    def first(self, most: int) -> Iterator[Waiter]:
-        """Yield the oldest of every lane, at most so many of each: the first of the group are among them."""
-        for lane in self._lanes.values():
-            yield from lane.first(most)
+    def first(self, most: int) -> list[Waiter]:
+        """Return the oldest of every subgroup, at most so many of each: the group's first are among them."""
+        return [waiter for subgroup in self._subgroups.values() for waiter in subgroup.first(most)]
 
-    def lane_heads(self) -> Iterator[tuple[LaneKey, Waiter]]:
-        """Yield who goes first of each lane."""
-        for key, lane in self._lanes.items():
-            head = lane.head()
-            if head is not None:
-                yield key, head
+    def heads(self) -> Iterator[tuple[SubgroupKey, Waiter]]:
+        """Yield who goes first of each subgroup."""
+        for key, subgroup in self._subgroups.items():
+            yield key, subgroup.head()
 
-    def head_lane(self) -> LaneKey | None:
-        """Return the lane of who goes first of all."""
-        first = self._heads.first()
-        return None if first is None else first[1]
+    def moved(self, key: SubgroupKey) -> None:
+        """Put a subgroup to where it belongs now: its head stands higher than before."""
+        self._heads.put(key, self._order.in_namespace(self._subgroups[key].head()))
 
-    def moved(self, key: LaneKey) -> None:
-        """Put a lane to where it belongs now: its head stands higher than before."""
-        self._heads.put(key)
-
-    def lanes(self) -> list[LaneKey]:
-        """Return the keys of its lanes."""
-        return list(self._lanes)
-
-    def next_rise(self, key: LaneKey) -> datetime | None:
-        """Return when the head of a lane gains a level, if that is news; it is remembered as told."""
-        lane = self._lanes.get(key)
-        head = lane.head() if lane is not None else None
-        if lane is None or head is None:
+    def next_rise(self, key: SubgroupKey) -> datetime | None:
+        """Return when the head of a subgroup gains a level, if that is news; it is remembered as known."""
+        subgroup = self._subgroups.get(key)
+        if subgroup is None:
             return None
-        rises = self._order.rises(head)
-        if rises == lane.timer:
-            return None
-        lane.timer = rises
-        return rises
+        known, subgroup.timer = subgroup.timer, self._order.rises(subgroup.head())
+        return None if subgroup.timer == known else subgroup.timer
 
-    def risen(self, key: LaneKey, at: datetime) -> bool:
-        """Put a lane whose head gains a level at `at` to its new place; False where that is outdated."""
-        lane = self._lanes.get(key)
-        if lane is None or lane.timer != at:
+    def risen(self, key: SubgroupKey, at: datetime) -> bool:
+        """Put a subgroup whose head gains a level at `at` to its new place; False where that is outdated."""
+        subgroup = self._subgroups.get(key)
+        if subgroup is None or subgroup.timer != at:
             return False
-        lane.timer = None
-        self._heads.put(key)
+        subgroup.timer = None
+        self.moved(key)
         return True
 
-    def reorder(self) -> None:
-        """Put all lanes to where they belong now."""
-        for key in self._lanes:
-            self._heads.put(key)
+    def reorder(self) -> list[SubgroupKey]:
+        """Put all subgroups to where they belong now, and return their keys."""
+        for key in self._subgroups:
+            self.moved(key)
+        return list(self._subgroups)
 
-    def _place(self, key: LaneKey) -> Key | None:
-        lane = self._lanes.get(key)
-        head = lane.head() if lane is not None else None
-        return None if head is None else self._order.inside(head)
+    def _first(self) -> tuple[Key, SubgroupKey] | None:
+        """Return the subgroup that goes first, and the place of its head in the namespace."""
+        while (first := self._heads.first()) is not None:
+            key, subgroup = first
+            now = self._order.in_namespace(self._subgroups[subgroup].head())
+            if now <= key:
+                return now, subgroup
+            self._heads.put(subgroup, now)
+        return None

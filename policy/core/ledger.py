@@ -12,9 +12,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.amounts import ZERO, Limits, Usage
-from policy.core.fairshare import Tenant
 from policy.core.reserves import less
-from policy.core.shares import Shares
+from policy.core.shares import Pool
 from policy.core.tree import Tree, compile_tree
 
 RESERVATION_TTL: Final = timedelta(seconds=90)
@@ -26,6 +25,18 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
 
     namespace: str
     quota: str
+    user: str = ""
+
+    @classmethod
+    def share(cls, pool: str, namespace: str) -> "Account":
+        """Return what counts a member's use of a pool that borrows; no quota has such a name."""
+        return cls(namespace, f"{pool}/share")
+
+
+class Tenant(msgspec.Struct, frozen=True, order=True):
+    """Who is compared by fair share: a namespace (no user) with others, or a user with others of it."""
+
+    namespace: str
     user: str = ""
 
 
@@ -192,27 +203,32 @@ def shortfalls(taken: Mapping[Account, Usage], weight: Usage, demands: Iterable[
     return found
 
 
-def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: ShareDemand) -> list[Shortfall]:
-    """Return what is short where a member of a pool that borrows asks for `weight`; nothing where it fits."""
-    members = share.tree.members
-    used = {
-        account.namespace: usage
-        for account, usage in taken.items()
-        if account.quota == share.account.quota and account.namespace in members
-    }
-    shares = Shares(share.tree, used)
-    if shares.fits(share.member, weight, share.withheld):
-        return []
-    own = shares.used(share.member)
-    left = shares.available(share.member, share.withheld)
+def share_shortfall(pool: Pool, account: Account, weight: Usage, withheld: Usage) -> Shortfall | None:
+    """Return what is short where a pool's member, whose `account` it is, asks for `weight`; None: it fits."""
+    usage, member = pool.usage, account.namespace
+    if usage.fits(member, weight, withheld):
+        return None
+    own, left = usage.used(member), usage.available(member, withheld)
+    must_rise = pool.rises and not usage.potential(member, withheld).admits(weight)
     demand = Demand(
-        account=share.account,
+        account=account,
         limits=Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks)),
-        source=f"{share.source} for {share.member}",
-        ever=Shares(share.ever, {}).potential(share.member, share.withheld),
-        rises="" if shares.potential(share.member, share.withheld).admits(weight) else share.rises,
+        source=f"{pool.source} for {member}",
+        ever=pool.ever.potential(member, withheld),
+        rises=pool.rises if must_rise else "",
     )
-    return [Shortfall(demand, own, weight)]
+    return Shortfall(demand, own, weight)
+
+
+def share_shortfalls(taken: Mapping[Account, Usage], weight: Usage, share: ShareDemand) -> list[Shortfall]:
+    """Return what is short of a pool that borrows, with what is `taken` of it; nothing where it fits."""
+    name, source = share.pool.quota, share.source
+    pool = Pool(name=name, source=source, tree=share.tree, ever=share.ever, rises=share.rises)
+    for account, usage in taken.items():
+        if account.quota == share.account.quota and account.namespace in share.tree.members:
+            pool.usage.charge(account.namespace, usage)
+    short = share_shortfall(pool, share.account, weight, share.withheld)
+    return [] if short is None else [short]
 
 
 class NodeBound(msgspec.Struct, frozen=True):
@@ -286,17 +302,6 @@ def with_reservations(ledger: Ledger, added: Iterable[Reservation]) -> Ledger:
     """Return the ledger with reservations that were already found to fit."""
     merged = {**ledger.reservations, **{reservation.id: reservation for reservation in added}}
     return msgspec.structs.replace(ledger, reservations=merged)
-
-
-def confirm(ledger: Ledger, reservation_id: str) -> Ledger:
-    """Turn a reservation into usage, its object having been seen live (rule 4a); unknown ids do nothing."""
-    reservation = ledger.reservations.get(reservation_id)
-    if reservation is None:
-        return ledger
-    used = dict(ledger.used)
-    for account in reservation.accounts:
-        used[account] = used.get(account, ZERO) + reservation.weight
-    return msgspec.structs.replace(cancel(ledger, reservation_id), used=used)
 
 
 def cancel(ledger: Ledger, reservation_id: str) -> Ledger:

@@ -1,31 +1,15 @@
-"""Who goes before whom: owners before borrowers, then priority with aging, then fair share, then age.
+"""Who waits, by which rules of its namespace, and why; `policy.core.fairshare` has their order."""
 
-- A member of a pool that stays within its share goes before one that borrows: the owner gets the next free
-  slot back, whatever priority others give themselves.
-- A Workflow that has waited passes priorities above its own by their rank among those that anybody waits
-  with, whatever the numbers are: one after the first `aging`, then 3, 7, 15, up to the highest. So nobody is
-  passed for ever, neither by a huge number nor by many different ones; and where all have the same priority
-  age does not count here, or a long backlog would beat fair share.
-- Fair share is between namespaces, then between users of a namespace (`policy.core.fairshare`).
-- Age is the time of creation, then the order in which they were first seen.
-"""
-
-from bisect import bisect_right
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from policy.core.amounts import ZERO, Usage
-from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Demand
 from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.workflow import LOWEST_PRIORITY
 
-Key: TypeAlias = tuple[int | datetime | str, ...]
-"""A place in an order; keys that are compared have the same shape."""
 DEFAULT_AGING: Final = timedelta(hours=1)
 
 
@@ -79,59 +63,3 @@ class Waiter(msgspec.Struct, frozen=True):
     shares: bool = False
     withheld: Usage = ZERO
     fault: str = ""
-
-
-class Order:
-    """The order at one moment: the time, the rules and the past that it depends on.
-
-    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
-    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
-    look and no more: were it another after each release, everybody who has aged would have to be put anew.
-    """
-
-    def __init__(self, *, fair: FairShare, now: datetime) -> None:
-        self.fair = fair
-        self.moment = now
-        self.rules: dict[str, QueueRules] = {}
-        self.ladder: Sequence[int] = ()
-
-    @property
-    def top(self) -> int:
-        """The highest priority that anybody waits with."""
-        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
-
-    def level(self, waiter: Waiter) -> int:
-        """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""
-        own, ladder = waiter.priority, self.ladder
-        if not ladder or own >= ladder[-1]:
-            return own
-        gained = self._gained(waiter)
-        if not gained:
-            return own
-        if gained >= len(ladder).bit_length():
-            return ladder[-1]
-        passed = (1 << gained) - 1
-        return ladder[min(bisect_right(ladder, own) - 1 + passed, len(ladder) - 1)]
-
-    def rises(self, waiter: Waiter) -> datetime | None:
-        """Return when a waiter may rise next, None where there is nothing above it."""
-        aging = self._aging(waiter)
-        if aging is None or self.level(waiter) >= self.top:
-            return None
-        return waiter.created + aging * (self._gained(waiter) + 1)
-
-    def inside(self, waiter: Waiter) -> Key:
-        """Return the place of a waiter among those of its namespace."""
-        used = self.fair.standing(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
-        return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
-
-    def between(self, inside: Key, namespace: str, *, borrows: bool) -> Key:
-        """Return the place among all of its root, of who has the place `inside` in a namespace."""
-        return (int(borrows), inside[0], self.fair.standing(Tenant(namespace)), *inside[1:])
-
-    def _aging(self, waiter: Waiter) -> timedelta | None:
-        return self.rules.get(waiter.namespace, USUAL_RULES).aging
-
-    def _gained(self, waiter: Waiter) -> int:
-        aging = self._aging(waiter)
-        return 0 if aging is None else max(0, (self.moment - waiter.created) // aging)

@@ -23,7 +23,7 @@ from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
 from policy.core.members import speaks_for_all
 from policy.core.reserves import withheld
-from policy.core.rooms import ROOT, Pool
+from policy.core.shares import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
 from policy.core.windows import ALWAYS, NEVER
 
@@ -113,6 +113,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
             source=self.quota.source,
             tree=self.tree_at(now, capacity),
             ever=self.tree_ever(),
+            rises=self.rises,
         )
 
     def until(self, now: datetime) -> datetime:
@@ -198,16 +199,11 @@ def compile_pool(
     )
 
 
-def share_account(pool: str, namespace: str) -> Account:
-    """Return the account of what a member uses of a pool that borrows."""
-    return Account(namespace, f"{pool}/share")
-
-
 def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetime) -> ShareDemand:
     """Return what a Workflow of a member demands of a pool that borrows."""
     return ShareDemand(
         member=namespace,
-        account=share_account(pool.name, namespace),
+        account=Account.share(pool.name, namespace),
         pool=pool.quota.account,
         written=pool.quota.limits_at(now),
         tree=pool.written_tree(now),

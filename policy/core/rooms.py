@@ -3,53 +3,29 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from policy.core.amounts import ZERO, Amount, Limits, Usage
-from policy.core.groups import Parked, Shape
-from policy.core.ledger import Account, Demand, Shortfall
+from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.groups import InadmissibleAt, Shape
+from policy.core.ledger import Account, Demand, Shortfall, share_shortfall, shortfalls
 from policy.core.reserves import less
-from policy.core.shares import Shares
-from policy.core.tree import Tree
+from policy.core.shares import Pool
 
 NO_LIMITS: Final = Limits()
 
 
-ROOT: Final = ""
-"""Name of a pool in its own tree, where members have the names of their namespaces."""
+class Headroom:
+    """What is taken in one root, and the limits that hold there. An account without limits has none.
 
-
-class Pool:
-    """The tree of a pool as it is now, and `ever`, as it is at its most.
-
-    In the ledger the usage of a member stands under its namespace and `NAME/share`, which is no name of a
-    quota, and that of the pool under no namespace and its name.
+    Of a pool that borrows, a member's share is an account, and so is what all use together.
     """
-
-    def __init__(self, *, name: str, source: str, tree: Tree, ever: Tree) -> None:
-        self.name = name
-        self.source = source
-        self.shares = Shares(tree, {})
-        self.ever = Shares(ever, {})
-        self.account = Account("", name)
-        self._share = f"{name}/share"
-
-    def member(self, namespace: str) -> Account:
-        """Return the account of a member."""
-        return Account(namespace, self._share)
-
-    def has(self, account: Account) -> bool:
-        """Tell whether an account is that of a member."""
-        return account.quota == self._share and account.namespace in self.shares.tree.members
-
-
-class Rooms:
-    """What is taken in one root, and the limits that hold there. An account without limits has none."""
 
     def __init__(self) -> None:
         self.taken: dict[Account, Usage] = {}
         self.limits: dict[Account, Limits] = {}
         self.ever: dict[Account, Limits] = {}
         self.pool: Pool | None = None
+        self.whole: Account | None = None
         self.version = 0
+        self._shares: dict[str, Account] = {}
 
     def set_limits(self, account: Account, limits: Limits, ever: Limits) -> None:
         """Put limits in force; `version` tells that some were changed."""
@@ -59,75 +35,76 @@ class Rooms:
 
     def set_pool(self, pool: Pool | None) -> None:
         """Put a pool's tree in force, with what is taken already."""
-        self.pool = pool
+        self.pool, self.whole, self._shares = pool, None, {}
         self.version += 1
         if pool is None:
             return
-        for account, usage in self.taken.items():
-            if pool.has(account):
-                pool.shares.charge(account.namespace, usage)
+        self.whole = Account("", pool.name)
+        for name in pool.usage.tree.members:
+            share = self._shares[name] = Account.share(pool.name, name)
+            if share in self.taken:
+                pool.usage.charge(name, self.taken[share])
 
     def set_taken(self, account: Account, usage: Usage) -> None:
         """Set what is taken on an account."""
-        before = self.taken.get(account, ZERO)
-        if usage == ZERO:
-            self.taken.pop(account, None)
-        else:
-            self.taken[account] = usage
-        pool = self.pool
-        if pool is not None and pool.has(account):
-            pool.shares.charge(account.namespace, usage - before)
+        self._change(account, usage, usage - self.taken.get(account, ZERO))
 
     def charge(self, accounts: Iterable[Account], weight: Usage) -> None:
         """Count a Workflow on its accounts; a negative weight takes it back."""
         for account in accounts:
-            self.set_taken(account, self.taken.get(account, ZERO) + weight)
+            self._change(account, self.taken.get(account, ZERO) + weight, weight)
+
+    def _change(self, account: Account, usage: Usage, change: Usage) -> None:
+        if usage == ZERO:
+            self.taken.pop(account, None)
+        else:
+            self.taken[account] = usage
+        if self.pool is not None and self._shares.get(account.namespace) == account:
+            self.pool.usage.charge(account.namespace, change)
 
     def accounts(self, shape: Shape) -> tuple[Account, ...]:
         """Return the accounts on which a shape counts."""
         own = tuple(want.demand.account for want in shape.wants)
-        if self.pool is None or not shape.shares:
+        if self.whole is None or not shape.shares:
             return own
-        return (*own, self.pool.member(shape.namespace), self.pool.account)
+        return (*own, self._shares[shape.namespace], self.whole)
 
     def borrows(self, shape: Shape) -> bool:
         """Tell whether a shape would go beyond its member's share of the pool."""
         pool = self.pool
-        return pool is not None and shape.shares and pool.shares.would_borrow(shape.namespace, shape.weight)
+        return pool is not None and shape.shares and pool.usage.would_borrow(shape.namespace, shape.weight)
 
-    def short(self, shape: Shape) -> Parked | None:
+    def short(self, shape: Shape) -> InadmissibleAt | None:
         """Return where a shape has no room, looking at its own accounts first; None where it fits."""
         for want in shape.wants:
             if not self._admits(want.demand.account, shape.weight, want.withheld):
-                return self.parked_at(want.demand.account, shape)
-        pool = self.pool
-        if pool is None or not shape.shares:
+                return self.inadmissible_at(want.demand.account, shape)
+        if self.pool is None or self.whole is None or not shape.shares:
             return None
-        if not pool.shares.within_cap(shape.namespace, shape.weight):
-            return self.parked_at(pool.member(shape.namespace), shape)
-        if pool.shares.pool_has(shape.namespace, shape.weight, shape.withheld):
+        usage, member = self.pool.usage, shape.namespace
+        if usage.fits(member, shape.weight, shape.withheld):
             return None
-        return self.parked_at(pool.account, shape)
+        whole = usage.within_cap(member, shape.weight)
+        return self.inadmissible_at(self.whole if whole else self._shares[member], shape)
 
-    def parked_at(self, account: Account, shape: Shape) -> Parked:
+    def inadmissible_at(self, account: Account, shape: Shape) -> InadmissibleAt:
         """Return the place at an account where shapes stand that need as much there as this one."""
-        pool = self.pool
-        if pool is not None and shape.shares and account == pool.account:
-            return Parked(account, (shape.weight, shape.withheld, pool.shares.kept(shape.namespace)))
+        if self.pool is not None and shape.shares and account == self.whole:
+            kept = self.pool.usage.kept(shape.namespace)
+            return InadmissibleAt(account, (shape.weight, shape.withheld, kept))
         withheld = [want.withheld for want in shape.wants if want.demand.account == account]
-        return Parked(account, (shape.weight, *withheld))
+        return InadmissibleAt(account, (shape.weight, *withheld))
 
     def has_room(self, account: Account, shape: Shape) -> bool:
         """Tell whether one account of a shape has room for it."""
         for want in shape.wants:
             if want.demand.account == account and not self._admits(account, shape.weight, want.withheld):
                 return False
-        pool = self.pool
-        if pool is None or not shape.shares:
+        if self.pool is None or not shape.shares:
             return True
-        if account == pool.account:
-            return pool.shares.pool_has(shape.namespace, shape.weight, shape.withheld)
-        return account != pool.member(shape.namespace) or pool.shares.within_cap(
+        if account == self.whole:
+            return self.pool.usage.pool_has(shape.namespace, shape.weight, shape.withheld)
+        return account != self._shares[shape.namespace] or self.pool.usage.within_cap(
             shape.namespace, shape.weight
         )
 
@@ -142,36 +119,26 @@ class Rooms:
             most = less(self.ever.get(account, self.limits.get(account, NO_LIMITS)), want.withheld)
             if not most.admits(shape.weight):
                 yield Shortfall(Demand(account, most, want.demand.source), ZERO, shape.weight)
-        pool = self.pool
-        if pool is not None and shape.shares:
-            most = pool.ever.potential(shape.namespace, shape.withheld)
+        if self.pool is not None and self.whole is not None and shape.shares:
+            most = self.pool.ever.potential(shape.namespace, shape.withheld)
             if not most.admits(shape.weight):
-                yield Shortfall(Demand(pool.account, most, pool.source), ZERO, shape.weight)
+                yield Shortfall(Demand(self.whole, most, self.pool.source), ZERO, shape.weight)
 
-    def short_by(self, shape: Shape, *, reserves: bool = True) -> Iterator[Shortfall]:
-        """Yield the limits that have no room now; without `reserves`, those that have none for anybody."""
+    def short_by(self, shape: Shape, *, reserves: bool = True) -> list[Shortfall]:
+        """Return the limits that have no room now; without `reserves`, those that have none for anybody."""
+        demands = []
         for want in shape.wants:
-            account = want.demand.account
-            bound = less(self.limits.get(account, NO_LIMITS), want.withheld if reserves else ZERO)
-            used = self.taken.get(account, ZERO)
-            if not bound.admits(used + shape.weight):
-                demand = Demand(account, bound, want.demand.source, want.demand.ever, want.demand.rises)
-                yield Shortfall(demand, used, shape.weight)
-        pool = self.pool
-        kept = shape.withheld if reserves else ZERO
-        if pool is None or not shape.shares or pool.shares.fits(shape.namespace, shape.weight, kept):
-            return
-        used = pool.shares.used(shape.namespace)
-        left = pool.shares.available(shape.namespace, kept)
-        bound = Limits(_up_to(left.workflows, used.workflows), _up_to(left.tasks, used.tasks))
-        demand = Demand(pool.member(shape.namespace), bound, f"{pool.source} for {shape.namespace}")
-        yield Shortfall(demand, used, shape.weight)
+            asked = want.demand
+            limits = self.limits.get(asked.account, NO_LIMITS)
+            bound = less(limits, want.withheld) if reserves else limits
+            demands.append(Demand(asked.account, bound, asked.source, asked.ever, asked.rises))
+        found = shortfalls(self.taken, shape.weight, demands)
+        if self.pool is not None and shape.shares:
+            kept = shape.withheld if reserves else ZERO
+            share = share_shortfall(self.pool, self._shares[shape.namespace], shape.weight, kept)
+            found += [] if share is None else [share]
+        return found
 
     def _admits(self, account: Account, weight: Usage, kept: Usage) -> bool:
         bound = less(self.limits.get(account, NO_LIMITS), kept)
         return bound.admits(self.taken.get(account, ZERO) + weight)
-
-
-def _up_to(left: Amount, used: int) -> Amount:
-    """Return the most that a member may have now: what it uses, and what is left to it."""
-    return left if left.value is None else Amount(left.value + used)

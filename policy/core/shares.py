@@ -7,9 +7,25 @@ from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.tree import Bound, Tree
 
 NOTHING_WITHHELD: Final = ZERO
+ROOT: Final = ""
+"""Name of a pool in its own tree, where members have the names of their namespaces."""
 
 
-class Shares:
+class Pool:
+    """A pool that borrows: what its members use, in its tree as it is now, and `ever`, that at its most.
+
+    `rises` says by what its limits get there.
+    """
+
+    def __init__(self, *, name: str, source: str, tree: Tree, ever: Tree, rises: str = "") -> None:
+        self.name = name
+        self.source = source
+        self.usage = PoolUsage(tree, {})
+        self.ever = PoolUsage(ever, {})
+        self.rises = rises
+
+
+class PoolUsage:
     """The usage of one tree. Who is charged must be in the tree; the pool itself may be charged too.
 
     `withheld` is what the pool keeps back from the one who asks: the reserve for higher priorities.
@@ -84,21 +100,10 @@ class Shares:
             return True
         return weight.tasks <= tasks and not weight.unbounded and not self._flooded(path[1:])
 
-    def guaranteed(self, name: str) -> bool:
-        """Tell whether anything is kept for a member alone."""
-        return bool(self.tree.workflows[name].guaranteed or self.tree.tasks[name].guaranteed)
-
     def kept(self, name: str) -> tuple[int, int]:
         """Return the Workflows and tasks that are kept for a member alone and that it does not use."""
         workflows, tasks = self.tree.workflows[name].guaranteed, self.tree.tasks[name].guaranteed
         return max(0, workflows - self._workflows[name]), max(0, tasks - self._tasks[name])
-
-    def borrowed(self, name: str) -> Usage:
-        """Return what a member uses beyond its share."""
-        used = self._used[name]
-        return Usage(
-            _beyond(self.tree.workflows[name], used.workflows), _beyond(self.tree.tasks[name], used.tasks)
-        )
 
     def would_borrow(self, name: str, weight: Usage) -> bool:
         """Tell whether a member would go beyond its share: owners within theirs go before such."""

@@ -1,76 +1,76 @@
-"""Where those who wait stand: their position in the namespace, the reason, and what is short."""
+"""The positions of those who wait, in their namespace, with the reason and what is short."""
 
 from heapq import nsmallest
 
 import msgspec
 
+from policy.core.fairshare import Key, Order
 from policy.core.groups import Group
 from policy.core.ledger import Shortfall
-from policy.core.lineup import Queue
-from policy.core.ordering import Key, Order, Waiter, WaitReason
+from policy.core.lineup import PendingOfNamespace
+from policy.core.ordering import Waiter, WaitReason
 from policy.core.planning import Planner
 from policy.core.quota_kinds import StopPolicy
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """One who waits: the position among those of its namespace (from 1), and why.
 
-    `short` are the limits that have no room, or that can never admit it; `level` is its priority with age.
+    `short` are the limits that have no room, or that can never admit it.
     """
 
     waiter: Waiter
     position: int
-    level: int
     reason: WaitReason
     short: tuple[Shortfall, ...] = ()
 
 
-def standings(planner: Planner, namespace: str, most: int | None = None) -> list[Standing]:
+def positions(planner: Planner, namespace: str, most: int | None = None) -> list[Position]:
     """Return those who wait in a namespace, in order, at most `most`; those with a fault come last.
 
     The order is that of now: shares and ages move on.
     """
-    order, queue = planner.line.order, planner.line.queue(namespace)
+    order, here = planner.pending.order, planner.pending.of(namespace)
     reasons: dict[Group, tuple[WaitReason, tuple[Shortfall, ...]]] = {}
     found = []
-    for position, (waiter, group) in enumerate(_in_order(order, queue, most), start=1):
+    for position, (waiter, group) in enumerate(_in_order(order, here, most), start=1):
         if group is None:
             reason: tuple[WaitReason, tuple[Shortfall, ...]] = (WaitReason.MISCONFIGURED, ())
         else:
             if group not in reasons:
                 reasons[group] = reason_of(planner, group)
             reason = reasons[group]
-        found.append(Standing(waiter, position, order.level(waiter), *reason))
+        found.append(Position(waiter, position, *reason))
     return found
 
 
-def _in_order(order: Order, queue: Queue, most: int | None) -> list[tuple[Waiter, Group | None]]:
+def _in_order(order: Order, here: PendingOfNamespace, most: int | None) -> list[tuple[Waiter, Group | None]]:
     """Return who waits, the first first; of a long queue only those are looked at that may be among them."""
     chosen = [
         (group, waiter)
-        for group in queue.groups.values()
+        for group in here.groups.values()
         for waiter in (group if most is None else group.first(most))
     ]
     placed: list[tuple[bool, Key, Waiter, Group | None]] = [
-        (False, order.inside(waiter), waiter, group) for group, waiter in chosen
+        (False, order.in_namespace(waiter), waiter, group) for group, waiter in chosen
     ]
-    placed += [(True, order.inside(waiter), waiter, None) for waiter in queue.faulty.values()]
+    placed += [(True, order.in_namespace(waiter), waiter, None) for waiter in here.faulty.values()]
     wanted = len(placed) if most is None else most
     return [(waiter, group) for _, _, waiter, group in nsmallest(wanted, placed, key=lambda each: each[:2])]
 
 
 def reason_of(planner: Planner, group: Group) -> tuple[WaitReason, tuple[Shortfall, ...]]:
     """Return why a group waits, by the order of precedence, and the limits that it is about."""
-    rooms, namespace = planner.rooms, group.shape.namespace
-    if planner.line.rules(namespace).stop_policy is not StopPolicy.NONE:
+    headroom, namespace = planner.headroom, group.shape.namespace
+    if planner.pending.rules(namespace).stop_policy is not StopPolicy.NONE:
         return WaitReason.ON_HOLD, ()
-    never = tuple(rooms.never_by(group.shape))
+    never = tuple(headroom.never_by(group.shape))
     if never:
         return WaitReason.EXCEEDS_MAX_QUOTA, never
-    short = tuple(rooms.short_by(group.shape, reserves=False))
+    short = tuple(headroom.short_by(group.shape, reserves=False))
     if short:
         return WaitReason.WAITING_FOR_QUOTA, short
-    reserved = tuple(rooms.short_by(group.shape))
-    if reserved or not planner.room.is_its_turn(group) or planner.room.barred(group) is not None:
+    reserved = tuple(headroom.short_by(group.shape))
+    if reserved or not planner.queue.is_its_turn(group) or planner.queue.barred(group) is not None:
         return WaitReason.WAITING_FOR_HIGHER_PRIORITY, reserved
     return WaitReason.RELEASING, ()

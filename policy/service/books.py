@@ -1,6 +1,6 @@
-"""The books of one quota root: who waits, what runs and what is on its way, folded change by change.
+"""The state of one quota root: who waits, what runs and what is on its way, folded change by change.
 
-They are what a leader remembers between passes, so that a pass costs what has changed and not what there is.
+It is what a leader remembers between passes, so that a pass costs what has changed and not what there is.
 Nothing here reads or writes a cluster; `policy.service.releaser` does, with what `settle` makes of a ledger.
 """
 
@@ -14,7 +14,6 @@ from policy.core.amounts import ZERO, Limits, Usage
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import is_heir
-from policy.core.fairshare import Tenant
 from policy.core.governing import NO_LIMITS, accounts_of, borrowed_from, governing, only_counted, wants
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
@@ -22,19 +21,19 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Tenant,
     recount,
     with_reservations,
     workflow_of,
 )
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
-from policy.core.pools import share_account
 from policy.core.priorities import capped
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.weighing import weighed_again
 from policy.core.windows import NEVER
-from policy.service.in_force import InForce
+from policy.service.in_force import LimitsInForce
 from policy.service.tracker import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
@@ -49,11 +48,12 @@ FIRST: Final = 2**31
 """Above every priority: of a run that takes over the slot of the one it replaces, and of who needs none."""
 
 
-class Books:
-    """One root under one set of policies. Where those change, new books are opened from what is tracked.
+class RootState:
+    """One root under one set of policies. Where those change, it is made anew from what is tracked.
 
     `find` returns what is tracked of a uid, and `fault` why one that waits may not go. `namespaces` are those
-    of the root that are known or where something lives.
+    of the root that are known or where something lives. `releases` are those that stand in the ledger, by
+    their ids, oldest first.
     """
 
     def __init__(
@@ -81,16 +81,16 @@ class Books:
         self._loads: dict[Load, Load] = {}
         self._noted = ledger.history
         self._noted_at = now
-        self._in_force = InForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
+        self._in_force = LimitsInForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
         self.planner = Planner(now=now, fair=self._in_force.fair_share(ledger.history, now))
-        self._reserved = ledger.releases()
+        self.releases = ledger.releases()
         for namespace in self.namespaces:
             policies = snapshot.policies(namespace)
             self.planner.set_rules(namespace, policies.rules)
             for quota in policies.quotas:
                 self.used[quota.account] = ZERO
             if (lender := self._in_force.lender) is not None:
-                self.used[share_account(lender.name, namespace)] = ZERO
+                self.used[Account.share(lender.name, namespace)] = ZERO
         self._in_force.at(self.planner, now, capacity)
 
     # What has changed.
@@ -115,13 +115,15 @@ class Books:
         self._carried.update(reservations)
 
     def at(self, now: datetime, capacity: Limits | None) -> bool:
-        """Put the limits of `now` in force, where time or nodes have changed them; tells whether any did."""
-        return self._in_force.at(self.planner, now, capacity)
+        """Put the limits of `now` in force; tells whether those or time alone may have changed something."""
+        moved = self._in_force.at(self.planner, now, capacity)
+        due = None if moved else self.planner.pending.next_event()
+        return moved or (due is not None and due <= now)
 
     def next_event(self) -> datetime | None:
         """Return when time alone may change something here."""
         until = self._in_force.until
-        moments = [self.planner.next_event(), until if until < NEVER else None]
+        moments = [self.planner.pending.next_event(), until if until < NEVER else None]
         return min((each for each in moments if each is not None), default=None)
 
     # What follows.
@@ -159,9 +161,9 @@ class Books:
     def _adopt(self, ledger: Ledger, now: datetime) -> None:
         """Take over releases that stand in the ledger by a write whose answer was lost."""
         for each in ledger.releases().values():
-            if each.id in self._reserved:
+            if each.id in self.releases:
                 continue
-            self._reserved[each.id] = each
+            self.releases[each.id] = each
             tracked = self._find(workflow_of(each.id))
             if tracked is not None and tracked.held:
                 self._waits(tracked, now)
@@ -177,20 +179,16 @@ class Books:
                 self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
-        self._reserved = ledger.releases()
+        self.releases = ledger.releases()
         return full
 
-    def releases(self) -> list[Reservation]:
-        """Return the releases that stand in the ledger, oldest first."""
-        return list(self._reserved.values())
-
-    def stand_in(self, ledger: Ledger) -> bool:
-        """Tell whether a ledger says what these books do: others write there too, and late."""
+    def matches(self, ledger: Ledger) -> bool:
+        """Tell whether a ledger says what this state does: others write there too, and late."""
         taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
-        return ledger.used == self.used and taken == self.planner.rooms.taken
+        return ledger.used == self.used and taken == self.planner.headroom.taken
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
-        """Tell whether these books are right under another snapshot, and take it over if they are.
+        """Tell whether this state is right under another snapshot, and take it over if they are.
 
         Where limits or rules are others, the next `at` puts them in force.
         """
@@ -199,7 +197,7 @@ class Books:
     def weigh_again(self) -> bool:
         """Put those anew who weigh what a template says that may have changed; tells whether any moved."""
         moved = False
-        for waiter in list(self.planner.line.waiters()):
+        for waiter in list(self.planner.pending.waiters()):
             tracked = self._find(waiter.uid)
             if tracked is not None and tracked.weighed_by and (found := self._waiter(tracked)) != waiter:
                 self.planner.add(found)
@@ -238,14 +236,14 @@ class Books:
         if tracked.uid in self._going:
             return
         release = tracked.release
-        if release in self._reserved:
+        if release in self.releases:
             load = self._load(tracked)
             self.planner.remove(tracked.uid)
             self._going[tracked.uid] = (release, load)
             self.planner.started(load, now, entry=False)
             return
         waiter = self._waiter(tracked)
-        if self.planner.line.get(tracked.uid) != waiter:
+        if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
     def _count(self, load: Load, sign: int) -> None:
@@ -271,8 +269,8 @@ class Books:
 
     def _load(self, tracked: Tracked) -> Load:
         """Return what a Workflow counts for; those that are alike share one."""
-        user = tracked.weighed.user
-        accounts = accounts_of(self.quotas_of(tracked), tracked.namespace, user, self._in_force.snapshot)
+        user, quotas = tracked.user, self.quotas_of(tracked)
+        accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
         weight = self._weighed(tracked)[0] if tracked.weighed_by else tracked.weight
         load = Load(tracked.namespace, user, accounts, weight)
         return self._loads.setdefault(load, load)
@@ -291,13 +289,13 @@ class Books:
         Likewise a cap of priorities holds for those that came before it.
         Those that are in force are told to the planner apart from those who ask.
         """
-        quotas, weighed = self.quotas_of(tracked), tracked.weighed
+        quotas, user = self.quotas_of(tracked), tracked.user
         weight, fault = self._weighed(tracked) if tracked.weighed_by else (tracked.weight, "")
-        priority = capped(weighed.priority, quotas)
+        priority = capped(tracked.mark.priority, quotas)
         pool = borrowed_from(quotas, tracked.namespace, self._in_force.snapshot)
         wanted = []
         for quota in quotas:
-            found = wants((quota,), weighed.user, priority=priority, limits=_told_apart)
+            found = wants((quota,), user, priority=priority, limits=_told_apart)
             if quota.on_exceed is OnExceed.WARN:
                 found = only_counted(found)
             in_the_tree = pool is not None and quota.account == pool.quota.account
@@ -306,7 +304,7 @@ class Books:
             uid=tracked.uid,
             namespace=tracked.namespace,
             name=tracked.name,
-            user=weighed.user,
+            user=user,
             priority=FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,

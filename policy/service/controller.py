@@ -16,7 +16,7 @@ import msgspec
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventOf
 from policy.core.ledger import RESERVATION_TTL
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import LIVE, LiveMetadata, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3
@@ -57,7 +57,7 @@ class Controller:
     """Runs until it is stopped; `run` is the body of its thread."""
 
     def __init__(
-        self, *, cluster: Cluster, releaser: Releaser, clock: Callable[[], datetime], trouble: Trouble
+        self, *, cluster: Cluster, releaser: ReleasePass, clock: Callable[[], datetime], trouble: Trouble
     ) -> None:
         self._cluster = cluster
         self._clock = clock

@@ -11,15 +11,16 @@ import msgspec
 
 from policy.core.amounts import Limits
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.fairshare import FairShare, Tenant
+from policy.core.fairshare import FairShare
 from policy.core.kinds import OnExceed
+from policy.core.ledger import Tenant
 from policy.core.planning import Planner
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 from policy.core.windows import ALWAYS, NEVER
 
 
-class InForce:
+class LimitsInForce:
     """The policies of some namespaces of one root, and until when their limits stay as they are.
 
     `capacity` is what nodes allow the pool, None where nobody has measured it.
@@ -93,7 +94,7 @@ class InForce:
                     if pool is lender:
                         continue
                     limits = pool.limits_at(now, self.capacity)
-                if limits != planner.rooms.limits.get(quota.account):
+                if limits != planner.headroom.limits.get(quota.account):
                     planner.set_limits(quota.account, limits, ever=quota.highest)
 
     def _whole(self, now: datetime) -> Limits:

@@ -1,4 +1,4 @@
-"""Letting Workflows go: the patch that frees one whose release is reserved, and the end of a long wait.
+"""Sends releases: the patch that frees a Workflow whose release is reserved, and the end of a long wait.
 
 A patch that fails is tried again after a while that grows, each Workflow by itself: one that is broken holds
 nobody else up.
@@ -20,7 +20,6 @@ from policy.core.ledger import Reservation, workflow_of
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.core.planning import Planner
-from policy.service.books import Books
 from policy.service.tracker import Tracked, Tracker, track
 
 FIRST_DELAY: Final = timedelta(seconds=1)
@@ -96,7 +95,7 @@ class Delay(msgspec.Struct, frozen=True):
     until: datetime
 
 
-class LettingGo:
+class ReleaseSender:
     """Sends releases, each until it is answered. `unsent` counts those that are still owed."""
 
     def __init__(
@@ -124,10 +123,9 @@ class LettingGo:
         """Return when one that failed is to be tried again."""
         return min((each.until for each in self._delays.values()), default=None)
 
-    def owes(self, books: Books) -> bool:
-        """Tell whether a release of these books is due that is not answered."""
-        now = self._clock()
-        return any(each.id not in self._sent and self._due(each.id, now) for each in books.releases())
+    def owes(self, releases: Iterable[Reservation], now: datetime) -> bool:
+        """Tell whether one of these releases is due that is not answered."""
+        return any(each.id not in self._sent and self._due(each.id, now) for each in releases)
 
     def send(
         self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
@@ -154,9 +152,9 @@ class LettingGo:
     def give_up(self, planner: Planner, tracker: Tracker, stopping: Callable[[], bool]) -> None:
         """End those that have waited for as long as they may: they fail, and never run."""
         now = self._clock()
-        for waiter in planner.overdue(now)[:GIVEN_UP_AT_ONCE]:
+        for waiter in planner.pending.overdue(now)[:GIVEN_UP_AT_ONCE]:
             tracked = tracker.get(waiter.uid)
-            longest = planner.line.rules(waiter.namespace).max_wait
+            longest = planner.pending.rules(waiter.namespace).max_wait
             if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
                 continue
             if waiter.fault:

@@ -1,7 +1,18 @@
-"""One pass of the leader: fold in what changed, write the ledgers that it concerns, then send the releases.
+"""One pass of the leader: the way from a change that makes room to the patch that lets a Workflow go.
 
-The order is the protocol's: the reservation is in the ledger before the patch that frees a Workflow is sent,
-and the patch tests uid, hold and resourceVersion.
+The steps of `ReleasePass.run_pass`, in their order, and what can stop a release in each:
+
+1. Fold in what has changed. The whole pass waits while the watch does not know a label that quotas ask for,
+   and a root waits that this leader has not fenced (protocol rule 1).
+2. Put the limits of now in force, and find the roots where anything is to be done. Others are left alone.
+3. Delete what a CronWorkflow replaces.
+4. Plan and reserve, root by root (`RootState.settle`). `SchedulingQueue` says who may not go: on hold, not
+   its turn in a strict queue, above what limits ever are, no room, or an account claimed by one that was
+   overtaken too often; one with a fault is in no group. The write is a compare-and-swap, and ends the pass
+   with `Deposed` where another leader has fenced the ledger (rule 2).
+5. Send what is reserved (`ReleaseSender.send`), not before (rule 3), and never for one that does not wait for
+   this release any more. After an error it waits for its next try; one that Argo cannot decode is not sent.
+6. End the waits that are over, publish what is used, and write into those that wait where they stand.
 """
 
 import re
@@ -16,19 +27,19 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core import marks
 from policy.core.amounts import Limits
 from policy.core.governing import label_keys
-from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, expire, overdue
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, expire, overdue
 from policy.core.snapshot import Snapshot, pool_root
 from policy.core.usage import UsageView
-from policy.service.books import Books
+from policy.service.books import RootState
 from policy.service.crons import CronKeeper
 from policy.service.fencing import Fences
 from policy.service.inspecting import Inspector
-from policy.service.letting_go import LettingGo, Reporter, Together
+from policy.service.letting_go import ReleaseSender, Reporter, Together
 from policy.service.moving import Movers, strays
 from policy.service.passed_by import PassedBy
-from policy.service.telling import TELL_EVERY, Teller
+from policy.service.telling import TELL_EVERY, PositionMessages
 from policy.service.tracker import LIVE, Change, Tracker, track
-from policy.service.viewing import Views
+from policy.service.viewing import UsageViews
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LOOK_EVERY: Final = RESERVATION_TTL / 3
@@ -40,7 +51,7 @@ def unknown_capacity(_: str) -> Limits | None:
     return None
 
 
-class Releaser:
+class ReleasePass:
     """Carries out passes; `publish` receives the view of usage after each.
 
     `capacity` returns what nodes allow a pool, by its name. `together` sends the releases of a pass.
@@ -65,38 +76,38 @@ class Releaser:
         self._clock = clock
         self._publish = publish
         self._capacity = capacity
-        self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
-        self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
+        self._sender = ReleaseSender(cluster=cluster, clock=clock, reporter=reporter, together=together)
+        self._messages = PositionMessages(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
         self._inspector = Inspector(cluster=cluster, reporter=reporter)
         self._passed_by = PassedBy(reporter=reporter, now=clock())
         self._fences = Fences(ledgers=ledgers)
         self._movers = Movers(ledgers=ledgers, fences=self._fences)
         self._crons = CronKeeper(cluster=cluster)
-        self._views = Views()
-        self._books: dict[str, Books] = {}
+        self._views = UsageViews()
+        self._states: dict[str, RootState] = {}
         self._policies: object = None
         self._labels: tuple[object, frozenset[str]] = (None, frozenset())
-        self._dirty: dict[str, None] = {}
+        self._dirty: set[str] = set()
         self._looked_at = clock()
         self._more = False
 
     @property
     def unsent(self) -> int:
         """How many releases stand in a ledger and could not be sent."""
-        return self._letting_go.unsent
+        return self._sender.unsent
 
     @property
     def untold(self) -> bool:
         """Whether some do not show yet where they stand."""
-        return self._teller.untold
+        return self._messages.untold
 
     def next_event(self) -> datetime | None:
         """Return when the next pass is due though nothing happens; None where only events bring one."""
         if self._more or self._crons.left or self._policies is None:
             return self._clock()
-        moments = [books.next_event() for books in self._books.values()]
-        moments += [self._looked_at + LOOK_EVERY, self._letting_go.next_try()]
-        moments += [self._teller.next_round(), self._passed_by.next_round()]
+        moments = [state.next_event() for state in self._states.values()]
+        moments += [self._looked_at + LOOK_EVERY, self._sender.next_try()]
+        moments += [self._messages.next_round(), self._passed_by.next_round()]
         moments.append(self._inspector.next_look(self._clock()))
         return min((each for each in moments if each is not None), default=None)
 
@@ -149,22 +160,21 @@ class Releaser:
         self._crons.drop(stopping)
         released = 0
         self._more = False
-        for root in sorted(self._dirty):
-            books = self._books.get(root)
-            if books is None:
-                continue
+        for root in sorted(self._dirty & self._states.keys()):
+            state = self._states[root]
             self._write(root, now)
-            del self._dirty[root]
-            released += self._letting_go.send(books.releases(), tracker, stopping)
-            self._letting_go.give_up(books.planner, tracker, stopping)
-            self._views.put(root, books)
-            self._teller.changed(root, books.planner.line.namespaces())
+            self._dirty.discard(root)
+            released += self._sender.send(state.releases.values(), tracker, stopping)
+            self._sender.give_up(state.planner, tracker, stopping)
+            self._views.put(root, state)
+            self._messages.changed(root, state.planner.pending.namespaces())
         self._dirty.clear()
         tracker.forget_departed()
-        self._letting_go.forget_gone(tracker)
-        self._publish(self._view())
+        self._sender.forget_gone(tracker)
+        view = self._view()
+        self._publish(view)
         self._passed_by.tell(tracker, now)
-        self._teller.tell(self._books, tracker, self._views.merged(), stopping, pressed)
+        self._messages.write(self._states, tracker, view, stopping, pressed)
         return released
 
     def _view(self) -> UsageView:
@@ -184,19 +194,20 @@ class Releaser:
         return housed
 
     def _fold(self, tracker: Tracker, snapshot: Snapshot, now: datetime) -> None:
-        """Bring the books up to date: those of changed policies are opened anew, the others take changes."""
+        """Bring the states of roots up to date; where policies changed they are made anew."""
         changes = self._looked_at_first(tracker.take_changes(), tracker, now)
         self._crons.see(changes)
         self._passed_by.see(changes, snapshot, now)
         if self._policies is not snapshot.compiled or self._new_places(changes, snapshot, tracker):
             self._policies = None  # Should the cluster fail meanwhile, all of it is done again.
-            self._reopen(tracker, snapshot, changes, now)
+            self._rebuild(tracker, snapshot, changes, now)
             self._policies = snapshot.compiled
         else:
             self._take(changes, snapshot, now)
-        for books in self._books.values():
-            books.departed(tracker.departed)
-        self._dirty.update(dict.fromkeys(snapshot.policies(each).root for each in tracker.departures()))
+        departed = tracker.departed
+        for state in self._states.values() if departed else ():
+            state.departed(departed)
+        self._dirty.update(snapshot.policies(each).root for each in tracker.departures())
 
     def _looked_at_first(self, changes: list[Change], tracker: Tracker, now: datetime) -> list[Change]:
         """Look at what came past admission; what is known now of one that did not change is a change, too."""
@@ -209,13 +220,13 @@ class Releaser:
         return [*changes, *(Change(each, each) for each in found if each is not None)]
 
     def _new_places(self, changes: Sequence[Change], snapshot: Snapshot, tracker: Tracker) -> bool:
-        """Tell whether a Workflow lives where no books are kept, though they should be."""
+        """Tell whether a Workflow lives where no state is kept, though it should be."""
         for each in changes:
             if each.after is None:
                 continue
             policies = snapshot.policies(each.after.namespace)
-            books = self._books.get(policies.root)
-            if policies.root in self._fences and (books is None or each.after.namespace not in books.known):
+            state = self._states.get(policies.root)
+            if policies.root in self._fences and (state is None or each.after.namespace not in state.known):
                 return bool(policies.quotas) or tracker.holds_in(each.after.namespace)
         return False
 
@@ -225,37 +236,39 @@ class Releaser:
             if tracked is None:
                 continue
             root = snapshot.policies(tracked.namespace).root
-            books = self._books.get(root)
-            if books is not None and tracked.namespace in books.known:
-                books.change(each.before, each.after, now)
-                self._dirty[root] = None
+            state = self._states.get(root)
+            if state is not None and tracked.namespace in state.known:
+                state.change(each.before, each.after, now)
+                self._dirty.add(root)
 
-    def _reopen(self, tracker: Tracker, snapshot: Snapshot, changes: Sequence[Change], now: datetime) -> None:
-        """Open the books of every root whose policies or namespaces have changed, from what is tracked."""
+    def _rebuild(
+        self, tracker: Tracker, snapshot: Snapshot, changes: Sequence[Change], now: datetime
+    ) -> None:
+        """Make the states anew, from what is tracked, of roots whose policies or namespaces have changed."""
         housed = {
             root: namespaces
             for root, namespaces in self._housed(snapshot, tracker).items()
             if root in self._fences
         }
         kept = {
-            root: books
-            for root, books in self._books.items()
-            if root in housed and books.fits(snapshot, housed[root])
+            root: state
+            for root, state in self._states.items()
+            if root in housed and state.fits(snapshot, housed[root])
         }
-        for root in self._books.keys() - housed.keys():
+        for root in self._states.keys() - housed.keys():
             self._views.drop(root)
         self._movers.lose(
-            root for root, books in self._books.items() if not books.known <= housed.get(root, set())
+            root for root, state in self._states.items() if not state.known <= housed.get(root, set())
         )
-        self._books = kept
-        self._dirty.update(dict.fromkeys(root for root, books in kept.items() if books.weigh_again()))
+        self._states = kept
+        self._dirty.update(root for root, state in kept.items() if state.weigh_again())
         self._take(changes, snapshot, now)
         ledgers = self._movers.gather(snapshot, housed, now)
-        self._dirty.update(dict.fromkeys(self._movers.destinations()))
+        self._dirty.update(self._movers.destinations())
         for root, namespaces in sorted(housed.items()):
             if root in kept:
                 continue
-            books = self._books[root] = Books(
+            state = self._states[root] = RootState(
                 root=root,
                 snapshot=snapshot,
                 namespaces=namespaces,
@@ -266,8 +279,8 @@ class Releaser:
                 fault=self._inspector.fault,
             )
             for tracked in tracker.of(namespaces):
-                books.change(None, tracked, now)
-            self._dirty[root] = None
+                state.change(None, tracked, now)
+            self._dirty.add(root)
 
     def _by_time(self, now: datetime) -> None:
         """Let time do what it does: windows, waits that are over, reservations that nobody claims."""
@@ -275,15 +288,15 @@ class Releaser:
             self._looked_at = now
             snapshot = self._snapshot()
             for root, ledger in self._ledgers.all().items():
-                books = self._books.get(root)
-                if books is None and strays(ledger, snapshot, self._books):
+                state = self._states.get(root)
+                if state is None and strays(ledger, snapshot, self._states):
                     self._policies = None  # It belongs elsewhere, or nowhere.
-                elif books is not None and (_creates(ledger) or not books.stand_in(ledger)):
-                    self._dirty[root] = None  # A create may be lost, or another's write has arrived.
-        for root, books in self._books.items():
-            moved, due = books.at(now, self._allowed(root)), books.next_event()
-            if moved or (due is not None and due <= now) or self._letting_go.owes(books):
-                self._dirty[root] = None
+                elif state is not None and (_creates(ledger) or not state.matches(ledger)):
+                    self._dirty.add(root)  # A create may be lost, or another's write has arrived.
+        for root, state in self._states.items():
+            owes = state.releases and self._sender.owes(state.releases.values(), now)
+            if state.at(now, self._allowed(root)) or owes:
+                self._dirty.add(root)
 
     def _allowed(self, root: str) -> Limits | None:
         return self._capacity(root.partition(".")[2]) if root.startswith("pool.") else None
@@ -292,21 +305,17 @@ class Releaser:
 
     def _write(self, root: str, now: datetime) -> Ledger:
         """Write the ledger of a root by compare-and-swap, and take note of it."""
-        books = self._books[root]
+        state = self._states[root]
         moved = self._movers.arriving(root)
 
         def change(ledger: Ledger) -> Ledger:
             self._fences.check(ledger)
-            return self._settled(books, self._expired(ledger, now), now, moved)
+            return state.settle(self._expired(ledger, now), now, moved=moved)
 
         written = self._ledgers.update(root, change)
-        self._more = books.written(written) or self._more
+        self._more = state.written(written) or self._more
         self._movers.arrived(root)
         return written
-
-    def _settled(self, books: Books, ledger: Ledger, now: datetime, moved: Sequence[Reservation]) -> Ledger:
-        """Return what the books make of a ledger."""
-        return books.settle(ledger, now, moved=moved)
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
         """Drop create reservations of which a consistent list knows no live object (protocol rule 4c)."""

@@ -1,7 +1,7 @@
-"""Telling those who wait where they stand, in their own status, at a bounded rate.
+"""The message in the status of those who wait: their position and the reason, written at a bounded rate.
 
-Those in front are told when it changes. Whoever is further back was told at the create; the position moves
-too often there to be written each time. Who can never start, or may not, is told at once, wherever it stands.
+Those in front see each change. Whoever is further back was answered at the create; the position moves too
+often there to be written each time. Who can never start, or may not, sees it at once, wherever it stands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,9 +13,9 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain, explain_wait, holding, marks
 from policy.core.kinds import OnExceed
 from policy.core.ordering import WaitReason
-from policy.core.standing import Standing, standings
+from policy.core.standing import Position, positions
 from policy.core.usage import UsageView
-from policy.service.books import Books
+from policy.service.books import RootState
 from policy.service.letting_go import Reporter
 from policy.service.tracker import Tracked, Tracker
 
@@ -31,9 +31,10 @@ _OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING}
 """Reasons that the position and the figures beside it say already."""
 _FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
 """Reasons that do not pass by waiting."""
+_SPARE: Final = 100
 
 
-class Teller:
+class PositionMessages:
     """Keeps what held Workflows show of their wait. `untold` says that some were left for the next pass."""
 
     def __init__(
@@ -50,7 +51,7 @@ class Teller:
         self._reporter = reporter
         self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
         self._reasons: dict[str, WaitReason] = {}
-        self._forgot_at = clock()
+        self._most_shown = _SPARE
         self._told_at: dict[str, datetime] = {}
         self._waiting: dict[str, str] = {}  # The root of each namespace where something is to be told.
         self.untold = False
@@ -64,9 +65,9 @@ class Teller:
         """Take note of namespaces of a root where positions may have changed."""
         self._waiting.update(dict.fromkeys(namespaces, root))
 
-    def tell(
+    def write(
         self,
-        books: Mapping[str, Books],
+        states: Mapping[str, RootState],
         tracker: Tracker,
         view: UsageView,
         stopping: Callable[[], bool],
@@ -75,76 +76,81 @@ class Teller:
         """Write what has changed, as much as one pass may; little once something else is `pressed` for."""
         now = self._clock()
         told = 0
-        self._forget_gone(tracker, now)
+        self._forget_gone(tracker)
         for namespace, root in list(self._waiting.items()):
             told_at = self._told_at.get(namespace)
             if told_at is not None and now - told_at < self._every:
                 continue
-            own = books.get(root)
+            own = states.get(root)
             if own is None or namespace not in own.known:
                 del self._waiting[namespace]
                 continue
-            for tracked, message, standing in self._due(own, namespace, tracker, view, now):
+            for tracked, message, found in self._due(own, namespace, tracker, view, now):
                 enough = told >= TOLD_AT_ONCE or (told >= TOLD_IN_A_HURRY and pressed())
                 if stopping() or enough:
                     self.untold = enough
                     return
                 told += 1
                 self._show(tracked, message)
-                self._report(tracked, standing, own)
+                self._report(tracked, found, own)
             self._told_at[namespace] = now
             del self._waiting[namespace]
         self.untold = False
 
-    def _forget_gone(self, tracker: Tracker, now: datetime) -> None:
-        if now - self._forgot_at >= TELL_EVERY:
-            self._forgot_at = now
+    def _forget_gone(self, tracker: Tracker) -> None:
+        """Forget those that are gone, each time as many again may be as were there at the last time."""
+        if len(self._shown) > self._most_shown:
             self._shown = {uid: shown for uid, shown in self._shown.items() if tracker.get(uid) is not None}
             self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
+            self._most_shown = 2 * len(self._shown) + _SPARE
 
     def _due(
-        self, books: Books, namespace: str, tracker: Tracker, view: UsageView, now: datetime
-    ) -> Iterator[tuple[Tracked, str, Standing]]:
+        self, state: RootState, namespace: str, tracker: Tracker, view: UsageView, now: datetime
+    ) -> Iterator[tuple[Tracked, str, Position]]:
         """Yield who is to be told what: those in front, then those who can never start."""
-        for standing in self._worth_telling(books, namespace):
-            tracked = tracker.get(standing.waiter.uid)
+        depth = view.queues[namespace].depth if namespace in view.queues else 0
+        for found in self._worth_writing(state, namespace):
+            tracked = tracker.get(found.waiter.uid)
             if tracked is None:
                 continue
-            message = self._message(standing, tracked, books, view, now)
+            message = self._message(found, tracked, state, view, now, depth=depth)
             if self._shown.get(tracked.uid) != (tracked.release, message):
-                yield tracked, message, standing
+                yield tracked, message, found
 
-    def _worth_telling(self, books: Books, namespace: str) -> Iterator[Standing]:
-        yield from standings(books.planner, namespace, REFRESHED_POSITIONS)
-        line = books.planner.line
-        never = [waiter for group in line.groups(namespace) if group.never for waiter in group]
-        if any(each.uid not in self._shown for each in (*never, *line.queue(namespace).faulty.values())):
-            for standing in standings(books.planner, namespace)[REFRESHED_POSITIONS:]:
-                if standing.reason in _FOR_EVER and standing.waiter.uid not in self._shown:
-                    yield standing
+    def _worth_writing(self, state: RootState, namespace: str) -> Iterator[Position]:
+        yield from positions(state.planner, namespace, REFRESHED_POSITIONS)
+        pending = state.planner.pending
+        never = [waiter for group in pending.groups(namespace) if group.never for waiter in group]
+        if any(each.uid not in self._shown for each in (*never, *pending.of(namespace).faulty.values())):
+            for found in positions(state.planner, namespace)[REFRESHED_POSITIONS:]:
+                if found.reason in _FOR_EVER and found.waiter.uid not in self._shown:
+                    yield found
 
     def _message(
-        self, standing: Standing, tracked: Tracked, books: Books, view: UsageView, now: datetime
+        self,
+        found: Position,
+        tracked: Tracked,
+        state: RootState,
+        view: UsageView,
+        now: datetime,
+        *,
+        depth: int,
     ) -> str:
-        quotas = [each for each in books.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
-        depth = view.queues[tracked.namespace].depth
+        quotas = [each for each in state.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
         place = explain.queue_message(
-            tracked.namespace, quotas, view, now, position=standing.position, depth=depth
+            tracked.namespace, quotas, view, now, position=found.position, depth=depth
         )
-        rules = books.planner.line.rules(tracked.namespace)
-        obvious = standing.reason in _OBVIOUS and not any(each.must_rise for each in standing.short)
-        why = "" if obvious else f"; {explain_wait.reason(standing, rules)}"
-        return f"{marks.HELD_MESSAGE_PREFIX}: {place}{why}"
+        if found.reason in _OBVIOUS and not any(each.must_rise for each in found.short):
+            return f"{marks.HELD_MESSAGE_PREFIX}: {place}"
+        why = explain_wait.reason(found, state.planner.pending.rules(tracked.namespace))
+        return f"{marks.HELD_MESSAGE_PREFIX}: {place}; {why}"
 
-    def _report(self, tracked: Tracked, standing: Standing, books: Books) -> None:
+    def _report(self, tracked: Tracked, found: Position, state: RootState) -> None:
         """Tell of the reason of a wait, if it is another one than was told."""
-        if (
-            self._reasons.get(tracked.uid) is not standing.reason
-            and standing.reason is not WaitReason.RELEASING
-        ):
-            self._reasons[tracked.uid] = standing.reason
-            rules = books.planner.line.rules(tracked.namespace)
-            self._reporter.reason(tracked, standing.reason, explain_wait.reason(standing, rules))
+        if self._reasons.get(tracked.uid) is not found.reason and found.reason is not WaitReason.RELEASING:
+            self._reasons[tracked.uid] = found.reason
+            rules = state.planner.pending.rules(tracked.namespace)
+            self._reporter.reason(tracked, found.reason, explain_wait.reason(found, rules))
 
     def _show(self, tracked: Tracked, message: str) -> None:
         """Write the message into a held Workflow, unless it is gone or released meanwhile."""

@@ -3,19 +3,19 @@
 from policy.core.amounts import ZERO, Usage
 from policy.core.ledger import Account
 from policy.core.usage import NamespaceQueue, UsageView
-from policy.service.books import Books
+from policy.service.books import RootState
 
 
-class Views:
+class UsageViews:
     """The views of all roots, of which only those that changed are made anew."""
 
     def __init__(self) -> None:
         self._roots: dict[str, UsageView] = {}
         self._merged: UsageView | None = None
 
-    def put(self, root: str, books: Books) -> None:
+    def put(self, root: str, state: RootState) -> None:
         """Take the view of one root."""
-        self._roots[root] = view_of(books)
+        self._roots[root] = view_of(state)
         self._merged = None
 
     def drop(self, root: str) -> None:
@@ -37,11 +37,10 @@ class Views:
         return self._merged
 
 
-def view_of(books: Books) -> UsageView:
+def view_of(state: RootState) -> UsageView:
     """Return the view of one root; who is on the way counts as running."""
-    running = dict(books.running)
-    for load in books.going():
+    running = dict(state.running)
+    for load in state.going():
         running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
-    line = books.planner.line
-    queues = {name: NamespaceQueue(dict(line.queue(name).priorities)) for name in line.namespaces()}
-    return UsageView(dict(books.planner.rooms.taken), queues, running)
+    queues = {name: NamespaceQueue(counts) for name, counts in state.planner.pending.priorities().items()}
+    return UsageView(dict(state.planner.headroom.taken), queues, running)

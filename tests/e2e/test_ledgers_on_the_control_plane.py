@@ -14,8 +14,9 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import QUOTA_LEDGERS
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
-from policy.core.ledger import Account, Demand, confirm, fence
+from policy.core.ledger import Account, Demand, fence
 from tests.e2e.control_plane import ControlPlane
+from tests.policy.core.builders import counted_live
 
 pytestmark = pytest.mark.e2e
 
@@ -79,7 +80,7 @@ def test_a_ledger_comes_back_from_the_cluster_as_it_was_written(kube_cluster: Ku
     assert not ledgers.reserve(_request(root, "a"))
     assert not ledgers.reserve(_request(root, "b"))
     per_user = Account("team-a", "all", "ann")
-    written = ledgers.update(root, lambda ledger: fence(confirm(ledger, "a")))
+    written = ledgers.update(root, lambda ledger: fence(counted_live(ledger, "a")))
     added = ledgers.update(
         root, lambda ledger: type(ledger)(root, ledger.epoch, {**ledger.used, per_user: Usage(1, 0, 1)}, {})
     )

@@ -7,7 +7,7 @@ from policy.core.decision import ReservationRequest
 from policy.core.ledger import Reservation
 from policy.service.controller import Controller
 from policy.service.moving import Movers
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import Tracked, Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
@@ -32,8 +32,8 @@ class _LeavesBehind(Movers):
 class LeftBehind(Faithful):
     """Rule 10 broken: a namespace that goes to another pool leaves its reservations where they were."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        releaser = make(Releaser)
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        releaser = make(ReleasePass)
         releaser._movers = _LeavesBehind(ledgers=releaser._ledgers, fences=releaser._fences)
         return releaser
 

@@ -8,8 +8,8 @@ from policy.core import marks
 from policy.core.ledger import Ledger, Purpose, cancel, expire
 from policy.service.controller import Controller, Seen, Wake
 from policy.service.fencing import Fences
-from policy.service.letting_go import LettingGo
-from policy.service.releaser import Releaser
+from policy.service.letting_go import ReleaseSender
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import Tracker
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
@@ -30,8 +30,8 @@ class _Unfenced(Fences):
 class NoEpoch(Faithful):
     """Rule 2 broken: a deposed leader goes on."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        releaser = make(Releaser)
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        releaser = make(ReleasePass)
         releaser._fences = releaser._movers._fences = _Unfenced(ledgers=releaser._ledgers)
         return releaser
 
@@ -53,7 +53,7 @@ class ListBeforeFence(Faithful):
         return make(_ListsFirst)
 
 
-class _PatchesFirst(Releaser):
+class _PatchesFirst(ReleasePass):
     """Sends the releases of its plan before it writes the ledger."""
 
     def run_pass(
@@ -67,20 +67,20 @@ class _PatchesFirst(Releaser):
         return super().run_pass(tracker, stopping=stopping, pressed=pressed)
 
     def _write(self, root: str, now: datetime) -> Ledger:
-        planned = self._books[root].settle(self._ledgers.read(root), now)
+        planned = self._states[root].settle(self._ledgers.read(root), now)
         releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
-        self._letting_go.send(releases, self.__dict__["tracker"], lambda: False)
+        self._sender.send(releases, self.__dict__["tracker"], lambda: False)
         return super()._write(root, now)
 
 
 class PatchBeforeReserve(Faithful):
     """Rule 3 broken: a Workflow may run before its slot is taken."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_PatchesFirst)
 
 
-class _Cancels(Releaser):
+class _Cancels(ReleasePass):
     """Takes a reservation back when its release got no answer."""
 
     def run_pass(
@@ -91,14 +91,14 @@ class _Cancels(Releaser):
         pressed: Callable[[], bool] = lambda: False,
     ) -> int:
         released = super().run_pass(tracker, stopping=stopping, pressed=pressed)
-        owed = list(self._letting_go._delays)
+        owed = list(self._sender._delays)
 
         def drop(current: Ledger) -> Ledger:
             for each in owed:
                 current = cancel(current, each)
             return current
 
-        for root in self._books if owed else ():
+        for root in self._states if owed else ():
             self._ledgers.update(root, drop)
         return released
 
@@ -106,11 +106,11 @@ class _Cancels(Releaser):
 class CancelRelease(Faithful):
     """Rule 5 broken: the patch may still be on its way."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_Cancels)
 
 
-class _ExpiresBlindly(Releaser):
+class _ExpiresBlindly(ReleasePass):
     """Drops overdue reservations without asking the API for their objects."""
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
@@ -120,11 +120,11 @@ class _ExpiresBlindly(Releaser):
 class ExpireWithoutList(Faithful):
     """Rule 4c broken: the watch may not have shown the object yet."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresBlindly)
 
 
-class _ExpiresSoon(Releaser):
+class _ExpiresSoon(ReleasePass):
     """Drops create reservations that no object carries, long before the API server may have given up."""
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
@@ -143,11 +143,11 @@ class _ExpiresSoon(Releaser):
 class ExpireTooSoon(Faithful):
     """Rule 4c broken: the API server's longest request has not passed."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresSoon)
 
 
-class _NeverExpires(Releaser):
+class _NeverExpires(ReleasePass):
     """Keeps create reservations for ever."""
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
@@ -158,7 +158,7 @@ class _NeverExpires(Releaser):
 class NeverExpire(Faithful):
     """A create that was lost keeps its slot for ever."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_NeverExpires)
 
 
@@ -179,7 +179,7 @@ class OldEvents(Faithful):
         return make(_FoldsOld)
 
 
-class _Patient(LettingGo):
+class _Patient(ReleaseSender):
     """Sends a release once only: what got no answer is left to nobody."""
 
     def _put_off(self, key: str) -> None:
@@ -190,8 +190,8 @@ class _Patient(LettingGo):
 class ReleaseOnce(Faithful):
     """Rule 5 broken the other way: a release that failed is never completed."""
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        releaser = make(Releaser)
-        told = releaser._letting_go
-        releaser._letting_go = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        releaser = make(ReleasePass)
+        told = releaser._sender
+        releaser._sender = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
         return releaser

@@ -6,7 +6,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.core.decision import Side
 from policy.service.controller import Controller
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from webhook.reserving import Reservations
 
 
@@ -25,8 +25,8 @@ class Faithful:
     def ledgers(self, make: Callable[[type[Ledgers]], Ledgers]) -> Ledgers:
         return make(Ledgers)
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
-        return make(Releaser)
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        return make(ReleasePass)
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
         return make(Controller)

@@ -15,7 +15,7 @@ from policy.core.snapshot import Snapshot
 from policy.core.usage import UsageView
 from policy.service.controller import Controller
 from policy.service.leader import Elector
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import Tracked
 from policy.sources.board import SnapshotBoard
 from tests.simulation.client import Client
@@ -49,7 +49,7 @@ class Parts(Protocol):
         """Return the ledgers of a controller."""
         ...
 
-    def releaser(self, make: Callable[[type[Releaser]], Releaser]) -> Releaser:
+    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         """Return the releaser."""
         ...
 

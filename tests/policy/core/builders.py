@@ -19,7 +19,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.ledger import Account, Demand
+from policy.core.ledger import Account, Demand, Ledger, recount
 from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from policy.core.locks.policies import LockPolicies
 from policy.core.patches import JsonObject, JsonValue, PatchOp
@@ -40,6 +40,17 @@ def workflow(spec: JsonObject | None = None, **metadata: JsonValue) -> JsonObjec
         "metadata": {"name": "build", "namespace": NAMESPACE, **metadata},
         "spec": {"entrypoint": "main"} if spec is None else spec,
     }
+
+
+def counted_live(ledger: Ledger, reservation_id: str) -> Ledger:
+    """Return the ledger as a leader leaves it that has seen what one reservation is for live."""
+    reservation = ledger.reservations.get(reservation_id)
+    if reservation is None:
+        return ledger
+    used = dict(ledger.used)
+    for account in reservation.accounts:
+        used[account] = used.get(account, Usage()) + reservation.weight
+    return recount(ledger, used, [reservation_id])
 
 
 def decoded(obj: JsonObject) -> Workflow:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from policy.core.amounts import ZERO, Limits, Usage
-from policy.core.fairshare import FairShare, Tenant
-from policy.core.ledger import Account
+from policy.core.fairshare import FairShare
+from policy.core.ledger import Account, Tenant
 from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
 from policy.core.planning import Load
 from policy.core.quota_kinds import StopPolicy, Strategy
@@ -71,7 +71,7 @@ class Oracle:
         return not ahead or min(ahead, key=self._inside) is waiter
 
     def _inside(self, waiter: Waiter) -> tuple[int, int, datetime, int, str]:
-        used = self.fair.standing(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
+        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
         return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
 
     def level(self, waiter: Waiter) -> int:
@@ -90,7 +90,7 @@ class Oracle:
 
     def _key(self, waiter: Waiter) -> tuple[bool, int, int, int, datetime, int, str]:
         level, used, *rest = self._inside(waiter)
-        share = self.fair.standing(Tenant(waiter.namespace))
+        share = self.fair.rank(Tenant(waiter.namespace))
         return (self.borrows(waiter), level, share, used, *rest)  # type: ignore[return-value]  # Tuples grow here.
 
     def borrows(self, waiter: Waiter) -> bool:

@@ -6,12 +6,12 @@ from random import Random
 from typing import Final
 
 from policy.core.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
-from policy.core.fairshare import FairShare, Tenant
-from policy.core.ledger import Account, Demand
+from policy.core.fairshare import FairShare
+from policy.core.ledger import Account, Demand, Tenant
 from policy.core.ordering import QueueRules, Waiter, Want
 from policy.core.planning import Load, Planner
 from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.rooms import Pool
+from policy.core.shares import Pool
 from policy.core.tree import Tree, compile_tree
 from policy.core.workflow import HIGHEST_PRIORITY
 from tests.policy.core.builders import NOW, limits, weight
@@ -73,9 +73,10 @@ def uids(waiters: Iterable[Waiter]) -> list[str]:
     return [each.uid for each in waiters]
 
 
-def pool_of(tree: Tree, *, name: str = "pool") -> Pool:
-    """Return a pool whose limits never change."""
-    return Pool(name=name, source=f"ClusterWorkflowQuota {name}", tree=tree, ever=tree)
+def pool_of(tree: Tree, *, name: str = "pool", ever: Tree | None = None, rises: str = "") -> Pool:
+    """Return a pool; without `ever`, one whose limits never change."""
+    most = tree if ever is None else ever
+    return Pool(name=name, source=f"ClusterWorkflowQuota {name}", tree=tree, ever=most, rises=rises)
 
 
 class World:

@@ -145,9 +145,9 @@ def _load(seed: int, rng: Random) -> tuple[Planner, Sequence[Waiter]]:
         name, user = rng.choice(names), rng.choice(("ann", "bob"))
         own = bound("main", limits(6, 10), namespace=name)
         users = bound("main", limits(3), namespace=name, user=user)
-        room = queue.rooms.pool
-        assert room is not None
-        most = room.ever.potential(name).tasks.value
+        pool = queue.headroom.pool
+        assert pool is not None
+        most = pool.ever.potential(name).tasks.value
         waiters.append(
             waiter(
                 f"u{seed}-{number}",
@@ -178,7 +178,7 @@ def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -
         now += timedelta(seconds=20)
         name = rng.choice(("team-a", "team-b", "team-c"))
         own = bound("main", limits(6, 10), namespace=name)
-        if len(list(queue.line.waiters())) < 80:
+        if len(list(queue.pending.waiters())) < 80:
             small = waiter(
                 f"s{fresh}",
                 own,
@@ -220,4 +220,4 @@ def test_a_queue_that_nobody_joins_always_empties(seed: int) -> None:
         queue.ended(queue.load_of(running.pop(rng.randrange(len(running)))), NOW)
     for each in running:
         queue.ended(queue.load_of(each), NOW)
-    assert all(usage == ZERO for usage in queue.rooms.taken.values())
+    assert all(usage == ZERO for usage in queue.headroom.taken.values())

@@ -15,11 +15,11 @@ from policy.core.ledger import (
     Purpose,
     Reservation,
     cancel,
-    confirm,
     expire,
     reserve,
     with_reservations,
 )
+from tests.policy.core.builders import counted_live
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 QUOTA = Account("etl", "q")
@@ -67,7 +67,7 @@ def test_one_that_is_refused_gives_back_its_own_part_alone() -> None:
 def test_one_that_is_counted_leaves_the_slot_to_those_that_may_still_come() -> None:
     """It may be deleted at once, and then the other one lands."""
     ledger, _ = filled(create(1), create(2), limit=2)
-    counted = confirm(ledger, "id-1")
+    counted = counted_live(ledger, "id-1")
     assert counted.used[QUOTA] == Usage(1, 1)
     assert counted.taken()[QUOTA] == Usage(2, 2)
 

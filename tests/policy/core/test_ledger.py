@@ -25,7 +25,6 @@ from policy.core.ledger import (
     Reservation,
     Shortfall,
     cancel,
-    confirm,
     expire,
     fence,
     overdue,
@@ -34,7 +33,7 @@ from policy.core.ledger import (
     shortfalls,
     with_reservations,
 )
-from tests.policy.core.builders import NOW, demand, limits, weight
+from tests.policy.core.builders import NOW, counted_live, demand, limits, weight
 
 ROOT: Final = "namespace.team-a"
 ACCOUNTS: Final = (
@@ -121,9 +120,9 @@ class LedgerUnderFire(RuleBasedStateMachine):
 
     @rule(id_=ids)
     def see_live(self, id_: str) -> None:
-        """Confirm: the weight moves from reserved to used on each of its accounts."""
+        """Recount: the weight moves from reserved to used on each of its accounts."""
         before = self.ledger.taken()
-        self._keep(confirm(self.ledger, id_))
+        self._keep(counted_live(self.ledger, id_))
         reservation = self.pending.pop(id_, None)
         if reservation is not None:
             self._charge(reservation)
@@ -276,7 +275,6 @@ def test_a_release_never_expires() -> None:
 def test_nothing_to_do_gives_the_very_same_ledger() -> None:
     """Callers see by identity that there is nothing to write."""
     ledger = with_reservations(Ledger(ROOT), [_reservation("one")])
-    assert confirm(ledger, "other") is ledger
     assert cancel(ledger, "other") is ledger
     assert expire(ledger, NOW, seen=[]) is ledger
 

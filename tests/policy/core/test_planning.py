@@ -59,8 +59,8 @@ def test_a_waiter_passes_more_priorities_with_each_aging_up_to_the_highest_that_
     for number, priority in enumerate((5, 70, 800, 9000), start=1):
         young = timedelta(minutes=-1)
         queue.add(waiter(f"high{number}", full, priority=priority, age=young, arrival=number))
-    level = queue.line.order.level
-    low = queue.line.get("low")
+    level = queue.pending.order.level
+    low = queue.pending.get("low")
     assert low is not None
     for now, reached in ((9, 0), (10, 5), (19, 5), (20, 800), (29, 800), (30, 9000)):
         queue.plan(minutes(now))
@@ -94,12 +94,12 @@ def test_many_different_priorities_do_not_stretch_the_way_to_the_top() -> None:
     queue.add(waiter("quiet", full, namespace="team-b"))
     for number in range(1, 1001):
         queue.add(waiter(f"greedy{number}", full, priority=number, age=-100 * HOUR, arrival=number))
-    quiet = queue.line.get("quiet")
+    quiet = queue.pending.get("quiet")
     assert quiet is not None
     queue.plan(minutes(9 * 60))
-    assert queue.line.order.level(quiet) == 511
+    assert queue.pending.order.level(quiet) == 511
     queue.plan(minutes(10 * 60))
-    assert queue.line.order.level(quiet) == 1000
+    assert queue.pending.order.level(quiet) == 1000
 
 
 def test_a_priority_that_nobody_waits_with_any_more_is_no_step() -> None:
@@ -108,10 +108,10 @@ def test_a_priority_that_nobody_waits_with_any_more_is_no_step() -> None:
     queue.add(waiter("low", full, age=HOUR))
     queue.add(waiter("middle", full, priority=5, arrival=1))
     queue.add(waiter("high", full, priority=9, arrival=2))
-    low = queue.line.get("low")
+    low = queue.pending.get("low")
     assert low is not None
     queue.plan(NOW)
-    assert queue.line.order.level(low) == 5
+    assert queue.pending.order.level(low) == 5
     queue.remove("middle")
     queue.set_limits(full.account, limits(1))
     assert uids(queue.plan(NOW)) == ["low"]
@@ -143,8 +143,8 @@ def test_everybody_gets_to_the_top_within_the_logarithm_of_the_priorities(
         queue.add(waiter(f"late{number}", full, priority=priority, age=-100 * HOUR, arrival=99 + number))
     agings = ceil(log2(len({*priorities, *comings}) + 1))
     queue.plan(NOW + agings * HOUR)
-    order = queue.line.order
-    first = {order.level(each) for each in queue.line.waiters() if each.uid.startswith("u")}
+    order = queue.pending.order
+    first = {order.level(each) for each in queue.pending.waiters() if each.uid.startswith("u")}
     assert first == {max([*priorities, *comings])}
 
 
@@ -296,7 +296,7 @@ def test_a_release_that_could_not_be_reserved_goes_back_to_its_place() -> None:
     (gone,) = queue.plan(NOW)
     queue.put_back(gone, queue.load_of(gone))
     assert uids(queue.plan(NOW)) == ["first"]
-    assert queue.rooms.taken == {most.account: Usage(1, 0)}
+    assert queue.headroom.taken == {most.account: Usage(1, 0)}
 
 
 def test_what_started_past_the_queue_is_counted() -> None:
@@ -306,7 +306,7 @@ def test_what_started_past_the_queue_is_counted() -> None:
     queue.add(waiter("u0", most))
     assert queue.plan(NOW) == []
     queue.ended(Load("team-a", "ann", (most.account,), Usage(2)), NOW)
-    assert queue.rooms.taken.get(most.account, ZERO) == ZERO
+    assert queue.headroom.taken.get(most.account, ZERO) == ZERO
     assert uids(queue.plan(NOW)) == ["u0"]
 
 
@@ -327,16 +327,16 @@ def test_those_who_waited_too_long_are_told_until_they_are_removed() -> None:
     queue.set_rules("team-a", QueueRules(max_wait=HOUR, aging=None))
     queue.add(waiter("old", full, age=timedelta(minutes=50)))
     queue.add(waiter("new", full, age=timedelta(minutes=5)))
-    assert queue.overdue(NOW) == []
-    assert queue.next_event() == minutes(10)
-    assert uids(queue.overdue(minutes(10))) == ["old"] == uids(queue.overdue(minutes(10)))
+    assert queue.pending.overdue(NOW) == []
+    assert queue.pending.next_event() == minutes(10)
+    assert uids(queue.pending.overdue(minutes(10))) == ["old"] == uids(queue.pending.overdue(minutes(10)))
     queue.remove("old")
-    assert queue.overdue(minutes(10)) == []
+    assert queue.pending.overdue(minutes(10)) == []
     queue.set_rules("team-a", QueueRules(max_wait=timedelta(minutes=1), aging=None))
-    assert uids(queue.overdue(minutes(10))) == ["new"]
+    assert uids(queue.pending.overdue(minutes(10))) == ["new"]
     queue.set_rules("team-a", QueueRules(aging=None))
-    assert queue.overdue(minutes(10)) == []
-    assert queue.next_event() is None
+    assert queue.pending.overdue(minutes(10)) == []
+    assert queue.pending.next_event() is None
 
 
 def test_a_plan_may_be_taken_in_parts() -> None:

@@ -41,7 +41,8 @@ def test_a_release_exceeds_no_limit_and_leaves_reserves_free(seed: int, length: 
         while gone := world.planner.plan(world.now, most=1):
             for want in gone[0].wants:
                 account = want.demand.account
-                assert less(world.limits[account], want.withheld).admits(world.planner.rooms.taken[account])
+                taken = world.planner.headroom.taken[account]
+                assert less(world.limits[account], want.withheld).admits(taken)
             plot = world.oracle.plot
             if plot is not None and gone[0].shares:
                 assert less(plot.total, gone[0].withheld).admits(_in_the_pool(world))
@@ -74,7 +75,7 @@ def test_a_planner_that_starts_anew_decides_the_same(seed: int, length: int, shu
     old.ended(Load("team-a", "", (), ZERO), world.now)  # Its time is now.
     new = Planner(now=world.now, fair=deepcopy(old.fair), passes=NEVER, patience=timedelta(days=9999))
     new.sampled_at = old.sampled_at
-    new.set_taken(old.rooms.taken)
+    new.set_taken(old.headroom.taken)
     if world.oracle.plot is not None:
         new.set_pool(pool_of(compile_tree(world.oracle.plot.members())))
     for name, rules in world.oracle.rules.items():
@@ -90,4 +91,4 @@ def test_a_planner_that_starts_anew_decides_the_same(seed: int, length: int, shu
 
 def _in_the_pool(world: World) -> Usage:
     shares = [Account(name, "pool/share") for name in world.names]
-    return sum((world.planner.rooms.taken.get(account, ZERO) for account in shares), ZERO)
+    return sum((world.planner.headroom.taken.get(account, ZERO) for account in shares), ZERO)

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.amounts import Usage
+from policy.core.explain import must_rise
 from policy.core.explain_wait import reason, refusal, waited_too_long
 from policy.core.ordering import USUAL_RULES, QueueRules, WaitReason
 from policy.core.planning import Planner
 from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.standing import Standing, standings
+from policy.core.standing import Position, positions
 from policy.core.tree import Member, compile_tree
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queueing_world import World, bound, planner, pool_of, waiter
@@ -29,8 +30,8 @@ def _queue() -> Planner:
     return queue
 
 
-def _only(queue: Planner) -> Standing:
-    (found,) = standings(queue, "team-a")
+def _only(queue: Planner) -> Position:
+    (found,) = positions(queue, "team-a")
     return found
 
 
@@ -40,15 +41,15 @@ def test_everybody_has_a_place_in_the_order_of_release() -> None:
     for uid, priority in (("low", 0), ("high", 5), ("middle", 2)):
         queue.add(waiter(uid, full, priority=priority))
     queue.add(waiter("broken", fault="the policy is broken", priority=9))
-    found = standings(queue, "team-a")
+    found = positions(queue, "team-a")
     assert [(each.waiter.uid, each.position) for each in found] == [
         ("high", 1),
         ("middle", 2),
         ("low", 3),
         ("broken", 4),
     ]
-    assert standings(queue, "team-a", most=2) == found[:2]
-    assert standings(queue, "nowhere") == []
+    assert positions(queue, "team-a", most=2) == found[:2]
+    assert positions(queue, "nowhere") == []
 
 
 def test_one_that_waits_for_room_is_told_how_much_is_missing() -> None:
@@ -120,7 +121,7 @@ def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
     queue.add(waiter("head", MAIN, tasks=5, arrival=1))
     queue.add(waiter("small", MAIN, tasks=1, arrival=2))
     queue.plan(NOW)
-    head, small = standings(queue, "team-a")
+    head, small = positions(queue, "team-a")
     assert (head.reason, small.reason) == (
         WaitReason.WAITING_FOR_QUOTA,
         WaitReason.WAITING_FOR_HIGHER_PRIORITY,
@@ -143,7 +144,7 @@ def test_one_that_a_claim_bars_is_told_so_too() -> None:
     for number, (uid, tasks) in enumerate((("big", 8), ("passes", 1), ("barred", 1))):
         queue.add(waiter(uid, most, tasks=tasks, arrival=number))
     queue.plan(NOW)
-    assert [each.reason for each in standings(queue, "team-a")] == [
+    assert [each.reason for each in positions(queue, "team-a")] == [
         WaitReason.WAITING_FOR_QUOTA,
         WaitReason.WAITING_FOR_HIGHER_PRIORITY,
     ]
@@ -172,6 +173,41 @@ def test_a_full_pool_is_told_by_what_is_left_to_the_member() -> None:
     )
 
 
+def test_a_pool_whose_limit_fell_below_what_runs_has_nothing_left_and_no_less() -> None:
+    """A member that uses nothing of it hears of a limit of 0, not of one below it."""
+    queue = planner()
+    members = [Member("team-a", ""), Member("team-b", "")]
+    wide, narrow = (compile_tree([Member("", None, limits(most)), *members]) for most in (10, 2))
+    queue.set_pool(pool_of(wide))
+    for number in range(8):
+        queue.add(waiter(f"u{number}", shares=True, arrival=number))
+    assert len(queue.plan(NOW)) == 8
+    queue.set_pool(pool_of(narrow, ever=wide))
+    queue.add(waiter("late", namespace="team-b", shares=True))
+    queue.plan(NOW)
+    (found,) = positions(queue, "team-b")
+    assert reason(found, USUAL_RULES) == (
+        "waits for room in ClusterWorkflowQuota pool for team-b (workflows: 1 needed, 0 of 0 used); it "
+        "starts when enough of what runs has ended"
+    )
+
+
+def test_one_that_is_above_its_share_of_a_pool_until_that_rises_is_told_when_it_does() -> None:
+    """As the webhook says it at the create: nothing that ends makes room for it."""
+    queue = planner()
+    members = [Member("team-a", "")]
+    night, day = (compile_tree([Member("", None, limits(10, tasks)), *members]) for tasks in (9, 2))
+    queue.set_pool(pool_of(day, ever=night, rises="a window opens"))
+    queue.add(waiter("u", shares=True, tasks=5))
+    queue.plan(NOW)
+    found = _only(queue)
+    assert found.reason is WaitReason.WAITING_FOR_QUOTA
+    (short,) = found.short
+    assert short.must_rise
+    assert reason(found, USUAL_RULES) == must_rise(short)
+    assert "a window opens" in must_rise(short)
+
+
 @given(st.integers(0, 2**40), st.integers(1, 60))
 def test_nobody_who_waits_after_a_plan_is_said_to_be_released(seed: int, length: int) -> None:
     """Reasons agree with the planner: what they say is released was released, and all others hear why not."""
@@ -180,7 +216,7 @@ def test_nobody_who_waits_after_a_plan_is_said_to_be_released(seed: int, length:
         world.step()
         world.plan()
     for name in world.names:
-        found = standings(world.planner, name)
+        found = positions(world.planner, name)
         assert [each.position for each in found] == list(range(1, len(found) + 1))
         waiting = {each.uid for each in world.oracle.waiters.values() if each.namespace == name}
         assert {each.waiter.uid for each in found} == waiting
@@ -257,4 +293,4 @@ def test_the_first_are_those_that_a_look_at_everybody_finds(
         )
     for number in sorted(gone):
         queue.remove(f"u{number}")
-    assert standings(queue, "team-a", most) == standings(queue, "team-a")[:most]
+    assert positions(queue, "team-a", most) == positions(queue, "team-a")[:most]

@@ -1,4 +1,4 @@
-"""Books driven by hand: live Workflows as a tracker shows them, passes, and drawn policies to try them on."""
+"""The state of a root driven by hand: Workflows as a tracker shows them, passes, and drawn policies."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from policy.core.pools import share_demand
 from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
 from policy.core.reserves import withheld
 from policy.core.snapshot import Document, Snapshot
-from policy.service.books import AT_ONCE, Books
+from policy.service.books import AT_ONCE, RootState
 from policy.service.tracked import moment
 from policy.service.tracker import Tracked, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
@@ -95,7 +95,7 @@ def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
 
 
 class Desk:
-    """Books and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
+    """RootState and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
 
     def __init__(
         self,
@@ -114,11 +114,11 @@ class Desk:
         self.seen = set(self.live)
         self.ledger = Ledger(root) if ledger is None else ledger
         self._namespaces = frozenset(namespaces)
-        self.books = self.opened()
+        self.state = self.opened()
 
-    def opened(self) -> Books:
-        """Return new books of all that is there."""
-        books = Books(
+    def opened(self) -> RootState:
+        """Return a new state of all that is there."""
+        state = RootState(
             root=self.ledger.root,
             snapshot=self.policies,
             namespaces=self._namespaces,
@@ -128,8 +128,8 @@ class Desk:
             capacity=self.capacity,
         )
         for each in self.live.values():
-            books.change(None, each, self.now)
-        return books
+            state.change(None, each, self.now)
+        return state
 
     def _find(self, uid: str) -> Tracked | None:
         return self.live.get(uid)
@@ -137,12 +137,12 @@ class Desk:
     def reopen(self, policies: Snapshot) -> None:
         """Go on by other policies."""
         self.policies = policies
-        self.books = self.opened()
+        self.state = self.opened()
 
     def edit(self, policies: Snapshot) -> "Desk":
-        """Go on by policies in which limits are others only, with the books as they are."""
-        assert self.books.fits(policies, self._namespaces)
-        self.books.at(self.now, self.capacity)
+        """Go on by policies in which limits are others only, with the state as it is."""
+        assert self.state.fits(policies, self._namespaces)
+        self.state.at(self.now, self.capacity)
         self.policies = policies
         return self
 
@@ -156,7 +156,7 @@ class Desk:
         self.seen |= set(self.live)
         for uid, each in before.items():
             if each is not None or uid in self.live:
-                self.books.change(each, self.live.get(uid), self.now)
+                self.state.change(each, self.live.get(uid), self.now)
 
     def runs(self, *uids: str) -> None:
         """Show that Workflows were let go."""
@@ -164,17 +164,17 @@ class Desk:
 
     def settled(self, *, most: int = AT_ONCE) -> Ledger:
         """Return what a pass would write."""
-        return self.books.settle(self.ledger, self.now, most=most)
+        return self.state.settle(self.ledger, self.now, most=most)
 
     def work(self) -> list[str]:
         """Make a pass whose write succeeds; returns whom it releases, in order."""
         before = self.ledger.reservations
         self.ledger = self.settled()
-        self.books.written(self.ledger)
+        self.state.written(self.ledger)
         return [each.workflow for each in self.ledger.reservations.values() if each.id not in before]
 
     def lose_the_answer(self) -> None:
-        """Make a pass whose write succeeds without the books being told."""
+        """Make a pass whose write succeeds that the state does not hear of."""
         self.ledger = self.settled()
 
     def fail(self) -> None:
@@ -185,11 +185,11 @@ class Desk:
         """Let time pass and nodes come or go."""
         self.now += by
         self.capacity = capacity
-        self.books.at(self.now, capacity)
+        self.state.at(self.now, capacity)
 
     def waiting(self) -> dict[str, Waiter]:
         """Return who waits."""
-        return {each.uid: each for each in self.books.planner.line.waiters()}
+        return {each.uid: each for each in self.state.planner.pending.waiters()}
 
 
 def free(held: Tracked) -> Tracked:
@@ -199,7 +199,7 @@ def free(held: Tracked) -> Tracked:
 
 def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
     """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
-    quotas = [one for one in desk.books.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
+    quotas = [one for one in desk.state.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
     caps = [one.max_priority for one in quotas if one.max_priority is not None]
     priority, user = min([each.weighed.priority, *caps]), each.weighed.user
     wanted = demands(quotas, user, now=desk.now, priority=priority)
@@ -312,7 +312,7 @@ def desks(draw: st.DrawFn) -> Desk:
     reservations = []
     for each in present:
         if draw(st.booleans()):
-            accounts = reader.books._load(each).accounts
+            accounts = reader.state._load(each).accounts
             identity = f"{each.uid}.{draw(st.integers(1, 2))}"
             reservations.append(reserved(identity, *accounts, namespace=each.namespace, weight=each.weight))
     creates = draw(st.sets(st.sampled_from(["c0", "c1", "c2", "lost"])))

@@ -1,4 +1,4 @@
-"""The books of one root: what a pass counts, settles and releases, for any mix of policies and Workflows."""
+"""The state of one root: what a pass counts, settles and releases, for any mix of policies and Workflows."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,10 +16,9 @@ from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import share_account
 from policy.core.snapshot import Snapshot
 from policy.core.standing import reason_of
-from policy.service.books import AT_ONCE, Books
+from policy.service.books import AT_ONCE, RootState
 from policy.service.tracker import Tracked
 from tests.policy.core.builders import limits, quota, snapshot
 from tests.policy.service.bookkeeping import (
@@ -68,10 +67,10 @@ def test_whoever_still_waits_would_not_have_fitted(desk: Desk) -> None:
 def test_who_can_never_run_is_known(desk: Desk) -> None:
     """It would not fit with nobody else there, whatever windows say."""
     desk.settled()
-    for group in desk.books.planner.line.groups():
-        reason, short = reason_of(desk.books.planner, group)
+    for group in desk.state.planner.pending.groups():
+        reason, short = reason_of(desk.state.planner, group)
         never = reason is WaitReason.EXCEEDS_MAX_QUOTA
-        assert never == desk.books.planner.rooms.never(group.shape)
+        assert never == desk.state.planner.headroom.never(group.shape)
         assert short
         if never:
             assert not any(fits(Ledger(ROOT), desk.live[each.uid], desk) for each in group)
@@ -116,8 +115,8 @@ def test_used_is_the_number_of_live_ones_that_count(desk: Desk) -> None:
     assert used.get(POOL, ZERO) == _sum(counted)
     for namespace in "ab":
         own = [each for each in counted if each.namespace == namespace]
-        assert used.get(share_account("data", namespace), ZERO) in (ZERO, _sum(own))
-        assert desk.books.running.get(namespace, ZERO) == _sum(own)
+        assert used.get(Account.share("data", namespace), ZERO) in (ZERO, _sum(own))
+        assert desk.state.running.get(namespace, ZERO) == _sum(own)
 
 
 def _sum(counted: list[Tracked]) -> Usage:
@@ -140,10 +139,10 @@ def test_a_second_pass_on_the_same_view_changes_nothing(desk: Desk) -> None:
 
 @given(desk=desks())
 def test_the_next_leader_finds_the_same(desk: Desk) -> None:
-    """What was written tells it all: new books on the same ledger release nobody else and drop nothing."""
+    """What was written tells it all: a new state on the same ledger release nobody else and drop nothing."""
     desk.work()
     first, waiting = desk.ledger, desk.waiting()
-    desk.books = desk.opened()
+    desk.state = desk.opened()
     assert desk.work() == []
     assert desk.ledger == first
     assert desk.waiting() == waiting
@@ -154,7 +153,7 @@ def test_a_queue_drains_when_what_runs_ends(desk: Desk) -> None:
     """Passes and ends in turn let everybody run, except whom a limit can never admit now."""
     for _ in range(len(desk.live) + 1):
         desk.see(gone=[uid for uid, each in desk.live.items() if not each.held])
-        desk.books.departed(("c0", "c1", "c2", "lost"))
+        desk.state.departed(("c0", "c1", "c2", "lost"))
         desk.work()
         desk.runs(*(key.partition(".")[0] for key in desk.ledger.reservations))
     desk.see(gone=[uid for uid, each in desk.live.items() if not each.held])
@@ -183,7 +182,7 @@ def _alone(what: str) -> Step:
 
 
 class Steps:
-    """What happens to books between two looks at them."""
+    """What happens to state between two looks at them."""
 
     see = st.lists(st.integers(0, 7).flatmap(workflows), min_size=1, max_size=3).map(
         lambda found: ("see", found)
@@ -245,19 +244,19 @@ def test_changes_folded_one_by_one_come_to_the_same_as_opening_the_books_anew(
     for what, found in steps:
         take(desk, what, found)
     folded = desk.settled(most=0)
-    waiting, old = desk.waiting(), desk.books
-    desk.books = desk.opened()
+    waiting, old = desk.waiting(), desk.state
+    desk.state = desk.opened()
     anew = desk.settled(most=0)
     assert folded.used == anew.used
     assert folded.reservations == anew.reservations
-    assert old.running == desk.books.running
+    assert old.running == desk.state.running
     assert waiting == desk.waiting()
-    assert sorted(map(repr, old.going())) == sorted(map(repr, desk.books.going()))
-    assert old.planner.rooms.taken == desk.books.planner.rooms.taken
-    known = set(old.planner.rooms.limits) & set(desk.books.planner.rooms.limits)
+    assert sorted(map(repr, old.going())) == sorted(map(repr, desk.state.going()))
+    assert old.planner.headroom.taken == desk.state.planner.headroom.taken
+    known = set(old.planner.headroom.limits) & set(desk.state.planner.headroom.limits)
     quotas = [quota for name in "ab" for quota in drawn.policies(name).quotas]
     assert known >= {quota.account for quota in quotas if _bounds(quota)}
-    assert _in_force(old, known) == _in_force(desk.books, known)
+    assert _in_force(old, known) == _in_force(desk.state, known)
 
 
 def _bounds(quota: CompiledQuota) -> bool:
@@ -265,10 +264,10 @@ def _bounds(quota: CompiledQuota) -> bool:
     return bool(quota.account.namespace) and not quota.is_share and quota.on_exceed is not OnExceed.WARN
 
 
-def _in_force(books: Books, accounts: set[Account]) -> object:
-    rooms = books.planner.rooms
-    tree = None if rooms.pool is None else (rooms.pool.shares.tree, rooms.pool.ever.tree)
-    return {each: rooms.limits[each] for each in accounts}, tree
+def _in_force(state: RootState, accounts: set[Account]) -> object:
+    headroom = state.planner.headroom
+    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever.tree)
+    return {each: headroom.limits[each] for each in accounts}, tree
 
 
 def test_held_workflows_count_nowhere() -> None:
@@ -284,7 +283,7 @@ def test_held_workflows_count_nowhere() -> None:
 def test_every_account_stands_in_the_ledger_also_where_nothing_is_used() -> None:
     """Nobody may reserve on an account that was not counted, so one that is empty has to say so."""
     desk = Desk(one_pool(1, quota("q", namespace="a", perUser={"workflows": 1}), borrowing={}))
-    shares = {share_account("data", name) for name in "ab"}
+    shares = {Account.share("data", name) for name in "ab"}
     assert desk.settled().used == dict.fromkeys({POOL, Account("a", "q"), *shares}, ZERO)
 
 
@@ -331,7 +330,7 @@ def test_the_reservation_of_a_create_stays_while_no_object_is_seen() -> None:
 def test_the_reservation_of_one_that_came_and_went_goes() -> None:
     """Protocol rule 4b: its end was seen, and there is nothing left to count."""
     desk = Desk(one_pool(2), ledger=ledger_of(reserved("c1", POOL, purpose=Purpose.CREATE)))
-    desk.books.departed(["c1"])
+    desk.state.departed(["c1"])
     assert desk.settled().reservations == {}
 
 
@@ -367,7 +366,7 @@ def test_one_that_ran_and_is_held_again_gives_its_slot_to_others() -> None:
     desk.runs("u2")
     assert desk.work() == []
     desk.see(live("u2", holds=2, arrival=2))
-    assert desk.books.running == {}
+    assert desk.state.running == {}
     assert desk.work() == ["u1"]
     desk.runs("u1")
     desk.see(gone=["u1"])
@@ -385,7 +384,7 @@ def test_a_cap_holds_for_the_priorities_of_those_that_came_before_it_or_past_adm
     bold = [live(f"u{number}", arrival=number, priority=2**31 - 1) for number in (1, 2, 3)]
     desk = Desk(policies, *bold, live("u0", arrival=0, priority=5))
     assert desk.work() == ["u0", "u1"]
-    assert [each.priority for each in desk.books.planner.line.waiters()] == [5, 5]
+    assert [each.priority for each in desk.state.planner.pending.waiters()] == [5, 5]
 
 
 def test_one_that_was_released_ended_and_is_held_again_between_two_looks_waits_anew() -> None:
@@ -428,7 +427,7 @@ def test_a_write_whose_answer_was_lost_is_adopted() -> None:
     assert desk.work() == []
     assert desk.ledger == stands
     assert set(desk.waiting()) == {"u2"}
-    assert [each.id for each in desk.books.releases()] == ["u1.1"]
+    assert list(desk.state.releases) == ["u1.1"]
 
 
 def test_a_write_that_failed_is_taken_back() -> None:
@@ -509,7 +508,7 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
     desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
     assert desk.work() == []
     assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
-    bounds = {account.quota: each for account, each in desk.books.planner.rooms.limits.items()}
+    bounds = {account.quota: each for account, each in desk.state.planner.headroom.limits.items()}
     assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
     desk.reopen(snapshot(own[2]))
     assert desk.policies.policies("a").quotas[0].on_exceed is OnExceed.WARN
@@ -547,7 +546,7 @@ def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> N
     """They were made on accounts that stand in another ledger."""
     old = reserved("c1", Account("a", "old"), purpose=Purpose.CREATE)
     desk = Desk(one_pool(1), live("u1"))
-    desk.ledger = desk.books.settle(desk.ledger, NOON, moved=[old])
+    desk.ledger = desk.state.settle(desk.ledger, NOON, moved=[old])
     assert desk.ledger.taken()[POOL] == Usage(1, 1)
     assert set(desk.ledger.reservations) == {"c1"}
 
@@ -556,13 +555,13 @@ def test_one_pass_releases_so_many_and_the_next_the_others() -> None:
     """The ledger has to stay small; `written` says that more may go."""
     desk = Desk(one_pool(None), *(live(f"u{number}", arrival=number) for number in range(AT_ONCE + 3)))
     desk.ledger = desk.settled()
-    assert desk.books.written(desk.ledger)
+    assert desk.state.written(desk.ledger)
     assert len(desk.ledger.reservations) == AT_ONCE
     assert len(desk.work()) == 3
 
 
 def test_a_window_that_opens_lets_those_go_who_fit_it() -> None:
-    """Books know when that is, and nothing else has to happen."""
+    """RootState know when that is, and nothing else has to happen."""
     night: JsonObject = {
         "name": "night",
         "schedule": "0 20 * * *",
@@ -571,10 +570,10 @@ def test_a_window_that_opens_lets_those_go_who_fit_it() -> None:
     }
     desk = Desk(one_pool(0, windows=[night]), *(live(f"u{number}", arrival=number) for number in range(3)))
     assert desk.work() == []
-    assert desk.books.next_event() == NOON + timedelta(hours=8)
+    assert desk.state.next_event() == NOON + timedelta(hours=8)
     desk.later(timedelta(hours=8), None)
     assert desk.work() == ["u0", "u1"]
-    assert desk.books.next_event() == NOON + timedelta(hours=10)
+    assert desk.state.next_event() == NOON + timedelta(hours=10)
     desk.runs("u0", "u1")
     desk.later(timedelta(hours=2), None)
     desk.see(gone=["u0"])
@@ -606,7 +605,7 @@ def test_members_borrow_what_is_idle_and_owners_have_their_share_back_first() ->
     desk.see(gone=["a0"])
     assert desk.work() == ["b0"]
     used = desk.ledger.used
-    assert (used[share_account("data", "a")].workflows, used[POOL].workflows) == (3, 3)
+    assert (used[Account.share("data", "a")].workflows, used[POOL].workflows) == (3, 3)
 
 
 GREEDY: JsonObject = {"workflows": 10**9, "tasks": 10**9}
@@ -626,7 +625,7 @@ def test_a_greedy_quota_takes_nothing_of_what_the_pool_keeps_for_a_neighbour() -
 
 
 def test_an_edit_of_the_shares_that_a_pool_says_reads_no_queue_anew() -> None:
-    """It is limits that move: the books stay, and the next pass goes by it."""
+    """It is limits that move: the state stays, and the next pass goes by it."""
 
     def sharing(workflows: int) -> Snapshot:
         return one_pool(
@@ -635,7 +634,7 @@ def test_an_edit_of_the_shares_that_a_pool_says_reads_no_queue_anew() -> None:
 
     desk = Desk(sharing(1), *(live(f"a{number}", arrival=number) for number in range(4)))
     assert desk.work() == ["a0"]
-    assert desk.books.fits(sharing(3), "ab")
+    assert desk.state.fits(sharing(3), "ab")
     desk.policies = sharing(3)
     desk.later(timedelta(0), None)
     assert desk.work() == ["a1", "a2"]
@@ -655,15 +654,15 @@ def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
 def test_books_stay_right_where_policies_of_others_or_limits_change_only() -> None:
     """They are opened anew where what those who wait need, or who belongs to them, has changed."""
     desk = Desk(one_pool(1))
-    assert desk.books.fits(one_pool(1), "ab")
-    assert desk.books.fits(one_pool(2), "ab")
-    assert not desk.books.fits(one_pool(1), "abc")
-    assert not desk.books.fits(one_pool(1, quota("q", namespace="a")), "ab")
-    assert not desk.books.fits(one_pool(1, perUser={"workflows": 1}), "ab")
-    assert not desk.books.fits(one_pool(1, reserve=[{"abovePriority": 0, "workflows": 1}]), "ab")
-    assert not desk.books.fits(one_pool(1, fairShare={"weights": {"a": 2}}), "ab")
-    assert not desk.books.fits(one_pool(1, borrowing={}), "ab")
-    assert not desk.books.fits(snapshot(), "ab")
+    assert desk.state.fits(one_pool(1), "ab")
+    assert desk.state.fits(one_pool(2), "ab")
+    assert not desk.state.fits(one_pool(1), "abc")
+    assert not desk.state.fits(one_pool(1, quota("q", namespace="a")), "ab")
+    assert not desk.state.fits(one_pool(1, perUser={"workflows": 1}), "ab")
+    assert not desk.state.fits(one_pool(1, reserve=[{"abovePriority": 0, "workflows": 1}]), "ab")
+    assert not desk.state.fits(one_pool(1, fairShare={"weights": {"a": 2}}), "ab")
+    assert not desk.state.fits(one_pool(1, borrowing={}), "ab")
+    assert not desk.state.fits(snapshot(), "ab")
 
 
 def test_a_limit_that_is_edited_acts_with_the_next_pass_and_reads_no_queue_anew() -> None:
@@ -674,14 +673,14 @@ def test_a_limit_that_is_edited_acts_with_the_next_pass_and_reads_no_queue_anew(
         return one_pool(pool_limit, own, borrowing={"borrowingLimit": {"workflows": 0}})
 
     desk = Desk(of(0, 1), *(live(f"u{number}", arrival=number) for number in range(6)))
-    books = desk.books
+    state = desk.state
     assert desk.work() == []
     assert desk.edit(of(4, 1)).work() == ["u0"]
     assert desk.edit(of(4, 2)).work() == ["u1"]
     assert desk.edit(of(4, 4, stopPolicy="Hold")).work() == []
     assert desk.edit(of(4, 3)).work() == ["u2"]
     assert desk.edit(of(0, 1)).work() == []
-    assert desk.books is books
+    assert desk.state is state
 
 
 @given(desk=desks(), data=st.data())
@@ -690,16 +689,16 @@ def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
 ) -> None:
     """The same counts, the same releases in the same order, and the same reasons for those who wait."""
     for after in (data.draw(edited(desk.policies)), data.draw(edited(desk.policies))):
-        if not desk.books.fits(after, "ab"):
+        if not desk.state.fits(after, "ab"):
             assert any(quota.rises for each in "ab" for quota in after.policies(each).quotas)
             return
         desk.edit(after)
-    settled, kept = desk.settled(), desk.books
+    settled, kept = desk.settled(), desk.state
     desk.reopen(after)
     assert desk.settled() == settled
-    assert reasons(kept) == reasons(desk.books)
+    assert reasons(kept) == reasons(desk.state)
 
 
-def reasons(books: Books) -> Mapping[Shape, object]:
+def reasons(state: RootState) -> Mapping[Shape, object]:
     """Return why each group waits that does."""
-    return {each.shape: reason_of(books.planner, each) for each in books.planner.line.groups() if each}
+    return {each.shape: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}

@@ -1,6 +1,6 @@
 """In a pool that borrows, a Workflow that is released and then seen to run is charged for once."""
 
-from policy.core.fairshare import Tenant
+from policy.core.ledger import Tenant
 from tests.policy.core.builders import quota
 from tests.policy.service.bookkeeping import Desk, live, one_pool
 
@@ -15,9 +15,9 @@ def test_a_release_that_is_seen_to_run_is_no_second_start() -> None:
     )
     desk = Desk(policies, live("u1"))
     assert desk.work() == ["u1"]
-    fair, team = desk.books.planner.fair, Tenant("a")
-    charged = fair.standing(team)
+    fair, team = desk.state.planner.fair, Tenant("a")
+    charged = fair.rank(team)
     assert charged > 0
     desk.runs("u1")
     desk.work()
-    assert fair.standing(team) == charged
+    assert fair.rank(team) == charged

@@ -1,4 +1,4 @@
-"""A child runs under its parent's slot in the leader's books, and counts when its parent is gone."""
+"""A child runs under its parent's slot in what the leader counts, and counts when its parent is gone."""
 
 from typing import Final
 

@@ -70,7 +70,7 @@ def test_it_is_tried_again_after_a_while_that_grows(spy: Spy, clock: Clock) -> N
     leader.work()
     waits = []
     for _ in range(8):
-        due = leader.releaser._letting_go.next_try()
+        due = leader.releaser._sender.next_try()
         assert due is not None
         waits.append(due - clock())
         clock.advance(waits[-1] - timedelta(milliseconds=1))
@@ -90,7 +90,7 @@ def test_once_it_is_answered_nothing_is_owed(spy: Spy, clock: Clock) -> None:
     clock.advance(FIRST_DELAY)
     assert leader.work() == 1
     assert leader.releaser.unsent == 0
-    assert leader.releaser._letting_go.next_try() is None
+    assert leader.releaser._sender.next_try() is None
 
 
 def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:

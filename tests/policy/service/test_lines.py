@@ -224,7 +224,7 @@ def test_no_child_reserves_where_quotas_deny() -> None:
 
 
 def test_two_of_one_instant_are_both_let_in_and_one_counts() -> None:
-    """Each is judged before the other is there; the books take the older for the child."""
+    """Each is judged before the other is there; the state takes the older for the child."""
     scene = Scene(TASKS)
     drafts = [child_of(scene.root, name, tasks=6) for name in ("first", "second")]
     decisions = [judged(scene.cluster, TASKS, each) for each in drafts]

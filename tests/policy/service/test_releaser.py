@@ -724,10 +724,10 @@ def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: 
 
 
 def test_an_edited_limit_is_put_in_force_with_the_queue_as_it_is(leader: Leader) -> None:
-    """The books go on, so that the edit of a number costs the same before a queue of any length."""
+    """The state goes on, so that the edit of a number costs the same before a queue of any length."""
     queue_up(leader, "a", "b", "c")
     assert leader.work() == 1
-    books = leader.releaser._books[ROOT]
+    state = leader.releaser._states[ROOT]
     leader.snapshot = snapshot_of(quota("etl", "q", workflows=2))
     assert leader.releaser.run_pass(leader.tracker) == 1
-    assert leader.releaser._books[ROOT] is books
+    assert leader.releaser._states[ROOT] is state

@@ -9,7 +9,7 @@ from policy.cluster.errors import Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.ledger import Reservation
-from policy.service.letting_go import LettingGo
+from policy.service.letting_go import ReleaseSender
 from policy.service.tracker import LIVE, Tracker
 from tests.policy.service.world import Call, Clock, Leader, Spy, draft, is_held, quota, snapshot_of, submit
 
@@ -38,7 +38,7 @@ def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: 
     """They are told in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = LettingGo(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
     assert letting_go.send(found, tracker, lambda: False) == len(NAMES)
     assert letting_go.send(found, tracker, lambda: False) == 0
     assert told.released_names == NAMES
@@ -58,7 +58,7 @@ def test_one_that_fails_holds_nobody_up(
             raise Unavailable("no answer")
 
     spy.before = fail
-    letting_go = LettingGo(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
     assert letting_go.send(found, tracker, lambda: False) == len(NAMES) - 1
     assert [name for name, _ in told.failures] == [NAMES[3]]
     assert letting_go.unsent == 1
@@ -70,6 +70,6 @@ def test_nothing_is_sent_once_the_leader_stops(
     """Whoever leads next completes what is reserved."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = LettingGo(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
     assert letting_go.send(found, tracker, lambda: True) == 0
     assert not spy.calls

@@ -3,11 +3,24 @@
 from datetime import timedelta
 
 from policy.cluster.errors import Unavailable
+from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.telling import REFRESHED_POSITIONS, TELL_EVERY
 from tests.policy.core.builders import quota, snapshot
-from tests.policy.service.world import NOON, Call, Clock, Leader, Spy, complete, draft, submit
+from tests.policy.service.world import (
+    NOON,
+    Call,
+    Clock,
+    Leader,
+    Spy,
+    complete,
+    draft,
+    member,
+    pool,
+    snapshot_of,
+    submit,
+)
 
 HALF: timedelta = TELL_EVERY / 2
 
@@ -134,3 +147,21 @@ def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
     leader.work()
     why = "it needs tasks=5 and WorkflowQuota etl/q allows tasks=2 now: it starts only when its windows allow"
     assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
+
+
+def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
+    """Never that 0 of less than nothing are used: this is what an Event says."""
+    members = [member(name, of="data") for name in ("etl", "ml")]
+    leader = Leader(spy, snapshot_of(pool("data", workflows=10, borrows=10), *members), clock)
+    queue_up(leader, *(f"w{number}" for number in range(8)))
+    leader.work()
+    leader.snapshot = snapshot_of(pool("data", workflows=2, borrows=10), *members)
+    queue_up(leader, "late", namespace="ml")
+    clock.advance(TELL_EVERY)
+    leader.work()
+    ((name, why, text),) = leader.told.reasons
+    assert (name, why) == ("late", WaitReason.WAITING_FOR_QUOTA)
+    assert text == (
+        "waits for room in ClusterWorkflowQuota data for ml (workflows: 1 needed, 0 of 0 used); it "
+        "starts when enough of what runs has ended"
+    )

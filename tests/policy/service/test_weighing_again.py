@@ -79,7 +79,7 @@ def test_one_whose_template_was_raised_waits_until_there_is_room_for_that(leader
 
 
 def test_it_is_seen_by_one_who_waits_already(leader: Leader) -> None:
-    """The books stay open where only a template was edited."""
+    """The state stays where only a template was edited."""
     blocked = quota("etl", "q", tasks=5)
     leader.snapshot = strict(blocked, template(5))
     assert leader.work() == 0

@@ -52,7 +52,7 @@ from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import Workflow
 from policy.service.controller import IDLE_PASS, Controller
-from policy.service.releaser import Releaser
+from policy.service.releaser import ReleasePass
 from policy.service.tracker import LIVE, Tracked, Tracker
 from policy.sources.board import SnapshotBoard
 
@@ -421,7 +421,7 @@ class Leader:
         self.view: UsageView = NO_USAGE
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.tracker = Tracker()
-        self.releaser = Releaser(
+        self.releaser = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=lambda: self.snapshot,
@@ -463,7 +463,7 @@ class Stage:
         self.told = Told()
         self.board = SnapshotBoard(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
-        self.releaser = Releaser(
+        self.releaser = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=self.board.current,
