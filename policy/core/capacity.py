@@ -17,13 +17,13 @@ from policy.core.quantities import millicores
 from policy.core.selectors import LabelSelector
 from policy.core.workflow import Read
 
-LEAVING: Final = frozenset(
+_LEAVING: Final = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
 """Taints by which autoscalers say that a node is about to go."""
-READY: Final = "Ready"
-TRUE: Final = "True"
-MILLI: Final = 1000
+_READY: Final = "Ready"
+_TRUE: Final = "True"
+_MILLI: Final = 1000
 
 
 class NodeMetadata(Read, frozen=True):
@@ -122,9 +122,9 @@ def takes_pods(node: Node) -> bool:
     """Tell whether a node is ready, is schedulable, and stays."""
     if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
         return False
-    if any(taint.key in LEAVING for taint in node.spec.taints or ()):
+    if any(taint.key in _LEAVING for taint in node.spec.taints or ()):
         return False
-    return any(each.type == READY and each.status == TRUE for each in node.status.conditions or ())
+    return any(each.type == _READY and each.status == _TRUE for each in node.status.conditions or ())
 
 
 def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
@@ -140,7 +140,7 @@ def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
     if rule.tasks_per_node is not None:
         tasks = len(counted) * rule.tasks_per_node
     elif rule.tasks_per_cpu is not None:
-        tasks = sum(_cpu(node) * rule.tasks_per_cpu // MILLI for node in counted)
+        tasks = sum(_cpu(node) * rule.tasks_per_cpu // _MILLI for node in counted)
     if tasks is not None:
         tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
     return Capacity(workflows, tasks)

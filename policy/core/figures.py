@@ -19,7 +19,7 @@ from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.usage import EMPTY_QUEUE, NamespaceQueue, UsageView
 
-MOST_MEMBERS: Final = 500
+_MOST_MEMBERS: Final = 500
 """Members of a pool that its status lists, the busiest first; an object has to stay small."""
 
 
@@ -144,7 +144,7 @@ def _of_pool(
         borrowed=total,
         effective_limits=_shown(pool.limits_at(now, capacity)),
         open_windows=pool.quota.elastic.at(now).opened,
-        namespaces=tuple(members[:MOST_MEMBERS]),
+        namespaces=tuple(members[:_MOST_MEMBERS]),
     )
 
 

@@ -13,8 +13,8 @@ from policy.core.workflow import Metadata
 
 TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
 """Phases of a Workflow that is over."""
-LABELS: Final = "metadata.labels"
-ANNOTATIONS: Final = "metadata.annotations"
+_LABELS: Final = "metadata.labels"
+_ANNOTATIONS: Final = "metadata.annotations"
 Entries = Mapping[str, str]
 
 
@@ -24,8 +24,8 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
     `due` are the annotations that we write ourselves because of this update.
     """
     for field, before, after in (
-        (LABELS, old.labels or {}, new.labels or {}),
-        (ANNOTATIONS, old.annotations or {}, new.annotations or {}),
+        (_LABELS, old.labels or {}, new.labels or {}),
+        (_ANNOTATIONS, old.annotations or {}, new.annotations or {}),
     ):
         for key in sorted(differing(before, after)):
             if key.startswith(marks.PREFIX) and (key not in due or after.get(key) != due[key]):
@@ -37,7 +37,7 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
 def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
     """Yield what would take a Workflow out of the queue, or a live one out of Argo's and our sight."""
     before, after = old.labels or {}, new.labels or {}
-    field = f"{LABELS}[{marks.INSTANCE_ID}]"
+    field = f"{_LABELS}[{marks.INSTANCE_ID}]"
     if before.get(marks.INSTANCE_ID) != after.get(marks.INSTANCE_ID) and not (
         is_completed(old) and is_completed(new) and not holding.is_held(after)
     ):
@@ -52,7 +52,7 @@ def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
             yield Reason(Code.OUT_OF_SIGHT, field, message)
     if is_completed(new) and not is_completed(old) and phase not in TERMINAL:
         message = "says that the Workflow is over and it is not: stop it with spec.shutdown, or delete it"
-        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{marks.COMPLETED}]", message)
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{marks.COMPLETED}]", message)
 
 
 def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
@@ -66,7 +66,7 @@ def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) ->
         "Workflow and create it anew"
     )
     for key in keys:
-        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{key}]", message)
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{key}]", message)
 
 
 def selected(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:

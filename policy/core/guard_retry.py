@@ -16,7 +16,7 @@ from policy.core.guard_status import ADVICE, phase_of
 from policy.core.recorded_nodes import NODES, OFFLOADED, PLACES, is_offloaded, nodes_in, not_reset
 from policy.core.sameness import Parts, changed
 
-BEGUN_ANEW: Final = frozenset({"", "Running"})
+_BEGUN_ANEW: Final = frozenset({"", "Running"})
 """What versions of Argo set the phase to."""
 _CLEARED: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
 _STORED_SPECS: Final = frozenset({"storedWorkflowTemplateSpec", "storedWorkflowSpec"})
@@ -45,7 +45,7 @@ def retry_faults(
     if phase in TERMINAL:
         message = f"still says {phase}, so Argo would not run it again: use argo retry"
         yield Reason(Code.FORGED_STATUS, "status.phase", message)
-    elif phase not in BEGUN_ANEW:
+    elif phase not in _BEGUN_ANEW:
         yield Reason(Code.FORGED_STATUS, "status.phase", ADVICE)
     for name in sorted(changed(_beside_nodes(before), _beside_nodes(after), budget) - _CLEARED):
         if not _as_a_retry_leaves_it(name, before.get(name), after.get(name), budget):

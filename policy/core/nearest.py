@@ -8,10 +8,10 @@ MAX_CANDIDATES: Final = 50
 """Known words among which one is looked for; among more, nothing is offered."""
 LONGEST_WORD: Final = 64
 """Characters of words that are compared: the time for two words grows with the square of their length."""
-USUAL_LIKENESS: Final = 0.6
+_USUAL_LIKENESS: Final = 0.6
 
 
-def nearest(word: str, known: Collection[str], *, likeness: float = USUAL_LIKENESS) -> str:
+def nearest(word: str, known: Collection[str], *, likeness: float = _USUAL_LIKENESS) -> str:
     """Return the known word that is most like `word`, or "" where none is, or where looking would cost much.
 
     Words and candidates may be somebody's choice: thousands of long ones would take seconds.

@@ -7,7 +7,7 @@ import msgspec
 
 from policy.core.patches import JsonObject, Op, PatchOp
 
-END: Final = "-"
+_END: Final = "-"
 """Stands in a pointer for the place behind the last entry of a list."""
 
 
@@ -30,7 +30,7 @@ def patched(obj: JsonObject, patch: Iterable[PatchOp]) -> JsonObject:
 
 
 def _set(place: Any, last: str, value: Any, *, inserts: bool) -> None:
-    if isinstance(place, list) and last == END:
+    if isinstance(place, list) and last == _END:
         place.append(value)
     elif isinstance(place, list) and inserts:
         place.insert(int(last), value)

@@ -23,7 +23,7 @@ from policy.core.quota_spec_checks import quota_problems
 from policy.core.selectors import EVERYTHING, changing_problems, too_many
 from policy.core.semaphore_windows import limit_problems, window_problems
 
-MAX_SEMAPHORES: Final = 500
+_MAX_SEMAPHORES: Final = 500
 """Bound of the CRDs."""
 
 
@@ -63,10 +63,10 @@ def _kinds(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
 
 
 def _definitions(spec: SynchronizationPolicySpec, path: str, budget: Budget) -> Iterator[Problem]:
-    yield from too_many(spec.semaphores, MAX_SEMAPHORES, path)
+    yield from too_many(spec.semaphores, _MAX_SEMAPHORES, path)
     yield from unlimited_problems(spec, path)
     seen: dict[tuple[str, str], int] = {}
-    for index, definition in enumerate(paced(spec.semaphores[:MAX_SEMAPHORES], budget, Part.POLICY)):
+    for index, definition in enumerate(paced(spec.semaphores[:_MAX_SEMAPHORES], budget, Part.POLICY)):
         where = f"{path}[{index}]"
         yield from chain(
             name_problems(definition.config_map, f"{where}.configMap"),

@@ -29,7 +29,7 @@ from policy.core.selectors import EVERYTHING, changing_problems
 from policy.core.windows import window_problems
 from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
-BOUNDLESS: Final = "is no bound where members may borrow without end"
+_BOUNDLESS: Final = "is no bound where members may borrow without end"
 
 
 def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
@@ -88,13 +88,13 @@ def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     """Yield the shares that nothing bounds beyond them, so that a member could borrow without end."""
     boundless = [name for name in RESOURCES if not _bounds(spec, name)]
     if len(boundless) == len(RESOURCES):
-        message = f"{BOUNDLESS}: give limits of the pool, or borrowingLimit"
+        message = f"{_BOUNDLESS}: give limits of the pool, or borrowingLimit"
         yield Problem(f"{path}.borrowing", message)
         return
     defaults = spec.namespace_defaults
     shares = {} if spec.borrowing is None else spec.borrowing.shares
     for name in boundless:
-        message = f"{BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
+        message = f"{_BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
         limits = (
             defaults.limits if defaults is not None and defaults.selector == EVERYTHING else QuotaLimits()
         )

@@ -17,9 +17,9 @@ from policy.core.sameness import Parts, canonical, changed
 from policy.core.unreadable import decoded as value_of
 
 NODES: Final = "nodes"
-COMPRESSED: Final = "compressedNodes"
+_COMPRESSED: Final = "compressedNodes"
 OFFLOADED: Final = "offloadNodeStatusVersion"
-PLACES: Final = frozenset({NODES, COMPRESSED, OFFLOADED})
+PLACES: Final = frozenset({NODES, _COMPRESSED, OFFLOADED})
 LONGEST: Final = 16 << 20
 """Bytes of a record that is read; Argo compresses what is longer than 1 MiB to less than that."""
 MOST_OBJECTS: Final = 300_000
@@ -56,7 +56,7 @@ def nodes_in(status: Parts) -> Nodes | None:
         return None
     try:
         nodes = decoded(status.get(NODES))
-        packed = "" if nodes else _text(status.get(COMPRESSED))  # Argo reads them in this order.
+        packed = "" if nodes else _text(status.get(_COMPRESSED))  # Argo reads them in this order.
         return nodes if not packed else _unpacked(packed)
     except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, zlib.error, ValueError):
         return None

@@ -11,8 +11,8 @@ from policy.core.problems import Problem
 
 Labels: TypeAlias = Mapping[str, str]
 Predicate: TypeAlias = Callable[[Labels], bool]
-MAX_EXPRESSIONS: Final = 64
-MAX_VALUES: Final = 256
+_MAX_EXPRESSIONS: Final = 64
+_MAX_VALUES: Final = 256
 """Bounds of a selector in the CRDs, without which the API server would refuse the cost of their rules."""
 
 
@@ -68,10 +68,10 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
     def problems(self, path: str) -> list[Problem]:
         """Return what the CRDs refuse: values where none belong, none where some are needed, or too many."""
         expressions = f"{path}.matchExpressions"
-        found = too_many(self.match_expressions, MAX_EXPRESSIONS, expressions)
-        for index, requirement in enumerate(self.match_expressions[:MAX_EXPRESSIONS]):
+        found = too_many(self.match_expressions, _MAX_EXPRESSIONS, expressions)
+        for index, requirement in enumerate(self.match_expressions[:_MAX_EXPRESSIONS]):
             where = f"{expressions}[{index}].values"
-            found += too_many(requirement.values, MAX_VALUES, where)
+            found += too_many(requirement.values, _MAX_VALUES, where)
             takes_values = requirement.operator in (Operator.IN, Operator.NOT_IN)
             if takes_values and not requirement.values:
                 found.append(Problem(where, f"operator {requirement.operator} needs at least one value"))
@@ -89,7 +89,7 @@ def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
         *((f"{path}.matchLabels[{key}]", key) for key in selector.match_labels),
         *(
             (f"{path}.matchExpressions[{index}].key", each.key)
-            for index, each in enumerate(selector.match_expressions[:MAX_EXPRESSIONS])
+            for index, each in enumerate(selector.match_expressions[:_MAX_EXPRESSIONS])
         ),
     ]
     for field, key in fields:

@@ -14,7 +14,7 @@ from policy.core.guard_marks import selected, selecting_keys
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.workflow import Metadata, WorkflowMetadata, WorkflowSpec
 
-FIELD: Final = "spec.workflowMetadata"
+_FIELD: Final = "spec.workflowMetadata"
 _ARGOS: Final = frozenset({marks.INSTANCE_ID, marks.COMPLETED, marks.PHASE})
 
 
@@ -45,7 +45,7 @@ def _faults(
                 continue
             if key.startswith(marks.PREFIX) or (kind != "annotations" and key in _ARGOS):
                 message = f"is not for Workflows to set{where}: leave it out"
-                yield Reason(Code.HOSTILE_METADATA, f"{FIELD}.{kind}[{key}]", message)
+                yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)
     yield from _moves(written, metadata, policies, where)
 
 
@@ -61,4 +61,4 @@ def _moves(
     for key in sorted(selecting_keys(policies).intersection(moving)):
         if key in computed or before.get(key) != after.get(key):
             kind = "labelsFrom" if key in computed else "labels"
-            yield Reason(Code.HOSTILE_METADATA, f"{FIELD}.{kind}[{key}]", message)
+            yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)

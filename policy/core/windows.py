@@ -22,8 +22,8 @@ from policy.core.quota_kinds import WindowSpec
 from policy.core.selectors import too_many
 
 MAX_WINDOWS: Final = 32
-LONGEST_NAME: Final = 63
-SHORTEST: Final = timedelta(minutes=1)
+_LONGEST_NAME: Final = 63
+_SHORTEST: Final = timedelta(minutes=1)
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 _Made = TypeVar("_Made")
@@ -147,8 +147,8 @@ def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]
         first = seen.setdefault(spec.name, index)
         if not spec.name:
             yield Problem(f"{where}.name", "is empty: name the window, statuses and messages show it")
-        elif len(spec.name) > LONGEST_NAME:
-            message = f"has {len(spec.name)} characters: at most {LONGEST_NAME} are allowed"
+        elif len(spec.name) > _LONGEST_NAME:
+            message = f"has {len(spec.name)} characters: at most {_LONGEST_NAME} are allowed"
             yield Problem(f"{where}.name", message)
         elif first != index:
             yield Problem(f"{where}.name", f"{spec.name!r} is the name of {path}[{first}] too")
@@ -157,7 +157,7 @@ def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]
         yield from _tried(partial(Cron, spec.schedule, zone or UTC), f"{where}.schedule")[1]
         length, problem = _tried(partial(duration, spec.duration), f"{where}.duration")
         yield from problem
-        if length is not None and length < SHORTEST:
+        if length is not None and length < _SHORTEST:
             yield Problem(f"{where}.duration", f"{spec.duration!r} is shorter than a minute: use 1m or more")
         if spec.limits == QuotaLimits():
             yield Problem(f"{where}.limits", "sets no limit: give workflows, tasks or both")

@@ -21,7 +21,7 @@ MAX_MISFITS: Final = 100
 """Misfits that are looked for; a message shows ten."""
 MAX_STORED: Final = 1_000
 """Misfits of a stored object that others are told from. One that has more is past mending field by field."""
-NOTHING: Final = msgspec.Raw(b"null")
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> boo
 def examine(
     kind: str,
     raw: msgspec.Raw | bytes,
-    old: msgspec.Raw | bytes = NOTHING,
+    old: msgspec.Raw | bytes = _NOTHING,
     budget: Budget = UNBOUNDED,
 ) -> Examined:
     """Return everything that is wrong with an object and was not wrong with the `old` one already.
