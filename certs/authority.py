@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs.naming import general_name, names_in, normalised_names
-from certs.schedule import Validity
 
 AUTHORITY_LIFETIME: Final = timedelta(days=365)
 LEAF_LIFETIME: Final = timedelta(days=90)
@@ -51,6 +50,21 @@ class ServingPair:
 
     cert_pem: bytes
     key_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """The life of a certificate; both ends are inclusive, as RFC 5280 has it, and carry a time zone."""
+
+    not_before: datetime
+    not_after: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse dates that cannot be compared with the clock, and a life that ends before it starts."""
+        if self.not_before.tzinfo is None or self.not_after.tzinfo is None:
+            raise ValueError("the dates of a certificate need a time zone")
+        if self.not_after < self.not_before:
+            raise ValueError(f"the life ends at {self.not_after}, before it starts at {self.not_before}")
 
 
 @dataclass(frozen=True, slots=True)

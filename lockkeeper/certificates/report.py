@@ -7,10 +7,9 @@ import msgspec
 
 from certs.authority import Authority, Facts, ServingPair
 from certs.bundle import facts_of, is_accepted, may_vouch, signers_of, split
-from certs.judging import reasons_against_authority, reasons_against_pair
 from certs.kept import Kept
 from certs.naming import normalised_names
-from certs.schedule import Reason, renew_at
+from certs.schedule import Reason, reasons_against_authority, reasons_against_pair, renew_at
 
 COLUMNS = (
     "PART",

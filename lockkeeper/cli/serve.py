@@ -47,8 +47,7 @@ from lockkeeper.wiring import (
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import Relatives
-from policy.cluster.stored import StoredWorkflows
+from policy.cluster.relatives import Relatives, StoredWorkflows
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics

@@ -5,6 +5,7 @@ configuration, authentication with its renewals, proxies, TLS and the pool of co
 receives bytes; the client's models are slow, and know nothing of our kinds.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +18,9 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 from kubernetes.config.kube_config import load_kube_config
+from urllib3.connection import HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
-from policy.cluster import closing_sockets
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
 from policy.cluster.kube_requests import Method, Request
@@ -50,6 +52,48 @@ _WRITE_RETRY: Final = urllib3.Retry(
 """A write is sent again only where no connection was made; otherwise it may have happened already."""
 
 
+class ClosingSocket(ssl.SSLSocket):
+    """A TLS socket that closes itself when the other side resets it before the handshake.
+
+    `ssl` makes its socket out of the plain one and then looks whether that is still connected. Where a dying
+    API server has reset it by then, this raises, and nobody else can close the half-made socket: it stays
+    open until the garbage collector comes, which reports a leak.
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive some bytes; it is how `ssl` looks at a socket that is connected no more."""
+        try:
+            return super().recv(buflen, flags)
+        except ConnectionResetError:
+            self.close()
+            raise
+
+
+class _Connection(HTTPSConnection):
+    """A connection as urllib3 makes it, over a socket of ours."""
+
+    def connect(self) -> None:
+        """Connect in a context of its own, as without us: threads may not change a shared one."""
+        context = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
+        context.sslsocket_class = ClosingSocket
+        if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
+            context.load_default_certs()
+        self.ssl_context = context
+        super().connect()
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    """Connections to one server."""
+
+    ConnectionCls = _Connection
+
+
+def use_closing_sockets(manager: urllib3.PoolManager) -> None:
+    """Let a pool make connections over `ClosingSocket`; one through a SOCKS proxy keeps those of its own."""
+    if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _Pool}
+
+
 class ClusterSettingsError(Exception):
     """The settings that lead to a cluster cannot be used; `source` says where they are from."""
 
@@ -68,7 +112,7 @@ class Connection:
     def __init__(self, *, client: ApiClient) -> None:
         self._client = client
         self._pool = client.rest_client.pool_manager
-        closing_sockets.use(self._pool)
+        use_closing_sockets(self._pool)
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
         self._closed = False

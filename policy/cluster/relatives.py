@@ -1,4 +1,4 @@
-"""Reads what is needed about the owner of a new Workflow, and nothing for one that has no owner."""
+"""Reads what a review needs to know of other Workflows: the owner of a new one, and who has a reservation."""
 
 from typing import Final
 
@@ -84,6 +84,27 @@ class Relatives:
             WORKFLOWS, namespace=namespace, name=name, labels=labels, metadata_only=True
         )
         return tuple([msgspec.convert(_alone(each), _MetadataAlone).metadata for each in listing.items])
+
+
+class StoredWorkflows:
+    """Reads whether a reservation is that of a stored Workflow: then the leader alone gives it back.
+
+    May raise the errors of `policy.cluster.errors`.
+    """
+
+    def __init__(self, *, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def carries(self, namespace: str, name: str, reservation: str) -> bool:
+        """Tell whether the Workflow of that name is stored with that reservation."""
+        try:
+            obj = self._cluster.get(WORKFLOWS, name, namespace=namespace)
+            labels = msgspec.convert(_alone(obj), _MetadataAlone).metadata.labels or {}
+        except NotFound:
+            return False
+        except msgspec.ValidationError:
+            return True  # It is there, and nothing is known of it: what it may have stays reserved.
+        return labels.get(marks.RESERVATION) == reservation
 
 
 def _parent(obj: JsonObject) -> Workflow:

@@ -5,6 +5,7 @@ time without a break, and then to the most that was there meanwhile; so a node t
 not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +14,6 @@ import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, Limits
 from policy.core.prepared import prepare
-from policy.core.quantities import millicores
 from policy.core.selectors import LabelSelector
 from policy.core.workflow import Read
 
@@ -24,6 +24,13 @@ _LEAVING: Final = frozenset(
 _READY: Final = "Ready"
 _TRUE: Final = "True"
 _MILLI: Final = 1000
+_FORM: Final = re.compile(
+    r"([+-]?)([0-9]{0,30})(?:\.([0-9]{0,30}))?(?:([eE][+-]?[0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]))?",
+    re.ASCII,
+)
+_TENS: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY: Final = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_MILLI_DIGITS: Final = 3
 
 
 class NodeMetadata(Read, frozen=True):
@@ -215,3 +222,26 @@ def _within(value: int, lowest: Amount, highest: Amount) -> int:
 
 def _amount(settled: Settled | None) -> Amount:
     return UNLIMITED if settled is None else Amount(settled.value)
+
+
+def millicores(text: str) -> int:
+    """Return a quantity of CPU in thousandths of a core, rounded down: of `4`, `3920m`, `0.5`, `1e3`, `1Ki`.
+
+    Raises:
+        ValueError: it is no quantity, or negative.
+    """
+    parts = _FORM.fullmatch(text)
+    if parts is None or not (parts[2] or parts[3]) or parts[1] == "-":
+        raise ValueError(f"{text!r} is no quantity of CPU")
+    fraction = parts[3] or ""
+    number = int((parts[2] or "") + fraction)
+    exponent = _MILLI_DIGITS - len(fraction)
+    suffix = parts[5]
+    if suffix in _BINARY:
+        number <<= 10 * (_BINARY.index(suffix) + 1)
+    elif suffix is not None:
+        exponent += _TENS[suffix]
+    elif parts[4]:
+        exponent += int(parts[4][1:])
+    power: int = 10 ** abs(exponent)
+    return number * power if exponent >= 0 else number // power

@@ -15,6 +15,7 @@ from policy.core.budget import Budget
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review, brought
 from policy.core.governing import governing
+from policy.core.guard_marks import metadata_faults
 from policy.core.locks.judging import NO_LOCKS, LockPart, judge_locks
 from policy.core.locks.served import Served, put_back, redirected
 from policy.core.patches import Op, PatchOp, pointer
@@ -24,7 +25,6 @@ from policy.core.sameness import Parts, changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.tasks import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
-from policy.core.template_metadata import metadata_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Read, Workflow, WorkflowSpec
 
 _FREE: Final = frozenset({"shutdown", "suspend"})

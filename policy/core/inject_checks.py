@@ -17,8 +17,7 @@ from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import parse, unlimited_key
 from policy.core.locks.globs import LONGEST_GLOB
 from policy.core.locks.naming import empty_problems, name_problems
-from policy.core.problems import Problem
-from policy.core.selectors import too_many
+from policy.core.problems import Problem, too_many
 
 _MAX_RULES: Final = 200
 _MAX_GIVEN: Final = 100

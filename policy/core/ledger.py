@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, less
 from policy.core.fairshare import Tenant
-from policy.core.reserves import less
 from policy.core.shares import Shares
 from policy.core.tree import Tree, compile_tree
 

@@ -8,18 +8,17 @@ from typing import Final
 from policy.core.amounts import UNLIMITED_WORD
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
-from policy.core.fields import QuotaLimits
 from policy.core.locks.naming import INT64_MAX
-from policy.core.problems import Problem
+from policy.core.problems import Problem, too_many
 from policy.core.quota_kinds import (
     BorrowingSpec,
     ElasticSpec,
     FairShareSpec,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     ShareSpec,
 )
-from policy.core.selectors import too_many
 from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 MAX_RESERVES: Final = 16

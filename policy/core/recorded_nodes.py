@@ -13,8 +13,7 @@ from typing import Final
 import msgspec
 
 from policy.core.budget import STEPS, UNBOUNDED, Budget, Part
-from policy.core.sameness import Parts, canonical, changed
-from policy.core.unreadable import decoded as value_of
+from policy.core.sameness import Parts, canonical, changed, value_of
 
 NODES: Final = "nodes"
 _COMPRESSED: Final = "compressedNodes"

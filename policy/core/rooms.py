@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from policy.core.amounts import ZERO, Amount, Limits, Usage
+from policy.core.amounts import ZERO, Amount, Limits, Usage, less
 from policy.core.groups import Parked, Shape
 from policy.core.ledger import Account, Demand, Shortfall
-from policy.core.reserves import less
 from policy.core.shares import Shares
 from policy.core.tree import Tree
 

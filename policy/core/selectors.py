@@ -1,13 +1,13 @@
 """Label selectors as Kubernetes reads them: `matchLabels` and `matchExpressions`, all of which must hold."""
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.core.marks import CHANGING
-from policy.core.problems import Problem
+from policy.core.problems import Problem, too_many
 
 Labels: TypeAlias = Mapping[str, str]
 Predicate: TypeAlias = Callable[[Labels], bool]
@@ -116,15 +116,6 @@ def why_nothing(selector: LabelSelector) -> str:
         if not any(all(each.matches(labels) for each in asked) for labels in candidates):
             return f"nothing can satisfy all that it asks of the label {key}"
     return ""
-
-
-def too_many(entries: Sized, most: int, path: str) -> list[Problem]:
-    """Return that a list or map is longer than its CRD allows, where it is."""
-    return (
-        [Problem(path, f"has {len(entries)} entries: at most {most} are allowed")]
-        if len(entries) > most
-        else []
-    )
 
 
 EVERYTHING = LabelSelector()

@@ -23,9 +23,8 @@ from policy.core.guard_marks import (
     selecting_keys,
     sight_faults,
 )
-from policy.core.guard_retry import retry_faults
 from policy.core.guard_spec import UNCHANGED, judge_edit, spec_changes
-from policy.core.guard_status import phase_of, status_faults
+from policy.core.guard_status import phase_of, retry_faults, status_faults
 from policy.core.holding import ANNOTATIONS, LABELS, is_completed
 from policy.core.patches import Op, PatchOp, pointer, set_entries
 from policy.core.settling import settled

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, withheld
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import is_heir
@@ -30,7 +30,6 @@ from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
 from policy.core.pools import share_account
 from policy.core.priorities import capped
-from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.weighing import weighed_again
 from policy.core.windows import NEVER

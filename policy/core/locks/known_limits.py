@@ -9,7 +9,7 @@ from policy.core.extent import WHOLE, Extent
 from policy.core.kinds import ClusterSynchronizationPolicy, SynchronizationPolicy
 from policy.core.locks.definitions import projected
 from policy.core.locks.naming import read_limit
-from policy.core.nearest import MAX_CANDIDATES
+from policy.core.problems import MAX_CANDIDATES
 from policy.core.selectors import Labels, LabelSelector
 
 LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy

@@ -19,7 +19,7 @@ from policy.core.locks.putting import Put, put_locks
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.scene import Scene
 from policy.core.locks.sibling_names import Origin, Sibling, is_sibling, mark_of, name_of
-from policy.core.patched import patched
+from policy.core.patches import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Snapshot
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, less
 from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Account
 from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
 from policy.core.planning import Load
 from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.reserves import less
 from tests.policy.core.tree_oracle import Plot, would_exceed
 
 

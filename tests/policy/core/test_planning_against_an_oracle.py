@@ -7,11 +7,10 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.core.amounts import ZERO, Usage
+from policy.core.amounts import ZERO, Usage, less
 from policy.core.ledger import Account
 from policy.core.planning import Load, Planner
 from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.reserves import less
 from policy.core.tree import compile_tree
 from tests.policy.core.queueing_world import NEVER, World, pool_of, uids
 

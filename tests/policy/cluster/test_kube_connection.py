@@ -17,9 +17,8 @@ from typing import Final
 
 import pytest
 
-from policy.cluster.closing_sockets import ClosingSocket
 from policy.cluster.errors import Unavailable
-from policy.cluster.kube_connection import connection
+from policy.cluster.kube_connection import ClosingSocket, connection
 from policy.cluster.kube_requests import Method, Request
 
 VERSION: Final = Request(Method.GET, "/version")
