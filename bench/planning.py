@@ -30,7 +30,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Ledger, Reservation
 from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QuotaLimits, Strategy
+from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import Books
@@ -71,7 +71,7 @@ def policies() -> Snapshot:
         for member in range(MEMBERS):
             namespace = f"{name}-team-{member}"
             found.append(NamespaceObject(PolicyMetadata(namespace, labels={"pool": name})))
-            strategy = Strategy.STRICT_FIFO if member % 4 == 0 else Strategy.BEST_EFFORT_FIFO
+            strategy = QueueStrategy.STRICT_FIFO if member % 4 == 0 else QueueStrategy.BEST_EFFORT_FIFO
             own = WorkflowQuotaSpec(
                 limits=QuotaLimits(10, 40),
                 per_user=QuotaLimits(8),

@@ -68,7 +68,7 @@ class Validity:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CertificateFacts:
     """What is of interest in a certificate: for judging when it is due, for metrics and for people."""
 
     subject: str
@@ -141,7 +141,7 @@ def issue_serving_pair(
     return ServingPair(_cert_bytes(builder.sign(issuer_key, hashes.SHA256())), _key_bytes(key))
 
 
-def describe(cert_pem: bytes) -> Facts:
+def describe(cert_pem: bytes) -> CertificateFacts:
     """Return the facts of the (first) certificate in the text.
 
     Raises:
@@ -152,7 +152,7 @@ def describe(cert_pem: bytes) -> Facts:
         constraints = next(
             (e.value for e in cert.extensions if isinstance(e.value, x509.BasicConstraints)), None
         )
-        return Facts(
+        return CertificateFacts(
             subject=cert.subject.rfc4514_string(),
             serial=cert.serial_number,
             validity=Validity(cert.not_valid_before_utc, cert.not_valid_after_utc),

@@ -44,7 +44,7 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class IssuedCertificate:
     """A certificate was made, and every reason why."""
 
     part: Part
@@ -61,7 +61,7 @@ class Ensured:
     paths: Paths
     authority: Authority
     pair: ServingPair
-    changes: tuple[Change, ...]
+    changes: tuple[IssuedCertificate, ...]
 
 
 def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
@@ -85,19 +85,19 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     paths = Paths.within(directory)
     with turn(directory):
-        changes: list[Change] = []
+        changes: list[IssuedCertificate] = []
         authority = read_authority(directory)
         reasons = reasons_against_authority(authority, now=now)
         if authority is None or reasons:
             authority = create_authority(now=now)
             write_authority(directory, authority)
-            changes.append(Change("CA", reasons))
+            changes.append(IssuedCertificate("CA", reasons))
         pair = read_pair(directory)
         reasons = reasons_against_pair(pair, authority=authority, names=wanted, now=now)
         if pair is None or reasons:
             pair = issue_serving_pair(authority, names=wanted, now=now)
             write_pair(directory, pair)
-            changes.append(Change("serving certificate", reasons))
+            changes.append(IssuedCertificate("serving certificate", reasons))
         _close_to_others(paths.authority_key, paths.key)
     return Ensured(paths, authority, pair, tuple(changes))
 

@@ -15,7 +15,7 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube_requests import Scope
+from policy.cluster.kube_requests import ListScope
 from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
 from policy.cluster.shaping import shaped
 from policy.core.patches import JsonObject
@@ -58,7 +58,7 @@ class ListMetadata(
     after: str = ""
 
 
-class _Whole(msgspec.Struct, frozen=True):
+class _ObjectList(msgspec.Struct, frozen=True):
     """A list of whole objects. An empty list may be null."""
 
     metadata: ListMetadata
@@ -86,27 +86,27 @@ class _PageAs(Protocol[_Given_co]):
         ...
 
 
-class _Part(msgspec.Struct, frozen=True):
+class _MetadataOnly(msgspec.Struct, frozen=True):
     """An object of which only the metadata is read."""
 
     metadata: dict[str, Any]
 
 
-class _Parts(msgspec.Struct, frozen=True):
+class _MetadataOnlyList(msgspec.Struct, frozen=True):
     """A list of objects of which only the metadata is read."""
 
     metadata: ListMetadata
-    items: tuple[_Part, ...] | None = None
+    items: tuple[_MetadataOnly, ...] | None = None
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _WatchLine(msgspec.Struct, frozen=True):
     """One line of a watch; what the object is depends on the type."""
 
     type: str
     object: msgspec.Raw
 
 
-class _Versioned(msgspec.Struct, frozen=True, rename="camel"):
+class _EventMetadata(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that every event has."""
 
     resource_version: str
@@ -115,10 +115,10 @@ class _Versioned(msgspec.Struct, frozen=True, rename="camel"):
 class _Bookmark(msgspec.Struct, frozen=True):
     """An object of which only the version is read."""
 
-    metadata: _Versioned
+    metadata: _EventMetadata
 
 
-class _Status(msgspec.Struct, frozen=True):
+class _ErrorStatus(msgspec.Struct, frozen=True):
     """What the API says when it refuses."""
 
     message: str = ""
@@ -126,7 +126,16 @@ class _Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(_Whole, _RawItems, _Parts, _Part, _Line, _Bookmark, _Versioned, _Status)
+prepare(
+    _ObjectList,
+    _RawItems,
+    _MetadataOnlyList,
+    _MetadataOnly,
+    _WatchLine,
+    _Bookmark,
+    _EventMetadata,
+    _ErrorStatus,
+)
 
 
 def decoded_object(body: bytes) -> JsonObject:
@@ -134,18 +143,18 @@ def decoded_object(body: bytes) -> JsonObject:
     return _decoded(body, dict[str, Any])
 
 
-def decoded_page(body: bytes, scope: Scope) -> Page:
+def decoded_page(body: bytes, scope: ListScope) -> Page:
     """Return one page of a list. Raises Unavailable when the answer is none."""
     if scope.metadata_only:
-        parts = _decoded(body, _Parts)
+        parts = _decoded(body, _MetadataOnlyList)
         items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
         return Page(items, parts.metadata.resource_version, parts.metadata.after)
-    whole = _decoded(body, _Whole)
+    whole = _decoded(body, _ObjectList)
     items = tuple(_named(item, scope) for item in whole.items or ())
     return Page(items, whole.metadata.resource_version, whole.metadata.after)
 
 
-def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
+def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
     """Return the event that one line of a watch is.
 
     Raises:
@@ -154,7 +163,7 @@ def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
     """
     kind, obj, version = _event(line)
     if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(obj, _Part).metadata, scope), version)
+        return WatchEvent(kind, _partial(_decoded(obj, _MetadataOnly).metadata, scope), version)
     return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
 
 
@@ -196,9 +205,9 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
 def failure(code: int, body: bytes) -> ClusterError:
     """Return the error that an answer with this HTTP status stands for."""
     try:
-        status = msgspec.json.decode(body, type=_Status)
+        status = msgspec.json.decode(body, type=_ErrorStatus)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        status = _Status(body[:_EXCERPT].decode(errors="replace"))
+        status = _ErrorStatus(body[:_EXCERPT].decode(errors="replace"))
     message = f"{status.message or 'no reason given'} (HTTP {code})"
     if status.reason == "AlreadyExists":
         return AlreadyExists(message)
@@ -207,9 +216,9 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     """Return what one line of a watch says: the type, the object, and its version."""
-    said = _decoded(line, _Line)
+    said = _decoded(line, _WatchLine)
     if said.type == "ERROR":
-        status = _decoded(said.object, _Status)
+        status = _decoded(said.object, _ErrorStatus)
         raise failure(status.code, bytes(said.object))
     try:
         kind = EventType(said.type)
@@ -218,14 +227,14 @@ def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     return kind, said.object, _decoded(said.object, _Bookmark).metadata.resource_version
 
 
-def _named(item: dict[str, Any], scope: Scope) -> JsonObject:
+def _named(item: dict[str, Any], scope: ListScope) -> JsonObject:
     """Return the item with its kind: the built-in kinds leave that out in lists."""
     item.setdefault("apiVersion", scope.resource.api_version)
     item.setdefault("kind", scope.resource.kind)
     return item
 
 
-def _partial(metadata: dict[str, Any], scope: Scope) -> JsonObject:
+def _partial(metadata: dict[str, Any], scope: ListScope) -> JsonObject:
     """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
     return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
 

@@ -23,7 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
-from policy.cluster.kube_requests import Method, Request
+from policy.cluster.kube_requests import KubeRequest, Method
 
 _USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
@@ -69,7 +69,7 @@ class ClosingSocket(ssl.SSLSocket):
             raise
 
 
-class _Connection(HTTPSConnection):
+class _ClosingConnection(HTTPSConnection):
     """A connection as urllib3 makes it, over a socket of ours."""
 
     def connect(self) -> None:
@@ -82,16 +82,16 @@ class _Connection(HTTPSConnection):
         super().connect()
 
 
-class _Pool(urllib3.HTTPSConnectionPool):
+class _ClosingPool(urllib3.HTTPSConnectionPool):
     """Connections to one server."""
 
-    ConnectionCls = _Connection
+    ConnectionCls = _ClosingConnection
 
 
 def use_closing_sockets(manager: urllib3.PoolManager) -> None:
     """Let a pool make connections over `ClosingSocket`; one through a SOCKS proxy keeps those of its own."""
     if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
-        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _Pool}
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
 
 
 class ClusterSettingsError(Exception):
@@ -106,7 +106,7 @@ class ClusterSettingsError(Exception):
         return f"no cluster can be reached with the settings of {self.source}: {self.why}"
 
 
-class Connection:
+class KubeTransport:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
     def __init__(self, *, client: ApiClient) -> None:
@@ -117,7 +117,7 @@ class Connection:
         self._streams_lock = Lock()
         self._closed = False
 
-    def send(self, request: Request) -> bytes:
+    def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
             response = self._ask(request, silence=_READ_TIMEOUT, whole=True)
@@ -126,7 +126,7 @@ class Connection:
         return response.data
 
     @contextmanager
-    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body of the answer in pieces as they come.
 
         Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
@@ -159,7 +159,7 @@ class Connection:
                 response.shutdown()
         self._pool.clear()
 
-    def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with what proves who we are; return the answer, with its body where `whole`."""
         headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if request.body is not None:
@@ -178,7 +178,7 @@ class Connection:
         )
 
 
-def connection(kubeconfig: Path | None) -> Connection:
+def connection(kubeconfig: Path | None) -> KubeTransport:
     """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
 
     Raises:
@@ -196,7 +196,7 @@ def connection(kubeconfig: Path | None) -> Connection:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
     configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
-    return Connection(client=ApiClient(configuration))
+    return KubeTransport(client=ApiClient(configuration))
 
 
 def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

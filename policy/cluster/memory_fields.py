@@ -23,7 +23,7 @@ _UPDATE: Final = "Update"
 _OWNABLE_METADATA: Final = ("labels", "annotations")
 
 
-class _Managed(msgspec.Struct, frozen=True):
+class _OwnedFields(msgspec.Struct, frozen=True):
     """What one manager owns by one kind of operation."""
 
     manager: str
@@ -33,7 +33,7 @@ class _Managed(msgspec.Struct, frozen=True):
 
 def first_applied(config: JsonObject, manager: str) -> JsonObject:
     """Return the object to create for an apply that finds none."""
-    return _with(config, [_Managed(manager, _APPLY, frozenset(_leaves(config)))])
+    return _with(config, [_OwnedFields(manager, _APPLY, frozenset(_leaves(config)))])
 
 
 def applied(current: JsonObject, config: JsonObject, manager: str, *, force: bool) -> JsonObject:
@@ -44,9 +44,9 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     """
     wanted = _leaves(config)
     standing = _leaves(current)
-    everyone = _managed(current) or [_Managed(_BEFORE, _UPDATE, frozenset(standing))]
-    mine = _Managed(manager, _APPLY, frozenset())
-    others: list[_Managed] = []
+    everyone = _managed(current) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(standing))]
+    mine = _OwnedFields(manager, _APPLY, frozenset())
+    others: list[_OwnedFields] = []
     for each in everyone:
         if (each.manager, each.operation) == (manager, _APPLY):
             mine = each
@@ -63,7 +63,7 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
         _remove(current, path)
     for path, value in wanted.items():
         _set(current, path, value)
-    return _with(current, [*others, _Managed(manager, _APPLY, frozenset(wanted))])
+    return _with(current, [*others, _OwnedFields(manager, _APPLY, frozenset(wanted))])
 
 
 def is_managed(metadata: bytes) -> bool:
@@ -82,18 +82,18 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
         for each in _managed(before)
     ]
     everybody = {(each.manager, each.operation): each for each in kept}
-    own = everybody.get((_SOMEBODY, _UPDATE), _Managed(_SOMEBODY, _UPDATE, frozenset()))
+    own = everybody.get((_SOMEBODY, _UPDATE), _OwnedFields(_SOMEBODY, _UPDATE, frozenset()))
     everybody[_SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
     return _record(everybody.values())
 
 
-def _with(obj: JsonObject, managed: Iterable[_Managed]) -> JsonObject:
+def _with(obj: JsonObject, managed: Iterable[_OwnedFields]) -> JsonObject:
     metadata = obj.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     return {**obj, "metadata": {**known, "managedFields": _record(managed)}}
 
 
-def _record(managed: Iterable[_Managed]) -> JsonValue:
+def _record(managed: Iterable[_OwnedFields]) -> JsonValue:
     return [
         {
             "manager": each.manager,
@@ -106,11 +106,11 @@ def _record(managed: Iterable[_Managed]) -> JsonValue:
     ]
 
 
-def _managed(obj: JsonObject) -> list[_Managed]:
+def _managed(obj: JsonObject) -> list[_OwnedFields]:
     metadata = obj.get("metadata")
     listed = metadata.get("managedFields") if isinstance(metadata, dict) else None
     return [
-        _Managed(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
+        _OwnedFields(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
         for each in (listed if isinstance(listed, list) else ())
         if isinstance(each, dict)
     ]

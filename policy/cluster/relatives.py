@@ -27,7 +27,7 @@ class _MetadataAlone(Read, frozen=True):
 prepare(_MetadataAlone)
 
 
-class Relatives:
+class ClusterRelatives:
     """Reads owners from the cluster. Every method may raise the errors of `policy.cluster.errors`."""
 
     def __init__(self, *, cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ from policy.cluster.protocol import (
 from policy.core.prepared import prepare
 
 
-class _Named(msgspec.Struct, frozen=True):
+class _ObjectName(msgspec.Struct, frozen=True):
     """The metadata that says which object it is."""
 
     namespace: str = ""
@@ -26,7 +26,7 @@ class _Named(msgspec.Struct, frozen=True):
 class _Object(msgspec.Struct, frozen=True):
     """An object of which only that is read."""
 
-    metadata: _Named = _Named()
+    metadata: _ObjectName = _ObjectName()
 
 
 prepare(_Object)

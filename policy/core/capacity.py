@@ -103,7 +103,7 @@ class Capacity(msgspec.Struct, frozen=True):
     tasks: int | None
 
 
-class Settled(msgspec.Struct, frozen=True):
+class FollowingBound(msgspec.Struct, frozen=True):
     """One bound that follows a measure: where it stands, and since when and how far the measure is below."""
 
     value: int
@@ -118,8 +118,8 @@ class Settled(msgspec.Struct, frozen=True):
 class Following(msgspec.Struct, frozen=True):
     """The state of a rule: one bound for each resource that it speaks of."""
 
-    workflows: Settled | None = None
-    tasks: Settled | None = None
+    workflows: FollowingBound | None = None
+    tasks: FollowingBound | None = None
 
 
 START: Final = Following()
@@ -169,8 +169,8 @@ def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datet
 def resumed(shown: Limits) -> Following:
     """Return the state of a new leader, which goes on from the limits that the status shows."""
     return Following(
-        workflows=None if shown.workflows.value is None else Settled(shown.workflows.value),
-        tasks=None if shown.tasks.value is None else Settled(shown.tasks.value),
+        workflows=None if shown.workflows.value is None else FollowingBound(shown.workflows.value),
+        tasks=None if shown.tasks.value is None else FollowingBound(shown.tasks.value),
     )
 
 
@@ -185,25 +185,25 @@ def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
     return min((each for each in falls if each is not None), default=None)
 
 
-def _bounded(before: Settled | None, lowest: Amount, highest: Amount) -> Settled | None:
+def _bounded(before: FollowingBound | None, lowest: Amount, highest: Amount) -> FollowingBound | None:
     if before is None:
         return None
     value = _within(before.value, lowest, highest)
-    return before if value == before.value else Settled(value)
+    return before if value == before.value else FollowingBound(value)
 
 
 def _settle(
-    before: Settled | None, measured: int | None, stabilization: timedelta, now: datetime
-) -> Settled | None:
+    before: FollowingBound | None, measured: int | None, stabilization: timedelta, now: datetime
+) -> FollowingBound | None:
     if measured is None:
         return None
     if before is None or measured >= before.value:
-        return Settled(measured)
+        return FollowingBound(measured)
     since = now if before.below_since is None else before.below_since
     most = measured if before.below_since is None else max(before.most_since, measured)
     if now - since < stabilization:
-        return Settled(before.value, since, most)
-    return Settled(most) if measured >= most else Settled(most, now, measured)
+        return FollowingBound(before.value, since, most)
+    return FollowingBound(most) if measured >= most else FollowingBound(most, now, measured)
 
 
 def _cpu(node: Node) -> int:
@@ -220,7 +220,7 @@ def _within(value: int, lowest: Amount, highest: Amount) -> int:
     return max(floor, value if highest.value is None else min(value, highest.value))
 
 
-def _amount(settled: Settled | None) -> Amount:
+def _amount(settled: FollowingBound | None) -> Amount:
     return UNLIMITED if settled is None else Amount(settled.value)
 
 

@@ -34,7 +34,7 @@ _HIGHEST: Final = 99
 """A step beyond it gives the first value of its range alone, however large it is."""
 
 
-class Field(msgspec.Struct, frozen=True):
+class CronField(msgspec.Struct, frozen=True):
     """What may stand in one field: its name for people, its bounds, and words for its numbers."""
 
     name: str
@@ -43,11 +43,11 @@ class Field(msgspec.Struct, frozen=True):
     words: Mapping[str, int] = {}
 
 
-_MINUTE: Final = Field("minute", 0, 59)
-_HOUR: Final = Field("hour", 0, 23)
-_DAY: Final = Field("day-of-month", 1, 31)
-_MONTH: Final = Field("month", 1, 12, {word: number for number, word in enumerate(_MONTHS, 1)})
-_WEEKDAY: Final = Field("day-of-week", 0, 6, {word: number for number, word in enumerate(_WEEKDAYS)})
+_MINUTE: Final = CronField("minute", 0, 59)
+_HOUR: Final = CronField("hour", 0, 23)
+_DAY: Final = CronField("day-of-month", 1, 31)
+_MONTH: Final = CronField("month", 1, 12, {word: number for number, word in enumerate(_MONTHS, 1)})
+_WEEKDAY: Final = CronField("day-of-week", 0, 6, {word: number for number, word in enumerate(_WEEKDAYS)})
 FIELDS: Final = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
@@ -120,14 +120,14 @@ def read_fields(expression: str) -> CronFields:
     return CronFields(*values)
 
 
-def _values(text: str, field: Field) -> Values:
+def _values(text: str, field: CronField) -> Values:
     """Read one field, a list of ranges; what is empty between commas is passed over."""
     ranges = [_range(each, field) for each in text.split(",") if each]
     numbers = frozenset(number for each in ranges for number in each.numbers)
     return Values(numbers, star=any(each.star for each in ranges))
 
 
-def _range(text: str, field: Field) -> Values:
+def _range(text: str, field: CronField) -> Values:
     """Read `*`, `N`, `N-M`, each with `/STEP` or without (`getRange`); `N/STEP` goes on to the highest."""
     whole, *steps = text.split("/")
     ends = whole.split("-")
@@ -143,14 +143,14 @@ def _range(text: str, field: Field) -> Values:
     return Values(frozenset(range(low, high + 1, min(step, _HIGHEST))), star=star and step == 1)
 
 
-def _ends(ends: Sequence[str], text: str, field: Field) -> tuple[int, int]:
+def _ends(ends: Sequence[str], text: str, field: CronField) -> tuple[int, int]:
     if len(ends) > 2:  # noqa: PLR2004 - a range has two ends
         raise ValueError(f"{field.name} {text!r} has more than one hyphen")
     numbers = [_named(each, text, field) for each in ends]
     return numbers[0], numbers[-1]
 
 
-def _check(low: int, high: int, step: int, text: str, field: Field) -> None:
+def _check(low: int, high: int, step: int, text: str, field: CronField) -> None:
     for number in (low, high):
         if field is _WEEKDAY and number == _SUNDAY_ELSEWHERE:
             raise ValueError(f"day-of-week {text!r}: 7 is no day here, write 0 or sun for Sunday")
@@ -162,12 +162,12 @@ def _check(low: int, high: int, step: int, text: str, field: Field) -> None:
         raise ValueError(f"{field.name} {text!r} has a step below 1")
 
 
-def _named(word: str, text: str, field: Field) -> int:
+def _named(word: str, text: str, field: CronField) -> int:
     number = field.words.get(word.lower())
     return _number(word, text, field) if number is None else number
 
 
-def _number(word: str, text: str, field: Field) -> int:
+def _number(word: str, text: str, field: CronField) -> int:
     if _INTEGER.fullmatch(word):
         return int(word)
     if field in (_DAY, _WEEKDAY) and any(sign in text.upper() for sign in "LW#"):

@@ -95,12 +95,12 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
     """Return what there is to say about each policy in force; those with nothing are left out."""
     policies: list[Policy] = [quota for own in snapshot.quotas.values() for quota in own]
     policies += [*snapshot.pools, *snapshot.lock_policies]
-    examined = Examined(snapshot)
+    examined = PolicyExaminer(snapshot)
     found = {name_of(policy): tuple(examined.findings(policy)) for policy in policies}
     return {name: findings for name, findings in found.items() if findings}
 
 
-class Examined:
+class PolicyExaminer:
     """A snapshot, prepared to be asked about its policies."""
 
     def __init__(self, snapshot: Snapshot, budget: Budget = UNBOUNDED) -> None:

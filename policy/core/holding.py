@@ -40,7 +40,7 @@ class Weighed(msgspec.Struct, frozen=True):
     user: str
 
 
-class Origin(msgspec.Struct, frozen=True):
+class HoldOrigin(msgspec.Struct, frozen=True):
     """Where a Workflow comes from, as far as its marks say so.
 
     `holds` is how often it was held before, and `retried` whether it ran before: `argo retry` makes a
@@ -53,11 +53,11 @@ class Origin(msgspec.Struct, frozen=True):
     annotations: Mapping[str, str] = {}
 
 
-NEW: Final = Origin()
+NEW: Final = HoldOrigin()
 
 
 def mark_patch(
-    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: Origin = NEW
+    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: HoldOrigin = NEW
 ) -> list[PatchOp]:
     """Return the operations that write our labels and annotations, overwriting what came with the object.
 

@@ -9,7 +9,7 @@ from itertools import chain, count
 from policy.core.deadlines import Deadlines
 from policy.core.groups import Group, LaneKey, Shape, shape_of
 from policy.core.ordering import USUAL_RULES, Key, Order, QueueRules, Waiter
-from policy.core.quota_kinds import Strategy
+from policy.core.quota_kinds import QueueStrategy
 from policy.core.ranking import Ranking
 from policy.core.workflow import HIGHEST_PRIORITY
 
@@ -112,7 +112,7 @@ class Lineup:
         """Change the rules of a namespace."""
         self.order.rules[namespace] = rules
         self.strict.pop(namespace, None)
-        if rules.strategy is Strategy.STRICT_FIFO:
+        if rules.strategy is QueueStrategy.STRICT_FIFO:
             self.strict[namespace] = None
         queue = self.queue(namespace)
         groups = list(queue.groups.values())

@@ -70,7 +70,7 @@ class Subject(msgspec.Struct, frozen=True):
     workflow: Workflow
     spec: WorkflowSpec
     user: str
-    origin: holding.Origin = holding.NEW
+    origin: holding.HoldOrigin = holding.NEW
     version: str = ""
 
 
@@ -213,7 +213,7 @@ def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequenc
     )
 
 
-def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.Origin:
+def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.HoldOrigin:
     """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
 
     `by` is the template that weighs it.

@@ -38,7 +38,7 @@ _TEXT: Final = msgspec.json.Decoder(str | None)
 _NAMES: Final = msgspec.json.Decoder(list[str] | None)
 
 
-class _Bound(msgspec.Struct):
+class _BytesLeft(msgspec.Struct):
     """How many bytes may still be taken apart."""
 
     left: int = MOST_REWRITTEN
@@ -75,7 +75,7 @@ def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | 
 
     It removes nodes, and has others run again; of a suspended step it clears what was put in.
     """
-    bound = _Bound()
+    bound = _BytesLeft()
     for number, (name, node) in enumerate(after.items()):
         if not number % STEPS:
             budget.check(Part.COMPARING)
@@ -87,7 +87,7 @@ def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | 
     return None
 
 
-def _is_reset(old: Parts, new: Parts, bound: _Bound, budget: Budget) -> bool:
+def _is_reset(old: Parts, new: Parts, bound: _BytesLeft, budget: Budget) -> bool:
     if not _same(old.get("phase"), new.get("phase")) and bytes(new.get("phase", b"")) != _RUNNING:
         return False
     free = {*_RESET, "outputs"} if bytes(old.get("type", b"")) == _SUSPEND else _RESET

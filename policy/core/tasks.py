@@ -41,13 +41,13 @@ class Tasks(msgspec.Struct, frozen=True):
     by: str = ""
 
 
-class Stored(Read, frozen=True):
+class StoredSpec(Read, frozen=True):
     """The spec that Argo stored when it started a Workflow, and goes on with at a retry."""
 
     parallelism: Int64 | None = None
 
 
-class _Place(msgspec.Struct, frozen=True):
+class _ParallelismField(msgspec.Struct, frozen=True):
     """Where the number stands that Argo goes by, in the words of a reason: how it is missing, and mended."""
 
     field: str
@@ -56,10 +56,10 @@ class _Place(msgspec.Struct, frozen=True):
     to_lower: str
 
 
-_STORED: Final = msgspec.json.Decoder(Stored | None)
-prepare(Stored)
-_OWN: Final = _Place(PARALLELISM, "is not set", "set it to", "lower it")
-_KEPT: Final = _Place(
+_STORED: Final = msgspec.json.Decoder(StoredSpec | None)
+prepare(StoredSpec)
+_OWN: Final = _ParallelismField(PARALLELISM, "is not set", "set it to", "lower it")
+_KEPT: Final = _ParallelismField(
     f"status.{STORED}",
     "has no parallelism, and a retry goes on with it",
     "submit the Workflow anew (argo resubmit) with",
@@ -67,7 +67,7 @@ _KEPT: Final = _Place(
 )
 
 
-def stored_in(status: Parts | None) -> Stored | None:
+def stored_in(status: Parts | None) -> StoredSpec | None:
     """Return what Argo stored of the spec of a Workflow that ran, None where it stored nothing."""
     raw = (status or {}).get(STORED)
     try:
@@ -83,7 +83,7 @@ def tasks_of(
     snapshot: Snapshot,
     now: datetime,
     *,
-    stored: Stored | None = None,
+    stored: StoredSpec | None = None,
 ) -> Tasks:
     """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
 
@@ -144,13 +144,13 @@ def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:
     return Amount(min(caps)) if caps else UNLIMITED
 
 
-def _lost(name: str) -> _Place:
+def _lost(name: str) -> _ParallelismField:
     """Return the Workflow's own place, where nobody knows the template that it refers to."""
     return msgspec.structs.replace(_OWN, missing=f"is not set, nor is {name} known, which might set it")
 
 
-def _template(name: str, *, known: bool) -> _Place:
-    return _Place(
+def _template(name: str, *, known: bool) -> _ParallelismField:
+    return _ParallelismField(
         REFERENCE,
         f"leads to {name}, which {'sets no parallelism' if known else 'is not known'}",
         f"set spec.parallelism of {name} (Argo's templateReferencing lets no Workflow set it) to",
@@ -158,7 +158,7 @@ def _template(name: str, *, known: bool) -> _Place:
     )
 
 
-def _without(place: _Place, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
+def _without(place: _ParallelismField, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
     """Return the weight of a Workflow for which nobody has said how many tasks it runs."""
     defaults, cap = (
         [quota.default_tasks for quota in quotas if quota.default_tasks is not None],
@@ -178,7 +178,7 @@ def _without(place: _Place, quotas: Sequence[CompiledQuota], now: datetime, by: 
 
 
 def _unbounded(
-    quotas: Sequence[CompiledQuota], now: datetime, place: _Place, *, capped: bool
+    quotas: Sequence[CompiledQuota], now: datetime, place: _ParallelismField, *, capped: bool
 ) -> Iterator[Reason]:
     """Yield the quotas that ask for a number; those that only cap it do where none can be written."""
     cap = cap_of(quotas)
@@ -197,7 +197,9 @@ def _unbounded(
             yield Reason(Code.UNBOUNDED_TASKS, place.field, message, quota.source)
 
 
-def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota], place: _Place) -> Iterator[Reason]:
+def _out_of_bounds(
+    written: int, quotas: Sequence[CompiledQuota], place: _ParallelismField
+) -> Iterator[Reason]:
     for quota in quotas:
         if quota.max_tasks is not None and written > quota.max_tasks:
             message = (

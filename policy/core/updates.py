@@ -86,9 +86,9 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
     return _judge(update, policies, snapshot, now)
 
 
-def origin_of(update: Update) -> holding.Origin:
+def origin_of(update: Update) -> holding.HoldOrigin:
     """Return where a Workflow comes from that is made to run again."""
-    return holding.Origin(holding.holds_of(update.before), retried=holding.ran_before(update.new))
+    return holding.HoldOrigin(holding.holds_of(update.before), retried=holding.ran_before(update.new))
 
 
 def guard_retry(update: Update, snapshot: Snapshot) -> tuple[Reason, ...]:

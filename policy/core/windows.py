@@ -31,7 +31,7 @@ class Window(msgspec.Struct, frozen=True):
     limits: QuotaLimits
 
 
-class InForce(msgspec.Struct, frozen=True):
+class LimitsPeriod(msgspec.Struct, frozen=True):
     """The limits from `since` until just before `until`, and the open windows, last started first."""
 
     limits: Limits
@@ -63,7 +63,7 @@ class ElasticLimits:
 
     __hash__ = None  # type: ignore[assignment]  # Nobody looks one up, and its windows are no keys.
 
-    def at(self, now: datetime) -> InForce:
+    def at(self, now: datetime) -> LimitsPeriod:
         """Return what is in force at `now` (aware)."""
         latest = self._latest  # Read once: another thread may put another there.
         if latest is None or not latest.holds(now):
@@ -84,7 +84,7 @@ class ElasticLimits:
         )
 
 
-def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InForce:
+def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> LimitsPeriod:
     """Return the limits at `now` (aware), and for how long they stay."""
     now = now.astimezone(UTC)
     since, until = ALWAYS, NEVER
@@ -103,7 +103,7 @@ def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InF
             since = max(since, end)
     started.sort(key=lambda each: each[:2], reverse=True)
     latest_first = [window for _, _, window in started]
-    return InForce(
+    return LimitsPeriod(
         limits=Limits(
             _first([*(each.limits.workflows for each in latest_first), base.workflows]),
             _first([*(each.limits.tasks for each in latest_first), base.tasks]),

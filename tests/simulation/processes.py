@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import Relatives
+from policy.cluster.relatives import ClusterRelatives
 from policy.core.decision import Decision, Side
 from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot
@@ -131,7 +131,7 @@ class Replica(Machine):
             clock=self.clock,
             stopwatch=network.sky.stopwatch,
             recorder=Silent(),
-            relatives=Relatives(cluster=self.client),
+            relatives=ClusterRelatives(cluster=self.client),
         )
 
     def answer(self, body: bytes, side: Side, budget: timedelta) -> bytes:

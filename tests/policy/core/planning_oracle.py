@@ -8,7 +8,7 @@ from policy.core.fairshare import FairShare, Tenant
 from policy.core.ledger import Account
 from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
 from policy.core.planning import Load
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from tests.policy.core.tree_oracle import Plot, would_exceed
 
 
@@ -60,7 +60,7 @@ class Oracle:
         rules = self.rules.get(waiter.namespace, USUAL_RULES)
         if waiter.fault or rules.stop_policy is not StopPolicy.NONE:
             return False
-        if rules.strategy is not Strategy.STRICT_FIFO:
+        if rules.strategy is not QueueStrategy.STRICT_FIFO:
             return True
         ahead = [
             each

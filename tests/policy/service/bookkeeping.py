@@ -15,7 +15,7 @@ from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation,
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
-from policy.core.quota_kinds import QueueSpec, QuotaLimits, StopPolicy, Strategy
+from policy.core.quota_kinds import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, Books
 from policy.service.tracked import moment
@@ -274,7 +274,9 @@ def edited(draw: st.DrawFn, before: Snapshot) -> Snapshot:
 
     def drawn(old: Bounded) -> Bounded:
         limits = msgspec.convert(draw(_bounds), QuotaLimits)
-        queue = QueueSpec(strategy=draw(st.sampled_from(Strategy)), aging=draw(st.sampled_from(["1h", "1m"])))
+        queue = QueueSpec(
+            strategy=draw(st.sampled_from(QueueStrategy)), aging=draw(st.sampled_from(["1h", "1m"]))
+        )
         stop = draw(st.sampled_from([StopPolicy.NONE, StopPolicy.NONE, StopPolicy.HOLD]))
         spec = msgspec.structs.replace(old.spec, limits=limits, queue=queue, stop_policy=stop)
         return msgspec.structs.replace(old, spec=spec)
