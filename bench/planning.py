@@ -21,7 +21,6 @@ from typing import Final
 import msgspec
 
 from policy.core.amounts import Amount
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -32,7 +31,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Ledger, Reservation
 from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.quota_kinds import BorrowingSpec, QueueSpec, Strategy
+from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import RootState
@@ -73,7 +72,7 @@ def policies() -> Snapshot:
         for member in range(MEMBERS):
             namespace = f"{name}-team-{member}"
             found.append(NamespaceObject(PolicyMetadata(namespace, labels={"pool": name})))
-            strategy = Strategy.STRICT_FIFO if member % 4 == 0 else Strategy.BEST_EFFORT_FIFO
+            strategy = QueueStrategy.STRICT_FIFO if member % 4 == 0 else QueueStrategy.BEST_EFFORT_FIFO
             own = WorkflowQuotaSpec(
                 limits=QuotaLimits(10, 40),
                 per_user=QuotaLimits(8),

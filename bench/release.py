@@ -29,7 +29,8 @@ from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.service.controller import Controller
 from policy.service.releaser import ReleasePass
-from policy.service.tracker import LIVE, Tracked, track
+from policy.service.tracked import Tracked, track
+from policy.service.tracker import LIVE
 from policy.sources.board import SnapshotBoard
 from tests.e2e.building import GoIsMissingError
 

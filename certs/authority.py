@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, Pub
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs.naming import general_name, names_in, normalised_names
-from certs.schedule import Validity
 
 AUTHORITY_LIFETIME: Final = timedelta(days=365)
 LEAF_LIFETIME: Final = timedelta(days=90)
@@ -54,7 +53,22 @@ class ServingPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Validity:
+    """The life of a certificate; both ends are inclusive, as RFC 5280 has it, and carry a time zone."""
+
+    not_before: datetime
+    not_after: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse dates that cannot be compared with the clock, and a life that ends before it starts."""
+        if self.not_before.tzinfo is None or self.not_after.tzinfo is None:
+            raise ValueError("the dates of a certificate need a time zone")
+        if self.not_after < self.not_before:
+            raise ValueError(f"the life ends at {self.not_after}, before it starts at {self.not_before}")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
     """What is of interest in a certificate: for judging when it is due, for metrics and for people."""
 
     subject: str
@@ -127,7 +141,7 @@ def issue_serving_pair(
     return ServingPair(_cert_bytes(builder.sign(issuer_key, hashes.SHA256())), _key_bytes(key))
 
 
-def describe(cert_pem: bytes) -> Facts:
+def describe(cert_pem: bytes) -> CertificateFacts:
     """Return the facts of the (first) certificate in the text.
 
     Raises:
@@ -138,7 +152,7 @@ def describe(cert_pem: bytes) -> Facts:
         constraints = next(
             (e.value for e in cert.extensions if isinstance(e.value, x509.BasicConstraints)), None
         )
-        return Facts(
+        return CertificateFacts(
             subject=cert.subject.rfc4514_string(),
             serial=cert.serial_number,
             validity=Validity(cert.not_valid_before_utc, cert.not_valid_after_utc),

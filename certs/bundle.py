@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from certs.authority import Facts, UnusableCertificateError, describe, is_signed_by, key_matches
+from certs.authority import CertificateFacts, UnusableCertificateError, describe, is_signed_by, key_matches
 
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----",
@@ -33,7 +33,7 @@ def joined(certs: Iterable[bytes]) -> bytes:
     return b"".join(dict.fromkeys(certs))
 
 
-def facts_of(cert_pem: bytes) -> Facts | None:
+def facts_of(cert_pem: bytes) -> CertificateFacts | None:
     """Return the facts of a certificate, None where it cannot be read."""
     try:
         return describe(cert_pem)
@@ -87,7 +87,7 @@ def belongs(cert_pem: bytes, key_pem: bytes) -> bool:
         return False
 
 
-def _holds(facts: Facts, now: datetime) -> bool:
+def _holds(facts: CertificateFacts, now: datetime) -> bool:
     return facts.validity.not_before <= now <= facts.validity.not_after
 
 

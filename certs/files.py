@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from certs.judging import reasons_against_authority, reasons_against_pair
 from certs.naming import normalised_names
-from certs.schedule import Reason
+from certs.schedule import Reason, reasons_against_authority, reasons_against_pair
 
-KEY_MODE: Final = 0o600
-CERT_MODE: Final = 0o644
+_KEY_MODE: Final = 0o600
+_CERT_MODE: Final = 0o644
 DIRECTORY_MODE: Final = 0o700
-LOCK_NAME: Final = ".lock"
-KEY_SUFFIX: Final = ".key"
+_LOCK_NAME: Final = ".lock"
+_KEY_SUFFIX: Final = ".key"
 
 Part: TypeAlias = Literal["CA", "serving certificate"]
-Made = TypeVar("Made")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class IssuedCertificate:
     """A certificate was made, and every reason why."""
 
     part: Part
@@ -62,7 +61,7 @@ class Ensured:
     paths: Paths
     authority: Authority
     pair: ServingPair
-    changes: tuple[Change, ...]
+    changes: tuple[IssuedCertificate, ...]
 
 
 def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
@@ -86,19 +85,19 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     paths = Paths.within(directory)
     with turn(directory):
-        changes: list[Change] = []
+        changes: list[IssuedCertificate] = []
         authority = read_authority(directory)
         reasons = reasons_against_authority(authority, now=now)
         if authority is None or reasons:
             authority = create_authority(now=now)
             write_authority(directory, authority)
-            changes.append(Change("CA", reasons))
+            changes.append(IssuedCertificate("CA", reasons))
         pair = read_pair(directory)
         reasons = reasons_against_pair(pair, authority=authority, names=wanted, now=now)
         if pair is None or reasons:
             pair = issue_serving_pair(authority, names=wanted, now=now)
             write_pair(directory, pair)
-            changes.append(Change("serving certificate", reasons))
+            changes.append(IssuedCertificate("serving certificate", reasons))
         _close_to_others(paths.authority_key, paths.key)
     return Ensured(paths, authority, pair, tuple(changes))
 
@@ -118,8 +117,8 @@ def read_pair(directory: Path) -> ServingPair | None:
 def write_authority(directory: Path, authority: Authority) -> None:
     """Write the CA into the directory; each file is replaced whole, the key is for its owner only."""
     paths = Paths.within(directory)
-    _replace(paths.authority_key, authority.key_pem, mode=KEY_MODE)
-    _replace(paths.authority_cert, authority.cert_pem, mode=CERT_MODE)
+    _replace(paths.authority_key, authority.key_pem, mode=_KEY_MODE)
+    _replace(paths.authority_cert, authority.cert_pem, mode=_CERT_MODE)
 
 
 def write_pair(directory: Path, pair: ServingPair) -> None:
@@ -129,8 +128,8 @@ def write_pair(directory: Path, pair: ServingPair) -> None:
     what it has through that moment, and `ensure` repairs what a crash right then leaves behind.
     """
     paths = Paths.within(directory)
-    _replace(paths.key, pair.key_pem, mode=KEY_MODE)
-    _replace(paths.cert, pair.cert_pem, mode=CERT_MODE)
+    _replace(paths.key, pair.key_pem, mode=_KEY_MODE)
+    _replace(paths.cert, pair.cert_pem, mode=_CERT_MODE)
 
 
 def read_files(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -150,15 +149,15 @@ def write_files(directory: Path, content: Mapping[str, bytes]) -> None:
     Those that hold it already are left alone, so that nobody has to read them again.
     """
     present = read_files(directory, content)
-    for name in sorted(content, key=lambda each: not each.endswith(KEY_SUFFIX)):
+    for name in sorted(content, key=lambda each: not each.endswith(_KEY_SUFFIX)):
         if not content[name]:
             (directory / name).unlink(missing_ok=True)
         elif content[name] != present[name]:
-            mode = KEY_MODE if name.endswith(KEY_SUFFIX) else CERT_MODE
+            mode = _KEY_MODE if name.endswith(_KEY_SUFFIX) else _CERT_MODE
             _replace(directory / name, content[name], mode=mode)
 
 
-def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], Made]) -> Made | None:
+def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], _Made]) -> _Made | None:
     try:
         return make(cert.read_bytes(), key.read_bytes())
     except FileNotFoundError:
@@ -186,7 +185,7 @@ def turn(directory: Path) -> Iterator[None]:
     """Wait until no other process changes the directory, and keep others waiting meanwhile."""
     # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
     # The kernel lets go of the lock when its holder dies, so the file may stay.
-    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, KEY_MODE)
+    descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _KEY_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -197,5 +196,5 @@ def turn(directory: Path) -> Iterator[None]:
 def _close_to_others(*keys: Path) -> None:
     for key in keys:
         status = key.stat()
-        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~KEY_MODE:
-            key.chmod(KEY_MODE)
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~_KEY_MODE:
+            key.chmod(_KEY_MODE)

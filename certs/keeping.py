@@ -49,7 +49,7 @@ from certs.schedule import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CertificateStep:
     """What has to be kept from now on, and what makes it different; no changes mean that all is well."""
 
     kept: Kept
@@ -64,7 +64,7 @@ def advance(
     in_place_since: datetime | None,
     former: bytes = b"",
     timing: Timing = USUAL,
-) -> Step:
+) -> CertificateStep:
     """Return what has to be kept from now on; called again with its result it changes nothing more.
 
     Args:
@@ -95,7 +95,7 @@ def advance(
     return _step(kept, retire_where_due(desk, now=now, timing=timing))
 
 
-def renew_leaf(kept: Kept, *, now: datetime, names: Iterable[str], timing: Timing = USUAL) -> Step:
+def renew_leaf(kept: Kept, *, now: datetime, names: Iterable[str], timing: Timing = USUAL) -> CertificateStep:
     """Return what to keep for a new serving certificate on demand; nothing changes where no CA can sign.
 
     Raises:
@@ -103,20 +103,22 @@ def renew_leaf(kept: Kept, *, now: datetime, names: Iterable[str], timing: Timin
     """
     desk = sort_out(kept, former=b"", now=now)
     if desk.signing is None:
-        return Step(kept)
+        return CertificateStep(kept)
     wanted = normalised_names(names)
     return _step(kept, sign(desk, (Reason.ASKED,), names=wanted, now=now, timing=timing))
 
 
-def begin_change(kept: Kept, *, now: datetime, timing: Timing = USUAL) -> Step:
+def begin_change(kept: Kept, *, now: datetime, timing: Timing = USUAL) -> CertificateStep:
     """Return what to keep to begin a change of CA on demand; nothing changes where one is under way."""
     desk = sort_out(kept, former=b"", now=now)
     if desk.coming is not None:
-        return Step(kept)
+        return CertificateStep(kept)
     return _step(kept, announce(desk, (Reason.ASKED,), now=now, timing=timing))
 
 
-def change_at_once(kept: Kept, *, now: datetime, names: Iterable[str], timing: Timing = USUAL) -> Step:
+def change_at_once(
+    kept: Kept, *, now: datetime, names: Iterable[str], timing: Timing = USUAL
+) -> CertificateStep:
     """Return what to keep where nobody has to be waited for: a new CA alone, and a certificate from it.
 
     Raises:
@@ -135,8 +137,8 @@ def _has_propagated(desk: Desk, since: datetime | None, now: datetime, timing: T
     return desk.coming.cert_pem in split(desk.kept.bundle)
 
 
-def _step(before: Kept, desk: Desk) -> Step:
+def _step(before: Kept, desk: Desk) -> CertificateStep:
     after = put_together(before, desk)
     if after == before:
-        return Step(before)
-    return Step(after, desk.changes or (Change(Deed.REPAIRED, (Reason.SPOILT,)),))
+        return CertificateStep(before)
+    return CertificateStep(after, desk.changes or (Change(Deed.REPAIRED, (Reason.SPOILT,)),))

@@ -18,9 +18,8 @@ from certs.authority import (
     issue_serving_pair,
 )
 from certs.bundle import belongs, joined, may_vouch_yet, split
-from certs.judging import reasons_against_authority, reasons_against_pair
 from certs.kept import Kept
-from certs.schedule import Reason
+from certs.schedule import Reason, reasons_against_authority, reasons_against_pair
 
 PROPAGATION: Final = timedelta(seconds=30)
 """From a webhook configuration that was written until every API server uses it. They watch configurations, so

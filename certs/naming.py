@@ -6,8 +6,8 @@ from typing import Final
 
 from cryptography import x509
 
-LONGEST_LABEL: Final = 63
-LONGEST_NAME: Final = 253
+_LONGEST_LABEL: Final = 63
+_LONGEST_NAME: Final = 253
 """Limits of RFC 1035; a longer name could never be looked up."""
 
 
@@ -50,7 +50,7 @@ def general_name(name: str) -> x509.DNSName | x509.IPAddress:
     spelled = name.lower().removesuffix(".")
     labels = spelled.removeprefix("*.").split(".")
     # A last label of digits only is a mistyped IPv4 address: clients would read it as one and never match it.
-    if len(spelled) > LONGEST_NAME or labels[-1].isdigit() or not all(_is_label(label) for label in labels):
+    if len(spelled) > _LONGEST_NAME or labels[-1].isdigit() or not all(_is_label(label) for label in labels):
         raise UnusableNameError(name)
     return x509.DNSName(spelled)
 
@@ -66,4 +66,4 @@ def names_in(cert: x509.Certificate) -> frozenset[str]:
 
 def _is_label(label: str) -> bool:
     plain = label.isascii() and label.replace("-", "").replace("_", "").isalnum()
-    return plain and len(label) <= LONGEST_LABEL and not label.startswith("-") and not label.endswith("-")
+    return plain and len(label) <= _LONGEST_LABEL and not label.startswith("-") and not label.endswith("-")

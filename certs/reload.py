@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-Stamp: TypeAlias = tuple[int, int, int, int] | None
+_Stamp: TypeAlias = tuple[int, int, int, int] | None
 """What tells one state of a file from another: inode, size, and when its content and its mode changed."""
 
 
@@ -41,7 +41,7 @@ class Build(Protocol):
 class _Attempt:
     """One attempt to load: the files as they were, the context that serves, and the error if it failed."""
 
-    stamps: tuple[Stamp, Stamp]
+    stamps: tuple[_Stamp, _Stamp]
     context: ssl.SSLContext | None
     error: Exception | None
 
@@ -128,7 +128,7 @@ class ReloadingContext:
             return _Attempt(stamps, before.context if before else None, error)
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path) -> _Stamp:
     try:
         status = os.stat(path)  # noqa: PTH116 - on the path of every connection; follows links, as kubelet swaps one
     except OSError:

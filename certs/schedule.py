@@ -6,8 +6,17 @@ The CA and the leaf are judged apart: a CA that ran out under a leaf that looked
 """
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
+
+from certs.authority import (
+    Authority,
+    ServingPair,
+    UnusableCertificateError,
+    Validity,
+    describe,
+    is_signed_by,
+    key_matches,
+)
 
 
 class Reason(enum.StrEnum):
@@ -27,21 +36,6 @@ class Reason(enum.StrEnum):
     PROPAGATED = "every API server has had the time to trust it"
     OVERLAP_OVER = "every replica has had the time to serve a certificate of the new one"
     SPOILT = "it held what is no valid CA certificate, or held it in another order"
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """The life of a certificate; both ends are inclusive, as RFC 5280 has it, and carry a time zone."""
-
-    not_before: datetime
-    not_after: datetime
-
-    def __post_init__(self) -> None:
-        """Refuse dates that cannot be compared with the clock, and a life that ends before it starts."""
-        if self.not_before.tzinfo is None or self.not_after.tzinfo is None:
-            raise ValueError("the dates of a certificate need a time zone")
-        if self.not_after < self.not_before:
-            raise ValueError(f"the life ends at {self.not_after}, before it starts at {self.not_before}")
 
 
 def renew_at(validity: Validity) -> datetime:
@@ -76,4 +70,54 @@ def reasons_to_renew_leaf(
         reasons.append(Reason.OTHER_CA)
     elif authority.not_after < validity.not_after:
         reasons.append(Reason.OUTLIVES_CA)
+    return tuple(reasons)
+
+
+def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[Reason, ...]:
+    """Return every reason to replace the CA; None stands for one that is missing."""
+    if authority is None:
+        return (Reason.MISSING,)
+    try:
+        facts = describe(authority.cert_pem)
+        belongs = key_matches(authority.cert_pem, authority.key_pem)
+    except UnusableCertificateError:
+        return (Reason.UNREADABLE,)
+    reasons = list(reasons_to_renew_authority(facts.validity, now=now))
+    if not belongs:
+        reasons.append(Reason.KEY_MISMATCH)
+    if not facts.is_authority:
+        reasons.append(Reason.NOT_A_CA)
+    return tuple(reasons)
+
+
+def reasons_against_pair(
+    pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
+) -> tuple[Reason, ...]:
+    """Return every reason to replace the serving certificate; None stands for one that is missing.
+
+    Args:
+        pair: the certificate and its key, unchecked.
+        authority: the CA that has to have signed it; it can be read.
+        names: the names that it has to carry, normalised.
+        now: the time to judge at.
+    """
+    if pair is None:
+        return (Reason.MISSING,)
+    try:
+        facts = describe(pair.cert_pem)
+        belongs = key_matches(pair.cert_pem, pair.key_pem)
+    except UnusableCertificateError:
+        return (Reason.UNREADABLE,)
+    reasons = list(
+        reasons_to_renew_leaf(
+            facts.validity,
+            authority=describe(authority.cert_pem).validity,
+            signed_by_authority=is_signed_by(pair.cert_pem, authority.cert_pem),
+            now=now,
+        )
+    )
+    if not belongs:
+        reasons.append(Reason.KEY_MISMATCH)
+    if facts.names != names:
+        reasons.append(Reason.OTHER_NAMES)
     return tuple(reasons)

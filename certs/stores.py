@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from certs.files import DIRECTORY_MODE, read_files, turn, write_files
-from certs.keeping import Step
+from certs.keeping import CertificateStep
 from certs.kept import Kept, as_files, from_files
 from certs.moves import Change
 
@@ -28,7 +28,7 @@ class WriteConflictError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCertificates:
     """What is kept, and at which version; "" stands for a store that does not exist yet."""
 
     kept: Kept
@@ -36,7 +36,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledCertificates:
     """What is kept now, and the changes that were written for it."""
 
     kept: Kept
@@ -46,7 +46,7 @@ class Settled:
 class Store(Protocol):
     """Keeps the certificates; safe for any number of threads and processes."""
 
-    def read(self) -> Stored:
+    def read(self) -> StoredCertificates:
         """Return what is kept.
 
         Raises:
@@ -70,7 +70,7 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def read(self) -> Stored:
+    def read(self) -> StoredCertificates:
         """Return what the files hold. Raises StoreError."""
         try:
             return self._read()
@@ -88,17 +88,17 @@ class FolderStore:
         except OSError as error:
             raise _unusable(self._folder, error) from error
 
-    def _read(self) -> Stored:
+    def _read(self) -> StoredCertificates:
         kept = from_files(read_files(self._folder, as_files(Kept())))
         if kept == Kept():
-            return Stored(kept, "")
+            return StoredCertificates(kept, "")
         digest = hashlib.sha256()
         for content in as_files(kept).values():
             digest.update(b"%d:%b" % (len(content), content))
-        return Stored(kept, digest.hexdigest())
+        return StoredCertificates(kept, digest.hexdigest())
 
 
-def settle(store: Store, decide: Callable[[Kept], Step]) -> Settled:
+def settle(store: Store, decide: Callable[[Kept], CertificateStep]) -> SettledCertificates:
     """Read, decide and write until nobody else was faster; nothing is written where nothing changes.
 
     Raises:
@@ -110,13 +110,13 @@ def settle(store: Store, decide: Callable[[Kept], Step]) -> Settled:
         stored = store.read()
         step = decide(stored.kept)
         if not step.changes:
-            return Settled(stored.kept, ())
+            return SettledCertificates(stored.kept, ())
         try:
             store.write(step.kept, version=stored.version)
         except WriteConflictError as error:
             conflict = error
         else:
-            return Settled(step.kept, step.changes)
+            return SettledCertificates(step.kept, step.changes)
     raise WriteConflictError(f"others were faster {ATTEMPTS} times: {conflict}") from conflict
 
 

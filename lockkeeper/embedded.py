@@ -40,7 +40,7 @@ from lockkeeper.wiring import (
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
-from policy.cluster.relatives import Relatives
+from policy.cluster.relatives import ClusterRelatives
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.naming import CONFIG_MAP, LockName, read_limit
 from policy.core.locks.projection import project
@@ -166,7 +166,7 @@ class Embedded:
             log=log,
             metrics=metrics,
             draining=self._server.draining,
-            relatives=Relatives(cluster=cluster),
+            relatives=ClusterRelatives(cluster=cluster),
         )
         begin = cluster.list(WORKFLOWS).resource_version
         for name, body in (

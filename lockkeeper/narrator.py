@@ -15,7 +15,7 @@ from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata, Read
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 
 WATCH_SECONDS: Final = 300.0
 NAMESPACE_WIDTH: Final = 11

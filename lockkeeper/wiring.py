@@ -31,7 +31,7 @@ from policy.service.letting_go import Together
 from policy.service.metrics import Recorder
 from policy.service.releaser import ReleasePass, unknown_capacity
 from policy.service.telling import TELL_EVERY
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 from policy.sources.board import SnapshotBoard
 from policy.sources.directory import Loaded, PolicyErrors
 from policy.sources.reload import DirectorySource

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.argo_types.checking import Examined, examine
+from policy.core.argo_types.checking import DecodeReport, examine
 from policy.core.decide import decide
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.schedule_checks import schedule_problems
@@ -76,14 +76,14 @@ def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision
     return decision
 
 
-def _examined(review: Review) -> Examined:
+def _examined(review: Review) -> DecodeReport:
     try:
         return examine(review.kind.value, review.raw, review.old_raw, review.budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the object is not JSON that can be read: {error}") from error
 
 
-def _reasons(examined: Examined, kind: ObjectKind) -> tuple[Reason, ...]:
+def _reasons(examined: DecodeReport, kind: ObjectKind) -> tuple[Reason, ...]:
     """Return a reason for every misfit; what would come of them is said once."""
     first, *others = examined.misfits
     told = [Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")]

@@ -12,7 +12,7 @@ import msgspec
 
 from policy.core.budget import Budget, Part, TimeSpentError
 from policy.core.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, Side
-from policy.core.findings import Examined
+from policy.core.findings import PolicyExaminer
 from policy.core.kinds import POLICY_KINDS, Policy
 from policy.core.marks import GROUP
 from policy.core.patches import JsonObject, JsonValue
@@ -152,4 +152,4 @@ def _warnings(policy: Policy, parts: Reviewing, budget: Budget) -> tuple[str, ..
         snapshot = with_policy(parts.snapshot(), policy)
     except NotSynced:
         return ()
-    return tuple(f"lockkeeper: {finding}" for finding in Examined(snapshot, budget).findings(policy))
+    return tuple(f"lockkeeper: {finding}" for finding in PolicyExaminer(snapshot, budget).findings(policy))

@@ -9,8 +9,8 @@ import msgspec
 
 from policy.core.budget import Part, TimeSpentError
 from policy.core.decision import Decision, Side
+from policy.core.sameness import UnreadableError
 from policy.core.snapshot import Snapshot
-from policy.core.unreadable import UnreadableError
 from webhook import wire
 from webhook.failure import BadRequest, OutOfTime
 from webhook.judging import judge

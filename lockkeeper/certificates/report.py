@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from certs.authority import Authority, Facts, ServingPair
+from certs.authority import Authority, CertificateFacts, ServingPair
 from certs.bundle import facts_of, is_accepted, may_vouch, signers_of, split
-from certs.judging import reasons_against_authority, reasons_against_pair
 from certs.kept import Kept
 from certs.naming import normalised_names
-from certs.schedule import Reason, renew_at
+from certs.schedule import Reason, reasons_against_authority, reasons_against_pair, renew_at
 
 COLUMNS = (
     "PART",
@@ -102,7 +101,9 @@ def _authority_row(cert: bytes, label: str, kept: Kept, now: datetime, placed: S
     return _row(label, facts, signed_by, trusted=trusted, in_ca_bundle=everywhere)
 
 
-def _row(part: str, facts: Facts, signed_by: str, *, trusted: bool, in_ca_bundle: bool | None = None) -> Row:
+def _row(
+    part: str, facts: CertificateFacts, signed_by: str, *, trusted: bool, in_ca_bundle: bool | None = None
+) -> Row:
     validity = facts.validity
     return Row(
         part,

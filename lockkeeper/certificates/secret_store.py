@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from certs.kept import Kept, as_files, from_files
-from certs.stores import Stored, StoreError, WriteConflictError
+from certs.stores import StoredCertificates, StoreError, WriteConflictError
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.patches import JsonObject, JsonValue
@@ -48,16 +48,16 @@ class SecretStore:
     def __str__(self) -> str:
         return f"the Secret {self._namespace}/{self._name}"
 
-    def read(self) -> Stored:
+    def read(self) -> StoredCertificates:
         """Return what the Secret holds; one that does not exist holds nothing. Raises StoreError."""
         try:
             secret = msgspec.convert(self._get(), Secret)
         except NotFound:
-            return Stored(Kept(), "")
+            return StoredCertificates(Kept(), "")
         except ClusterError as error:
             raise StoreError(f"{self} cannot be read: {error.message}") from error
         content = {name: _decoded(text) for name, text in (secret.data or {}).items()}
-        return Stored(from_files(content), secret.metadata.resource_version)
+        return StoredCertificates(from_files(content), secret.metadata.resource_version)
 
     def write(self, kept: Kept, *, version: str) -> None:
         """Write the Secret, making it where it was not there. Raises WriteConflictError, StoreError."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
 from certs.files import Paths, read_files, write_pair
-from certs.keeping import Step, advance
+from certs.keeping import CertificateStep, advance
 from certs.kept import FILE_NAMES, NOTHING, Kept, from_files
 from certs.reload import NoCertificateError, ReloadingContext
 from certs.stores import Store, StoreError, settle
@@ -129,9 +129,9 @@ class ServingCertificate:
     def _make(self, store: Store) -> None:
         """Make what is needed to serve, unless another replica is doing so."""
 
-        def decide(kept: Kept) -> Step:
+        def decide(kept: Kept) -> CertificateStep:
             if is_servable(kept.cert, kept.key, now=self._clock()):
-                return Step(kept)
+                return CertificateStep(kept)
             return advance(kept, now=self._clock(), names=self._names, in_place_since=None)
 
         settled = settle(store, decide)

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final, Protocol, TypeAlias
 
 from certs.bundle import joined, split
-from certs.keeping import Step, advance
+from certs.keeping import CertificateStep, advance
 from certs.kept import NOTHING, Kept
 from certs.moves import USUAL, Timing
 from certs.stores import Store, StoreError, settle
@@ -72,7 +72,7 @@ class OwnCertificates:
     def renew(self, in_place: Since) -> bool:
         """Take the step that is due. Raises StoreError, ValueError."""
 
-        def decide(kept: Kept) -> Step:
+        def decide(kept: Kept) -> CertificateStep:
             return advance(
                 kept,
                 now=self._clock(),

@@ -11,7 +11,7 @@ import msgspec
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
 from certs.files import ensure
-from certs.keeping import Step, advance, begin_change, change_at_once, renew_leaf
+from certs.keeping import CertificateStep, advance, begin_change, change_at_once, renew_leaf
 from certs.kept import Kept
 from certs.naming import UnusableNameError, normalised_names
 from certs.stores import FolderStore, Store, StoreError, settle
@@ -132,10 +132,10 @@ def _rotate(arguments: argparse.Namespace) -> int:
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))
 
-        def begin(kept: Kept) -> Step:
+        def begin(kept: Kept) -> CertificateStep:
             whole = _mended(kept, _names(kept, arguments))
             begun = begin_change(whole.kept, now=utc_now())
-            return Step(begun.kept, (*whole.changes, *begun.changes))
+            return CertificateStep(begun.kept, (*whole.changes, *begun.changes))
 
         return _settle(store, begin, otherwise="a change of CA is under way already")
 
@@ -143,7 +143,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
 def _rotate_folder(arguments: argparse.Namespace) -> int:
     """Nobody has to be waited for: who trusts a folder reads it."""
 
-    def change(kept: Kept) -> Step:
+    def change(kept: Kept) -> CertificateStep:
         names = _names(kept, arguments)
         if arguments.ca:
             return change_at_once(kept, now=utc_now(), names=names)
@@ -152,7 +152,7 @@ def _rotate_folder(arguments: argparse.Namespace) -> int:
     return _settle(FolderStore(arguments.dir), change)
 
 
-def _mended(kept: Kept, names: Sequence[str]) -> Step:
+def _mended(kept: Kept, names: Sequence[str]) -> CertificateStep:
     """Return the step that is due without waiting for anything.
 
     Raises:
@@ -163,7 +163,7 @@ def _mended(kept: Kept, names: Sequence[str]) -> Step:
     return advance(kept, now=utc_now(), names=names, in_place_since=None)
 
 
-def _new_leaf(kept: Kept, names: Sequence[str]) -> Step:
+def _new_leaf(kept: Kept, names: Sequence[str]) -> CertificateStep:
     """Return the step to a new serving certificate, after what had to be mended for it.
 
     Raises:
@@ -175,10 +175,10 @@ def _new_leaf(kept: Kept, names: Sequence[str]) -> Step:
     renewed = renew_leaf(whole.kept, now=utc_now(), names=names)
     if not renewed.changes:
         raise UsageError("the CA's key is spoilt: the controller waits until the next CA is trusted")
-    return Step(renewed.kept, (*whole.changes, *renewed.changes))
+    return CertificateStep(renewed.kept, (*whole.changes, *renewed.changes))
 
 
-def _settle(store: Store, decide: Callable[[Kept], Step], *, otherwise: str = ALL_IS_WELL) -> int:
+def _settle(store: Store, decide: Callable[[Kept], CertificateStep], *, otherwise: str = ALL_IS_WELL) -> int:
     settled = settle(store, decide)
     return _tell((str(change) for change in settled.changes), otherwise=otherwise)
 

@@ -47,8 +47,7 @@ from lockkeeper.wiring import (
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import Relatives
-from policy.cluster.stored import StoredWorkflows
+from policy.cluster.relatives import ClusterRelatives, StoredWorkflows
 from webhook.line_writer import LineWriter
 from webhook.logs import Log
 from webhook.metrics import Metrics
@@ -219,7 +218,7 @@ class Serving:
             metrics=metrics,
             draining=draining,
             current=policies.current,
-            relatives=Relatives(cluster=cluster),
+            relatives=ClusterRelatives(cluster=cluster),
             stored=StoredWorkflows(cluster=cluster),
             missing=lambda: [
                 *policies.missing(),

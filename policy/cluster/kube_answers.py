@@ -15,7 +15,7 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube_requests import Scope
+from policy.cluster.kube_requests import ListScope
 from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
 from policy.cluster.shaping import shaped
 from policy.core.patches import JsonObject
@@ -37,8 +37,8 @@ _EXCERPT: Final = 300
 """How much of an answer that is no Status is shown, in characters."""
 
 
-Wanted = TypeVar("Wanted")
-Given_co = TypeVar("Given_co", covariant=True)
+_Wanted = TypeVar("_Wanted")
+_Given_co = TypeVar("_Given_co", covariant=True)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -58,21 +58,21 @@ class ListMetadata(
     after: str = ""
 
 
-class Whole(msgspec.Struct, frozen=True):
+class _ObjectList(msgspec.Struct, frozen=True):
     """A list of whole objects. An empty list may be null."""
 
     metadata: ListMetadata
     items: tuple[dict[str, Any], ...] | None = None
 
 
-class RawItems(msgspec.Struct, frozen=True):
+class _RawItems(msgspec.Struct, frozen=True):
     """A list whose objects are not decoded yet."""
 
     metadata: ListMetadata
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-class PageAs(Protocol[Given_co]):
+class _PageAs(Protocol[_Given_co]):
     """A list of objects in a shape."""
 
     @property
@@ -81,44 +81,44 @@ class PageAs(Protocol[Given_co]):
         ...
 
     @property
-    def items(self) -> tuple[Given_co, ...] | None:
+    def items(self) -> tuple[_Given_co, ...] | None:
         """The objects."""
         ...
 
 
-class Part(msgspec.Struct, frozen=True):
+class _MetadataOnly(msgspec.Struct, frozen=True):
     """An object of which only the metadata is read."""
 
     metadata: dict[str, Any]
 
 
-class Parts(msgspec.Struct, frozen=True):
+class _MetadataOnlyList(msgspec.Struct, frozen=True):
     """A list of objects of which only the metadata is read."""
 
     metadata: ListMetadata
-    items: tuple[Part, ...] | None = None
+    items: tuple[_MetadataOnly, ...] | None = None
 
 
-class Line(msgspec.Struct, frozen=True):
+class _WatchLine(msgspec.Struct, frozen=True):
     """One line of a watch; what the object is depends on the type."""
 
     type: str
     object: msgspec.Raw
 
 
-class Versioned(msgspec.Struct, frozen=True, rename="camel"):
+class _EventMetadata(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that every event has."""
 
     resource_version: str
 
 
-class Bookmark(msgspec.Struct, frozen=True):
+class _Bookmark(msgspec.Struct, frozen=True):
     """An object of which only the version is read."""
 
-    metadata: Versioned
+    metadata: _EventMetadata
 
 
-class Status(msgspec.Struct, frozen=True):
+class _ErrorStatus(msgspec.Struct, frozen=True):
     """What the API says when it refuses."""
 
     message: str = ""
@@ -126,7 +126,16 @@ class Status(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(Whole, RawItems, Parts, Part, Line, Bookmark, Versioned, Status)
+prepare(
+    _ObjectList,
+    _RawItems,
+    _MetadataOnlyList,
+    _MetadataOnly,
+    _WatchLine,
+    _Bookmark,
+    _EventMetadata,
+    _ErrorStatus,
+)
 
 
 def decoded_object(body: bytes) -> JsonObject:
@@ -134,18 +143,18 @@ def decoded_object(body: bytes) -> JsonObject:
     return _decoded(body, dict[str, Any])
 
 
-def decoded_page(body: bytes, scope: Scope) -> Page:
+def decoded_page(body: bytes, scope: ListScope) -> Page:
     """Return one page of a list. Raises Unavailable when the answer is none."""
     if scope.metadata_only:
-        parts = _decoded(body, Parts)
+        parts = _decoded(body, _MetadataOnlyList)
         items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
         return Page(items, parts.metadata.resource_version, parts.metadata.after)
-    whole = _decoded(body, Whole)
+    whole = _decoded(body, _ObjectList)
     items = tuple(_named(item, scope) for item in whole.items or ())
     return Page(items, whole.metadata.resource_version, whole.metadata.after)
 
 
-def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
+def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
     """Return the event that one line of a watch is.
 
     Raises:
@@ -154,7 +163,7 @@ def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
     """
     kind, obj, version = _event(line)
     if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(obj, Part).metadata, scope), version)
+        return WatchEvent(kind, _partial(_decoded(obj, _MetadataOnly).metadata, scope), version)
     return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
 
 
@@ -166,7 +175,7 @@ class PagesAs(Generic[Shape]):
         # A type of this list's own, not a generic one: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
         page = msgspec.defstruct("PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
-        self._decoder: msgspec.json.Decoder[PageAs[Shape]] = msgspec.json.Decoder(page)
+        self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
 
     def decoded(self, body: bytes) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
         """Return one page. Raises Unavailable when the answer is none.
@@ -176,7 +185,7 @@ class PagesAs(Generic[Shape]):
         try:
             page = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            whole = _decoded(body, RawItems)
+            whole = _decoded(body, _RawItems)
             return tuple(shaped(item, self._shape) for item in whole.items or ()), whole.metadata
         return page.items or (), page.metadata
 
@@ -196,9 +205,9 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
 def failure(code: int, body: bytes) -> ClusterError:
     """Return the error that an answer with this HTTP status stands for."""
     try:
-        status = msgspec.json.decode(body, type=Status)
+        status = msgspec.json.decode(body, type=_ErrorStatus)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        status = Status(body[:_EXCERPT].decode(errors="replace"))
+        status = _ErrorStatus(body[:_EXCERPT].decode(errors="replace"))
     message = f"{status.message or 'no reason given'} (HTTP {code})"
     if status.reason == "AlreadyExists":
         return AlreadyExists(message)
@@ -207,30 +216,30 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     """Return what one line of a watch says: the type, the object, and its version."""
-    said = _decoded(line, Line)
+    said = _decoded(line, _WatchLine)
     if said.type == "ERROR":
-        status = _decoded(said.object, Status)
+        status = _decoded(said.object, _ErrorStatus)
         raise failure(status.code, bytes(said.object))
     try:
         kind = EventType(said.type)
     except ValueError:
         raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
-    return kind, said.object, _decoded(said.object, Bookmark).metadata.resource_version
+    return kind, said.object, _decoded(said.object, _Bookmark).metadata.resource_version
 
 
-def _named(item: dict[str, Any], scope: Scope) -> JsonObject:
+def _named(item: dict[str, Any], scope: ListScope) -> JsonObject:
     """Return the item with its kind: the built-in kinds leave that out in lists."""
     item.setdefault("apiVersion", scope.resource.api_version)
     item.setdefault("kind", scope.resource.kind)
     return item
 
 
-def _partial(metadata: dict[str, Any], scope: Scope) -> JsonObject:
+def _partial(metadata: dict[str, Any], scope: ListScope) -> JsonObject:
     """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
     return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
 
 
-def _decoded(body: bytes | msgspec.Raw, wanted: type[Wanted]) -> Wanted:
+def _decoded(body: bytes | msgspec.Raw, wanted: type[_Wanted]) -> _Wanted:
     """Decode an answer. Raises Unavailable when it is something else: a proxy in between, for instance."""
     try:
         return msgspec.json.decode(body, type=wanted)

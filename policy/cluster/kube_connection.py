@@ -5,6 +5,7 @@ configuration, authentication with its renewals, proxies, TLS and the pool of co
 receives bytes; the client's models are slow, and know nothing of our kinds.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,16 +18,17 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 from kubernetes.config.kube_config import load_kube_config
+from urllib3.connection import HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
-from policy.cluster import closing_sockets
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
-from policy.cluster.kube_requests import Method, Request
+from policy.cluster.kube_requests import KubeRequest, Method
 
-USER_AGENT: Final = "lockkeeper"
+_USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
-CONNECT_TIMEOUT: Final = 5.0
-READ_TIMEOUT: Final = 10.0
+_CONNECT_TIMEOUT: Final = 5.0
+_READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
 _PIECE: Final = 1 << 16
 _READ_RETRY: Final = urllib3.Retry(
@@ -50,6 +52,48 @@ _WRITE_RETRY: Final = urllib3.Retry(
 """A write is sent again only where no connection was made; otherwise it may have happened already."""
 
 
+class ClosingSocket(ssl.SSLSocket):
+    """A TLS socket that closes itself when the other side resets it before the handshake.
+
+    `ssl` makes its socket out of the plain one and then looks whether that is still connected. Where a dying
+    API server has reset it by then, this raises, and nobody else can close the half-made socket: it stays
+    open until the garbage collector comes, which reports a leak.
+    """
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive some bytes; it is how `ssl` looks at a socket that is connected no more."""
+        try:
+            return super().recv(buflen, flags)
+        except ConnectionResetError:
+            self.close()
+            raise
+
+
+class _ClosingConnection(HTTPSConnection):
+    """A connection as urllib3 makes it, over a socket of ours."""
+
+    def connect(self) -> None:
+        """Connect in a context of its own, as without us: threads may not change a shared one."""
+        context = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
+        context.sslsocket_class = ClosingSocket
+        if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
+            context.load_default_certs()
+        self.ssl_context = context
+        super().connect()
+
+
+class _ClosingPool(urllib3.HTTPSConnectionPool):
+    """Connections to one server."""
+
+    ConnectionCls = _ClosingConnection
+
+
+def use_closing_sockets(manager: urllib3.PoolManager) -> None:
+    """Let a pool make connections over `ClosingSocket`; one through a SOCKS proxy keeps those of its own."""
+    if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
+
+
 class ClusterSettingsError(Exception):
     """The settings that lead to a cluster cannot be used; `source` says where they are from."""
 
@@ -62,27 +106,27 @@ class ClusterSettingsError(Exception):
         return f"no cluster can be reached with the settings of {self.source}: {self.why}"
 
 
-class Connection:
+class KubeTransport:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
     def __init__(self, *, client: ApiClient) -> None:
         self._client = client
         self._pool = client.rest_client.pool_manager
-        closing_sockets.use(self._pool)
+        use_closing_sockets(self._pool)
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
         self._closed = False
 
-    def send(self, request: Request) -> bytes:
+    def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
-            response = self._ask(request, silence=READ_TIMEOUT, whole=True)
+            response = self._ask(request, silence=_READ_TIMEOUT, whole=True)
         if response.status not in SUCCESSES:
             raise failure(response.status, response.data)
         return response.data
 
     @contextmanager
-    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body of the answer in pieces as they come.
 
         Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
@@ -115,9 +159,9 @@ class Connection:
                 response.shutdown()
         self._pool.clear()
 
-    def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with what proves who we are; return the answer, with its body where `whole`."""
-        headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
+        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         # It asks the configuration each time, which reads a token again when it is about to expire.
@@ -127,14 +171,14 @@ class Connection:
             self._client.configuration.host.rstrip("/") + request.target,
             headers=headers,
             body=request.body,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=silence),
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
             retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
             redirect=False,
             preload_content=whole,
         )
 
 
-def connection(kubeconfig: Path | None) -> Connection:
+def connection(kubeconfig: Path | None) -> KubeTransport:
     """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
 
     Raises:
@@ -152,7 +196,7 @@ def connection(kubeconfig: Path | None) -> Connection:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
     configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
-    return Connection(client=ApiClient(configuration))
+    return KubeTransport(client=ApiClient(configuration))
 
 
 def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -14,26 +14,26 @@ import msgspec
 from policy.cluster.errors import Conflict
 from policy.core.patches import JsonObject, JsonValue
 
-Path: TypeAlias = tuple[str, ...]
-BEFORE: Final = "before-first-apply"
-SOMEBODY: Final = "somebody"
+_Path: TypeAlias = tuple[str, ...]
+_BEFORE: Final = "before-first-apply"
+_SOMEBODY: Final = "somebody"
 """Who writes without apply; callers of the in-memory cluster have no names."""
 _APPLY: Final = "Apply"
 _UPDATE: Final = "Update"
 _OWNABLE_METADATA: Final = ("labels", "annotations")
 
 
-class Managed(msgspec.Struct, frozen=True):
+class _OwnedFields(msgspec.Struct, frozen=True):
     """What one manager owns by one kind of operation."""
 
     manager: str
     operation: str
-    fields: frozenset[Path]
+    fields: frozenset[_Path]
 
 
 def first_applied(config: JsonObject, manager: str) -> JsonObject:
     """Return the object to create for an apply that finds none."""
-    return _with(config, [Managed(manager, _APPLY, frozenset(_leaves(config)))])
+    return _with(config, [_OwnedFields(manager, _APPLY, frozenset(_leaves(config)))])
 
 
 def applied(current: JsonObject, config: JsonObject, manager: str, *, force: bool) -> JsonObject:
@@ -44,9 +44,9 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     """
     wanted = _leaves(config)
     standing = _leaves(current)
-    everyone = _managed(current) or [Managed(BEFORE, _UPDATE, frozenset(standing))]
-    mine = Managed(manager, _APPLY, frozenset())
-    others: list[Managed] = []
+    everyone = _managed(current) or [_OwnedFields(_BEFORE, _UPDATE, frozenset(standing))]
+    mine = _OwnedFields(manager, _APPLY, frozenset())
+    others: list[_OwnedFields] = []
     for each in everyone:
         if (each.manager, each.operation) == (manager, _APPLY):
             mine = each
@@ -63,7 +63,7 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
         _remove(current, path)
     for path, value in wanted.items():
         _set(current, path, value)
-    return _with(current, [*others, Managed(manager, _APPLY, frozenset(wanted))])
+    return _with(current, [*others, _OwnedFields(manager, _APPLY, frozenset(wanted))])
 
 
 def is_managed(metadata: bytes) -> bool:
@@ -82,18 +82,18 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
         for each in _managed(before)
     ]
     everybody = {(each.manager, each.operation): each for each in kept}
-    own = everybody.get((SOMEBODY, _UPDATE), Managed(SOMEBODY, _UPDATE, frozenset()))
-    everybody[SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    own = everybody.get((_SOMEBODY, _UPDATE), _OwnedFields(_SOMEBODY, _UPDATE, frozenset()))
+    everybody[_SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
     return _record(everybody.values())
 
 
-def _with(obj: JsonObject, managed: Iterable[Managed]) -> JsonObject:
+def _with(obj: JsonObject, managed: Iterable[_OwnedFields]) -> JsonObject:
     metadata = obj.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     return {**obj, "metadata": {**known, "managedFields": _record(managed)}}
 
 
-def _record(managed: Iterable[Managed]) -> JsonValue:
+def _record(managed: Iterable[_OwnedFields]) -> JsonValue:
     return [
         {
             "manager": each.manager,
@@ -106,17 +106,17 @@ def _record(managed: Iterable[Managed]) -> JsonValue:
     ]
 
 
-def _managed(obj: JsonObject) -> list[Managed]:
+def _managed(obj: JsonObject) -> list[_OwnedFields]:
     metadata = obj.get("metadata")
     listed = metadata.get("managedFields") if isinstance(metadata, dict) else None
     return [
-        Managed(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
+        _OwnedFields(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
         for each in (listed if isinstance(listed, list) else ())
         if isinstance(each, dict)
     ]
 
 
-def _nested(fields: Iterable[Path]) -> JsonObject:
+def _nested(fields: Iterable[_Path]) -> JsonObject:
     """Return paths as FieldsV1 writes them: `{"f:data": {"f:key": {}}}`."""
     nested: JsonObject = {}
     for path in sorted(fields):
@@ -127,7 +127,7 @@ def _nested(fields: Iterable[Path]) -> JsonObject:
     return nested
 
 
-def _paths(nested: JsonValue, above: Path = ()) -> Iterator[Path]:
+def _paths(nested: JsonValue, above: _Path = ()) -> Iterator[_Path]:
     """Yield the paths of a FieldsV1 of ours."""
     if not isinstance(nested, dict) or not nested:
         yield above
@@ -136,9 +136,9 @@ def _paths(nested: JsonValue, above: Path = ()) -> Iterator[Path]:
         yield from _paths(below, (*above, part.removeprefix("f:")))
 
 
-def _leaves(obj: JsonObject) -> Mapping[Path, JsonValue]:
+def _leaves(obj: JsonObject) -> Mapping[_Path, JsonValue]:
     """Return what can be owned, by path."""
-    found: dict[Path, JsonValue] = {}
+    found: dict[_Path, JsonValue] = {}
     for name, value in obj.items():
         if name == "metadata" and isinstance(value, dict):
             for part in _OWNABLE_METADATA:
@@ -148,7 +148,7 @@ def _leaves(obj: JsonObject) -> Mapping[Path, JsonValue]:
     return found
 
 
-def _collect(value: JsonValue, path: Path, found: dict[Path, JsonValue]) -> None:
+def _collect(value: JsonValue, path: _Path, found: dict[_Path, JsonValue]) -> None:
     if isinstance(value, dict):
         for part, below in value.items():
             _collect(below, (*path, part), found)
@@ -156,7 +156,7 @@ def _collect(value: JsonValue, path: Path, found: dict[Path, JsonValue]) -> None
         found[path] = value
 
 
-def _set(obj: JsonObject, path: Path, value: JsonValue) -> None:
+def _set(obj: JsonObject, path: _Path, value: JsonValue) -> None:
     *above, last = path
     for part in above:
         below = obj.get(part)
@@ -166,7 +166,7 @@ def _set(obj: JsonObject, path: Path, value: JsonValue) -> None:
     obj[last] = value
 
 
-def _remove(obj: JsonObject, path: Path) -> None:
+def _remove(obj: JsonObject, path: _Path) -> None:
     """Remove a leaf, and what is empty without it."""
     part, *rest = path
     below = obj.get(part)

@@ -1,4 +1,4 @@
-"""Reads what is needed about the owner of a new Workflow, and nothing for one that has no owner."""
+"""Reads what a review needs to know of other Workflows: the owner of a new one, and who has a reservation."""
 
 from typing import Final
 
@@ -13,21 +13,21 @@ from policy.core.prepared import prepare
 from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, Related, has_slot, metadata_of, root_of
 from policy.core.workflow import CronWorkflow, Metadata, OwnerReference, Read, Workflow
 
-DEFAULT_CONCURRENCY: Final = "Allow"
+_DEFAULT_CONCURRENCY: Final = "Allow"
 _LIVE: Final = f"{marks.COMPLETED}!=true"
 _PARENT: Final = msgspec.json.Decoder(Workflow)
 
 
-class MetadataAlone(Read, frozen=True):
+class _MetadataAlone(Read, frozen=True):
     """A PartialObjectMetadata."""
 
     metadata: Metadata
 
 
-prepare(MetadataAlone)
+prepare(_MetadataAlone)
 
 
-class Relatives:
+class ClusterRelatives:
     """Reads owners from the cluster. Every method may raise the errors of `policy.cluster.errors`."""
 
     def __init__(self, *, cluster: Cluster) -> None:
@@ -55,7 +55,7 @@ class Relatives:
             cron = msgspec.convert(obj, CronWorkflow)
         except (NotFound, msgspec.ValidationError):
             return Related()
-        policy = (cron.spec.concurrency_policy if cron.spec else None) or DEFAULT_CONCURRENCY
+        policy = (cron.spec.concurrency_policy if cron.spec else None) or _DEFAULT_CONCURRENCY
         found = self._metadata(namespace, labels=f"{_LIVE},{marks.CRON_WORKFLOW}={owner.name}")
         runs = [run for run in found if any(each.uid == owner.uid for each in run.owner_references or ())]
         return Related(policy=policy, runs=tuple(runs))
@@ -83,7 +83,28 @@ class Relatives:
         listing = self._cluster.list(
             WORKFLOWS, namespace=namespace, name=name, labels=labels, metadata_only=True
         )
-        return tuple([msgspec.convert(_alone(each), MetadataAlone).metadata for each in listing.items])
+        return tuple([msgspec.convert(_alone(each), _MetadataAlone).metadata for each in listing.items])
+
+
+class StoredWorkflows:
+    """Reads whether a reservation is that of a stored Workflow: then the leader alone gives it back.
+
+    May raise the errors of `policy.cluster.errors`.
+    """
+
+    def __init__(self, *, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def carries(self, namespace: str, name: str, reservation: str) -> bool:
+        """Tell whether the Workflow of that name is stored with that reservation."""
+        try:
+            obj = self._cluster.get(WORKFLOWS, name, namespace=namespace)
+            labels = msgspec.convert(_alone(obj), _MetadataAlone).metadata.labels or {}
+        except NotFound:
+            return False
+        except msgspec.ValidationError:
+            return True  # It is there, and nothing is known of it: what it may have stays reserved.
+        return labels.get(marks.RESERVATION) == reservation
 
 
 def _parent(obj: JsonObject) -> Workflow:

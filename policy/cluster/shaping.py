@@ -16,20 +16,20 @@ from policy.cluster.protocol import (
 from policy.core.prepared import prepare
 
 
-class Named(msgspec.Struct, frozen=True):
+class _ObjectName(msgspec.Struct, frozen=True):
     """The metadata that says which object it is."""
 
     namespace: str = ""
     name: str = ""
 
 
-class Object(msgspec.Struct, frozen=True):
+class _Object(msgspec.Struct, frozen=True):
     """An object of which only that is read."""
 
-    metadata: Named = Named()
+    metadata: _ObjectName = _ObjectName()
 
 
-prepare(Object)
+prepare(_Object)
 
 
 def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
@@ -41,7 +41,7 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
-        known = msgspec.json.decode(raw, type=Object).metadata
+        known = msgspec.json.decode(raw, type=_Object).metadata
         return Unread(known.namespace, known.name)
 
 

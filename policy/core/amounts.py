@@ -4,6 +4,7 @@ Using a type instead of `int | None` prevents two bugs: `None` taken for zero, a
 that, once added to a total, can never be subtracted (Kueue's `pkg/resources/amount.go` lists the same).
 """
 
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -127,3 +128,26 @@ class Limits(msgspec.Struct, frozen=True):
     def bounds_tasks(self) -> bool:
         """Whether a Workflow needs a known number of tasks to be judged."""
         return not self.tasks.unlimited
+
+
+class Reserve(msgspec.Struct, frozen=True):
+    """A part of a limit for priorities above `above_priority`."""
+
+    above_priority: int
+    size: Usage
+
+
+def withheld(reserves: Iterable[Reserve], priority: int) -> Usage:
+    """Return what is kept from a Workflow of this priority."""
+    return sum((each.size for each in reserves if priority <= each.above_priority), ZERO)
+
+
+def less(limits: Limits, kept: Usage) -> Limits:
+    """Return limits without what is kept back; they do not fall below 0, and no limit stays no limit."""
+    if kept == ZERO:
+        return limits
+    return Limits(_less(limits.workflows, kept.workflows), _less(limits.tasks, kept.tasks))
+
+
+def _less(bound: Amount, kept: int) -> Amount:
+    return bound if bound.value is None else Amount(max(0, bound.value - kept))

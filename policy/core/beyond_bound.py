@@ -15,7 +15,7 @@ from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import Template, TemplateRef, WorkflowSpec
 
-MOST_FOLLOWED: Final = 500
+_MOST_FOLLOWED: Final = 500
 """Templates that are looked at below one Workflow; one that leads to more is refused as well."""
 
 
@@ -80,9 +80,9 @@ def _missing_below(
             continue
         beyond = snapshot.extent.beyond_templates(key.namespace)
         spec = snapshot.templates.get(key)
-        if beyond is not None and (spec is None or len(seen) >= MOST_FOLLOWED):
+        if beyond is not None and (spec is None or len(seen) >= _MOST_FOLLOWED):
             return key, beyond
         seen.add(key)
-        if spec is not None and len(seen) < MOST_FOLLOWED:
+        if spec is not None and len(seen) < _MOST_FOLLOWED:
             waiting.extend(found for _, found in _leads_to(spec))
     return None

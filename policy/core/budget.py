@@ -52,14 +52,14 @@ class Budget(Protocol):
         ...
 
 
-class Unbounded:
+class _Unbounded:
     """All the time that it takes."""
 
     def check(self, part: Part) -> None:
         """Go on."""
 
 
-UNBOUNDED: Final[Budget] = Unbounded()
+UNBOUNDED: Final[Budget] = _Unbounded()
 
 
 def paced(items: Collection[Item], budget: Budget, part: Part) -> Iterable[Item]:

@@ -5,6 +5,7 @@ time without a break, and then to the most that was there meanwhile; so a node t
 not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,17 +14,23 @@ import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, Limits
 from policy.core.prepared import prepare
-from policy.core.quantities import millicores
 from policy.core.selectors import LabelSelector
 from policy.core.workflow import Read
 
-LEAVING: Final = frozenset(
+_LEAVING: Final = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
 """Taints by which autoscalers say that a node is about to go."""
-READY: Final = "Ready"
-TRUE: Final = "True"
-MILLI: Final = 1000
+_READY: Final = "Ready"
+_TRUE: Final = "True"
+_MILLI: Final = 1000
+_FORM: Final = re.compile(
+    r"([+-]?)([0-9]{0,30})(?:\.([0-9]{0,30}))?(?:([eE][+-]?[0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]))?",
+    re.ASCII,
+)
+_TENS: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY: Final = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_MILLI_DIGITS: Final = 3
 
 
 class NodeMetadata(Read, frozen=True):
@@ -96,7 +103,7 @@ class Capacity(msgspec.Struct, frozen=True):
     tasks: int | None
 
 
-class Settled(msgspec.Struct, frozen=True):
+class FollowingBound(msgspec.Struct, frozen=True):
     """One bound that follows a measure: where it stands, and since when and how far the measure is below."""
 
     value: int
@@ -111,8 +118,8 @@ class Settled(msgspec.Struct, frozen=True):
 class Following(msgspec.Struct, frozen=True):
     """The state of a rule: one bound for each resource that it speaks of."""
 
-    workflows: Settled | None = None
-    tasks: Settled | None = None
+    workflows: FollowingBound | None = None
+    tasks: FollowingBound | None = None
 
 
 START: Final = Following()
@@ -122,9 +129,9 @@ def takes_pods(node: Node) -> bool:
     """Tell whether a node is ready, is schedulable, and stays."""
     if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
         return False
-    if any(taint.key in LEAVING for taint in node.spec.taints or ()):
+    if any(taint.key in _LEAVING for taint in node.spec.taints or ()):
         return False
-    return any(each.type == READY and each.status == TRUE for each in node.status.conditions or ())
+    return any(each.type == _READY and each.status == _TRUE for each in node.status.conditions or ())
 
 
 def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
@@ -140,7 +147,7 @@ def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
     if rule.tasks_per_node is not None:
         tasks = len(counted) * rule.tasks_per_node
     elif rule.tasks_per_cpu is not None:
-        tasks = sum(_cpu(node) * rule.tasks_per_cpu // MILLI for node in counted)
+        tasks = sum(_cpu(node) * rule.tasks_per_cpu // _MILLI for node in counted)
     if tasks is not None:
         tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
     return Capacity(workflows, tasks)
@@ -162,8 +169,8 @@ def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datet
 def resumed(shown: Limits) -> Following:
     """Return the state of a new leader, which goes on from the limits that the status shows."""
     return Following(
-        workflows=None if shown.workflows.value is None else Settled(shown.workflows.value),
-        tasks=None if shown.tasks.value is None else Settled(shown.tasks.value),
+        workflows=None if shown.workflows.value is None else FollowingBound(shown.workflows.value),
+        tasks=None if shown.tasks.value is None else FollowingBound(shown.tasks.value),
     )
 
 
@@ -178,25 +185,25 @@ def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
     return min((each for each in falls if each is not None), default=None)
 
 
-def _bounded(before: Settled | None, lowest: Amount, highest: Amount) -> Settled | None:
+def _bounded(before: FollowingBound | None, lowest: Amount, highest: Amount) -> FollowingBound | None:
     if before is None:
         return None
     value = _within(before.value, lowest, highest)
-    return before if value == before.value else Settled(value)
+    return before if value == before.value else FollowingBound(value)
 
 
 def _settle(
-    before: Settled | None, measured: int | None, stabilization: timedelta, now: datetime
-) -> Settled | None:
+    before: FollowingBound | None, measured: int | None, stabilization: timedelta, now: datetime
+) -> FollowingBound | None:
     if measured is None:
         return None
     if before is None or measured >= before.value:
-        return Settled(measured)
+        return FollowingBound(measured)
     since = now if before.below_since is None else before.below_since
     most = measured if before.below_since is None else max(before.most_since, measured)
     if now - since < stabilization:
-        return Settled(before.value, since, most)
-    return Settled(most) if measured >= most else Settled(most, now, measured)
+        return FollowingBound(before.value, since, most)
+    return FollowingBound(most) if measured >= most else FollowingBound(most, now, measured)
 
 
 def _cpu(node: Node) -> int:
@@ -213,5 +220,28 @@ def _within(value: int, lowest: Amount, highest: Amount) -> int:
     return max(floor, value if highest.value is None else min(value, highest.value))
 
 
-def _amount(settled: Settled | None) -> Amount:
+def _amount(settled: FollowingBound | None) -> Amount:
     return UNLIMITED if settled is None else Amount(settled.value)
+
+
+def millicores(text: str) -> int:
+    """Return a quantity of CPU in thousandths of a core, rounded down: of `4`, `3920m`, `0.5`, `1e3`, `1Ki`.
+
+    Raises:
+        ValueError: it is no quantity, or negative.
+    """
+    parts = _FORM.fullmatch(text)
+    if parts is None or not (parts[2] or parts[3]) or parts[1] == "-":
+        raise ValueError(f"{text!r} is no quantity of CPU")
+    fraction = parts[3] or ""
+    number = int((parts[2] or "") + fraction)
+    exponent = _MILLI_DIGITS - len(fraction)
+    suffix = parts[5]
+    if suffix in _BINARY:
+        number <<= 10 * (_BINARY.index(suffix) + 1)
+    elif suffix is not None:
+        exponent += _TENS[suffix]
+    elif parts[4]:
+        exponent += int(parts[4][1:])
+    power: int = 10 ** abs(exponent)
+    return number * power if exponent >= 0 else number // power

@@ -90,7 +90,7 @@ def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuo
     above = metadata_of(parent)
     exempt = frozenset(quota.source for quota in shared)
     apart = _apart(quotas, exempt, above, root)
-    found = Exemption(exempt, root.uid or "", root.name or "", depth_of(above) + 1, apart)
+    found = Exemption(exempt, root.uid or "", root.name or "", _depth_of(above) + 1, apart)
     if newcomer.admitted == root.uid:
         return msgspec.structs.replace(found, quotas=frozenset()) if newcomer.held else found
     return _with_room(found, newcomer.tasks, root, related.line)
@@ -116,7 +116,7 @@ def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerRefer
     accounts = {f"{SERVICE_ACCOUNT}{above.namespace}:{name}" for name in accounts_of(parent)}
     if newcomer.user not in accounts:
         return "who created this one is not a ServiceAccount of its Pods: let a step of it create this one"
-    if depth_of(above) >= MAX_DEPTH:
+    if _depth_of(above) >= MAX_DEPTH:
         return f"it is the {MAX_DEPTH}th in a line already: do not wait for this one"
     return ""
 
@@ -170,7 +170,7 @@ def _apart(quotas: Sequence[CompiledQuota], exempt: frozenset[str], parent: Meta
     )
 
 
-def depth_of(metadata: Metadata) -> int:
+def _depth_of(metadata: Metadata) -> int:
     """Return how many Workflows above this one are parents, as it was admitted."""
     text = (metadata.annotations or {}).get(marks.DEPTH, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) == 1 else 0

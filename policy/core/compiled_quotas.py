@@ -6,14 +6,12 @@ from typing import Final
 
 import msgspec
 
-from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
+from policy.core.amounts import UNLIMITED, Amount, Limits, Reserve, Usage
 from policy.core.durations import duration
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import OnExceed, PriorityAbove, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.ordering import DEFAULT_AGING, USUAL_RULES, QueueRules
-from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
-from policy.core.reserves import Reserve
+from policy.core.quota_kinds import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
 from policy.core.selectors import LabelSelector
 from policy.core.windows import ElasticLimits, compile_windows
 
@@ -134,9 +132,9 @@ def queue_rules(quotas: Iterable[CompiledQuota]) -> QueueRules:
     asked = [quota.rules for quota in quotas if quota.stops_the_queue]
     if not asked:
         return USUAL_RULES
-    strict = any(each.strategy is Strategy.STRICT_FIFO for each in asked)
+    strict = any(each.strategy is QueueStrategy.STRICT_FIFO for each in asked)
     return QueueRules(
-        strategy=Strategy.STRICT_FIFO if strict else Strategy.BEST_EFFORT_FIFO,
+        strategy=QueueStrategy.STRICT_FIFO if strict else QueueStrategy.BEST_EFFORT_FIFO,
         aging=_least(each.aging for each in asked) or DEFAULT_AGING,
         max_length=min((each.max_length for each in asked if each.max_length is not None), default=None),
         max_wait=_least(each.max_wait for each in asked),

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from policy.core.cron_fields import LONGEST_EXPRESSION, CronFields, read_fields, zone_in
 
-YEARS: Final = 5
+_YEARS: Final = 5
 """How far is looked for a moment, as `Next` does."""
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = 60
@@ -58,7 +58,7 @@ class Cron:
         self, moment: datetime, way: int, leap: Callable[[datetime, CronFields], int]
     ) -> datetime | None:
         wall = moment.astimezone(self._zone)
-        last_year = wall.year + way * YEARS
+        last_year = wall.year + way * _YEARS
         while way * wall.year <= way * last_year:
             minutes = leap(wall, self._fields)
             if not minutes:

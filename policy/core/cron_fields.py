@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 LONGEST_EXPRESSION: Final = 200
-FORM: Final = 'five fields "minute hour day-of-month month day-of-week", as in "0 20 * * 1-5"'
+_FORM: Final = 'five fields "minute hour day-of-month month day-of-week", as in "0 20 * * 1-5"'
 SHORTHANDS: Final = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -23,18 +23,18 @@ SHORTHANDS: Final = {
     "@annually": "0 0 1 1 *",
 }
 EVERY: Final = "@every "
-STARS: Final = frozenset({"*", "?"})
-MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
-SUNDAY_ELSEWHERE: Final = 7
-LONGEST_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_STARS: Final = frozenset({"*", "?"})
+_MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+_SUNDAY_ELSEWHERE: Final = 7
+_LONGEST_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*) +(.*)", re.DOTALL)
 _HIGHEST: Final = 99
 """A step beyond it gives the first value of its range alone, however large it is."""
 
 
-class Field(msgspec.Struct, frozen=True):
+class CronField(msgspec.Struct, frozen=True):
     """What may stand in one field: its name for people, its bounds, and words for its numbers."""
 
     name: str
@@ -43,12 +43,12 @@ class Field(msgspec.Struct, frozen=True):
     words: Mapping[str, int] = {}
 
 
-MINUTE: Final = Field("minute", 0, 59)
-HOUR: Final = Field("hour", 0, 23)
-DAY: Final = Field("day-of-month", 1, 31)
-MONTH: Final = Field("month", 1, 12, {word: number for number, word in enumerate(MONTHS, 1)})
-WEEKDAY: Final = Field("day-of-week", 0, 6, {word: number for number, word in enumerate(WEEKDAYS)})
-FIELDS: Final = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
+_MINUTE: Final = CronField("minute", 0, 59)
+_HOUR: Final = CronField("hour", 0, 23)
+_DAY: Final = CronField("day-of-month", 1, 31)
+_MONTH: Final = CronField("month", 1, 12, {word: number for number, word in enumerate(_MONTHS, 1)})
+_WEEKDAY: Final = CronField("day-of-week", 0, 6, {word: number for number, word in enumerate(_WEEKDAYS)})
+FIELDS: Final = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
 class Values(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class CronFields(msgspec.Struct, frozen=True):
             return False
         by_week = bool(self.weekdays.numbers)
         by_month = any(
-            day <= LONGEST_MONTH[month - 1] for month in self.months.numbers for day in self.days.numbers
+            day <= _LONGEST_MONTH[month - 1] for month in self.months.numbers for day in self.days.numbers
         )
         if self.days.star or self.weekdays.star:
             return by_month and by_week
@@ -112,26 +112,26 @@ def read_fields(expression: str) -> CronFields:
         )
     texts = SHORTHANDS.get(expression, expression).split()
     if len(expression) > LONGEST_EXPRESSION or len(texts) != len(FIELDS):
-        raise ValueError(f"{shown} is no schedule: write {FORM}")
+        raise ValueError(f"{shown} is no schedule: write {_FORM}")
     try:
         values = [_values(text, field) for text, field in zip(texts, FIELDS, strict=True)]
     except ValueError as error:
-        raise ValueError(f"{shown} is no schedule: {error}; write {FORM}") from error
+        raise ValueError(f"{shown} is no schedule: {error}; write {_FORM}") from error
     return CronFields(*values)
 
 
-def _values(text: str, field: Field) -> Values:
+def _values(text: str, field: CronField) -> Values:
     """Read one field, a list of ranges; what is empty between commas is passed over."""
     ranges = [_range(each, field) for each in text.split(",") if each]
     numbers = frozenset(number for each in ranges for number in each.numbers)
     return Values(numbers, star=any(each.star for each in ranges))
 
 
-def _range(text: str, field: Field) -> Values:
+def _range(text: str, field: CronField) -> Values:
     """Read `*`, `N`, `N-M`, each with `/STEP` or without (`getRange`); `N/STEP` goes on to the highest."""
     whole, *steps = text.split("/")
     ends = whole.split("-")
-    star = ends[0] in STARS
+    star = ends[0] in _STARS
     low, high = (field.low, field.high) if star else _ends(ends, text, field)
     step = 1
     if len(steps) > 1:
@@ -143,16 +143,16 @@ def _range(text: str, field: Field) -> Values:
     return Values(frozenset(range(low, high + 1, min(step, _HIGHEST))), star=star and step == 1)
 
 
-def _ends(ends: Sequence[str], text: str, field: Field) -> tuple[int, int]:
+def _ends(ends: Sequence[str], text: str, field: CronField) -> tuple[int, int]:
     if len(ends) > 2:  # noqa: PLR2004 - a range has two ends
         raise ValueError(f"{field.name} {text!r} has more than one hyphen")
     numbers = [_named(each, text, field) for each in ends]
     return numbers[0], numbers[-1]
 
 
-def _check(low: int, high: int, step: int, text: str, field: Field) -> None:
+def _check(low: int, high: int, step: int, text: str, field: CronField) -> None:
     for number in (low, high):
-        if field is WEEKDAY and number == SUNDAY_ELSEWHERE:
+        if field is _WEEKDAY and number == _SUNDAY_ELSEWHERE:
             raise ValueError(f"day-of-week {text!r}: 7 is no day here, write 0 or sun for Sunday")
         if not field.low <= number <= field.high:
             raise ValueError(f"{field.name} {text!r} is not within {field.low} to {field.high}")
@@ -162,15 +162,15 @@ def _check(low: int, high: int, step: int, text: str, field: Field) -> None:
         raise ValueError(f"{field.name} {text!r} has a step below 1")
 
 
-def _named(word: str, text: str, field: Field) -> int:
+def _named(word: str, text: str, field: CronField) -> int:
     number = field.words.get(word.lower())
     return _number(word, text, field) if number is None else number
 
 
-def _number(word: str, text: str, field: Field) -> int:
+def _number(word: str, text: str, field: CronField) -> int:
     if _INTEGER.fullmatch(word):
         return int(word)
-    if field in (DAY, WEEKDAY) and any(sign in text.upper() for sign in "LW#"):
+    if field in (_DAY, _WEEKDAY) and any(sign in text.upper() for sign in "LW#"):
         raise ValueError(
             f"{field.name} {text!r}: L, W and # are not known to Argo and Kubernetes, name the days"
         )

@@ -19,14 +19,14 @@ from policy.core.holding import is_completed
 from policy.core.relations import scheduled_by
 from policy.core.workflow import Metadata
 
-FORBID: Final = "Forbid"
-REPLACE: Final = "Replace"
+_FORBID: Final = "Forbid"
+_REPLACE: Final = "Replace"
 _BEGINNING: Final = datetime.fromtimestamp(0, UTC)
 
 
 def refusal(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, ...]:
     """Return why a CronWorkflow may not start another run, where it forbids that."""
-    if policy != FORBID:
+    if policy != _FORBID:
         return ()
     for run in runs:
         state = "waits in the queue" if holding.is_held(run.labels) else "is not over"
@@ -43,7 +43,7 @@ def marks_of_run(policy: str, runs: Iterable[Metadata]) -> Mapping[str, str]:
     found = {marks.CRON: policy}
     heirs = [_inherited(run) for run in sorted(runs, key=_age)]
     left = [uid for uid in heirs if uid]
-    if policy == REPLACE and left:
+    if policy == _REPLACE and left:
         found[marks.INHERITS] = left[-1]
     return found
 
@@ -67,7 +67,7 @@ def superseded(live: Iterable[Metadata]) -> list[Metadata]:
 
 def is_replaceable(run: Metadata) -> bool:
     """Tell whether a run waits that a newer one would replace."""
-    replaces = (run.annotations or {}).get(marks.CRON) == REPLACE
+    replaces = (run.annotations or {}).get(marks.CRON) == _REPLACE
     return replaces and holding.is_held(run.labels) and not is_completed(run)
 
 

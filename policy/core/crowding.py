@@ -13,12 +13,12 @@ MOST_CREATES: Final = 1_000
 MOST_OF_USER: Final = 250
 MOST_OF_NAME: Final = 16
 """Creates on their way: in a ledger, of one user, and of one name, which share a slot."""
-MOST_ACCOUNTS: Final = 8 * MOST_CREATES
+_MOST_ACCOUNTS: Final = 8 * MOST_CREATES
 """Accounts that they count on together: whoever writes quotas decides how many one create has."""
-MOST_ACCOUNTS_OF_USER: Final = MOST_ACCOUNTS // 4
-SHOWN: Final = 100
+_MOST_ACCOUNTS_OF_USER: Final = _MOST_ACCOUNTS // 4
+_SHOWN: Final = 100
 """Characters of a name in a message."""
-LATER: Final = "on their way, and the controller has not counted them yet; try again in a moment"
+_LATER: Final = "on their way, and the controller has not counted them yet; try again in a moment"
 
 
 def crowd(ledger: Ledger, wanted: Reservation) -> str:
@@ -28,13 +28,13 @@ def crowd(ledger: Ledger, wanted: Reservation) -> str:
     creates = [each for each in ledger.reservations.values() if each.purpose is Purpose.CREATE]
     if sum(each.slot == wanted.slot for each in creates) >= MOST_OF_NAME:
         name = f"{wanted.namespace}/{wanted.workflow}"
-        return f"{MOST_OF_NAME} creates of Workflow {name[:SHOWN]} are {LATER}"
+        return f"{MOST_OF_NAME} creates of Workflow {name[:_SHOWN]} are {_LATER}"
     own = [each for each in creates if each.user == wanted.user]
-    if len(own) >= MOST_OF_USER or _accounts(own, wanted) > MOST_ACCOUNTS_OF_USER:
-        user = wanted.user[:SHOWN]
-        return f"{len(own)} creates of user {user} under the quotas of {ledger.root} are {LATER}"
-    if len(creates) >= MOST_CREATES or _accounts(creates, wanted) > MOST_ACCOUNTS:
-        return f"{len(creates)} creates under the quotas of {ledger.root} are {LATER}"
+    if len(own) >= MOST_OF_USER or _accounts(own, wanted) > _MOST_ACCOUNTS_OF_USER:
+        user = wanted.user[:_SHOWN]
+        return f"{len(own)} creates of user {user} under the quotas of {ledger.root} are {_LATER}"
+    if len(creates) >= MOST_CREATES or _accounts(creates, wanted) > _MOST_ACCOUNTS:
+        return f"{len(creates)} creates under the quotas of {ledger.root} are {_LATER}"
     return ""
 
 

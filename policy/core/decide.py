@@ -23,6 +23,7 @@ from policy.core.decision import (
     denied,
 )
 from policy.core.governing import governing
+from policy.core.guard_marks import metadata_faults
 from policy.core.identities import requester
 from policy.core.locks.injected import with_note
 from policy.core.locks.judging import NO_LOCK_PART, LockPart, review_workflow_locks
@@ -34,7 +35,6 @@ from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.tasks import stored_in
-from policy.core.template_metadata import metadata_faults
 from policy.core.updates import Update, guard, guard_retry, origin_of, reactivates, update_of
 from policy.core.weighing import cap_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow

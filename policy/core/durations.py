@@ -8,11 +8,11 @@ import re
 from datetime import timedelta
 from typing import Final
 
-PATTERN: Final = r"^([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?$"
+_PATTERN: Final = r"^([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?$"
 """The form, for the CRDs too; they also ask for at least one character."""
-FORM: Final = 'a number of d, h, m and s, the largest first, as in "10h", "1h30m" or "90s"'
-LONGEST: Final = timedelta(days=36_500)
-_PARTS: Final = re.compile(PATTERN, re.ASCII)
+_FORM: Final = 'a number of d, h, m and s, the largest first, as in "10h", "1h30m" or "90s"'
+_LONGEST: Final = timedelta(days=36_500)
+_PARTS: Final = re.compile(_PATTERN, re.ASCII)
 
 
 def duration(text: str) -> timedelta:
@@ -23,11 +23,11 @@ def duration(text: str) -> timedelta:
     """
     parts = _PARTS.fullmatch(text)
     if parts is None or not text:
-        raise ValueError(f"{text!r} is no duration: write {FORM}")
+        raise ValueError(f"{text!r} is no duration: write {_FORM}")
     days, hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in parts.groups())
     length = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if length > LONGEST:
-        raise ValueError(f"{text!r} is longer than {LONGEST.days}d")
+    if length > _LONGEST:
+        raise ValueError(f"{text!r} is longer than {_LONGEST.days}d")
     return length
 
 

@@ -13,7 +13,7 @@ from policy.core.quota_kinds import StopPolicy
 from policy.core.standing import Position
 
 NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
-RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
+_RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
 
 
 def reason(standing: Position, rules: QueueRules) -> str:
@@ -23,7 +23,7 @@ def reason(standing: Position, rules: QueueRules) -> str:
         case WaitReason.MISCONFIGURED:
             text = f"it is not let go: {waiter.fault}"
         case WaitReason.ON_HOLD:
-            text = on_hold(waiter.namespace, rules)
+            text = _on_hold(waiter.namespace, rules)
         case WaitReason.EXCEEDS_MAX_QUOTA:
             text = explain.never_fits(short[0])
         case WaitReason.WAITING_FOR_QUOTA if short[0].must_rise:
@@ -52,7 +52,7 @@ def undecodable(misfits: Sequence[Misfit]) -> str:
     )
 
 
-def on_hold(namespace: str, rules: QueueRules) -> str:
+def _on_hold(namespace: str, rules: QueueRules) -> str:
     """Return the sentence for a queue that lets nobody go."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
     what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
@@ -62,9 +62,9 @@ def on_hold(namespace: str, rules: QueueRules) -> str:
 def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
     """Return why a newcomer may not join a queue of this depth (code 429), None where it may."""
     if rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
-        return on_hold(namespace, rules)
+        return _on_hold(namespace, rules)
     if rules.max_length is not None and depth >= rules.max_length:
-        return f"the queue of {namespace} is full: {depth} wait, {rules.max_length} may; {RETRY_LATER}"
+        return f"the queue of {namespace} is full: {depth} wait, {rules.max_length} may; {_RETRY_LATER}"
     return None
 
 

@@ -19,7 +19,7 @@ from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.usage import EMPTY_QUEUE, NamespaceQueue, UsageView
 
-MOST_MEMBERS: Final = 500
+_MOST_MEMBERS: Final = 500
 """Members of a pool that its status lists, the busiest first; an object has to stay small."""
 
 
@@ -30,7 +30,7 @@ class Counted(msgspec.Struct, frozen=True, rename="camel"):
     tasks: int = 0
 
 
-class Shown(msgspec.Struct, frozen=True, rename="camel"):
+class ShownLimits(msgspec.Struct, frozen=True, rename="camel"):
     """Limits: an integer or the word `Unlimited`."""
 
     workflows: AmountField = UNLIMITED_WORD
@@ -54,7 +54,7 @@ class QuotaFigures(msgspec.Struct, frozen=True, rename="camel"):
     queued: int = 0
     tasks: int = 0
     borrowed: Counted = Counted()
-    effective_limits: Shown = Shown()
+    effective_limits: ShownLimits = ShownLimits()
     open_windows: tuple[str, ...] = ()
     namespaces: tuple[MemberFigures, ...] = ()
 
@@ -144,7 +144,7 @@ def _of_pool(
         borrowed=total,
         effective_limits=_shown(pool.limits_at(now, capacity)),
         open_windows=pool.quota.elastic.at(now).opened,
-        namespaces=tuple(members[:MOST_MEMBERS]),
+        namespaces=tuple(members[:_MOST_MEMBERS]),
     )
 
 
@@ -155,9 +155,9 @@ def _beyond(share: Limits, used: Usage) -> Counted:
     return Counted(over(share.workflows, used.workflows), over(share.tasks, used.tasks))
 
 
-def _shown(limits: Limits) -> Shown:
+def _shown(limits: Limits) -> ShownLimits:
     workflows, tasks = limits.workflows.value, limits.tasks.value
-    return Shown(
+    return ShownLimits(
         UNLIMITED_WORD if workflows is None else workflows, UNLIMITED_WORD if tasks is None else tasks
     )
 

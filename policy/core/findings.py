@@ -33,7 +33,7 @@ from policy.core.quota_checks import RESOURCES
 from policy.core.selectors import EVERYTHING, Labels, LabelSelector, why_nothing
 from policy.core.snapshot import Snapshot, pool_of
 
-MOST_NAMESPACES: Final = 100
+_MOST_NAMESPACES: Final = 100
 """Namespaces that the rules of a policy for many are tried in; what is wrong is mostly wrong in all."""
 SHOWN: Final = 5
 """Namespaces that a sentence names."""
@@ -77,7 +77,7 @@ class PolicyName(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-class Definition(msgspec.Struct, frozen=True):
+class _Definition(msgspec.Struct, frozen=True):
     """One definition of a semaphore: whose, where in it, and the limit."""
 
     policy: LockPolicy
@@ -95,20 +95,20 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
     """Return what there is to say about each policy in force; those with nothing are left out."""
     policies: list[Policy] = [quota for own in snapshot.quotas.values() for quota in own]
     policies += [*snapshot.pools, *snapshot.lock_policies]
-    examined = Examined(snapshot)
+    examined = PolicyExaminer(snapshot)
     found = {name_of(policy): tuple(examined.findings(policy)) for policy in policies}
     return {name: findings for name, findings in found.items() if findings}
 
 
-class Examined:
+class PolicyExaminer:
     """A snapshot, prepared to be asked about its policies."""
 
     def __init__(self, snapshot: Snapshot, budget: Budget = UNBOUNDED) -> None:
         self._snapshot, self._budget = snapshot, budget
-        self._definitions: dict[tuple[str, str], list[Definition]] = {}
+        self._definitions: dict[tuple[str, str], list[_Definition]] = {}
         for policy in snapshot.lock_policies:
             for index, each in enumerate(policy.spec.semaphores):
-                definition = Definition(policy, f"spec.semaphores[{index}]", each.limit)
+                definition = _Definition(policy, f"spec.semaphores[{index}]", each.limit)
                 self._definitions.setdefault((each.config_map, each.key), []).append(definition)
 
     def findings(self, policy: Policy) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ class Examined:
             governed = [policy.metadata.namespace]
         yield from self._definitions_that_do_not_count(policy, governed)
         if policy.spec.inject:
-            yield from self._refused_rules(policy, governed[:MOST_NAMESPACES])
+            yield from self._refused_rules(policy, governed[:_MOST_NAMESPACES])
 
     def _definitions_that_do_not_count(
         self, policy: LockPolicy, governed: Sequence[str]
@@ -299,7 +299,7 @@ def _no_namespace(selector: LabelSelector) -> Finding:
     return Finding(FindingKind.SELECTS_NOTHING, "spec.namespaceSelector", f"selects no namespace: {why}")
 
 
-def _counting(definitions: Iterable[Definition], namespace: str, labels: Labels) -> Definition | None:
+def _counting(definitions: Iterable[_Definition], namespace: str, labels: Labels) -> _Definition | None:
     """Return the definition that counts in a namespace, as reviews look it up: its own before the cluster's.
 
     Of several of its own the last by name counts, of several of the cluster the first.
@@ -313,7 +313,7 @@ def _counting(definitions: Iterable[Definition], namespace: str, labels: Labels)
     return own or everywhere
 
 
-def _its(winner: Definition, loser: LockPolicy) -> str:
+def _its(winner: _Definition, loser: LockPolicy) -> str:
     """Return what is said of a limit: who reads a policy of the cluster may not read those of namespaces."""
     if isinstance(winner.policy, SynchronizationPolicy) and isinstance(loser, ClusterSynchronizationPolicy):
         return "another limit"

@@ -7,13 +7,12 @@ from typing import Final
 
 import msgspec
 
-from policy.core.amounts import ZERO, Limits
+from policy.core.amounts import ZERO, Limits, less, withheld
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
 from policy.core.pools import CompiledPool
-from policy.core.reserves import less, withheld
 from policy.core.selectors import Labels
 from policy.core.snapshot import Snapshot
 

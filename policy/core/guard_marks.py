@@ -8,14 +8,16 @@ from policy.core.decision import Code, Reason
 from policy.core.governing import governing
 from policy.core.holding import is_completed
 from policy.core.selectors import Labels
-from policy.core.snapshot import NamespacePolicies
-from policy.core.workflow import Metadata
+from policy.core.snapshot import NamespacePolicies, Snapshot
+from policy.core.workflow import Metadata, WorkflowMetadata, WorkflowSpec
 
 TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
 """Phases of a Workflow that is over."""
-LABELS: Final = "metadata.labels"
-ANNOTATIONS: Final = "metadata.annotations"
+_LABELS: Final = "metadata.labels"
+_ANNOTATIONS: Final = "metadata.annotations"
 Entries = Mapping[str, str]
+_FIELD: Final = "spec.workflowMetadata"
+_ARGOS: Final = frozenset({marks.INSTANCE_ID, marks.COMPLETED, marks.PHASE})
 
 
 def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
@@ -24,8 +26,8 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
     `due` are the annotations that we write ourselves because of this update.
     """
     for field, before, after in (
-        (LABELS, old.labels or {}, new.labels or {}),
-        (ANNOTATIONS, old.annotations or {}, new.annotations or {}),
+        (_LABELS, old.labels or {}, new.labels or {}),
+        (_ANNOTATIONS, old.annotations or {}, new.annotations or {}),
     ):
         for key in sorted(differing(before, after)):
             if key.startswith(marks.PREFIX) and (key not in due or after.get(key) != due[key]):
@@ -37,7 +39,7 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
 def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
     """Yield what would take a Workflow out of the queue, or a live one out of Argo's and our sight."""
     before, after = old.labels or {}, new.labels or {}
-    field = f"{LABELS}[{marks.INSTANCE_ID}]"
+    field = f"{_LABELS}[{marks.INSTANCE_ID}]"
     if before.get(marks.INSTANCE_ID) != after.get(marks.INSTANCE_ID) and not (
         is_completed(old) and is_completed(new) and not holding.is_held(after)
     ):
@@ -52,7 +54,7 @@ def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
             yield Reason(Code.OUT_OF_SIGHT, field, message)
     if is_completed(new) and not is_completed(old) and phase not in TERMINAL:
         message = "says that the Workflow is over and it is not: stop it with spec.shutdown, or delete it"
-        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{marks.COMPLETED}]", message)
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{marks.COMPLETED}]", message)
 
 
 def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
@@ -66,7 +68,7 @@ def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) ->
         "Workflow and create it anew"
     )
     for key in keys:
-        yield Reason(Code.OUT_OF_SIGHT, f"{LABELS}[{key}]", message)
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{key}]", message)
 
 
 def selected(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:
@@ -95,3 +97,49 @@ def _verb(before: Entries, after: Entries, key: str) -> str:
     if key not in after:
         return "removes"
     return "changes" if key in before else "adds"
+
+
+def metadata_faults(
+    spec: WorkflowSpec, metadata: Metadata, policies: NamespacePolicies, snapshot: Snapshot
+) -> Iterator[Reason]:
+    """Yield what is wrong with the metadata that Argo is to write, the Workflow's own and its template's."""
+    if spec.workflow_metadata is not None:
+        yield from _faults(spec.workflow_metadata, metadata, policies, "")
+    ref = spec.workflow_template_ref
+    template = snapshot.template(policies.namespace, ref) if ref is not None else None
+    if ref is not None and template is not None and template.workflow_metadata is not None:
+        yield from _faults(template.workflow_metadata, metadata, policies, f" in the template {ref.name}")
+
+
+def _faults(
+    written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
+) -> Iterator[Reason]:
+    labels = written.labels or {}
+    original = holding.original_instance_id(metadata)
+    for kind, keys in (
+        ("labels", labels),
+        ("labelsFrom", written.labels_from or {}),
+        ("annotations", written.annotations or {}),
+    ):
+        for key in sorted(keys):
+            if kind == "labels" and key == marks.INSTANCE_ID and labels[key] == original:
+                continue
+            if key.startswith(marks.PREFIX) or (kind != "annotations" and key in _ARGOS):
+                message = f"is not for Workflows to set{where}: leave it out"
+                yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)
+    yield from _moves(written, metadata, policies, where)
+
+
+def _moves(
+    written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
+) -> Iterator[Reason]:
+    """Yield the labels by which the Workflow would move to other policies than it is admitted under."""
+    before = holding.original_labels(metadata)
+    after = {**before, **(written.labels or {})}
+    computed = frozenset(written.labels_from or {})
+    moving = computed if selected(policies, before) == selected(policies, after) else {*computed, *after}
+    message = f"decides which policies govern the Workflow: set it in metadata.labels, not{where or ' here'}"
+    for key in sorted(selecting_keys(policies).intersection(moving)):
+        if key in computed or before.get(key) != after.get(key):
+            kind = "labelsFrom" if key in computed else "labels"
+            yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)

@@ -15,6 +15,7 @@ from policy.core.budget import Budget
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Injection, Reason, Review, brought
 from policy.core.governing import governing
+from policy.core.guard_marks import metadata_faults
 from policy.core.locks.judging import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.locks.served import Redirect, kept_redirect, redirect_faults
 from policy.core.patches import Op, PatchOp, pointer
@@ -24,21 +25,20 @@ from policy.core.sameness import Parts, changed
 from policy.core.selectors import Labels
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.tasks import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
-from policy.core.template_metadata import metadata_faults
 from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Read, Workflow, WorkflowSpec
 
-FREE: Final = frozenset({"shutdown", "suspend"})
+_FREE: Final = frozenset({"shutdown", "suspend"})
 """Parts of a spec that stop or pause a Workflow: never held up."""
 
 
-class Unread(Read, frozen=True):
+class _RawSpec(Read, frozen=True):
     """The parts of a Workflow's spec, left as they came."""
 
     spec: dict[str, msgspec.Raw] | None = None
 
 
-_UNREAD: Final = msgspec.json.Decoder(Unread | None)
-prepare(Unread)
+_UNREAD: Final = msgspec.json.Decoder(_RawSpec | None)
+prepare(_RawSpec)
 
 
 class SpecPart(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ UNCHANGED: Final = SpecPart()
 
 def spec_changes(review: Review) -> frozenset[str]:
     """Return which parts of the spec an update changes, those that stop or pause it left out."""
-    return changed(_parts_of(review.old_raw), _parts_of(review.raw), review.budget) - FREE
+    return changed(_parts_of(review.old_raw), _parts_of(review.raw), review.budget) - _FREE
 
 
 def _parts_of(raw: msgspec.Raw) -> Parts | None:
@@ -68,7 +68,7 @@ def _parts_of(raw: msgspec.Raw) -> Parts | None:
     return found.spec if found is not None else None
 
 
-class Ground(msgspec.Struct, frozen=True):
+class _EditContext(msgspec.Struct, frozen=True):
     """What an edit is judged on: the metadata from before it, and the policies that govern the Workflow."""
 
     metadata: Metadata
@@ -122,7 +122,9 @@ def judge_edit(
     before, after = old.spec or EMPTY_SPEC, new.spec or EMPTY_SPEC
     metadata = old.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
-    ground = Ground(metadata, labels, governing(policies.quotas, labels), policies, snapshot, now, budget)
+    ground = _EditContext(
+        metadata, labels, governing(policies.quotas, labels), policies, snapshot, now, budget
+    )
     served = ground.served(before, after)
     after, bound = _bound_kept(before, served.spec, ground)
     was, now_ = ground.tasks(before), ground.tasks(after)
@@ -170,7 +172,7 @@ def _injections(had: LockPart, has: LockPart) -> tuple[tuple[Reason, ...], tuple
     return reasons, ()
 
 
-def _task_faults(was: Tasks, now: Tasks, ground: Ground) -> tuple[Reason, ...]:
+def _task_faults(was: Tasks, now: Tasks, ground: _EditContext) -> tuple[Reason, ...]:
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
     if now.amount == was.amount and now.injected == was.injected:
         return ()
@@ -191,7 +193,7 @@ def _task_faults(was: Tasks, now: Tasks, ground: Ground) -> tuple[Reason, ...]:
 
 
 def _bound_kept(
-    before: WorkflowSpec, after: WorkflowSpec, ground: Ground
+    before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext
 ) -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
     """Return an edited spec with the bound of its tasks put back, where the edit takes it away.
 
@@ -206,7 +208,7 @@ def _bound_kept(
     return kept, (PatchOp(Op.ADD, pointer("spec", "parallelism"), bound),)
 
 
-def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> Priority:
+def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> Priority:
     """Return what an edit makes of the priority; one that it leaves alone is as right as it was."""
     now = ground.priority(after)
     if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
@@ -214,7 +216,7 @@ def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> Prio
     return msgspec.structs.replace(now, faults=brought(ground.priority(before).faults, now.faults))
 
 
-def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: Ground) -> dict[str, str]:
+def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit.
 
     A Workflow waits by its new priority, and weighs what its new template says.

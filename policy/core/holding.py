@@ -19,15 +19,15 @@ from policy.core.workflow import EMPTY_METADATA, HIGHEST_PRIORITY, LOWEST_PRIORI
 LABELS: Final = pointer("metadata", "labels")
 ANNOTATIONS: Final = pointer("metadata", "annotations")
 STATUS: Final = pointer("status")
-MESSAGE: Final = pointer("status", "message")
-STARTED_AT: Final = pointer("status", "startedAt")
+_MESSAGE: Final = pointer("status", "message")
+_STARTED_AT: Final = pointer("status", "startedAt")
 INSTANCE_LABEL: Final = LABELS + pointer(marks.INSTANCE_ID)
-ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
-TASKS_ANNOTATION: Final = ANNOTATIONS + pointer(marks.TASKS)
-RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
-GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
+_ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(marks.ORIGINAL_INSTANCE_ID)
+_TASKS_ANNOTATION: Final = ANNOTATIONS + pointer(marks.TASKS)
+_RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(marks.RETRIED)
+_GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How Go writes a time of a whole second."""
-FAILED: Final = "Failed"
+_FAILED: Final = "Failed"
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
@@ -40,7 +40,7 @@ class Weighed(msgspec.Struct, frozen=True):
     user: str
 
 
-class Origin(msgspec.Struct, frozen=True):
+class HoldOrigin(msgspec.Struct, frozen=True):
     """Where a Workflow comes from, as far as its marks say so.
 
     `holds` is how often it was held before, and `retried` whether it ran before: `argo retry` makes a
@@ -53,11 +53,11 @@ class Origin(msgspec.Struct, frozen=True):
     annotations: Mapping[str, str] = {}
 
 
-NEW: Final = Origin()
+NEW: Final = HoldOrigin()
 
 
 def mark_patch(
-    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: Origin = NEW
+    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: HoldOrigin = NEW
 ) -> list[PatchOp]:
     """Return the operations that write our labels and annotations, overwriting what came with the object.
 
@@ -158,7 +158,7 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
     if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
     if ran_before(workflow):
-        return [PatchOp(Op.ADD, MESSAGE, message)]
+        return [PatchOp(Op.ADD, _MESSAGE, message)]
     status: JsonObject = {"phase": marks.HELD_PHASE, "message": message}
     return [PatchOp(Op.ADD, STATUS, status)]
 
@@ -225,15 +225,15 @@ def release_patch(
         _restore(original_instance_id(metadata)),
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
-        patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+        patch.append(PatchOp(Op.REMOVE, _ORIGINAL_ANNOTATION))
     if tasks is not None:
-        patch.append(PatchOp(Op.ADD, TASKS_ANNOTATION, _written(tasks)))
+        patch.append(PatchOp(Op.ADD, _TASKS_ANNOTATION, _written(tasks)))
     retried = marks.RETRIED in (metadata.annotations or {})
     if retried:
-        patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))
+        patch.append(PatchOp(Op.REMOVE, _RETRIED_ANNOTATION))
     if retried and has_status:
-        patch.append(PatchOp(Op.ADD, STARTED_AT, now.astimezone(UTC).strftime(GO_TIME)))
-        patch.append(PatchOp(Op.ADD, MESSAGE, ""))
+        patch.append(PatchOp(Op.ADD, _STARTED_AT, now.astimezone(UTC).strftime(_GO_TIME)))
+        patch.append(PatchOp(Op.ADD, _MESSAGE, ""))
     elif has_status:
         patch.append(PatchOp(Op.REMOVE, STATUS))
     return tuple(patch)
@@ -252,7 +252,7 @@ def refresh_patch(metadata: Metadata, message: str) -> tuple[PatchOp, ...]:
     return (
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
         PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
-        PatchOp(Op.ADD, MESSAGE, message) if retried else PatchOp(Op.ADD, STATUS, status),
+        PatchOp(Op.ADD, _MESSAGE, message) if retried else PatchOp(Op.ADD, STATUS, status),
     )
 
 
@@ -261,21 +261,21 @@ def give_up_patch(metadata: Metadata, message: str, now: datetime) -> tuple[Patc
 
     Argo does not run what carries the completed label; it does clean it up.
     """
-    at = now.astimezone(UTC).strftime(GO_TIME)
-    status: JsonObject = {"phase": FAILED, "message": message, "startedAt": at, "finishedAt": at}
+    at = now.astimezone(UTC).strftime(_GO_TIME)
+    status: JsonObject = {"phase": _FAILED, "message": message, "startedAt": at, "finishedAt": at}
     patch = [
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
         PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
         PatchOp(Op.TEST, INSTANCE_LABEL, marks.HOLD_VALUE),
         _restore(original_instance_id(metadata)),
         PatchOp(Op.ADD, LABELS + pointer(marks.COMPLETED), "true"),
-        PatchOp(Op.ADD, LABELS + pointer(marks.PHASE), FAILED),
+        PatchOp(Op.ADD, LABELS + pointer(marks.PHASE), _FAILED),
     ]
     if marks.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
-        patch.append(PatchOp(Op.REMOVE, ORIGINAL_ANNOTATION))
+        patch.append(PatchOp(Op.REMOVE, _ORIGINAL_ANNOTATION))
     if marks.RETRIED not in (metadata.annotations or {}):
         return (*patch, PatchOp(Op.ADD, STATUS, status))
-    patch.append(PatchOp(Op.REMOVE, RETRIED_ANNOTATION))
+    patch.append(PatchOp(Op.REMOVE, _RETRIED_ANNOTATION))
     # One that ran before keeps the record of what it did.
     return (*patch, *(PatchOp(Op.ADD, STATUS + pointer(key), value) for key, value in status.items()))
 

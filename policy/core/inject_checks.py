@@ -17,13 +17,12 @@ from policy.core.locks.definitions import says_by_key
 from policy.core.locks.expressions import parse_condition, unlimited_key
 from policy.core.locks.globs import LONGEST_GLOB
 from policy.core.locks.naming import empty_problems, name_problems
-from policy.core.problems import Problem
-from policy.core.selectors import too_many
+from policy.core.problems import Problem, too_many
 
-MAX_RULES: Final = 200
-MAX_GIVEN: Final = 100
+_MAX_RULES: Final = 200
+_MAX_GIVEN: Final = 100
 """Bounds of the CRDs: rules, and entries of each part of a template selector."""
-MOST_TEXT: Final = 100_000
+_MOST_TEXT: Final = 100_000
 """Characters of all globs of a policy together: each replica compiles them, at some microseconds each."""
 _PARTS: Final = ("names", "images", "types", "labels", "serviceAccounts", "volumes", "resources", "tasks")
 _GLOBS: Final = ("names", "images", "serviceAccounts", "volumes", "tasks")
@@ -33,10 +32,10 @@ def rule_problems(
     spec: SynchronizationPolicySpec, path: str, own: str | None, budget: Budget = UNBOUNDED
 ) -> Iterator[Problem]:
     """Yield what is wrong with the rules of a policy; `own` is its namespace, if it has one."""
-    yield from too_many(spec.inject, MAX_RULES, path)
-    yield from _too_long(spec.inject[:MAX_RULES], path)
+    yield from too_many(spec.inject, _MAX_RULES, path)
+    yield from _too_long(spec.inject[:_MAX_RULES], path)
     seen: dict[str, int] = {}
-    for index, rule in enumerate(spec.inject[:MAX_RULES]):
+    for index, rule in enumerate(spec.inject[:_MAX_RULES]):
         budget.check(Part.POLICY)
         where = f"{path}[{index}]"
         first = seen.setdefault(rule.name, index)
@@ -70,15 +69,15 @@ def _selector(templates: TemplateSelector, path: str) -> Iterator[Problem]:
     if not any(given.values()):
         yield Problem(path, 'selects nothing: give names, images, types or labels (names: ["*"] for all)')
     for part, entries in given.items():
-        yield from too_many(entries, MAX_GIVEN, f"{path}.{part}")
+        yield from too_many(entries, _MAX_GIVEN, f"{path}.{part}")
     for part in _GLOBS:
-        for index, glob in enumerate(given[part][:MAX_GIVEN]):
+        for index, glob in enumerate(given[part][:_MAX_GIVEN]):
             if not glob:
                 yield Problem(f"{path}.{part}[{index}]", "is empty and would match nothing")
             if len(glob) > LONGEST_GLOB:
                 message = f"has {len(glob)} characters, and {LONGEST_GLOB} are the most"
                 yield Problem(f"{path}.{part}[{index}]", message)
-    for index, resource in enumerate(templates.resources[:MAX_GIVEN]):
+    for index, resource in enumerate(templates.resources[:_MAX_GIVEN]):
         if resource.action is None and not resource.kind:
             message = 'selects nothing: give action, kind or both (types: ["resource"] selects all)'
             yield Problem(f"{path}.resources[{index}]", message)
@@ -88,8 +87,8 @@ def _selector(templates: TemplateSelector, path: str) -> Iterator[Problem]:
 
 def _too_long(rules: Sequence[InjectRule], path: str) -> Iterator[Problem]:
     length = sum(len(glob) for rule in rules for part in _GLOBS for glob in _given(rule.templates, part))
-    if length > MOST_TEXT:
-        message = f"has globs of {length} characters together, and may have {MOST_TEXT}: split the policy"
+    if length > _MOST_TEXT:
+        message = f"has globs of {length} characters together, and may have {_MOST_TEXT}: split the policy"
         yield Problem(path, message)
 
 

@@ -9,13 +9,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from policy.core.fields import Field, QuotaLimits
 from policy.core.marks import API_VERSION
 from policy.core.quota_kinds import (
     BorrowingSpec,
     ElasticSpec,
     FairShareSpec,
+    PolicyStruct,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     StopPolicy,
     WindowSpec,
@@ -117,14 +118,14 @@ class Severity(StrEnum):
     IGNORE = "Ignore"
 
 
-class Managed(Read, frozen=True):
+class ManagedFieldsEntry(Read, frozen=True):
     """When somebody wrote fields of an object, and through what (`metav1.ManagedFieldsEntry`)."""
 
     time: str = ""
     subresource: str = ""
 
 
-class PolicyMetadata(Field, frozen=True):
+class PolicyMetadata(PolicyStruct, frozen=True):
     """Object metadata of a policy; a namespaced policy without a namespace belongs to `default`."""
 
     name: str
@@ -135,7 +136,7 @@ class PolicyMetadata(Field, frozen=True):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    managed_fields: tuple[Managed, ...] = ()
+    managed_fields: tuple[ManagedFieldsEntry, ...] = ()
 
     @property
     def edited(self) -> str:
@@ -144,7 +145,7 @@ class PolicyMetadata(Field, frozen=True):
         return max(times, default=self.creation_timestamp)
 
 
-class PerWorkflow(Field, frozen=True):
+class PerWorkflow(PolicyStruct, frozen=True):
     """What one Workflow may have: its tasks (`spec.parallelism`: default and cap), and its priority (cap)."""
 
     default_tasks: int | None = None
@@ -153,7 +154,7 @@ class PerWorkflow(Field, frozen=True):
     on_priority_above: PriorityAbove = PriorityAbove.DENY
 
 
-class WorkflowQuotaSpec(Field, frozen=True):
+class WorkflowQuotaSpec(PolicyStruct, frozen=True):
     """Limits of the Workflows that match `selector` (absent: all)."""
 
     selector: LabelSelector = EVERYTHING
@@ -181,7 +182,7 @@ class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
     elastic: ElasticSpec | None = None
 
 
-class SemaphoreWindow(Field, frozen=True):
+class SemaphoreWindow(PolicyStruct, frozen=True):
     """Another limit, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
 
     name: str
@@ -191,7 +192,7 @@ class SemaphoreWindow(Field, frozen=True):
     time_zone: str = "UTC"
 
 
-class SemaphoreDefinition(Field, frozen=True):
+class SemaphoreDefinition(PolicyStruct, frozen=True):
     """A semaphore that the policy owns: the ConfigMap and key that Argo reads, and the limit."""
 
     config_map: str
@@ -200,7 +201,7 @@ class SemaphoreDefinition(Field, frozen=True):
     windows: tuple[SemaphoreWindow, ...] = ()
 
 
-class SemaphoreTarget(Field, frozen=True):
+class SemaphoreTarget(PolicyStruct, frozen=True):
     """The semaphore that a rule injects; `namespace` only where it is another's."""
 
     config_map: str
@@ -208,7 +209,7 @@ class SemaphoreTarget(Field, frozen=True):
     namespace: str | None = None
 
 
-class LockTarget(Field, frozen=True):
+class LockTarget(PolicyStruct, frozen=True):
     """Exactly one of a semaphore, the name of a mutex, or the key of a database semaphore."""
 
     semaphore: SemaphoreTarget | None = None
@@ -216,14 +217,14 @@ class LockTarget(Field, frozen=True):
     database: str | None = None
 
 
-class ResourceSelector(Field, frozen=True):
+class ResourceSelector(PolicyStruct, frozen=True):
     """Resource templates by what they do, and to which kind of object; what is absent matches all."""
 
     action: Literal["get", "create", "apply", "delete", "replace", "patch"] | None = None
     kind: str | None = None
 
 
-class TemplateSelector(Field, frozen=True):
+class TemplateSelector(PolicyStruct, frozen=True):
     """Which templates: every given part must match; absent types are leaves.
 
     Names, images, service accounts, volumes (claims that are mounted) and tasks are globs. `tasks` are names
@@ -240,7 +241,7 @@ class TemplateSelector(Field, frozen=True):
     tasks: tuple[str, ...] = ()
 
 
-class InjectRule(Field, frozen=True):
+class InjectRule(PolicyStruct, frozen=True):
     """One lock for the templates that match; with `when`, only where that holds at run time."""
 
     name: str
@@ -259,7 +260,7 @@ class MatchedKind(StrEnum):
     CRON_WORKFLOW = "CronWorkflow"
 
 
-class PolicyMatch(Field, frozen=True):
+class PolicyMatch(PolicyStruct, frozen=True):
     """Which objects a synchronization policy speaks about; `workflows` selects by the object's own labels."""
 
     kinds: tuple[MatchedKind, ...] = (MatchedKind.WORKFLOW,)
@@ -267,7 +268,7 @@ class PolicyMatch(Field, frozen=True):
     referenced: Referenced = Referenced.WARN
 
 
-class LockValidation(Field, frozen=True):
+class LockValidation(PolicyStruct, frozen=True):
     """What every lock of a matching Workflow must satisfy.
 
     `key_pattern` is a regular expression where it starts with `^`; otherwise a shape such as
@@ -285,7 +286,7 @@ class LockValidation(Field, frozen=True):
     unknown_references: Severity = Severity.WARN
 
 
-class SynchronizationPolicySpec(Field, frozen=True):
+class SynchronizationPolicySpec(PolicyStruct, frozen=True):
     """Semaphores as policy: definitions, where they are injected, and what is valid."""
 
     match: PolicyMatch = PolicyMatch()
@@ -300,7 +301,7 @@ class ClusterSynchronizationPolicySpec(SynchronizationPolicySpec, frozen=True, k
     namespace_selector: LabelSelector
 
 
-class WorkflowQuota(Field, frozen=True):
+class WorkflowQuota(PolicyStruct, frozen=True):
     """Limits of one namespace."""
 
     metadata: PolicyMetadata
@@ -309,7 +310,7 @@ class WorkflowQuota(Field, frozen=True):
     kind: Literal["WorkflowQuota"] = "WorkflowQuota"
 
 
-class ClusterWorkflowQuota(Field, frozen=True):
+class ClusterWorkflowQuota(PolicyStruct, frozen=True):
     """Limits of a pool of namespaces."""
 
     metadata: PolicyMetadata
@@ -318,7 +319,7 @@ class ClusterWorkflowQuota(Field, frozen=True):
     kind: Literal["ClusterWorkflowQuota"] = "ClusterWorkflowQuota"
 
 
-class SynchronizationPolicy(Field, frozen=True):
+class SynchronizationPolicy(PolicyStruct, frozen=True):
     """Locks of one namespace."""
 
     metadata: PolicyMetadata
@@ -327,7 +328,7 @@ class SynchronizationPolicy(Field, frozen=True):
     kind: Literal["SynchronizationPolicy"] = "SynchronizationPolicy"
 
 
-class ClusterSynchronizationPolicy(Field, frozen=True):
+class ClusterSynchronizationPolicy(PolicyStruct, frozen=True):
     """Locks of every namespace that matches."""
 
     metadata: PolicyMetadata

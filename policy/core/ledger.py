@@ -11,8 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.amounts import ZERO, Limits, Usage
-from policy.core.reserves import less
+from policy.core.amounts import ZERO, Limits, Usage, less
 from policy.core.shares import Pool
 from policy.core.tree import Tree, compile_tree
 

@@ -9,7 +9,7 @@ from itertools import chain, count
 from policy.core.fairshare import Order
 from policy.core.groups import Group, Shape, SubgroupKey, shape_of
 from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
-from policy.core.quota_kinds import Strategy
+from policy.core.quota_kinds import QueueStrategy
 from policy.core.workflow import HIGHEST_PRIORITY
 
 
@@ -154,7 +154,7 @@ class Pending:
         """Change the rules of a namespace."""
         self.order.rules[namespace] = rules
         self.strict.pop(namespace, None)
-        if rules.strategy is Strategy.STRICT_FIFO:
+        if rules.strategy is QueueStrategy.STRICT_FIFO:
             self.strict[namespace] = None
         here = self.of(namespace)
         groups = list(here.groups.values())

@@ -13,13 +13,13 @@ COMPLETED: Final = "workflows.argoproj.io/completed"
 PHASE: Final = "workflows.argoproj.io/phase"
 ARCHIVING: Final = "workflows.argoproj.io/workflow-archiving-status"
 ACTION: Final = "workflows.argoproj.io/action"
-ACTORS: Final = (
+_ACTORS: Final = (
     "workflows.argoproj.io/actor",
     "workflows.argoproj.io/actor-email",
     "workflows.argoproj.io/actor-preferred-username",
 )
 """Who did ACTION last: argo-server writes both when somebody stops a Workflow, or has it go on."""
-CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *ACTORS})
+CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *_ACTORS})
 """Labels of Argo's that change while a Workflow runs: we are not asked about them, and no policy selects by
 them."""
 CREATOR: Final = "workflows.argoproj.io/creator"

@@ -8,7 +8,7 @@ import msgspec
 
 from policy.core.amounts import ZERO, Usage
 from policy.core.ledger import Demand
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 
 DEFAULT_AGING: Final = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ class WaitReason(StrEnum):
 class QueueRules(msgspec.Struct, frozen=True):
     """How the Workflows of one namespace wait. `aging` None: priorities stay as they are."""
 
-    strategy: Strategy = Strategy.BEST_EFFORT_FIFO
+    strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO
     aging: timedelta | None = DEFAULT_AGING
     max_length: int | None = None
     max_wait: timedelta | None = None

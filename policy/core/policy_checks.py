@@ -18,12 +18,12 @@ from policy.core.kinds import (
 )
 from policy.core.locks.key_rules import checked_key_rule
 from policy.core.locks.naming import name_problems
-from policy.core.problems import Problem
+from policy.core.problems import Problem, too_many
 from policy.core.quota_spec_checks import quota_problems
-from policy.core.selectors import EVERYTHING, changing_problems, too_many
-from policy.core.semaphore_windows import limit_problems, window_problems
+from policy.core.selectors import EVERYTHING, changing_problems
+from policy.core.window_checks import semaphore_limit_problems, semaphore_window_problems
 
-MAX_SEMAPHORES: Final = 500
+_MAX_SEMAPHORES: Final = 500
 """Bound of the CRDs."""
 
 
@@ -63,17 +63,17 @@ def _kinds(spec: SynchronizationPolicySpec, path: str) -> Iterator[Problem]:
 
 
 def _definitions(spec: SynchronizationPolicySpec, path: str, budget: Budget) -> Iterator[Problem]:
-    yield from too_many(spec.semaphores, MAX_SEMAPHORES, path)
+    yield from too_many(spec.semaphores, _MAX_SEMAPHORES, path)
     yield from unlimited_problems(spec, path)
     seen: dict[tuple[str, str], int] = {}
-    for index, definition in enumerate(paced(spec.semaphores[:MAX_SEMAPHORES], budget, Part.POLICY)):
+    for index, definition in enumerate(paced(spec.semaphores[:_MAX_SEMAPHORES], budget, Part.POLICY)):
         where = f"{path}[{index}]"
         yield from chain(
             name_problems(definition.config_map, f"{where}.configMap"),
             name_problems(definition.key, f"{where}.key"),
         )
-        yield from limit_problems(definition.limit, f"{where}.limit")
-        yield from window_problems(definition.windows, f"{where}.windows")
+        yield from semaphore_limit_problems(definition.limit, f"{where}.limit")
+        yield from semaphore_window_problems(definition.windows, f"{where}.windows")
         first = seen.setdefault((definition.config_map, definition.key), index)
         if first != index:
             yield Problem(where, f"defines the same ConfigMap key as {path}[{first}]: remove one of them")

@@ -15,14 +15,13 @@ from typing import Final
 
 import msgspec
 
-from policy.core.amounts import Amount, Limits, Usage
+from policy.core.amounts import Amount, Limits, Usage, withheld
 from policy.core.capacity import CapacityRule
 from policy.core.compiled_quotas import NOTHING, CompiledQuota, compile_quota, limits_of, tightest
 from policy.core.durations import duration
 from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
 from policy.core.members import speaks_for_all
-from policy.core.reserves import withheld
 from policy.core.shares import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
 from policy.core.windows import ALWAYS, NEVER

@@ -8,25 +8,24 @@ from typing import Final
 from policy.core.amounts import INT64_MAX, UNLIMITED_WORD
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
-from policy.core.fields import QuotaLimits
-from policy.core.problems import Problem
+from policy.core.problems import Problem, too_many
 from policy.core.quota_kinds import (
     BorrowingSpec,
     ElasticSpec,
     FairShareSpec,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     ShareSpec,
 )
-from policy.core.selectors import too_many
 from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
 MAX_RESERVES: Final = 16
-MAX_WEIGHTS: Final = 1000
-MAX_SHARES: Final = 1000
-MAX_RATE: Final = 1_000_000
-SHORTEST_AGING: Final = timedelta(minutes=1)
-SHORTEST_HALF_LIFE: Final = timedelta(minutes=1)
+_MAX_WEIGHTS: Final = 1000
+_MAX_SHARES: Final = 1000
+_MAX_RATE: Final = 1_000_000
+_SHORTEST_AGING: Final = timedelta(minutes=1)
+_SHORTEST_HALF_LIFE: Final = timedelta(minutes=1)
 RESOURCES: Final = ("workflows", "tasks")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -47,7 +46,7 @@ def queue_problems(spec: QueueSpec, path: str) -> Iterator[Problem]:
         yield from _count(spec.max_length, f"{path}.maxLength")
     if spec.max_wait is not None:
         yield from _at_least(spec.max_wait, timedelta(seconds=1), f"{path}.maxWait")
-    yield from _at_least(spec.aging, SHORTEST_AGING, f"{path}.aging")
+    yield from _at_least(spec.aging, _SHORTEST_AGING, f"{path}.aging")
 
 
 def reserve_problems(specs: Sequence[ReserveSpec], limits: QuotaLimits, path: str) -> Iterator[Problem]:
@@ -75,7 +74,7 @@ def borrowing_problems(spec: BorrowingSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how members borrow and lend."""
     yield from limits_problems(spec.borrowing_limit, f"{path}.borrowingLimit")
     yield from limits_problems(spec.lending_limit, f"{path}.lendingLimit")
-    yield from too_many(spec.shares, MAX_SHARES, f"{path}.shares")
+    yield from too_many(spec.shares, _MAX_SHARES, f"{path}.shares")
     for namespace, share in sorted(spec.shares.items()):
         where = f"{path}.shares.{namespace}"
         if not _NAMESPACE.fullmatch(namespace):
@@ -90,13 +89,13 @@ def borrowing_problems(spec: BorrowingSpec, path: str) -> Iterator[Problem]:
 
 def fair_share_problems(spec: FairShareSpec, path: str) -> Iterator[Problem]:
     """Yield what is wrong with how the past counts."""
-    yield from too_many(spec.weights, MAX_WEIGHTS, f"{path}.weights")
+    yield from too_many(spec.weights, _MAX_WEIGHTS, f"{path}.weights")
     for name, weight in sorted(spec.weights.items()):
         if not _NAMESPACE.fullmatch(name):
             yield Problem(f"{path}.weights", f"{name!r} is no name of a namespace")
         if not 1 <= weight <= MAX_WEIGHT:
             yield Problem(f"{path}.weights.{name}", f"must be from 1 to {MAX_WEIGHT}; got {weight}")
-    yield from _at_least(spec.half_life, SHORTEST_HALF_LIFE, f"{path}.halfLife")
+    yield from _at_least(spec.half_life, _SHORTEST_HALF_LIFE, f"{path}.halfLife")
 
 
 def elastic_problems(spec: ElasticSpec, path: str) -> Iterator[Problem]:
@@ -112,8 +111,8 @@ def elastic_problems(spec: ElasticSpec, path: str) -> Iterator[Problem]:
     if spec.tasks_per_node is not None and spec.tasks_per_cpu is not None:
         yield Problem(path, "takes tasksPerNode or tasksPerCPU, not both")
     for name, rate in rates.items():
-        if rate is not None and not 1 <= rate <= MAX_RATE:
-            yield Problem(f"{path}.{name}", f"must be from 1 to {MAX_RATE}; got {rate}")
+        if rate is not None and not 1 <= rate <= _MAX_RATE:
+            yield Problem(f"{path}.{name}", f"must be from 1 to {_MAX_RATE}; got {rate}")
     yield from limits_problems(spec.min, f"{path}.min")
     yield from limits_problems(spec.max, f"{path}.max")
     for name in RESOURCES:

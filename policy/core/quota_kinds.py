@@ -5,11 +5,22 @@ from typing import Literal
 
 import msgspec
 
-from policy.core.fields import Field, QuotaLimits
+from policy.core.amounts import AmountField
 from policy.core.selectors import EVERYTHING, LabelSelector
 
 
-class Strategy(StrEnum):
+class PolicyStruct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Base of policy structs: immutable, camelCase on the wire."""
+
+
+class QuotaLimits(PolicyStruct, frozen=True):
+    """How much may run at once; an absent bound is unlimited, 0 lets nothing run."""
+
+    workflows: AmountField | None = None
+    tasks: AmountField | None = None
+
+
+class QueueStrategy(StrEnum):
     """Whether a Workflow that does not fit lets those behind it pass."""
 
     STRICT_FIFO = "StrictFIFO"
@@ -28,7 +39,7 @@ class StopPolicy(StrEnum):
     HOLD_AND_DRAIN = "HoldAndDrain"
 
 
-class WindowSpec(Field, frozen=True):
+class WindowSpec(PolicyStruct, frozen=True):
     """Other limits, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
 
     name: str
@@ -38,16 +49,16 @@ class WindowSpec(Field, frozen=True):
     time_zone: str = "UTC"
 
 
-class QueueSpec(Field, frozen=True):
+class QueueSpec(PolicyStruct, frozen=True):
     """How the Workflows of a namespace wait. Absent: no bound on length or wait."""
 
-    strategy: Strategy = Strategy.BEST_EFFORT_FIFO
+    strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO
     max_length: int | None = None
     max_wait: str | None = None
     aging: str = "1h"
 
 
-class ReserveSpec(Field, frozen=True):
+class ReserveSpec(PolicyStruct, frozen=True):
     """The last Workflows and tasks of the limits, kept for priorities above a level."""
 
     above_priority: int
@@ -55,14 +66,14 @@ class ReserveSpec(Field, frozen=True):
     tasks: int = 0
 
 
-class ShareSpec(Field, frozen=True):
+class ShareSpec(PolicyStruct, frozen=True):
     """The share that a pool gives one member; of what is absent `namespaceDefaults` speak, if they do."""
 
     workflows: int | None = None
     tasks: int | None = None
 
 
-class BorrowingSpec(Field, frozen=True):
+class BorrowingSpec(PolicyStruct, frozen=True):
     """Whether members of a pool may use what others leave idle, how much, and how much they lend at most.
 
     `shares` are those of members by their namespaces. A quota of a member may lower what the pool says.
@@ -71,17 +82,17 @@ class BorrowingSpec(Field, frozen=True):
     enabled: bool = True
     borrowing_limit: QuotaLimits = QuotaLimits()
     lending_limit: QuotaLimits = QuotaLimits()
-    shares: dict[str, ShareSpec] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    shares: dict[str, ShareSpec] = {}
 
 
-class FairShareSpec(Field, frozen=True):
+class FairShareSpec(PolicyStruct, frozen=True):
     """How the past counts between the namespaces of a pool: weights (absent: 1) and half-life."""
 
-    weights: dict[str, int] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    weights: dict[str, int] = {}
     half_life: str = "1d"
 
 
-class ElasticSpec(Field, frozen=True):
+class ElasticSpec(PolicyStruct, frozen=True):
     """Limits that follow the ready nodes that `selector` selects, between `min` and `max`."""
 
     source: Literal["Nodes"] = "Nodes"

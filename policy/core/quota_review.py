@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from policy.core import explain, explain_wait, holding, marks
-from policy.core.amounts import ZERO, Amount, Usage
+from policy.core.amounts import ZERO, Amount, Usage, withheld
 from policy.core.children import NOT_EXEMPT, Exemption, Newcomer, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
@@ -30,7 +30,6 @@ from policy.core.pools import share_demand
 from policy.core.priorities import priority_of
 from policy.core.quota_kinds import StopPolicy
 from policy.core.relations import owner_of, scheduled_by
-from policy.core.reserves import withheld
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.tasks import stored_in, tasks_of
 from policy.core.usage import EMPTY_QUEUE
@@ -71,7 +70,7 @@ class Subject(msgspec.Struct, frozen=True):
     workflow: Workflow
     spec: WorkflowSpec
     user: str
-    origin: holding.Origin = holding.NEW
+    origin: holding.HoldOrigin = holding.NEW
     version: str = ""
 
 
@@ -214,7 +213,7 @@ def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequenc
     )
 
 
-def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.Origin:
+def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.HoldOrigin:
     """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
 
     `by` is the template that weighs it.

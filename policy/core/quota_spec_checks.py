@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from policy.core.amounts import INT64_MAX, AmountField
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuotaSpec,
     OnExceed,
@@ -23,12 +22,12 @@ from policy.core.quota_checks import (
     queue_problems,
     reserve_problems,
 )
-from policy.core.quota_kinds import ElasticSpec
+from policy.core.quota_kinds import ElasticSpec, QuotaLimits
 from policy.core.selectors import EVERYTHING, changing_problems
-from policy.core.windows import window_problems
+from policy.core.window_checks import window_problems
 from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
 
-BOUNDLESS: Final = "is no bound where members may borrow without end"
+_BOUNDLESS: Final = "is no bound where members may borrow without end"
 
 
 def quota_problems(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
@@ -87,13 +86,13 @@ def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
     """Yield the shares that nothing bounds beyond them, so that a member could borrow without end."""
     boundless = [name for name in RESOURCES if not _bounds(spec, name)]
     if len(boundless) == len(RESOURCES):
-        message = f"{BOUNDLESS}: give limits of the pool, or borrowingLimit"
+        message = f"{_BOUNDLESS}: give limits of the pool, or borrowingLimit"
         yield Problem(f"{path}.borrowing", message)
         return
     defaults = spec.namespace_defaults
     shares = {} if spec.borrowing is None else spec.borrowing.shares
     for name in boundless:
-        message = f"{BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
+        message = f"{_BOUNDLESS}: give limits.{name} of the pool, or borrowing.borrowingLimit.{name}"
         limits = (
             defaults.limits if defaults is not None and defaults.selector == EVERYTHING else QuotaLimits()
         )

@@ -13,13 +13,12 @@ from typing import Final
 import msgspec
 
 from policy.core.budget import STEPS, UNBOUNDED, Budget, Part
-from policy.core.sameness import Parts, canonical, changed
-from policy.core.unreadable import decoded as value_of
+from policy.core.sameness import Parts, canonical, changed, value_of
 
 NODES: Final = "nodes"
-COMPRESSED: Final = "compressedNodes"
+_COMPRESSED: Final = "compressedNodes"
 OFFLOADED: Final = "offloadNodeStatusVersion"
-PLACES: Final = frozenset({NODES, COMPRESSED, OFFLOADED})
+PLACES: Final = frozenset({NODES, _COMPRESSED, OFFLOADED})
 LONGEST: Final = 16 << 20
 """Bytes of a record that is read; Argo compresses what is longer than 1 MiB to less than that."""
 MOST_OBJECTS: Final = 300_000
@@ -39,7 +38,7 @@ _TEXT: Final = msgspec.json.Decoder(str | None)
 _NAMES: Final = msgspec.json.Decoder(list[str] | None)
 
 
-class _Bound(msgspec.Struct):
+class _BytesLeft(msgspec.Struct):
     """How many bytes may still be taken apart."""
 
     left: int = MOST_REWRITTEN
@@ -56,7 +55,7 @@ def nodes_in(status: Parts) -> Nodes | None:
         return None
     try:
         nodes = decoded(status.get(NODES))
-        packed = "" if nodes else _text(status.get(COMPRESSED))  # Argo reads them in this order.
+        packed = "" if nodes else _text(status.get(_COMPRESSED))  # Argo reads them in this order.
         return nodes if not packed else _unpacked(packed)
     except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, zlib.error, ValueError):
         return None
@@ -76,7 +75,7 @@ def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | 
 
     It removes nodes, and has others run again; of a suspended step it clears what was put in.
     """
-    bound = _Bound()
+    bound = _BytesLeft()
     for number, (name, node) in enumerate(after.items()):
         if not number % STEPS:
             budget.check(Part.COMPARING)
@@ -88,7 +87,7 @@ def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | 
     return None
 
 
-def _is_reset(old: Parts, new: Parts, bound: _Bound, budget: Budget) -> bool:
+def _is_reset(old: Parts, new: Parts, bound: _BytesLeft, budget: Budget) -> bool:
     if not _same(old.get("phase"), new.get("phase")) and bytes(new.get("phase", b"")) != _RUNNING:
         return False
     free = {*_RESET, "outputs"} if bytes(old.get("type", b"")) == _SUSPEND else _RESET

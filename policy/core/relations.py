@@ -22,13 +22,13 @@ from policy.core.workflow import (
     WorkflowSpec,
 )
 
-ARGO_GROUP: Final = "argoproj.io/"
+_ARGO_GROUP: Final = "argoproj.io/"
 STORED_SPEC: Final = "storedWorkflowTemplateSpec"
 STORED_TEMPLATES: Final = "storedTemplates"
-Kept = TypeVar("Kept")
+_Kept = TypeVar("_Kept")
 
 
-class StoredTemplate(Read, frozen=True):
+class _StoredTemplate(Read, frozen=True):
     """As whom a template runs that Argo has stored."""
 
     service_account_name: str | None = None
@@ -36,7 +36,7 @@ class StoredTemplate(Read, frozen=True):
 
 
 _SPEC: Final = msgspec.json.Decoder(WorkflowSpec | None)
-_TEMPLATES: Final = msgspec.json.Decoder(dict[str, StoredTemplate] | None)
+_TEMPLATES: Final = msgspec.json.Decoder(dict[str, _StoredTemplate] | None)
 
 
 class Related(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ UNRELATED: Final = Related()
 def owner_of(metadata: Metadata, kind: str) -> OwnerReference | None:
     """Return the reference to the controlling owner of one of Argo's kinds."""
     for owner in metadata.owner_references or ():
-        if owner.controller and owner.kind == kind and owner.api_version.startswith(ARGO_GROUP):
+        if owner.controller and owner.kind == kind and owner.api_version.startswith(_ARGO_GROUP):
             return owner
     return None
 
@@ -115,7 +115,7 @@ def accounts_of(workflow: Workflow) -> frozenset[str]:
     return frozenset({own, *(each for each in named if each)})
 
 
-def _stored(workflow: Workflow, field: str, decoder: msgspec.json.Decoder[Kept | None]) -> Kept | None:
+def _stored(workflow: Workflow, field: str, decoder: msgspec.json.Decoder[_Kept | None]) -> _Kept | None:
     """Return what Argo keeps in a status of what it runs; None where that cannot be read."""
     with suppress(msgspec.ValidationError):
         return decoder.decode((workflow.status or {}).get(field) or b"null")

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, less
 from policy.core.groups import InadmissibleAt, Shape
 from policy.core.ledger import Account, Demand, Shortfall, share_shortfall, shortfalls
-from policy.core.reserves import less
 from policy.core.shares import Pool
 
 NO_LIMITS: Final = Limits()

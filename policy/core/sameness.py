@@ -15,7 +15,6 @@ import msgspec
 
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.patches import JsonValue
-from policy.core.unreadable import decoded
 
 Parts = Mapping[str, msgspec.Raw]
 _QUANTITIES: Final = frozenset({"requests", "limits"})
@@ -24,6 +23,32 @@ _QUANTITY: Final = re.compile(
 )
 _SCALE: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY: Final = "KMGTPE"
+
+
+class UnreadableError(Exception):
+    """A value that is JSON and that nobody reads: a number of thousands of digits, or nested too deep.
+
+    Such a request is wrong, whatever its object says; the API server sends none like it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def value_of(raw: msgspec.Raw | None) -> JsonValue:
+    """Return a part of an object as plain values; of one that is not there, None.
+
+    Raises:
+        UnreadableError: it cannot be read.
+    """
+    if raw is None:
+        return None
+    try:
+        value: JsonValue = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableError(f"a part of the object cannot be read: {error}") from error
+    return value
 
 
 def changed(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED) -> frozenset[str]:
@@ -43,7 +68,7 @@ def _changed(before: Parts, after: Parts, budget: Budget) -> Iterator[str]:
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None and bytes(one) == bytes(other):
             continue
-        if canonical(decoded(one), budget=budget) != canonical(decoded(other), budget=budget):
+        if canonical(value_of(one), budget=budget) != canonical(value_of(other), budget=budget):
             yield name
 
 

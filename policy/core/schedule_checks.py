@@ -14,10 +14,10 @@ from policy.core.locks.forms import ArgoVersion
 from policy.core.problems import Problem
 from policy.core.workflow import EMPTY_METADATA, CronWorkflow, CronWorkflowSpec
 
-FIRST_WITH_LIST: Final = ArgoVersion(3, 6)
-FIRST_WITHOUT_SINGLE: Final = ArgoVersion(4, 0)
-POLICIES: Final = ("Allow", "Forbid", "Replace")
-LONGEST_NAME: Final = 52
+_FIRST_WITH_LIST: Final = ArgoVersion(3, 6)
+_FIRST_WITHOUT_SINGLE: Final = ArgoVersion(4, 0)
+_POLICIES: Final = ("Allow", "Forbid", "Replace")
+_LONGEST_NAME: Final = 52
 """A run is called after its CronWorkflow, with eleven characters of its time behind it."""
 _DURATION: Final = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 """A duration as Go reads it (`time.ParseDuration`)."""
@@ -29,32 +29,32 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
     """Yield why a CronWorkflow would never run under this version of Argo."""
     spec = cron.spec or CronWorkflowSpec()
     name = (cron.metadata or EMPTY_METADATA).name or ""
-    if len(name) > LONGEST_NAME:
-        message = f"has {len(name)} characters: Argo runs no CronWorkflow with more than {LONGEST_NAME}"
+    if len(name) > _LONGEST_NAME:
+        message = f"has {len(name)} characters: Argo runs no CronWorkflow with more than {_LONGEST_NAME}"
         yield Problem("metadata.name", message)
     yield from _forms(spec, argo)
     yield from _zone(spec)
     for path, schedule in _schedules(spec, argo):
         yield from _schedule(schedule, path, spec.timezone or "")
-    if spec.concurrency_policy and spec.concurrency_policy not in POLICIES:
-        word = spec.concurrency_policy[:LONGEST_NAME]
-        message = f"{word!r} is none of {', '.join(POLICIES)}: Argo never runs it"
+    if spec.concurrency_policy and spec.concurrency_policy not in _POLICIES:
+        word = spec.concurrency_policy[:_LONGEST_NAME]
+        message = f"{word!r} is none of {', '.join(_POLICIES)}: Argo never runs it"
         yield Problem("spec.concurrencyPolicy", message)
 
 
 def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
     """Yield where the schedule stands in a field that this version does not read, or nowhere."""
-    if argo >= FIRST_WITHOUT_SINGLE:
+    if argo >= _FIRST_WITHOUT_SINGLE:
         if spec.schedule and not spec.schedules:
             message = (
                 f"is dropped by Argo {argo}, which reads schedules, so it never runs: "
-                f'write schedules: ["{spec.schedule[:LONGEST_NAME]}"]'
+                f'write schedules: ["{spec.schedule[:_LONGEST_NAME]}"]'
             )
             yield Problem("spec.schedule", message)
         elif not spec.schedules:
             yield Problem("spec.schedules", "is empty: Argo runs no CronWorkflow without a schedule")
         return
-    if argo < FIRST_WITH_LIST and spec.schedules and not spec.schedule:
+    if argo < _FIRST_WITH_LIST and spec.schedules and not spec.schedule:
         message = f"is dropped by Argo {argo}, which reads schedule alone, so it never runs: write schedule"
         yield Problem("spec.schedules", message)
     elif not (spec.schedule or spec.schedules):
@@ -63,9 +63,9 @@ def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
 
 def _schedules(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[tuple[str, str]]:
     """Yield the schedules that are read, with their paths; the single one goes before the list."""
-    if spec.schedule and argo < FIRST_WITHOUT_SINGLE:
+    if spec.schedule and argo < _FIRST_WITHOUT_SINGLE:
         yield "spec.schedule", spec.schedule
-    elif argo >= FIRST_WITH_LIST:
+    elif argo >= _FIRST_WITH_LIST:
         for index, each in enumerate((spec.schedules or ())[:_MOST_SCHEDULES]):
             yield f"spec.schedules[{index}]", each
 
@@ -88,7 +88,7 @@ def _schedule(schedule: str, path: str, timezone: str) -> Iterator[Problem]:
         return
     if rest.startswith(EVERY):
         if not _DURATION.fullmatch(rest.removeprefix(EVERY)):
-            yield Problem(path, f"{rest[:LONGEST_NAME]!r} names no duration: write one, as in @every 1h30m")
+            yield Problem(path, f"{rest[:_LONGEST_NAME]!r} names no duration: write one, as in @every 1h30m")
         return
     try:
         Cron(rest, zone_named(zone or "UTC"))

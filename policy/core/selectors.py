@@ -1,18 +1,18 @@
 """Label selectors as Kubernetes reads them: `matchLabels` and `matchExpressions`, all of which must hold."""
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.core.marks import CHANGING
-from policy.core.problems import Problem
+from policy.core.problems import Problem, too_many
 
 Labels: TypeAlias = Mapping[str, str]
 Predicate: TypeAlias = Callable[[Labels], bool]
-MAX_EXPRESSIONS: Final = 64
-MAX_VALUES: Final = 256
+_MAX_EXPRESSIONS: Final = 64
+_MAX_VALUES: Final = 256
 """Bounds of a selector in the CRDs, without which the API server would refuse the cost of their rules."""
 
 
@@ -68,10 +68,10 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
     def problems(self, path: str) -> list[Problem]:
         """Return what the CRDs refuse: values where none belong, none where some are needed, or too many."""
         expressions = f"{path}.matchExpressions"
-        found = too_many(self.match_expressions, MAX_EXPRESSIONS, expressions)
-        for index, requirement in enumerate(self.match_expressions[:MAX_EXPRESSIONS]):
+        found = too_many(self.match_expressions, _MAX_EXPRESSIONS, expressions)
+        for index, requirement in enumerate(self.match_expressions[:_MAX_EXPRESSIONS]):
             where = f"{expressions}[{index}].values"
-            found += too_many(requirement.values, MAX_VALUES, where)
+            found += too_many(requirement.values, _MAX_VALUES, where)
             takes_values = requirement.operator in (Operator.IN, Operator.NOT_IN)
             if takes_values and not requirement.values:
                 found.append(Problem(where, f"operator {requirement.operator} needs at least one value"))
@@ -89,7 +89,7 @@ def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
         *((f"{path}.matchLabels[{key}]", key) for key in selector.match_labels),
         *(
             (f"{path}.matchExpressions[{index}].key", each.key)
-            for index, each in enumerate(selector.match_expressions[:MAX_EXPRESSIONS])
+            for index, each in enumerate(selector.match_expressions[:_MAX_EXPRESSIONS])
         ),
     ]
     for field, key in fields:
@@ -116,15 +116,6 @@ def why_nothing(selector: LabelSelector) -> str:
         if not any(all(each.matches(labels) for each in asked) for labels in candidates):
             return f"nothing can satisfy all that it asks of the label {key}"
     return ""
-
-
-def too_many(entries: Sized, most: int, path: str) -> list[Problem]:
-    """Return that a list or map is longer than its CRD allows, where it is."""
-    return (
-        [Problem(path, f"has {len(entries)} entries: at most {most} are allowed")]
-        if len(entries) > most
-        else []
-    )
 
 
 EVERYTHING = LabelSelector()

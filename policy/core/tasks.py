@@ -42,13 +42,13 @@ class Tasks(msgspec.Struct, frozen=True):
     by: str = ""
 
 
-class Stored(Read, frozen=True):
+class StoredSpec(Read, frozen=True):
     """The spec that Argo stored when it started a Workflow, and goes on with at a retry."""
 
     parallelism: Int64 | None = None
 
 
-class Place(msgspec.Struct, frozen=True):
+class _ParallelismField(msgspec.Struct, frozen=True):
     """Where the number stands that Argo goes by, in the words of a reason: how it is missing, and mended."""
 
     field: str
@@ -57,10 +57,10 @@ class Place(msgspec.Struct, frozen=True):
     to_lower: str
 
 
-_STORED: Final = msgspec.json.Decoder(Stored | None)
-prepare(Stored)
-_OWN: Final = Place(PARALLELISM, "is not set", "set it to", "lower it")
-_KEPT: Final = Place(
+_STORED: Final = msgspec.json.Decoder(StoredSpec | None)
+prepare(StoredSpec)
+_OWN: Final = _ParallelismField(PARALLELISM, "is not set", "set it to", "lower it")
+_KEPT: Final = _ParallelismField(
     f"status.{STORED}",
     "has no parallelism, and a retry goes on with it",
     "submit the Workflow anew (argo resubmit) with",
@@ -68,7 +68,7 @@ _KEPT: Final = Place(
 )
 
 
-def stored_in(status: Parts | None) -> Stored | None:
+def stored_in(status: Parts | None) -> StoredSpec | None:
     """Return what Argo stored of the spec of a Workflow that ran, None where it stored nothing."""
     raw = (status or {}).get(STORED)
     try:
@@ -84,7 +84,7 @@ def tasks_of(
     snapshot: Snapshot,
     now: datetime,
     *,
-    stored: Stored | None = None,
+    stored: StoredSpec | None = None,
 ) -> Tasks:
     """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
 
@@ -95,14 +95,14 @@ def tasks_of(
     """
     ref, by = spec.workflow_template_ref, ""
     known = ref is None or snapshot.template(namespace, ref) is not None
-    place, written = _OWN if ref is None or known else _lost(name_of(ref)), spec.parallelism
+    place, written = _OWN if ref is None or known else _lost(_name_of(ref)), spec.parallelism
     if ref is not None and is_restricted(spec, snapshot):
         # Its own ends the Workflow in error, but in versions of Argo that take it: what is more counts.
-        by, given = name_of(ref), inherited(spec, namespace, snapshot)
+        by, given = _name_of(ref), _inherited(spec, namespace, snapshot)
         place = _template(by, known=known)
         written = max((each for each in (written, given) if each is not None), default=None)
     elif written is None:
-        written = inherited(spec, namespace, snapshot)
+        written = _inherited(spec, namespace, snapshot)
     if ref is not None and stored is not None and _is_more(stored.parallelism, written):
         place, written = _KEPT, stored.parallelism
     if written is None:
@@ -121,7 +121,7 @@ def _is_more(kept: int | None, written: int | None) -> bool:
     return kept is None or written is None or kept > written
 
 
-def inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:
+def _inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:
     """Return the parallelism that Argo gives a Workflow which has none of its own."""
     ref = spec.workflow_template_ref
     template = snapshot.template(namespace, ref) if ref is not None else None
@@ -134,7 +134,7 @@ def is_restricted(spec: WorkflowSpec, snapshot: Snapshot) -> bool:
     return snapshot.argo_defaults.references_only and spec.workflow_template_ref is not None
 
 
-def name_of(ref: TemplateRef) -> str:
+def _name_of(ref: TemplateRef) -> str:
     """Return how marks name a template."""
     return f"{kind_of(ref)}/{ref.name or ''}"
 
@@ -145,13 +145,13 @@ def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:
     return Amount(min(caps)) if caps else UNLIMITED
 
 
-def _lost(name: str) -> Place:
+def _lost(name: str) -> _ParallelismField:
     """Return the Workflow's own place, where nobody knows the template that it refers to."""
     return msgspec.structs.replace(_OWN, missing=f"is not set, nor is {name} known, which might set it")
 
 
-def _template(name: str, *, known: bool) -> Place:
-    return Place(
+def _template(name: str, *, known: bool) -> _ParallelismField:
+    return _ParallelismField(
         REFERENCE,
         f"leads to {name}, which {'sets no parallelism' if known else 'is not known'}",
         f"set spec.parallelism of {name} (Argo's templateReferencing lets no Workflow set it) to",
@@ -159,7 +159,7 @@ def _template(name: str, *, known: bool) -> Place:
     )
 
 
-def _without(place: Place, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
+def _without(place: _ParallelismField, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
     """Return the weight of a Workflow for which nobody has said how many tasks it runs."""
     defaults, cap = (
         [quota.default_tasks for quota in quotas if quota.default_tasks is not None],
@@ -179,7 +179,7 @@ def _without(place: Place, quotas: Sequence[CompiledQuota], now: datetime, by: s
 
 
 def _unbounded(
-    quotas: Sequence[CompiledQuota], now: datetime, place: Place, *, capped: bool
+    quotas: Sequence[CompiledQuota], now: datetime, place: _ParallelismField, *, capped: bool
 ) -> Iterator[Reason]:
     """Yield the quotas that ask for a number; those that only cap it do where none can be written."""
     cap = cap_of(quotas)
@@ -198,7 +198,9 @@ def _unbounded(
             yield Reason(Code.UNBOUNDED_TASKS, place.field, message, quota.source)
 
 
-def _out_of_bounds(written: int, quotas: Sequence[CompiledQuota], place: Place) -> Iterator[Reason]:
+def _out_of_bounds(
+    written: int, quotas: Sequence[CompiledQuota], place: _ParallelismField
+) -> Iterator[Reason]:
     for quota in quotas:
         if quota.max_tasks is not None and written > quota.max_tasks:
             message = (

@@ -23,9 +23,8 @@ from policy.core.guard_marks import (
     selecting_keys,
     sight_faults,
 )
-from policy.core.guard_retry import retry_faults
 from policy.core.guard_spec import UNCHANGED, judge_edit, spec_changes
-from policy.core.guard_status import phase_of, status_faults
+from policy.core.guard_status import phase_of, retry_faults, status_faults
 from policy.core.holding import ANNOTATIONS, LABELS, is_completed
 from policy.core.patches import Op, PatchOp, pointer, set_entries
 from policy.core.settling import settled
@@ -87,9 +86,9 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
     return _judge(update, policies, snapshot, now)
 
 
-def origin_of(update: Update) -> holding.Origin:
+def origin_of(update: Update) -> holding.HoldOrigin:
     """Return where a Workflow comes from that is made to run again."""
-    return holding.Origin(holding.holds_of(update.before), retried=holding.ran_before(update.new))
+    return holding.HoldOrigin(holding.holds_of(update.before), retried=holding.ran_before(update.new))
 
 
 def guard_retry(update: Update, snapshot: Snapshot) -> tuple[Reason, ...]:

@@ -15,12 +15,12 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, ObjectKind, Operation, Reason, Review
 from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
-from policy.core.tasks import PARALLELISM, Stored, cap_of
+from policy.core.tasks import PARALLELISM, StoredSpec, cap_of
 from policy.core.template_keys import key_named
 from policy.core.workflow import Read
 
 
-class Weighed(msgspec.Struct, frozen=True):
+class WeighedAgain(msgspec.Struct, frozen=True):
     """What a Workflow weighs now in tasks, and why it may not go, or nothing."""
 
     tasks: Amount
@@ -30,7 +30,7 @@ class Weighed(msgspec.Struct, frozen=True):
 class _Before(Read, frozen=True):
     """A template as it was, of which only the parallelism matters."""
 
-    spec: Stored | None = None
+    spec: StoredSpec | None = None
 
 
 _BEFORE: Final = msgspec.json.Decoder(_Before | None)
@@ -39,7 +39,7 @@ prepare(_Before)
 
 def weighed_again(
     by: str, admitted: Amount, namespace: str, quotas: Sequence[CompiledQuota], snapshot: Snapshot
-) -> Weighed:
+) -> WeighedAgain:
     """Return what a Workflow weighs that was `admitted` with so many tasks by the template that `by` names.
 
     It is never less than that: versions of Argo that take a number of its own are out there. One whose
@@ -48,21 +48,21 @@ def weighed_again(
     origin = key_named(by, namespace)
     template = snapshot.templates.get(origin) if origin is not None else None
     if template is None:
-        return Weighed(admitted)
+        return WeighedAgain(admitted)
     says = template.parallelism
     number = snapshot.argo_defaults.parallelism if says is None else says
     if number is None:
-        return Weighed(Amount(None))
+        return WeighedAgain(Amount(None))
     cap = cap_of(quotas)
     if not cap.covers(number):
         fault = (
             f"{by} says {number} tasks now, above the cap of {cap} tasks of one Workflow: lower its "
             "spec.parallelism, or delete the Workflow"
         )
-        return Weighed(admitted, fault)
+        return WeighedAgain(admitted, fault)
     if admitted.value is None:
-        return Weighed(Amount(max(number, 0)))
-    return Weighed(Amount(max(number, admitted.value)))
+        return WeighedAgain(Amount(max(number, 0)))
+    return WeighedAgain(Amount(max(number, admitted.value)))
 
 
 def cap_faults(review: Review, snapshot: Snapshot) -> Iterator[Reason]:

@@ -6,27 +6,20 @@ last; of two that started together, the one listed last. So a short window insid
 that names only Workflows leaves tasks as they were.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, AmountField, Limits
 from policy.core.cron import Cron, zone_named
 from policy.core.durations import duration
-from policy.core.fields import QuotaLimits
-from policy.core.problems import Problem
-from policy.core.quota_kinds import WindowSpec
-from policy.core.selectors import too_many
+from policy.core.kinds import SemaphoreDefinition, SemaphoreWindow
+from policy.core.quota_kinds import QuotaLimits, WindowSpec
 
-MAX_WINDOWS: Final = 32
-LONGEST_NAME: Final = 63
-SHORTEST: Final = timedelta(minutes=1)
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
-_Made = TypeVar("_Made")
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -38,7 +31,7 @@ class Window(msgspec.Struct, frozen=True):
     limits: QuotaLimits
 
 
-class InForce(msgspec.Struct, frozen=True):
+class LimitsPeriod(msgspec.Struct, frozen=True):
     """The limits from `since` until just before `until`, and the open windows, last started first."""
 
     limits: Limits
@@ -70,7 +63,7 @@ class ElasticLimits:
 
     __hash__ = None  # type: ignore[assignment]  # Nobody looks one up, and its windows are no keys.
 
-    def at(self, now: datetime) -> InForce:
+    def at(self, now: datetime) -> LimitsPeriod:
         """Return what is in force at `now` (aware)."""
         latest = self._latest  # Read once: another thread may put another there.
         if latest is None or not latest.holds(now):
@@ -91,7 +84,7 @@ class ElasticLimits:
         )
 
 
-def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InForce:
+def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> LimitsPeriod:
     """Return the limits at `now` (aware), and for how long they stay."""
     now = now.astimezone(UTC)
     since, until = ALWAYS, NEVER
@@ -110,7 +103,7 @@ def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> InF
             since = max(since, end)
     started.sort(key=lambda each: each[:2], reverse=True)
     latest_first = [window for _, _, window in started]
-    return InForce(
+    return LimitsPeriod(
         limits=Limits(
             _first([*(each.limits.workflows for each in latest_first), base.workflows]),
             _first([*(each.limits.tasks for each in latest_first), base.tasks]),
@@ -138,36 +131,21 @@ def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
     )
 
 
-def window_problems(specs: Sequence[WindowSpec], path: str) -> Iterator[Problem]:
-    """Yield what is wrong with windows, but for the amounts of their limits, which all limits share."""
-    yield from too_many(specs, MAX_WINDOWS, path)
-    seen: dict[str, int] = {}
-    for index, spec in enumerate(specs[:MAX_WINDOWS]):
-        where = f"{path}[{index}]"
-        first = seen.setdefault(spec.name, index)
-        if not spec.name:
-            yield Problem(f"{where}.name", "is empty: name the window, statuses and messages show it")
-        elif len(spec.name) > LONGEST_NAME:
-            message = f"has {len(spec.name)} characters: at most {LONGEST_NAME} are allowed"
-            yield Problem(f"{where}.name", message)
-        elif first != index:
-            yield Problem(f"{where}.name", f"{spec.name!r} is the name of {path}[{first}] too")
-        zone, problem = _tried(partial(zone_named, spec.time_zone), f"{where}.timeZone")
-        yield from problem
-        yield from _tried(partial(Cron, spec.schedule, zone or UTC), f"{where}.schedule")[1]
-        length, problem = _tried(partial(duration, spec.duration), f"{where}.duration")
-        yield from problem
-        if length is not None and length < SHORTEST:
-            yield Problem(f"{where}.duration", f"{spec.duration!r} is shorter than a minute: use 1m or more")
-        if spec.limits == QuotaLimits():
-            yield Problem(f"{where}.limits", "sets no limit: give workflows, tasks or both")
+def semaphore_limits(definition: SemaphoreDefinition) -> ElasticLimits:
+    """Return the limit of a valid definition over time; at a moment it is what `.limits.workflows` says."""
+    compiled = compile_windows(as_quota_window(each) for each in definition.windows)
+    return ElasticLimits(QuotaLimits(workflows=definition.limit), compiled)
 
 
-def _tried(make: Callable[[], _Made], path: str) -> tuple[_Made | None, list[Problem]]:
-    try:
-        return make(), []
-    except ValueError as error:
-        return None, [Problem(path, str(error))]
+def as_quota_window(spec: SemaphoreWindow) -> WindowSpec:
+    """Return a window of a semaphore as one of a quota, whose Workflows are the number."""
+    return WindowSpec(
+        name=spec.name,
+        schedule=spec.schedule,
+        duration=spec.duration,
+        limits=QuotaLimits(workflows=spec.limit),
+        time_zone=spec.time_zone,
+    )
 
 
 def _first(fields: Sequence[AmountField | None]) -> Amount:

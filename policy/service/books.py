@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, withheld
 from policy.core.children import counted_for
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import is_heir
@@ -29,12 +29,11 @@ from policy.core.ledger import (
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
 from policy.core.priorities import capped
-from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
 from policy.core.weighing import weighed_again
 from policy.core.windows import NEVER
 from policy.service.in_force import LimitsInForce
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
 Fault: TypeAlias = Callable[[Tracked], str]

@@ -17,7 +17,8 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventOf
 from policy.core.ledger import RESERVATION_TTL
 from policy.service.releaser import ReleasePass
-from policy.service.tracker import LIVE, LiveMetadata, Tracker
+from policy.service.tracked import LiveMetadata
+from policy.service.tracker import LIVE, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3
 """Without any change a pass is made this often, so that a reservation of a lost create comes back."""

@@ -12,7 +12,8 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, Preconditions
 from policy.core.crons import is_replaceable, superseded
 from policy.core.relations import scheduled_by
 from policy.core.workflow import Metadata
-from policy.service.tracker import Change, Tracked
+from policy.service.tracked import Tracked
+from policy.service.tracker import Change
 
 MOST_AT_ONCE: Final = 50
 """Runs that one pass deletes at most: releases must not wait for thousands."""

@@ -17,7 +17,7 @@ import msgspec
 from policy.cluster.errors import AlreadyExists, ClusterError
 from policy.cluster.protocol import EVENTS, WORKFLOWS, Cluster
 from policy.core.patches import JsonObject
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 
 MOST_NOTE: Final = 1024
 """Bytes of a note, by the API's validation."""

@@ -14,7 +14,8 @@ from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.explain_wait import NOT_LOOKED_AT
 from policy.service.letting_go import Reporter, fault_in
-from policy.service.tracker import Change, Tracked, track
+from policy.service.tracked import Tracked, track
+from policy.service.tracker import Change
 
 MOST_AT_ONCE: Final = 20
 """Objects that one pass reads at most: releases must not wait for thousands."""

@@ -20,7 +20,8 @@ from policy.core.ledger import Reservation, workflow_of
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.core.planning import Planner
-from policy.service.tracker import Tracked, Tracker, track
+from policy.service.tracked import Tracked, track
+from policy.service.tracker import Tracker
 
 FIRST_DELAY: Final = timedelta(seconds=1)
 LAST_DELAY: Final = timedelta(minutes=1)

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from policy.cluster.errors import ClusterError
 from policy.core.kinds import ClusterSynchronizationPolicy
 from policy.core.snapshot import Snapshot
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 
 WAIT_BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
 """Seconds; a queue moves when a Workflow ends, which is a matter of minutes or hours."""

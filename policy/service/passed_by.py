@@ -14,7 +14,8 @@ from policy.core import passing_by
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.snapshot import Snapshot
 from policy.service.letting_go import Reporter
-from policy.service.tracker import Change, Tracked, Tracker
+from policy.service.tracked import Tracked
+from policy.service.tracker import Change, Tracker
 
 TELL_EVERY: Final = timedelta(seconds=1)
 TOLD_AT_ONCE: Final = 5

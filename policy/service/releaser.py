@@ -38,7 +38,8 @@ from policy.service.letting_go import ReleaseSender, Reporter, Together
 from policy.service.moving import Movers, strays
 from policy.service.passed_by import PassedBy
 from policy.service.telling import TELL_EVERY, PositionMessages
-from policy.service.tracker import LIVE, Change, Tracker, track
+from policy.service.tracked import track
+from policy.service.tracker import LIVE, Change, Tracker
 from policy.service.viewing import UsageViews
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

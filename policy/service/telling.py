@@ -17,7 +17,8 @@ from policy.core.standing import Position, positions
 from policy.core.usage import UsageView
 from policy.service.books import RootState
 from policy.service.letting_go import Reporter
-from policy.service.tracker import Tracked, Tracker
+from policy.service.tracked import Tracked
+from policy.service.tracker import Tracker
 
 REFRESHED_POSITIONS: Final = 10
 """How far into a namespace's queue the shown position is kept exact; further back it moves too often."""

@@ -15,8 +15,7 @@ from msgspec import inspect
 
 from policy.core import kinds
 from policy.core.budget import UNBOUNDED, Budget, Part, paced
-from policy.core.nearest import nearest
-from policy.core.problems import Problem
+from policy.core.problems import Problem, nearest
 from policy.core.workflow import Read
 from policy.sources.positions import Json, child, item
 

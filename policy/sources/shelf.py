@@ -16,7 +16,7 @@ from policy.cluster.protocol import (
     WORKFLOW_QUOTAS,
     Resource,
 )
-from policy.core.kinds import ConfigMap, Managed, NamespaceObject, Policy, PolicyMetadata
+from policy.core.kinds import ConfigMap, ManagedFieldsEntry, NamespaceObject, Policy, PolicyMetadata
 from policy.core.locks.sibling_names import header_of
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.prepared import prepare
@@ -170,5 +170,5 @@ def _identity(metadata: PolicyMetadata) -> PolicyMetadata:
         name=metadata.name,
         namespace=metadata.namespace,
         creation_timestamp=metadata.creation_timestamp,
-        managed_fields=(Managed(metadata.edited),) if metadata.managed_fields else (),
+        managed_fields=(ManagedFieldsEntry(metadata.edited),) if metadata.managed_fields else (),
     )

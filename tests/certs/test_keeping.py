@@ -16,7 +16,7 @@ from certs.authority import (
     issue_serving_pair,
 )
 from certs.bundle import belongs, is_accepted, joined, split
-from certs.keeping import Step, advance, begin_change, change_at_once, renew_leaf
+from certs.keeping import CertificateStep, advance, begin_change, change_at_once, renew_leaf
 from certs.kept import NOTHING, Kept, as_files, from_files
 from certs.moves import OVERLAP, PROPAGATION, Deed
 from certs.naming import UnusableNameError
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 SPOILT = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
-def look(kept: Kept, now: datetime, since: datetime | None = None, former: bytes = b"") -> Step:
+def look(kept: Kept, now: datetime, since: datetime | None = None, former: bytes = b"") -> CertificateStep:
     """Return the step that is due, and check that it is a fixed point and leaves things whole."""
     step = advance(kept, now=now, names=NAMES, in_place_since=since, former=former)
     assert not advance(step.kept, now=now, names=NAMES, in_place_since=None, former=former).changes
@@ -41,7 +41,7 @@ def is_whole(kept: Kept, now: datetime) -> bool:
     return belongs(kept.cert, kept.key) and is_accepted(kept.cert, split(kept.bundle), now=now)
 
 
-def deeds(step: Step) -> list[Deed]:
+def deeds(step: CertificateStep) -> list[Deed]:
     """Return what a step does."""
     return [change.deed for change in step.changes]
 
@@ -68,7 +68,7 @@ def test_the_first_start_makes_all_of_it(now: datetime) -> None:
 def test_what_is_good_is_left_alone(fresh: Kept, now: datetime) -> None:
     """At most looks nothing is to be done, in place or not."""
     for later in (timedelta(0), DAY, 59 * DAY):
-        assert look(fresh, now + later, since=now) == Step(fresh)
+        assert look(fresh, now + later, since=now) == CertificateStep(fresh)
 
 
 def test_a_due_certificate_is_renewed_by_the_same_ca(fresh: Kept, now: datetime) -> None:
@@ -281,7 +281,7 @@ def test_a_certificate_on_demand_comes_from_the_same_ca(fresh: Kept, now: dateti
 def test_a_certificate_on_demand_needs_a_ca_that_can_sign(fresh: Kept, now: datetime) -> None:
     """Nothing is touched where there is none."""
     lost = replace(fresh, authority_key=b"")
-    assert renew_leaf(lost, now=now, names=NAMES) == Step(lost)
+    assert renew_leaf(lost, now=now, names=NAMES) == CertificateStep(lost)
 
 
 def test_a_change_on_demand_begins_once(fresh: Kept, now: datetime) -> None:
@@ -291,7 +291,7 @@ def test_a_change_on_demand_begins_once(fresh: Kept, now: datetime) -> None:
         "added the next CA to the bundle: somebody asked for it"
     ]
     assert begun.kept.cert == fresh.cert
-    assert begin_change(begun.kept, now=now) == Step(begun.kept)
+    assert begin_change(begun.kept, now=now) == CertificateStep(begun.kept)
     assert deeds(look(begun.kept, now + PROPAGATION, since=now)) == [Deed.SWITCHED, Deed.NEW_LEAF]
 
 

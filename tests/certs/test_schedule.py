@@ -4,13 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certs.schedule import (
-    Reason,
-    Validity,
-    reasons_to_renew_authority,
-    reasons_to_renew_leaf,
-    renew_at,
-)
+from certs.authority import Validity
+from certs.schedule import Reason, reasons_to_renew_authority, reasons_to_renew_leaf, renew_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - timezones=

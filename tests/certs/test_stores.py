@@ -10,15 +10,22 @@ from threading import Barrier
 import pytest
 
 from certs.files import read_authority, read_pair
-from certs.keeping import Step, advance, begin_change
+from certs.keeping import CertificateStep, advance, begin_change
 from certs.kept import NOTHING, Kept
-from certs.stores import FolderStore, Settled, Stored, StoreError, WriteConflictError, settle
+from certs.stores import (
+    FolderStore,
+    SettledCertificates,
+    StoredCertificates,
+    StoreError,
+    WriteConflictError,
+    settle,
+)
 from tests.patience import PATIENCE
 
 NAMES = ("localhost",)
 
 
-def made(folder: Path, now: datetime) -> Settled:
+def made(folder: Path, now: datetime) -> SettledCertificates:
     """Return what a start leaves in a folder."""
     return settle(FolderStore(folder), lambda kept: advance(kept, now=now, names=NAMES, in_place_since=None))
 
@@ -26,7 +33,7 @@ def made(folder: Path, now: datetime) -> Settled:
 def test_a_folder_that_is_not_there_holds_nothing_and_is_made(tmp_path: Path, now: datetime) -> None:
     """With the files that `serve --certs` reads; keys are for their owner only."""
     folder = tmp_path / "a" / "b"
-    assert FolderStore(folder).read() == Stored(NOTHING, "")
+    assert FolderStore(folder).read() == StoredCertificates(NOTHING, "")
     kept = made(folder, now).kept
     assert FolderStore(folder).read().kept == kept
     authority, pair = read_authority(folder), read_pair(folder)
@@ -88,6 +95,6 @@ def test_a_folder_that_cannot_be_used_is_told_with_its_name(tmp_path: Path) -> N
 def test_a_step_without_changes_writes_nothing(tmp_path: Path, now: datetime) -> None:
     """Even if what it would keep is another: changes say what is done."""
     kept = made(tmp_path, now).kept
-    settled = settle(FolderStore(tmp_path), lambda found: Step(replace(found, cert=b"x")))
-    assert settled == Settled(kept, ())
+    settled = settle(FolderStore(tmp_path), lambda found: CertificateStep(replace(found, cert=b"x")))
+    assert settled == SettledCertificates(kept, ())
     assert FolderStore(tmp_path).read().kept == kept

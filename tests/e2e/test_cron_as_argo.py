@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from policy.core.cron import Cron, zone_named
-from policy.core.cron_fields import FIELDS, SHORTHANDS, Field
+from policy.core.cron_fields import FIELDS, SHORTHANDS, CronField
 from tests.e2e.building import CACHE
 from tests.e2e.made_once import alone
 
@@ -94,7 +94,7 @@ def _following(cron: Cron, after: int, moments: int) -> Iterator[str]:
         yield str(int(now.timestamp()))
 
 
-def _range(random: Random, field: Field) -> str:
+def _range(random: Random, field: CronField) -> str:
     if random.random() < 0.05:
         return random.choice(REFUSED)
     low = random.randint(field.low, field.high)

@@ -8,10 +8,17 @@ from threading import Barrier
 import pytest
 
 from certs.bundle import is_accepted, split
-from certs.keeping import Step, advance
+from certs.keeping import CertificateStep, advance
 from certs.kept import NOTHING, Kept
 from certs.moves import Deed
-from certs.stores import ATTEMPTS, Settled, Stored, StoreError, WriteConflictError, settle
+from certs.stores import (
+    ATTEMPTS,
+    SettledCertificates,
+    StoredCertificates,
+    StoreError,
+    WriteConflictError,
+    settle,
+)
 from lockkeeper.certificates.secret_store import SECRETS
 from policy.cluster.errors import Forbidden, NotFound, Unavailable
 from policy.cluster.protocol import MergePatch
@@ -42,7 +49,7 @@ def patched(cluster: Troubled, patch: JsonObject) -> None:
 def test_a_secret_that_is_not_there_is_made(cluster: Troubled) -> None:
     """With the names of a TLS Secret, and labels that say whose it is."""
     store = store_on(cluster)
-    assert store.read() == Stored(NOTHING, "")
+    assert store.read() == StoredCertificates(NOTHING, "")
     kept = Kept(bundle=b"b", authority_key=b"k", cert=b"c", key=b"x")
     store.write(kept, version="")
     assert store.read().kept == kept
@@ -103,7 +110,7 @@ def test_a_write_on_an_old_version_is_a_conflict(cluster: Troubled) -> None:
     cluster.delete(SECRETS, SECRET, namespace=NAMESPACE)
     with pytest.raises(WriteConflictError):
         store.write(Kept(bundle=b"6"), version=version)
-    assert store.read() == Stored(NOTHING, "")
+    assert store.read() == StoredCertificates(NOTHING, "")
 
 
 def test_a_secret_that_may_not_be_made_is_a_clear_error(cluster: Troubled) -> None:
@@ -149,7 +156,7 @@ def test_replicas_that_start_at_once_end_with_one_ca(cluster: Troubled, exists: 
         put_secret(cluster)
     together = Barrier(replicas)
 
-    def start(_: int) -> Settled:
+    def start(_: int) -> SettledCertificates:
         store = store_on(cluster)
         together.wait(PATIENCE)
         return settle(store, lambda kept: advance(kept, now=clock.now, names=NAMES, in_place_since=None))
@@ -166,10 +173,10 @@ def test_a_change_is_decided_anew_on_what_others_wrote(cluster: Troubled) -> Non
     """The loser of a race must not write what it decided on the old content."""
     store, clock = store_on(cluster), Clock()
     first = settle(store, lambda kept: advance(kept, now=clock.now, names=NAMES, in_place_since=None))
-    other = settle(store, lambda kept: Step(replace(kept, next_cert=b"theirs"), first.changes))
+    other = settle(store, lambda kept: CertificateStep(replace(kept, next_cert=b"theirs"), first.changes))
     seen: list[Kept] = []
 
-    def decide(kept: Kept) -> Step:
+    def decide(kept: Kept) -> CertificateStep:
         seen.append(kept)
         if len(seen) == 1:  # Somebody is faster, once.
             patched(cluster, {"metadata": {"labels": {"a": "b"}}})

@@ -8,7 +8,8 @@ from policy.core.ledger import Reservation
 from policy.service.controller import Controller
 from policy.service.moving import Movers
 from policy.service.releaser import ReleasePass
-from policy.service.tracker import Tracked, Tracker
+from policy.service.tracked import Tracked
+from policy.service.tracker import Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
 from webhook.reserving import Reservations

@@ -8,7 +8,7 @@ import msgspec
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core.patches import JsonObject
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 from tests.simulation.choices import Choices
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Waiters

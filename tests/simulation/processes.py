@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import Relatives
+from policy.cluster.relatives import ClusterRelatives
 from policy.core.decision import Decision, Side
 from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot
@@ -16,7 +16,7 @@ from policy.core.usage import UsageView
 from policy.service.controller import Controller
 from policy.service.leader import Elector
 from policy.service.releaser import ReleasePass
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 from policy.sources.board import SnapshotBoard
 from tests.simulation.client import Client
 from tests.simulation.network import Network
@@ -131,7 +131,7 @@ class Replica(Machine):
             clock=self.clock,
             stopwatch=network.sky.stopwatch,
             recorder=Silent(),
-            relatives=Relatives(cluster=self.client),
+            relatives=ClusterRelatives(cluster=self.client),
         )
 
     def answer(self, body: bytes, side: Side, budget: timedelta) -> bytes:

@@ -19,7 +19,7 @@ from policy.core.identities import SERVICE_ACCOUNT
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Purpose, Reservation
 from policy.core.patches import JsonObject
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 from tests.simulation.lives import Life, Submission, facts_of
 from tests.simulation.network import Sender
 from tests.simulation.policies import Book, Bound, Subject, Version

@@ -9,7 +9,7 @@ import pytest
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
-from policy.cluster.stored import StoredWorkflows
+from policy.cluster.relatives import StoredWorkflows
 from policy.core.amounts import Usage
 from policy.core.crowding import MOST_CREATES, MOST_OF_NAME
 from policy.core.ledger import Account, Purpose, Reservation, with_reservations

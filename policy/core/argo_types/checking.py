@@ -13,7 +13,7 @@ import msgspec
 
 from policy.core.argo_types.decoders import decode
 from policy.core.argo_types.table import KINDS
-from policy.core.argo_types.walking import Doubt, Misfit, Walk
+from policy.core.argo_types.walking import Doubt, Misfit, ObjectWalk
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.patches import JsonValue
 
@@ -21,17 +21,17 @@ MAX_MISFITS: Final = 100
 """Misfits that are looked for; a message shows ten."""
 MAX_STORED: Final = 1_000
 """Misfits of a stored object that others are told from. One that has more is past mending field by field."""
-NOTHING: Final = msgspec.Raw(b"null")
+_NOTHING: Final = msgspec.Raw(b"null")
 
 
-class Examined(msgspec.Struct, frozen=True):
+class DecodeReport(msgspec.Struct, frozen=True):
     """What is wrong with an object: what does not decode, and what decodes into something else."""
 
     misfits: tuple[Misfit, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
 
-FITS: Final = Examined()
+FITS: Final = DecodeReport()
 
 
 def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> bool:
@@ -46,9 +46,9 @@ def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> boo
 def examine(
     kind: str,
     raw: msgspec.Raw | bytes,
-    old: msgspec.Raw | bytes = NOTHING,
+    old: msgspec.Raw | bytes = _NOTHING,
     budget: Budget = UNBOUNDED,
-) -> Examined:
+) -> DecodeReport:
     """Return everything that is wrong with an object and was not wrong with the `old` one already.
 
     Raises:
@@ -59,16 +59,16 @@ def examine(
         return FITS
     wanted, before = msgspec.json.decode(raw), msgspec.json.decode(old)
     budget.check(Part.TYPES)
-    old_walk, walk = Walk(kind, before, budget), Walk(kind, wanted, budget)
+    old_walk, walk = ObjectWalk(kind, before, budget), ObjectWalk(kind, wanted, budget)
     stored = frozenset((each.path, each.kind) for each in islice(old_walk.misfits(), MAX_STORED))
     if len(stored) == MAX_STORED:
         return FITS
     new = (each for each in walk.misfits() if (each.path, each.kind) not in stored)
     misfits = tuple(islice(new, MAX_MISFITS))
     known = frozenset(old_walk.doubts)
-    return Examined(misfits, tuple(each for each in walk.doubts if each not in known))
+    return DecodeReport(misfits, tuple(each for each in walk.doubts if each not in known))
 
 
 def misfits_of(kind: str, value: JsonValue) -> tuple[Misfit, ...]:
     """Return what does not decode of an object that is at hand as values; nothing for other kinds."""
-    return tuple(islice(Walk(kind, value).misfits(), MAX_MISFITS)) if kind in KINDS else ()
+    return tuple(islice(ObjectWalk(kind, value).misfits(), MAX_MISFITS)) if kind in KINDS else ()

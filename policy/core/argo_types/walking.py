@@ -59,7 +59,7 @@ def _written(step: str | int) -> str:
     return f".{step}" if _PLAIN_KEY.match(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
-class _Place(msgspec.Struct, frozen=True, gc=False):
+class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
     """A value to look at.
 
     `loose`: encoding/json reads it in any case, and takes a field whatever its case. `aside`: under a field
@@ -74,17 +74,19 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
 
     def below(
         self, step: str | int, value: JsonValue, wanted: Type, *, loose: bool = False, aside: bool = False
-    ) -> "_Place":
+    ) -> "_WalkedValue":
         """Return a place one step further down; what it is under, it stays under."""
-        return _Place(value, wanted, _Path(self.path, step), loose or self.loose, aside or self.aside)
+        return _WalkedValue(value, wanted, _Path(self.path, step), loose or self.loose, aside or self.aside)
 
 
-class Walk:
+class ObjectWalk:
     """One walk through one object."""
 
     def __init__(self, kind: str, value: JsonValue, budget: Budget = UNBOUNDED) -> None:
         self._budget = budget
-        self._left: list[Iterator[_Place | Misfit]] = [iter([_Place(value, StructType(kind), None)])]
+        self._left: list[Iterator[_WalkedValue | Misfit]] = [
+            iter([_WalkedValue(value, StructType(kind), None)])
+        ]
         self._aside: list[Misfit] = []
         self._reread = False
         self._unknown = 0
@@ -111,7 +113,7 @@ class Walk:
         if self._reread:
             yield from self._aside
 
-    def _look(self, place: _Place) -> Misfit | None:
+    def _look(self, place: _WalkedValue) -> Misfit | None:
         """Return what is wrong with the value itself, and put what it contains next."""
         value, wanted = place.value, place.wanted
         match wanted:
@@ -131,7 +133,7 @@ class Walk:
                 )
         return None
 
-    def _fields(self, value: JsonObject, name: str, place: _Place) -> Iterator[_Place | Misfit]:
+    def _fields(self, value: JsonObject, name: str, place: _WalkedValue) -> Iterator[_WalkedValue | Misfit]:
         fields, strict = STRUCTS[name], name in STRICT
         loose = place.loose or strict
         for key, each in value.items():
@@ -149,14 +151,14 @@ class Walk:
                 if same is not None:
                     yield place.below(key, each, fields[same], loose=loose, aside=not loose)
 
-    def _any_string(self, place: _Place) -> None:
+    def _any_string(self, place: _WalkedValue) -> None:
         """Take note of an integer, at which Argo reads the whole object anew, and of what it loses."""
         if isinstance(place.value, list | dict):
             self.doubts.append(Doubt(str(place.path or ""), wording.lost(place.value)))
         elif not place.loose and not place.aside and whole(place.value) is not None:
             self._reread = True
 
-    def _doubt_unknown(self, key: str, fields: Fields, place: _Place) -> None:
+    def _doubt_unknown(self, key: str, fields: Fields, place: _WalkedValue) -> None:
         if self._unknown < MAX_UNKNOWN:
             self._unknown += 1
             hint = wording.unknown(key, fields)

@@ -6,8 +6,8 @@ from typing import Final
 
 from policy.core.argo_types.scalars import BOUNDS, whole
 from policy.core.argo_types.table import STRUCTS, ListType, MapType, Scalar, StructType, Type
-from policy.core.nearest import nearest
 from policy.core.patches import JsonValue
+from policy.core.problems import nearest
 
 _NOUNS: Final[Mapping[Scalar, str]] = {
     Scalar.STRING: "a string",

@@ -12,8 +12,7 @@ import msgspec
 from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, item_of, refuses_singular
-from policy.core.patched import patched
-from policy.core.patches import Op, PatchOp
+from policy.core.patches import Op, PatchOp, patched
 from policy.core.workflow import Call, Dag, MutexRef, SemaphoreRef, Synchronization, Template, WorkflowSpec
 
 

@@ -15,7 +15,7 @@ from policy.core.kinds import (
 )
 from policy.core.locks.expressions import unlimited_key
 from policy.core.locks.naming import CONFIG_MAP, MUTEX, LockName, parameterised, read_limit
-from policy.core.nearest import MAX_CANDIDATES
+from policy.core.problems import MAX_CANDIDATES
 from policy.core.selectors import Labels, LabelSelector
 
 LockPolicy: TypeAlias = SynchronizationPolicy | ClusterSynchronizationPolicy

@@ -13,9 +13,8 @@ import msgspec
 from policy.core.findings import PolicyName, name_of
 from policy.core.kinds import ClusterSynchronizationPolicy, SemaphoreDefinition
 from policy.core.locks.definitions import ConfigMapAddress, LockPolicy, projected
-from policy.core.semaphore_windows import elastic
 from policy.core.snapshot import Snapshot
-from policy.core.windows import NEVER
+from policy.core.windows import NEVER, semaphore_limits
 
 NOTHING: Final[Mapping[str, "ProjectedKey"]] = {}
 
@@ -65,7 +64,7 @@ def project(snapshot: Snapshot, now: datetime) -> Projection:
 
 def limit_at(definition: SemaphoreDefinition, now: datetime) -> tuple[int, datetime]:
     """Return the limit of a definition at `now`, and until when that holds."""
-    in_force = elastic(definition).at(now)
+    in_force = semaphore_limits(definition).at(now)
     limit = in_force.limits.workflows.value
     return definition.limit if limit is None else limit, in_force.until
 

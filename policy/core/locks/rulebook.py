@@ -10,7 +10,7 @@ from policy.core.decision import Reason
 from policy.core.kinds import CrossNamespace
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, refuses_singular
-from policy.core.nearest import nearest
+from policy.core.problems import nearest
 
 MAX_FAULTS: Final = 100
 """Faults of locks that are looked for; a message shows ten, and looking for thousands would take seconds."""

@@ -23,7 +23,7 @@ from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.marks import SIBLING, SIBLING_OF
-from policy.core.patched import patched
+from policy.core.patches import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot

@@ -4,7 +4,7 @@ import pytest
 
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, MergePatch
-from policy.cluster.relatives import Relatives
+from policy.cluster.relatives import ClusterRelatives
 from policy.core import marks
 from policy.core.children import MAX_DEPTH
 from policy.core.patches import JsonObject
@@ -84,7 +84,7 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
     _add(cluster, "sibling", {marks.CHILD_OF: _uid(parent)})
     _add(cluster, "over", {marks.CHILD_OF: _uid(parent), marks.COMPLETED: "true"})
     _add(cluster, "stranger", {marks.CHILD_OF: "other"})
-    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
+    found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
     assert found.parent is not None
     assert found.parent.spec is not None
     assert found.parent.spec.entrypoint == "main"
@@ -99,7 +99,7 @@ def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> N
     cluster = memory()
     _add(cluster, "parent")
     obj = cluster.patch(WORKFLOWS, "parent", MergePatch({"status": status}), namespace=NAMESPACE)
-    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
+    found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
     stored = {STORED_SPEC, STORED_TEMPLATES} if status is STATUS else set()
     assert set(found.parent.status or {}) == stored
@@ -114,7 +114,7 @@ def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
     shelf: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
     patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: shelf}})
     obj = cluster.patch(WORKFLOWS, "parent", patch, namespace=NAMESPACE)
-    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
+    found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
     assert accounts_of(found.parent) == {"runner", "other", "agent"}
 
@@ -123,7 +123,7 @@ def test_a_parent_that_argo_could_not_read_either_is_none() -> None:
     """It came past the webhook, and does not run."""
     cluster = memory()
     obj = cluster.create(WORKFLOWS, {**draft("odd"), "spec": {"parallelism": "many"}}, namespace=NAMESPACE)
-    assert Relatives(cluster=cluster).of_child(NAMESPACE, _owner(obj)) == UNRELATED
+    assert ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj)) == UNRELATED
 
 
 def test_the_root_is_found_from_any_level() -> None:
@@ -134,7 +134,7 @@ def test_the_root_is_found_from_any_level() -> None:
     second = _below(cluster, "second", first, root=root)
     third = _below(cluster, "third", second, root=root)
     for parent in (root, first, second, third):
-        found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
+        found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
         assert found.root is not None
         assert found.root.name == "root"
         assert [each.name for each in found.line] == ["first", "second", "third"]
@@ -146,7 +146,7 @@ def test_a_line_from_before_roots_were_marked_is_gone_up_level_by_level() -> Non
     root = _add(cluster, "root")
     first = _below(cluster, "first", root)
     second = _below(cluster, "second", first)
-    found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(second))
+    found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(second))
     assert found.root is not None
     assert found.root.name == "root"
 
@@ -159,7 +159,7 @@ def test_a_root_that_is_over_or_waits_leaves_the_parent_its_own_root() -> None:
     for labels in ({marks.COMPLETED: "true"}, {marks.INSTANCE_ID: marks.HOLD_VALUE}):
         patch: JsonObject = {"metadata": {"labels": {marks.COMPLETED: None, **labels}}}
         cluster.patch(WORKFLOWS, "root", MergePatch(patch), namespace=NAMESPACE)
-        found = Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
+        found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
         assert found.root is not None
         assert found.root.name == "parent"
 
@@ -173,7 +173,7 @@ def test_nobody_is_root_where_marks_go_in_a_circle_or_nowhere() -> None:
     cluster.patch(WORKFLOWS, "first", MergePatch({"metadata": label}), namespace=NAMESPACE)
     lost = _add(cluster, "lost", {marks.CHILD_OF: "uid-9"})
     for parent in (first, second, lost):
-        assert Relatives(cluster=cluster).of_child(NAMESPACE, _owner(parent)).root is None
+        assert ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(parent)).root is None
 
 
 def test_no_more_is_read_than_a_line_may_be_deep() -> None:
@@ -183,7 +183,7 @@ def test_no_more_is_read_than_a_line_may_be_deep() -> None:
     for depth in range(MAX_DEPTH + 5):
         above = _below(cluster, f"level-{depth + 1}", above)
     spy = Spy(cluster)
-    assert Relatives(cluster=spy).of_child(NAMESPACE, _owner(above)).root is None
+    assert ClusterRelatives(cluster=spy).of_child(NAMESPACE, _owner(above)).root is None
     assert len(spy.calls) <= MAX_DEPTH + 2
 
 
@@ -196,7 +196,7 @@ def test_a_run_is_shown_with_the_policy_of_its_schedule_and_the_other_runs() -> 
     schedule = _schedule(cluster, "nightly", concurrencyPolicy="Forbid")
     _add(cluster, "earlier", owner=schedule)
     owner = OwnerReference(API, "CronWorkflow", "nightly", _uid(schedule), controller=True)
-    found = Relatives(cluster=cluster).of_run(NAMESPACE, owner)
+    found = ClusterRelatives(cluster=cluster).of_run(NAMESPACE, owner)
     assert found.policy == "Forbid"
     assert [run.name for run in found.runs] == ["earlier"]
 
@@ -206,12 +206,12 @@ def test_a_schedule_without_a_word_allows_overlaps() -> None:
     cluster = memory()
     schedule = _schedule(cluster, "nightly")
     owner = OwnerReference(API, "CronWorkflow", "nightly", _uid(schedule), controller=True)
-    assert Relatives(cluster=cluster).of_run(NAMESPACE, owner) == Related(policy="Allow")
+    assert ClusterRelatives(cluster=cluster).of_run(NAMESPACE, owner) == Related(policy="Allow")
 
 
 def test_an_owner_that_is_not_there_tells_nothing() -> None:
     """The garbage collector will see to the object."""
-    relatives = Relatives(cluster=memory())
+    relatives = ClusterRelatives(cluster=memory())
     owner = OwnerReference(API, "Workflow", "nobody", "uid-9", controller=True)
     assert relatives.of_child(NAMESPACE, owner) == UNRELATED
     assert relatives.of_run(NAMESPACE, owner) == UNRELATED

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from policy.core.amounts import ZERO, Limits, Usage
+from policy.core.amounts import ZERO, Limits, Usage, less
 from policy.core.fairshare import FairShare
 from policy.core.ledger import Account, Tenant
 from policy.core.ordering import USUAL_RULES, QueueRules, Waiter
 from policy.core.planning import Load
-from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.reserves import less
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from tests.policy.core.tree_oracle import Plot, would_exceed
 
 
@@ -61,7 +60,7 @@ class Oracle:
         rules = self.rules.get(waiter.namespace, USUAL_RULES)
         if waiter.fault or rules.stop_policy is not StopPolicy.NONE:
             return False
-        if rules.strategy is not Strategy.STRICT_FIFO:
+        if rules.strategy is not QueueStrategy.STRICT_FIFO:
             return True
         ahead = [
             each

@@ -10,7 +10,7 @@ from policy.core.fairshare import FairShare
 from policy.core.ledger import Account, Demand, Tenant
 from policy.core.ordering import QueueRules, Waiter, Want
 from policy.core.planning import Load, Planner
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from policy.core.shares import Pool
 from policy.core.tree import Tree, compile_tree
 from policy.core.workflow import HIGHEST_PRIORITY
@@ -208,8 +208,8 @@ class World:
 
     def _edit_rules(self, name: str) -> None:
         # With several users the head of a strict queue keeps its turn while their shares move.
-        strategies: Sequence[Strategy] = (
-            (Strategy.BEST_EFFORT_FIFO,) if len(self.users) > 1 else tuple(Strategy)
+        strategies: Sequence[QueueStrategy] = (
+            (QueueStrategy.BEST_EFFORT_FIFO,) if len(self.users) > 1 else tuple(QueueStrategy)
         )
         rules = QueueRules(
             strategy=self.rng.choice(strategies),

@@ -7,7 +7,7 @@ import pytest
 from policy.core.compiled_quotas import NOTHING, CompiledQuota, queue_rules, tightest
 from policy.core.ordering import DEFAULT_AGING, USUAL_RULES, QueueRules
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from tests.policy.core.builders import NAMESPACE, NOW, limits, quota, snapshot
 
 GOLD: JsonObject = {"matchLabels": {"tier": "gold"}}
@@ -87,7 +87,7 @@ def test_of_many_quotas_the_stricter_rule_holds() -> None:
         {"selector": GOLD, "queue": {"maxLength": 1, "maxWait": "1m"}},
     )
     assert found == QueueRules(
-        strategy=Strategy.STRICT_FIFO,
+        strategy=QueueStrategy.STRICT_FIFO,
         aging=timedelta(minutes=10),
         max_length=5,
         max_wait=timedelta(hours=1),

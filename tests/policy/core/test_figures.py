@@ -1,7 +1,7 @@
 """The figures that the status of a quota shows: the limits are those that count."""
 
 from policy.core.amounts import Limits, Usage
-from policy.core.figures import Counted, QuotaFigures, Shown, figures
+from policy.core.figures import Counted, QuotaFigures, ShownLimits, figures
 from policy.core.findings import PolicyName
 from policy.core.ledger import Account
 from policy.core.patches import JsonValue
@@ -28,8 +28,8 @@ def shown(**spec: JsonValue) -> QuotaFigures:
 def test_the_limit_of_a_share_is_what_the_pool_gives_at_most() -> None:
     """`kubectl get` does not show a billion where 5 count; what is beyond them is borrowed."""
     found = shown(borrowing={"shares": {"team-a": {"workflows": 5}}})
-    assert (found.effective_limits, found.borrowed) == (Shown(5), Counted(2))
+    assert (found.effective_limits, found.borrowed) == (ShownLimits(5), Counted(2))
     found = shown(borrowing={}, namespaceDefaults={"limits": {"workflows": 4}})
-    assert (found.effective_limits, found.borrowed) == (Shown(4), Counted(3))
-    assert shown(borrowing={}).effective_limits == Shown(9)
-    assert shown(borrowing={"enabled": False}).effective_limits == Shown(10**9)
+    assert (found.effective_limits, found.borrowed) == (ShownLimits(4), Counted(3))
+    assert shown(borrowing={}).effective_limits == ShownLimits(9)
+    assert shown(borrowing={"enabled": False}).effective_limits == ShownLimits(10**9)

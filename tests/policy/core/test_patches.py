@@ -1,5 +1,7 @@
 """Patches are explicit operations that other libraries read as we mean them."""
 
+from typing import Final
+
 import jsonpatch
 import msgspec
 import pytest
@@ -7,11 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonpointer import JsonPointer
 
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
+from policy.core import patches
+from policy.core.patches import (
+    JsonObject,
+    JsonValue,
+    Op,
+    PatchOp,
+    pointer,
+    set_entries,
+    with_entries,
+)
 from tests.policy.core.builders import patched
 
 keys = st.text(alphabet="a/~01 .é-", max_size=6)
 maps = st.dictionaries(keys, st.sampled_from(("x", "y")), max_size=4)
+GIVEN: Final[JsonObject] = {"a": {"b/c": [1, {"d": None}], "~": 2}, "list": ["x", "y"]}
 
 
 @given(st.lists(keys, min_size=1, max_size=5))
@@ -74,3 +86,41 @@ def test_a_test_operation_stops_the_patch_where_the_object_moved_on() -> None:
     """What we emit as `test` is one for the library that stands for the API server."""
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         patched({"a": 2}, [PatchOp(Op.TEST, "/a", 1)])
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        (),
+        (PatchOp(Op.ADD, "/a/new", {"k": 1}),),
+        (PatchOp(Op.ADD, "/list/-", "z"), PatchOp(Op.ADD, "/list/0", "w"), PatchOp(Op.REMOVE, "/list/1")),
+        (PatchOp(Op.REPLACE, "/a/~0", 3), PatchOp(Op.REPLACE, "/a/b~1c/0", 2)),
+        (PatchOp(Op.COPY, "/a/copy", from_="/a/b~1c/1"), PatchOp(Op.ADD, "/a/copy/d", 1)),
+        (PatchOp(Op.COPY, "/list/-", from_="/list/0"), PatchOp(Op.REPLACE, "/list/2", "name")),
+        (PatchOp(Op.REMOVE, "/a/b~1c/1/d"),),
+    ],
+)
+def test_operations_make_what_another_library_makes_of_them(patch: tuple[PatchOp, ...]) -> None:
+    """Copies share nothing with what they were made of, and what was given stays as it was."""
+    before = msgspec.json.encode(GIVEN)
+    assert patches.patched(GIVEN, patch) == jsonpatch.apply_patch(GIVEN, msgspec.to_builtins(list(patch)))
+    assert msgspec.json.encode(GIVEN) == before
+
+
+@pytest.mark.parametrize("path", ["/b/c", "/list/7/x"])
+def test_a_place_that_does_not_exist_is_an_error(path: str) -> None:
+    """Nothing is made up on the way."""
+    with pytest.raises(LookupError):
+        patches.patched(GIVEN, [PatchOp(Op.ADD, path, 1)])
+
+
+def test_entries_go_into_a_map_that_the_patch_makes_itself() -> None:
+    """A second operation that makes the map would wipe the first one's entries out."""
+    made = PatchOp(Op.ADD, "/m", {"a": "1"})
+    other = PatchOp(Op.ADD, "/n", 1)
+    assert with_entries((other, made), "/m", None, [("b", "2")]) == (
+        other,
+        PatchOp(Op.ADD, "/m", {"a": "1", "b": "2"}),
+    )
+    assert with_entries((), "/m", None, [("b", "2")]) == (PatchOp(Op.ADD, "/m", {"b": "2"}),)
+    assert with_entries((), "/m", {"b": "2"}, [("b", "2")]) == ()

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from policy.core.amounts import ZERO, Usage
 from policy.core.ordering import QueueRules
 from policy.core.planning import Load
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from policy.core.tree import Member, compile_tree
 from policy.core.workflow import HIGHEST_PRIORITY
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queueing_world import bound, minutes, planner, pool_of, uids, waiter
 
-STRICT: Final = QueueRules(strategy=Strategy.STRICT_FIFO)
+STRICT: Final = QueueRules(strategy=QueueStrategy.STRICT_FIFO)
 AGING: Final = QueueRules(aging=timedelta(minutes=10))
 HOUR: Final = timedelta(hours=1)
 

@@ -7,11 +7,10 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.core.amounts import ZERO, Usage
+from policy.core.amounts import ZERO, Usage, less
 from policy.core.ledger import Account
 from policy.core.planning import Load, Planner
-from policy.core.quota_kinds import StopPolicy, Strategy
-from policy.core.reserves import less
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from policy.core.tree import compile_tree
 from tests.policy.core.queueing_world import NEVER, World, pool_of, uids
 
@@ -60,7 +59,7 @@ def test_nobody_who_fits_is_left_waiting(seed: int, length: int) -> None:
         world.plan()
         for waiter in world.oracle.waiters.values():
             rules = world.oracle.rules[waiter.namespace]
-            kept = rules.stop_policy is not StopPolicy.NONE or rules.strategy is Strategy.STRICT_FIFO
+            kept = rules.stop_policy is not StopPolicy.NONE or rules.strategy is QueueStrategy.STRICT_FIFO
             assert kept or waiter.fault or not world.oracle.fits(waiter)
 
 

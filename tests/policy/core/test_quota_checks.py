@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
 from policy.core.quota_checks import (
     borrowing_problems,
@@ -18,9 +17,10 @@ from policy.core.quota_kinds import (
     ElasticSpec,
     FairShareSpec,
     QueueSpec,
+    QueueStrategy,
+    QuotaLimits,
     ReserveSpec,
     ShareSpec,
-    Strategy,
     WindowSpec,
 )
 
@@ -34,7 +34,7 @@ def test_the_fields_are_those_of_the_design() -> None:
     queue = msgspec.convert(
         {"strategy": "StrictFIFO", "maxLength": 500, "maxWait": "6h", "aging": "10m"}, QueueSpec
     )
-    assert queue == QueueSpec(Strategy.STRICT_FIFO, 500, "6h", "10m")
+    assert queue == QueueSpec(QueueStrategy.STRICT_FIFO, 500, "6h", "10m")
     elastic = msgspec.convert(
         {"source": "Nodes", "tasksPerCPU": 2, "min": {"tasks": 4}, "max": {"tasks": 400}}, ElasticSpec
     )

@@ -12,7 +12,7 @@ from policy.core.explain import must_rise
 from policy.core.explain_wait import reason, refusal, waited_too_long
 from policy.core.ordering import USUAL_RULES, QueueRules, WaitReason
 from policy.core.planning import Planner
-from policy.core.quota_kinds import StopPolicy, Strategy
+from policy.core.quota_kinds import QueueStrategy, StopPolicy
 from policy.core.standing import Position, positions
 from policy.core.tree import Member, compile_tree
 from tests.policy.core.builders import NOW, limits
@@ -117,7 +117,7 @@ def test_one_below_a_reserve_is_told_of_it() -> None:
 def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
     """There is room, and others go first."""
     queue = _queue()
-    queue.set_rules("team-a", QueueRules(strategy=Strategy.STRICT_FIFO, aging=None))
+    queue.set_rules("team-a", QueueRules(strategy=QueueStrategy.STRICT_FIFO, aging=None))
     queue.add(waiter("head", MAIN, tasks=5, arrival=1))
     queue.add(waiter("small", MAIN, tasks=1, arrival=2))
     queue.plan(NOW)

@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from policy.core.amounts import UNLIMITED, Limits
 from policy.core.cron import zone_named
-from policy.core.fields import QuotaLimits
-from policy.core.quota_kinds import WindowSpec
+from policy.core.quota_kinds import QuotaLimits, WindowSpec
 from policy.core.windows import (
-    MAX_WINDOWS,
     NEVER,
     ElasticLimits,
     compile_windows,
     in_force,
-    window_problems,
 )
 from tests.policy.core.builders import limits
 
@@ -163,29 +160,3 @@ def test_unlimited_can_be_a_window() -> None:
     assert _elastic(lifted).at(datetime(2026, 3, 2, 8, tzinfo=UTC)).limits == Limits(
         UNLIMITED, limits(0, 200).tasks
     )
-
-
-def test_every_mistake_is_told_with_its_place() -> None:
-    """Name, zone, schedule, duration and limits, all at once."""
-    wrong = [
-        WindowSpec("", "0 20 * *", "10", QuotaLimits(), "Mars/Phobos"),
-        WindowSpec("a", "0 20 * * *", "30s", QuotaLimits(1)),
-        WindowSpec("a", "0 0 30 2 *", "1h", QuotaLimits(1)),
-    ]
-    assert [each.path for each in window_problems(wrong, "spec.windows")] == [
-        "spec.windows[0].name",
-        "spec.windows[0].timeZone",
-        "spec.windows[0].schedule",
-        "spec.windows[0].duration",
-        "spec.windows[0].limits",
-        "spec.windows[1].duration",
-        "spec.windows[2].name",
-        "spec.windows[2].schedule",
-    ]
-    assert not list(window_problems([NIGHT, REPAIR], "spec.windows"))
-
-
-def test_too_many_windows_are_refused() -> None:
-    """The bound of the CRD."""
-    many = [WindowSpec(str(number), "0 8 * * *", "1h", QuotaLimits(1)) for number in range(MAX_WINDOWS + 1)]
-    assert [each.path for each in window_problems(many, "w")] == ["w"]

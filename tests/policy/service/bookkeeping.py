@@ -8,20 +8,17 @@ import msgspec
 from hypothesis import strategies as st
 
 from policy.core import marks
-from policy.core.amounts import Limits, Usage
-from policy.core.fields import QuotaLimits
+from policy.core.amounts import Limits, Usage, withheld
 from policy.core.governing import borrowed_from, demands
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
-from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
-from policy.core.reserves import withheld
+from policy.core.quota_kinds import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, RootState
-from policy.service.tracked import moment
-from policy.service.tracker import Tracked, track
+from policy.service.tracked import Tracked, moment, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
 
@@ -276,7 +273,9 @@ def edited(draw: st.DrawFn, before: Snapshot) -> Snapshot:
 
     def drawn(old: Bounded) -> Bounded:
         limits = msgspec.convert(draw(_bounds), QuotaLimits)
-        queue = QueueSpec(strategy=draw(st.sampled_from(Strategy)), aging=draw(st.sampled_from(["1h", "1m"])))
+        queue = QueueSpec(
+            strategy=draw(st.sampled_from(QueueStrategy)), aging=draw(st.sampled_from(["1h", "1m"]))
+        )
         stop = draw(st.sampled_from([StopPolicy.NONE, StopPolicy.NONE, StopPolicy.HOLD]))
         spec = msgspec.structs.replace(old.spec, limits=limits, queue=queue, stop_policy=stop)
         return msgspec.structs.replace(old, spec=spec)

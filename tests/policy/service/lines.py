@@ -7,7 +7,7 @@ import msgspec
 from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
-from policy.cluster.relatives import Relatives
+from policy.cluster.relatives import ClusterRelatives
 from policy.core import marks
 from policy.core.decide import decide
 from policy.core.decision import Decision, Operation, Outcome, Review, Side
@@ -92,7 +92,7 @@ def judged(
     assert review.workflow.metadata is not None
     owner = owner_of(review.workflow.metadata, "Workflow")
     assert owner is not None
-    related = Relatives(cluster=cluster).of_child(HOME, owner)
+    related = ClusterRelatives(cluster=cluster).of_child(HOME, owner)
     return decide(msgspec.structs.replace(review, related=related), policies, NOON)
 
 
@@ -161,7 +161,7 @@ def retry(
         raw=msgspec.Raw(msgspec.json.encode(after)),
         old_raw=msgspec.Raw(msgspec.json.encode(before)),
     )
-    decision = decide(relate(review, policies, Relatives(cluster=cluster)), policies, NOON)
+    decision = decide(relate(review, policies, ClusterRelatives(cluster=cluster)), policies, NOON)
     assert decision.allowed, decision.reasons
     cluster.replace(WORKFLOWS, patched(after, decision))
     return decision

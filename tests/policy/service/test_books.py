@@ -19,7 +19,7 @@ from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot
 from policy.core.standing import reason_of
 from policy.service.books import AT_ONCE, RootState
-from policy.service.tracker import Tracked
+from policy.service.tracked import Tracked
 from tests.policy.core.builders import limits, quota, snapshot
 from tests.policy.service.bookkeeping import (
     ELASTIC,

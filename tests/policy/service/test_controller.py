@@ -27,7 +27,7 @@ from policy.core.patches import JsonObject
 from policy.service.controller import RETRY_AFTER, Seen
 from policy.service.fencing import TERM, Deposed
 from policy.service.letting_go import FIRST_DELAY
-from policy.service.tracker import LiveMetadata
+from policy.service.tracked import LiveMetadata
 from tests.policy.service.world import (
     PATIENCE,
     Call,

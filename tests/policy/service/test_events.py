@@ -6,7 +6,7 @@ from threading import Thread
 from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import EVENTS, WORKFLOWS
 from policy.service.events import MOST_NOTE, MOST_PENDING, Announcer, EventType
-from policy.service.tracker import Tracked, track
+from policy.service.tracked import Tracked, track
 from tests.patience import PATIENCE
 from tests.policy.service.world import NOON, Call, Clock, Spy, draft, memory, part
 

@@ -12,7 +12,7 @@ from policy.core.children import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.kinds import OnExceed
 from policy.core.patches import JsonObject
-from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
+from policy.core.quota_kinds import QueueSpec, QueueStrategy, StopPolicy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Snapshot
 from tests.policy.service.lines import (
@@ -52,7 +52,7 @@ MIXED: Final = snapshot_of(
 _ONE: Final = quota(HOME, "q", workflows=1)
 STRICT: Final = snapshot_of(
     msgspec.structs.replace(
-        _ONE, spec=msgspec.structs.replace(_ONE.spec, queue=QueueSpec(strategy=Strategy.STRICT_FIFO))
+        _ONE, spec=msgspec.structs.replace(_ONE.spec, queue=QueueSpec(strategy=QueueStrategy.STRICT_FIFO))
     )
 )
 TASKS: Final = snapshot_of(quota(HOME, "q", tasks=10))

@@ -29,7 +29,7 @@ from policy.service.metrics import (
     PolicyCounts,
     Recorder,
 )
-from policy.service.tracker import Tracked, track
+from policy.service.tracked import Tracked, track
 from tests.policy.service.world import Clock, draft, pool, quota, snapshot_of, submit
 
 

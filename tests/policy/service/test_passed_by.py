@@ -7,7 +7,7 @@ import pytest
 
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core import marks
-from policy.core.kinds import Managed, WorkflowQuota
+from policy.core.kinds import ManagedFieldsEntry, WorkflowQuota
 from policy.core.ledger import Account
 from policy.core.passing_by import GRACE
 from policy.core.patches import JsonValue
@@ -34,7 +34,9 @@ def standing(
     """Return a quota that the cluster has had for an hour."""
     spec.setdefault("limits", {"workflows": 1})
     made = quota("q", namespace=namespace, **spec)
-    managed = (Managed(edited), Managed("2026-11-23T11:59:59Z", "status")) if edited else ()
+    managed = (
+        (ManagedFieldsEntry(edited), ManagedFieldsEntry("2026-11-23T11:59:59Z", "status")) if edited else ()
+    )
     metadata = msgspec.structs.replace(made.metadata, creation_timestamp=created, managed_fields=managed)
     return msgspec.structs.replace(made, metadata=metadata)
 

@@ -17,8 +17,8 @@ from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject, JsonValue
-from policy.service.tracked import Reader
-from policy.service.tracker import LIVE, LiveMetadata, Tracked, Tracker, held, running, track
+from policy.service.tracked import LiveMetadata, Reader, Tracked, track
+from policy.service.tracker import LIVE, Tracker, held, running
 from tests.policy.service.world import draft, memory, name_of
 
 HOLD: dict[str, JsonValue] = {marks.INSTANCE_ID: marks.HOLD_VALUE}

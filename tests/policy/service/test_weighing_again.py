@@ -9,13 +9,13 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.amounts import Amount
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Document, Snapshot
-from policy.core.weighing import Weighed, weighed_again
+from policy.core.weighing import WeighedAgain, weighed_again
 from policy.core.workflow import Metadata, TemplateObject, WorkflowSpec
 from tests.policy.service.world import Clock, Leader, Spy, complete, draft, part, quota, snapshot_of, submit
 
@@ -132,11 +132,11 @@ def test_it_weighs_what_its_template_says_and_never_less_than_it_was_admitted_wi
     policies = strict(QUOTA, template(says), default=default)
     quotas = policies.policies("etl").quotas
     found = weighed_again(BY, Amount(admitted), "etl", quotas, policies)
-    assert found == Weighed(Amount(weighs))
+    assert found == WeighedAgain(Amount(weighs))
 
 
 @pytest.mark.parametrize("by", [BY, "WorkflowTemplate/", "Secret/base", "ClusterWorkflowTemplate/base"])
 def test_one_whose_template_nobody_knows_weighs_what_it_was_admitted_with(by: str) -> None:
     """Argo ends it with an error."""
     policies = strict(QUOTA)
-    assert weighed_again(by, Amount(5), "etl", (), policies) == Weighed(Amount(5))
+    assert weighed_again(by, Amount(5), "etl", (), policies) == WeighedAgain(Amount(5))

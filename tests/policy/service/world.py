@@ -33,7 +33,6 @@ from policy.cluster.shaping import Shaping
 from policy.core import holding, marks
 from policy.core.decide import decide
 from policy.core.decision import Decision, Operation, Review, Side
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -46,14 +45,15 @@ from policy.core.kinds import (
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.quota_kinds import BorrowingSpec
+from policy.core.quota_kinds import BorrowingSpec, QuotaLimits
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import Workflow
 from policy.service.controller import IDLE_PASS, Controller
 from policy.service.releaser import ReleasePass
-from policy.service.tracker import LIVE, Tracked, Tracker
+from policy.service.tracked import Tracked
+from policy.service.tracker import LIVE, Tracker
 from policy.sources.board import SnapshotBoard
 
 PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from policy.core.decision import Code
-from policy.core.guard_retry import retry_faults
+from policy.core.guard_status import retry_faults
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.recorded_nodes import LONGEST, MOST_OBJECTS, MOST_REWRITTEN, nodes_in
 from policy.core.sameness import Parts
