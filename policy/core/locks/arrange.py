@@ -14,8 +14,9 @@ from policy.core.kinds import Strategy
 from policy.core.locks.called_with import Caller
 from policy.core.locks.generated import is_layer
 from policy.core.locks.guests import ForeignCalls
-from policy.core.locks.injected import Injected, Notes, faults_of, skipped, template_name
+from policy.core.locks.injected import Injected, Notes, faults_of, put_on, skipped, template_name
 from policy.core.locks.making import LockPlacement, Refused, TemplateWriter
+from policy.core.locks.naming import held_locks
 from policy.core.locks.needs import Needs, Outline, Rules, outline
 from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
@@ -23,7 +24,7 @@ from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.sites import SPEC_ITSELF, CallSite
-from policy.core.locks.taken import held_locks, own_locks
+from policy.core.locks.taken import own_locks
 from policy.core.locks.variants import put_locally
 from policy.core.locks.wanted import rule_on, why_not_put
 from policy.core.patches import field_path
@@ -56,8 +57,9 @@ class _Arranging:
         self._put: list[Injection] = []
         self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
+        defaults = spec.default_locks
         self._own = [
-            own_locks(body.template, spec, locks.namespace)
+            own_locks(body.template, defaults, locks.namespace)
             for body in paced(self._found.bodies, budget, Part.INJECTION)
         ]
         self._wanted = [
@@ -142,9 +144,7 @@ class _Arranging:
         self._warnings.extend(
             f"lockkeeper: {template_name(place)}: {each}, so the lock is put another way" for each in remarks
         )
-        self._put.extend(
-            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source) for rule in needed
-        )
+        self._put.extend(put_on(template_name(place), needed))
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
         """Return what is wrong with locks, or with where they would have to be put."""

@@ -18,12 +18,12 @@ from policy.core.locks.foreign import ForeignTemplate, MissingLock
 from policy.core.locks.inject import inject
 from policy.core.locks.injected import skipped
 from policy.core.locks.inspect import NOTHING, Inspection
+from policy.core.locks.naming import held_locks
 from policy.core.locks.overlaid import overlaid
 from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import FindTemplate, ReviewedObject
-from policy.core.locks.taken import held_locks
 from policy.core.locks.unseen import MOST_WARNINGS, unseen
 from policy.core.patches import field_path
 from policy.core.snapshot import Snapshot
@@ -71,6 +71,8 @@ def missing_lock_findings(
                 if call.template_ref is not None and call.template_ref.template:
                     missing = missing_locks(call.template_ref, locks, snapshot)
                     say(missing, f"{field_path(pointer)}.templateRef")
+    if not said:
+        return NOTHING
     return Inspection(
         tuple(each for each in said if isinstance(each, Reason)),
         tuple(each for each in said if isinstance(each, str)),

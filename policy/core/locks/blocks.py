@@ -54,7 +54,7 @@ def additions(
 
 
 def holds_one(block: Synchronization | None) -> bool:
-    """Tell whether a block of Argo before 3.6 has its one lock."""
+    """Tell whether a block has a lock in the single form: the only one that it holds before Argo 3.6."""
     return block is not None and (block.semaphore is not None or block.mutex is not None)
 
 

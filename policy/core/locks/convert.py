@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from policy.core.locks.blocks import holds_one
 from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, item_of, refuses_singular
@@ -25,14 +26,9 @@ def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
 
 def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
     """Tell whether there is a single lock; `found` has all bodies that hold locks."""
-    if any(
-        place.template.synchronization is not None and _is_single(place.template.synchronization)
-        for place in found
-    ):
-        return True
-    return any(
-        block is not None and _is_single(block) for block in (spec.synchronization, spec.default_locks)
-    )
+    # Most bodies hold none, and are not asked.
+    blocks = [each.template.synchronization for each in found if each.template.synchronization is not None]
+    return any(map(holds_one, (*blocks, spec.synchronization, spec.default_locks)))
 
 
 def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
@@ -64,11 +60,6 @@ def converted_text(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
 
 
-def _is_single(block: Synchronization) -> bool:
-    """Tell whether a block has a lock in the single form."""
-    return block.semaphore is not None or block.mutex is not None
-
-
 class _Writer:
     """Rewrites bodies and gathers the operations."""
 
@@ -88,7 +79,7 @@ class _Writer:
 
     def block(self, block: Synchronization | None, where: str) -> Synchronization | None:
         """Return a block with its single locks in the lists."""
-        if block is None or not _is_single(block):
+        if block is None or not holds_one(block):
             return block
         semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
         mutexes: tuple[MutexRef, ...] | None = block.mutexes

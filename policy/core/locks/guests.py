@@ -15,16 +15,16 @@ from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.called_with import Caller
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.generated import can_name, generated_name, is_layer
-from policy.core.locks.injected import faults_of, skipped
-from policy.core.locks.layers import choice, wrapper
+from policy.core.locks.injected import faults_of, put_on, skipped
+from policy.core.locks.layers import calling, calling_other, choice, wrapper
 from policy.core.locks.making import Refused, TemplateWriter
+from policy.core.locks.naming import NO_LOCKS, held_locks
 from policy.core.locks.needs import Needs, Rules, selects_call
 from policy.core.locks.places import TemplateBody
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule, item_of, list_of
-from policy.core.locks.scene import FindTemplate, target_of
+from policy.core.locks.scene import FindTemplate
 from policy.core.locks.sites import CallSite
-from policy.core.locks.taken import NO_LOCKS, held_locks
 from policy.core.locks.wanted import FREED_BY_DAEMON, conditions_clash, locks_of, one_rule_each, rule_on
 from policy.core.patches import JsonObject, field_path
 from policy.core.template_keys import described
@@ -80,9 +80,7 @@ class ForeignCalls:
             outcome.faults.append(self._fault(site, found, needed, str(refused)))
             return outcome
         self._writer.lead(site, name)
-        outcome.put.extend(
-            Injection(ref.template or "", rule.lock_name, rule.name, rule.policy.source) for rule in needed
-        )
+        outcome.put.extend(put_on(ref.template or "", needed))
         return outcome
 
     def _needed(
@@ -167,19 +165,19 @@ class ForeignCalls:
                 raise Refused("it has no condition")
             taken = msgspec.structs.replace(rule, when=None, choice=None)
             rest = wraps or choices[:-1]
-            free = _named(self._chain(ref, body, wraps, choices[:-1])) if rest else target_of(ref)
+            free = calling(self._chain(ref, body, wraps, choices[:-1])) if rest else calling_other(ref)
             locked = self._chain(ref, body, (*wraps, taken), choices[:-1])
             name = generated_name(base, "choice", *where, locked, str(free), condition.expression)
-            value = choice(name, _named(locked), free, condition, body, retried=retried)
+            value = choice(name, calling(locked), free, condition, body, retried=retried)
             self._writer.add(name, value, NO_LOCKS)
             return name
-        target, name = target_of(ref), ""
+        target, name = calling_other(ref), ""
         groups = [wraps] if self._locks.argo.reads_lists else [(each,) for each in wraps]
         for group in groups:
             name = generated_name(base, "wrap", *where, name, *(rule.lock_name for rule in group))
             block = block_of(group, self._locks.argo)
             self._writer.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
-            target = _named(name)
+            target = calling(name)
         return name
 
     def _copied(
@@ -227,7 +225,3 @@ def _passing(site: CallSite, caller: TemplateBody | None) -> Caller:
     """Return what a call passes to the template that it runs."""
     arguments = site.call.arguments if site.call is not None else None
     return Caller(caller.template if caller is not None else None, arguments)
-
-
-def _named(template: str) -> JsonObject:
-    return {"template": template}

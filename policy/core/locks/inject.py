@@ -15,13 +15,14 @@ from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.arrange import arranged
 from policy.core.locks.blocks import additions
 from policy.core.locks.convert import any_single, convert, converted_text, converts
-from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, skipped, template_name
+from policy.core.locks.injected import NOTHING, Injected, Notes, faults_of, put_on, skipped, template_name
+from policy.core.locks.naming import NO_LOCKS, held_locks
 from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rulebook import MAX_FAULTS, Rulebook
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import ReviewedObject
-from policy.core.locks.taken import held_locks, own_locks
+from policy.core.locks.taken import own_locks
 from policy.core.locks.wanted import effective_rules, locks_of, why_not_put
 from policy.core.patches import PatchOp
 from policy.core.workflow import WorkflowSpec
@@ -107,7 +108,8 @@ def _in_place(
     warnings: list[str] = []
     faults: list[Reason] = []
     notes = Notes()
-    held_above = held_locks(spec.synchronization, locks.namespace)
+    held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
+    defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     view = locks.view(spec) if reviewed.view is None else reviewed.view
     rulebook: Rulebook | None = None
     everyone = len(active) == len(locks.policies)
@@ -118,7 +120,7 @@ def _in_place(
         if not everyone:
             selecting = tuple(rule for rule in selecting if rule.policy in active)
         rules = effective_rules(selecting, place.template, spec) if locks.conditional else selecting
-        own = own_locks(place.template, spec, locks.namespace)
+        own = own_locks(place.template, defaults, locks.namespace)
         missing = _missing(place, rules, own, held_above, warnings=warnings)
         notes.add(selecting, own | locks_of(missing), place.template)
         if not missing:
@@ -131,14 +133,12 @@ def _in_place(
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             continue  # The installed Argo does not know a field that would be written.
         block = place.template.synchronization
-        operations = additions(place.pointer, block, missing, locks.argo, spec.default_locks)
+        operations = additions(place.pointer, block, missing, locks.argo, defaults)
         if isinstance(operations, Reason):
             faults.append(operations)
             continue
         patch.extend(operations)
-        put.extend(
-            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source) for rule in missing
-        )
+        put.extend(put_on(template_name(place), missing))
     return Injected(tuple(patch), tuple(put), tuple(warnings), tuple(faults), notes.text())
 
 
@@ -155,7 +155,7 @@ def _missing(
     for rule in rules:
         if rule.lock_name in missing or not own.isdisjoint(rule.names):
             continue
-        if why := why_not_put(rule, place.template, held_above):
+        if (held_above or place.template.daemon) and (why := why_not_put(rule, place.template, held_above)):
             warnings.append(skipped(template_name(place), rule, why))
         else:
             missing[rule.lock_name] = rule

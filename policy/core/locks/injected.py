@@ -1,6 +1,6 @@
 """What injection gives, the words for it, and the annotation that names what runs under which locks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -67,6 +67,11 @@ def template_name(place: TemplateBody) -> str:
 def skipped(name: str, rule: CompiledRule, why: str) -> str:
     """Return the warning that a lock is not put on the template of a name."""
     return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"
+
+
+def put_on(name: str, rules: Iterable[CompiledRule]) -> Iterator[Injection]:
+    """Yield what people are told of locks that are put on the template of a name."""
+    return (Injection(name, rule.lock_name, rule.name, rule.policy.source) for rule in rules)
 
 
 def faults_of(place: TemplateBody, missing: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:

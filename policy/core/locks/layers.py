@@ -10,11 +10,22 @@ from typing import Any, Final
 from policy.core.locks.expressions import WhenCondition
 from policy.core.locks.generated import BASE_TASK, FREE_TASK, LOCKED_TASK
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.workflow import RawTemplate
+from policy.core.workflow import RawTemplate, TemplateRef
 
 _NO_RETRY: Final[JsonObject] = {"limit": "0"}
 """Keeps a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
 _INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description")
+
+
+def calling(template: str) -> JsonObject:
+    """Return how a task names a template of its own object."""
+    return {"template": template}
+
+
+def calling_other(ref: TemplateRef) -> JsonObject:
+    """Return how a task names a template of another object."""
+    written: JsonObject = {"name": ref.name or "", "template": ref.template or ""}
+    return {"templateRef": written | ({"clusterScope": True} if ref.cluster_scope else {})}
 
 
 def wrapper(

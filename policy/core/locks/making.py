@@ -16,12 +16,12 @@ from policy.core.locks.blocks import additions, lists_of
 from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.meaning import TaskUses, task_uses, why_not_around, why_not_called
+from policy.core.locks.naming import NO_LOCKS, held_locks
 from policy.core.locks.needs import Outline, Rules
-from policy.core.locks.places import TemplateBody
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.sites import SPEC_ITSELF, CallSite
-from policy.core.locks.taken import NO_LOCKS, held_locks, merged
+from policy.core.locks.taken import merged
 from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
 from policy.core.workflow import MutexRef, RawTemplate, SemaphoreRef, Synchronization, Template, WorkflowSpec
@@ -65,10 +65,10 @@ class TemplateWriter:
     """Gathers the changes of one object."""
 
     def __init__(
-        self, spec: WorkflowSpec, found: Outline, locks: LockPolicies, reviewed: ReviewedObject
+        self, spec: WorkflowSpec, outline: Outline, locks: LockPolicies, reviewed: ReviewedObject
     ) -> None:
         argo, self._namespace = locks.argo, locks.namespace
-        self._spec, self._found, self.argo, self._reviewed = spec, found, argo, reviewed
+        self._spec, self.outline, self.argo, self._reviewed = spec, outline, argo, reviewed
         self._defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
@@ -133,29 +133,13 @@ class TemplateWriter:
         text = self.text()
         return bool(text.get("retryStrategy") or (text.get("templateDefaults") or {}).get("retryStrategy"))
 
-    def place(self, number: int) -> TemplateBody:
-        """Return a body of the object by number."""
-        return self._found.bodies[number]
-
-    def inbound(self, number: int) -> Sequence[CallSite]:
-        """Return the calls of a body."""
-        return self._found.inbound[number]
-
-    def is_top(self, number: int) -> bool:
-        """Tell whether a body stands in spec.templates, not inline."""
-        return number in self._found.tops
-
     def block(self, number: int) -> Synchronization | None:
         """Return the locks of a body at run time."""
-        return merged(self._found.bodies[number].template.synchronization, self._defaults)
-
-    def index(self, number: int) -> int:
-        """Return where in spec.templates a body stands."""
-        return self._found.tops[number]
+        return merged(self.outline.bodies[number].template.synchronization, self._defaults)
 
     def body(self, number: int) -> RawTemplate | None:
         """Return a body as it is written, None where the text is not known."""
-        pointer = self._found.bodies[number].pointer[len(self._reviewed.at) :]
+        pointer = self.outline.bodies[number].pointer[len(self._reviewed.at) :]
         found: Any = self.text()
         for part in pointer.strip("/").split("/"):
             if not found:

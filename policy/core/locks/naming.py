@@ -6,13 +6,16 @@ from typing import Final, NamedTuple
 
 from policy.core.amounts import INT64_MAX
 from policy.core.problems import Problem
-from policy.core.workflow import MutexRef, SemaphoreRef
+from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
 _ATOI: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _INT64_DIGITS: Final = 19
 _PARAMETER_MARK: Final = "{{"
 CONFIG_MAP: Final = "ConfigMap"
 MUTEX: Final = "Mutex"
+DATABASE: Final = "Database"
+NO_LOCKS: Final[frozenset[str]] = frozenset()
+NO_BLOCK: Final = Synchronization()
 
 
 class LockName(NamedTuple):
@@ -39,35 +42,34 @@ def semaphore_name(namespace: str, config_map: str, key: str) -> str:
     return f"{namespace}/{CONFIG_MAP}/{config_map}/{key}"
 
 
-def mutex_name(namespace: str, name: str) -> str:
-    """Return Argo's encoded name of a mutex."""
-    return f"{namespace}/{MUTEX}/{name}"
-
-
-def database_name(namespace: str, key: str) -> str:
-    """Return Argo's encoded name of a database lock; a mutex and a semaphore share it."""
-    return f"{namespace}/Database/{key}"
-
-
-def name_of_semaphore(ref: SemaphoreRef, own_namespace: str) -> str:
-    """Return the encoded name of a semaphore reference; missing parts stay empty."""
-    namespace = ref.namespace or own_namespace
-    if ref.config_map_key_ref is not None:
-        return semaphore_name(namespace, ref.config_map_key_ref.name or "", ref.config_map_key_ref.key or "")
-    return database_name(namespace, (ref.database.key if ref.database else None) or "")
-
-
-def name_of_mutex(ref: MutexRef, own_namespace: str) -> str:
-    """Return the encoded name of a mutex reference."""
-    namespace = ref.namespace or own_namespace
-    return database_name(namespace, ref.name or "") if ref.database else mutex_name(namespace, ref.name or "")
-
-
 def lock_name(ref: SemaphoreRef | MutexRef, own_namespace: str) -> str:
-    """Return the encoded name of a reference to a lock."""
+    """Return the encoded name of a reference to a lock; missing parts stay empty.
+
+    A mutex and a semaphore that are kept in a database share its name.
+    """
+    namespace = ref.namespace or own_namespace
     if isinstance(ref, MutexRef):
-        return name_of_mutex(ref, own_namespace)
-    return name_of_semaphore(ref, own_namespace)
+        return f"{namespace}/{DATABASE if ref.database else MUTEX}/{ref.name or ''}"
+    if ref.config_map_key_ref is None:
+        return f"{namespace}/{DATABASE}/{(ref.database.key if ref.database else None) or ''}"
+    return semaphore_name(namespace, ref.config_map_key_ref.name or "", ref.config_map_key_ref.key or "")
+
+
+def refs_in(block: Synchronization) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:
+    """Yield the references of a block in either form, with the JSON pointers to them in the block."""
+    if block.semaphore is not None:
+        yield "semaphore", block.semaphore
+    if block.mutex is not None:
+        yield "mutex", block.mutex
+    for index, semaphore in enumerate(block.semaphores or ()):
+        yield f"semaphores/{index}", semaphore
+    for index, mutex in enumerate(block.mutexes or ()):
+        yield f"mutexes/{index}", mutex
+
+
+def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
+    """Return the encoded names of the locks in a `synchronization` block, in either form."""
+    return NO_LOCKS if block is None else frozenset([lock_name(ref, namespace) for _, ref in refs_in(block)])
 
 
 def parameterised(text: str | None) -> bool:

@@ -1,6 +1,6 @@
 """Which calls of each template need which locks, when some of them run under a lock already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -9,10 +9,10 @@ from policy.core.budget import STEPS, Budget, Part, paced
 from policy.core.kinds import Strategy
 from policy.core.locks.expressions import depends_on_inputs, negated, without_condition
 from policy.core.locks.generated import FREE_TASK, LOCKED_TASK, base_name, is_layer
+from policy.core.locks.naming import NO_LOCKS
 from policy.core.locks.places import TemplateBody, calls, calls_none
 from policy.core.locks.rules import CompiledRule, chosen_name
 from policy.core.locks.sites import SPEC_ITSELF, CallSite, sites_of
-from policy.core.locks.taken import NO_LOCKS
 from policy.core.locks.wanted import conditions_clash, one_rule_each
 from policy.core.workflow import Template, WorkflowSpec
 
@@ -43,12 +43,14 @@ class HeldAround(msgspec.Struct, frozen=True):
 class Outline(msgspec.Struct, frozen=True):
     """The bodies of an object and who calls them, bodies by number.
 
-    `tops` gives the place of a body in spec.templates; those that stand inline have none.
+    `tops` gives the place of a body in spec.templates; those that stand inline have none. `names`
+    gives its number by its name; of two of one name the first counts.
     """
 
     bodies: Sequence[TemplateBody]
     inbound: Sequence[Sequence[CallSite]]
-    tops: dict[int, int]
+    tops: Mapping[int, int]
+    names: Mapping[str, int]
     foreign: Sequence[CallSite]
     order: Sequence[int]
 
@@ -78,7 +80,7 @@ def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -
     for number in tops:
         if anywhere or not inbound[number]:
             inbound[number].append(CallSite("", SPEC_ITSELF, None))
-    return Outline(bodies, inbound, tops, foreign, _callers_first(inbound))
+    return Outline(bodies, inbound, tops, names, foreign, _callers_first(inbound))
 
 
 def _collect(
@@ -140,10 +142,7 @@ class Needs:
         self._found, self._wanted, self._own = found, wanted, own
         self._whole = HeldAround(whole, whole)
         self._below: dict[int, HeldAround] = {}
-        self._names: dict[str, int] = {}
-        for number in found.tops:
-            self._names.setdefault(found.bodies[number].template.name or "", number)
-        self._copies = frozenset(base for each in self._names if (base := base_name(each)) != each)
+        self._copies = frozenset(base for each in found.names if (base := base_name(each)) != each)
         self.by_site: list[list[Rules]] = [[] for _ in wanted]
         for number in found.order:
             self._settle(number)
@@ -151,10 +150,6 @@ class Needs:
     def above(self, site: CallSite) -> HeldAround | None:
         """Return what is held around a call, or None where its caller is not settled yet."""
         return self._whole if site.caller == SPEC_ITSELF else self._below.get(site.caller)
-
-    def own(self, number: int) -> frozenset[str]:
-        """Return the locks that a body holds itself."""
-        return self._own[number]
 
     def torn(self, number: int, rule: CompiledRule) -> CallSite | None:
         """Return a call that is made both with and without the lock of a rule held around it."""
@@ -215,7 +210,7 @@ class Needs:
 
     def _taken(self, name: str | None, deep: int = 0) -> frozenset[str]:
         """Return the locks that a template takes, with those of what stands behind it as a layer."""
-        number = self._names.get(name or "", SPEC_ITSELF)
+        number = self._found.names.get(name or "", SPEC_ITSELF)
         if number == SPEC_ITSELF or deep > _DEEPEST:
             return NO_LOCKS
         template = self._found.bodies[number].template

@@ -14,10 +14,10 @@ from policy.core.decision import ObjectKind
 from policy.core.kinds import MatchedKind
 from policy.core.locks.foreign import MissingLock
 from policy.core.locks.globs import Match
+from policy.core.locks.naming import held_locks
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledRule
 from policy.core.locks.scene import ReviewedObject
-from policy.core.locks.taken import held_locks
 from policy.core.template_keys import key_of
 from policy.core.workflow import Parameter, Parameters, Template, WorkflowSpec
 

@@ -28,7 +28,10 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
     @property
     def locks_runs(self) -> bool:
         """Whether it says of whole runs that they, or all of their templates, take locks."""
-        return self.spec.synchronization is not None or self.spec.default_locks is not None
+        defaults = self.spec.template_defaults
+        return self.spec.synchronization is not None or (
+            defaults is not None and defaults.synchronization is not None
+        )
 
     @property
     def is_template(self) -> bool:

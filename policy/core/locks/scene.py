@@ -10,7 +10,6 @@ from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.locks.as_run import PodView
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.library import NO_LIBRARY, Library
-from policy.core.patches import JsonObject
 from policy.core.template_keys import TEMPLATE_KINDS
 from policy.core.workflow import TemplateRef
 
@@ -53,11 +52,3 @@ class ReviewedObject(msgspec.Struct, frozen=True):
         for part in self.at.strip("/").split("/"):
             found = (found or {}).get(part)
         return found or {}
-
-
-def target_of(ref: TemplateRef) -> JsonObject:
-    """Return how a task names a template of another object."""
-    written: JsonObject = {"name": ref.name or "", "template": ref.template or ""}
-    if ref.cluster_scope:
-        written["clusterScope"] = True
-    return {"templateRef": written}

@@ -11,11 +11,11 @@ import msgspec
 
 from policy.core import marks
 from policy.core.decision import Code, Injection, Reason
+from policy.core.locks.naming import held_locks
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.sibling_names import Sibling, has_form, is_sibling
 from policy.core.locks.siblings import FIELD, sibling_for, sibling_policies
-from policy.core.locks.taken import held_locks
 from policy.core.patches import JsonObject, Op, PatchOp, pointer, with_entries
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey, key_named, key_of

@@ -1,11 +1,10 @@
 """The locks that a `synchronization` block takes: Argo's names for them, and where they are written."""
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable
 
 import msgspec
 
-from policy.core.locks.naming import lock_name, parameterised
+from policy.core.locks.naming import NO_LOCKS, held_locks, lock_name, parameterised, refs_in
 from policy.core.locks.parameters import TagValues, choices, fill_tags
 from policy.core.workflow import (
     ConfigMapKeyRef,
@@ -14,11 +13,7 @@ from policy.core.workflow import (
     SemaphoreRef,
     Synchronization,
     Template,
-    WorkflowSpec,
 )
-
-NO_LOCKS: Final[frozenset[str]] = frozenset()
-NO_BLOCK: Final = Synchronization()
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -98,28 +93,13 @@ def _forms(ref: SemaphoreRef | MutexRef, values: TagValues) -> list[SemaphoreRef
     ]
 
 
-def held_locks(block: Synchronization | None, namespace: str) -> frozenset[str]:
-    """Return Argo's names of the locks in a `synchronization` block, in either form."""
-    return NO_LOCKS if block is None else frozenset([lock_name(ref, namespace) for _, ref in refs_in(block)])
-
-
-def own_locks(template: Template, spec: WorkflowSpec, namespace: str) -> frozenset[str]:
-    """Return the names of the locks that a template of a spec holds at run time, its defaults included."""
-    return held_locks(merged(template.synchronization, spec.default_locks), namespace)
+def own_locks(template: Template, defaults: Synchronization | None, namespace: str) -> frozenset[str]:
+    """Return the names of the locks that a template holds at run time, those of templateDefaults included."""
+    if template.synchronization is None and defaults is None:
+        return NO_LOCKS
+    return held_locks(merged(template.synchronization, defaults), namespace)
 
 
 def texts_of(block: Synchronization | None) -> Iterable[str]:
     """Return the names of a block's locks as they are written."""
     return held_locks(block, "")
-
-
-def refs_in(block: Synchronization) -> Iterator[tuple[str, SemaphoreRef | MutexRef]]:
-    """Yield the references of a block in either form, with the JSON pointers to them in the block."""
-    if block.semaphore is not None:
-        yield "semaphore", block.semaphore
-    if block.mutex is not None:
-        yield "mutex", block.mutex
-    for index, semaphore in enumerate(block.semaphores or ()):
-        yield f"semaphores/{index}", semaphore
-    for index, mutex in enumerate(block.mutexes or ()):
-        yield f"mutexes/{index}", mutex

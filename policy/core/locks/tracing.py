@@ -29,8 +29,7 @@ from policy.core.locks.live import (
     WorkflowNode,
     WorkflowNodes,
 )
-from policy.core.locks.naming import lock_name, parameterised
-from policy.core.locks.taken import NO_BLOCK, refs_in
+from policy.core.locks.naming import NO_BLOCK, lock_name, parameterised, refs_in
 from policy.core.workflow import Synchronization
 
 _MOST_NODES_BYTES: Final = 64 * 1024 * 1024

@@ -12,11 +12,11 @@ from policy.core.locks.as_run import PodView, is_veiled
 from policy.core.locks.called_with import Caller
 from policy.core.locks.globs import Match
 from policy.core.locks.injected import skipped, template_name
+from policy.core.locks.naming import held_locks
 from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule
 from policy.core.locks.scene import ReviewedObject
-from policy.core.locks.taken import held_locks
 from policy.core.workflow import Template, WorkflowSpec
 
 MOST_WARNINGS: Final = 20

@@ -12,8 +12,7 @@ from typing import Final
 import msgspec
 
 from policy.core.locks.live import LiveSpec, LiveTemplate, LiveWorkflow, WorkflowNode
-from policy.core.locks.naming import lock_name, parameterised
-from policy.core.locks.taken import NO_BLOCK, refs_in
+from policy.core.locks.naming import NO_BLOCK, lock_name, parameterised, refs_in
 from policy.core.locks.tracing import nodes_of
 from policy.core.workflow import Synchronization, TemplateRef
 

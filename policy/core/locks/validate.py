@@ -13,11 +13,10 @@ from typing import Final
 
 from policy.core.budget import STEPS, Part, paced
 from policy.core.decision import Code, Reason
-from policy.core.locks.naming import empty_problems, name_problems, parameterised, read_limit
+from policy.core.locks.naming import NO_BLOCK, empty_problems, name_problems, parameterised, read_limit
 from policy.core.locks.places import TemplateBody, calls
 from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledRule
-from policy.core.locks.taken import NO_BLOCK
 from policy.core.patches import field_path
 from policy.core.problems import Problem
 from policy.core.workflow import ConfigMapKeyRef, MutexRef, SemaphoreRef, Synchronization, WorkflowSpec
@@ -51,8 +50,9 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rul
     """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
     if spec.synchronization is not None:
         yield from _block(spec.synchronization, "spec.synchronization", rulebook)
-    if spec.default_locks is not None:
-        yield from _block(spec.default_locks, "spec.templateDefaults.synchronization", rulebook)
+    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
+        where = "spec.templateDefaults.synchronization"
+        yield from _block(spec.template_defaults.synchronization, where, rulebook)
     for place in paced(found, rulebook.budget, Part.LOCKS):
         template = place.template
         if template.synchronization is not None:
@@ -71,7 +71,7 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: R
         return
     if spec.synchronization == NO_BLOCK:
         yield f"lockkeeper: spec.synchronization: {_DROPPED}"
-    if spec.default_locks == NO_BLOCK:
+    if spec.template_defaults is not None and spec.template_defaults.synchronization == NO_BLOCK:
         yield f"lockkeeper: spec.templateDefaults.synchronization: {_DROPPED}"
     for place in paced(found, rulebook.budget, Part.LOCKS):
         if place.template.synchronization is not None and place.template.synchronization == NO_BLOCK:

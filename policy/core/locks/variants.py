@@ -8,13 +8,12 @@ from policy.core.budget import Part, paced
 from policy.core.kinds import Strategy
 from policy.core.locks.blocks import block_of, holds_one
 from policy.core.locks.generated import can_name, generated_name
-from policy.core.locks.layers import choice, wrapper
+from policy.core.locks.layers import calling, choice, wrapper
 from policy.core.locks.making import LockPlacement, Refused, TemplateWriter
+from policy.core.locks.naming import NO_LOCKS
 from policy.core.locks.needs import Rules
 from policy.core.locks.sites import CallSite
-from policy.core.locks.taken import NO_LOCKS
 from policy.core.locks.wanted import locks_of
-from policy.core.patches import JsonObject
 
 
 def put_locally(
@@ -29,13 +28,13 @@ def put_locally(
     """
     remarks: list[str] = []
     led = {id(site) for site, _ in apart}
-    sites = [site for site in writer.inbound(number) if id(site) not in led]
+    sites = [site for site in writer.outline.inbound[number] if id(site) not in led]
     base = _allowed(writer, number, base, sites, remarks=remarks)
     shapes = [
         (site, _allowed(writer, number, shape, [site], remarks=remarks))
         for site, shape in paced(apart, writer.budget, Part.INJECTION)
     ]
-    if (shapes or base.layered) and not can_name(writer.place(number).template.name or ""):
+    if (shapes or base.layered) and not can_name(writer.outline.bodies[number].template.name or ""):
         raise Refused("a template with locks cannot be named after it: its name is too long, or none")
     variants = _Variants(writer, number, base)
     for site, shape in paced(shapes, writer.budget, Part.INJECTION):
@@ -56,7 +55,7 @@ def _allowed(
     shape = _one_lock_each(writer, number, shape)
     if not shape.layered:
         return shape
-    why = writer.why_not(writer.body(number), sites) if writer.is_top(number) else "it stands inline"
+    why = writer.why_not(writer.body(number), sites) if number in writer.outline.tops else "it stands inline"
     if not why:
         return shape
     if shape.choices:
@@ -83,7 +82,7 @@ class _Variants:
 
     def __init__(self, writer: TemplateWriter, number: int, base: LockPlacement) -> None:
         self._writer, self._base, self._argo = writer, base, writer.argo
-        self._place = writer.place(number)
+        self._place = writer.outline.bodies[number]
         self._number = number
         self._name = self._place.template.name or ""
         self._bottom = generated_name(self._name, "base") if base.layered else self._name
@@ -96,7 +95,7 @@ class _Variants:
         """Put the locks of all other callers; a layer takes the template's name, so it is called instead."""
         base = self._base
         if base.layered:
-            self._writer.rename(self._writer.index(self._number), self._bottom)
+            self._writer.rename(self._writer.outline.tops[self._number], self._bottom)
             self._chain(base.direct, base.wraps, base.choices, self._name)
         self._writer.put(self._place.pointer, self._place.template, base.direct)
 
@@ -108,7 +107,7 @@ class _Variants:
         for count, group in enumerate(groups, 1):
             made = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
             name = last if last and count == len(groups) else made
-            block, target = block_of(group, self._argo), _named(inner)
+            block, target = block_of(group, self._argo), calling(inner)
             value = wrapper(
                 name, target, self._writer.body(self._number) or {}, block, retried=self._writer.retried
             )
@@ -130,7 +129,7 @@ class _Variants:
             else self._chain((*direct, taken), wraps, choices[:-1], "")
         )
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
-        ways = _named(locked), _named(free)
+        ways = calling(locked), calling(free)
         value = choice(
             name, *ways, condition, self._writer.body(self._number) or {}, retried=self._writer.retried
         )
@@ -142,9 +141,5 @@ class _Variants:
         if names == locks_of(self._base.direct):
             return self._bottom
         name = generated_name(self._name, "copy", *sorted(names))
-        self._writer.copy(self._writer.index(self._number), name, direct, self._place.template)
+        self._writer.copy(self._writer.outline.tops[self._number], name, direct, self._place.template)
         return name
-
-
-def _named(template: str) -> JsonObject:
-    return {"template": template}

@@ -13,10 +13,10 @@ from jsonpointer import JsonPointer
 from policy.core.decision import Code, Injection, Reason
 from policy.core.locks.inject import inject
 from policy.core.locks.injected import Injected
+from policy.core.locks.naming import held_locks
 from policy.core.locks.places import places
 from policy.core.locks.policies import LockPolicies
 from policy.core.locks.scene import ReviewedObject
-from policy.core.locks.taken import held_locks
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
 from tests.policy.core.builders import (

@@ -7,10 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.locks.naming import (
-    database_name,
-    mutex_name,
-    name_of_mutex,
-    name_of_semaphore,
+    LockName,
+    lock_name,
     name_problems,
     parameterised,
     read_limit,
@@ -88,8 +86,24 @@ def test_a_limit_with_thousands_of_zeros_is_read_too() -> None:
 def test_names_are_encoded_as_argo_encodes_them() -> None:
     """The forms of workflow/sync/lock_name.go, which also show in a Workflow's status."""
     assert semaphore_name("ns", "limits", "db") == "ns/ConfigMap/limits/db"
-    assert mutex_name("ns", "one") == "ns/Mutex/one"
-    assert database_name("ns", "one") == "ns/Database/one"
+    assert lock_name(MutexRef("one"), "ns") == "ns/Mutex/one"
+    assert lock_name(MutexRef("one", database=True), "ns") == "ns/Database/one"
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("ns/ConfigMap/limits/db", LockName("ns", "ConfigMap", "limits", "db")),
+        ("ns/ConfigMap/limits/a/b", LockName("ns", "ConfigMap", "limits", "a/b")),
+        ("ns/ConfigMap/limits", LockName("ns", "ConfigMap", "limits", "")),
+        ("ns/Mutex/a/b", LockName("ns", "Mutex", "", "a/b")),
+        ("ns/Database/one", LockName("ns", "Database", "", "one")),
+        ("ns", LockName("ns", "", "", "")),
+    ],
+)
+def test_a_name_is_taken_apart_as_argo_takes_it_apart(name: str, parts: LockName) -> None:
+    """The last part may have slashes; what is missing is empty."""
+    assert LockName.parse(name) == parts
 
 
 @pytest.mark.parametrize(
@@ -113,8 +127,7 @@ def test_a_reference_without_a_namespace_is_a_lock_of_the_workflows_own(
     ref: SemaphoreRef | MutexRef, name: str
 ) -> None:
     """Two references are the same lock where their encoded names are equal."""
-    found = name_of_mutex(ref, "own") if isinstance(ref, MutexRef) else name_of_semaphore(ref, "own")
-    assert found == name
+    assert lock_name(ref, "own") == name
 
 
 @pytest.mark.parametrize(
