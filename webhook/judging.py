@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from policy.core.argo_types.checking import Examined, examine
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.schedule_checks import schedule_problems
 from policy.core.snapshot import Snapshot
@@ -37,7 +37,7 @@ def judge(received: Received, snapshot: Snapshot, now: datetime, *, thorough: bo
         BadRequest: the object is not JSON that can be read.
     """
     review = received.review
-    decision = decide(review, snapshot, now)
+    decision = apply_policies(review, snapshot, now)
     if _written_by_argo(review, snapshot):
         return decision
     whole = thorough or received.fault is not None or review.side is Side.VALIDATE

@@ -1,6 +1,6 @@
 """Which quotas govern a Workflow, and what it demands of which accounts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Final
@@ -43,6 +43,7 @@ def demands(
 
     What is reserved for higher priorities is no part of them; a share of a pool is no bound of its own.
     """
+    bounded = [(quota, quota.constant or quota.limits_at(now)) for quota in quotas]
     return tuple(
         msgspec.structs.replace(
             want.demand,
@@ -51,7 +52,7 @@ def demands(
         )
         if want.withheld != ZERO
         else want.demand
-        for want in wants(quotas, user, priority=priority, limits=lambda quota: quota.limits_at(now))
+        for want in _wants(bounded, user, priority)
     )
 
 
@@ -63,12 +64,17 @@ def wants(
     limits: Callable[[CompiledQuota], Limits],
 ) -> tuple[Want, ...]:
     """Return the same with what is reserved told apart: the limits are those of everybody."""
+    return _wants([(quota, limits(quota)) for quota in quotas], user, priority)
+
+
+def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority: int) -> tuple[Want, ...]:
     found = []
-    for quota in quotas:
-        bound = NO_LIMITS if quota.is_share else limits(quota)
+    for quota, limits in bounded:
+        bound = NO_LIMITS if quota.is_share else limits
         kept = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
-        ever = quota.highest if quota.rises and not quota.is_share else None
-        found.append(Want(Demand(quota.account, bound, quota.source, ever, quota.rises), kept))
+        rises = "" if quota.constant is not None else quota.rises
+        ever = quota.highest if rises and not quota.is_share else None
+        found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
             account = Account(quota.account.namespace, quota.account.quota, name)
@@ -81,9 +87,12 @@ def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
     return tuple(Want(Demand(each.demand.account, NO_LIMITS, each.demand.source)) for each in bounded)
 
 
-def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[CompiledQuota, ...]:
-    """Return the quotas with this `onExceed`."""
-    return tuple([quota for quota in quotas if quota.on_exceed == effect])
+def by_effect(quotas: Iterable[CompiledQuota]) -> Mapping[OnExceed, Sequence[CompiledQuota]]:
+    """Return the quotas by their `onExceed`, those of each in the order in which they came."""
+    found: dict[OnExceed, list[CompiledQuota]] = {effect: [] for effect in OnExceed}
+    for quota in quotas:
+        found[quota.on_exceed].append(quota)
+    return found
 
 
 def accounts_of(

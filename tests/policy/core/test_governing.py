@@ -92,7 +92,7 @@ def test_quotas_are_parted_by_what_they_do_when_full() -> None:
     quotas = _quotas(
         quota("a", onExceed="Deny"), quota("b"), quota("c", onExceed="Warn"), quota("d", onExceed="Queue")
     )
-    parted = {effect: [each.account.quota for each in by_effect(quotas, effect)] for effect in OnExceed}
+    parted = {effect: [each.account.quota for each in found] for effect, found in by_effect(quotas).items()}
     assert parted == {OnExceed.DENY: ["a"], OnExceed.QUEUE: ["b", "d"], OnExceed.WARN: ["c"]}
 
 
