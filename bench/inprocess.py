@@ -22,6 +22,7 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.snapshot import Snapshot
 from policy.sources.board import SnapshotBoard
 from webhook import wire
+from webhook.encode import encode
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.review import Reviewing, review
@@ -49,7 +50,7 @@ class Part(msgspec.Struct, frozen=True):
 def answer_bytes(case: Case, snapshot: Snapshot) -> int:
     """Return how long our answer is, for the servers that answer a constant."""
     received = wire.decode(body(case, uids(1)[0]), Side.MUTATE)
-    return len(wire.encode(received, apply_policies(received.review, snapshot, utc_now())))
+    return len(encode(received, apply_policies(received.review, snapshot, utc_now())))
 
 
 def load_policies(folder: Path) -> Snapshot:
@@ -105,7 +106,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
         DECIDE_NEW: decide_new,
         TYPES: lambda: examine("Workflow", received.review.raw),
         TYPES_NEW: examine_new,
-        ENCODE: lambda: wire.encode(received, decision),
+        ENCODE: lambda: encode(received, decision),
         RECORD: lambda: recorder.reviewed(received, decision, 1e-4),
         WHOLE: lambda: review(content, Side.MUTATE, BUDGET, parts),
     }

@@ -49,8 +49,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.cluster.relatives import Relatives
 from policy.cluster.stored import StoredWorkflows
-from webhook.line_writer import LineWriter
-from webhook.logs import Log
+from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings

@@ -107,8 +107,11 @@ class Asked(msgspec.Struct, frozen=True):
     def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: Wanted) -> list[Shortfall]:
         """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
 
-        Whose they are is not known: no user's own limit is the fuller for them.
+        By figures of statuses some of them may have been let go since, so a wait is foreseen only where there
+        is no room beside them. Whose they are is not known: no user's own limit is the fuller for them.
         """
+        if not count:
+            return []
         taken, more = self.snapshot.usage.taken, self.weight.times(count)
         accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
         ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
@@ -320,11 +323,13 @@ def _wait(
     if known:
         place = explain.queue_message(namespace, queueing, view, asked.now, position=position, depth=depth)
     warning = ""
-    if never := [each for each in alone if each.never_fits]:
+    if alone and (never := [each for each in alone if each.never_fits]):
         warning = f"lockkeeper: queued, but {explain.never_fits(never[0])}"
-    elif later := [each for each in alone if each.must_rise]:
+    elif alone and (later := [each for each in alone if each.must_rise]):
         warning = f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}"
-    elif known and (short or _waits(asked, queueing, wanted, position - 1, depth - 1)):
+    elif known and (
+        short or (asked.short_behind(position - 1, queueing, wanted) if view.partial else depth > 1)
+    ):
         warning = f"lockkeeper: queued, {place}"
     if drains:
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
@@ -339,14 +344,3 @@ def _wait(
         warnings=(warning,) if warning else (),
         patch=tuple(holding.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),
     )
-
-
-def _waits(asked: Asked, queueing: Sequence[CompiledQuota], wanted: Wanted, ahead: int, others: int) -> bool:
-    """Tell whether the view foresees a wait, where so many wait `ahead` among the `others` that do.
-
-    By figures of statuses some of them may have been let go since, so they need no wait of their own: it
-    waits where there is no room for it beside them.
-    """
-    if not asked.snapshot.usage.partial:
-        return others > 0
-    return ahead > 0 and bool(asked.short_behind(ahead, queueing, wanted))

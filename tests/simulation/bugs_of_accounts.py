@@ -11,7 +11,7 @@ from policy.service.releaser import Releaser
 from policy.service.tracker import Tracked, Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
-from webhook.reserving import Reservations
+from webhook.reservations import Reservations
 
 
 class UncountedAccount(Faithful):

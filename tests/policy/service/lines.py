@@ -26,7 +26,7 @@ from tests.policy.service.world import (
     review_of,
     submit,
 )
-from webhook.relating import relate
+from webhook.owners import with_owner
 
 HOME: Final = "etl"
 POD: Final = f"system:serviceaccount:{HOME}:default"
@@ -161,7 +161,7 @@ def retry(
         raw=msgspec.Raw(msgspec.json.encode(after)),
         old_raw=msgspec.Raw(msgspec.json.encode(before)),
     )
-    decision = apply_policies(relate(review, policies, Relatives(cluster=cluster)), policies, NOON)
+    decision = apply_policies(with_owner(review, policies, Relatives(cluster=cluster)), policies, NOON)
     assert decision.allowed, decision.reasons
     cluster.replace(WORKFLOWS, patched(after, decision))
     return decision

@@ -1,4 +1,4 @@
-"""Who is connected, and who has to give way when there are too many: pure bookkeeping, of one thread.
+"""The connections of a worker, and which is closed when there are too many: bookkeeping of one thread.
 
 A connection is silent while nobody works for it: nothing has come, or not all of something. When there is no
 room for a new one, a silent one is closed and not the new one refused, or else whoever opens many would keep
@@ -28,57 +28,57 @@ class Stage(StrEnum):
     HEAD = "head"
 
 
-class Visitor(msgspec.Struct, Generic[Key]):
+class _Entry(msgspec.Struct, Generic[Key]):
     """One connection; `until` is when its patience ends, where it is silent."""
 
     key: Key
     peer: str
-    proven: bool = False
+    reviewed: bool = False
     stage: Stage | None = None
     until: float = 0.0
 
 
-class Peer(msgspec.Struct, Generic[Key]):
+class _Peer(msgspec.Struct, Generic[Key]):
     """The connections of one address; the silent ones stand in the order in which they fell silent."""
 
     count: int = 0
     silent: dict[Key, None] = {}
-    proven: dict[Key, None] = {}
+    reviewed: dict[Key, None] = {}
 
-    def oldest(self, *, proven: bool) -> Key | None:
+    def oldest(self, *, reviewed: bool) -> Key | None:
         """Return who has been silent longest, or None where nobody is."""
-        return next(iter(self.proven if proven else self.silent), None)
+        return next(iter(self.reviewed if reviewed else self.silent), None)
 
 
-class Visitors(Generic[Key]):
+class ConnectionTable(Generic[Key]):
     """All connections of one worker."""
 
     def __init__(self, *, most: int = MOST, per_peer: int = PER_PEER) -> None:
         self._most = most
         self._per_peer = per_peer
-        self._all: dict[Key, Visitor[Key]] = {}
-        self._peers: dict[str, Peer[Key]] = {}
+        self._all: dict[Key, _Entry[Key]] = {}
+        self._peers: dict[str, _Peer[Key]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def enter(self, key: Key, peer: str) -> Key | None:
+    def add(self, key: Key, peer: str) -> Key | None:
         """Take note of a new connection; return which one gives way to it, if one has to."""
-        found = self._peers.setdefault(peer, Peer())
+        found = self._peers.setdefault(peer, _Peer())
         way: Key | None = None
         if found.count >= self._per_peer:
             way = _oldest(found)
         elif len(self._all) >= self._most:
-            way = self.least()
+            way = self.first_to_close()
         found.count += 1
-        self._all[key] = Visitor(key, peer)
+        self._all[key] = _Entry(key, peer)
         return way
 
-    def silent(self, key: Key, stage: Stage, until: float) -> None:
+    def set_silent(self, key: Key, stage: Stage, until: float) -> None:
         """Take note that a connection is waited for, at the longest until then."""
-        visitor = self._all[key]
-        visitor.stage, visitor.until = stage, until
-        self._queue(visitor)[key] = None
+        entry = self._all[key]
+        entry.stage, entry.until = stage, until
+        self._queue(entry)[key] = None
 
     def stage(self, key: Key) -> Stage | None:
         """Return what a connection is waited for; None where it is worked for, or gone."""
@@ -89,36 +89,37 @@ class Visitors(Generic[Key]):
         """Return when the patience with a connection ends."""
         return self._all[key].until
 
-    def busy(self, key: Key) -> None:
+    def set_busy(self, key: Key) -> None:
         """Take note that somebody works for a connection."""
-        visitor = self._all[key]
-        self._queue(visitor).pop(key, None)
-        visitor.stage = None
+        entry = self._all[key]
+        self._queue(entry).pop(key, None)
+        entry.stage = None
 
-    def prove(self, key: Key) -> None:
+    def set_reviewed(self, key: Key) -> None:
         """Take note that a review was answered on a connection, while it is worked for."""
-        self._all[key].proven = True
+        self._all[key].reviewed = True
 
-    def leave(self, key: Key) -> bool:
+    def remove(self, key: Key) -> bool:
         """Forget a connection; tell whether it was there."""
-        visitor = self._all.pop(key, None)
-        if visitor is None:
+        entry = self._all.pop(key, None)
+        if entry is None:
             return False
-        self._queue(visitor).pop(key, None)
-        peer = self._peers[visitor.peer]
+        self._queue(entry).pop(key, None)
+        peer = self._peers[entry.peer]
         peer.count -= 1
         if not peer.count:
-            del self._peers[visitor.peer]
+            del self._peers[entry.peer]
         return True
 
-    def least(self) -> Key | None:
+    def first_to_close(self) -> Key | None:
         """Return who gives way first, or None where all are worked for."""
-        strangers = [each for each in self._peers.values() if each.silent]
-        if strangers:
+        silent = [each for each in self._peers.values() if each.silent]
+        if silent:
             # Of two with as many, rather the one of whom nothing else is known.
-            return max(strangers, key=lambda each: (len(each.silent), not each.proven)).oldest(proven=False)
-        known = [each for each in self._peers.values() if each.proven]
-        return max(known, key=lambda each: len(each.proven)).oldest(proven=True) if known else None
+            most = max(silent, key=lambda each: (len(each.silent), not each.reviewed))
+            return most.oldest(reviewed=False)
+        reviewed = [each for each in self._peers.values() if each.reviewed]
+        return max(reviewed, key=lambda each: len(each.reviewed)).oldest(reviewed=True) if reviewed else None
 
     def overdue(self, now: float) -> list[Key]:
         """Return the silent ones with whom the patience is over."""
@@ -128,16 +129,16 @@ class Visitors(Generic[Key]):
         """Return everybody who is silent."""
         return [each.key for each in self._all.values() if each.stage is not None]
 
-    def hurry(self, until: float) -> None:
+    def shorten_waits(self, until: float) -> None:
         """Wait for nobody longer than until then."""
         for each in self._all.values():
             each.until = min(each.until, until)
 
-    def _queue(self, visitor: Visitor[Key]) -> dict[Key, None]:
-        peer = self._peers[visitor.peer]
-        return peer.proven if visitor.proven else peer.silent
+    def _queue(self, entry: _Entry[Key]) -> dict[Key, None]:
+        peer = self._peers[entry.peer]
+        return peer.reviewed if entry.reviewed else peer.silent
 
 
-def _oldest(peer: Peer[Key]) -> Key | None:
-    first = peer.oldest(proven=False)
-    return first if first is not None else peer.oldest(proven=True)
+def _oldest(peer: _Peer[Key]) -> Key | None:
+    first = peer.oldest(reviewed=False)
+    return first if first is not None else peer.oldest(reviewed=True)
