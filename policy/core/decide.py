@@ -23,6 +23,7 @@ from policy.core.decision import (
     Reason,
     Review,
     denied,
+    settled,
 )
 from policy.core.governing import governing
 from policy.core.identities import requester
@@ -33,7 +34,6 @@ from policy.core.locks.templates import judge_template
 from policy.core.marks import USER
 from policy.core.patches import Op, PatchOp
 from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, apply_quotas
-from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.tasks import stored_in
 from policy.core.template_metadata import metadata_faults

@@ -8,11 +8,20 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policy.core.decision import IGNORED, Code, Decision, ObjectKind, Operation, Outcome, Reason, Review
+from policy.core.decision import (
+    IGNORED,
+    Code,
+    Decision,
+    ObjectKind,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    settled,
+)
 from policy.core.locks.sibling_names import is_sibling, origin_of
 from policy.core.locks.siblings import is_wanted, serving
 from policy.core.marks import SIBLING, SIBLING_OF
-from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import EMPTY_METADATA, Metadata, Read
 

@@ -21,6 +21,7 @@ from policy.core.decision import (
     Reason,
     Review,
     brought,
+    settled,
 )
 from policy.core.kinds import MatchedKind
 from policy.core.locks.finding import finder, missing_finder
@@ -31,7 +32,6 @@ from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import Scene
 from policy.core.locks.sibling_guard import judge_sibling
 from policy.core.selectors import Labels
-from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import (
     EMPTY_METADATA,
