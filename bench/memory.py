@@ -11,11 +11,11 @@ import msgspec
 from bench.listing import BORN, NAMESPACES, metadata_of
 from policy.cluster.protocol import ListingOf
 from policy.core import marks
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.ledger import Ledger
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.books import Books
 from policy.service.tracker import LiveMetadata, Tracker

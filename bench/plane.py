@@ -16,10 +16,10 @@ from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Cluster
 from policy.core.decide import apply_policies
 from policy.core.decision import Operation, Review, Side
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import Workflow
 from tests.e2e.building import control_plane_binary

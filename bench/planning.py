@@ -20,7 +20,6 @@ from typing import Final
 import msgspec
 
 from policy.core.amounts import Amount
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -31,7 +30,7 @@ from policy.core.kinds import (
 )
 from policy.core.ledger import Ledger, Reservation
 from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.quota_kinds import BorrowingSpec, QueueSpec, Strategy
+from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QuotaLimits, Strategy
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import Books

@@ -8,11 +8,10 @@ import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
 from policy.core.durations import duration
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import OnExceed, PriorityAbove, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.ordering import DEFAULT_AGING, USUAL_RULES, QueueRules
-from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
+from policy.core.quota_kinds import QueueSpec, QuotaLimits, StopPolicy, Strategy
 from policy.core.reserves import Reserve
 from policy.core.selectors import LabelSelector
 from policy.core.windows import ElasticLimits, compile_windows

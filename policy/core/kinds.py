@@ -9,13 +9,14 @@ from typing import Final, Literal
 
 import msgspec
 
-from policy.core.fields import Field, QuotaLimits
 from policy.core.marks import API_VERSION
 from policy.core.quota_kinds import (
     BorrowingSpec,
     ElasticSpec,
     FairShareSpec,
+    Field,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     StopPolicy,
     WindowSpec,

@@ -9,11 +9,10 @@ import msgspec
 
 from policy.core.amounts import UNLIMITED_WORD
 from policy.core.compiled_quotas import CompiledQuota, compile_quota
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.quota_checks import RESOURCES
-from policy.core.quota_kinds import StopPolicy
+from policy.core.quota_kinds import QuotaLimits, StopPolicy
 from policy.core.selectors import EVERYTHING
 
 

@@ -8,7 +8,6 @@ from typing import Final
 from policy.core.amounts import UNLIMITED_WORD
 from policy.core.durations import duration
 from policy.core.fairshare import MAX_WEIGHT
-from policy.core.fields import QuotaLimits
 from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
 from policy.core.quota_kinds import (
@@ -16,6 +15,7 @@ from policy.core.quota_kinds import (
     ElasticSpec,
     FairShareSpec,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     ShareSpec,
 )

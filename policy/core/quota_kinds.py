@@ -1,12 +1,23 @@
-"""The parts of quotas that say when limits move, who waits how, and who may borrow; as authors write them."""
+"""The parts of quotas as authors write them: limits, when they move, who waits how, and who may borrow."""
 
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
-from policy.core.fields import Field, QuotaLimits
+from policy.core.amounts import AmountField
 from policy.core.selectors import EVERYTHING, LabelSelector
+
+
+class Field(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Base of policy structs: immutable, camelCase on the wire."""
+
+
+class QuotaLimits(Field, frozen=True):
+    """How much may run at once; an absent bound is unlimited, 0 lets nothing run."""
+
+    workflows: AmountField | None = None
+    tasks: AmountField | None = None
 
 
 class Strategy(StrEnum):
@@ -71,13 +82,13 @@ class BorrowingSpec(Field, frozen=True):
     enabled: bool = True
     borrowing_limit: QuotaLimits = QuotaLimits()
     lending_limit: QuotaLimits = QuotaLimits()
-    shares: dict[str, ShareSpec] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    shares: dict[str, ShareSpec] = {}
 
 
 class FairShareSpec(Field, frozen=True):
     """How the past counts between the namespaces of a pool: weights (absent: 1) and half-life."""
 
-    weights: dict[str, int] = {}  # noqa: RUF012 - msgspec gives every struct a copy of its own
+    weights: dict[str, int] = {}
     half_life: str = "1d"
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from policy.core.amounts import AmountField
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuotaSpec,
     OnExceed,
@@ -24,7 +23,7 @@ from policy.core.quota_checks import (
     queue_problems,
     reserve_problems,
 )
-from policy.core.quota_kinds import ElasticSpec
+from policy.core.quota_kinds import ElasticSpec, QuotaLimits
 from policy.core.selectors import EVERYTHING, changing_problems
 from policy.core.windows import window_problems
 from policy.core.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY

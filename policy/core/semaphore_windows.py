@@ -6,11 +6,10 @@ Windows are those of quotas (`policy.core.windows`), with one number in place of
 from collections.abc import Iterator, Sequence
 
 from policy.core import windows
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import SemaphoreDefinition, SemaphoreWindow
 from policy.core.locks.naming import INT64_MAX
 from policy.core.problems import Problem
-from policy.core.quota_kinds import WindowSpec
+from policy.core.quota_kinds import QuotaLimits, WindowSpec
 
 
 def limit_problems(limit: int, path: str) -> Iterator[Problem]:

@@ -16,9 +16,8 @@ import msgspec
 from policy.core.amounts import UNLIMITED, Amount, AmountField, Limits
 from policy.core.cron import Cron, zone_named
 from policy.core.durations import duration
-from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
-from policy.core.quota_kinds import WindowSpec
+from policy.core.quota_kinds import QuotaLimits, WindowSpec
 from policy.core.selectors import too_many
 
 MAX_WINDOWS: Final = 32

@@ -18,10 +18,10 @@ from lockkeeper.wiring import load_once
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core import marks
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.tracker import track
 from tests.lockkeeper.commands import EXAMPLES

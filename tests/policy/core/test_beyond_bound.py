@@ -8,12 +8,12 @@ import pytest
 from policy.core.decide import apply_policies
 from policy.core.decision import Code, ObjectKind, Operation, Outcome, Review, Side
 from policy.core.extent import WHOLE, Extent, LeftOut
-from policy.core.fields import QuotaLimits
 from policy.core.findings import FindingKind, all_findings
 from policy.core.kinds import PolicyMetadata, SynchronizationPolicy, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import ArgoVersion
 from policy.core.marks import COMPLETED
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.workflow import TemplateObject, Workflow
 

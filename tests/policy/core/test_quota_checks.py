@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from policy.core.fields import QuotaLimits
 from policy.core.problems import Problem
 from policy.core.quota_checks import (
     borrowing_problems,
@@ -18,6 +17,7 @@ from policy.core.quota_kinds import (
     ElasticSpec,
     FairShareSpec,
     QueueSpec,
+    QuotaLimits,
     ReserveSpec,
     ShareSpec,
     Strategy,

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from policy.core.amounts import UNLIMITED, Limits
 from policy.core.cron import zone_named
-from policy.core.fields import QuotaLimits
-from policy.core.quota_kinds import WindowSpec
+from policy.core.quota_kinds import QuotaLimits, WindowSpec
 from policy.core.windows import (
     MAX_WINDOWS,
     NEVER,

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from policy.core import marks
 from policy.core.amounts import Limits, Usage
-from policy.core.fields import QuotaLimits
 from policy.core.governing import borrowed_from, demands
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
-from policy.core.quota_kinds import QueueSpec, StopPolicy, Strategy
+from policy.core.quota_kinds import QueueSpec, QuotaLimits, StopPolicy, Strategy
 from policy.core.reserves import withheld
 from policy.core.snapshot import Document, Snapshot
 from policy.service.books import AT_ONCE, Books

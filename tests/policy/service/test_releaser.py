@@ -12,7 +12,6 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, EventType, JsonPat
 from policy.core import holding, marks
 from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -24,7 +23,7 @@ from policy.core.kinds import (
 from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Purpose, Reservation, fence
 from policy.core.ledger import with_reservations as with_added
 from policy.core.patches import JsonObject, JsonValue, Op
-from policy.core.quota_kinds import ElasticSpec, WindowSpec
+from policy.core.quota_kinds import ElasticSpec, QuotaLimits, WindowSpec
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Snapshot
 from policy.core.usage import NamespaceQueue

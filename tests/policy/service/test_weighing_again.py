@@ -9,11 +9,11 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.amounts import Amount
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.ledger import Account
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
+from policy.core.quota_kinds import QuotaLimits
 from policy.core.snapshot import Document, Snapshot
 from policy.core.weighing import Weighed, weighed_again
 from policy.core.workflow import Metadata, TemplateObject, WorkflowSpec

@@ -33,7 +33,6 @@ from policy.cluster.shaping import Shaping
 from policy.core import holding, marks
 from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Review, Side
-from policy.core.fields import QuotaLimits
 from policy.core.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
@@ -46,7 +45,7 @@ from policy.core.kinds import (
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.quota_kinds import BorrowingSpec
+from policy.core.quota_kinds import BorrowingSpec, QuotaLimits
 from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.core.usage import NO_USAGE, UsageView
