@@ -59,9 +59,6 @@ class ConnectionTable(Generic[Key]):
         self._all: dict[Key, _Entry[Key]] = {}
         self._peers: dict[str, _Peer[Key]] = {}
 
-    def __len__(self) -> int:
-        return len(self._all)
-
     def add(self, key: Key, peer: str) -> Key | None:
         """Take note of a new connection; return which one gives way to it, if one has to."""
         found = self._peers.setdefault(peer, _Peer())
@@ -84,10 +81,6 @@ class ConnectionTable(Generic[Key]):
         """Return what a connection is waited for; None where it is worked for, or gone."""
         found = self._all.get(key)
         return found.stage if found is not None else None
-
-    def until(self, key: Key) -> float:
-        """Return when the patience with a connection ends."""
-        return self._all[key].until
 
     def set_busy(self, key: Key) -> None:
         """Take note that somebody works for a connection."""

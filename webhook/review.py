@@ -125,19 +125,12 @@ def decide_without_ledger(
     if review.operation is Operation.UPDATE and review.user in snapshot.identities.argo_controllers:
         return decision  # Argo's controller writes what it has decoded, a megabyte again and again.
     whole = thorough or fault is not None or review.side is Side.VALIDATE
-    if whole and review.cron is not None and decision.allowed:
-        decision = _with_schedules(decision, review, snapshot)
+    if whole and review.cron is not None and not review.sub_resource and decision.allowed:
+        # What keeps it from ever running: Argo stores it all the same, and says so to nobody.
+        decision = _with_warnings(decision, schedule_problems(review.cron, snapshot.argo))
     if whole or decision.outcome is Outcome.QUEUED:
         decision = _with_types(decision, review, doubts=whole)
     return fault if fault is not None and decision.allowed else decision
-
-
-def _with_schedules(decision: Decision, review: Review, snapshot: Snapshot) -> Decision:
-    """Add what keeps a CronWorkflow from ever running: Argo stores it all the same, and says so to nobody."""
-    if review.cron is None or review.sub_resource:
-        return decision
-    found = islice(schedule_problems(review.cron, snapshot.argo), MAX_DOUBTS)
-    return _with_warnings(decision, found)
 
 
 def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision:
@@ -146,11 +139,11 @@ def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision
     examined = _examined(review)
     if examined.misfits:
         return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
-    return _with_warnings(decision, examined.doubts[:MAX_DOUBTS]) if doubts and examined.doubts else decision
+    return _with_warnings(decision, examined.doubts) if doubts else decision
 
 
 def _with_warnings(decision: Decision, found: Iterable[Problem | Doubt]) -> Decision:
-    texts = tuple(f"lockkeeper: {each.path}: {each.message}" for each in found)
+    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_DOUBTS)]
     return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
 
 

@@ -122,6 +122,6 @@ def test_the_books_agree_with_a_simple_count(moves: list[tuple[str, int, str]]) 
                 busy.discard(key)
             case _:
                 pass
-        assert len(connections) == len(busy | silent)
+        assert len(connections._all) == len(busy | silent)
         assert set(connections.all_silent()) == silent
         assert (connections.first_to_close() is None) == (not silent)
