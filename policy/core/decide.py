@@ -92,6 +92,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         return UNGOVERNED
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
+    own = _BRINGS_STATUS if again is None and holding.foreign_status(workflow) else ()
     governed_by = governing(policies.quotas, labels)
     locks = judge_locks(
         spec,
@@ -122,7 +123,6 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
             version="" if again is None else again.before.resource_version or "",
         )
         quotas = apply_quotas(subject, governed_by, policies=policies, snapshot=snapshot, now=now)
-    own = _BRINGS_STATUS if again is None and holding.foreign_status(workflow) else ()
     faults = [*own, *metadata_faults(spec, metadata, policies, snapshot)]
     if again is not None:
         faults = [*guard_retry(again, snapshot), *faults]

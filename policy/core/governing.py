@@ -1,6 +1,6 @@
 """Which quotas govern a Workflow, and what it demands of which accounts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Final
@@ -9,7 +9,7 @@ import msgspec
 
 from policy.core.amounts import ZERO, Limits
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.kinds import OnExceed, WorkflowQuotaSpec
+from policy.core.kinds import WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
 from policy.core.pools import CompiledPool, share_account
@@ -85,14 +85,6 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
 def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
     """Return the same accounts without limits: on a quota that only warns all count, and all may run."""
     return tuple(Want(Demand(each.demand.account, NO_LIMITS, each.demand.source)) for each in bounded)
-
-
-def by_effect(quotas: Iterable[CompiledQuota]) -> Mapping[OnExceed, Sequence[CompiledQuota]]:
-    """Return the quotas by their `onExceed`, those of each in the order in which they came."""
-    found: dict[OnExceed, list[CompiledQuota]] = {effect: [] for effect in OnExceed}
-    for quota in quotas:
-        found[quota.on_exceed].append(quota)
-    return found
 
 
 def accounts_of(

@@ -1,6 +1,6 @@
 """What the quotas of a namespace say of a Workflow: marks, the hold, what is to be reserved, and faults."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ from policy.core.children import NOT_EXEMPT, Exemption, Newcomer, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
-from policy.core.governing import accounts_of, borrowed_from, by_effect, demands
+from policy.core.governing import accounts_of, borrowed_from, demands
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
     Account,
@@ -188,6 +188,14 @@ def apply_quotas(
     )
 
 
+def by_effect(quotas: Iterable[CompiledQuota]) -> Mapping[OnExceed, Sequence[CompiledQuota]]:
+    """Return the quotas by their `onExceed`, those of each in the order in which they came."""
+    found: dict[OnExceed, list[CompiledQuota]] = {OnExceed.QUEUE: [], OnExceed.DENY: [], OnExceed.WARN: []}
+    for quota in quotas:
+        found[quota.on_exceed].append(quota)
+    return found
+
+
 def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequence[CompiledQuota]) -> Newcomer:
     """Return a Workflow as a child is judged; the validating side goes by what the mutating one made of it.
 
@@ -335,10 +343,11 @@ def _wait(
         rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
     elif review.side is not Side.MUTATE:
         rules = msgspec.structs.replace(rules, max_length=None)
-    full = explain_wait.refusal(namespace, depth - 1, rules)
     reasons = () if run is None else refusal(review.related.policy, run.name, review.related.runs)
-    if full is not None:
-        reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
+    if rules.max_length is not None or rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
+        full = explain_wait.refusal(namespace, depth - 1, rules)
+        if full is not None:
+            reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
     return Wait(
         reasons=reasons,
         warnings=(warning,) if warning else (),
