@@ -46,7 +46,7 @@ def path_of(side: Side, secret: str) -> str:
 
 
 class Callers(Protocol):
-    """Knows who may call."""
+    """Knows who may call: the secrets that the webhook configurations carry."""
 
     def know(self, call: WebhookCall) -> bool:
         """Tell at once whether a call shows what its callers know."""
@@ -88,7 +88,7 @@ def is_answered(secret: str, answered: Iterable[Answered], now: datetime) -> boo
 
 
 class UnknownCallers:
-    """Says now and then, and not for each of them, that somebody calls who is not known."""
+    """Logs now and then, and not for each of them, that a caller is not known."""
 
     def __init__(self, *, say: Callable[[str], object], stopwatch: Callable[[], float]) -> None:
         self._say = say

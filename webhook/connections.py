@@ -29,7 +29,7 @@ class Stage(StrEnum):
 
 
 class _Entry(msgspec.Struct, Generic[Key]):
-    """One connection; `until` is when its patience ends, where it is silent."""
+    """One connection; `until` is when its time is over, where it is silent."""
 
     key: Key
     peer: str
@@ -46,7 +46,7 @@ class _Peer(msgspec.Struct, Generic[Key]):
     reviewed: dict[Key, None] = {}
 
     def oldest(self, *, reviewed: bool) -> Key | None:
-        """Return who has been silent longest, or None where nobody is."""
+        """Return the one that has been silent longest, or None where none is."""
         return next(iter(self.reviewed if reviewed else self.silent), None)
 
 
@@ -60,7 +60,7 @@ class ConnectionTable(Generic[Key]):
         self._peers: dict[str, _Peer[Key]] = {}
 
     def add(self, key: Key, peer: str) -> Key | None:
-        """Take note of a new connection; return which one gives way to it, if one has to."""
+        """Take note of a new connection; return which one is to be closed for it, if one is."""
         found = self._peers.setdefault(peer, _Peer())
         way: Key | None = None
         if found.count >= self._per_peer:
@@ -83,7 +83,7 @@ class ConnectionTable(Generic[Key]):
         return found.stage if found is not None else None
 
     def set_busy(self, key: Key) -> None:
-        """Take note that somebody works for a connection."""
+        """Take note that a thread works for a connection."""
         entry = self._all[key]
         self._queue(entry).pop(key, None)
         entry.stage = None
@@ -105,7 +105,7 @@ class ConnectionTable(Generic[Key]):
         return True
 
     def first_to_close(self) -> Key | None:
-        """Return who gives way first, or None where all are worked for."""
+        """Return the one that is closed first, or None where all are worked for."""
         silent = [each for each in self._peers.values() if each.silent]
         if silent:
             # Of two with as many, rather the one of whom nothing else is known.
@@ -115,15 +115,15 @@ class ConnectionTable(Generic[Key]):
         return max(reviewed, key=lambda each: len(each.reviewed)).oldest(reviewed=True) if reviewed else None
 
     def overdue(self, now: float) -> list[Key]:
-        """Return the silent ones with whom the patience is over."""
+        """Return the silent ones whose time is over."""
         return [each.key for each in self._all.values() if each.stage is not None and each.until <= now]
 
     def all_silent(self) -> list[Key]:
-        """Return everybody who is silent."""
+        """Return all that are silent."""
         return [each.key for each in self._all.values() if each.stage is not None]
 
     def shorten_waits(self, until: float) -> None:
-        """Wait for nobody longer than until then."""
+        """Wait for none of them longer than until then."""
         for each in self._all.values():
             each.until = min(each.until, until)
 

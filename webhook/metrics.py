@@ -191,7 +191,7 @@ class Metrics:
         self._errors.labels(status[:3]).inc()
 
     def unknown_caller(self, side: Side) -> None:
-        """Count a call of somebody who is not known."""
+        """Count a call of a caller that is not known."""
         self._unknown_callers[side].inc()
 
     def out_of_time(self, part: Part) -> None:

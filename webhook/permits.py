@@ -3,7 +3,7 @@
 Python computes in one thread at a time, so a worker hands out few permits. Reviews of a few milliseconds
 never notice each other, but some that take seconds at once would leave no permit to the others. So a review
 that takes long needs a place, of which there is one less than there are permits; while it waits for one,
-somebody else has its permit.
+another thread has its permit.
 """
 
 from queue import Empty, SimpleQueue
@@ -22,7 +22,7 @@ class Permits:
         self._tokens.get()
 
     def release(self) -> None:
-        """Give the permit to somebody else."""
+        """Give the permit to another thread."""
         self._tokens.put(None)
 
 

@@ -1,9 +1,9 @@
-"""THE PATH of a review: bytes -> decode -> apply policies -> can Argo decode it -> ask the ledger -> bytes.
+"""THE PATH of a review: bytes, a Review, the policies, Argo's types, the ledger, an answer, bytes.
 
 `review` is the whole of it, with the places that can say no in their order. The types of an object are looked
 at by the validating side, which sees the object as it will be stored; so a create pays for that once. The
 mutating side looks where it could not read the object itself, and before it holds one: a hold with our marks
-says that the types were looked at, and who is let go later is not read again.
+says that the types were looked at, and a Workflow that is released later is not read again.
 """
 
 import time

@@ -43,7 +43,7 @@ class LongReviews(Protocol):
 
 
 class Unlimited:
-    """Places for everybody: without a server nobody counts who computes."""
+    """Places for all reviews: without a server there are no permits to share."""
 
     def enter(self, _seconds: float) -> bool:
         """Go on."""

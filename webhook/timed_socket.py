@@ -19,7 +19,7 @@ SEND_SECONDS: Final = 5.0
 
 
 class WaitingThreads:
-    """Threads that wait for slow clients, at most so many of them: who has waited longest gives way."""
+    """Threads that wait for slow clients, at most so many: the one that has waited longest is hung up on."""
 
     def __init__(self, most: int) -> None:
         self._most = most
