@@ -15,7 +15,7 @@ import yaml
 from bench.inprocess import best, load_policies
 from bench.reviews import CASES, NAMESPACE, Document, body, policies, uids
 from lockkeeper.wiring import utc_now
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.snapshot import Snapshot
 from webhook import wire
@@ -56,10 +56,10 @@ def measure(*, loops: int, seconds: float) -> list[Cost]:
     for case in CASES:
         review = wire.decode(body(case, uids(1)[0]), Side.MUTATE).review
         without = load(without_locks())
-        floor = best(lambda: decide(review, without, now), loops, seconds)  # noqa: B023 - called at once
+        floor = best(lambda: apply_policies(review, without, now), loops, seconds)  # noqa: B023 - called at once
         for way, rule in WAYS.items():
             snapshot = load(with_rule(rule))
-            us = best(lambda: decide(review, snapshot, now), loops, seconds)  # noqa: B023 - called at once
+            us = best(lambda: apply_policies(review, snapshot, now), loops, seconds)  # noqa: B023 - called at once
             rows.append(Cost(case.name, way, us, us - floor))
     return rows
 

@@ -16,12 +16,13 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.core.argo_types.checking import examine
 from policy.core.argo_types.decoders import decode_template
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.snapshot import Snapshot
 from policy.sources.board import SnapshotBoard
 from webhook import wire
+from webhook.encode import encode
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.review import Reviewing, review
@@ -49,7 +50,7 @@ class Part(msgspec.Struct, frozen=True):
 def answer_bytes(case: Case, snapshot: Snapshot) -> int:
     """Return how long our answer is, for the servers that answer a constant."""
     received = wire.decode(body(case, uids(1)[0]), Side.MUTATE)
-    return len(wire.encode(received, decide(received.review, snapshot, utc_now())))
+    return len(encode(received, apply_policies(received.review, snapshot, utc_now())))
 
 
 def load_policies(folder: Path) -> Snapshot:
@@ -77,7 +78,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     """Return each part as a function to time; in the path they follow each other in this order."""
     now = utc_now()
     received = wire.decode(content, Side.MUTATE)
-    decision = decide(received.review, snapshot, now)
+    decision = apply_policies(received.review, snapshot, now)
     locks = snapshot.policies(NAMESPACE).locks
     cluster = MemoryCluster(clock=utc_now, rng=random.Random(1))  # noqa: S311 - no secret depends on it
     parts = Reviewing(
@@ -92,7 +93,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
             locks.remembered.clear()
-        return decide(received.review, snapshot, now)
+        return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:
         """Look at the types as if no template of the Workflow had been seen before."""
@@ -101,11 +102,11 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
 
     return {
         DECODE: lambda: wire.decode(content, Side.MUTATE),
-        DECIDE: lambda: decide(received.review, snapshot, now),
+        DECIDE: lambda: apply_policies(received.review, snapshot, now),
         DECIDE_NEW: decide_new,
         TYPES: lambda: examine("Workflow", received.review.raw),
         TYPES_NEW: examine_new,
-        ENCODE: lambda: wire.encode(received, decision),
+        ENCODE: lambda: encode(received, decision),
         RECORD: lambda: recorder.reviewed(received, decision, 1e-4),
         WHOLE: lambda: review(content, Side.MUTATE, BUDGET, parts),
     }

@@ -14,7 +14,7 @@ import msgspec
 from lockkeeper.wiring import utc_now
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Cluster
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Operation, Review, Side
 from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.locks.forms import DEFAULT_VERSION
@@ -86,7 +86,7 @@ def admitted(name: str, namespace: str, snapshot: Snapshot) -> JsonObject:
         dry_run=False,
         workflow=workflow,
     )
-    decision = decide(review, snapshot, utc_now())
+    decision = apply_policies(review, snapshot, utc_now())
     changed: JsonObject = jsonpatch.apply_patch(obj, msgspec.to_builtins(list(decision.patch)))
     return changed
 

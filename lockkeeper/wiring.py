@@ -37,11 +37,11 @@ from policy.sources.directory import Loaded, PolicyErrors
 from policy.sources.reload import DirectorySource
 from webhook.admission import Admission, nothing_here
 from webhook.app import create_app
-from webhook.callers import Callers, Strangers
+from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
-from webhook.relating import NoRelatives, Relatives
-from webhook.reserving import NothingStored, Stored
+from webhook.owners import NoOwners, OwnerReader
+from webhook.reservations import NothingStored, StoredReservations
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -186,8 +186,8 @@ def build_admission(
     draining: Callable[[], bool],
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
-    relatives: Relatives | None = None,
-    stored: Stored | None = None,
+    relatives: OwnerReader | None = None,
+    stored: StoredReservations | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,
 ) -> WSGIApplication:
@@ -205,7 +205,7 @@ def build_admission(
         clock=utc_now,
         stopwatch=time.perf_counter,
         recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
-        relatives=relatives or NoRelatives(),
+        relatives=relatives or NoOwners(),
         stored=stored or NothingStored(),
     )
 
@@ -221,7 +221,7 @@ def build_admission(
         metrics=metrics,
         other=probes if probed is None else nothing_here,
         callers=callers,
-        strangers=Strangers(
+        unknown=UnknownCallers(
             say=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
         ),
     )

@@ -13,8 +13,7 @@ from gunicorn.http.errors import ParseException
 
 from policy.core.decision import Side
 from policy.core.prepared import prepare
-from webhook.callers import AnyCaller, Call, Callers, Strangers, call_of
-from webhook.deadline import budget_of
+from webhook.callers import AnyCaller, Callers, UnknownCallers, WebhookCall, call_of
 from webhook.failure import (
     MAX_BODY,
     BadRequest,
@@ -26,16 +25,16 @@ from webhook.failure import (
     WrongMediaType,
 )
 from webhook.logs import Log
-from webhook.long_reviews import lane_of
 from webhook.metrics import Metrics
-from webhook.patient_socket import aside
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
+from webhook.time_left import budget_of, long_reviews_of
+from webhook.timed_socket import without_permit
 
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""
 MAX_DIGITS: Final = 18
-STRANGER: Final = (
+UNKNOWN: Final = (
     "this path is not in the webhook configurations of Lockkeeper: only the API server is answered, "
     "which knows it from there"
 )
@@ -68,29 +67,30 @@ class Admission:
         metrics: Metrics,
         other: WSGIApplication,
         callers: Callers | None = None,
-        strangers: Strangers | None = None,
+        unknown: UnknownCallers | None = None,
     ) -> None:
         self._parts = parts
         self._log = log
         self._metrics = metrics
         self._other = other
         self._callers = callers or AnyCaller()
-        self._strangers = strangers or Strangers(say=lambda _: None, stopwatch=time.monotonic)
+        self._unknown = unknown or UnknownCallers(say=lambda _: None, stopwatch=time.monotonic)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
         call = call_of(environ["PATH_INFO"])
         if call is None:
             return self._other(environ, start_response)
-        side = call.side
+        known, side = self._callers.know(call), call.side
         body = b""
         headers: Headers = [_TEXT]
         try:
-            self._admit(call, environ)
+            if not known:
+                self._ask(call, environ)
             body = read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
-            judge = review_policy if side is Side.POLICIES else review
-            answer = judge(body, side, budget, self._parts, lane_of(environ))
+            answer_to = review_policy if side is Side.POLICIES else review
+            answer = answer_to(body, side, budget, self._parts, long_reviews_of(environ))
             status, headers = "200 OK", [_JSON]
         except ReviewError as error:
             status, answer = error.status, f"{error.message}\n".encode()
@@ -110,17 +110,15 @@ class Admission:
         start_response(status, headers)
         return (answer,)
 
-    def _admit(self, call: Call, environ: WSGIEnvironment) -> None:
-        """Refuse a call that is not known before anything of it is read. Raises UnknownCaller, NotSynced."""
-        if self._callers.know(call):
-            return
-        with aside(environ.get("gunicorn.socket")):  # Others compute while this one waits.
+    def _ask(self, call: WebhookCall, environ: WSGIEnvironment) -> None:
+        """Ask who calls before anything of the request is read. Raises UnknownCaller, NotSynced."""
+        with without_permit(environ.get("gunicorn.socket")):  # Others compute while this one waits.
             known = self._callers.ask(call)
         if known:
             return
-        self._strangers.came(call, environ.get("REMOTE_ADDR", ""))
-        self._metrics.stranger(call.side)
-        raise UnknownCaller(STRANGER)
+        self._unknown.note(call, environ.get("REMOTE_ADDR", ""))
+        self._metrics.unknown_caller(call.side)
+        raise UnknownCaller(UNKNOWN)
 
 
 def nothing_here(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,7 +1,7 @@
 """Who calls: the paths of the webhook, and the secret part of them that only its callers know.
 
 Every Pod can reach the port, and a review says itself who created what. So whoever calls has to show that
-the API server sent him: by a path that stands in the webhook configurations, which no namespace may read.
+the API server sent it: by a path that stands in the webhook configurations, which no namespace may read.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,27 +17,27 @@ from policy.core.decision import Side
 ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE, "/policies": Side.POLICIES}
 PLAIN: Final = ""
 """The secret of a path that has none."""
-TELL_SECONDS: Final = 10.0
+LOG_SECONDS: Final = 10.0
 """Between two log lines about callers that are not known."""
 
 
-class Call(msgspec.Struct, frozen=True):
+class WebhookCall(msgspec.Struct, frozen=True):
     """What a path asks for, and the secret that it shows."""
 
     side: Side
     secret: str = PLAIN
 
 
-def call_of(path: str) -> Call | None:
+def call_of(path: str) -> WebhookCall | None:
     """Return what a path asks for, or None where there is no such path."""
     side = ROUTES.get(path)
     if side is not None:
-        return Call(side)
+        return WebhookCall(side)
     cut = path.find("/", 1)
     side = ROUTES.get(path[:cut])
     if cut < 0 or side is None or not path[cut + 1 :]:
         return None
-    return Call(side, path[cut + 1 :])
+    return WebhookCall(side, path[cut + 1 :])
 
 
 def path_of(side: Side, secret: str) -> str:
@@ -46,28 +46,28 @@ def path_of(side: Side, secret: str) -> str:
 
 
 class Callers(Protocol):
-    """Knows who may call."""
+    """Knows who may call: the secrets that the webhook configurations carry."""
 
-    def know(self, call: Call) -> bool:
+    def know(self, call: WebhookCall) -> bool:
         """Tell at once whether a call shows what its callers know."""
         ...
 
-    def ask(self, call: Call) -> bool:
+    def ask(self, call: WebhookCall) -> bool:
         """Tell it after a look, which takes time. Raises NotSynced where it is not known yet."""
         ...
 
 
 class AnyCaller:
-    """Where nobody is told from anybody: whoever reaches the port is answered.
+    """Where callers are not told apart: whoever reaches the port is answered.
 
     A secret of before, which still stands in a configuration, does no harm then.
     """
 
-    def know(self, _call: Call) -> bool:
+    def know(self, _call: WebhookCall) -> bool:
         """Tell that everybody may call."""
         return True
 
-    def ask(self, _call: Call) -> bool:
+    def ask(self, _call: WebhookCall) -> bool:
         """Tell that everybody may call."""
         return True
 
@@ -87,8 +87,8 @@ def is_answered(secret: str, answered: Iterable[Answered], now: datetime) -> boo
     return found
 
 
-class Strangers:
-    """Says now and then, and not for each of them, that somebody calls who is not known."""
+class UnknownCallers:
+    """Logs now and then, and not for each of them, that a caller is not known."""
 
     def __init__(self, *, say: Callable[[str], object], stopwatch: Callable[[], float]) -> None:
         self._say = say
@@ -97,11 +97,11 @@ class Strangers:
         self._said_at: float | None = None
         self._unsaid = 0
 
-    def came(self, call: Call, peer: str) -> None:
-        """Take note of a call; its secret is told to nobody, wrong as it may be."""
+    def note(self, call: WebhookCall, peer: str) -> None:
+        """Take note of a call; its secret is logged nowhere, wrong as it may be."""
         with self._lock:
             now = self._stopwatch()
-            if self._said_at is not None and now - self._said_at < TELL_SECONDS:
+            if self._said_at is not None and now - self._said_at < LOG_SECONDS:
                 self._unsaid += 1
                 return
             more, self._unsaid, self._said_at = self._unsaid, 0, now

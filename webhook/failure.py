@@ -20,10 +20,8 @@ from policy.core.budget import Part
 
 MAX_BODY: Final = 7 * 1024 * 1024
 """Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""
-
-
 MAX_MESSAGE: Final = 1024
-"""Characters of a message to the sender: it may repeat what he sent, which may be megabytes."""
+"""Characters of a message to the sender: it may repeat what was sent, which may be megabytes."""
 
 
 class ReviewError(Exception):

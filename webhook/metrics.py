@@ -157,13 +157,13 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
-        strangers = Counter(
+        unknown_callers = Counter(
             "lockkeeper_unknown_callers",
             "Calls that were refused unread, because their path is not in the webhook configurations.",
             ["webhook"],
             registry=self.registry,
         )
-        self._strangers = {side: strangers.labels(side.value) for side in Side}
+        self._unknown_callers = {side: unknown_callers.labels(side.value) for side in Side}
         late = Counter(
             "lockkeeper_reviews_out_of_time",
             "Reviews that were not answered in time, by the part of the review that spent it.",
@@ -190,9 +190,9 @@ class Metrics:
         """Count a request that got an HTTP error; `status` is the status line."""
         self._errors.labels(status[:3]).inc()
 
-    def stranger(self, side: Side) -> None:
-        """Count a call of somebody who is not known."""
-        self._strangers[side].inc()
+    def unknown_caller(self, side: Side) -> None:
+        """Count a call of a caller that is not known."""
+        self._unknown_callers[side].inc()
 
     def out_of_time(self, part: Part) -> None:
         """Count a review that was not answered in time."""

@@ -2,7 +2,7 @@
 
 Only what the author asks for anew is judged. A policy that is being deleted, or whose spec stays as it is,
 may always be written: finalizers and labels have to work on policies that were stored before these rules.
-What the policy means beside the others in force is told in warnings, because others may change at any time.
+What the policy means beside the others in force is said in warnings, because others may change at any time.
 """
 
 from datetime import timedelta
@@ -21,9 +21,10 @@ from policy.core.snapshot import with_policy
 from policy.core.workflow import Read
 from policy.sources.documents import read
 from webhook import wire
+from webhook.encode import encode
 from webhook.failure import BadRequest, NotSynced, OutOfTime
-from webhook.long_reviews import UNLIMITED, Lane, TimeLeft
 from webhook.review import Reviewing
+from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
 
 JUDGED: Final = (Operation.CREATE, Operation.UPDATE)
 _GENERATED: Final = "generated"
@@ -50,7 +51,7 @@ _ENVELOPE: Final = msgspec.json.Decoder(PolicyEnvelope)
 
 
 def review_policy(
-    body: bytes, side: Side, budget: timedelta, parts: Reviewing, lane: Lane = UNLIMITED
+    body: bytes, side: Side, budget: timedelta, parts: Reviewing, long_reviews: LongReviews = UNLIMITED
 ) -> bytes:
     """Answer one AdmissionReview of a policy within `budget`.
 
@@ -59,11 +60,11 @@ def review_policy(
         OutOfTime: no answer in time; the failure policy decides.
     """
     started, seconds = parts.stopwatch(), budget.total_seconds()
-    time_left = TimeLeft(parts.monotonic, seconds, lane)
+    time_left = TimeLeft(parts.monotonic, seconds, long_reviews)
     try:
         received, request = _decode(body, side)
-        decision = _judge(request, parts, time_left)
-        answer = wire.encode(received, decision)
+        decision = _decide(request, parts, time_left)
+        answer = encode(received, decision)
         time_left.check(Part.ANSWER)
     except TimeSpentError as spent:
         raise OutOfTime(seconds, spent.part) from spent
@@ -99,7 +100,7 @@ def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
     return received, request
 
 
-def _judge(request: PolicyRequest, parts: Reviewing, budget: Budget) -> Decision:
+def _decide(request: PolicyRequest, parts: Reviewing, budget: Budget) -> Decision:
     """Decide about a request: the spec of a policy that is new, or other than before."""
     ours = request.kind.group == GROUP and request.kind.kind in POLICY_KINDS and not request.sub_resource
     if not ours or request.operation not in JUDGED:

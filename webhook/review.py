@@ -1,28 +1,50 @@
-"""THE PATH of a review: bytes -> decode -> snapshot -> judge (pure) -> settle -> encode -> bytes."""
+"""THE PATH of a review: bytes, a Review, the policies, Argo's types, the ledger, an answer, bytes.
+
+`review` is the whole of it, with the places that can say no in their order. The types of an object are looked
+at by the validating side, which sees the object as it will be stored; so a create pays for that once. The
+mutating side looks where it could not read the object itself, and before it holds one: a hold with our marks
+says that the types were looked at, and a Workflow that is released later is not read again.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
+from itertools import islice
+from typing import Final, Protocol
 
 import msgspec
 
+from policy.core.argo_types.checking import DecodeReport, examine
+from policy.core.argo_types.walking import Doubt
 from policy.core.budget import Part, TimeSpentError
-from policy.core.decision import Decision, Side
+from policy.core.decide import apply_policies
+from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
+from policy.core.problems import Problem
 from policy.core.sameness import UnreadableError
+from policy.core.schedule_checks import schedule_problems
 from policy.core.snapshot import Snapshot
-from webhook import wire
+from policy.core.updates import SUBRESOURCES
+from webhook.encode import encode
 from webhook.failure import BadRequest, OutOfTime
-from webhook.judging import judge
-from webhook.long_reviews import UNLIMITED, Lane, TimeLeft
-from webhook.relating import NoRelatives, Relatives, relate
-from webhook.reserving import NothingStored, Reservations, Stored, settle
+from webhook.owners import NoOwners, OwnerReader, with_owner
+from webhook.reservations import NothingStored, Reservations, StoredReservations, ask_ledger
+from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
+from webhook.wire import Received, decode
+
+MAX_DOUBTS: Final = 5
+"""Warnings about fields that Argo drops, so that those of the policies are still read."""
+CONSEQUENCES: Final = {
+    ObjectKind.WORKFLOW: "Argo cannot decode such a Workflow, and its controller would stop for everybody",
+    ObjectKind.WORKFLOW_TEMPLATE: "Argo cannot decode such a template, and what uses it would fail",
+    ObjectKind.CLUSTER_WORKFLOW_TEMPLATE: "Argo cannot decode such a template, and what uses it would fail",
+    ObjectKind.CRON_WORKFLOW: "Argo cannot decode such a CronWorkflow, and would never run it",
+}
 
 
-class Recorder(Protocol):
+class OutcomeRecorder(Protocol):
     """Where the outcome of a review is counted and logged."""
 
-    def reviewed(self, received: wire.Received, decision: Decision, seconds: float) -> None:
+    def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Take note of one answered review."""
         ...
 
@@ -37,35 +59,44 @@ class Reviewing(msgspec.Struct, frozen=True):
     reservations: Reservations
     clock: Callable[[], datetime]
     stopwatch: Callable[[], float]
-    recorder: Recorder
-    relatives: Relatives = NoRelatives()
-    stored: Stored = NothingStored()
+    recorder: OutcomeRecorder
+    relatives: OwnerReader = NoOwners()
+    stored: StoredReservations = NothingStored()
     monotonic: Callable[[], float] = time.monotonic
 
 
-def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing, lane: Lane = UNLIMITED) -> bytes:
+def review(
+    body: bytes, side: Side, budget: timedelta, parts: Reviewing, long_reviews: LongReviews = UNLIMITED
+) -> bytes:
     """Answer one AdmissionReview within `budget`.
 
-    Raises:
-        BadRequest: the body is no review.
-        OutOfTime, LedgerUnavailable: no answer in time; the failure policy decides.
+    What can say no, in this order (3 to 5 are `decide_without_ledger`):
+
+    1. `decode`: BadRequest, the body is no review.
+    2. `with_owner`: LedgerUnavailable, the owner of a child or of a run could not be read.
+    3. `apply_policies`: a denial, by the object itself, the quotas that govern it, or its locks.
+    4. `examine`: a denial, Argo could not decode the object.
+    5. `Received.fault`: a denial, we cannot read the object ourselves.
+    6. `ask_ledger`: a denial, a quota with `onExceed: Deny` has no room; LedgerUnavailable, nobody answered.
+    7. The time: OutOfTime, wherever it was spent.
+
+    A denial is an answer. What is raised becomes an HTTP status, and the webhook's failure policy decides.
     """
     started, seconds = parts.stopwatch(), budget.total_seconds()
     now = parts.clock()
     deadline = now + budget
-    time_left = TimeLeft(parts.monotonic, seconds, lane)
+    time_left = TimeLeft(parts.monotonic, seconds, long_reviews)
     try:
-        received, snapshot = wire.decode(body, side, time_left), parts.snapshot()
-        related = relate(received.review, snapshot, parts.relatives)
-        received = (
-            received if related is received.review else msgspec.structs.replace(received, review=related)
-        )
-        decision = judge(received, snapshot, now)
+        received = decode(body, side, time_left)
+        snapshot = parts.snapshot()
+        asked = with_owner(received.review, snapshot, parts.relatives)
+        decision = decide_without_ledger(asked, received.fault, snapshot, now)
         time_left.check(Part.LEDGER)
-        decision = settle(decision, received.review, parts.reservations, deadline, parts.stored)
+        if decision.reservation is not None:
+            decision = ask_ledger(decision, asked, parts.reservations, deadline, parts.stored)
         if parts.clock() > deadline:
             raise OutOfTime(seconds, Part.LEDGER)
-        answer = wire.encode(received, decision)
+        answer = encode(received, decision)
         time_left.check(Part.ANSWER)
     except TimeSpentError as spent:
         raise OutOfTime(seconds, spent.part) from spent
@@ -77,3 +108,54 @@ def review(body: bytes, side: Side, budget: timedelta, parts: Reviewing, lane: L
         time_left.done()
     parts.recorder.reviewed(received, decision, parts.stopwatch() - started)
     return answer
+
+
+def decide_without_ledger(
+    review: Review, fault: Decision | None, snapshot: Snapshot, now: datetime, *, thorough: bool = False
+) -> Decision:
+    """Decide about a review as far as that needs no ledger.
+
+    `fault` is the denial of an object that could not be read; Argo's own words go before it. `thorough` looks
+    at types on the mutating side, too.
+
+    Raises:
+        BadRequest: the object is not JSON that can be read.
+    """
+    decision = apply_policies(review, snapshot, now)
+    if review.operation is Operation.UPDATE and review.user in snapshot.identities.argo_controllers:
+        return decision  # Argo's controller writes what it has decoded, a megabyte again and again.
+    whole = thorough or fault is not None or review.side is Side.VALIDATE
+    if whole and review.cron is not None and not review.sub_resource and decision.allowed:
+        # What keeps it from ever running: Argo stores it all the same, and says so to nobody.
+        decision = _with_warnings(decision, schedule_problems(review.cron, snapshot.argo))
+    if whole or decision.outcome is Outcome.QUEUED:
+        decision = _with_types(decision, review, doubts=whole)
+    return fault if fault is not None and decision.allowed else decision
+
+
+def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision:
+    if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
+        return decision
+    examined = _examined(review)
+    if examined.misfits:
+        return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
+    return _with_warnings(decision, examined.doubts) if doubts else decision
+
+
+def _with_warnings(decision: Decision, found: Iterable[Problem | Doubt]) -> Decision:
+    texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_DOUBTS)]
+    return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
+
+
+def _examined(review: Review) -> DecodeReport:
+    try:
+        return examine(review.kind.value, review.raw, review.old_raw, review.budget)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the object is not JSON that can be read: {error}") from error
+
+
+def _reasons(examined: DecodeReport, kind: ObjectKind) -> tuple[Reason, ...]:
+    """Return a reason for every misfit; what would come of them is said once."""
+    first, *others = examined.misfits
+    said = Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")
+    return (said, *(Reason(Code.WRONG_TYPE, each.path, each.message) for each in others))

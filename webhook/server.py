@@ -12,9 +12,9 @@ from wsgiref.types import WSGIApplication
 
 from gunicorn.app.base import BaseApplication
 
-from webhook.patient_socket import PatientSocket
 from webhook.settings import ServerSettings
-from webhook.worker import WAITING_THREADS, PatientWorker, note_review
+from webhook.timed_socket import TimedSocket
+from webhook.worker import WAITING_THREADS, TimedWorker, note_review
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 HUNG_AFTER: Final = 60
@@ -76,7 +76,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, object] = {
             "bind": [f"fd://{self._listener.fileno()}"],
             "workers": 1,
-            "worker_class": PatientWorker,
+            "worker_class": TimedWorker,
             "threads": settings.threads + WAITING_THREADS,
             "keepalive": settings.keep_alive,
             "graceful_timeout": settings.graceful_timeout,
@@ -140,8 +140,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 
 def patient(context: SSLContext) -> SSLContext:
-    """Return the context, made to wrap connections in the socket that PatientWorker expects."""
-    context.sslsocket_class = PatientSocket
+    """Return the context, made to wrap connections in the socket that TimedWorker expects."""
+    context.sslsocket_class = TimedSocket
     return context
 
 

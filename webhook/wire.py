@@ -1,16 +1,13 @@
-"""The wire format: AdmissionReview bytes to a Review, a Decision to bytes (k8s.io/api/admission/v1).
+"""What comes in on the wire: AdmissionReview bytes to a Review (k8s.io/api/admission/v1).
 
 The envelope is decoded first, with its objects left raw, and then each object once, into the narrow struct of
 its kind. So a wrong request (400) is told from a user's wrong object (a denial with its path).
 """
 
-import base64
-import re
 from typing import Final
 
 import msgspec
 
-from policy.core import explain
 from policy.core.budget import UNBOUNDED, Budget, Part
 from policy.core.decision import (
     NO_OBJECT,
@@ -31,12 +28,8 @@ from webhook.failure import BadRequest
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})
 ARGO_GROUP: Final = "argoproj.io"
-MAX_WARNING: Final = 256
-"""Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
-MAX_WARNINGS: Final = 16
 MAX_UID: Final = 128
 """Characters; the API server's have 36. A uid goes into answers, logs, labels and the ledger."""
-MAX_NAME: Final = 253
 MAX_MISFITS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
 LARGE: Final = 256 * 1024
@@ -44,12 +37,6 @@ LARGE: Final = 256 * 1024
 MAX_CONTAINERS: Final = 400_000
 """Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
 Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
-_RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
-_SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
-RETRY_SECONDS: Final = 1
-"""Until a create may be tried again that the mutating side missed, or that a template is made for."""
 
 
 class Kind(Read, frozen=True):
@@ -83,7 +70,7 @@ class Head(Read, frozen=True, kw_only=True):
     dry_run: bool | None = None
 
 
-class Request(Head, frozen=True, kw_only=True):
+class AdmissionRequest(Head, frozen=True, kw_only=True):
     """A request with its objects left as they came."""
 
     object: msgspec.Raw = NO_OBJECT
@@ -95,7 +82,7 @@ class Envelope(Read, frozen=True):
 
     api_version: str | None = None
     kind: str | None = None
-    request: Request | None = None
+    request: AdmissionRequest | None = None
 
 
 prepare(Envelope)
@@ -144,7 +131,6 @@ _READ: Final = {
 }
 _KINDS: Final = {each.value: each for each in ObjectKind if each is not ObjectKind.OTHER}
 _STORED: Final = frozenset({Operation.CREATE, Operation.UPDATE})
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
@@ -183,7 +169,7 @@ def bounded(body: bytes) -> None:
         raise BadRequest(f"the review holds more than {MAX_CONTAINERS} lists and maps")
 
 
-def _objects(request: Request, kind: ObjectKind) -> Objects:
+def _objects(request: AdmissionRequest, kind: ObjectKind) -> Objects:
     """Return the objects of a request, each decoded once as far as anybody reads it."""
     match kind:
         case ObjectKind.WORKFLOW:
@@ -199,7 +185,7 @@ def _objects(request: Request, kind: ObjectKind) -> Objects:
             return Objects()
 
 
-def _old_workflow(request: Request) -> Workflow | None:
+def _old_workflow(request: AdmissionRequest) -> Workflow | None:
     """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
     old: Workflow | None = None
     if request.operation is Operation.UPDATE:
@@ -210,7 +196,7 @@ def _old_workflow(request: Request) -> Workflow | None:
     return old
 
 
-def _partly(request: Request, kind: ObjectKind) -> Objects:
+def _partly(request: AdmissionRequest, kind: ObjectKind) -> Objects:
     """Return what can be read of a request whose object does not fit.
 
     An update of a Workflow is guarded all the same: a wrong type must not hide what else it changes.
@@ -228,10 +214,10 @@ def _without_spec(raw: msgspec.Raw) -> Workflow | None:
     return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
-def _fault(request: Request, expected: type, budget: Budget) -> Decision | None:
+def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
     """Return the denial of an object that does not fit what we read, unless it was stored like that before.
 
-    Where Argo cannot decode it either, `judging` says so in its own words.
+    Where Argo cannot decode it either, `webhook.review` says so in Argo's words.
     """
     if request.sub_resource:
         return None
@@ -258,7 +244,13 @@ def checked(api_version: str | None, kind: str | None, request: Head | None) -> 
 
 
 def _received(
-    api_version: str, request: Request, side: Side, kind: ObjectKind, objects: Objects, *, budget: Budget
+    api_version: str,
+    request: AdmissionRequest,
+    side: Side,
+    kind: ObjectKind,
+    objects: Objects,
+    *,
+    budget: Budget,
 ) -> Received:
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
@@ -294,107 +286,3 @@ def _misfits(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, 
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
     problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS, budget=budget)
     return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """One reason, as `metav1.StatusCause` carries it."""
-
-    reason: str
-    message: str
-    field: str
-
-
-class Details(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """`metav1.StatusDetails` of a denial; the API server makes a Retry-After header of the seconds."""
-
-    name: str
-    group: str
-    kind: str
-    causes: tuple[Cause, ...]
-    retry_after_seconds: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class Status(msgspec.Struct, frozen=True):
-    """`metav1.Status` of a denial."""
-
-    status: str
-    code: int
-    reason: str
-    message: str
-    details: Details
-
-
-class Response(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """`AdmissionResponse`. patch and patchType come together or not at all (VerifyAdmissionResponse)."""
-
-    uid: str
-    allowed: bool
-    status: Status | msgspec.UnsetType = msgspec.UNSET
-    patch: str | msgspec.UnsetType = msgspec.UNSET
-    patch_type: str | msgspec.UnsetType = msgspec.UNSET
-    warnings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    audit_annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-
-
-class ReviewAnswer(msgspec.Struct, frozen=True, rename="camel"):
-    """The AdmissionReview that goes back."""
-
-    api_version: str
-    response: Response
-    kind: str = KIND
-
-
-def encode(received: Received, decision: Decision) -> bytes:
-    """Return the AdmissionReview body that answers a review with a decision."""
-    unset = msgspec.UNSET
-    patch = _ENCODER.encode(decision.patch) if decision.patch else None
-    response = Response(
-        uid=received.review.uid,
-        allowed=decision.allowed,
-        status=unset if decision.allowed else _status(received, decision),
-        patch=unset if patch is None else base64.b64encode(patch).decode("ascii"),
-        patch_type=unset if patch is None else "JSONPatch",
-        warnings=_warnings(decision.warnings) or unset,
-        audit_annotations={"outcome": decision.outcome.value, "policies": ", ".join(decision.policies)}
-        if decision.policies
-        else unset,
-    )
-    return _ENCODER.encode(ReviewAnswer(received.api_version, response))
-
-
-def _status(received: Received, decision: Decision) -> Status:
-    """Return the Status: 422 for what its user has to mend, 403 or 429 where trying again may help.
-
-    Argo takes 403 for transient. 429 with seconds is what kubectl and every other client of Kubernetes' own
-    library obey by themselves: right where a moment later all is well, wrong for a limit that stays full.
-    """
-    found = {reason.code for reason in decision.reasons}
-    retry: int | msgspec.UnsetType = msgspec.UNSET
-    if found <= _SOON:
-        code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
-    elif found == {Code.QUEUE_FULL}:
-        code, reason = (
-            429,
-            "TooManyRequests",
-        )  # Without seconds: a full queue takes longer than a client waits.
-    elif found & _RETRYABLE:
-        code, reason = 403, "Forbidden"
-    else:
-        code, reason = 422, "Invalid"
-    causes = tuple(
-        Cause(each.code.value, each.message, each.field) for each in decision.reasons[: explain.MAX_REASONS]
-    )
-    return Status(
-        status="Failure",
-        code=code,
-        reason=reason,
-        message=explain.denial(decision.reasons),
-        details=Details(
-            received.name[:MAX_NAME], received.group[:MAX_NAME], received.kind[:MAX_NAME], causes, retry
-        ),
-    )
-
-
-def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    kept = [_CONTROL.sub(" ", text) for text in warnings[:MAX_WARNINGS]]
-    return tuple(text if len(text) <= MAX_WARNING else f"{text[: MAX_WARNING - 1]}…" for text in kept)

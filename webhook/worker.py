@@ -6,8 +6,8 @@ such connections: Go's transport dials a spare one now and then and keeps it idl
 
 - a connection costs no thread until the head of a request is there: the poller drives first byte, handshake
   and head, each within a time of its own, and a thread of its own does the arithmetic of handshakes;
-- a thread that must wait for a body, or for its answer to be taken, gives its turn away meanwhile, so that
-  only `threads` of them compute; where too many wait, the one that has waited longest gives way;
+- a thread that must wait for a body, or for its answer to be taken, has no permit to compute meanwhile, of
+  which there are `threads`; where too many wait, the one that has waited longest gives way;
 - connections are bounded, all of them and those of one peer, and a silent one gives way to a new one.
 
 It overrides methods of gunicorn 27 by name; pyproject.toml pins the major version for that reason.
@@ -27,9 +27,9 @@ from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from webhook.long_reviews import Places
-from webhook.patient_socket import RECEIVE_SECONDS, PatientSocket, Turns, Waiting
-from webhook.visitors import MOST, Stage, Visitors
+from webhook.connections import MOST, ConnectionTable, Stage
+from webhook.permits import LongReviewPlaces, Permits
+from webhook.timed_socket import RECEIVE_SECONDS, TimedSocket, WaitingThreads
 
 FIRST_BYTE_SECONDS: Final = 3.0
 """From the connection to its first byte: a client of TLS speaks first, and at once."""
@@ -50,7 +50,7 @@ _NOT_AN_ERROR: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
 _NO_MORE_FILES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A connection, with what was heard of its next request; `events` are what its handshake waits for."""
 
     def __init__(self, cfg: object, sock: socket, client: object, server: object) -> None:
@@ -112,29 +112,29 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         return bool(self.parser.unreader.buf.getvalue() or self.sock.pending())
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gthread with the changes above; `cfg.threads` counts those that may wait as well."""
 
     def init_process(self) -> None:
         """Make what bounds connections, threads and long reviews, then start as gthread does."""
-        turns = max(1, self.cfg.threads - WAITING_THREADS)
-        self.turns = Turns(turns)
-        self.lane = Places(self.turns, max(1, turns - 1))
-        self.waiting = Waiting(WAITING_THREADS - SPARE_THREADS)
-        self.visitors: Visitors[Connection] = Visitors()
+        computing = max(1, self.cfg.threads - WAITING_THREADS)
+        self.permits = Permits(computing)
+        self.long_reviews = LongReviewPlaces(self.permits, max(1, computing - 1))
+        self.waiting = WaitingThreads(WAITING_THREADS - SPARE_THREADS)
+        self.connections: ConnectionTable[ClientConnection] = ConnectionTable()
         self.handshakes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="handshakes")
         self.worker_connections = 2 * MOST  # Never reached: silent ones give way, the others are in threads.
         self._swept = 0.0
         super().init_process()
 
     def accept(self, listener: socket) -> None:
-        """Take the connections that are there, so many at most before others have their turn."""
+        """Take the connections that are there, so many at most before others are served."""
         for _ in range(ACCEPTS):
             try:
                 client, address = listener.accept()
             except OSError as error:
                 if error.errno in _NO_MORE_FILES:
-                    self._make_way(self.visitors.least())
+                    self._make_way(self.connections.first_to_close())
                 elif error.errno not in _NOT_AN_ERROR:
                     raise
                 return
@@ -142,32 +142,32 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _take(self, client: socket, address: object, listener: socket) -> None:
         """Wait for the first byte of a connection, for which a silent one may have to give way."""
-        conn = Connection(self.cfg, client, address, listener.getsockname())
+        conn = ClientConnection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
-        self._make_way(self.visitors.enter(conn, _peer(address)))
+        self._make_way(self.connections.add(conn, _peer(address)))
         self._await(conn, Stage.FIRST_BYTE, time.monotonic() + FIRST_BYTE_SECONDS)
 
-    def handle(self, conn: Connection) -> object:
-        """Serve a request if all of its head is there, in this thread's turn."""
+    def handle(self, conn: ClientConnection) -> object:
+        """Serve a request if all of its head is there, with a permit to compute."""
         try:
             if not conn.hear():
                 return _DEFER
         except (OSError, EOFError):
             return False
-        self.turns.take()
+        self.permits.acquire()
         try:
             return super().handle(conn)
         finally:
-            self.turns.give()
+            self.permits.release()
 
-    def finish_request(self, conn: Connection, done: "Future[object]") -> None:
+    def finish_request(self, conn: ClientConnection, done: "Future[object]") -> None:
         """Wait for the next request, or for the rest of one; close where nothing more is to come."""
         try:
             self._go_on(conn, done.result())
         except Exception:  # noqa: BLE001 - as gunicorn has it: one connection ends, the worker does not
             self._drop(conn)
 
-    def _go_on(self, conn: Connection, result: object) -> None:
+    def _go_on(self, conn: ClientConnection, result: object) -> None:
         """Go on with a connection after a thread worked for it."""
         if result is _DEFER:
             if conn.heard:
@@ -178,7 +178,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self._drop(conn, graceful=True)
         else:
             if conn.sock.reviewed:
-                self.visitors.prove(conn)
+                self.connections.set_reviewed(conn)
             if conn.has_more:
                 self.enqueue_req(conn)
             else:
@@ -188,11 +188,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Close silent connections whose time is over, or all of them."""
         now = time.monotonic()
         if force:
-            gone = self.visitors.all_silent()
+            gone = self.connections.all_silent()
         elif now - self._swept < SWEEP_SECONDS:
             return
         else:
-            gone = self.visitors.overdue(now)
+            gone = self.connections.overdue(now)
         self._swept = now
         for conn in gone:
             self._drop(conn)
@@ -204,45 +204,46 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Look for silent connections more often than gthread does."""
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
 
-    def _keepalive_after(self, conn: Connection, keepalive: object) -> bool:
+    def _keepalive_after(self, conn: ClientConnection, keepalive: object) -> bool:
         """Wait for the rest of a body that nobody wanted, and briefly: the connection can close as well."""
         conn.sock.receive_by = min(conn.sock.receive_by, time.monotonic() + DRAIN_SECONDS)
         return bool(super()._keepalive_after(conn, keepalive))
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Do not wait for silent connections at the end."""
-        self.visitors.hurry(deadline)
+        self.connections.shorten_waits(deadline)
 
-    def _idle(self, conn: Connection) -> None:
+    def _idle(self, conn: ClientConnection) -> None:
         """Keep a connection for its next request."""
         patience = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
         self._await(conn, Stage.IDLE, time.monotonic() + patience)
 
-    def _await(self, conn: Connection, stage: Stage, until: float) -> None:
+    def _await(self, conn: ClientConnection, stage: Stage, until: float) -> None:
         """Have the poller wait for a connection, without a thread."""
-        self.visitors.silent(conn, stage, until)
+        self.connections.set_silent(conn, stage, until)
         self.poller.register(conn.sock, conn.events, partial(self._ready, conn))
 
-    def _ready(self, conn: Connection, _socket: object) -> None:
+    def _ready(self, conn: ClientConnection, _socket: object) -> None:
         """Go on with a connection that can be read, or written where its handshake asks for that."""
-        stage = self.visitors.stage(conn)
+        stage = self.connections.stage(conn)
         if stage is None:
             return  # It was closed by an event of the same turn of the poller.
         self.poller.unregister(conn.sock)
-        self.visitors.busy(conn)
+        self.connections.set_busy(conn)
         if stage in (Stage.IDLE, Stage.HEAD):
             self.enqueue_req(conn)
         else:
             done = self.handshakes.submit(conn.shake)
             done.add_done_callback(lambda future: self.method_queue.defer(self._shaken, conn, future))
 
-    def _shaken(self, conn: Connection, done: "Future[bool]") -> None:
+    def _shaken(self, conn: ClientConnection, done: "Future[bool]") -> None:
         """Go on after a step of a handshake."""
         try:
             if not done.result():
                 self._await(conn, Stage.HANDSHAKE, conn.done_by)
                 return
-            conn.sock.turns, conn.sock.waiting, conn.sock.lane = self.turns, self.waiting, self.lane
+            conn.sock.permits, conn.sock.waiting = self.permits, self.waiting
+            conn.sock.long_reviews = self.long_reviews
             if conn.has_more:
                 self.enqueue_req(conn)
             else:
@@ -253,16 +254,16 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             self.log.exception("a handshake failed")
             self._drop(conn)
 
-    def _make_way(self, conn: Connection | None) -> None:
+    def _make_way(self, conn: ClientConnection | None) -> None:
         if conn is not None:
             self._drop(conn)
 
-    def _drop(self, conn: Connection, *, graceful: bool = False) -> None:
+    def _drop(self, conn: ClientConnection, *, graceful: bool = False) -> None:
         """Close a connection and forget it."""
-        if self.visitors.stage(conn) is not None:
+        if self.connections.stage(conn) is not None:
             with suppress(KeyError, ValueError, OSError):
                 self.poller.unregister(conn.sock)
-        if not self.visitors.leave(conn):
+        if not self.connections.remove(conn):
             return
         self.nr_conns -= 1
         with suppress(OSError):  # It may be closed already, and that must not end the worker.
@@ -272,7 +273,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 def note_review(_worker: object, request: Any, environ: dict[str, Any], response: Any) -> None:
     """Note on the socket whether a request was a review that got its answer; gunicorn's `post_request`."""
     sock = environ.get("gunicorn.socket")
-    if isinstance(sock, PatientSocket):
+    if isinstance(sock, TimedSocket):
         sock.reviewed = response is not None and request.method == "POST" and response.status_code == 200  # noqa: PLR2004
 
 

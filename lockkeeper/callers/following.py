@@ -16,7 +16,7 @@ from lockkeeper.certificates.configurations import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision import Side
-from webhook.callers import Answered, Call, is_answered
+from webhook.callers import Answered, WebhookCall, is_answered
 from webhook.failure import NotSynced
 
 FOLLOW_SECONDS: Final = 5.0
@@ -71,11 +71,11 @@ class FollowedCallers:
         """Return why nobody can be told from anybody yet, or nothing."""
         return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{NOT_READ}: {self._name}"]
 
-    def know(self, call: Call) -> bool:
+    def know(self, call: WebhookCall) -> bool:
         """Tell whether a call shows the secret of its side, as far as was read."""
         return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
 
-    def ask(self, call: Call) -> bool:
+    def ask(self, call: WebhookCall) -> bool:
         """Tell the same after one more look, unless there were too many; all who ask wait for the look.
 
         Raises:

@@ -23,7 +23,7 @@ from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
 from webhook import wire
-from webhook.judging import judge
+from webhook.review import decide_without_ledger
 
 NAME = "review"
 SUMMARY = "Show what the webhook would decide about Workflows, templates and crons, and how it changes them."
@@ -115,7 +115,9 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
     if isinstance(request, dict):
         request["kind"] = {"group": group, "version": version, "kind": manifest.kind}
     received = wire.decode(msgspec.json.encode(envelope), Side.MUTATE)
-    decision = judge(received, snapshot, datetime.now(UTC), thorough=True)
+    decision = decide_without_ledger(
+        received.review, received.fault, snapshot, datetime.now(UTC), thorough=True
+    )
     if decision.allowed and decision.reservation is not None:
         wanted = decision.reservation
         short = shortfalls({}, wanted.weight, wanted.demands)

@@ -48,8 +48,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
 from policy.cluster.relatives import ClusterRelatives, StoredWorkflows
-from webhook.line_writer import LineWriter
-from webhook.logs import Log
+from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings

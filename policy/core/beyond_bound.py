@@ -27,8 +27,6 @@ def left_out_faults(
     With `stored`, Argo goes on with what it stored of the template that the Workflow refers to.
     """
     extent = snapshot.extent
-    if not extent.left_out:
-        return
     if extent.beyond_templates(namespace) is None and extent.beyond_templates("") is None:
         return
     seen: set[TemplateKey] = set()

@@ -28,7 +28,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     `is_share` says that its limits are the share of its namespace in a pool that borrows, and no bound of
     their own: what is beyond them is borrowed (`policy.core.pools`). `bounds_tasks` says that tasks are
     limited at some time, by windows or nodes too, or for one user. `highest` are the limits at their most,
-    and `moves` says in words by what they get there, or nothing where they stay.
+    and `moves` says in words by what they get there, or nothing where they stay. `constant` are the limits
+    where no window, node or stop ever changes them: nobody has to ask then what they are at a moment.
     """
 
     source: str
@@ -48,6 +49,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     rules: QueueRules
     highest: Limits
     moves: str
+    constant: Limits | None = None
     is_share: bool = False
 
     def limits_at(self, now: datetime) -> Limits:
@@ -56,6 +58,8 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         Nothing may run where a stopped quota does not queue, or speaks of a part of its namespace only; the
         queue of a whole namespace is stopped by its rules.
         """
+        if self.constant is not None:
+            return self.constant
         if self.stops_its_own:
             return NOTHING
         limits = self.elastic.at(now).limits
@@ -120,6 +124,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         ),
         highest=elastic.highest,
         moves=WINDOWS_ALLOW if spec.windows else "",
+        constant=elastic.base if not spec.windows and spec.stop_policy is StopPolicy.NONE else None,
     )
 
 

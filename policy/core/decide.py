@@ -5,7 +5,9 @@ decides the same again and refuses whatever the mutating side would still have t
 drift apart, and a mutating webhook that was skipped is noticed.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -21,6 +23,7 @@ from policy.core.decision import (
     Reason,
     Review,
     denied,
+    settled,
 )
 from policy.core.governing import governing
 from policy.core.guard_marks import metadata_faults
@@ -31,23 +34,33 @@ from policy.core.locks.served import with_marks
 from policy.core.locks.templates import review_template
 from policy.core.marks import USER
 from policy.core.patches import Op, PatchOp
-from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, judge_quotas
-from policy.core.settling import settled
+from policy.core.quota_review import NO_QUOTAS, QuotaPart, Subject, apply_quotas
 from policy.core.snapshot import Snapshot
 from policy.core.tasks import stored_in
 from policy.core.updates import Update, guard, guard_retry, origin_of, reactivates, update_of
 from policy.core.weighing import cap_faults
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Workflow
+from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC
+
+_BRINGS_STATUS: Final = (
+    Reason(
+        Code.FOREIGN_STATUS,
+        "status",
+        "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
+        "(argo resubmit without --memoized does)",
+    ),
+)
 
 
-def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
-    """Decide about one admission request.
+def apply_policies(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
+    """Return what the policies say of one admission request, as far as that can be known without the ledger.
 
     A Workflow is judged when it is created and when it is made to run again; other updates of it are guarded.
-    `now` is the time of the decision: windows are open or not, and no decision may read a clock.
+    One that a quota with `onExceed: Deny` governs is allowed here with the `reservation` that it needs, and
+    who asks the ledger for that (`webhook.review`) refuses it where there is no room. `now` is the time of
+    the decision: windows are open or not, and no decision may read a clock.
     """
     if review.template is not None or review.cron is not None:
-        return _judge_template(review, snapshot)
+        return _of_template(review, snapshot)
     if review.operation is Operation.UPDATE:
         update = update_of(review)
         if update is None or review.user in snapshot.identities.ours:
@@ -58,7 +71,7 @@ def decide(review: Review, snapshot: Snapshot, now: datetime) -> Decision:
     return _admit(review, None, snapshot, now)
 
 
-def _judge_template(review: Review, snapshot: Snapshot) -> Decision:
+def _of_template(review: Review, snapshot: Snapshot) -> Decision:
     """Decide about a template or a schedule: by lock policies, and by quotas where it alone sets tasks."""
     decision = review_template(review, snapshot)
     faults = tuple(cap_faults(review, snapshot))
@@ -70,15 +83,18 @@ def _judge_template(review: Review, snapshot: Snapshot) -> Decision:
 
 
 def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: datetime) -> Decision:
-    """Decide about a Workflow that is to run: a new one, or one that is made to run `again`."""
-    policies = snapshot.policies(review.namespace)
-    workflow = review.workflow
+    """Decide about a Workflow that is to run: a new one, or one that is made to run `again`.
+
+    What says no, in the order of the answer: the object itself, the quotas that govern it, its locks.
+    """
+    policies, workflow = snapshot.policies(review.namespace), review.workflow
     if workflow is None or not policies.governed:
         return UNGOVERNED
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = holding.original_labels(metadata)
-    quotas = governing(policies.quotas, labels)
-    judged = review_workflow_locks(
+    own = _BRINGS_STATUS if again is None and holding.foreign_status(workflow) else ()
+    governed_by = governing(policies.quotas, labels)
+    locks = review_workflow_locks(
         spec,
         labels,
         policies,
@@ -88,46 +104,40 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         again=again is not None,
         budget=review.budget,
     )
-    if quotas:
-        quota_part = judge_quotas(
-            Subject(
-                review=review,
-                workflow=workflow,
-                spec=spec if judged.redirect is None else judged.redirect.spec,
-                user=_user(review, again, metadata, snapshot),
-                origin=holding.NEW if again is None else origin_of(again),
-                version="" if again is None else again.before.resource_version or "",
-            ),
-            quotas,
-            policies=policies,
-            snapshot=snapshot,
-            now=now,
-        )
+    if not governed_by:
+        quotas = msgspec.structs.replace(NO_QUOTAS, patch=tuple(holding.unmark_patch(metadata)))
+        if locks is NO_LOCK_PART:
+            unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch)
+            return settled(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
     else:
-        stale = tuple(holding.unmark_patch(metadata))
-        if judged is NO_LOCK_PART:
-            return (
-                settled(Decision(Outcome.UNGOVERNED, patch=stale), review.side, ()) if stale else UNGOVERNED
-            )
-        quota_part = msgspec.structs.replace(NO_QUOTAS, patch=stale)
-    faults = (
-        *(_status_faults(workflow) if again is None else guard_retry(again, snapshot)),
-        *metadata_faults(spec, metadata, policies, snapshot),
-        *left_out_faults(
-            spec,
-            review.namespace,
-            snapshot,
-            stored=again is not None and stored_in(workflow.status) is not None,
-        ),
-    )
-    return _join(review, quota_part, judged, faults)
+        subject = Subject(
+            review=review,
+            workflow=workflow,
+            spec=spec if locks.redirect is None else locks.redirect.spec,
+            user=(
+                requester(review.user, metadata.labels or {}, snapshot.identities)
+                if again is None
+                else _user_again(again, snapshot)
+            ),
+            origin=holding.NEW if again is None else origin_of(again),
+            version="" if again is None else again.before.resource_version or "",
+        )
+        quotas = apply_quotas(subject, governed_by, policies=policies, snapshot=snapshot, now=now)
+    faults = [*own, *metadata_faults(spec, metadata, policies, snapshot)]
+    if again is not None:
+        faults = [*guard_retry(again, snapshot), *faults]
+    if snapshot.extent.left_out:
+        stored = again is not None and stored_in(workflow.status) is not None
+        faults += left_out_faults(spec, review.namespace, snapshot, stored=stored)
+    return _joined(review, quotas, locks, faults)
 
 
-def _join(review: Review, quotas: QuotaPart, locks: LockPart, faults: tuple[Reason, ...]) -> Decision:
+def _joined(review: Review, quotas: QuotaPart, locks: LockPart, faults: Sequence[Reason]) -> Decision:
     """Put both halves together with the `faults` of the object itself."""
     policies = tuple(dict.fromkeys(quotas.policies + locks.policies))
-    named = tuple(msgspec.structs.replace(each, policy=policies[0]) for each in faults)
-    reasons = named + quotas.reasons + locks.reasons
+    reasons = quotas.reasons + locks.reasons
+    if faults:
+        reasons = (*(msgspec.structs.replace(each, policy=policies[0]) for each in faults), *reasons)
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
@@ -152,20 +162,7 @@ def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[Pa
     return with_note(patch, metadata, locks.note)
 
 
-def _user(review: Review, again: Update | None, metadata: Metadata, snapshot: Snapshot) -> str:
-    """Return whom the Workflow counts for; one that runs again counts for whom it counted before."""
-    before = (again.before.annotations or {}).get(USER) if again is not None else None
-    if before is not None:
-        return before
-    labels = metadata.labels or {} if again is None else {}
-    return requester(review.user, labels, snapshot.identities)
-
-
-def _status_faults(workflow: Workflow) -> tuple[Reason, ...]:
-    if not holding.foreign_status(workflow):
-        return ()
-    message = (
-        "a new Workflow may not bring a status: Argo runs the templates stored there. Leave it out "
-        "(argo resubmit without --memoized does)"
-    )
-    return (Reason(Code.FOREIGN_STATUS, "status", message),)
+def _user_again(again: Update, snapshot: Snapshot) -> str:
+    """Return whom a Workflow counts for that runs again: for whom it counted before."""
+    before = (again.before.annotations or {}).get(USER)
+    return requester(again.review.user, {}, snapshot.identities) if before is None else before

@@ -9,7 +9,7 @@ import msgspec
 from policy.core.amounts import Usage
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.ledger import Account, Demand, NodeBound, ShareDemand
-from policy.core.patches import PatchOp
+from policy.core.patches import PatchOp, field_path
 from policy.core.relations import UNRELATED, Related
 from policy.core.workflow import CronWorkflow, TemplateObject, Workflow
 
@@ -184,6 +184,25 @@ def denied(decision: Decision, reasons: tuple[Reason, ...]) -> Decision:
         policies=decision.policies,
         reservation=decision.reservation,
     )
+
+
+def settled(decision: Decision, side: Side, reasons: tuple[Reason, ...]) -> Decision:
+    """Return the decision for one side: any reason refuses, otherwise the patch is made or demanded."""
+    if reasons:
+        return denied(decision, reasons)
+    if side is Side.MUTATE:
+        return decision
+    if decision.patch:
+        return denied(decision, tuple(_not_mutated(operation) for operation in decision.patch))
+    return msgspec.structs.replace(decision, warnings=())
+
+
+def _not_mutated(operation: PatchOp) -> Reason:
+    message = (
+        "is not as Lockkeeper's mutating webhook leaves it: the webhook was away, or another one changed it "
+        "back. Try again"
+    )
+    return Reason(Code.NOT_MUTATED, field_path(operation.path), message)
 
 
 def brought(before: Iterable[Reason], after: Iterable[Reason]) -> tuple[Reason, ...]:

@@ -9,7 +9,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Shortfall
-from policy.core.usage import EMPTY_QUEUE, UsageView
+from policy.core.usage import UsageView
 
 MAX_REASONS: Final = 10
 """Reasons shown in one message; the API server and terminals cut longer ones."""
@@ -123,16 +123,10 @@ def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str
     """
     tightest: tuple[int, str] | None = None
     for quota in quotas:
-        limit = quota.limits_at(now).workflows
+        limit = (quota.constant or quota.limits_at(now)).workflows
         if limit.value is None or quota.is_share:
             continue
         running = view.taken.get(quota.account, ZERO).workflows
         candidate = (limit.value - running, f" ({running}/{limit.value} running)")
         tightest = candidate if tightest is None or candidate < tightest else tightest
     return tightest[1] if tightest else ""
-
-
-def newcomer_place(namespace: str, priority: int, view: UsageView) -> tuple[int, int]:
-    """Return position and depth of the queue for a Workflow that joins it now."""
-    queue = view.queues.get(namespace, EMPTY_QUEUE)
-    return queue.position_of_newcomer(priority), queue.depth + 1

@@ -9,7 +9,7 @@ import msgspec
 
 from policy.core.amounts import ZERO, Limits, less, withheld
 from policy.core.compiled_quotas import CompiledQuota
-from policy.core.kinds import OnExceed, WorkflowQuotaSpec
+from policy.core.kinds import WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
 from policy.core.pools import CompiledPool
@@ -42,6 +42,7 @@ def demands(
 
     What is reserved for higher priorities is no part of them; a share of a pool is no bound of its own.
     """
+    bounded = [(quota, quota.constant or quota.limits_at(now)) for quota in quotas]
     return tuple(
         msgspec.structs.replace(
             want.demand,
@@ -50,7 +51,7 @@ def demands(
         )
         if want.withheld != ZERO
         else want.demand
-        for want in wants(quotas, user, priority=priority, limits=lambda quota: quota.limits_at(now))
+        for want in _wants(bounded, user, priority)
     )
 
 
@@ -62,12 +63,17 @@ def wants(
     limits: Callable[[CompiledQuota], Limits],
 ) -> tuple[Want, ...]:
     """Return the same with what is reserved told apart: the limits are those of everybody."""
+    return _wants([(quota, limits(quota)) for quota in quotas], user, priority)
+
+
+def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority: int) -> tuple[Want, ...]:
     found = []
-    for quota in quotas:
-        bound = NO_LIMITS if quota.is_share else limits(quota)
+    for quota, limits in bounded:
+        bound = NO_LIMITS if quota.is_share else limits
         kept = withheld(quota.reserves, priority) if quota.reserves and not quota.is_share else ZERO
-        ever = quota.highest if quota.rises and not quota.is_share else None
-        found.append(Want(Demand(quota.account, bound, quota.source, ever, quota.rises), kept))
+        rises = "" if quota.constant is not None else quota.rises
+        ever = quota.highest if rises and not quota.is_share else None
+        found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
             account = Account(quota.account.namespace, quota.account.quota, name)
@@ -78,11 +84,6 @@ def wants(
 def only_counted(bounded: Iterable[Want]) -> tuple[Want, ...]:
     """Return the same accounts without limits: on a quota that only warns all count, and all may run."""
     return tuple(Want(Demand(each.demand.account, NO_LIMITS, each.demand.source)) for each in bounded)
-
-
-def by_effect(quotas: Iterable[CompiledQuota], effect: OnExceed) -> tuple[CompiledQuota, ...]:
-    """Return the quotas with this `onExceed`."""
-    return tuple([quota for quota in quotas if quota.on_exceed == effect])
 
 
 def accounts_of(

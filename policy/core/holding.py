@@ -77,21 +77,22 @@ def mark_patch(
     holds = origin.holds + 1 if hold else origin.holds
     if holds:  # A number that was used names a release for ever (protocol rule 8).
         annotations[marks.HOLDS] = str(holds)
-    original = original_instance_id(metadata)
     if hold:
+        original = original_instance_id(metadata)
         labels[marks.INSTANCE_ID] = marks.HOLD_VALUE
         if origin.retried:
             annotations[marks.RETRIED] = "true"
         if original is not None:
             annotations[marks.ORIGINAL_INSTANCE_ID] = original
+    stale = _stale_marks(metadata, labels, annotations)
     patch = [PatchOp(Op.ADD, pointer("metadata"), {})] if present is None else []
     patch += set_entries(LABELS, metadata.labels, labels.items())
     patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
-    return patch + _stale_marks(metadata, labels, annotations)
+    return patch + stale
 
 
 def _written(tasks: Amount) -> str:
-    return marks.UNBOUNDED if tasks.unlimited else str(tasks)
+    return marks.UNBOUNDED if tasks.value is None else str(tasks.value)
 
 
 def unmark_patch(metadata: Metadata) -> list[PatchOp]:

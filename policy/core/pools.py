@@ -236,6 +236,7 @@ def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
         bounds_tasks=quota.bounds_tasks or rule.counts_tasks,
         highest=quota.highest.tightest(rule.highest),
         moves=" or ".join(filter(None, (quota.moves, NODES_COME))),
+        constant=None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The parts of quotas that say when limits move, who waits how, and who may borrow; as authors write them."""
+"""The parts of quotas as authors write them: limits, when they move, who waits how, and who may borrow."""
 
 from enum import StrEnum
 from typing import Literal

@@ -1,6 +1,6 @@
 """What the quotas of a namespace say of a Workflow: marks, the hold, what is to be reserved, and faults."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ from policy.core.children import NOT_EXEMPT, Exemption, Newcomer, exemption
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.crons import marks_of_run, refusal
 from policy.core.decision import Code, Reason, ReservationRequest, Review, Side
-from policy.core.governing import accounts_of, borrowed_from, by_effect, demands
+from policy.core.governing import accounts_of, borrowed_from, demands
 from policy.core.kinds import OnExceed
 from policy.core.ledger import (
     Account,
@@ -27,12 +27,11 @@ from policy.core.marks import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.ordering import QueueRules
 from policy.core.patches import Op, PatchOp
 from policy.core.pools import share_demand
-from policy.core.priorities import priority_of
+from policy.core.priorities import Priority, priority_of
 from policy.core.quota_kinds import StopPolicy
 from policy.core.relations import owner_of, scheduled_by
 from policy.core.snapshot import NamespacePolicies, Snapshot
-from policy.core.tasks import stored_in, tasks_of
-from policy.core.usage import EMPTY_QUEUE
+from policy.core.tasks import Tasks, stored_in, tasks_of
 from policy.core.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow, WorkflowSpec
 
 GENERATED: Final = 12
@@ -91,40 +90,56 @@ class Asked(msgspec.Struct, frozen=True):
     now: datetime
 
     def wanted(self, quotas: Sequence[CompiledQuota]) -> Wanted:
-        """Return what it demands of these quotas."""
+        """Return what it demands of these quotas, and of a pool that borrows where one of them is its."""
         user, priority = self.weighed.user, self.weighed.priority
-        return Wanted(demands(quotas, user, now=self.now, priority=priority), self.share(quotas))
+        pool = borrowed_from(quotas, self.namespace, self.snapshot)
+        share = None if pool is None else share_demand(pool, self.namespace, priority, self.now)
+        return Wanted(demands(quotas, user, now=self.now, priority=priority), share)
 
-    def short(self, wanted: Wanted, *, empty: bool = False) -> list[Shortfall]:
-        """Return what is short by the latest view of usage, or with nobody running, where it is `empty`."""
-        return self.short_beside({} if empty else self.snapshot.usage.taken, wanted)
-
-    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: Wanted) -> list[Shortfall]:
-        """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
-
-        Whose they are is not known: no user's own limit is the fuller for them.
-        """
-        taken, more = self.snapshot.usage.taken, self.weight.times(count)
-        accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
-        ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
-        return self.short_beside({**taken, **ahead}, wanted)
-
-    def short_beside(self, taken: Mapping[Account, Usage], wanted: Wanted) -> list[Shortfall]:
+    def short(self, taken: Mapping[Account, Usage], wanted: Wanted) -> list[Shortfall]:
         """Return what is short where so much is taken."""
         found = shortfalls(taken, self.weight, wanted.demands)
         if wanted.share is None:
             return found
         return found + share_shortfalls(taken, self.weight, wanted.share)
 
-    def share(self, quotas: Sequence[CompiledQuota]) -> ShareDemand | None:
-        """Return what it demands of a pool that borrows, where the pool's quota is among these."""
-        pool = borrowed_from(quotas, self.namespace, self.snapshot)
-        if pool is None:
-            return None
-        return share_demand(pool, self.namespace, self.weighed.priority, self.now)
+    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: Wanted) -> list[Shortfall]:
+        """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
+
+        By figures of statuses some of them may have been let go since, so a wait is foreseen only where there
+        is no room beside them. Whose they are is not known: no user's own limit is the fuller for them.
+        """
+        if not count:
+            return []
+        taken, more = self.snapshot.usage.taken, self.weight.times(count)
+        accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
+        ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
+        return self.short({**taken, **ahead}, wanted)
 
 
-def judge_quotas(
+class Claim(msgspec.Struct, frozen=True):
+    """What is to be reserved, the id that the Workflow then carries, and the patch that gives it a name."""
+
+    id: str = ""
+    patch: tuple[PatchOp, ...] = ()
+    reservation: ReservationRequest | None = None
+
+
+NO_CLAIM: Final = Claim()
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """How a Workflow shows that it waits, what its creator is warned of, and why the queue takes nobody."""
+
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[str, ...] = ()
+    patch: tuple[PatchOp, ...] = ()
+
+
+NO_WAIT: Final = Wait()
+
+
+def apply_quotas(
     subject: Subject,
     quotas: Sequence[CompiledQuota],
     *,
@@ -134,65 +149,50 @@ def judge_quotas(
 ) -> QuotaPart:
     """Return what the quotas that govern a Workflow say of it that is new, or made to run again.
 
-    `policies` are those of its namespace.
+    `policies` are those of its namespace. Whether a quota that denies has room is not said here: only the
+    ledger knows, and it is asked for the `reservation` afterwards.
     """
-    review, workflow = subject.review, subject.workflow
-    spec, metadata = subject.spec, workflow.metadata or EMPTY_METADATA
+    review, workflow, spec = subject.review, subject.workflow, subject.spec
+    metadata = workflow.metadata or EMPTY_METADATA
     stored = stored_in(workflow.status) if subject.origin.retried else None
     tasks = tasks_of(spec, review.namespace, quotas, snapshot, now, stored=stored)
-    exempt = exemption(_newcomer(review, metadata, tasks.amount, quotas), review.related, quotas)
-    counted = tuple(quota for quota in quotas if quota.source not in exempt.quotas)
     priority = priority_of(spec, review.namespace, quotas, snapshot)
+    child, counted = NOT_EXEMPT, quotas
+    if metadata.owner_references:
+        child = exemption(_newcomer(review, metadata, tasks.amount, quotas), review.related, quotas)
+        counted = [quota for quota in quotas if quota.source not in child.quotas]
+    effects = by_effect(counted)
+    queueing = effects[OnExceed.QUEUE]
     weighed = holding.Weighed(tasks.amount, priority.value, subject.user)
     asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
-    queueing = by_effect(counted, OnExceed.QUEUE)
-    denying = by_effect(counted, OnExceed.DENY)
-    reservation_id = _reservation_id(review, metadata) if denying else ""
-    run = scheduled_by(metadata) if review.related.policy else None
-    patch = holding.mark_patch(
-        workflow.metadata,
-        weighed,
-        reservation=reservation_id,
-        hold=bool(queueing),
-        origin=_origin(
-            subject,
-            NOT_EXEMPT if exempt.waits and not queueing else exempt,
-            run if queueing else None,
-            tasks.by,
-        ),
+    warned = _exceeded(asked, effects[OnExceed.WARN])
+    claim = _claim(asked, effects[OnExceed.DENY], subject, policies.root)
+    run = scheduled_by(metadata) if queueing and review.related.policy else None
+    origin = _origin(subject, child, run, tasks.by, queued=bool(queueing))
+    spec_patch = _spec_patch(workflow, tasks, priority)
+    sources = tuple([quota.source for quota in quotas])
+    wait = _wait(asked, queueing, policies.rules, subject, run) if queueing else NO_WAIT
+    marked = holding.mark_patch(
+        workflow.metadata, weighed, reservation=claim.id, hold=bool(queueing), origin=origin
     )
-    if workflow.spec is None and (tasks.injected is not None or priority.patch):
-        patch.append(PatchOp(Op.ADD, "/spec", {}))
-    if tasks.injected is not None:
-        patch.append(PatchOp(Op.ADD, PARALLELISM_POINTER, tasks.injected))
-    patch += priority.patch
-    outlook = [*_warn(asked, counted), *tasks.warnings, *priority.warnings]
-    reasons = [*tasks.faults, *priority.faults]
-    if queueing:
-        reasons += refusal(review.related.policy, run.name, review.related.runs) if run is not None else ()
-        reasons += _no_place(policies, queueing, snapshot, review.side)
-        message, told = _queue_place(asked, queueing)
-        patch += holding.hold_status_patch(workflow, message)
-        outlook += told
-    name = metadata.name or ""
-    if denying and not name and metadata.generate_name and review.side is Side.MUTATE:
-        # The reservation is bound to the name, which the API server would make only after this call.
-        name = generated_name(metadata.generate_name, review.uid)
-        patch.append(PatchOp(Op.ADD, "/metadata/name", name))
-    claimed = (metadata.labels or {}).get(RESERVATION, "")
-    reservation = None
-    if denying or (claimed and review.side is Side.VALIDATE):
-        bound = f"{name}@{subject.version}" if subject.version else name
-        reservation = _request(asked, denying, policies, reservation_id or claimed, bound)
+    reasons = tasks.faults + priority.faults + wait.reasons
     return QuotaPart(
-        reasons=tuple(reasons),
-        warnings=tuple(_told(exempt, metadata, queued=bool(queueing) and not reasons)),
-        outlook=tuple(outlook),
-        patch=tuple(patch),
-        policies=tuple(quota.source for quota in quotas),
+        reasons=reasons,
+        warnings=_told_of_child(child, metadata, queued=bool(queueing) and not reasons) if child.why else (),
+        outlook=(*warned, *tasks.warnings, *priority.warnings, *wait.warnings),
+        patch=(*marked, *spec_patch, *wait.patch, *claim.patch),
+        policies=sources,
         queued=bool(queueing),
-        reservation=reservation,
+        reservation=claim.reservation,
     )
+
+
+def by_effect(quotas: Iterable[CompiledQuota]) -> Mapping[OnExceed, Sequence[CompiledQuota]]:
+    """Return the quotas by their `onExceed`, those of each in the order in which they came."""
+    found: dict[OnExceed, list[CompiledQuota]] = {OnExceed.QUEUE: [], OnExceed.DENY: [], OnExceed.WARN: []}
+    for quota in quotas:
+        found[quota.on_exceed].append(quota)
+    return found
 
 
 def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequence[CompiledQuota]) -> Newcomer:
@@ -203,7 +203,7 @@ def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequenc
     if review.side is not Side.VALIDATE:
         return Newcomer(metadata, tasks, review.user)
     labels = metadata.labels or {}
-    counts = RESERVATION in labels or not by_effect(quotas, OnExceed.DENY)
+    counts = RESERVATION in labels or not by_effect(quotas)[OnExceed.DENY]
     return Newcomer(
         metadata,
         tasks,
@@ -213,34 +213,50 @@ def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequenc
     )
 
 
-def _origin(subject: Subject, exempt: Exemption, run: OwnerReference | None, by: str) -> holding.HoldOrigin:
-    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
-
-    `by` is the template that weighs it.
-    """
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {marks.WEIGHED_BY: by} if by else {}
-    if exempt.root:
-        labels[marks.CHILD_OF] = exempt.root
-        annotations[marks.ROOT] = exempt.name
-        annotations[marks.DEPTH] = str(exempt.depth)
-    if run is not None:
-        related = subject.review.related
-        annotations.update(marks_of_run(related.policy, related.runs))
-    return msgspec.structs.replace(subject.origin, labels=labels, annotations=annotations)
-
-
-def _told(exempt: Exemption, metadata: Metadata, *, queued: bool) -> list[str]:
-    """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
-    if not exempt.why:
+def _exceeded(asked: Asked, warning: Sequence[CompiledQuota]) -> list[str]:
+    """Return the warnings of quotas that only warn, by the latest view of usage."""
+    if not warning:
         return []
-    if exempt.waits and queued:
-        return [f"lockkeeper: it waits for a slot of its own, or for room under {exempt.name}: {exempt.why}"]
-    if exempt.quotas:
-        return [f"lockkeeper: it runs under the slot of {exempt.name}, but not for all quotas: {exempt.why}"]
-    owner = owner_of(metadata, "Workflow")
-    name = owner.name if owner is not None else ""
-    return [f"lockkeeper: it counts for itself and not under its owner {name}: {exempt.why}"]
+    return [
+        f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
+        for short in asked.short(asked.snapshot.usage.taken, asked.wanted(warning))
+    ]
+
+
+def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, root: str) -> Claim:
+    """Return what is to be reserved; with no quota that denies, what the object claims already.
+
+    The mutating side names a reservation after its own request, over whatever came with the object
+    (docs/adr/0003). The API server gives each webhook call a uid of its own, so the validating side takes the
+    id as it stands; the ledger knows which ones are real.
+    """
+    review, metadata = subject.review, subject.workflow.metadata or EMPTY_METADATA
+    mutates = review.side is Side.MUTATE
+    carried = "" if mutates else (metadata.labels or {}).get(RESERVATION, "")
+    if not denying and not carried:
+        return NO_CLAIM
+    name, patch = metadata.name or "", list[PatchOp]()
+    if mutates and not name and metadata.generate_name:
+        # The reservation is bound to the name, which the API server would make only after this call.
+        name = generated_name(metadata.generate_name, review.uid)
+        patch.append(PatchOp(Op.ADD, "/metadata/name", name))
+    weighed, wanted = asked.weighed, asked.wanted(denying)
+    pool, nodes = asked.snapshot.pool(asked.namespace), None
+    if pool is not None and pool.capacity is not None and pool.quota.account in {q.account for q in denying}:
+        kept = withheld(pool.quota.reserves, weighed.priority)
+        nodes = NodeBound(pool.quota.account, pool.capacity.lowest, kept)
+    reservation = ReservationRequest(
+        root=root,
+        id=carried or review.uid,
+        namespace=asked.namespace,
+        workflow=f"{name}@{subject.version}" if subject.version else name,
+        weight=asked.weight,
+        demands=wanted.demands,
+        share=wanted.share,
+        nodes=nodes,
+        user=weighed.user,
+    )
+    return Claim(reservation.id if denying else "", tuple(patch), reservation)
 
 
 def generated_name(prefix: str, uid: str) -> str:
@@ -248,102 +264,91 @@ def generated_name(prefix: str, uid: str) -> str:
     return f"{prefix[:MAX_PREFIX]}{uid.replace('-', '')[-GENERATED:]}"
 
 
-def _request(
+def _origin(
+    subject: Subject, child: Exemption, run: OwnerReference | None, by: str, *, queued: bool
+) -> holding.HoldOrigin:
+    """Return where a Workflow comes from: whose child it is, or of which schedule it is a run that waits.
+
+    `by` is the template that weighs it.
+    """
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {marks.WEIGHED_BY: by} if by else {}
+    if child.root and (queued or child.quotas):  # Who is exempt from nothing waits for room under its root.
+        labels[marks.CHILD_OF] = child.root
+        annotations[marks.ROOT] = child.name
+        annotations[marks.DEPTH] = str(child.depth)
+    if run is not None:
+        related = subject.review.related
+        annotations.update(marks_of_run(related.policy, related.runs))
+    return msgspec.structs.replace(subject.origin, labels=labels, annotations=annotations)
+
+
+def _spec_patch(workflow: Workflow, tasks: Tasks, priority: Priority) -> tuple[PatchOp, ...]:
+    """Return what is written into the spec, so that nobody changes it from outside while it waits."""
+    injected = tasks.injected
+    number = () if injected is None else (PatchOp(Op.ADD, PARALLELISM_POINTER, injected),)
+    patch = number + priority.patch
+    return (PatchOp(Op.ADD, "/spec", {}), *patch) if patch and workflow.spec is None else patch
+
+
+def _told_of_child(child: Exemption, metadata: Metadata, *, queued: bool) -> tuple[str, ...]:
+    """Return why a Workflow does not run under the slot of its owner, for whoever expects it."""
+    if child.waits and queued:
+        text = f"it waits for a slot of its own, or for room under {child.name}: {child.why}"
+    elif child.quotas:
+        text = f"it runs under the slot of {child.name}, but not for all quotas: {child.why}"
+    else:
+        owner = owner_of(metadata, "Workflow")
+        text = (
+            f"it counts for itself and not under its owner {owner.name if owner is not None else ''}: "
+            f"{child.why}"
+        )
+    return (f"lockkeeper: {text}",)
+
+
+def _wait(
     asked: Asked,
-    denying: Sequence[CompiledQuota],
-    policies: NamespacePolicies,
-    reservation_id: str,
-    name: str,
-) -> ReservationRequest:
-    """Return what is to be reserved; with no quota that denies, what the object claims already."""
-    pool, weighed = asked.snapshot.pool(asked.namespace), asked.weighed
-    nodes = None
-    if pool is not None and pool.capacity is not None and pool.quota.account in {q.account for q in denying}:
-        kept = withheld(pool.quota.reserves, weighed.priority)
-        nodes = NodeBound(pool.quota.account, pool.capacity.lowest, kept)
-    return ReservationRequest(
-        root=policies.root,
-        id=reservation_id,
-        namespace=asked.namespace,
-        workflow=name,
-        weight=asked.weight,
-        demands=demands(denying, weighed.user, now=asked.now, priority=weighed.priority),
-        share=asked.share(denying),
-        nodes=nodes,
-        user=weighed.user,
-    )
+    queueing: Sequence[CompiledQuota],
+    rules: QueueRules,
+    subject: Subject,
+    run: OwnerReference | None,
+) -> Wait:
+    """Return how a Workflow waits for quotas that queue, in the queue of its namespace with these `rules`.
 
-
-def _reservation_id(review: Review, metadata: Metadata) -> str:
-    """Return the id of the reservation that the object must carry (docs/adr/0003).
-
-    The mutating side names it after its own request, over whatever came with the object. The API server
-    gives each webhook call a uid of its own, so the validating side takes the id as it stands; the ledger
-    knows which ones are real.
+    Nobody is warned of a wait that the view does not foresee. Whether the queue is full the mutating side
+    decides: by the time of the validating one the newcomer is counted.
     """
-    if review.side is Side.MUTATE:
-        return review.uid
-    return (metadata.labels or {}).get(RESERVATION) or review.uid
-
-
-def _no_place(
-    policies: NamespacePolicies, queueing: Sequence[CompiledQuota], snapshot: Snapshot, side: Side
-) -> list[Reason]:
-    """Return why the queue takes nobody: it is full, or is to drain. A new one may come later (429).
-
-    Whether it is full the mutating side decides: by the time of the validating one the newcomer is counted.
-    """
-    depth = snapshot.usage.queues.get(policies.namespace, EMPTY_QUEUE).depth
-    rules = policies.rules
-    if any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing):
-        rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
-    if side is not Side.MUTATE:
-        rules = msgspec.structs.replace(rules, max_length=None)
-    text = explain_wait.refusal(policies.namespace, depth, rules)
-    return [] if text is None else [Reason(Code.QUEUE_FULL, "", text, queueing[0].source)]
-
-
-def _warn(asked: Asked, quotas: Sequence[CompiledQuota]) -> list[str]:
-    """Return the warnings of quotas that only warn, by the latest view of usage."""
-    warning = by_effect(quotas, OnExceed.WARN)
-    return [
-        f"lockkeeper: {explain.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
-        for short in (asked.short(asked.wanted(warning)) if warning else ())
-    ]
-
-
-def _queue_place(asked: Asked, queueing: Sequence[CompiledQuota]) -> tuple[str, list[str]]:
-    """Return the message that the held Workflow shows, and the warnings for whoever created it.
-
-    Nobody is warned of a wait that the view does not foresee.
-    """
-    view, namespace = asked.snapshot.usage, asked.namespace
-    position, depth = explain.newcomer_place(namespace, asked.weighed.priority, view)
-    place = (
-        explain.queue_message(namespace, queueing, view, asked.now, position=position, depth=depth)
-        if view.knows(namespace)
-        else f"waiting for a slot in {namespace}"
-    )
+    namespace, view, review = asked.namespace, asked.snapshot.usage, subject.review
+    drains = any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing)
     wanted = asked.wanted(queueing)
-    alone = asked.short(wanted, empty=True)
-    warnings = []
-    if never := [each for each in alone if each.never_fits]:
-        warnings.append(f"lockkeeper: queued, but {explain.never_fits(never[0])}")
-    elif later := [each for each in alone if each.must_rise]:
-        warnings.append(f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}")
-    elif view.knows(namespace) and _waits(asked, queueing, wanted, position - 1, depth - 1):
-        warnings.append(f"lockkeeper: queued, {place}")
-    return f"{HELD_MESSAGE_PREFIX}: {place}", warnings
-
-
-def _waits(asked: Asked, queueing: Sequence[CompiledQuota], wanted: Wanted, ahead: int, others: int) -> bool:
-    """Tell whether the view foresees a wait, where so many wait `ahead` among the `others` that do.
-
-    By figures of statuses some of them may have been let go since, so they need no wait of their own: it
-    waits where there is no room for it beside them.
-    """
-    if asked.short(wanted):
-        return True
-    if not asked.snapshot.usage.partial:
-        return others > 0
-    return ahead > 0 and bool(asked.short_behind(ahead, queueing, wanted))
+    short = asked.short(view.taken, wanted)
+    # Who fits beside all that run would fit without them.
+    alone = asked.short({}, wanted) if short else ()
+    position, depth = view.newcomer_place(namespace, asked.weighed.priority)
+    known = view.knows(namespace)
+    place = f"waiting for a slot in {namespace}"
+    if known:
+        place = explain.queue_message(namespace, queueing, view, asked.now, position=position, depth=depth)
+    warning = ""
+    if alone and (never := [each for each in alone if each.never_fits]):
+        warning = f"lockkeeper: queued, but {explain.never_fits(never[0])}"
+    elif alone and (later := [each for each in alone if each.must_rise]):
+        warning = f"lockkeeper: queued, {place}; {explain.must_rise(later[0])}"
+    elif known and (
+        short or (asked.short_behind(position - 1, queueing, wanted) if view.partial else depth > 1)
+    ):
+        warning = f"lockkeeper: queued, {place}"
+    if drains:
+        rules = QueueRules(stop_policy=StopPolicy.HOLD_AND_DRAIN)
+    elif review.side is not Side.MUTATE:
+        rules = msgspec.structs.replace(rules, max_length=None)
+    reasons = () if run is None else refusal(review.related.policy, run.name, review.related.runs)
+    if rules.max_length is not None or rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
+        full = explain_wait.refusal(namespace, depth - 1, rules)
+        if full is not None:
+            reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
+    return Wait(
+        reasons=reasons,
+        warnings=(warning,) if warning else (),
+        patch=tuple(holding.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),
+    )

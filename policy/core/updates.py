@@ -13,7 +13,15 @@ from typing import Final
 import msgspec
 
 from policy.core import holding, marks
-from policy.core.decision import IGNORED, UNGOVERNED, Decision, Outcome, Reason, Review
+from policy.core.decision import (
+    IGNORED,
+    UNGOVERNED,
+    Decision,
+    Outcome,
+    Reason,
+    Review,
+    settled,
+)
 from policy.core.guard_marks import (
     TERMINAL,
     differing,
@@ -27,7 +35,6 @@ from policy.core.guard_spec import UNCHANGED, judge_edit, spec_changes
 from policy.core.guard_status import phase_of, retry_faults, status_faults
 from policy.core.holding import ANNOTATIONS, LABELS, is_completed
 from policy.core.patches import Op, PatchOp, pointer, set_entries
-from policy.core.settling import settled
 from policy.core.snapshot import NamespacePolicies, Snapshot
 from policy.core.workflow import EMPTY_METADATA, Metadata, Workflow
 

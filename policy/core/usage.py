@@ -53,6 +53,11 @@ class UsageView(msgspec.Struct, frozen=True):
         waiting[priority] = waiting.get(priority, 0) + 1
         return msgspec.structs.replace(self, queues={**self.queues, namespace: NamespaceQueue(waiting)})
 
+    def newcomer_place(self, namespace: str, priority: int) -> tuple[int, int]:
+        """Return position and depth of the queue for a Workflow that joins it now."""
+        queue = self.queues.get(namespace, EMPTY_QUEUE)
+        return queue.position_of_newcomer(priority), queue.depth + 1
+
     def knows(self, namespace: str) -> bool:
         """Tell whether there are figures of a namespace."""
         return self.known and (not self.partial or namespace in self.queues)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.snapshot import Document, Snapshot
 from tests.corpus.schema import Crd
@@ -101,7 +101,7 @@ def test_every_example_runs_as_before_and_under_exactly_the_locks_that_policies_
     outcomes: Counter[str] = Counter()
     for file, obj, changed in admitted(examples, policies, outcomes):
         assert crd.faults(changed) == crd.faults(obj), file
-        validated = decide(review(changed, Side.VALIDATE, namespace="team"), policies, NOW)
+        validated = apply_policies(review(changed, Side.VALIDATE, namespace="team"), policies, NOW)
         assert validated.reasons == (), file
         wanted = wanted_by(rules, obj["spec"])
         before = Interpreter(obj, examples.stored, luck=seed, wanted=wanted).run()

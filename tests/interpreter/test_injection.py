@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, find, given, settings
 from hypothesis import strategies as st
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Side
 from policy.core.snapshot import Snapshot
 from tests.interpreter.asking import wanted_by
@@ -41,7 +41,7 @@ def policies_of(case: Case) -> Snapshot:
 
 def mutated(obj: Json, policies: Snapshot) -> Decision:
     """Return what the mutating side decides."""
-    return decide(review(obj, namespace="team"), policies, NOW)
+    return apply_policies(review(obj, namespace="team"), policies, NOW)
 
 
 def applied(obj: Json, decision: Decision) -> Json:
@@ -88,7 +88,7 @@ def test_a_second_pass_changes_nothing_and_the_validating_side_agrees(case: Case
         return
     changed = applied(obj, decision)
     assert mutated(changed, policies).patch == ()
-    validated = decide(review(changed, Side.VALIDATE, namespace="team"), policies, NOW)
+    validated = apply_policies(review(changed, Side.VALIDATE, namespace="team"), policies, NOW)
     assert (validated.outcome, validated.reasons) == (decision.outcome, ())
     names = [each["name"] for each in changed["spec"]["templates"]]
     assert len(names) == len(set(names))

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Side
 from policy.core.locks.kept_siblings import wanted_siblings, with_siblings
 from policy.core.snapshot import Snapshot
@@ -47,7 +47,7 @@ def policies_of(case: Case) -> Snapshot:
 
 def admitted(obj: Json, policies: Snapshot, side: Side = Side.MUTATE) -> Decision:
     """Return what is decided about a Workflow."""
-    return decide(review(obj, side, namespace="team"), policies, NOW)
+    return apply_policies(review(obj, side, namespace="team"), policies, NOW)
 
 
 def run(spec: Json, lib: Json, luck: int, found: list[Json] | None = None) -> Run:

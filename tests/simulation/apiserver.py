@@ -22,8 +22,8 @@ from tests.simulation.processes import Replica
 from tests.simulation.referee import Referee
 from tests.simulation.scheduler import SECOND
 from tests.simulation.weather import Fault
-from webhook.deadline import budget_of
 from webhook.failure import ReviewError
+from webhook.time_left import budget_of
 
 TIMEOUTS: Final = {Side.MUTATE: 2, Side.VALIDATE: 5}
 """Seconds, as the webhook configurations have them."""

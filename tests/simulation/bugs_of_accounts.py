@@ -12,7 +12,7 @@ from policy.service.tracked import Tracked
 from policy.service.tracker import Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
-from webhook.reserving import Reservations
+from webhook.reservations import Reservations
 
 
 class UncountedAccount(Faithful):

@@ -12,7 +12,7 @@ from policy.core.ledger import Ledger, Purpose, Shortfall, with_reservations
 from policy.core.patches import JsonObject
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
-from webhook.reserving import Reservations
+from webhook.reservations import Reservations
 
 
 class SameReservationId(Faithful):

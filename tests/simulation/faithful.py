@@ -7,7 +7,7 @@ from policy.cluster.protocol import Cluster
 from policy.core.decision import Side
 from policy.service.controller import Controller
 from policy.service.releaser import ReleasePass
-from webhook.reserving import Reservations
+from webhook.reservations import Reservations
 
 
 class Faithful:

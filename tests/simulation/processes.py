@@ -22,7 +22,7 @@ from tests.simulation.client import Client
 from tests.simulation.network import Network
 from tests.simulation.policies import Book, Version
 from tests.simulation.scheduler import Process
-from webhook.reserving import Reservations
+from webhook.reservations import Reservations
 from webhook.review import Reviewing, review
 from webhook.wire import Received
 

@@ -7,7 +7,7 @@ import msgspec
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Side
 from policy.core.kinds import OnExceed
 from policy.core.patches import JsonObject
@@ -31,7 +31,7 @@ from tests.policy.service.world import (
 )
 from tests.simulation.people import reactivated
 from webhook.failure import LedgerUnavailable
-from webhook.reserving import settle
+from webhook.reservations import ask_ledger
 
 QUEUES = snapshot_of(quota("etl", "q", workflows=1))
 DENIES = snapshot_of(quota("etl", "q", workflows=1, on_exceed=OnExceed.DENY))
@@ -55,7 +55,7 @@ class Town:
         """Return what a webhook that goes by this snapshot answers."""
         self._calls += 1
         review = review_of(obj, namespace="etl", user="ann", uid=f"uid-{self._calls}", side=side)
-        return settle(decide(review, snapshot, NOON), review, self.leader.ledgers, AT_ONCE)
+        return ask_ledger(apply_policies(review, snapshot, NOON), review, self.leader.ledgers, AT_ONCE)
 
     def admitted(self, obj: JsonObject, snapshot: Snapshot) -> JsonObject | None:
         """Return the object as stored after both sides, None where one of them did not let it pass."""
@@ -162,6 +162,6 @@ def test_a_retry_is_held_like_a_new_workflow() -> None:
     created = review_of(obj, namespace="etl", user="ann", uid="retry")
     old = review_of(finished, namespace="etl", user="ann", uid="before").workflow
     review = msgspec.structs.replace(created, operation=Operation.UPDATE, old=old)
-    again = patched(obj, decide(review, QUEUES, NOON))
+    again = patched(obj, apply_policies(review, QUEUES, NOON))
     assert labels_of(again)[marks.INSTANCE_ID] == marks.HOLD_VALUE
     assert part(again, "metadata", "annotations", marks.HOLDS) == "2"

@@ -20,10 +20,10 @@ from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
 from webhook.admission import Admission
 from webhook.app import create_app
-from webhook.callers import ROUTES, Callers, Strangers
+from webhook.callers import ROUTES, Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.reserving import NothingStored, Reservations, Stored
+from webhook.reservations import NothingStored, Reservations, StoredReservations
 from webhook.review import Reviewing
 from webhook.wire import Received
 
@@ -110,7 +110,7 @@ class Webhook:
         *,
         snapshot: Callable[[], Snapshot] | None = None,
         callers: Callers | None = None,
-        stored: Stored | None = None,
+        stored: StoredReservations | None = None,
     ) -> None:
         self.clock = Clock()
         self.lines: list[bytes] = []
@@ -146,7 +146,7 @@ class Webhook:
             metrics=self.metrics,
             other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
             callers=self._callers,
-            strangers=Strangers(say=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
+            unknown=UnknownCallers(say=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:

@@ -10,8 +10,8 @@ from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from webhook.callers import (
     Answered,
     AnyCaller,
-    Call,
-    Strangers,
+    UnknownCallers,
+    WebhookCall,
     call_of,
     is_answered,
     path_of,
@@ -26,20 +26,20 @@ WRONG = ("/mutate", f"/mutate/{'5f' * 32}", f"/mutate/{SECRET}/", f"/mutate/{SEC
 class Knowing:
     """Knows one secret."""
 
-    def know(self, call: Call) -> bool:
+    def know(self, call: WebhookCall) -> bool:
         return is_answered(call.secret, [Answered(SECRET.encode())], NOW)
 
-    def ask(self, call: Call) -> bool:
+    def ask(self, call: WebhookCall) -> bool:
         return self.know(call)
 
 
 class NotYet:
     """Has not read the configurations."""
 
-    def know(self, _call: Call) -> bool:
+    def know(self, _call: WebhookCall) -> bool:
         return False
 
-    def ask(self, call: Call) -> bool:
+    def ask(self, call: WebhookCall) -> bool:
         raise NotSynced(f"the webhook configurations are not read yet, and {call.side} asks")
 
 
@@ -52,11 +52,11 @@ def guarded() -> Webhook:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/mutate", Call(Side.MUTATE)),
-        ("/validate", Call(Side.VALIDATE)),
-        (f"/policies/{SECRET}", Call(Side.POLICIES, SECRET)),
+        ("/mutate", WebhookCall(Side.MUTATE)),
+        ("/validate", WebhookCall(Side.VALIDATE)),
+        (f"/policies/{SECRET}", WebhookCall(Side.POLICIES, SECRET)),
         ("/mutate/", None),
-        ("/mutate/a/b", Call(Side.MUTATE, "a/b")),
+        ("/mutate/a/b", WebhookCall(Side.MUTATE, "a/b")),
         ("/mutated", None),
         ("//mutate", None),
         ("/", None),
@@ -64,7 +64,7 @@ def guarded() -> Webhook:
         ("/metrics/x", None),
     ],
 )
-def test_a_path_says_a_side_and_a_secret(path: str, expected: Call | None) -> None:
+def test_a_path_says_a_side_and_a_secret(path: str, expected: WebhookCall | None) -> None:
     """Nothing else is a path of ours."""
     assert call_of(path) == expected
 
@@ -73,7 +73,7 @@ def test_a_path_says_a_side_and_a_secret(path: str, expected: Call | None) -> No
 @pytest.mark.parametrize("secret", ["", SECRET])
 def test_a_path_that_is_made_is_read_back(side: Side, secret: str) -> None:
     """The controller writes what the webhook reads."""
-    assert call_of(path_of(side, secret)) == Call(side, secret)
+    assert call_of(path_of(side, secret)) == WebhookCall(side, secret)
 
 
 def test_a_former_secret_is_answered_for_its_time() -> None:
@@ -112,7 +112,7 @@ def test_other_sides_are_guarded_too(guarded: Webhook, path: str) -> None:
 @pytest.mark.parametrize("path", ["/mutate", f"/mutate/{SECRET}"])
 def test_everybody_is_answered_where_nobody_is_told_from_anybody(path: str) -> None:
     """As in the README; a secret path that was left in a configuration is answered as well."""
-    assert AnyCaller().know(Call(Side.MUTATE))
+    assert AnyCaller().know(WebhookCall(Side.MUTATE))
     assert Webhook().post(encoded(admission_review(workflow())), path).status == 200
 
 
@@ -135,11 +135,11 @@ def test_a_megabyte_of_a_path_costs_no_line(guarded: Webhook) -> None:
 def test_strangers_are_told_of_now_and_then() -> None:
     """One line, then a number; never the secret that was shown."""
     now, said = [0.0], list[str]()
-    strangers = Strangers(say=said.append, stopwatch=lambda: now[0])
+    unknown = UnknownCallers(say=said.append, stopwatch=lambda: now[0])
     for _ in range(3):
-        strangers.came(Call(Side.VALIDATE, SECRET), "10.0.0.9")
+        unknown.note(WebhookCall(Side.VALIDATE, SECRET), "10.0.0.9")
     now[0] = 10.0
-    strangers.came(Call(Side.MUTATE, SECRET), "10.0.0.8")
+    unknown.note(WebhookCall(Side.MUTATE, SECRET), "10.0.0.8")
     told = "refused a call of /{} from {} that does not know the path in the webhook configurations{}"
     assert said == [
         told.format("validate", "10.0.0.9", ""),

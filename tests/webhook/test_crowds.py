@@ -15,8 +15,8 @@ import pytest
 from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from tests.webhook.serving import Served
-from webhook.patient_socket import RECEIVE_SECONDS
-from webhook.visitors import PER_PEER
+from webhook.connections import PER_PEER
+from webhook.timed_socket import RECEIVE_SECONDS
 from webhook.worker import WAITING_THREADS
 
 CROWD = 200

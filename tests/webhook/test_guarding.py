@@ -12,7 +12,7 @@ from policy.core.patches import JsonObject, JsonValue
 from tests.policy.core.attempts import ARGO, ATTEMPTS, State, in_state, label, policies
 from tests.policy.core.builders import NAMESPACE, NOW, USER
 from webhook import wire
-from webhook.judging import judge
+from webhook.review import decide_without_ledger
 
 WRONG: Final[JsonObject] = {"spec": {"parallelism": "many"}}
 """Argo reads a number."""
@@ -38,7 +38,8 @@ def decided(
         **more,
     }
     body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    return judge(wire.decode(msgspec.json.encode(body), side), policies(), NOW)
+    received = wire.decode(msgspec.json.encode(body), side)
+    return decide_without_ledger(received.review, received.fault, policies(), NOW)
 
 
 def codes(decision: Decision) -> set[Code]:

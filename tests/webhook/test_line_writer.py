@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from webhook.line_writer import LineWriter
+from webhook.logs import LineWriter
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from webhook.failure import MAX_BODY
 NAMES = ("localhost", "127.0.0.1")
 SLOW_CLIENTS = 24
 LONG_ONES = 4
-"""Reviews that take long at once, more than there are turns."""
+"""Reviews that take long at once, more than there are permits to compute."""
 BRIEFLY = 15.0
 """Seconds that a request may take beside slow clients.
 
@@ -372,7 +372,7 @@ def test_a_missing_folder_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_short_reviews_are_answered_while_long_ones_take_all_their_time(tmp_path: Path) -> None:
-    """Reviews that take seconds get all turns but one, so a create goes through whoever sends them."""
+    """Reviews that take seconds get all permits but one, so a create goes through whoever sends them."""
     body = encoded(WORST["create locks_on_one"](6_000_000))
     request = head(body, path="/validate?timeout=10s", Connection="close") + body
     sent, over = threading.Semaphore(0), threading.Event()

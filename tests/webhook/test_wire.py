@@ -14,6 +14,7 @@ from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import UID, admission_review, encoded, workflow
 from webhook import wire
+from webhook.encode import encode
 from webhook.failure import BadRequest
 
 
@@ -186,7 +187,7 @@ ADD = PatchOp(Op.ADD, "/spec/parallelism", 4)
 
 def answered(decision: Decision, verify: Verify) -> Json:
     """Return the verified response that a decision is encoded as."""
-    return verify(wire.encode(RECEIVED, decision), request=REQUEST, mutating=True)
+    return verify(encode(RECEIVED, decision), request=REQUEST, mutating=True)
 
 
 def test_a_patch_is_base64_of_its_operations(verify_admission_response: Verify) -> None:
@@ -280,6 +281,6 @@ def test_both_versions_are_answered_in_kind(version: str, verify_admission_respo
     """An API server that speaks v1beta1 gets v1beta1."""
     request = admission_review(workflow(), version=version)
     received = wire.decode(encoded(request), Side.VALIDATE)
-    body = wire.encode(received, Decision(Outcome.ALLOWED))
+    body = encode(received, Decision(Outcome.ALLOWED))
     assert verify_admission_response(body, request=request, mutating=False)["allowed"]
     assert msgspec.json.decode(body)["apiVersion"] == version

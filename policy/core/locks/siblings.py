@@ -14,7 +14,17 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.decision import IGNORED, Code, Decision, ObjectKind, Operation, Outcome, Reason, Review
+from policy.core.decision import (
+    IGNORED,
+    Code,
+    Decision,
+    ObjectKind,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    settled,
+)
 from policy.core.kinds import MatchedKind, Referenced
 from policy.core.locks.beyond import template_finder
 from policy.core.locks.inject import Put, put_locks
@@ -25,7 +35,6 @@ from policy.core.locks.sibling_names import Sibling, is_sibling, sibling_mark, s
 from policy.core.marks import SIBLING, SIBLING_OF
 from policy.core.patches import patched
 from policy.core.selectors import EVERYTHING, LabelSelector
-from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TemplateKey, key_named
 from policy.core.workflow import EMPTY_METADATA, Metadata, Read

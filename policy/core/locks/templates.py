@@ -21,6 +21,7 @@ from policy.core.decision import (
     Reason,
     Review,
     brought,
+    settled,
 )
 from policy.core.kinds import MatchedKind
 from policy.core.locks.beyond import template_finder
@@ -31,7 +32,6 @@ from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.siblings import review_sibling
 from policy.core.selectors import Labels
-from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TEMPLATE_KINDS
 from policy.core.workflow import (

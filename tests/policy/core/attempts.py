@@ -11,7 +11,7 @@ import msgspec
 
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import holding, marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, Operation, Review, Side
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot
@@ -385,4 +385,4 @@ def decided(
     old: JsonObject, obj: JsonObject, side: Side = Side.MUTATE, *, user: str = USER, uid: str = "update-1"
 ) -> Decision:
     """Return what is decided about an update under the policies of the attempts."""
-    return decide(update(old, obj, side, user=user, uid=uid), policies(), NOW)
+    return apply_policies(update(old, obj, side, user=user, uid=uid), policies(), NOW)

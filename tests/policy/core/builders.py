@@ -8,7 +8,7 @@ import jsonpatch
 import msgspec
 
 from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, ObjectKind, Operation, Review, Side
 from policy.core.kinds import (
     ClusterSynchronizationPolicy,
@@ -224,12 +224,12 @@ def review_of(
 
 def mutate(obj: JsonObject, policies: Snapshot, *, uid: str = UID) -> Decision:
     """Return what the mutating side decides."""
-    return decide(review(obj, uid=uid), policies, NOW)
+    return apply_policies(review(obj, uid=uid), policies, NOW)
 
 
 def validate(obj: JsonObject, policies: Snapshot, *, uid: str = "review-2") -> Decision:
     """Return what the validating side decides; the API server gives it a uid of its own."""
-    return decide(review(obj, Side.VALIDATE, uid=uid), policies, NOW)
+    return apply_policies(review(obj, Side.VALIDATE, uid=uid), policies, NOW)
 
 
 def limits(workflows: int | None = None, tasks: int | None = None) -> Limits:

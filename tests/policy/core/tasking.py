@@ -7,7 +7,7 @@ import msgspec
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, Side
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
@@ -70,7 +70,7 @@ def weight(obj: JsonObject) -> JsonValue:
 
 def edited(old: JsonObject, change: JsonObject, policies: Snapshot, side: Side = Side.MUTATE) -> Decision:
     """Return what is decided about an edit."""
-    return decide(update(old, merge(old, change), side), policies, NOW)
+    return apply_policies(update(old, merge(old, change), side), policies, NOW)
 
 
 def codes(decision: Decision) -> list[Code]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, ObjectKind, Operation, Outcome, Review, Side
 from policy.core.extent import WHOLE, Extent, LeftOut
 from policy.core.findings import FindingKind, all_findings
@@ -64,7 +64,7 @@ def outcome(spec: JsonObject, within: Snapshot, namespace: str = "team-a") -> li
         workflow=msgspec.convert(value, Workflow),
         raw=msgspec.Raw(msgspec.json.encode(value)),
     )
-    decision = decide(review, within, NOW)
+    decision = apply_policies(review, within, NOW)
     assert all(each.code is Code.UNKNOWN_REFERENCE for each in decision.reasons)
     assert (decision.outcome is Outcome.DENIED) == bool(decision.reasons)
     return [f"{each.field}: {each.message}" for each in decision.reasons]
@@ -154,7 +154,7 @@ def lock_fault(extent: Extent, namespace: str, **validate: str) -> list[str]:
         workflow=msgspec.convert(value, Workflow),
         raw=msgspec.Raw(msgspec.json.encode(value)),
     )
-    return [f"{each.code.value}: {each.message}" for each in decide(review, within, NOW).reasons]
+    return [f"{each.code.value}: {each.message}" for each in apply_policies(review, within, NOW).reasons]
 
 
 def test_a_key_that_may_be_left_out_is_not_just_called_undefined() -> None:
@@ -198,7 +198,7 @@ def update(old: JsonObject, new: JsonObject, kind: ObjectKind, within: Snapshot)
         raw=msgspec.Raw(msgspec.json.encode(after)),
         old_raw=msgspec.Raw(msgspec.json.encode(before)),
     )
-    return [f"{each.code.value} {each.field}" for each in decide(review, within, NOW).reasons]
+    return [f"{each.code.value} {each.field}" for each in apply_policies(review, within, NOW).reasons]
 
 
 def locked(extent: Extent) -> Snapshot:
@@ -270,4 +270,4 @@ def retry(spec: JsonObject, status: JsonObject, within: Snapshot) -> list[str]:
         raw=msgspec.Raw(msgspec.json.encode(after)),
         old_raw=msgspec.Raw(msgspec.json.encode(before)),
     )
-    return [f"{each.code.value} {each.field}" for each in decide(review, within, NOW).reasons]
+    return [f"{each.code.value} {each.field}" for each in apply_policies(review, within, NOW).reasons]

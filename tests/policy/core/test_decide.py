@@ -11,7 +11,7 @@ import pytest
 import policy.core
 from policy.core import marks
 from policy.core.amounts import Usage
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import (
     IGNORED,
     UNGOVERNED,
@@ -78,7 +78,7 @@ def test_only_creates_are_judged(operation: Operation, side: Side) -> None:
     """Argo's controller updates all the time, and a delete is nobody's business but the user's."""
     denied_at_create = workflow({"parallelism": 99})
     policies = snapshot(quota(perWorkflow={"maxTasks": 1}))
-    assert decide(review(denied_at_create, side, operation=operation), policies, NOW) is IGNORED
+    assert apply_policies(review(denied_at_create, side, operation=operation), policies, NOW) is IGNORED
     assert IGNORED.allowed
     assert IGNORED.patch == ()
 
@@ -86,7 +86,7 @@ def test_only_creates_are_judged(operation: Operation, side: Side) -> None:
 @pytest.mark.parametrize("side", Side)
 def test_other_kinds_are_ignored(side: Side) -> None:
     """Whatever the webhook configuration sends by mistake passes."""
-    assert decide(review(None, side), snapshot(quota()), NOW) is IGNORED
+    assert apply_policies(review(None, side), snapshot(quota()), NOW) is IGNORED
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_workflow_that_no_policy_speaks_about_passes_untouched(
 ) -> None:
     """No patch and no opinion, even about a status of its own."""
     obj: JsonObject = {**_with_lock(), "status": {"phase": "Running"}}
-    assert decide(review(obj, side), snapshot(*documents), NOW) is UNGOVERNED
+    assert apply_policies(review(obj, side), snapshot(*documents), NOW) is UNGOVERNED
     assert UNGOVERNED.allowed
 
 
@@ -287,7 +287,7 @@ def test_who_is_refused_is_not_told_how_it_would_wait() -> None:
 def test_a_new_workflow_with_a_status_is_refused(side: Side) -> None:
     """Argo would run the templates that are stored there, past every lock."""
     obj: JsonObject = {**workflow(), "status": {"storedWorkflowTemplateSpec": {"templates": []}}}
-    decision = decide(review(obj, side), snapshot(lock_policy()), NOW)
+    decision = apply_policies(review(obj, side), snapshot(lock_policy()), NOW)
     assert decision.reasons == (
         Reason(
             Code.FOREIGN_STATUS,
@@ -329,7 +329,7 @@ def test_all_reasons_of_quotas_and_locks_come_in_one_decision(side: Side) -> Non
             ],
         }
     )
-    decision = decide(review({**obj, "status": {"phase": "Running"}}, side), policies, NOW)
+    decision = apply_policies(review({**obj, "status": {"phase": "Running"}}, side), policies, NOW)
     assert decision.outcome is Outcome.DENIED
     assert not decision.allowed
     assert _codes(decision) == [
@@ -451,8 +451,8 @@ def test_a_dry_run_is_decided_as_the_real_thing(effect: str, side: Side) -> None
     """What a dry run promises is what the create gets; only the ledger is not asked for a slot."""
     policies = snapshot(quota(onExceed=effect, limits={"workflows": 0}), LOCKS)
     obj = _with_lock()
-    dry = decide(review(obj, side, dry_run=True), policies, NOW)
-    assert dry == decide(review(obj, side), policies, NOW)
+    dry = apply_policies(review(obj, side, dry_run=True), policies, NOW)
+    assert dry == apply_policies(review(obj, side), policies, NOW)
 
 
 @pytest.mark.parametrize("side", Side)
@@ -460,9 +460,9 @@ def test_a_decision_does_not_depend_on_when_it_is_made(side: Side) -> None:
     """Until there are windows, no time makes a difference; the same arguments give the same decision."""
     policies = snapshot(quota(limits={"workflows": 1}), LOCKS, config_map(db="0"))
     asked = review(_with_lock(), side)
-    wanted = decide(asked, policies, NOW)
-    assert decide(asked, policies, NOW + timedelta(days=400)) == wanted
-    assert decide(asked, policies, NOW) == wanted
+    wanted = apply_policies(asked, policies, NOW)
+    assert apply_policies(asked, policies, NOW + timedelta(days=400)) == wanted
+    assert apply_policies(asked, policies, NOW) == wanted
 
 
 def test_nothing_in_the_core_reads_a_clock_the_machine_or_chance() -> None:

@@ -14,13 +14,12 @@ from policy.core.explain import (
     exceeded_reason,
     fill,
     never_fits,
-    newcomer_place,
     queue_message,
 )
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Demand, Shortfall
 from policy.core.snapshot import Document
-from policy.core.usage import NO_USAGE, NamespaceQueue, UsageView
+from policy.core.usage import NO_USAGE, UsageView
 from tests.policy.core.builders import NAMESPACE, NOW, limits, pool, quota, snapshot, weight
 
 MAIN = Account(NAMESPACE, "main")
@@ -185,20 +184,3 @@ def test_an_overfull_limit_is_the_tightest() -> None:
     quotas = _quotas(quota("a", limits={"workflows": 1}), quota("b", limits={"workflows": 5}))
     view = UsageView(taken={Account(NAMESPACE, "b"): Usage(9)})
     assert fill(quotas, view, NOW) == " (9/5 running)"
-
-
-@pytest.mark.parametrize(
-    ("priority", "place"), [(5, (1, 7)), (2, (3, 7)), (1, (3, 7)), (0, (7, 7)), (-1, (7, 7))]
-)
-def test_a_newcomer_stands_behind_all_of_its_priority_and_above(
-    priority: int, place: tuple[int, int]
-) -> None:
-    """Position and depth count the newcomer itself."""
-    view = UsageView(queues={NAMESPACE: NamespaceQueue({2: 2, 0: 4})})
-    assert newcomer_place(NAMESPACE, priority, view) == place
-
-
-def test_the_first_of_a_namespace_is_first_of_one() -> None:
-    """Queues of other namespaces do not count."""
-    view = UsageView(queues={"team-b": NamespaceQueue({0: 9})})
-    assert newcomer_place(NAMESPACE, 0, view) == (1, 1)

@@ -5,8 +5,7 @@ import pytest
 from policy.core.amounts import UNLIMITED, Amount
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
-from policy.core.governing import accounts_of, by_effect, demands, governing
-from policy.core.kinds import OnExceed
+from policy.core.governing import accounts_of, demands, governing
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
@@ -85,15 +84,6 @@ def test_a_workflow_of_no_user_is_charged_once_on_the_quota() -> None:
         for each in demands(_quotas(quota(limits={"workflows": 9}, perUser={"workflows": 1})), "", now=NOW)
     ]
     assert accounts == [Account(NAMESPACE, "main"), Account(NAMESPACE, "main", "system:anonymous")]
-
-
-def test_quotas_are_parted_by_what_they_do_when_full() -> None:
-    """`by_effect` keeps the order and drops none."""
-    quotas = _quotas(
-        quota("a", onExceed="Deny"), quota("b"), quota("c", onExceed="Warn"), quota("d", onExceed="Queue")
-    )
-    parted = {effect: [each.account.quota for each in by_effect(quotas, effect)] for effect in OnExceed}
-    assert parted == {OnExceed.DENY: ["a"], OnExceed.QUEUE: ["b", "d"], OnExceed.WARN: ["c"]}
 
 
 def test_a_workflow_weighs_its_own_parallelism() -> None:

@@ -8,7 +8,7 @@ import pytest
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import explain, holding, marks
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, Operation, Review, Side
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document, Snapshot
@@ -67,7 +67,7 @@ def edited(old: JsonObject, obj: JsonObject, policies: Snapshot, side: Side = Si
     with_old: Review = msgspec.structs.replace(
         asked, old=decoded(old), old_raw=msgspec.Raw(msgspec.json.encode(old))
     )
-    return decide(with_old, policies, NOW)
+    return apply_policies(with_old, policies, NOW)
 
 
 def stored(obj: JsonObject, policies: Snapshot) -> JsonObject:

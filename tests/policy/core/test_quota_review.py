@@ -9,10 +9,11 @@ from policy.core.amounts import Usage
 from policy.core.decision import Code, Decision, Outcome, ReservationRequest
 from policy.core.figures import MemberFigures, QuotaFigures, view_of
 from policy.core.findings import PolicyName
+from policy.core.kinds import OnExceed
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.priorities import Priority, priority_of
-from policy.core.quota_review import GENERATED, MAX_PREFIX, generated_name
+from policy.core.quota_review import GENERATED, MAX_PREFIX, by_effect, generated_name
 from policy.core.snapshot import Document, Snapshot
 from policy.core.usage import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.sources.board import SnapshotBoard
@@ -51,6 +52,19 @@ def queueing(**spec: JsonValue) -> Snapshot:
 def refusals(decision: Decision) -> list[tuple[Code, str, str]]:
     """Return code, policy and sentence of each reason."""
     return [(each.code, each.policy, each.message) for each in decision.reasons]
+
+
+def test_quotas_are_parted_by_what_they_do_when_full() -> None:
+    """`by_effect` keeps the order and drops none."""
+    documents = (
+        quota("a", onExceed="Deny"),
+        quota("b"),
+        quota("c", onExceed="Warn"),
+        quota("d", onExceed="Queue"),
+    )
+    quotas = snapshot(*documents).policies(NAMESPACE).quotas
+    parted = {effect: [each.account.quota for each in found] for effect, found in by_effect(quotas).items()}
+    assert parted == {OnExceed.DENY: ["a"], OnExceed.QUEUE: ["b", "d"], OnExceed.WARN: ["c"]}
 
 
 @pytest.mark.parametrize(("depth", "refused"), [(0, False), (4, False), (5, True), (6, True)])

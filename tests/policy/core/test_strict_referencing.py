@@ -5,7 +5,7 @@ import pytest
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
 from policy.core.amounts import UNLIMITED, Amount
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Side
 from policy.core.kinds import WorkflowQuota
 from policy.core.patches import JsonObject
@@ -98,7 +98,7 @@ def test_another_template_may_weigh_no_more_and_the_mark_follows() -> None:
     less: JsonObject = {"spec": {"workflowTemplateRef": {"name": "less"}}}
     right = patched(merge(made, less), edited(made, less, policies).patch)
     assert texts(right, "metadata", "annotations")[marks.WEIGHED_BY] == "WorkflowTemplate/less"
-    assert decide(update(made, right, Side.VALIDATE), policies, NOW).allowed
+    assert apply_policies(update(made, right, Side.VALIDATE), policies, NOW).allowed
     assert codes(edited(made, less, policies, Side.VALIDATE)) == [Code.NOT_MUTATED]
 
 
@@ -134,9 +134,9 @@ def template(parallelism: int | None, kind: str = "WorkflowTemplate") -> JsonObj
 def test_it_does_not_raise_above_the_cap(was: int | None, now: int | None, side: Side) -> None:
     """Nor is the number taken away, which is no bound at all."""
     if was is None:
-        assert decide(review_of(template(now), side, old=template(was)), strictly(5), NOW).allowed
+        assert apply_policies(review_of(template(now), side, old=template(was)), strictly(5), NOW).allowed
         return
-    (reason,) = decide(review_of(template(now), side, old=template(was)), strictly(5), NOW).reasons
+    (reason,) = apply_policies(review_of(template(now), side, old=template(was)), strictly(5), NOW).reasons
     assert (reason.code, reason.field) == (Code.TASKS_ABOVE_CAP, "spec.parallelism")
     assert reason.message.endswith("say nothing else: set it to 10 or less")
     assert reason.policy == "WorkflowQuota team-a/main"
@@ -145,13 +145,15 @@ def test_it_does_not_raise_above_the_cap(was: int | None, now: int | None, side:
 @pytest.mark.parametrize(("was", "now"), [(5, 10), (20, 15), (20, 20), (10, 5)])
 def test_what_stays_below_it_or_comes_nearer_is_free(was: int, now: int) -> None:
     """What was wrong before is nobody's fault now."""
-    assert decide(review_of(template(now), old=template(was)), strictly(5), NOW).allowed
+    assert apply_policies(review_of(template(now), old=template(was)), strictly(5), NOW).allowed
 
 
 def test_elsewhere_the_template_is_its_authors() -> None:
     """What waits has its number in itself; a template of the cluster is looked at when one is to go."""
     raised = review_of(template(1000), old=template(5))
-    assert decide(raised, under(LIMITED), NOW).allowed
-    assert decide(raised, under(quota(selector={"matchLabels": {"a": "b"}}), defaults=STRICT), NOW).allowed
+    assert apply_policies(raised, under(LIMITED), NOW).allowed
+    assert apply_policies(
+        raised, under(quota(selector={"matchLabels": {"a": "b"}}), defaults=STRICT), NOW
+    ).allowed
     everywhere = [template(each, "ClusterWorkflowTemplate") for each in (5, 1000)]
-    assert decide(review_of(everywhere[1], old=everywhere[0]), strictly(5), NOW).allowed
+    assert apply_policies(review_of(everywhere[1], old=everywhere[0]), strictly(5), NOW).allowed

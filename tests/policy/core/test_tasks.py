@@ -5,7 +5,7 @@ import pytest
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
 from policy.core.argo_defaults import WorkflowDefaults
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Outcome, Side
 from policy.core.kinds import WorkflowQuota
 from policy.core.patches import JsonObject
@@ -178,17 +178,17 @@ def test_it_weighs_what_is_more_of_then_and_now(kept: int, now: int | None, weig
     """A template that was lowered since, or has no number any more, is no way to weigh less."""
     policies, old = under(LIMITED, base(now)), over(kept)
     again = merge(old, RETRY)
-    decision = decide(update(old, again), policies, NOW)
+    decision = apply_policies(update(old, again), policies, NOW)
     held = patched(again, decision.patch)
     assert decision.outcome is Outcome.QUEUED
     assert (weight(held), at(held, "spec", "parallelism")) == (weighs, int(weighs))
-    assert decide(update(old, held, Side.VALIDATE), policies, NOW).reasons == ()
+    assert apply_policies(update(old, held, Side.VALIDATE), policies, NOW).reasons == ()
 
 
 def test_its_own_number_lowered_since_makes_it_no_lighter() -> None:
     """An edit of one that is over is free, and Argo does not look at it."""
     old = over(5, own=1)
-    held = patched(again := merge(old, RETRY), decide(update(old, again), under(LIMITED), NOW).patch)
+    held = patched(again := merge(old, RETRY), apply_policies(update(old, again), under(LIMITED), NOW).patch)
     assert (weight(held), at(held, "spec", "parallelism")) == ("5", 1)
 
 
@@ -217,6 +217,6 @@ def test_its_own_number_lowered_since_makes_it_no_lighter() -> None:
 def test_what_may_not_run_now_is_not_run_by_a_retry(kept: int | None, code: Code, message: str) -> None:
     """It was admitted before there was a cap; the message says how it may run."""
     old = over(kept, own=2)
-    (reason,) = decide(update(old, merge(old, RETRY)), under(LIMITED), NOW).reasons
+    (reason,) = apply_policies(update(old, merge(old, RETRY)), under(LIMITED), NOW).reasons
     assert (reason.code, reason.message) == (code, message)
     assert reason.field == "status.storedWorkflowTemplateSpec"

@@ -6,7 +6,7 @@ import pytest
 
 from policy.cluster.jsonpatch_apply import merge
 from policy.core import marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Outcome, Side
 from policy.core.holding import refresh_patch, release_patch
 from policy.core.patches import JsonObject
@@ -156,9 +156,9 @@ def test_a_label_of_argos_that_a_policy_selects_by_stays_as_it_is(key: str, valu
     old = workflow({"entrypoint": "main"}, labels={key: "a"}, uid="uid-1")
     held = patched(old, mutate(old, policies).patch)
     change = label(key, value)
-    decision = decide(update(held, merge(held, change)), policies, NOW)
+    decision = apply_policies(update(held, merge(held, change)), policies, NOW)
     assert [each.code for each in decision.reasons] == [Code.OUT_OF_SIGHT]
-    by_argo = decide(update(held, merge(held, change), user=ARGO), policies, NOW)
+    by_argo = apply_policies(update(held, merge(held, change), user=ARGO), policies, NOW)
     assert patched(merge(held, change), by_argo.patch) == held
 
 
@@ -171,7 +171,7 @@ def test_a_label_that_argo_gives_what_it_starts_moves_it_to_no_other_quota() -> 
     )
     obj = workflow({"workflowTemplateRef": {"name": "base"}}, uid="uid-1", labels={})
     stored = patched(obj, mutate(obj, policies).patch)
-    decision = decide(update(stored, merge(stored, label(key, "base")), user=ARGO), policies, NOW)
+    decision = apply_policies(update(stored, merge(stored, label(key, "base")), user=ARGO), policies, NOW)
     assert patched(merge(stored, label(key, "base")), decision.patch) == stored
 
 
@@ -225,13 +225,13 @@ class TestRetry:
         policies = snapshot(quota("main", limits={"workflows": 1}, onExceed="Deny"))
         old = in_state(State.FINISHED)
         obj = merge(old, RETRY)
-        decision = decide(update(old, obj, user="bob", uid="retry-1"), policies, NOW)
+        decision = apply_policies(update(old, obj, user="bob", uid="retry-1"), policies, NOW)
         assert decision.reservation is not None
         assert (decision.reservation.id, decision.reservation.user) == ("retry-1", USER)
         stored = patched(obj, decision.patch)
         assert texts(stored, "metadata", "labels")[marks.RESERVATION] == "retry-1"
         assert marks.INSTANCE_ID not in texts(stored, "metadata", "labels")
-        again = decide(update(old, stored, Side.VALIDATE, user="bob", uid="retry-2"), policies, NOW)
+        again = apply_policies(update(old, stored, Side.VALIDATE, user="bob", uid="retry-2"), policies, NOW)
         assert again.allowed
         assert again.reservation is not None
         assert again.reservation.id == "retry-1"

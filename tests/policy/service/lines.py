@@ -9,7 +9,7 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.cluster.relatives import ClusterRelatives
 from policy.core import marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Outcome, Review, Side
 from policy.core.patches import JsonObject
 from policy.core.relations import owner_of
@@ -26,7 +26,7 @@ from tests.policy.service.world import (
     review_of,
     submit,
 )
-from webhook.relating import relate
+from webhook.owners import with_owner
 
 HOME: Final = "etl"
 POD: Final = f"system:serviceaccount:{HOME}:default"
@@ -93,7 +93,7 @@ def judged(
     owner = owner_of(review.workflow.metadata, "Workflow")
     assert owner is not None
     related = ClusterRelatives(cluster=cluster).of_child(HOME, owner)
-    return decide(msgspec.structs.replace(review, related=related), policies, NOON)
+    return apply_policies(msgspec.structs.replace(review, related=related), policies, NOON)
 
 
 def admit(cluster: MemoryCluster, policies: Snapshot, obj: JsonObject, user: str = POD) -> Decision:
@@ -161,7 +161,7 @@ def retry(
         raw=msgspec.Raw(msgspec.json.encode(after)),
         old_raw=msgspec.Raw(msgspec.json.encode(before)),
     )
-    decision = decide(relate(review, policies, ClusterRelatives(cluster=cluster)), policies, NOON)
+    decision = apply_policies(with_owner(review, policies, ClusterRelatives(cluster=cluster)), policies, NOON)
     assert decision.allowed, decision.reasons
     cluster.replace(WORKFLOWS, patched(after, decision))
     return decision

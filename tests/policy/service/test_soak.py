@@ -18,7 +18,7 @@ from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Cluster, EventType
 from policy.core.amounts import ZERO
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.kinds import OnExceed
 from policy.core.ledger import RESERVATION_TTL
@@ -49,7 +49,7 @@ from tests.policy.service.world import (
     snapshot_of,
     submit,
 )
-from webhook.reserving import settle
+from webhook.reservations import ask_ledger
 
 LIMIT_SECONDS = 60.0
 """Time for a whole soak, which takes a second or two on a machine that does nothing else."""
@@ -347,7 +347,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         asked = review_of(
             obj, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}", side=Side.MUTATE
         )
-        mutated = settle(decide(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
+        mutated = ask_ledger(apply_policies(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
         if not mutated.allowed:
             refusals.extend(reason.message for reason in mutated.reasons)
             return False
@@ -360,7 +360,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         final = review_of(
             changed, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}-v", side=Side.VALIDATE
         )
-        validated = settle(decide(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
+        validated = ask_ledger(apply_policies(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
         assert validated.allowed != spoilt, validated.reasons
         if validated.allowed:
             base.create(WORKFLOWS, changed, namespace=row.namespace)
@@ -389,7 +389,9 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         outcome = soak(base, rows, create, counted)
         check(outcome, rows)
         lost = review_of(manifest(rows[0]), namespace="etl", user="ann", uid="lost")
-        assert settle(decide(lost, stage.board.current(), NOON), lost, stage.ledgers, FAR_AWAY).allowed
+        assert ask_ledger(
+            apply_policies(lost, stage.board.current(), NOON), lost, stage.ledgers, FAR_AWAY
+        ).allowed
         clock.advance(RESERVATION_TTL)
         stage.controller.wake()
         assert emptied(stage, base)

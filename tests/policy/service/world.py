@@ -31,7 +31,7 @@ from policy.cluster.protocol import (
 )
 from policy.cluster.shaping import Shaping
 from policy.core import holding, marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Review, Side
 from policy.core.kinds import (
     ClusterWorkflowQuota,
@@ -363,7 +363,7 @@ def submit(
 ) -> JsonObject:
     """Create a Workflow as admission leaves it, with nothing reserved, and return it as stored."""
     review = review_of(obj, namespace=namespace, user=user, uid=f"create-{name_of(obj)}")
-    decision = decide(review, snapshot, NOON)
+    decision = apply_policies(review, snapshot, NOON)
     assert decision.allowed, decision.reasons
     return cluster.create(WORKFLOWS, patched(obj, decision), namespace=namespace)
 

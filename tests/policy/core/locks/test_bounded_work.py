@@ -33,7 +33,7 @@ from tests.policy.core.builders import (
     validate,
     workflow,
 )
-from webhook.deadline import parse_duration
+from webhook.time_left import parse_duration
 
 SMALL: Final = 20_000
 LARGE: Final = 160_000

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Review, Side
 from policy.core.locks.inspect import added_by, review_graph
 from policy.core.locks.places import places
@@ -186,7 +186,7 @@ def _judged(spec: JsonObject, policies: Snapshot, kind: ObjectKind, namespace: s
         kind=kind,
         template=template_object("one", spec, kind=kind.value, namespace=namespace or None),
     )
-    return decide(review, policies, NOW)
+    return apply_policies(review, policies, NOW)
 
 
 def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> None:

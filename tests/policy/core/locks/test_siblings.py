@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from policy.core import marks
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, Operation, Outcome, Side
 from policy.core.locks.kept_siblings import manifest, wanted_siblings, with_siblings
 from policy.core.locks.sibling_names import Sibling, has_form, is_sibling
@@ -102,7 +102,7 @@ def updated(old: JsonObject, new: JsonObject, policies: Snapshot, side: Side = S
     """Return what is decided about an update."""
     given = review(new, side, operation=Operation.UPDATE)
     raw = msgspec.Raw(msgspec.json.encode(old))
-    return decide(
+    return apply_policies(
         msgspec.structs.replace(given, old=msgspec.json.decode(raw, type=type(given.workflow)), old_raw=raw),
         policies,
         NOW,
@@ -392,9 +392,9 @@ def test_a_schedule_is_told_nothing_because_its_runs_are_led() -> None:
         "spec": {"workflowSpec": {"workflowTemplateRef": {"name": "base"}}},
     }
     kinds: list[JsonValue] = ["Workflow", "CronWorkflow"]
-    led = decide(review_of(cron), snapshot(policy(kinds=kinds), base()), NOW)
+    led = apply_policies(review_of(cron), snapshot(policy(kinds=kinds), base()), NOW)
     assert (led.reasons, led.warnings) == ((), ())
-    (warning,) = decide(review_of(cron), snapshot(policy(kinds=kinds[1:]), base()), NOW).warnings
+    (warning,) = apply_policies(review_of(cron), snapshot(policy(kinds=kinds[1:]), base()), NOW).warnings
     assert "is not injected" in warning
     assert list(wanted_siblings(snapshot(policy(kinds=kinds[1:]), base()))) == []
 
@@ -491,7 +491,7 @@ def test_a_sibling_that_is_wanted_passes_the_admission_of_templates_unchanged() 
     documents = (policy(), TEMPLATE_POLICY, base())
     obj = manifest(wanted(*documents), "u1")
     for side in Side.MUTATE, Side.VALIDATE:
-        assert decide(review_of(obj, side), snapshot(*documents), NOW).outcome is Outcome.IGNORED
+        assert apply_policies(review_of(obj, side), snapshot(*documents), NOW).outcome is Outcome.IGNORED
 
 
 def test_whoever_labels_his_template_as_a_sibling_gains_nothing() -> None:
@@ -500,7 +500,7 @@ def test_whoever_labels_his_template_as_a_sibling_gains_nothing() -> None:
     obj = manifest(wanted(*documents), "u1")
     fake = {**obj, "spec": SPEC}
     policies = snapshot(*documents)
-    assert decide(review_of(fake), policies, NOW).injected != ()
+    assert apply_policies(review_of(fake), policies, NOW).injected != ()
 
 
 def test_a_sibling_is_not_edited_and_keeps_its_label() -> None:
@@ -517,10 +517,10 @@ def test_a_sibling_is_not_edited_and_keeps_its_label() -> None:
         ({**going, "spec": SPEC}, ["spec"]),
     ]
     for edited, fields in changed:
-        decision = decide(review_of(edited, old=obj), snapshot(*documents), NOW)
+        decision = apply_policies(review_of(edited, old=obj), snapshot(*documents), NOW)
         assert [each.field for each in decision.reasons] == fields
         assert set(codes(decision)) <= {Code.GUARDED_MARK}
-        assert decide(review_of(edited, old=obj), snapshot(base()), NOW).reasons == ()
+        assert apply_policies(review_of(edited, old=obj), snapshot(base()), NOW).reasons == ()
 
 
 def at_mark(obj: JsonObject) -> JsonValue:

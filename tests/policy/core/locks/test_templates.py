@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.core.decide import decide
+from policy.core.decide import apply_policies
 from policy.core.decision import Code, Decision, Operation, Outcome, Side
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot
@@ -59,7 +59,7 @@ def _policies(kinds: Sequence[str] = KINDS, **spec: JsonValue) -> Snapshot:
 
 
 def _decide(obj: JsonObject, policies: Snapshot, old: JsonObject | None = None) -> Decision:
-    return decide(review_of(obj, old=old), policies, NOW)
+    return apply_policies(review_of(obj, old=old), policies, NOW)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +73,7 @@ def test_an_object_of_a_kind_that_a_policy_names_gets_its_locks(kind: str) -> No
     assert block == {"semaphores": [semaphore("db")]}
     assert at(changed, "metadata", "annotations") == {"lockkeeper.dev/injected": "r: load"}
     assert _decide(changed, policies).patch == ()
-    validated = decide(review_of(changed, Side.VALIDATE), policies, NOW)
+    validated = apply_policies(review_of(changed, Side.VALIDATE), policies, NOW)
     assert (validated.outcome, validated.reasons) == (Outcome.ALLOWED, ())
 
 
@@ -146,7 +146,7 @@ def test_deleting_is_never_judged() -> None:
     """Nor is what goes through a subresource."""
     obj = _object("WorkflowTemplate")
     review = review_of(obj, operation=Operation.DELETE)
-    assert decide(review, _policies(), NOW).outcome is Outcome.IGNORED
+    assert apply_policies(review, _policies(), NOW).outcome is Outcome.IGNORED
 
 
 @pytest.mark.parametrize("referenced", ["Warn", "Deny"])
@@ -177,4 +177,4 @@ def test_a_template_of_the_cluster_is_of_no_namespace_whatever_the_request_says(
     """`lockkeeper review` asks about files, and names a namespace for all of them."""
     review = review_of(_object("ClusterWorkflowTemplate"))
     asked = msgspec.structs.replace(review, namespace=NAMESPACE)
-    assert decide(asked, _policies(), NOW) == decide(review, _policies(), NOW)
+    assert apply_policies(asked, _policies(), NOW) == apply_policies(review, _policies(), NOW)

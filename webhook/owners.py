@@ -13,11 +13,11 @@ from policy.core.decision import Operation, Review
 from policy.core.relations import UNRELATED, Related, owner_of, scheduled_by
 from policy.core.snapshot import Snapshot
 from policy.core.updates import reactivates, update_of
-from policy.core.workflow import OwnerReference
+from policy.core.workflow import Metadata, OwnerReference
 from webhook.failure import LedgerUnavailable
 
 
-class Relatives(Protocol):
+class OwnerReader(Protocol):
     """The cluster as far as owners go; see `policy.cluster.relatives.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
@@ -29,7 +29,7 @@ class Relatives(Protocol):
         ...
 
 
-class NoRelatives:
+class NoOwners:
     """Where there is no cluster to read: every Workflow stands for itself."""
 
     def of_child(self, _namespace: str, _owner: OwnerReference) -> Related:
@@ -41,7 +41,7 @@ class NoRelatives:
         return UNRELATED
 
 
-def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
+def with_owner(review: Review, snapshot: Snapshot, relatives: OwnerReader) -> Review:
     """Return the review with what was read about the owner, where quotas make that matter.
 
     Raises:
@@ -53,7 +53,7 @@ def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
     if not snapshot.policies(review.namespace).quotas:
         return review
     try:
-        related = _read(review, snapshot, relatives)
+        related = _read(review, metadata, snapshot, relatives)
     except ClusterError as error:
         raise LedgerUnavailable(f"the owner could not be read: {error.message}") from error
     return msgspec.structs.replace(review, related=related)
@@ -67,10 +67,7 @@ def _enters(review: Review) -> bool:
     return update is not None and reactivates(update)
 
 
-def _read(review: Review, snapshot: Snapshot, relatives: Relatives) -> Related:
-    metadata = review.workflow.metadata if review.workflow is not None else None
-    if metadata is None:
-        return UNRELATED
+def _read(review: Review, metadata: Metadata, snapshot: Snapshot, relatives: OwnerReader) -> Related:
     cron = scheduled_by(metadata) if review.operation is Operation.CREATE else None
     if cron is not None and review.user in snapshot.identities.argo_controllers:
         return relatives.of_run(review.namespace, cron)

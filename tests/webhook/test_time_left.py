@@ -1,17 +1,136 @@
-"""How much time a review has, and that an answer never comes after it."""
+"""How much time a review has, the places of those that take long, and that no answer comes too late."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy.core.budget import Part, TimeSpentError
+from policy.core.decision import Side
 from tests.webhook.calling import SlowLedgers, Webhook
-from tests.webhook.reviews import admission_review, encoded, quota, workflow
-from webhook.deadline import DEFAULT_TIMEOUT, LONGEST, SHARE, budget_of, parse_duration
+from tests.webhook.reviews import EVERYTHING, admission_review, encoded, quota, workflow
+from webhook.failure import OutOfTime
+from webhook.review import review
+from webhook.time_left import (
+    DEFAULT_TIMEOUT,
+    LONG,
+    LONGEST,
+    SHARE,
+    TimeLeft,
+    budget_of,
+    long_reviews_of,
+    parse_duration,
+)
 
-GOOD = encoded(admission_review(workflow()))
+BODY = encoded(admission_review(workflow()))
 DENY = quota("Deny", limits={"workflows": 5})
+
+
+class Hand:
+    """A clock that shows what is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class WrittenDown:
+    """Places of long reviews that write down what is asked of them."""
+
+    def __init__(self, *, room: bool = True) -> None:
+        self.said: list[str] = []
+        self.room = room
+
+    def enter(self, seconds: float) -> bool:
+        self.said.append(f"enter {seconds:g}")
+        return self.room
+
+    def leave(self) -> None:
+        self.said.append("leave")
+
+
+def test_a_short_review_needs_no_place() -> None:
+    """Nearly all reviews are over before anybody asks."""
+    clock, places = Hand(), WrittenDown()
+    left = TimeLeft(clock, 1, places)
+    clock.now = LONG
+    left.check(Part.GRAPH)
+    left.done()
+    assert places.said == []
+
+
+def test_a_long_review_takes_one_place_and_gives_it_back() -> None:
+    """It asks once, for as long as it has time, and gives the place back once."""
+    clock, places = Hand(), WrittenDown()
+    left = TimeLeft(clock, 1, places)
+    clock.now = 0.25
+    left.check(Part.GRAPH)
+    left.check(Part.LOCKS)
+    left.done()
+    left.done()
+    assert places.said == ["enter 0.75", "leave"]
+
+
+def test_a_long_review_without_a_place_in_time_is_over() -> None:
+    """It is out of time while it waits, and has nothing to give back."""
+    clock, places = Hand(), WrittenDown(room=False)
+    left = TimeLeft(clock, 1, places)
+    clock.now = 0.5
+    with pytest.raises(TimeSpentError, match="waiting"):
+        left.check(Part.GRAPH)
+    left.done()
+    assert places.said == ["enter 0.5"]
+
+
+def test_whose_time_is_spent_is_told_the_part() -> None:
+    """The sentence says where the time went."""
+    clock = Hand()
+    left = TimeLeft(clock, 1, WrittenDown())
+    clock.now = 1.5
+    with pytest.raises(TimeSpentError, match="in the part graph"):
+        left.check(Part.GRAPH)
+
+
+def test_without_a_server_there_is_room_for_everybody() -> None:
+    """The embedded mode and the tests have no permits."""
+    places = long_reviews_of({})
+    assert places.enter(0)
+    assert places.enter(0)
+    places.leave()
+
+
+@pytest.mark.parametrize("step", [0.06, 0.3])
+def test_a_review_gives_its_place_back_however_it_ends(step: float) -> None:
+    """Answered or out of time: a place that is not given back would be lost for ever."""
+    clock, places = Hand(), WrittenDown()
+
+    def ticking() -> float:
+        clock.now += step
+        return clock.now
+
+    webhook = Webhook(EVERYTHING)
+    parts = msgspec.structs.replace(webhook.app._parts, monotonic=ticking)
+    with nullcontext() if step < LONG else pytest.raises(OutOfTime):
+        review(BODY, Side.MUTATE, timedelta(seconds=1), parts, places)
+    assert [each.split()[0] for each in places.said] == ["enter", "leave"]
+
+
+def test_a_review_out_of_time_is_counted_and_logged_with_its_part() -> None:
+    """Whoever looks for the reason finds the part of the review in one line and in a metric."""
+    webhook = Webhook(EVERYTHING)
+    times = iter(range(100))
+    webhook.app._parts = msgspec.structs.replace(webhook.app._parts, monotonic=lambda: 10.0 * next(times))
+    reply = webhook.post(BODY, "/mutate?timeout=2s")
+    assert (reply.status, reply.body) == (504, b"the review took longer than 1.7 s, in the part reading\n")
+    [line] = webhook.logged()
+    assert line["message"] == "the review took longer than 1.7 s, in the part reading"
+    assert webhook.metric("lockkeeper_reviews_out_of_time_total", part="reading") == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +220,7 @@ def test_an_answer_is_never_late(path: str, seconds: float) -> None:
 def test_a_write_is_not_started_after_the_deadline() -> None:
     """A slot that nobody will hear of is not taken: the ledger gives up first, with 503."""
     webhook = slow(5)
-    assert webhook.post(GOOD, "/mutate?timeout=5s").status == 503
+    assert webhook.post(BODY, "/mutate?timeout=5s").status == 503
     assert webhook.reserved() == {}
 
 
@@ -116,7 +235,7 @@ def test_a_late_look_into_the_ledger_is_a_504() -> None:
 def test_what_comes_in_time_is_answered(query: str, seconds: float) -> None:
     """The whole of our part of the time may be used."""
     webhook = slow(seconds)
-    assert webhook.post(GOOD, f"/mutate{query}").status == 200
+    assert webhook.post(BODY, f"/mutate{query}").status == 200
     assert len(webhook.reserved()) == 1
 
 

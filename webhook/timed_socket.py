@@ -1,17 +1,16 @@
-"""A TLS socket whose reads and writes end in time, and that gives its thread's turn away while it waits."""
+"""A TLS socket whose reads and writes end in time; the thread that waits for one has no permit meanwhile."""
 
 import errno
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from select import POLLIN, POLLOUT, poll
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Final
 
-from webhook.long_reviews import Places
+from webhook.permits import LongReviewPlaces, Permits
 
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""
@@ -19,32 +18,15 @@ SEND_SECONDS: Final = 5.0
 """Time in which an answer has to be taken."""
 
 
-class Turns:
-    """A counting semaphore made of a queue of tokens, which is several times faster than threading's."""
-
-    def __init__(self, most: int) -> None:
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        for _ in range(most):
-            self._tokens.put(None)
-
-    def take(self) -> None:
-        """Wait for a turn."""
-        self._tokens.get()
-
-    def give(self) -> None:
-        """Give the turn to somebody else."""
-        self._tokens.put(None)
-
-
-class Waiting:
-    """Threads that wait for slow clients, at most so many of them: who has waited longest gives way."""
+class WaitingThreads:
+    """Threads that wait for slow clients, at most so many: the one that has waited longest is hung up on."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = Lock()
-        self._sockets: dict[PatientSocket, None] = {}
+        self._sockets: dict[TimedSocket, None] = {}
 
-    def begin(self, waiter: "PatientSocket") -> None:
+    def begin(self, waiter: "TimedSocket") -> None:
         """Take note of a thread that is to wait, and let another go where there are too many."""
         with self._lock:
             while len(self._sockets) >= self._most:
@@ -53,36 +35,36 @@ class Waiting:
                 oldest.hang_up()
             self._sockets[waiter] = None
 
-    def end(self, waiter: "PatientSocket") -> None:
+    def end(self, waiter: "TimedSocket") -> None:
         """Take note that a thread waits no more; one that had to give way is forgotten already."""
         with self._lock:
             self._sockets.pop(waiter, None)
 
 
 @contextmanager
-def aside(connection: object) -> Iterator[None]:
-    """Give the turn of the thread that serves a connection away while the context lasts."""
-    turns = connection.turns if isinstance(connection, PatientSocket) else None
-    if turns is None:
+def without_permit(connection: object) -> Iterator[None]:
+    """Release the permit of the thread that serves a connection while the context lasts."""
+    permits = connection.permits if isinstance(connection, TimedSocket) else None
+    if permits is None:
         yield
         return
-    turns.give()
+    permits.release()
     try:
         yield
     finally:
-        turns.take()
+        permits.acquire()
 
 
-class PatientSocket(ssl.SSLSocket):
-    """The socket of a connection that PatientWorker serves.
+class TimedSocket(ssl.SSLSocket):
+    """The socket of a connection that TimedWorker serves.
 
     gunicorn asks for blocking reads and writes. Here they take what is there at once; where they have to
-    wait, they do so without a turn and within the time of the request.
+    wait, they do so without a permit and within the time of the request.
     """
 
-    turns: Turns | None = None
-    lane: Places | None = None
-    waiting: Waiting | None = None
+    permits: Permits | None = None
+    long_reviews: LongReviewPlaces | None = None
+    waiting: WaitingThreads | None = None
     receive_by: float = 0.0
     send_by: float = 0.0
     reviewed: bool = False
@@ -145,13 +127,13 @@ class PatientSocket(ssl.SSLSocket):
             return  # The client has gone by itself.
 
     def _wait(self, mask: int, deadline: float, late: str) -> None:
-        """Wait without a turn until the socket is readable or writable."""
+        """Wait without a permit until the socket is readable or writable."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise ConnectionResetError(errno.ECONNRESET, late)
-        if self.turns is None or self.waiting is None:
+        if self.permits is None or self.waiting is None:
             raise ConnectionResetError(errno.ECONNRESET, "nobody waits for this connection")
-        self.turns.give()
+        self.permits.release()
         self.waiting.begin(self)
         try:
             poller = poll()
@@ -159,6 +141,6 @@ class PatientSocket(ssl.SSLSocket):
             ready = poller.poll(left * 1000)
         finally:
             self.waiting.end(self)
-            self.turns.take()
+            self.permits.acquire()
         if not ready:
             raise ConnectionResetError(errno.ECONNRESET, late)

@@ -12,7 +12,7 @@ from policy.core.workflow import OwnerReference
 from tests.policy.core.attempts import ARGO
 from tests.policy.core.builders import decoded, quota, review, snapshot, workflow
 from webhook.failure import LedgerUnavailable
-from webhook.relating import NoRelatives, relate
+from webhook.owners import NoOwners, with_owner
 
 CRON: JsonObject = {
     "apiVersion": "argoproj.io/v1alpha1",
@@ -56,9 +56,9 @@ def _review(
 def test_owners_are_read_for_children_and_for_runs() -> None:
     """Each in its own way."""
     noted, policies = Noted(), snapshot(quota())
-    child = relate(_review([PARENT]), policies, noted)
+    child = with_owner(_review([PARENT]), policies, noted)
     assert child.related.policy == "child of team-a/parent"
-    run = relate(_review([CRON], ARGO, annotations=TIME), policies, noted)
+    run = with_owner(_review([CRON], ARGO, annotations=TIME), policies, noted)
     assert run.related.policy == "run of team-a/nightly"
 
 
@@ -68,7 +68,9 @@ def test_the_owner_of_a_child_that_runs_again_is_read() -> None:
     for owner, asked in ((PARENT, ["child of team-a/parent"]), (CRON, [])):
         again = _review([owner], ARGO, annotations=TIME)
         over = workflow(labels={marks.COMPLETED: "true"})
-        relate(msgspec.structs.replace(again, operation=Operation.UPDATE, old=decoded(over)), policies, noted)
+        with_owner(
+            msgspec.structs.replace(again, operation=Operation.UPDATE, old=decoded(over)), policies, noted
+        )
         assert noted.asked == asked
         noted.asked.clear()
 
@@ -86,8 +88,11 @@ def test_nothing_is_read_for_others() -> None:
         update,
         review(None),
     ):
-        assert relate(each, policies, noted) is each or relate(each, policies, noted).related is UNRELATED
-    assert relate(_review([PARENT]), snapshot(), noted).related is UNRELATED
+        assert (
+            with_owner(each, policies, noted) is each
+            or with_owner(each, policies, noted).related is UNRELATED
+        )
+    assert with_owner(_review([PARENT]), snapshot(), noted).related is UNRELATED
     assert noted.asked == []
 
 
@@ -96,10 +101,10 @@ def test_an_owner_that_cannot_be_read_is_left_to_the_failure_policy() -> None:
     noted = Noted()
     noted.away = True
     with pytest.raises(LedgerUnavailable, match="the owner could not be read: nobody answers"):
-        relate(_review([PARENT]), snapshot(quota()), noted)
+        with_owner(_review([PARENT]), snapshot(quota()), noted)
 
 
 def test_without_a_cluster_everybody_stands_for_himself() -> None:
     """As when policies come from files."""
     for each in (_review([PARENT]), _review([CRON], ARGO, annotations=TIME)):
-        assert relate(each, snapshot(quota()), NoRelatives()).related is UNRELATED
+        assert with_owner(each, snapshot(quota()), NoOwners()).related is UNRELATED

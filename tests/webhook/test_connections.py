@@ -3,83 +3,83 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.visitors import Stage, Visitors
+from webhook.connections import ConnectionTable, Stage
 
 LATE = 100.0
 
 
-def entered(visitors: Visitors[int], key: int, peer: str, stage: Stage = Stage.IDLE) -> int | None:
+def entered(connections: ConnectionTable[int], key: int, peer: str, stage: Stage = Stage.IDLE) -> int | None:
     """Let a connection in and have it fall silent; return who gave way, who is forgotten then."""
-    way = visitors.enter(key, peer)
+    way = connections.add(key, peer)
     if way is not None:
-        visitors.leave(way)
-    visitors.silent(key, stage, LATE)
+        connections.remove(way)
+    connections.set_silent(key, stage, LATE)
     return way
 
 
 def test_nobody_gives_way_while_there_is_room() -> None:
     """Spare connections of Go's client are kept."""
-    visitors: Visitors[int] = Visitors(most=4, per_peer=3)
-    assert [entered(visitors, key, "a") for key in range(3)] == [None, None, None]
+    connections: ConnectionTable[int] = ConnectionTable(most=4, per_peer=3)
+    assert [entered(connections, key, "a") for key in range(3)] == [None, None, None]
 
 
 def test_the_peer_with_the_most_gives_way_and_of_it_who_is_silent_longest() -> None:
     """Whoever opens many pushes out his own."""
-    visitors: Visitors[int] = Visitors(most=4, per_peer=4)
+    connections: ConnectionTable[int] = ConnectionTable(most=4, per_peer=4)
     for key, peer in enumerate(("api", "pod", "pod", "pod")):
-        entered(visitors, key, peer)
-    assert entered(visitors, 4, "api") == 1
-    assert entered(visitors, 5, "other") in {0, 2}
+        entered(connections, key, peer)
+    assert entered(connections, 4, "api") == 1
+    assert entered(connections, 5, "other") in {0, 2}
 
 
 def test_many_peers_with_one_each_do_not_push_out_a_new_connection_of_a_known_one() -> None:
     """A thousand Pods are no more than so many strangers; the API server has answered connections beside."""
-    visitors: Visitors[int] = Visitors(most=6, per_peer=6)
-    visitors.enter(0, "api")
-    visitors.prove(0)
-    visitors.silent(0, Stage.IDLE, LATE)
-    entered(visitors, 1, "api")
+    connections: ConnectionTable[int] = ConnectionTable(most=6, per_peer=6)
+    connections.add(0, "api")
+    connections.set_reviewed(0)
+    connections.set_silent(0, Stage.IDLE, LATE)
+    entered(connections, 1, "api")
     for key in range(2, 20):
-        assert entered(visitors, key, f"pod-{key}") not in {0, 1}
+        assert entered(connections, key, f"pod-{key}") not in {0, 1}
 
 
 def test_one_peer_never_has_more_than_its_share() -> None:
     """There is room for others whatever one does."""
-    visitors: Visitors[int] = Visitors(most=10, per_peer=3)
-    assert [entered(visitors, key, "pod") for key in range(5)] == [None, None, None, 0, 1]
-    assert entered(visitors, 9, "api") is None
+    connections: ConnectionTable[int] = ConnectionTable(most=10, per_peer=3)
+    assert [entered(connections, key, "pod") for key in range(5)] == [None, None, None, 0, 1]
+    assert entered(connections, 9, "api") is None
 
 
 def test_who_was_answered_stays_while_there_is_anybody_else() -> None:
     """What the API server keeps open is not closed for those who say nothing."""
-    visitors: Visitors[int] = Visitors(most=3, per_peer=3)
-    visitors.enter(0, "api")
-    visitors.prove(0)
-    visitors.silent(0, Stage.IDLE, LATE)
+    connections: ConnectionTable[int] = ConnectionTable(most=3, per_peer=3)
+    connections.add(0, "api")
+    connections.set_reviewed(0)
+    connections.set_silent(0, Stage.IDLE, LATE)
     for key in range(1, 9):
-        assert entered(visitors, key, "api") in {None, key - 2}
-    assert visitors.stage(0) is Stage.IDLE
+        assert entered(connections, key, "api") in {None, key - 2}
+    assert connections.stage(0) is Stage.IDLE
 
 
 def test_who_is_worked_for_does_not_give_way() -> None:
     """A review under way is never cut off; where all are, everybody stays."""
-    visitors: Visitors[int] = Visitors(most=2, per_peer=2)
-    visitors.enter(0, "api")
-    entered(visitors, 1, "api")
-    visitors.busy(1)
-    assert visitors.enter(2, "pod") is None
+    connections: ConnectionTable[int] = ConnectionTable(most=2, per_peer=2)
+    connections.add(0, "api")
+    entered(connections, 1, "api")
+    connections.set_busy(1)
+    assert connections.add(2, "pod") is None
 
 
 def test_patience_ends_with_each_by_itself() -> None:
     """A first byte has less time than a connection that is kept."""
-    visitors: Visitors[int] = Visitors()
+    connections: ConnectionTable[int] = ConnectionTable()
     for key, until in enumerate((5.0, 2.0, 9.0)):
-        visitors.enter(key, "a")
-        visitors.silent(key, Stage.FIRST_BYTE, until)
-    visitors.busy(1)
-    assert visitors.overdue(5.0) == [0]
-    visitors.hurry(1.0)
-    assert visitors.overdue(1.0) == [0, 2]
+        connections.add(key, "a")
+        connections.set_silent(key, Stage.FIRST_BYTE, until)
+    connections.set_busy(1)
+    assert connections.overdue(5.0) == [0]
+    connections.shorten_waits(1.0)
+    assert connections.overdue(1.0) == [0, 2]
 
 
 @given(
@@ -94,34 +94,34 @@ def test_patience_ends_with_each_by_itself() -> None:
 )
 def test_the_books_agree_with_a_simple_count(moves: list[tuple[str, int, str]]) -> None:
     """Whatever comes in whatever order, nobody is counted twice, and who gives way was silent."""
-    visitors: Visitors[int] = Visitors(most=5, per_peer=3)
+    connections: ConnectionTable[int] = ConnectionTable(most=5, per_peer=3)
     busy: set[int] = set()
     silent: set[int] = set()
     for move, key, peer in moves:
         match move:
             case "enter" if key not in busy | silent:
-                way = visitors.enter(key, peer)
+                way = connections.add(key, peer)
                 assert way is None or way in silent
                 if way is not None:
-                    visitors.leave(way)
+                    connections.remove(way)
                     silent.discard(way)
                 busy.add(key)
             case "silent" if key in busy:
-                visitors.silent(key, Stage.HEAD, LATE)
+                connections.set_silent(key, Stage.HEAD, LATE)
                 busy.discard(key)
                 silent.add(key)
             case "busy" if key in silent:
-                visitors.busy(key)
+                connections.set_busy(key)
                 silent.discard(key)
                 busy.add(key)
             case "prove" if key in busy:
-                visitors.prove(key)
+                connections.set_reviewed(key)
             case "leave":
-                visitors.leave(key)
+                connections.remove(key)
                 silent.discard(key)
                 busy.discard(key)
             case _:
                 pass
-        assert len(visitors) == len(busy | silent)
-        assert set(visitors.all_silent()) == silent
-        assert (visitors.least() is None) == (not silent)
+        assert len(connections._all) == len(busy | silent)
+        assert set(connections.all_silent()) == silent
+        assert (connections.first_to_close() is None) == (not silent)

@@ -31,7 +31,7 @@ class Reservations(Protocol):
         ...
 
 
-class Stored(Protocol):
+class StoredReservations(Protocol):
     """What is stored of Workflows; see `policy.cluster.stored.StoredWorkflows`."""
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
@@ -47,12 +47,12 @@ class NothingStored:
         return False
 
 
-def settle(
+def ask_ledger(
     decision: Decision,
     review: Review,
     reservations: Reservations,
     deadline: datetime,
-    stored: Stored | None = None,
+    stored: StoredReservations | None = None,
 ) -> Decision:
     """Return the decision after the ledger was asked, where the decision depends on it.
 
@@ -94,7 +94,7 @@ def _verify(
     request: ReservationRequest,
     review: Review,
     reservations: Reservations,
-    stored: Stored,
+    stored: StoredReservations,
 ) -> Decision:
     """Check that the create has its slot, or give the slot back where the create is refused after all.
 

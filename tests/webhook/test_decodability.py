@@ -9,7 +9,7 @@ from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import admission_review, encoded, lock_policy, quota, snapshot_of, workflow
 from webhook import wire
-from webhook.judging import CONSEQUENCES, MAX_DOUBTS, judge
+from webhook.review import CONSEQUENCES, MAX_DOUBTS, decide_without_ledger
 
 DURATION: Final = "spec.templates[0].suspend.duration"
 KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
@@ -158,8 +158,9 @@ def test_a_schedule_that_argo_never_runs_is_warned_of() -> None:
 def test_a_review_without_a_cluster_looks_at_types_on_the_mutating_side() -> None:
     """`lockkeeper review` asks one side only."""
     received = wire.decode(encoded(admission_review(waiting(5))), Side.MUTATE)
-    assert judge(received, snapshot_of(), START).allowed
-    assert not judge(received, snapshot_of(), START, thorough=True).allowed
+    review, fault = received.review, received.fault
+    assert decide_without_ledger(review, fault, snapshot_of(), START).allowed
+    assert not decide_without_ledger(review, fault, snapshot_of(), START, thorough=True).allowed
 
 
 @pytest.mark.parametrize("text", [b'"\xff"', b'"\\ud800"', b"9" * 5_000])

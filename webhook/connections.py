@@ -1,0 +1,137 @@
+"""The connections of a worker, and which is closed when there are too many: bookkeeping of one thread.
+
+A connection is silent while nobody works for it: nothing has come, or not all of something. When there is no
+room for a new one, a silent one is closed and not the new one refused, or else whoever opens many would keep
+all others out. It is one of the peer that has the most, the longest silent first. A connection on which a
+review was answered is closed only where no other is left: what the API server keeps open stays open.
+"""
+
+from enum import StrEnum
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+MOST: Final = 1000
+"""Connections at once. Each needs some 40 KiB and a file descriptor."""
+PER_PEER: Final = 500
+"""Connections of one address: half of them, because behind a konnectivity server, a proxy or a node's address
+all API servers may share one; each opens one for every review that is under way."""
+Key = TypeVar("Key")
+
+
+class Stage(StrEnum):
+    """What a silent connection is waited for."""
+
+    FIRST_BYTE = "first byte"
+    HANDSHAKE = "handshake"
+    IDLE = "idle"
+    HEAD = "head"
+
+
+class _Entry(msgspec.Struct, Generic[Key]):
+    """One connection; `until` is when its time is over, where it is silent."""
+
+    key: Key
+    peer: str
+    reviewed: bool = False
+    stage: Stage | None = None
+    until: float = 0.0
+
+
+class _Peer(msgspec.Struct, Generic[Key]):
+    """The connections of one address; the silent ones stand in the order in which they fell silent."""
+
+    count: int = 0
+    silent: dict[Key, None] = {}
+    reviewed: dict[Key, None] = {}
+
+    def oldest(self, *, reviewed: bool) -> Key | None:
+        """Return the one that has been silent longest, or None where none is."""
+        return next(iter(self.reviewed if reviewed else self.silent), None)
+
+
+class ConnectionTable(Generic[Key]):
+    """All connections of one worker."""
+
+    def __init__(self, *, most: int = MOST, per_peer: int = PER_PEER) -> None:
+        self._most = most
+        self._per_peer = per_peer
+        self._all: dict[Key, _Entry[Key]] = {}
+        self._peers: dict[str, _Peer[Key]] = {}
+
+    def add(self, key: Key, peer: str) -> Key | None:
+        """Take note of a new connection; return which one is to be closed for it, if one is."""
+        found = self._peers.setdefault(peer, _Peer())
+        way: Key | None = None
+        if found.count >= self._per_peer:
+            way = _oldest(found)
+        elif len(self._all) >= self._most:
+            way = self.first_to_close()
+        found.count += 1
+        self._all[key] = _Entry(key, peer)
+        return way
+
+    def set_silent(self, key: Key, stage: Stage, until: float) -> None:
+        """Take note that a connection is waited for, at the longest until then."""
+        entry = self._all[key]
+        entry.stage, entry.until = stage, until
+        self._queue(entry)[key] = None
+
+    def stage(self, key: Key) -> Stage | None:
+        """Return what a connection is waited for; None where it is worked for, or gone."""
+        found = self._all.get(key)
+        return found.stage if found is not None else None
+
+    def set_busy(self, key: Key) -> None:
+        """Take note that a thread works for a connection."""
+        entry = self._all[key]
+        self._queue(entry).pop(key, None)
+        entry.stage = None
+
+    def set_reviewed(self, key: Key) -> None:
+        """Take note that a review was answered on a connection, while it is worked for."""
+        self._all[key].reviewed = True
+
+    def remove(self, key: Key) -> bool:
+        """Forget a connection; tell whether it was there."""
+        entry = self._all.pop(key, None)
+        if entry is None:
+            return False
+        self._queue(entry).pop(key, None)
+        peer = self._peers[entry.peer]
+        peer.count -= 1
+        if not peer.count:
+            del self._peers[entry.peer]
+        return True
+
+    def first_to_close(self) -> Key | None:
+        """Return the one that is closed first, or None where all are worked for."""
+        silent = [each for each in self._peers.values() if each.silent]
+        if silent:
+            # Of two with as many, rather the one of whom nothing else is known.
+            most = max(silent, key=lambda each: (len(each.silent), not each.reviewed))
+            return most.oldest(reviewed=False)
+        reviewed = [each for each in self._peers.values() if each.reviewed]
+        return max(reviewed, key=lambda each: len(each.reviewed)).oldest(reviewed=True) if reviewed else None
+
+    def overdue(self, now: float) -> list[Key]:
+        """Return the silent ones whose time is over."""
+        return [each.key for each in self._all.values() if each.stage is not None and each.until <= now]
+
+    def all_silent(self) -> list[Key]:
+        """Return all that are silent."""
+        return [each.key for each in self._all.values() if each.stage is not None]
+
+    def shorten_waits(self, until: float) -> None:
+        """Wait for none of them longer than until then."""
+        for each in self._all.values():
+            each.until = min(each.until, until)
+
+    def _queue(self, entry: _Entry[Key]) -> dict[Key, None]:
+        peer = self._peers[entry.peer]
+        return peer.reviewed if entry.reviewed else peer.silent
+
+
+def _oldest(peer: _Peer[Key]) -> Key | None:
+    first = peer.oldest(reviewed=False)
+    return first if first is not None else peer.oldest(reviewed=True)

@@ -1,0 +1,124 @@
+"""What goes out on the wire: a Decision to the bytes of an AdmissionReview (k8s.io/api/admission/v1)."""
+
+import base64
+import re
+from typing import Final
+
+import msgspec
+
+from policy.core import explain
+from policy.core.decision import Code, Decision, Outcome
+from webhook.wire import KIND, Received
+
+MAX_WARNING: Final = 256
+"""Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
+MAX_WARNINGS: Final = 16
+MAX_NAME: Final = 253
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
+_RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
+_SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
+RETRY_SECONDS: Final = 1
+"""Until a create may be tried again that the mutating side missed, or that a template is made for."""
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """One reason, as `metav1.StatusCause` carries it."""
+
+    reason: str
+    message: str
+    field: str
+
+
+class Details(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`metav1.StatusDetails` of a denial; the API server makes a Retry-After header of the seconds."""
+
+    name: str
+    group: str
+    kind: str
+    causes: tuple[Cause, ...]
+    retry_after_seconds: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class DenialStatus(msgspec.Struct, frozen=True):
+    """`metav1.Status` of a denial."""
+
+    status: str
+    code: int
+    reason: str
+    message: str
+    details: Details
+
+
+class AdmissionResponse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """`AdmissionResponse`. patch and patchType come together or not at all (VerifyAdmissionResponse)."""
+
+    uid: str
+    allowed: bool
+    status: DenialStatus | msgspec.UnsetType = msgspec.UNSET
+    patch: str | msgspec.UnsetType = msgspec.UNSET
+    patch_type: str | msgspec.UnsetType = msgspec.UNSET
+    warnings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    audit_annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class AnsweredReview(msgspec.Struct, frozen=True, rename="camel"):
+    """The AdmissionReview that goes back."""
+
+    api_version: str
+    response: AdmissionResponse
+    kind: str = KIND
+
+
+def encode(received: Received, decision: Decision) -> bytes:
+    """Return the AdmissionReview body that answers a review with a decision."""
+    unset, allowed = msgspec.UNSET, decision.outcome is not Outcome.DENIED
+    patch = _ENCODER.encode(decision.patch) if decision.patch else None
+    response = AdmissionResponse(
+        uid=received.review.uid,
+        allowed=allowed,
+        status=unset if allowed else _status(received, decision),
+        patch=unset if patch is None else base64.b64encode(patch).decode("ascii"),
+        patch_type=unset if patch is None else "JSONPatch",
+        warnings=_warnings(decision.warnings) if decision.warnings else unset,
+        audit_annotations={"outcome": decision.outcome.value, "policies": ", ".join(decision.policies)}
+        if decision.policies
+        else unset,
+    )
+    return _ENCODER.encode(AnsweredReview(received.api_version, response))
+
+
+def _status(received: Received, decision: Decision) -> DenialStatus:
+    """Return the Status: 422 for what its user has to mend, 403 or 429 where trying again may help.
+
+    Argo takes 403 for transient. 429 with seconds is what kubectl and every other client of Kubernetes' own
+    library obey by themselves: right where a moment later all is well, wrong for a limit that stays full.
+    """
+    found = {reason.code for reason in decision.reasons}
+    retry: int | msgspec.UnsetType = msgspec.UNSET
+    if found <= _SOON:
+        code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
+    elif found == {Code.QUEUE_FULL}:
+        code, reason = 429, "TooManyRequests"  # Without seconds: that takes longer than a client waits.
+    elif found & _RETRYABLE:
+        code, reason = 403, "Forbidden"
+    else:
+        code, reason = 422, "Invalid"
+    causes = tuple(
+        Cause(each.code.value, each.message, each.field) for each in decision.reasons[: explain.MAX_REASONS]
+    )
+    return DenialStatus(
+        status="Failure",
+        code=code,
+        reason=reason,
+        message=explain.denial(decision.reasons),
+        details=Details(
+            received.name[:MAX_NAME], received.group[:MAX_NAME], received.kind[:MAX_NAME], causes, retry
+        ),
+    )
+
+
+def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    kept = [_CONTROL.sub(" ", text) for text in warnings[:MAX_WARNINGS]]
+    return tuple(text if len(text) <= MAX_WARNING else f"{text[: MAX_WARNING - 1]}…" for text in kept)
