@@ -16,7 +16,7 @@ from policy.core.locks.rulebook import Rulebook
 from policy.core.locks.rules import CompiledLockPolicy
 from policy.core.locks.runs import TemplateOwner
 from policy.core.locks.taken import Lock, locks_in
-from policy.core.locks.validate import mutex_faults, semaphore_faults
+from policy.core.locks.validate import ref_faults
 from policy.core.patches import field_path
 from policy.core.workflow import MutexRef, SemaphoreRef, Synchronization
 
@@ -77,10 +77,7 @@ def _faults(lock: Lock, rulebook: Rulebook) -> Iterator[Reason]:
     if ref is None:
         return
     if lock.known:
-        if isinstance(ref, MutexRef):
-            yield from mutex_faults(ref, where, rulebook)
-        else:
-            yield from semaphore_faults(ref, where, rulebook)
+        yield from ref_faults(ref, where, rulebook)
         return
     for policy in rulebook.policies:
         if (fault := _refused(lock, ref, where, policy)) is not None:

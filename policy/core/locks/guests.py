@@ -11,7 +11,7 @@ import msgspec
 from policy.core.decision import Code, Injection, Reason
 from policy.core.kinds import Strategy
 from policy.core.locks.as_run import PodView
-from policy.core.locks.blocks import block_of, holds_one
+from policy.core.locks.blocks import block_of, holds_one, lists_of
 from policy.core.locks.called_with import Caller
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.generated import can_name, generated_name, is_layer
@@ -207,7 +207,7 @@ class ForeignCalls:
         if singular:
             block |= block_of(put, self._locks.argo)
         else:
-            defaults = self._writer.default_lists()
+            defaults = lists_of(self._writer.defaults)
             for rule in put:
                 field = list_of(rule.lock)
                 block[field] = [*(block.get(field) or map(item_of, defaults.get(field) or ())), rule.item]

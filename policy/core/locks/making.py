@@ -12,7 +12,7 @@ import msgspec
 from policy.core.budget import Part
 from policy.core.decision import Code, Reason
 from policy.core.kinds import Strategy
-from policy.core.locks.blocks import additions, lists_of
+from policy.core.locks.blocks import additions
 from policy.core.locks.called_with import Caller
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.meaning import TaskUses, task_uses, why_not_around, why_not_called
@@ -24,7 +24,7 @@ from policy.core.locks.sites import SPEC_ITSELF, CallSite
 from policy.core.locks.taken import merged
 from policy.core.locks.wanted import locks_of
 from policy.core.patches import JsonObject, Op, PatchOp
-from policy.core.workflow import MutexRef, RawTemplate, SemaphoreRef, Synchronization, Template, WorkflowSpec
+from policy.core.workflow import RawTemplate, Synchronization, Template, WorkflowSpec
 
 _MAX_TEMPLATES: Final = 200
 _FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
@@ -69,7 +69,7 @@ class TemplateWriter:
     ) -> None:
         argo, self._namespace = locks.argo, locks.namespace
         self._spec, self.outline, self.argo, self._reviewed = spec, outline, argo, reviewed
-        self._defaults = spec.default_locks
+        self.defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
@@ -117,10 +117,6 @@ class TemplateWriter:
             self._used[caller] = task_uses(self.body(caller) or {})
         return self._used[caller]
 
-    def default_lists(self) -> Mapping[str, Sequence[SemaphoreRef | MutexRef] | None]:
-        """Return the locks that every template gets, which a list of its own replaces."""
-        return lists_of(self._defaults)
-
     def text(self) -> Mapping[str, Any]:
         """Return the spec as it is written."""
         if self._text is None:
@@ -135,7 +131,7 @@ class TemplateWriter:
 
     def block(self, number: int) -> Synchronization | None:
         """Return the locks of a body at run time."""
-        return merged(self.outline.bodies[number].template.synchronization, self._defaults)
+        return merged(self.outline.bodies[number].template.synchronization, self.defaults)
 
     def body(self, number: int) -> RawTemplate | None:
         """Return a body as it is written, None where the text is not known."""
@@ -224,12 +220,12 @@ class TemplateWriter:
         return self._puts.get(pointer, NO_LOCKS)
 
     def _held(self, template: Template) -> frozenset[str]:
-        return held_locks(merged(template.synchronization, self._defaults), self._namespace)
+        return held_locks(merged(template.synchronization, self.defaults), self._namespace)
 
     def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
         if not rules:
             return []
-        made = additions(pointer, template.synchronization, rules, self.argo, self._defaults)
+        made = additions(pointer, template.synchronization, rules, self.argo, self.defaults)
         if isinstance(made, Reason):
             raise Refused(made.message)
         return made

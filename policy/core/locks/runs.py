@@ -80,20 +80,20 @@ class RunSources(msgspec.Struct, frozen=True):
 
     def template_defaults(self) -> tuple[Synchronization | None, str]:
         """Return the locks that every template of the run gets by default, and where they are written."""
-        block, at = None, ""
-        for owner in () if self.every else self.sources:
-            if owner.spec.default_locks is not None:
-                block = merged(block, owner.spec.default_locks)
-                at = at or f"{owner.at}/templateDefaults/synchronization"
-        return block, at
+        return self._merged("templateDefaults/synchronization", lambda spec: spec.default_locks)
 
     def synchronization(self) -> tuple[Synchronization | None, str]:
         """Return the locks of the whole run, and where they are written."""
+        return self._merged("synchronization", lambda spec: spec.synchronization)
+
+    def _merged(
+        self, field: str, block_of: Callable[[WorkflowSpec], Synchronization | None]
+    ) -> tuple[Synchronization | None, str]:
         block, at = None, ""
         for owner in () if self.every else self.sources:
-            if owner.spec.synchronization is not None:
-                block = merged(block, owner.spec.synchronization)
-                at = at or f"{owner.at}/synchronization"
+            own = block_of(owner.spec)
+            if own is not None:
+                block, at = merged(block, own), at or f"{owner.at}/{field}"
         return block, at
 
     def arguments(self) -> Parameters:

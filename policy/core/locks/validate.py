@@ -36,14 +36,8 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
     remembered = locks.rule_faults if whole else rulebook.rule_faults
     found = remembered.get(rule.lock_name)
     if found is None:
-        found = remembered[rule.lock_name] = tuple(_lock_faults(rule, rulebook))
+        found = remembered[rule.lock_name] = tuple(ref_faults(rule.lock, "", rulebook))
     return found
-
-
-def _lock_faults(rule: CompiledRule, rulebook: Rulebook) -> Iterator[Reason]:
-    if isinstance(rule.lock, MutexRef):
-        return mutex_faults(rule.lock, "", rulebook)
-    return semaphore_faults(rule.lock, "", rulebook)
 
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
@@ -104,13 +98,13 @@ def _block(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[R
     yield from _repeated(block.semaphores or (), f"{where}.semaphores", rulebook)
     yield from _repeated(block.mutexes or (), f"{where}.mutexes", rulebook)
     for index, semaphore in enumerate(paced(block.semaphores or (), rulebook.budget, Part.LOCKS)):
-        yield from semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
+        yield from _semaphore_faults(semaphore, f"{where}.semaphores[{index}]", rulebook)
     for index, mutex in enumerate(paced(block.mutexes or (), rulebook.budget, Part.LOCKS)):
-        yield from mutex_faults(mutex, f"{where}.mutexes[{index}]", rulebook)
+        yield from _mutex_faults(mutex, f"{where}.mutexes[{index}]", rulebook)
     if block.semaphore is not None:
-        yield from semaphore_faults(block.semaphore, f"{where}.semaphore", rulebook)
+        yield from _semaphore_faults(block.semaphore, f"{where}.semaphore", rulebook)
     if block.mutex is not None:
-        yield from mutex_faults(block.mutex, f"{where}.mutex", rulebook)
+        yield from _mutex_faults(block.mutex, f"{where}.mutex", rulebook)
 
 
 def _forms(block: Synchronization, where: str, rulebook: Rulebook) -> Iterator[Reason]:
@@ -149,8 +143,14 @@ def _repeated(refs: Sequence[SemaphoreRef | MutexRef], where: str, rulebook: Rul
             yield Reason(Code.LOCK_NAME, f"{where}[{index}]", message, rulebook.source)
 
 
-def semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    """Yield what is wrong with one semaphore reference."""
+def ref_faults(ref: SemaphoreRef | MutexRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
+    """Return what is wrong with one reference to a lock."""
+    if isinstance(ref, MutexRef):
+        return _mutex_faults(ref, where, rulebook)
+    return _semaphore_faults(ref, where, rulebook)
+
+
+def _semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     yield from _namespace(ref.namespace, where, rulebook)
     if ref.database is not None:
         yield from _database(f"{where}.database", rulebook)
@@ -165,8 +165,7 @@ def semaphore_faults(ref: SemaphoreRef, where: str, rulebook: Rulebook) -> Itera
         )
 
 
-def mutex_faults(ref: MutexRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
-    """Yield what is wrong with one mutex reference."""
+def _mutex_faults(ref: MutexRef, where: str, rulebook: Rulebook) -> Iterator[Reason]:
     yield from _namespace(ref.namespace, where, rulebook)
     if ref.database:
         yield from _database(f"{where}.database", rulebook)
