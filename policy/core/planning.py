@@ -107,9 +107,8 @@ class Planner:
             self.headroom.set_taken(account, taken.get(account, ZERO))
         for namespace in sorted({account.namespace for account in changed if account.namespace}):
             self.queue.share_moved(namespace)
-        self.queue.open(changed)
-        if changed and self.headroom.whole is not None:
-            self.queue.open([self.headroom.whole])
+        whole = self.headroom.whole
+        self.queue.open(changed if whole is None or not changed else [*changed, whole])
 
     def set_limits(self, account: Account, limits: Limits, *, ever: Limits | None = None) -> None:
         """Put limits in force on an account; `ever` is the most that they will be in other windows."""
