@@ -69,10 +69,9 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What is of interest in a certificate: for judging when it is due, for metrics and for people."""
+    """What a certificate states, as far as renewals, metrics and reports need it."""
 
     subject: str
-    serial: int
     validity: Validity
     names: frozenset[str]
     is_authority: bool
@@ -85,7 +84,7 @@ def create_authority(
 
     Args:
         now: the time, with its zone; the CA is valid from an hour before it.
-        name: the common name; successive CAs may share it, clients tell them apart by key identifier.
+        name: the common name; successive CAs may share it, clients distinguish them by key identifier.
         lifetime: how long after `now` it stays valid.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -154,7 +153,6 @@ def describe(cert_pem: bytes) -> CertificateFacts:
         )
         return CertificateFacts(
             subject=cert.subject.rfc4514_string(),
-            serial=cert.serial_number,
             validity=Validity(cert.not_valid_before_utc, cert.not_valid_after_utc),
             names=names_in(cert),
             is_authority=constraints is not None and constraints.ca,
@@ -164,7 +162,7 @@ def describe(cert_pem: bytes) -> CertificateFacts:
 
 
 def is_signed_by(cert_pem: bytes, authority_pem: bytes) -> bool:
-    """Tell whether the CA's key signed the certificate; a shared name alone proves nothing.
+    """Return whether the CA's key signed the certificate; a shared name alone proves nothing.
 
     Raises:
         UnusableCertificateError: one of the two cannot be read.
@@ -179,7 +177,7 @@ def is_signed_by(cert_pem: bytes, authority_pem: bytes) -> bool:
 
 
 def key_matches(cert_pem: bytes, key_pem: bytes) -> bool:
-    """Tell whether the private key belongs to the certificate.
+    """Return whether the private key belongs to the certificate.
 
     Raises:
         UnusableCertificateError: one of the two cannot be read.

@@ -1,7 +1,7 @@
 """A bundle: the certificates of all CAs that are trusted, one after the other in one text.
 
 Clients are given it whole, and people edit it by hand. So each certificate is read by itself: one that is
-spoilt does not take the others with it.
+corrupt does not make the others unreadable.
 """
 
 import re
@@ -42,13 +42,13 @@ def facts_of(cert_pem: bytes) -> CertificateFacts | None:
 
 
 def may_vouch(cert_pem: bytes, *, now: datetime) -> bool:
-    """Tell whether the certificate is a CA's and valid now, so that clients accept what it signed."""
+    """Return whether the certificate is a CA's and valid now, so that clients accept what it signed."""
     facts = facts_of(cert_pem)
     return facts is not None and facts.is_authority and _holds(facts, now)
 
 
 def may_vouch_yet(cert_pem: bytes, *, now: datetime) -> bool:
-    """Tell whether the certificate is a CA's that has not expired: clocks that are ahead may trust it."""
+    """Return whether the certificate is a CA's that has not expired: clocks that are ahead may trust it."""
     facts = facts_of(cert_pem)
     return facts is not None and facts.is_authority and now <= facts.validity.not_after
 
@@ -66,7 +66,7 @@ def signers_of(cert_pem: bytes, bundle: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 def is_accepted(cert_pem: bytes, bundle: Iterable[bytes], *, now: datetime) -> bool:
-    """Tell whether a client that trusts the bundle accepts the certificate now, its names aside."""
+    """Return whether a client that trusts the bundle accepts the certificate now, its names aside."""
     facts = facts_of(cert_pem)
     if facts is None or not _holds(facts, now):
         return False
@@ -74,13 +74,13 @@ def is_accepted(cert_pem: bytes, bundle: Iterable[bytes], *, now: datetime) -> b
 
 
 def is_servable(cert_pem: bytes, key_pem: bytes, *, now: datetime) -> bool:
-    """Tell whether a server can answer with the pair now: it can be read, belongs together and is valid."""
+    """Return whether a server can answer with the pair now: it can be read, belongs together and is valid."""
     facts = facts_of(cert_pem)
     return facts is not None and _holds(facts, now) and belongs(cert_pem, key_pem)
 
 
 def belongs(cert_pem: bytes, key_pem: bytes) -> bool:
-    """Tell whether both can be read and the key is the certificate's."""
+    """Return whether both can be read and the key is the certificate's."""
     try:
         return key_matches(cert_pem, key_pem)
     except UnusableCertificateError:

@@ -67,9 +67,9 @@ class Ensured:
 def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
     """Make or renew what is missing, due, corrupt or for other names in the directory, and keep what is good.
 
-    Several processes may do this in one directory at once: they take turns, and later ones find it done.
-    Files that cannot be parsed are replaced, and the changes say so; a file that may not be read is an error,
-    because replacing a key that somebody protected from us would destroy it.
+    Several processes may do this in one directory at once: one runs after the other, and later ones find it
+    done. Files that cannot be parsed are replaced, and the changes list them; a file that may not be read is
+    an error, because replacing a key that is protected from us would destroy it.
 
     Args:
         directory: where the files are; it is created where it is missing.
@@ -77,7 +77,7 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
         now: the time, with its zone.
 
     Raises:
-        UnusableNameError: a name cannot stand in a certificate, or there is none.
+        UnusableNameError: a name cannot be in a certificate, or there is none.
         UnusableCertificateError: the CA is good, but its key is of a kind that cannot sign here.
         OSError: the directory cannot be read or written.
     """
@@ -103,13 +103,13 @@ def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
 
 
 def read_authority(directory: Path) -> Authority | None:
-    """Return the CA in the directory as it stands, unchecked; None where a file is missing."""
+    """Return the CA in the directory as it is, unchecked; None where a file is missing."""
     paths = Paths.within(directory)
     return _read(paths.authority_cert, paths.authority_key, make=Authority)
 
 
 def read_pair(directory: Path) -> ServingPair | None:
-    """Return the serving pair in the directory as it stands, unchecked; None where a file is missing."""
+    """Return the serving pair in the directory as it is, unchecked; None where a file is missing."""
     paths = Paths.within(directory)
     return _read(paths.cert, paths.key, make=ServingPair)
 
@@ -125,7 +125,7 @@ def write_pair(directory: Path, pair: ServingPair) -> None:
     """Write the serving pair into the directory; each file is replaced whole, the key is for its owner only.
 
     Between the two files a reader may see the new key beside the old certificate: `ReloadingContext` keeps
-    what it has through that moment, and `ensure` repairs what a crash right then leaves behind.
+    what it has until then, and `ensure` repairs what a crash right then leaves behind.
     """
     paths = Paths.within(directory)
     _replace(paths.key, pair.key_pem, mode=_KEY_MODE)
@@ -146,7 +146,7 @@ def read_files(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
 def write_files(directory: Path, content: Mapping[str, bytes]) -> None:
     """Make the files hold this, keys first; each is replaced whole, one without content is removed.
 
-    Those that hold it already are left alone, so that nobody has to read them again.
+    Those that hold it already are left alone, so that no reader has to read them again.
     """
     present = read_files(directory, content)
     for name in sorted(content, key=lambda each: not each.endswith(_KEY_SUFFIX)):
@@ -165,7 +165,7 @@ def _read(cert: Path, key: Path, *, make: Callable[[bytes, bytes], _Made]) -> _M
 
 
 def _replace(path: Path, content: bytes, *, mode: int) -> None:
-    # The temporary file is made for its owner only, so that others can never read a key, not for a moment.
+    # The temporary file is made for its owner only, so that others can never read a key.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -184,7 +184,7 @@ def _replace(path: Path, content: bytes, *, mode: int) -> None:
 def turn(directory: Path) -> Iterator[None]:
     """Wait until no other process changes the directory, and keep others waiting meanwhile."""
     # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
-    # The kernel lets go of the lock when its holder dies, so the file may stay.
+    # The kernel releases the lock when its holder dies, so the file may stay.
     descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _KEY_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """The life of a CA and its serving certificate that replicas share: what is to be done about them now.
 
-Pure functions from what is kept, and the time, to what has to be kept next. A change of CA goes in steps, so
-that at every moment all clients trust what any replica serves:
+Pure functions from what is stored, and the time, to what has to be stored next. A change of CA goes in steps,
+so that at any time all clients trust what any replica serves:
 
 1. the next CA is made, and its certificate joins the bundle; nothing is signed with it yet;
 2. once every client has had the time to learn the bundle, it signs a new serving certificate, and the old
@@ -13,14 +13,14 @@ What is found decides, not a memory of how far we came, so a crash between two s
 | CA that signs | serving certificate | next CA | what happens |
 |---|---|---|---|
 | can sign | accepted | none | nothing; where the CA is due, step 1 |
-| can sign | due, spoilt, not accepted | any | a new one from the CA that signs, at once: it is trusted |
+| can sign | due, corrupt, not accepted | any | a new one from the CA that signs, at once: it is trusted |
 | can sign | any | there | step 2 after the wait |
 | key lost | accepted | there, or made now | step 2 after the wait: what is served still works |
 | key lost, expired | not accepted | there | step 2 at once: nothing that works can break |
 | key lost, expired, missing | not accepted | none | a new CA signs at once; valid CAs stay in the bundle |
 
 "Accepted" means that a client that trusts the bundle takes it now. A bundle that was lost is first put back
-from memory (`former`), for the sake of replicas that still serve what it vouches for.
+from memory (`former`), for the sake of replicas that still serve what it signed.
 """
 
 from collections.abc import Iterable
@@ -71,12 +71,12 @@ def advance(
         kept: what is kept, unchecked.
         now: the time, with its zone.
         names: the names that the serving certificate has to carry.
-        in_place_since: since when all clients are told to trust exactly `kept.bundle`, if they are.
+        in_place_since: since when all clients are configured to trust exactly `kept.bundle`, if they are.
         former: the last bundle that was known to be good, in case that it got lost.
         timing: how long things last.
 
     Raises:
-        UnusableNameError: a name cannot stand in a certificate, or there is none.
+        UnusableNameError: a name cannot be in a certificate, or there is none.
         UnusableCertificateError: the CA is good, but its key is of a kind that cannot sign here.
     """
     wanted = normalised_names(names)
@@ -119,7 +119,7 @@ def begin_change(kept: Kept, *, now: datetime, timing: Timing = USUAL) -> Certif
 def change_at_once(
     kept: Kept, *, now: datetime, names: Iterable[str], timing: Timing = USUAL
 ) -> CertificateStep:
-    """Return what to keep where nobody has to be waited for: a new CA alone, and a certificate from it.
+    """Return what to store where no client has to learn it first: a new CA alone, and a certificate from it.
 
     Raises:
         UnusableNameError: as `advance`.
@@ -131,7 +131,7 @@ def change_at_once(
 
 
 def _has_propagated(desk: Desk, since: datetime | None, now: datetime, timing: Timing) -> bool:
-    """Tell whether every client has had the time to trust the next CA, which has to be in the bundle."""
+    """Return whether every client has had the time to trust the next CA, which has to be in the bundle."""
     if since is None or now - since < timing.propagation or desk.coming is None:
         return False
     return desk.coming.cert_pem in split(desk.kept.bundle)

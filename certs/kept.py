@@ -9,7 +9,7 @@ from certs.authority import ServingPair
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The parts as they stand, unchecked; one that is missing is empty.
+    """The parts as they are, unchecked; one that is missing is empty.
 
     `bundle` holds all CAs that are trusted, the one that signs first; `authority_key` is that one's key.
     `next_*` is the CA that will sign, through a change of CA. `cert` and `key` are what is served.

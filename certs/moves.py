@@ -1,6 +1,6 @@
 """The single moves in the life of a shared CA: announce the next one, switch to it, sign, let the old one go.
 
-`certs.keeping` says which of them is due. Each takes what is kept, sorted out, and returns it changed.
+`certs.keeping` decides which of them is due. Each takes what is kept, sorted out, and returns it changed.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,8 @@ PROPAGATION: Final = timedelta(seconds=30)
 it takes less than a second; the rest is for one that just lost its watch and has to list again."""
 OVERLAP: Final = timedelta(hours=1)
 """From a new serving certificate until every replica serves it. They look every few seconds; the rest is for
-one that cannot read the cluster for a while. The old CA's key is gone by then: to trust it costs nothing."""
+one that cannot read the cluster for a while. The old CA's key is deleted by then: to trust it costs
+nothing."""
 
 
 class Deed(StrEnum):
@@ -101,12 +102,12 @@ def sort_out(kept: Kept, *, former: bytes, now: datetime) -> Desk:
 
 
 def put_together(before: Kept, desk: Desk) -> Kept:
-    """Return what is to be kept, as the desk has it."""
+    """Return what is to be stored."""
     signing, coming = desk.signing, desk.coming
     return replace(
         desk.kept,
         bundle=joined(desk.trusted()),
-        # A key that fits nothing stays until another takes its place: somebody may yet find its certificate.
+        # A key that fits nothing stays until another replaces it: its certificate may still be found.
         authority_key=signing.key_pem if signing else before.authority_key,
         next_cert=coming.cert_pem if coming else b"",
         next_key=coming.key_pem if coming else b"",
@@ -126,7 +127,7 @@ def announce(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime, timing: 
 
 
 def switch(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime) -> Desk:
-    """Sign with the next CA; the old one stays trusted, and its key goes."""
+    """Sign with the next CA; the old one stays trusted, and its key is deleted."""
     return replace(
         desk,
         signing=desk.coming,
@@ -153,12 +154,12 @@ def sign(
 
 
 def sign_where_due(desk: Desk, *, names: frozenset[str], now: datetime, timing: Timing) -> Desk:
-    """Make a new serving certificate where the one that is kept is due, spoilt, or of another CA."""
+    """Make a new serving certificate where the stored one is due, corrupt, or of another CA."""
     if desk.signing is None:
         return desk
     reasons = reasons_against_pair(desk.kept.pair, authority=desk.signing, names=names, now=now)
     if reasons == (Reason.TWO_THIRDS_OVER,) and _ends_with(desk.signing, desk.kept.cert):
-        return desk  # A new one would end at the same moment, and be due again at once.
+        return desk  # A new one would end at the same time, and be due again at once.
     return sign(desk, reasons, names=names, now=now, timing=timing) if reasons else desk
 
 

@@ -12,7 +12,7 @@ _LONGEST_NAME: Final = 253
 
 
 class UnusableNameError(ValueError):
-    """A name cannot stand in a certificate; `name` is what was asked for."""
+    """A name cannot be in a certificate; `name` is what was requested."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -1,8 +1,9 @@
-"""The TLS context of a server, built anew when its files change, without losing a connection.
+"""The TLS context of a server, built again when its files change, without losing a connection.
 
-gunicorn asks for a context at every connection (https://docs.gunicorn.org/en/stable/settings.html#ssl-context).
-Its default reads and parses the files each time; two `stat` calls tell whether the cached one still stands.
-A context is never loaded a second time: a pair that does not fit leaves a live context unable to shake hands.
+gunicorn requests a context at every connection
+(https://docs.gunicorn.org/en/stable/settings.html#ssl-context). Its default reads and parses the files each
+time; two `stat` calls show whether the cached one is still current. A context is never loaded a second time:
+a pair that does not fit leaves a context in use unable to shake hands.
 """
 
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 _Stamp: TypeAlias = tuple[int, int, int, int] | None
-"""What tells one state of a file from another: inode, size, and when its content and its mode changed."""
+"""What distinguishes two states of a file: inode, size, and when its content and its mode changed."""
 
 
 class NoCertificateError(Exception):
@@ -34,7 +35,7 @@ class Build(Protocol):
     """Makes a new context from a pair of files, and raises `OSError` or `ValueError` where it cannot."""
 
     def __call__(self, *, cert_path: Path, key_path: Path) -> ssl.SSLContext:
-        """Return a context that nobody else holds."""
+        """Return a context that no other caller has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class ReloadingContext:
         Args:
             cert_path: the certificate, with its intermediates if there are any; may be a symbolic link.
             key_path: its private key, without a password; may be a symbolic link.
-            on_error: told about each new failure once, for logs and metrics.
+            on_error: called with each new failure once, for logs and metrics.
             build: makes a context from the pair; give another one to ask clients for certificates too.
         """
         self._cert_path = cert_path
@@ -93,12 +94,6 @@ class ReloadingContext:
         self._build = build
         self._lock = threading.Lock()
         self._attempt: _Attempt | None = None
-
-    @property
-    def last_error(self) -> Exception | None:
-        """Why the files as they are now could not be loaded; None while what they hold is what is served."""
-        attempt = self._attempt
-        return attempt.error if attempt else None
 
     def current(self) -> ssl.SSLContext:
         """Return the context for new connections; open connections keep the one they began with.
@@ -137,7 +132,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _may_pass(error: Exception | None) -> bool:
-    # "Too many open files" says nothing about these files, and they may not change again before the old
+    # "Too many open files" means nothing about these files, and they may not change again before the old
     # certificate expires. What OpenSSL or Python found wrong inside them stays wrong until they change.
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
 

@@ -1,8 +1,8 @@
 """When a certificate has to be renewed: pure rules over dates, with the time as an argument.
 
 A certificate is renewed after two thirds of its life, by wall clock: a third is left for renewals that fail.
-The CA and the leaf are judged apart: a CA that ran out under a leaf that looked fine has taken webhooks down
-(https://github.com/kyverno/kyverno/issues/13639).
+The CA and the leaf are checked separately: a CA that ran out under a leaf that looked fine has taken webhooks
+down (https://github.com/kyverno/kyverno/issues/13639).
 """
 
 import enum
@@ -20,7 +20,7 @@ from certs.authority import (
 
 
 class Reason(enum.StrEnum):
-    """Why certificates are changed: why one has to be made anew, or why a step of a change may be taken."""
+    """Why certificates are changed: why one has to be replaced, or why a step of a change may be taken."""
 
     MISSING = "there is none yet"
     UNREADABLE = "it cannot be read"
@@ -39,7 +39,7 @@ class Reason(enum.StrEnum):
 
 
 def renew_at(validity: Validity) -> datetime:
-    """Return the moment from which the certificate is due: two thirds of its life."""
+    """Return the time from which the certificate is due: two thirds of its life."""
     return validity.not_before + (validity.not_after - validity.not_before) * 2 / 3
 
 
@@ -61,9 +61,9 @@ def reasons_to_renew_leaf(
 
     Args:
         validity: the life of the leaf.
-        authority: the life of the CA that clients are told to trust.
+        authority: the life of the CA that clients are configured to trust.
         signed_by_authority: whether that CA's key signed the leaf.
-        now: the time to judge at.
+        now: the time of the check.
     """
     reasons = list(reasons_to_renew_authority(validity, now=now))
     if not signed_by_authority:
@@ -74,7 +74,7 @@ def reasons_to_renew_leaf(
 
 
 def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[Reason, ...]:
-    """Return every reason to replace the CA; None stands for one that is missing."""
+    """Return every reason to replace the CA; None means that it is missing."""
     if authority is None:
         return (Reason.MISSING,)
     try:
@@ -93,13 +93,13 @@ def reasons_against_authority(authority: Authority | None, *, now: datetime) -> 
 def reasons_against_pair(
     pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
 ) -> tuple[Reason, ...]:
-    """Return every reason to replace the serving certificate; None stands for one that is missing.
+    """Return every reason to replace the serving certificate; None means that it is missing.
 
     Args:
         pair: the certificate and its key, unchecked.
         authority: the CA that has to have signed it; it can be read.
         names: the names that it has to carry, normalised.
-        now: the time to judge at.
+        now: the time of the check.
     """
     if pair is None:
         return (Reason.MISSING,)

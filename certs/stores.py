@@ -1,7 +1,7 @@
 """Where the certificates of several replicas are kept, and how to change them while others do the same.
 
 A write names the version that it was decided on. Of several replicas that start on an empty store at once one
-writes, and the others are told that they were too late, read again, and find all done.
+writes, and the others get an error that they were too late, read again, and find all done.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from certs.kept import Kept, as_files, from_files
 from certs.moves import Change
 
 ATTEMPTS: Final = 16
-"""How often a change is decided anew because others were faster; each of them has changed something."""
+"""How often a change is decided again because others were faster; each of them has changed something."""
 
 
 class StoreError(Exception):
-    """What is kept cannot be read or written; the text is one line and says where and why."""
+    """What is kept cannot be read or written; the text is one line and states where and why."""
 
 
 class WriteConflictError(StoreError):
@@ -29,7 +29,7 @@ class WriteConflictError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class StoredCertificates:
-    """What is kept, and at which version; "" stands for a store that does not exist yet."""
+    """What is kept, and at which version; "" means that the store does not exist yet."""
 
     kept: Kept
     version: str
@@ -58,8 +58,8 @@ class Store(Protocol):
         """Keep this instead of what was read at `version`.
 
         Raises:
-            WriteConflictError: somebody else has changed it since.
-            StoreError: it cannot be written, or nobody knows whether it was.
+            WriteConflictError: another process has changed it since.
+            StoreError: it cannot be written, or it is unknown whether it was.
         """
         ...
 
@@ -99,7 +99,7 @@ class FolderStore:
 
 
 def settle(store: Store, decide: Callable[[Kept], CertificateStep]) -> SettledCertificates:
-    """Read, decide and write until nobody else was faster; nothing is written where nothing changes.
+    """Read, decide and write until no other was faster; nothing is written where nothing changes.
 
     Raises:
         WriteConflictError: others were faster every time.

@@ -1,4 +1,4 @@
-"""Errors of a cluster, one class for each reason that callers tell apart.
+"""Errors of a cluster, one class for each reason that callers distinguish.
 
 ClusterError
 ├── NotFound         404
@@ -14,7 +14,7 @@ ClusterError
 
 
 class ClusterError(Exception):
-    """A request to the cluster failed; `code` is the HTTP status that stands for the reason."""
+    """A request to the cluster failed; `code` is the HTTP status of the reason."""
 
     code = 500
 
@@ -60,13 +60,13 @@ class Gone(ClusterError):  # noqa: N818 - as above
 
 
 class TooManyRequests(ClusterError):  # noqa: N818 - as above
-    """The server asks to slow down."""
+    """The server requires fewer requests."""
 
     code = 429
 
 
 class Crowded(TooManyRequests):
-    """More creates are on their way than a ledger may hold: nobody's fault, and over in a moment."""
+    """More creates are on their way than a ledger may hold: no error of the client, and soon over."""
 
 
 class Unavailable(ClusterError):  # noqa: N818 - as above

@@ -1,6 +1,6 @@
 """Patches applied to JSON objects: JSON patch (RFC 6902) and JSON merge patch (RFC 7396).
 
-The in-memory cluster patches with it, and so may whoever has to show what a patch would make of an object.
+The in-memory cluster patches with it, and so does all that has to show what a patch would make of an object.
 Every failure of a patch is `Invalid`, as the API server answers 422 for all of them.
 """
 

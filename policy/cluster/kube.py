@@ -34,19 +34,19 @@ from policy.cluster.protocol import (
 from policy.core.patches import JsonObject
 
 PAGE_SIZE: Final = 500
-"""Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
+"""Objects in one page of a list, as kubectl requests them; a page of Workflows is some MB."""
 _LARGE_PAGE_SIZE: Final = 50
 """Objects in one page of a list of whole Workflows, each of which may have a MB."""
 SMALL_PAGE_SIZE: Final = 20
 """Objects in one page of a list that is not to be in memory at once; each may have a MB and a half."""
 _PAGED_ATTEMPTS: Final = 2
-"""How often a list whose pages expired half-way begins again before it asks for everything at once."""
+"""How often a list whose pages expired half-way begins again before it requests everything at once."""
 
 
 def connect(kubeconfig: Path | None, *, observer: Observer | None = None) -> "KubeCluster":
     """Return the cluster that a kubeconfig leads to, or, with None, the one that this process runs in.
 
-    `observer` is told of every request.
+    `observer` is called for every request.
 
     Raises:
         ClusterSettingsError: there are no such settings, or they cannot be used.
@@ -212,7 +212,7 @@ class KubeCluster:
         self._transport.send(requests.delete(resource, namespace, name, preconditions or Preconditions()))
 
     def close(self) -> None:
-        """End every watch, and let go of the connections."""
+        """End every watch, and close the connections."""
         self._closed.set()
         self._transport.close()
 

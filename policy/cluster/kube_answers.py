@@ -32,7 +32,7 @@ _BY_CODE: Final[dict[int, type[ClusterError]]] = {
     410: Gone,
     429: TooManyRequests,
 }
-"""All other 4xx mean that the request is wrong as it stands; everything else, that the outcome is unknown."""
+"""All other 4xx mean that the request itself is wrong; everything else, that the outcome is unknown."""
 _EXCERPT: Final = 300
 """How much of an answer that is no Status is shown, in characters."""
 
@@ -119,7 +119,7 @@ class _Bookmark(msgspec.Struct, frozen=True):
 
 
 class _ErrorStatus(msgspec.Struct, frozen=True):
-    """What the API says when it refuses."""
+    """The answer of the API when it refuses."""
 
     message: str = ""
     reason: str = ""
@@ -158,7 +158,7 @@ def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
     """Return the event that one line of a watch is.
 
     Raises:
-        ClusterError: the line says that the watch failed: Gone, or whatever else its status stands for.
+        ClusterError: the line reports that the watch failed: Gone, or another error of its status.
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
@@ -168,7 +168,7 @@ def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
 
 
 class PagesAs(Generic[Shape]):
-    """Decodes the pages of one list in a shape, each in one go: nothing is made but the structs asked for."""
+    """Decodes the pages of one list in a shape, each at once: only the structs of the shape are created."""
 
     def __init__(self, shape: type[Shape]) -> None:
         self._shape = shape
@@ -194,7 +194,7 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
     """Return the event that one line of a watch is, in a shape.
 
     Raises:
-        ClusterError: the line says that the watch failed.
+        ClusterError: the line reports that the watch failed.
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
@@ -203,7 +203,7 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
 
 
 def failure(code: int, body: bytes) -> ClusterError:
-    """Return the error that an answer with this HTTP status stands for."""
+    """Return the error that an answer with this HTTP status means."""
     try:
         status = msgspec.json.decode(body, type=_ErrorStatus)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -215,7 +215,7 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
-    """Return what one line of a watch says: the type, the object, and its version."""
+    """Return what one line of a watch has: the type, the object, and its version."""
     said = _decoded(line, _WatchLine)
     if said.type == "ERROR":
         status = _decoded(said.object, _ErrorStatus)

@@ -88,7 +88,7 @@ class _ClosingPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _ClosingConnection
 
 
-def use_closing_sockets(manager: urllib3.PoolManager) -> None:
+def _use_closing_sockets(manager: urllib3.PoolManager) -> None:
     """Let a pool make connections over `ClosingSocket`; one through a SOCKS proxy keeps those of its own."""
     if manager.pool_classes_by_scheme["https"] is urllib3.HTTPSConnectionPool:
         manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _ClosingPool}
@@ -112,7 +112,7 @@ class KubeTransport:
     def __init__(self, *, client: ApiClient) -> None:
         self._client = client
         self._pool = client.rest_client.pool_manager
-        use_closing_sockets(self._pool)
+        _use_closing_sockets(self._pool)
         self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._streams_lock = Lock()
         self._closed = False
@@ -127,9 +127,9 @@ class KubeTransport:
 
     @contextmanager
     def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
-        """Give the body of the answer in pieces as they come.
+        """Yield the body of the answer in pieces as they arrive.
 
-        Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
+        Raises Unavailable when it breaks or nothing arrives for `silence` seconds; otherwise as `send`.
         """
         with _as_unavailable():
             response = self._ask(request, silence=silence, whole=False)
@@ -139,7 +139,7 @@ class KubeTransport:
                     said = response.data
                 raise failure(response.status, said)
             with self._streams_lock:
-                if self._closed:  # While we waited for the answer; nobody would break this stream off again.
+                if self._closed:  # While we waited for the answer; nothing would break this stream off again.
                     raise Unavailable("the connection to the API server was closed")
                 self._streams.add(response)
             yield _pieces(response)
@@ -160,11 +160,11 @@ class KubeTransport:
         self._pool.clear()
 
     def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
-        """Send a request with what proves who we are; return the answer, with its body where `whole`."""
+        """Send a request with our credentials; return the answer, with its body where `whole`."""
         headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        # It asks the configuration each time, which reads a token again when it is about to expire.
+        # It reads the configuration each time, which reads a token again when it is about to expire.
         self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
         return self._pool.request(
             request.method.value,
@@ -179,7 +179,7 @@ class KubeTransport:
 
 
 def connection(kubeconfig: Path | None) -> KubeTransport:
-    """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
+    """Return a connection as a kubeconfig has it, or, with None, as a Pod finds it in its cluster.
 
     Raises:
         ClusterSettingsError: there are no such settings, or they cannot be used.
@@ -195,7 +195,7 @@ def connection(kubeconfig: Path | None) -> KubeTransport:
     except (ConfigException, OSError) as error:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
-    configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
+    configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is lost.
     return KubeTransport(client=ApiClient(configuration))
 
 
@@ -207,7 +207,7 @@ def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
-    """Turn whatever goes wrong on the way into Unavailable."""
+    """Convert every failure of a request into Unavailable."""
     try:
         yield
     except (urllib3.exceptions.HTTPError, OSError) as error:

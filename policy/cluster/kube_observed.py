@@ -1,7 +1,7 @@
 """Requests to the API server as they are counted: verb, resource, result and time.
 
-It stands between the cluster and its connection, so it sees what the Cluster protocol hides: every page of a
-list, and every time that a watch connects anew.
+It is between the cluster and its connection, so it sees what the Cluster protocol hides: every page of a
+list, and every time that a watch connects again.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _BY_METHOD: Final = {
 
 
 class Observer(Protocol):
-    """Who is told of each request."""
+    """What is called for each request."""
 
     def answered(self, verb: str, resource: str, result: str, seconds: float) -> None:
         """Take note of a request; the result is "ok" or the name of the error."""
@@ -29,7 +29,7 @@ class Observer(Protocol):
 
 
 class ObservedTransport:
-    """A Transport that tells of every request when its answer, or all of its stream, is there."""
+    """A Transport that reports every request when its answer, or all of its stream, is there."""
 
     def __init__(self, *, inner: Transport, observer: Observer, stopwatch: Callable[[], float]) -> None:
         self._inner = inner
@@ -43,12 +43,12 @@ class ObservedTransport:
 
     @contextmanager
     def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
-        """Give the body in pieces as they come. Raises the errors of `policy.cluster.errors`."""
+        """Yield the body in pieces as they arrive. Raises the errors of `policy.cluster.errors`."""
         with self._observed(request), self._inner.stream(request, silence=silence) as pieces:
             yield pieces
 
     def close(self) -> None:
-        """Break off every stream and let go of all connections."""
+        """Break off every stream and close all connections."""
         self._inner.close()
 
     @contextmanager

@@ -65,11 +65,11 @@ class Transport(Protocol):
         ...
 
     def stream(self, request: KubeRequest, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
-        """Give the body in pieces as they come; `silence` is how many seconds none may come."""
+        """Yield the body in pieces as they arrive; `silence` is how many seconds none may arrive."""
         ...
 
     def close(self) -> None:
-        """Break off every stream and let go of all connections."""
+        """Break off every stream and close all connections."""
         ...
 
 
@@ -86,7 +86,7 @@ class ListScope(msgspec.Struct, frozen=True):
 def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
     """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
 
-    Others say the names of owners, and nobody should have us read a whole collection by them.
+    Others give the names of owners, and no user should make us read a whole collection by them.
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
@@ -96,7 +96,7 @@ def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
 def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
     """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
 
-    No resourceVersion is asked for, which makes the list consistent: it holds every write that was answered
+    No resourceVersion is requested, which makes the list consistent: it holds every write that was answered
     before it was sent.
     """
     query = [("limit", str(limit))] if limit else []

@@ -1,7 +1,7 @@
 """A watch that lasts as long as its caller wants, over connections that break.
 
 The API server ends every watch after a while, and so do proxies and restarts. Each event, bookmarks too,
-moves the version from which the next connection goes on, so nothing is missed and nothing is seen twice.
+moves the version from which the next connection continues, so nothing is missed and nothing is seen twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ from policy.cluster.kube_requests import ListScope, Transport
 from policy.core.backoff import backoff
 
 _SILENCE: Final = 150.0
-"""Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
+"""Seconds without even a bookmark (one a minute is usual) after which a connection counts as dead."""
 _FIRST_DELAY: Final = 0.25
 _LAST_DELAY: Final = 4.0
 """Seconds between two attempts to connect: the first, doubled each time up to the last.
@@ -88,7 +88,7 @@ class Watcher:
                 yield decoded(line)
 
     def _delay(self, fruitless: int) -> float:
-        """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""
+        """Return the seconds to wait, drawn at random so that replicas do not reconnect all at once."""
         longest = backoff(fruitless + 1, first=_FIRST_DELAY, last=_LAST_DELAY)
         return self._rng.uniform(longest / 2, longest)
 

@@ -1,7 +1,8 @@
 """Ledgers in the cluster: QuotaLedger objects, read whole and written by compare-and-swap.
 
-One object a quota root, kept apart from policies so that hot writes wake nobody. All threads of a process
-that write one root take turns, so that they conflict with other processes only.
+One object a quota root, kept apart from policies so that frequent writes notify no watcher of these. All
+threads of a process that write one root do so one after the other, so that they conflict with other processes
+only.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -38,7 +39,7 @@ MAX_ATTEMPTS: Final = 8
 
 
 class _NotCounted(Unavailable):
-    """The leader has not counted yet what runs under a quota, so nobody can be let in."""
+    """The leader has not counted yet what runs under a quota, so nothing can be admitted."""
 
 
 class AccountUsage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,7 +99,7 @@ class Ledgers:
     ) -> None:
         """`led`: a leader counts what runs, and nothing is reserved on an account before it has.
 
-        `bounded`: so many creates at most are on their way; without, where nobody ever counts any.
+        `bounded`: so many creates at most are on their way; without, where none is ever counted.
         """
         self._cluster = cluster
         self._clock = clock
@@ -172,7 +173,7 @@ class Ledgers:
         raise Unavailable(f"ledger {root} could not be written: too many writers or too little time")
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
-        """Reserve what a create asks for; returns what is short, or nothing once it is reserved.
+        """Reserve what a create needs; returns what is short, or nothing once it is reserved.
 
         Raises:
             Crowded: too many creates are on their way.
@@ -204,7 +205,7 @@ class Ledgers:
             try:
                 self.update(request.root, change, deadline=deadline)
             except _NotCounted:
-                # A quota that is new: the leader counts what runs under it within a moment.
+                # A quota that is new: the leader counts what runs under it soon.
                 if deadline is None or self._clock() + _COUNTED_SOON >= deadline:
                     raise
                 self._waits.wait(_COUNTED_SOON.total_seconds())
@@ -221,13 +222,13 @@ class Ledgers:
         return reserve(ledger, reservation, demands, share)[1]
 
     def _check_counted(self, ledger: Ledger, request: ReservationRequest) -> None:
-        """See that the leader keeps every account; with nobody who leads, all that is known is reserved."""
+        """See that the leader has every account; without a leader, all that is known is reserved."""
         if self._led and (unknown := not_counted(ledger, request.accounts)):
             named = ", ".join(f"{each.namespace or 'pool'}/{each.quota}" for each in unknown)
             raise _NotCounted(f"ledger {request.root}: what runs under {named} is not counted yet")
 
     def holds(self, request: ReservationRequest) -> bool:
-        """Tell whether the ledger holds the reservation that an object claims for itself."""
+        """Return whether the ledger holds the reservation that an object claims for itself."""
         found = self.read(request.root).reservations.get(request.id)
         return found is not None and _is_for(found, request)
 
@@ -235,7 +236,7 @@ class Ledgers:
         """Give back a reservation whose create was refused (protocol rule 4d).
 
         One that was made for another create, or for another user, stays: the id comes from a label, which
-        anybody may have written.
+        any user may have written.
         """
 
         def change(ledger: Ledger) -> Ledger:
@@ -264,16 +265,16 @@ class Ledgers:
 
 
 def _is_for(reservation: Reservation, request: ReservationRequest) -> bool:
-    """Tell whether a reservation was made for this very object: a label alone may have been copied.
+    """Return whether a reservation was made for this very object: a label alone may have been copied.
 
-    The release of a Workflow is nobody's but the leader's, though its id is no secret.
+    The release of a Workflow is the leader's alone, though its id is no secret.
     """
     bound = (reservation.namespace, reservation.workflow) == (request.namespace, request.workflow)
     return bound and reservation.purpose is Purpose.CREATE
 
 
 def _decode(obj: JsonObject) -> tuple[Ledger, str]:
-    """Return a ledger and its version. Raises Unavailable where somebody has damaged the object."""
+    """Return a ledger and its version. Raises Unavailable where the object is damaged."""
     try:
         ledger = msgspec.convert(obj, LedgerObject)
     except msgspec.ValidationError as error:

@@ -170,7 +170,7 @@ class MemoryCluster(Shaping):
         namespace: str = "",
         preconditions: Preconditions | None = None,
     ) -> None:
-        """Delete the object and what it owns; with finalizers it is marked, and goes with the last of them.
+        """Delete the object and what it owns; with finalizers it is marked, and removed with the last one.
 
         Raises NotFound, Conflict.
         """
@@ -195,7 +195,7 @@ class MemoryCluster(Shaping):
         return stored
 
     def _free_name(self, resource: Resource, namespace: str, facts: StoredMetadata) -> str:
-        """Return the name that the object asks for, or one made from its generateName, if it is free."""
+        """Return the name that the object requests, or one made from its generateName, if it is free."""
         if not (facts.name or facts.generate_name):
             raise Invalid("metadata.name: name or generateName is required")
         name = facts.name
@@ -209,7 +209,7 @@ class MemoryCluster(Shaping):
     def _update(self, old: StoredObject, draft: StoredObject, *, owned: bool = False) -> StoredObject:
         """Store the draft over the object, or let the object go when that took its last finalizer away.
 
-        `owned` says that the draft tells already who owns its fields.
+        `owned` means that the draft already has the owners of its fields.
         """
         _require(old, version=draft.facts.resource_version)
         if not owned and is_managed(old.metadata):
@@ -260,7 +260,7 @@ class MemoryCluster(Shaping):
 def _view(
     resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool
 ) -> WatchedObjects:
-    """Return what a list or watch asks for. Raises Invalid for a bad selector."""
+    """Return what a list or watch requests. Raises Invalid for a bad selector."""
     try:
         return WatchedObjects(resource, namespace, name, parse_selector(labels), metadata_only)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Who owns which fields of an object of the in-memory cluster, as server-side apply has it.
 
 The same record as in Kubernetes, `metadata.managedFields`, without times. It is kept from the first apply on:
-what stood there before belongs to `before-first-apply`, and every later write that is no apply takes the
+what was there before belongs to `before-first-apply`, and every later write that is no apply takes the
 fields that it changes. Owned are leaves; a list is one leaf. Of the metadata only labels and annotations
 count, and the status does not.
 """
@@ -67,7 +67,7 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
 
 
 def is_managed(metadata: bytes) -> bool:
-    """Tell whether somebody has applied the object of this metadata."""
+    """Return whether any manager has applied the object of this metadata."""
     return b'"managedFields"' in metadata
 
 

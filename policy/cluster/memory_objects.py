@@ -134,7 +134,7 @@ def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
 
 
 def has_status_apart(stored: StoredObject) -> bool:
-    """Tell whether the object's kind has a status subresource."""
+    """Return whether the object's kind has a status subresource."""
     return stored.resource in _STATUS_APART
 
 
@@ -178,7 +178,7 @@ def revised(old: StoredObject, draft: StoredObject) -> StoredObject:
 
 
 def marked_deleted(old: StoredObject, *, at: datetime) -> StoredObject:
-    """Return the object with its deletion asked for, or `old` itself where it was already."""
+    """Return the object with its deletion requested, or `old` itself where it was already."""
     if old.facts.deletion_timestamp:
         return old
     # The API server raises the generation here, so that controllers see a change of intent.

@@ -30,7 +30,7 @@ class ObjectTable:
         return tuple(self._objects.get(resource, {}).values())
 
     def lives(self, uid: str) -> bool:
-        """Tell whether an object of that uid exists."""
+        """Return whether an object of that uid exists."""
         return uid in self._uids
 
     def dependants(self, uid: str) -> tuple[StoredObject, ...]:
@@ -65,5 +65,5 @@ class ObjectTable:
 
 
 def _address(stored: StoredObject) -> _Address:
-    """Return where the object lives."""
+    """Return the address of the object."""
     return stored.resource, stored.facts.namespace, stored.facts.name

@@ -28,7 +28,7 @@ class StoredChange(msgspec.Struct, frozen=True):
 
 
 class WatchedObjects(msgspec.Struct, frozen=True):
-    """What a list or a watch asks for; namespace "" is all of them, and so is name ""."""
+    """What a list or a watch requests; namespace "" is all of them, and so is name ""."""
 
     resource: Resource
     namespace: str
@@ -37,7 +37,7 @@ class WatchedObjects(msgspec.Struct, frozen=True):
     metadata_only: bool
 
     def covers(self, stored: StoredObject | None) -> bool:
-        """Tell whether an object is there and asked for."""
+        """Return whether an object is there and requested."""
         return (
             stored is not None
             and stored.resource == self.resource
@@ -47,18 +47,18 @@ class WatchedObjects(msgspec.Struct, frozen=True):
         )
 
     def shown(self, stored: StoredObject) -> JsonObject:
-        """Return a new copy of the object, or of its metadata where no more is asked for."""
+        """Return a new copy of the object, or of its metadata where no more is requested."""
         return stored.partial() if self.metadata_only else stored.full()
 
     def event(self, change: StoredChange) -> WatchEvent | None:
-        """Return what the change means to whoever watches this view, None where it is not concerned."""
+        """Return what the change means to a watch of this view, None where it is not concerned."""
         version = str(change.version)
         if change.after is not None and self.covers(change.after):
             kind = EventType.MODIFIED if self.covers(change.before) else EventType.ADDED
             return WatchEvent(kind, self.shown(change.after), version)
         if change.before is not None and self.covers(change.before):
             # As the API server does (cacher, convertToWatchEvent): the last state that matched, at the
-            # version of the change, both when the object is gone and when it only stopped matching.
+            # version of the change, both when the object is deleted and when it only stopped matching.
             last = change.before.with_metadata({"resourceVersion": version})
             return WatchEvent(EventType.DELETED, self.shown(last), version)
         return None
@@ -110,7 +110,8 @@ class ChangeLog:
     def follow(self, view: WatchedObjects, *, position: int, deadline: float) -> Iterator[WatchEvent]:
         """Yield the view's events after a version until the deadline (of `time.monotonic`) or `close`.
 
-        What is there already comes even with the deadline passed. Raises Gone when the log outran the reader.
+        What is there already is yielded even with the deadline passed. Raises Gone when the log outran the
+        reader.
         """
         while changes := self._take(position, deadline):
             for change in changes:

@@ -1,4 +1,4 @@
-"""The Cluster protocol: everything that touches a cluster goes through it.
+"""The Cluster protocol: everything that touches a cluster does so by it.
 
 Two implementations keep the same contracts, proved by one suite (tests/policy/cluster): `memory.py`, and the
 Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into narrow structs.
@@ -63,7 +63,7 @@ QUOTA_LEDGERS: Final = Resource("lockkeeper.dev", "v1alpha1", "quotaledgers", "Q
 
 
 class EventType(StrEnum):
-    """What a watch event says."""
+    """The type of a watch event."""
 
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
@@ -87,7 +87,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """An object that does not fit the shape that was asked for: which it is."""
+    """An object that does not fit the requested shape: which it is."""
 
     namespace: str
     name: str
@@ -144,7 +144,7 @@ class ReadingAs(Protocol):
     ) -> ListingOf[Shape]:
         """Return all objects of a namespace ("" is all) in a shape, consistent at one version.
 
-        With `metadata_only` the server is asked for metadata alone, and the shape may name no more.
+        With `metadata_only` metadata alone is requested from the server, and the shape may name no more.
         """
         ...
 
@@ -190,7 +190,7 @@ class Cluster(ReadingAs, Protocol):
     ) -> Listing:
         """Return all objects of a namespace ("" is all), consistent at one version.
 
-        `name` asks for the one object of that name alone, which is all that access control by resourceNames
+        `name` requests the one object of that name alone, which is all that access control by resourceNames
         lets pass. `labels` is a selector string (`a=b,c!=d,e in (x,y),!f`). With `metadata_only` items carry
         apiVersion, kind and metadata alone (PartialObjectMetadata).
         """
@@ -229,7 +229,7 @@ class Cluster(ReadingAs, Protocol):
     def patch(
         self, resource: Resource, name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
     ) -> JsonObject:
-        """Apply a patch to the object as it stands. Raises NotFound, Conflict, Invalid.
+        """Apply a patch to the object as it is. Raises NotFound, Conflict, Invalid.
 
         With the subresource `status` it changes the status alone, and the generation stays. Kinds that have
         none are NotFound; of those that have it, a patch without it leaves the status as it is.

@@ -34,7 +34,7 @@ class ClusterRelatives:
         self._cluster = cluster
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
-        """Return the Workflow that owns a new one, the root of its line, and who else is in that line."""
+        """Return the Workflow that owns a new one, the root Workflow, and all that run under its slot."""
         try:
             parent = _parent(self._cluster.get(WORKFLOWS, owner.name, namespace=namespace))
         except (NotFound, msgspec.ValidationError):
@@ -61,7 +61,7 @@ class ClusterRelatives:
         return Related(policy=policy, runs=tuple(runs))
 
     def _root(self, namespace: str, parent: Metadata) -> Metadata | None:
-        """Return under whose slot a parent runs: its own where its root has none; None if nobody knows.
+        """Return under whose slot a parent runs: its own where its root has none; None if that is unknown.
 
         A root may have become a child itself: it lost its own root, had children, and that was retried.
         """
@@ -96,7 +96,7 @@ class StoredWorkflows:
         self._cluster = cluster
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
-        """Tell whether the Workflow of that name is stored with that reservation."""
+        """Return whether the Workflow of that name is stored with that reservation."""
         try:
             obj = self._cluster.get(WORKFLOWS, name, namespace=namespace)
             labels = msgspec.convert(_alone(obj), _MetadataAlone).metadata.labels or {}
@@ -116,8 +116,8 @@ def _parent(obj: JsonObject) -> Workflow:
         msgspec.ValidationError: it is no Workflow that Argo could run.
     """
     status = obj.get("status")
-    told = status if isinstance(status, dict) else {}
-    stored: JsonObject = {key: told[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in told}
+    given = status if isinstance(status, dict) else {}
+    stored: JsonObject = {key: given[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in given}
     kept: JsonObject = {**obj, "status": stored}
     return _PARENT.decode(msgspec.json.encode(kept))
 

@@ -32,7 +32,7 @@ _PREFIX: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a
 
 
 def parse_selector(text: str) -> Predicate:
-    """Return the predicate over labels that a selector string stands for; the empty string matches all.
+    """Return the predicate over labels of a selector string; the empty string matches all.
 
     Raises ValueError, with what could not be read and where, for anything that the API would refuse.
     """
@@ -53,14 +53,14 @@ def parse_requirements(text: str) -> tuple[Requirement, ...]:
                 f"at position {position}, found {text[position:]!r}"
             )
         found.append(_requirement(text, match))
-        # Only a comma asks for more, so a comma at the very end fails in the next round.
+        # Only a comma announces more, so a comma at the very end fails in the next round.
         if not match["end"]:
             return tuple(found)
         position = match.end()
 
 
 def _requirement(text: str, match: re.Match[str]) -> Requirement:
-    """Return what one match of the grammar says, with key and values checked. Raises ValueError."""
+    """Return what one match of the grammar means, with key and values checked. Raises ValueError."""
     if match["absent"] is not None:
         return Requirement(_key(text, match["absent"]), Operator.DOES_NOT_EXIST)
     key = _key(text, match["key"])

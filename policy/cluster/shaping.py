@@ -65,7 +65,7 @@ class Shaping:
     def pages_as(
         self: Cluster, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
     ) -> Iterator[ListingOf[Shape]]:
-        """Yield the objects in a shape, all in one page: whoever reads by way of `list` has them already."""
+        """Yield the objects in a shape, all in one page: a reader by way of `list` has them already."""
         listing = self.list(resource, namespace=namespace, name=name)
         items = tuple(shaped(msgspec.json.encode(item), shape) for item in listing.items)
         yield ListingOf(items, listing.resource_version)

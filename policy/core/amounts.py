@@ -1,6 +1,6 @@
 """Quota amounts: exact integers with an explicit Unlimited, and sums that can be taken apart again.
 
-Using a type instead of `int | None` prevents two bugs: `None` taken for zero, and an unlimited weight
+Using a type instead of `int | None` prevents two bugs: `None` taken for zero, and an unlimited amount
 that, once added to a total, can never be subtracted (Kueue's `pkg/resources/amount.go` lists the same).
 """
 
@@ -39,7 +39,7 @@ class Amount(msgspec.Struct, frozen=True):
         return self.value is None
 
     def covers(self, count: int) -> bool:
-        """Tell whether `count` stays within this bound."""
+        """Return whether `count` stays within this bound."""
         return self.value is None or count <= self.value
 
     def plus(self, count: int) -> "Amount":
@@ -74,7 +74,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, tasks: Amount) -> "Usage":
-        """Return the weight of one Workflow that runs at most `tasks` tasks at once."""
+        """Return the usage of one Workflow that runs at most `tasks` tasks at once."""
         return cls(1, 0, 1) if tasks.value is None else cls(1, tasks.value, 0)
 
     def __add__(self, other: "Usage") -> "Usage":
@@ -115,7 +115,7 @@ class Limits(msgspec.Struct, frozen=True):
     tasks: Amount = UNLIMITED
 
     def admits(self, usage: Usage) -> bool:
-        """Tell whether `usage`, the newcomer included, stays within both bounds."""
+        """Return whether `usage`, the new Workflow included, stays within both bounds."""
         if not self.workflows.covers(usage.workflows):
             return False
         return self.tasks.value is None or (not usage.unbounded and usage.tasks <= self.tasks.value)
@@ -126,7 +126,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     @property
     def bounds_tasks(self) -> bool:
-        """Whether a Workflow needs a known number of tasks to be judged."""
+        """Whether a Workflow needs a known number of tasks to be admitted."""
         return not self.tasks.unlimited
 
 

@@ -1,4 +1,4 @@
-"""The defaults that Argo's controller gives a Workflow, as far as they tell its weight and its place."""
+"""The defaults that Argo's controller gives a Workflow, as far as they decide its tasks and its priority."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -16,7 +16,7 @@ _ACCOUNT_PARTS: Final = 4
 class WorkflowDefaults(msgspec.Struct, frozen=True):
     """`spec.parallelism` and `spec.priority` of a Workflow that has none itself, nor by its template.
 
-    `references_only` says that Argo runs no Workflow but by a reference to a template, and lets it set
+    `references_only` means that Argo runs no Workflow but by a reference to a template, and lets it set
     neither (`workflowRestrictions.templateReferencing` is Strict or Secure).
     """
 

@@ -1,6 +1,6 @@
 """Workflows that lead to a template which may be among those left out of the snapshot.
 
-What such a template says of locks, labels and tasks is not known, so a Workflow with it could get round every
+What such a template has of locks, labels and tasks is not known, so a Workflow with it could evade every
 policy; it is refused until its namespace has fewer templates. Nobody else pays for them.
 """
 
@@ -24,7 +24,7 @@ def left_out_faults(
 ) -> Iterator[Reason]:
     """Yield the fields of a Workflow that lead to a template which may be left out, if any is.
 
-    With `stored`, Argo goes on with what it stored of the template that the Workflow refers to.
+    With `stored`, Argo continues with what it stored of the template that the Workflow refers to.
     """
     extent = snapshot.extent
     if extent.beyond_templates(namespace) is None and extent.beyond_templates("") is None:

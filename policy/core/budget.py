@@ -1,7 +1,7 @@
 """The time of a review: long work looks at it now and then, and ends where it is spent.
 
-The core reads no clock. Whoever asks it for a decision hands in a `Budget`, and what asks without one, as the
-controller and the command line do, has all the time that it takes. A look costs a tenth of a microsecond, so
+The core reads no clock. The caller passes a `Budget`, and a caller without one, as the
+controller and the command line, has no deadline. A look costs a tenth of a microsecond, so
 work that a request can make long looks at every step that is long in itself, and at every so many short ones.
 """
 

@@ -1,8 +1,8 @@
 """Limits that follow the capacity of nodes: how much the ready ones carry, and how a limit settles on it.
 
 A limit rises at once with the capacity. It falls only when the capacity stayed below it for the stabilization
-time without a break, and then to the most that was there meanwhile; so a node that comes and goes does
-not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
+time without a break, and then to the most that was there meanwhile; so a node that is away for a short time
+does not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
 """
 
 import re
@@ -20,7 +20,7 @@ from policy.core.workflow import Read
 _LEAVING: Final = frozenset(
     {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
 )
-"""Taints by which autoscalers say that a node is about to go."""
+"""Taints by which autoscalers mark a node that is about to be removed."""
 _READY: Final = "Ready"
 _TRUE: Final = "True"
 _MILLI: Final = 1000
@@ -55,7 +55,7 @@ class NodeSpec(Read, frozen=True):
 
 
 class NodeCondition(Read, frozen=True):
-    """One condition, as the kubelet or the node controller says."""
+    """One condition, as the kubelet or the node controller writes it."""
 
     type: str = ""
     status: str = ""
@@ -69,7 +69,7 @@ class NodeStatus(Read, frozen=True):
 
 
 class Node(Read, frozen=True):
-    """A node, as far as its capacity goes."""
+    """A node, as far as its capacity is concerned."""
 
     metadata: NodeMetadata = NodeMetadata()
     spec: NodeSpec = NodeSpec()
@@ -104,14 +104,14 @@ class Capacity(msgspec.Struct, frozen=True):
 
 
 class FollowingBound(msgspec.Struct, frozen=True):
-    """One bound that follows a measure: where it stands, and since when and how far the measure is below."""
+    """One bound that follows a measure: its value, and since when and how far the measure is below."""
 
     value: int
     below_since: datetime | None = None
     most_since: int = 0
 
     def due(self, stabilization: timedelta) -> datetime | None:
-        """Return when the bound will fall if nothing is heard until then."""
+        """Return when the bound will fall if nothing changes until then."""
         return None if self.below_since is None else self.below_since + stabilization
 
 
@@ -126,7 +126,7 @@ START: Final = Following()
 
 
 def takes_pods(node: Node) -> bool:
-    """Tell whether a node is ready, is schedulable, and stays."""
+    """Return whether a node is ready, is schedulable, and stays."""
     if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
         return False
     if any(taint.key in _LEAVING for taint in node.spec.taints or ()):
@@ -167,7 +167,7 @@ def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datet
 
 
 def resumed(shown: Limits) -> Following:
-    """Return the state of a new leader, which goes on from the limits that the status shows."""
+    """Return the state of a new leader, which continues from the limits that the status shows."""
     return Following(
         workflows=None if shown.workflows.value is None else FollowingBound(shown.workflows.value),
         tasks=None if shown.tasks.value is None else FollowingBound(shown.tasks.value),
@@ -175,12 +175,12 @@ def resumed(shown: Limits) -> Following:
 
 
 def limits_of(state: Following) -> Limits:
-    """Return the limits that a state stands for; what is not bounded is unlimited."""
+    """Return the limits of a state; what is not bounded is unlimited."""
     return Limits(_amount(state.workflows), _amount(state.tasks))
 
 
 def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
-    """Return when a limit will fall if nothing is heard until then, None if none will."""
+    """Return when a limit will fall if nothing changes until then, None if none will."""
     falls = [each.due(rule.stabilization) for each in (state.workflows, state.tasks) if each is not None]
     return min((each for each in falls if each is not None), default=None)
 
@@ -207,7 +207,7 @@ def _settle(
 
 
 def _cpu(node: Node) -> int:
-    """Return a node's millicores; one that does not say, or says what nobody reads, carries nothing."""
+    """Return a node's millicores; one that gives none, or an unreadable one, has no capacity."""
     allocatable: Mapping[str, str] = node.status.allocatable or {}
     try:
         return millicores(allocatable.get("cpu", "0"))

@@ -1,4 +1,4 @@
-"""Children: a Workflow that a live one creates and waits for runs under the slot of the root of its line.
+"""Children: a Workflow that a running one creates and waits for runs under the slot of its root Workflow.
 
 If it counted as well, parent and child could wait for each other for ever. But a rule that exempts is a way
 around a limit, so all of this has to hold (docs/security.md):
@@ -8,11 +8,12 @@ around a limit, so all of this has to hold (docs/security.md):
 - the Pods of the parent create the child: the user is one of the parent's own ServiceAccounts;
 - all that run under the root, on whatever level, have together no more tasks than the root was admitted with,
   and there are at most MAX_CHILDREN of them;
-- there are at most MAX_DEPTH of them in one line.
+- at most MAX_DEPTH of them are each the child of the one before.
 
 A child is exempt from the quotas that its root counts for, and from no others. One that is not exempt is no
-fault: it counts for itself. Where it only lacks room, and a quota queues, it waits for a slot of its own or
-for room under the root, whichever comes first: the root may wait for it, and would keep both for ever.
+fault: it counts for itself. Where only capacity is missing, and a quota queues, it waits for a slot of its
+own or for capacity under the root, whichever is first: the root may wait for it, and would block both for
+ever.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ MAX_DEPTH: Final = 5
 MAX_CHILDREN: Final = 50
 """How many may run under one slot, on all levels together and whatever their tasks are."""
 MAX_LINE: Final = 100
-"""How many may run or wait under one slot; whoever comes then waits for a slot of his own alone."""
+"""How many may run or wait under one slot; a later one waits for a slot of its own alone."""
 NO_SLOT: Final = "the slot that this runs under is not known any more"
 
 
@@ -40,7 +41,7 @@ class Exemption(msgspec.Struct, frozen=True):
     """From which quotas a child is exempt, and under whose slot it runs; `why` it is not, in part or at all.
 
     `root` is the uid of that Workflow and `name` its name. One that is exempt from no quota and has a root
-    may come to run under it when there is room.
+    may run under it when there is capacity.
     """
 
     quotas: frozenset[str] = frozenset()
@@ -51,7 +52,7 @@ class Exemption(msgspec.Struct, frozen=True):
 
     @property
     def waits(self) -> bool:
-        """Whether it may wait for room under its root."""
+        """Whether it may wait for capacity under its root."""
         return bool(self.root) and not self.quotas
 
 
@@ -62,7 +63,7 @@ class Newcomer(msgspec.Struct, frozen=True):
     """A Workflow that is to run: who makes it run, and how many tasks it may have at once.
 
     `admitted` is the uid of the root that the mutating side has charged it to, and `held` whether it is held.
-    The validating side does not ask again whether there is room: a brother or sister may have come or ended
+    The validating side does not check the capacity again: another child may have been created or ended
     in between, and the leader counts whatever is too much.
     """
 
@@ -86,7 +87,7 @@ def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuo
         return Exemption(why=why)
     shared = governing(quotas, holding.original_labels(root))
     if not shared:
-        return NOT_EXEMPT  # They do not wait for each other; it is the root of a line of its own.
+        return NOT_EXEMPT  # They do not wait for each other; it is a root Workflow itself.
     above = metadata_of(parent)
     exempt = frozenset(quota.source for quota in shared)
     apart = _apart(quotas, exempt, above, root)
@@ -97,7 +98,7 @@ def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuo
 
 
 def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> Exemption:
-    """Return the exemption where there is room, else to wait for it, or nothing if there never will be."""
+    """Return the exemption where there is capacity, else to wait for it, or nothing if it never fits."""
     why = _why_no_room(tasks, root, line)
     if not why:
         return found
@@ -177,10 +178,10 @@ def _depth_of(metadata: Metadata) -> int:
 
 
 def within(bound: Amount, line: Iterable[Amount]) -> Iterator[bool]:
-    """Tell of each in a line whether it may run under the slot of a root with these tasks, in that order.
+    """Return for each of a list whether it may run under the slot of a root with these tasks, in that order.
 
-    Admission asks before it lets a child in. The leader asks all the time: several may have come in the same
-    instant, and a root that is retried may be admitted with less than before.
+    Admission checks before it admits a child. The leader checks all the time: several may have been created
+    in the same instant, and a root that is retried may be admitted with less than before.
     """
     number, used = 0, 0
     for tasks in line:
@@ -196,9 +197,9 @@ def within(bound: Amount, line: Iterable[Amount]) -> Iterator[bool]:
 def counted_for(
     child: Sequence[CompiledQuota], root: Sequence[CompiledQuota] | None
 ) -> tuple[CompiledQuota, ...]:
-    """Return the quotas that a live child counts for: all but those that the root of its line counts for.
+    """Return the quotas that a running child counts for: all but those that its root Workflow counts for.
 
-    `root` is None where it has no slot any more; from then on the child counts like anybody else.
+    `root` is None where it has no slot any more; from then on the child counts like any other.
     """
     shared = {quota.source for quota in root or ()}
     return tuple(quota for quota in child if quota.source not in shared)

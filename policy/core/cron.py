@@ -1,8 +1,8 @@
 """Moments of a cron schedule in a time zone: the last one and the next one, also where clocks change.
 
-They are those at which Argo and Kubernetes start what has the same line (robfig/cron v3, spec.go `Next`):
+They are those at which Argo and Kubernetes start what has the same schedule (robfig/cron v3, spec.go `Next`):
 every minute of elapsed time whose face on the wall matches. So what lies in the hour that is skipped in
-spring does not come on that day, and what lies in the hour that is repeated in autumn comes twice. In zones
+spring is skipped on that day, and what lies in the hour that is repeated in autumn happens twice. In zones
 that change their clocks at midnight, or by half an hour, `Next` itself passes over some of these minutes, up
 to a year of them; we do not (docs/adr/0025).
 """
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from policy.core.cron_fields import LONGEST_EXPRESSION, CronFields, read_fields, zone_in
 
 _YEARS: Final = 5
-"""How far is looked for a moment, as `Next` does."""
+"""How far ahead a time is searched, as `Next` does."""
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = 60
 _DAY: Final = 24 * _HOUR
@@ -29,7 +29,7 @@ class Cron:
         """Read the expression, which may name its zone itself where `zone` is UTC.
 
         Raises:
-            ValueError: it is none, it never comes, or it names another zone.
+            ValueError: it is no schedule, it never matches, or it names another zone.
         """
         self._expression = expression
         named, rest = zone_in(expression)
@@ -47,11 +47,11 @@ class Cron:
         return hash((self._expression, self._zone))
 
     def last(self, now: datetime) -> datetime | None:
-        """Return the latest moment at or before `now` (aware), or None where there was none in YEARS."""
+        """Return the latest time at or before `now` (aware), or None where there was none in YEARS."""
         return self._search(_whole_minute(now), -1, _back)
 
     def next(self, now: datetime) -> datetime | None:
-        """Return the first moment after `now` (aware), or None where there is none in YEARS."""
+        """Return the first time after `now` (aware), or None where there is none in YEARS."""
         return self._search(_whole_minute(now) + _MINUTE, 1, _ahead)
 
     def _search(
@@ -68,7 +68,7 @@ class Cron:
         return None
 
     def _step(self, moment: datetime, minutes: int) -> datetime:
-        """Return the moment so many minutes on, or where the clocks change on the way there."""
+        """Return the time so many minutes later, or where the clocks change on the way there."""
         offset = self._offset(moment)
         target = moment + minutes * _MINUTE
         if self._offset(target) == offset:
@@ -92,7 +92,7 @@ def _whole_minute(moment: datetime) -> datetime:
 
 
 def _ahead(wall: datetime, fields: CronFields) -> int:
-    """Return how many minutes on the schedule may come at the earliest; 0 where it comes now."""
+    """Return how many minutes on the schedule may match at the earliest; 0 where it matches now."""
     if not _is_day(wall, fields):
         return _DAY - wall.hour * _HOUR - wall.minute
     if wall.hour not in fields.hours.numbers:
@@ -102,7 +102,7 @@ def _ahead(wall: datetime, fields: CronFields) -> int:
 
 
 def _back(wall: datetime, fields: CronFields) -> int:
-    """Return how many minutes ago the schedule may have come at the latest; 0 where it comes now."""
+    """Return how many minutes ago the schedule may have matched at the latest; 0 where it matches now."""
     if not _is_day(wall, fields):
         return wall.hour * _HOUR + wall.minute + 1
     if wall.hour not in fields.hours.numbers:

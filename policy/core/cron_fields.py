@@ -1,8 +1,8 @@
 """The five fields of a cron schedule, as the parser reads them that Argo and Kubernetes have in common.
 
-People write the same line into a CronWorkflow, a CronJob and a window, so it has to mean the same in all of
-them: robfig/cron v3, `ParseStandard` (parser.go). What other crons know besides is refused with what to write
-instead: 7 for Sunday, L, W and #. A `*/2` is no star: it restricts its field; `*/1` is one.
+Users write the same schedule into a CronWorkflow, a CronJob and a window, so it has to mean the same in all
+of them: robfig/cron v3, `ParseStandard` (parser.go). What other crons know besides is refused with what to
+write instead: 7 for Sunday, L, W and #. A `*/2` is no star: it restricts its field; `*/1` is one.
 """
 
 import re
@@ -35,7 +35,7 @@ _HIGHEST: Final = 99
 
 
 class CronField(msgspec.Struct, frozen=True):
-    """What may stand in one field: its name for people, its bounds, and words for its numbers."""
+    """What may be in one field: its name in messages, its bounds, and words for its numbers."""
 
     name: str
     low: int
@@ -52,14 +52,14 @@ FIELDS: Final = (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)
 
 
 class Values(msgspec.Struct, frozen=True):
-    """The numbers that one field stands for, and whether it leaves its field open by a star."""
+    """The numbers of one field, and whether it leaves its field open by a star."""
 
     numbers: frozenset[int]
     star: bool = False
 
 
 class CronFields(msgspec.Struct, frozen=True):
-    """A schedule, read: when on the wall it comes. Of weekdays, 0 is Sunday."""
+    """A parsed schedule: at which local times it matches. Of weekdays, 0 is Sunday."""
 
     minutes: Values
     hours: Values
@@ -68,7 +68,7 @@ class CronFields(msgspec.Struct, frozen=True):
     weekdays: Values
 
     def day(self, month: int, day: int, weekday: int) -> bool:
-        """Tell whether it comes on a day at all.
+        """Return whether it matches on a day at all.
 
         Days of the month and of the week are alternatives, unless one of them is a star (`dayMatches`).
         """
@@ -80,7 +80,7 @@ class CronFields(msgspec.Struct, frozen=True):
         return by_month or by_week
 
     def comes(self) -> bool:
-        """Tell whether it ever comes: 30 February does not, nor does a field that names nothing."""
+        """Return whether it ever matches: 30 February does not, nor does a field that names nothing."""
         if not (self.minutes.numbers and self.hours.numbers and self.months.numbers):
             return False
         by_week = bool(self.weekdays.numbers)
@@ -128,7 +128,7 @@ def _values(text: str, field: CronField) -> Values:
 
 
 def _range(text: str, field: CronField) -> Values:
-    """Read `*`, `N`, `N-M`, each with `/STEP` or without (`getRange`); `N/STEP` goes on to the highest."""
+    """Read `*`, `N`, `N-M`, each with `/STEP` or without (`getRange`); `N/STEP` ends at the highest."""
     whole, *steps = text.split("/")
     ends = whole.split("-")
     star = ends[0] in _STARS

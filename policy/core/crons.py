@@ -6,7 +6,7 @@ more at every tick (argo-verified 2).
 - Forbid: a run is refused while an earlier one waits or runs.
 - Replace: of the runs that wait only the newest stays. At the tick Argo ends the one that runs, so the new
   one inherits its slot: in a full queue no run would ever finish otherwise.
-- Allow: every run waits its turn.
+- Allow: every run waits in the queue.
 """
 
 from collections.abc import Iterable, Mapping
@@ -66,13 +66,13 @@ def superseded(live: Iterable[Metadata]) -> list[Metadata]:
 
 
 def is_replaceable(run: Metadata) -> bool:
-    """Tell whether a run waits that a newer one would replace."""
+    """Return whether a run waits that a newer one would replace."""
     replaces = (run.annotations or {}).get(marks.CRON) == _REPLACE
     return replaces and holding.is_held(run.labels) and not is_completed(run)
 
 
 def is_heir(metadata: Metadata) -> bool:
-    """Tell whether a Workflow that waits takes over the slot of another: it goes before everybody else."""
+    """Return whether a Workflow that waits takes over the slot of another: it is released first."""
     return marks.INHERITS in (metadata.annotations or {})
 
 

@@ -1,7 +1,7 @@
 """How many creates may be on their way in one ledger: it is read and written whole, so it must stay small.
 
-A create is on its way from its review until the controller counts it, mostly for a moment. Releases are the
-controller's own, which bounds them itself.
+A create is on its way from its review until the controller counts it, mostly for a short time. Releases are
+the controller's own, which bounds them itself.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ MOST_OF_USER: Final = 250
 MOST_OF_NAME: Final = 16
 """Creates on their way: in a ledger, of one user, and of one name, which share a slot."""
 _MOST_ACCOUNTS: Final = 8 * MOST_CREATES
-"""Accounts that they count on together: whoever writes quotas decides how many one create has."""
+"""Accounts that they count on together: the author of quotas decides how many one create has."""
 _MOST_ACCOUNTS_OF_USER: Final = _MOST_ACCOUNTS // 4
 _SHOWN: Final = 100
 """Characters of a name in a message."""

@@ -1,7 +1,7 @@
 """Lengths of time as Go and Kubernetes write them (`10h`, `1h30m`, `90s`), and days (`7d`) beside them.
 
-A day is 24 hours: these are elapsed times, which know nothing of calendars. The largest unit comes first and
-each is used once, so that a CRD can say the same with one pattern.
+A day is 24 hours: these are elapsed times, without regard to calendars. The largest unit is first and
+each is used once, so that a CRD can state the same with one pattern.
 """
 
 import re
@@ -16,7 +16,7 @@ _PARTS: Final = re.compile(_PATTERN, re.ASCII)
 
 
 def duration(text: str) -> timedelta:
-    """Return the time that `text` says; it may be zero.
+    """Return the length of time that `text` gives; it may be zero.
 
     Raises:
         ValueError: it is not of that form, or longer than a hundred years.

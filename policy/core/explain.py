@@ -54,14 +54,14 @@ def exceeded_reason(short: Shortfall) -> Reason:
 
 
 def never_fits(short: Shortfall) -> str:
-    """Return the warning for a Workflow that is queued and can never be released as policies stand."""
+    """Return the warning for a Workflow that is queued and that present policies never release."""
     requested, _, limited = _columns(short.demand.most, ZERO, short.requested)
     needs = f"it needs {requested} and {short.demand.source} allows {limited}"
     return f"it can never start: {needs}; {_shrink(short)}"
 
 
 def must_rise(short: Shortfall) -> str:
-    """Return the warning for a Workflow that fits at another time, and not now, whoever runs."""
+    """Return the warning for a Workflow that fits at another time, and not now, even if nothing else runs."""
     requested, _, limited = _columns(short.demand.limits, ZERO, short.requested)
     needs = f"it needs {requested} and {short.demand.source} allows {limited} now"
     return f"{needs}: it starts only when {short.demand.rises}{_up_to(short)}"
@@ -109,7 +109,7 @@ def queue_message(
 ) -> str:
     """Return the sentence that a held Workflow carries: its position and how full the tightest limit is.
 
-    Figures of statuses are some seconds old: they say about where it stands, and no more.
+    Figures of statuses are some seconds old: they give the position approximately, and no more.
     """
     if view.partial:
         return f"about position {position} of {depth} in {namespace}"
@@ -117,7 +117,7 @@ def queue_message(
 
 
 def fill(quotas: Iterable[CompiledQuota], view: UsageView, now: datetime) -> str:
-    """Return ` (10/10 running)` for the limit on Workflows with the least room, or nothing without one.
+    """Return ` (10/10 running)` for the limit on Workflows with the least free capacity, or nothing.
 
     A share of a pool that borrows is no limit: the pool may give more than the quota says, or less.
     """

@@ -43,7 +43,7 @@ def reason(standing: Position, rules: QueueRules) -> str:
 
 
 def undecodable(misfits: Sequence[Misfit]) -> str:
-    """Return why a Workflow that Argo cannot decode may not go, and how to mend it."""
+    """Return why a Workflow that Argo cannot decode is not released, and how to correct it."""
     first = misfits[0]
     more = f", and {len(misfits) - 1} more" if len(misfits) > 1 else ""
     return (
@@ -53,14 +53,14 @@ def undecodable(misfits: Sequence[Misfit]) -> str:
 
 
 def _on_hold(namespace: str, rules: QueueRules) -> str:
-    """Return the sentence for a queue that lets nobody go."""
+    """Return the sentence for a queue that releases nothing."""
     drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
     what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
     return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
 
 
 def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
-    """Return why a newcomer may not join a queue of this depth (code 429), None where it may."""
+    """Return why a new Workflow may not join a queue of this depth (code 429), None where it may."""
     if rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
         return _on_hold(namespace, rules)
     if rules.max_length is not None and depth >= rules.max_length:
@@ -69,7 +69,7 @@ def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
 
 
 def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> str:
-    """Return the message of a Workflow that is failed because its turn did not come."""
+    """Return the message of a Workflow that is failed because it was not released in time."""
     return (
         f"lockkeeper: it waited {written(waited)} in {namespace} and did not start: spec.queue.maxWait is "
         f"{written(longest)}. Submit it again, or ask for a higher limit"

@@ -1,7 +1,7 @@
 """How much of the cluster a snapshot holds: which ConfigMaps were read, and what is left out of a namespace.
 
-Templates and ConfigMaps are written by whoever works in a namespace, and every replica keeps them in memory.
-So each namespace has a bound, beyond which the newest are left out; policies and answers say so.
+Templates and ConfigMaps are written by the users of a namespace, and every replica keeps them in memory.
+So each namespace has a bound, beyond which the newest are left out; policies and answers report it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ CONFIG_MAP: Final = "ConfigMap"
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """How many objects of a kind are left out, beside how many that are kept; `bound` says it in words.
+    """How many objects of a kind are left out, beside how many that are kept; `bound` is the bound in words.
 
     The namespace is empty for objects of the cluster.
     """
@@ -46,13 +46,13 @@ class Extent(msgspec.Struct, frozen=True):
     left_out: Mapping[tuple[str, str], LeftOut] = {}
 
     def reads(self, namespace: str, config_map: str) -> bool:
-        """Tell whether a ConfigMap would be known here, if it existed."""
+        """Return whether a ConfigMap would be known here, if it existed."""
         return (
             self.config_maps is None or namespace in self.config_maps or (namespace, config_map) in self.named
         )
 
     def reads_templates(self, namespace: str) -> bool:
-        """Tell whether the templates of a namespace are known here."""
+        """Return whether the templates of a namespace are known here."""
         return self.templates is None or namespace in self.templates
 
     def beyond_config_maps(self, namespace: str) -> LeftOut | None:

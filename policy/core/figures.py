@@ -163,5 +163,5 @@ def _shown(limits: Limits) -> ShownLimits:
 
 
 def _queue(depth: int) -> NamespaceQueue:
-    """Return a queue of which only the length is known; a newcomer is taken to be the last."""
+    """Return a queue of which only the length is known; a new Workflow is assumed to be the last."""
     return NamespaceQueue({0: depth} if depth else {})

@@ -1,7 +1,7 @@
 """What only the whole set of policies shows: which counts instead of another, and which selects nothing.
 
 Each is resolved in the same way in every replica (the older pool wins, one of two definitions counts), and
-reviews decide by it. The author would not know; so it is said here, on the policy that gives way.
+reviews decide by it. The author would not know; so it is reported here, on the policy that has no effect.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -92,7 +92,7 @@ def name_of(policy: Policy) -> PolicyName:
 
 
 def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
-    """Return what there is to say about each policy in force; those with nothing are left out."""
+    """Return what is to be reported about each policy in force; those with nothing are left out."""
     policies: list[Policy] = [quota for own in snapshot.quotas.values() for quota in own]
     policies += [*snapshot.pools, *snapshot.lock_policies]
     examined = PolicyExaminer(snapshot)
@@ -101,7 +101,7 @@ def all_findings(snapshot: Snapshot) -> dict[PolicyName, tuple[Finding, ...]]:
 
 
 class PolicyExaminer:
-    """A snapshot, prepared to be asked about its policies."""
+    """A snapshot, prepared to be searched for conflicts of its policies."""
 
     def __init__(self, snapshot: Snapshot, budget: Budget = UNBOUNDED) -> None:
         self._snapshot, self._budget = snapshot, budget
@@ -112,7 +112,7 @@ class PolicyExaminer:
                 self._definitions.setdefault((each.config_map, each.key), []).append(definition)
 
     def findings(self, policy: Policy) -> Iterator[Finding]:
-        """Yield what there is to say about one policy of the snapshot."""
+        """Yield what is to be reported about one policy of the snapshot."""
         yield from self._of_bounds(policy)
         match policy:
             case WorkflowQuota():
@@ -314,7 +314,7 @@ def _counting(definitions: Iterable[_Definition], namespace: str, labels: Labels
 
 
 def _its(winner: _Definition, loser: LockPolicy) -> str:
-    """Return what is said of a limit: who reads a policy of the cluster may not read those of namespaces."""
+    """Return what is reported of a limit: readers of a cluster policy may not read those of namespaces."""
     if isinstance(winner.policy, SynchronizationPolicy) and isinstance(loser, ClusterSynchronizationPolicy):
         return "another limit"
     return f"the limit {winner.limit}"

@@ -1,4 +1,4 @@
-"""Guarding what stands in a Workflow's metadata: the hold, our marks, and where a live one can be seen."""
+"""Guarding a Workflow's metadata: the hold, our marks, and the labels by which controllers select it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -37,7 +37,7 @@ def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
 
 
 def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
-    """Yield what would take a Workflow out of the queue, or a live one out of Argo's and our sight."""
+    """Yield what would take a Workflow out of the queue, or a running one out of Argo's watch and ours."""
     before, after = old.labels or {}, new.labels or {}
     field = f"{_LABELS}[{marks.INSTANCE_ID}]"
     if before.get(marks.INSTANCE_ID) != after.get(marks.INSTANCE_ID) and not (
@@ -58,7 +58,7 @@ def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
 
 
 def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
-    """Yield the labels by which a live Workflow would move from the policies that it was admitted under."""
+    """Yield the labels by which a running Workflow would leave the policies that it was admitted under."""
     before, after = holding.original_labels(old), holding.original_labels(new)
     if selected(policies, before) == selected(policies, after):
         return

@@ -1,6 +1,6 @@
-"""Guarding the spec of a Workflow that waits or runs: an edit is judged for what is new in it.
+"""Guarding the spec of a Workflow that waits or runs: an edit is checked for what is new in it.
 
-What was wrong before the edit is nobody's fault now, and must not keep anybody from mending something else.
+What was wrong before the edit is no fault of it, and must not prevent the correction of something else.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ def _parts_of(raw: msgspec.Raw) -> Parts | None:
 
 
 class _EditContext(msgspec.Struct, frozen=True):
-    """What an edit is judged on: the metadata from before it, and the policies that govern the Workflow."""
+    """What an edit is checked with: the metadata before it, and the policies that govern the Workflow."""
 
     metadata: Metadata
     labels: Labels
@@ -88,7 +88,7 @@ class _EditContext(msgspec.Struct, frozen=True):
         return priority_of(spec, self.policies.namespace, self.quotas, self.snapshot)
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
-        """Return what lock policies say of a spec."""
+        """Return the result of lock policies for a spec."""
         return review_workflow_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
 
     def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:
@@ -129,7 +129,7 @@ def judge_edit(
     after, bound = _bound_kept(before, served.spec, ground)
     was, now_ = ground.tasks(before), ground.tasks(after)
     has = ground.locks(after)
-    # What was wrong before the edit matters only where something is to be said of what is there now.
+    # What was wrong before the edit matters only where something is to be reported of what is there now.
     had = ground.locks(before) if has.says_anything else NO_LOCK_PART
     dropped, patch = _injections(had, has)
     priority = _priority(before, after, ground)
@@ -197,7 +197,7 @@ def _bound_kept(
 ) -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
     """Return an edited spec with the bound of its tasks put back, where the edit takes it away.
 
-    So does whoever applies his file again, which never had one.
+    So does a user who applies a file again which never had one.
     """
     bound = before.parallelism
     if bound is None or after.parallelism is not None or is_restricted(after, ground.snapshot):
@@ -219,7 +219,7 @@ def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -
 def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> dict[str, str]:
     """Return the annotations of ours that follow from an edit.
 
-    A Workflow waits by its new priority, and weighs what its new template says.
+    A Workflow waits by its new priority, and counts with the tasks of its new template.
     """
     annotations, due = ground.metadata.annotations or {}, {}
     priority = ground.priority(after).value

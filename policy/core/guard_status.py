@@ -1,7 +1,8 @@
-"""Guarding the status of a Workflow, which Argo believes: it holds what runs next, and says what is over.
+"""Guarding the status of a Workflow, which Argo trusts: it decides what runs next, and what is completed.
 
-Argo's kind has no status subresource, so whoever may write a Workflow may write its status. Argo's command
-line does so under the user's own name to resume a suspended step and to retry; nothing else is for people.
+Argo's kind has no status subresource, so every user who may write a Workflow may write its status. Argo's
+command line does so under the user's own name to resume a suspended step and to retry; nothing else is for
+users.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from policy.core.sameness import Parts, changed, value_of
 _RESUMED: Final = frozenset({"phase", "message", "finishedAt", "outputs", "progress", "displayName"})
 """Parts of a suspended step that `argo resume`, `argo stop` and `argo node set` change."""
 _SUSPENDED: Final = b'"Suspend"'
-ADVICE: Final = "is written by Argo's controller alone: leave it as it is"
+_ADVICE: Final = "is written by Argo's controller alone: leave it as it is"
 _BEGUN_ANEW: Final = frozenset({"", "Running"})
 """What versions of Argo set the phase to."""
 _CLEARED: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
@@ -46,17 +47,17 @@ def phase_of(status: Parts | None) -> str:
 def status_faults(
     old: Parts | None, new: Parts | None, user: str, *, server: bool, budget: Budget
 ) -> Iterator[Reason]:
-    """Yield the parts of a status that `user` forges; `server` says that it is argo-server."""
+    """Yield the parts of a status that `user` may not change; `server` means that it is argo-server."""
     for name in sorted(changed(old, new, budget)):
         if server and name in PLACES:
             continue
         if name == NODES and _only_resumes((old or {}).get(name), (new or {}).get(name), budget):
             continue
-        yield Reason(Code.FORGED_STATUS, f"status.{name}", ADVICE + _hint(user))
+        yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE + _hint(user))
 
 
 def _hint(user: str) -> str:
-    """Return what to do where this is Argo after all, which would otherwise stand still with no word why."""
+    """Return what to do where this is Argo after all, which would otherwise stop without a message."""
     if not user.startswith(SERVICE_ACCOUNT):
         return ""
     account = user.removeprefix(SERVICE_ACCOUNT)
@@ -64,7 +65,7 @@ def _hint(user: str) -> str:
 
 
 def _only_resumes(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
-    """Tell whether of all nodes only suspended steps changed, and only as a resume changes them."""
+    """Return whether of all nodes only suspended steps changed, and only as a resume changes them."""
     try:
         before, after = decoded(old), decoded(new)
     except msgspec.ValidationError:
@@ -86,7 +87,7 @@ def retry_faults(
 ) -> Iterator[Reason]:
     """Yield what is wrong with the status of a Workflow that is to run again, as `argo retry` leaves it.
 
-    `server` says that argo-server sends it, which alone can put nodes into Argo's database.
+    `server` means that argo-server sends it, which alone can put nodes into Argo's database.
     """
     before, after = old or {}, new or {}
     phase = phase_of(after)
@@ -94,10 +95,10 @@ def retry_faults(
         message = f"still says {phase}, so Argo would not run it again: use argo retry"
         yield Reason(Code.FORGED_STATUS, "status.phase", message)
     elif phase not in _BEGUN_ANEW:
-        yield Reason(Code.FORGED_STATUS, "status.phase", ADVICE)
+        yield Reason(Code.FORGED_STATUS, "status.phase", _ADVICE)
     for name in sorted(changed(_beside_nodes(before), _beside_nodes(after), budget) - _CLEARED):
         if not _as_a_retry_leaves_it(name, before.get(name), after.get(name), budget):
-            yield Reason(Code.FORGED_STATUS, f"status.{name}", ADVICE)
+            yield Reason(Code.FORGED_STATUS, f"status.{name}", _ADVICE)
     yield from _node_faults(before, after, budget, server=server)
 
 
@@ -112,12 +113,12 @@ def _as_a_retry_leaves_it(
     if name in _STORED_SPECS:
         return _reset(old, new, budget)
     if name == _CLAIMS:
-        return bytes(new or b"") in _EMPTY  # Argo makes them anew.
+        return bytes(new or b"") in _EMPTY  # Argo creates them again.
     return name == _CONDITIONS and _only_not_completed(old, new, budget)
 
 
 def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
-    """Tell whether a stored spec changed no more than a retry changes it."""
+    """Return whether a stored spec changed no more than a retry changes it."""
     try:
         before, after = _PARTS.decode(old or _ABSENT), _PARTS.decode(new or _ABSENT)
     except msgspec.ValidationError:
@@ -126,7 +127,7 @@ def _reset(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> 
 
 
 def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget: Budget) -> bool:
-    """Tell whether conditions say anything new but that the Workflow is not completed."""
+    """Return whether conditions change in anything but that the Workflow is not completed."""
     try:
         before, after = (
             [
@@ -150,7 +151,7 @@ def _only_not_completed(old: msgspec.Raw | None, new: msgspec.Raw | None, budget
 def _node_faults(before: Parts, after: Parts, budget: Budget, *, server: bool) -> Iterator[Reason]:
     """Yield which node is none that a retry leaves.
 
-    What is in Argo's database nobody but Argo has written there. A record that cannot be read was written by
+    What is in Argo's database was written by Argo alone. A record that cannot be read was written by
     Argo, too, and is not compared; but none that can be may be replaced by one that cannot.
     """
     had = nodes_in(before)
@@ -171,5 +172,5 @@ def _node_faults(before: Parts, after: Parts, budget: Budget, *, server: bool) -
         return
     wrong = not_reset(had, has, budget)
     if wrong is not None:
-        message = f"{ADVICE}; a retry removes nodes or has them run again, and changes nothing else of them"
+        message = f"{_ADVICE}; a retry removes nodes or has them run again, and changes nothing else of them"
         yield Reason(Code.FORGED_STATUS, f"status.{NODES}[{wrong[:_SHOWN]}]", message)

@@ -1,4 +1,4 @@
-"""The hold: how a Workflow waits without Argo touching it, and how it is let go.
+"""The hold: how a Workflow waits without Argo touching it, and how it is released.
 
 A held Workflow carries a foreign controller instance id, the only hold that takes no slot, no lock and no
 deadline (argo-workflows A.1-A.3, argo-verified 10). Nobody else writes it meanwhile, so its status is ours.
@@ -41,7 +41,7 @@ class Weighed(msgspec.Struct, frozen=True):
 
 
 class HoldOrigin(msgspec.Struct, frozen=True):
-    """Where a Workflow comes from, as far as its marks say so.
+    """Where a Workflow comes from, as far as its marks show.
 
     `holds` is how often it was held before, and `retried` whether it ran before: `argo retry` makes a
     Workflow that is over run again. The others are marks of children and of runs of a CronWorkflow.
@@ -98,7 +98,7 @@ def _written(tasks: Amount) -> str:
 def unmark_patch(metadata: Metadata) -> list[PatchOp]:
     """Return the removals of our marks from a Workflow that is to run and that no quota governs.
 
-    What somebody wrote there would be read if a quota came to govern it, and who its children are charged to.
+    What a user wrote there would be read if a quota came to govern it, and who its children are charged to.
     """
     return _stale_marks(metadata, {}, {})
 
@@ -141,7 +141,7 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
 
 
 def ran_before(workflow: Workflow) -> bool:
-    """Tell whether the status of a Workflow is the record of an earlier run, which goes on from there."""
+    """Return whether the status of a Workflow is the record of an earlier run, which continues from there."""
     return _has_own_status(workflow)
 
 
@@ -154,7 +154,7 @@ def holds_of(metadata: Metadata) -> int:
 def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
     """Return the operation that shows `Pending` and the message, unless a hold shows already.
 
-    Of a Workflow that ran before, only the message: Argo goes on from the rest of its status.
+    Of a Workflow that ran before, only the message: Argo continues from the rest of its status.
     """
     if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
@@ -165,7 +165,7 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 
 
 def foreign_status(workflow: Workflow) -> bool:
-    """Tell whether a new Workflow brings a status of its own.
+    """Return whether a new Workflow brings a status of its own.
 
     Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
     taken away where nothing is held.
@@ -185,9 +185,9 @@ def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
 
 
 def shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
-    """Tell whether a status is what a hold shows, and nothing else."""
+    """Return whether a status is what a hold shows, and nothing else."""
     if not status or "phase" not in status or "message" not in status:
-        return False  # What typed clients send has neither: that is most of them, and asked often.
+        return False  # What typed clients send has neither: that is most of them, and checked often.
     filled = _filled(status)
     return (
         filled.keys() == {"phase", "message"}
@@ -202,12 +202,12 @@ def _tells_of_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
 
 
 def is_held(labels: Mapping[str, str] | None) -> bool:
-    """Tell whether an object with these labels is held by us."""
+    """Return whether an object with these labels is held by us."""
     return (labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
 
 
 def is_completed(metadata: Metadata) -> bool:
-    """Tell whether Argo has marked a Workflow as over; it then counts no more."""
+    """Return whether Argo has marked a Workflow as over; it then counts no more."""
     return (metadata.labels or {}).get(marks.COMPLETED) == "true"
 
 
@@ -217,7 +217,7 @@ def release_patch(
     """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
 
     One that ran before keeps its status, but starts now: its deadline would have run out while it waited
-    (argo-verified 11). `tasks` are given of one that was weighed again.
+    (argo-verified 11). `tasks` are given of one whose tasks were counted again.
     """
     patch = [
         PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
@@ -288,7 +288,7 @@ def weighed_of(metadata: Metadata) -> Weighed:
 
 
 def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
-    """Read our marks back; a Workflow that came past us has none, and weighs an unbounded one."""
+    """Read our marks back; a Workflow that bypassed admission has none, and its tasks are unbounded."""
     return Weighed(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
         priority=_priority(priority),
@@ -297,5 +297,5 @@ def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
 
 
 def _priority(text: str) -> int:
-    """Return a priority that Argo could have read: a mark that somebody made up may have any number."""
+    """Return a priority that Argo could have read: a mark that a user wrote may have any number."""
     return max(LOWEST_PRIORITY, min(int(text), HIGHEST_PRIORITY)) if _NUMBER.fullmatch(text) else 0

@@ -16,7 +16,7 @@ _BELIEVED: Final = (marks.CREATOR_EMAIL, marks.CREATOR_NAME, marks.CREATOR)
 
 
 def user_of(text: str) -> str:
-    """Return Kubernetes' name of a user: `namespace:name` is a ServiceAccount, others stand for themselves.
+    """Return Kubernetes' name of a user: `namespace:name` is a ServiceAccount, others are kept as they are.
 
     Raises:
         ValueError: it is empty, or half of a ServiceAccount.
@@ -42,10 +42,10 @@ UPSTREAM: Final = Identities()
 def requester(user: str, labels: Labels, identities: Identities) -> str:
     """Return whom a Workflow counts for: the user who sends it.
 
-    argo-server sends for a person whom it has authenticated and writes into labels. Anybody else could write
-    these labels too, so from nobody else are they believed. What a CronWorkflow creates counts for Argo's
-    controller, because the labels of a CronWorkflow are copied and anybody may have written them; a Sensor
-    of Argo Events counts by its ServiceAccount.
+    argo-server sends for a person whom it has authenticated and writes into labels. Any other user could
+    write these labels too, so they are trusted from no other user. What a CronWorkflow creates counts for
+    Argo's controller, because the labels of a CronWorkflow are copied and any user may have written them; a
+    Sensor of Argo Events counts by its ServiceAccount.
     """
     if user in identities.argo_servers:
         for label in _BELIEVED:
@@ -55,7 +55,7 @@ def requester(user: str, labels: Labels, identities: Identities) -> str:
 
 
 def _shortened(user: str) -> str:
-    """Return a name of bounded length for one who has a longer one, still of nobody else.
+    """Return a name of bounded length for a longer one, still unique.
 
     It is written into ledgers, which hold it once for each Workflow.
     """

@@ -1,7 +1,7 @@
 """The policy objects of group `lockkeeper.dev/v1alpha1`, as their authors write them.
 
 Field names are camelCase on the wire. These structs are the schema: `policy.sources` walks them to report
-every wrong field of a file, and the CRDs say the same in OpenAPI.
+every wrong field of a file, and the CRDs state the same in OpenAPI.
 """
 
 from enum import StrEnum
@@ -29,7 +29,7 @@ DEFAULT_NAMESPACE: Final = "default"
 
 
 class OnExceed(StrEnum):
-    """What happens to a Workflow that does not fit: waits its turn, is refused, or runs with a warning."""
+    """What happens to a Workflow that does not fit: is queued, is refused, or runs with a warning."""
 
     QUEUE = "Queue"
     DENY = "Deny"
@@ -103,7 +103,7 @@ class Singular(StrEnum):
 
 
 class Parameterised(StrEnum):
-    """Whether the name of a lock may have a part that nobody knows before the run."""
+    """Whether the name of a lock may have a part that is unknown before the run."""
 
     ALLOW = "Allow"
     REGEX = "Regex"
@@ -119,7 +119,7 @@ class Severity(StrEnum):
 
 
 class ManagedFieldsEntry(Read, frozen=True):
-    """When somebody wrote fields of an object, and through what (`metav1.ManagedFieldsEntry`)."""
+    """When fields of an object were written, and through which subresource (`metav1.ManagedFieldsEntry`)."""
 
     time: str = ""
     subresource: str = ""
@@ -140,7 +140,7 @@ class PolicyMetadata(PolicyStruct, frozen=True):
 
     @property
     def edited(self) -> str:
-        """When anybody wrote it last, its status apart; where nobody knows, when it was created."""
+        """When it was written last, its status apart; where that is unknown, when it was created."""
         times = (each.time for each in self.managed_fields if each.time and not each.subresource)
         return max(times, default=self.creation_timestamp)
 
@@ -183,7 +183,7 @@ class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
 
 
 class SemaphoreWindow(PolicyStruct, frozen=True):
-    """Another limit, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
+    """Another limit, from each time of a cron `schedule` in `time_zone`, for a `duration`."""
 
     name: str
     schedule: str
@@ -272,7 +272,7 @@ class LockValidation(PolicyStruct, frozen=True):
     """What every lock of a matching Workflow must satisfy.
 
     `key_pattern` is a regular expression where it starts with `^`; otherwise a shape such as
-    `<resource-type>-<purpose>`, in which each `<word>` stands for lower-case letters and digits. With
+    `<resource-type>-<purpose>`, in which each `<word>` means lower-case letters and digits. With
     `allow_parameterised: Regex`, what is not known of a key counts as one such word. `deadlocks: Deny`
     refuses certain deadlocks and warns of possible ones.
     """

@@ -18,9 +18,9 @@ _ACTORS: Final = (
     "workflows.argoproj.io/actor-email",
     "workflows.argoproj.io/actor-preferred-username",
 )
-"""Who did ACTION last: argo-server writes both when somebody stops a Workflow, or has it go on."""
+"""Who did ACTION last: argo-server writes both when a user stops or resumes a Workflow."""
 CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *_ACTORS})
-"""Labels of Argo's that change while a Workflow runs: we are not asked about them, and no policy selects by
+"""Labels of Argo's that change while a Workflow runs: they are not reviewed, and no policy selects by
 them."""
 CREATOR: Final = "workflows.argoproj.io/creator"
 CREATOR_EMAIL: Final = "workflows.argoproj.io/creator-email"
@@ -41,7 +41,7 @@ USER: Final = "lockkeeper.dev/user"
 RETRIED: Final = "lockkeeper.dev/retried"
 """Annotation of a held Workflow that ran before: its status is the record of that run, and stays."""
 CHILD_OF: Final = "lockkeeper.dev/child-of"
-"""Label: the uid of the Workflow under whose slot this one runs: the root of its line."""
+"""Label: the uid of the Workflow under whose slot this one runs: its root Workflow."""
 ROOT: Final = "lockkeeper.dev/root"
 """Annotation of a child: the name of that root, by which it can be read."""
 DEPTH: Final = "lockkeeper.dev/depth"
@@ -53,13 +53,13 @@ INHERITS: Final = "lockkeeper.dev/inherits"
 TOUCHED: Final = "lockkeeper.dev/touched"
 """Annotation: when a Workflow that waits for a lock was changed, so that Argo looks at it again."""
 INJECTED: Final = "lockkeeper.dev/injected"
-"""Annotation: the rules, and the templates that run under their locks. It tells people; nothing reads it."""
+"""Annotation: the rules, and the templates that run under their locks. It informs users; nothing reads it."""
 SIBLING: Final = "lockkeeper.dev/sibling"
 """Label of a template that was made for another, which lacks locks, and of the Workflows that it serves."""
 SIBLING_OF: Final = "lockkeeper.dev/sibling-of"
 """Annotation of both: the kind and the name of the template that the sibling was made for."""
 WEIGHED_BY: Final = "lockkeeper.dev/weighed-by"
-"""Annotation: the kind and the name of the template that alone says how many tasks a Workflow runs."""
+"""Annotation: the kind and the name of the template that alone decides how many tasks a Workflow runs."""
 UNBOUNDED: Final = "unlimited"
 """Value of TASKS for a Workflow whose tasks have no bound."""
 
@@ -68,7 +68,7 @@ OUR_ANNOTATIONS: Final = (
     *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
 )
-"""What admission writes; nobody else's values are kept."""
+"""What admission writes; values of other writers are not kept."""
 PREFIX: Final = "lockkeeper.dev/"
 """Names that begin with it are ours on Workflows."""
 

@@ -63,24 +63,24 @@ def left_open(own: Sequence[WorkflowQuotaSpec], pool: ClusterWorkflowQuota) -> t
 
 
 def is_for_all(spec: WorkflowQuotaSpec) -> bool:
-    """Tell whether a quota, as written, bounds every Workflow."""
+    """Return whether a quota, as written, bounds every Workflow."""
     return spec.selector == EVERYTHING and spec.on_exceed is not OnExceed.WARN
 
 
 def borrows(pool: ClusterWorkflowQuota) -> bool:
-    """Tell whether members of a pool may use what others leave idle."""
+    """Return whether members of a pool may use what others leave idle."""
     return pool.spec.borrowing is not None and pool.spec.borrowing.enabled
 
 
 def speaks_for_all(quota: CompiledQuota) -> bool:
-    """Tell whether a quota bounds every Workflow of its namespace: it selects all, and does not only warn."""
+    """Return whether a quota bounds all Workflows of its namespace: it selects all, and not only warns."""
     return quota.selects_all and quota.on_exceed is not OnExceed.WARN
 
 
 def one_answer(quotas: tuple[CompiledQuota, ...]) -> tuple[CompiledQuota, ...]:
     """Return the quotas of a member of a pool that borrows, where its share and the pool do the same.
 
-    There is one answer to a Workflow that finds no room in the tree: if one of them denies, all do.
+    There is one answer to a Workflow that does not fit into the tree: if one of them denies, all do.
     """
     tree = [quota for quota in quotas if quota.is_share or not quota.account.namespace]
     if all(quota.on_exceed is not OnExceed.DENY for quota in tree):
@@ -101,7 +101,7 @@ def _bounded(spec: WorkflowQuotaSpec) -> list[str]:
 def _always_bounded(spec: WorkflowQuotaSpec) -> list[str]:
     """Return the fields by which a quota bounds its Workflows at all times.
 
-    Where nobody queues, nobody waits too long or in too long a queue.
+    Where nothing queues, nothing waits too long or in too long a queue.
     """
     lifted = {
         name for name in RESOURCES for each in spec.windows if getattr(each.limits, name) == UNLIMITED_WORD

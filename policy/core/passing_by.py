@@ -1,9 +1,9 @@
-"""Workflows that came past admission: a quota bounds them, and nobody asked it.
+"""Workflows that bypassed admission: a quota governs them, and they were not reviewed.
 
-Admission leaves the mark of its weight on every Workflow that a quota governs: on children, on those that a
-quota only warns of, and on those that were let go. One without it was created while no quota governed it, or
-while our webhook was not asked. The latter is said only where the quota was as it is now before the Workflow
-was there; in doubt nothing is said.
+Admission writes the mark with its tasks on every Workflow that a quota governs: on children, on those that a
+quota only warns of, and on those that were released. One without it was created while no quota governed it,
+or while our webhook was not called. The latter is reported only where the quota was as it is now before the
+Workflow was created; where that is uncertain nothing is reported.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,14 +17,14 @@ from policy.core.selectors import Labels
 from policy.core.snapshot import Snapshot, pool_of
 
 GRACE: Final = timedelta(seconds=10)
-"""How long a webhook may take to hear of a policy: what comes by then was rightly let through."""
+"""How long a webhook may take to receive a policy: what is created by then was rightly admitted."""
 Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
 
 
 def not_asked(
     quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: Since
 ) -> CompiledQuota | None:
-    """Return the quota that a Workflow without marks came past, None where it may have come before it.
+    """Return the quota that a Workflow without marks bypassed, None where it may be older than the quota.
 
     `since` gives when a quota came to be as it is in its namespace, None where that is not known.
     """
@@ -38,7 +38,7 @@ def not_asked(
 
 
 def edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datetime | None:
-    """Return when the policy of a quota was written last, None where the cluster does not say so."""
+    """Return when the policy of a quota was written last, None where that is unknown."""
     own = snapshot.quotas.get(namespace, ()) if quota.account.namespace else ()
     metadata = next((each.metadata for each in own if each.metadata.name == quota.account.quota), None)
     if metadata is None:  # It is that of the pool, or the pool's default for its members.
@@ -48,7 +48,7 @@ def edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datet
 
 
 def message(quota: CompiledQuota) -> str:
-    """Return what it means that a Workflow came past a quota, and what to do."""
+    """Return what it means that a Workflow bypassed a quota, and what to do."""
     weight = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
     return (
         f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "

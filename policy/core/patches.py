@@ -12,7 +12,7 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 JsonObject: TypeAlias = dict[str, JsonValue]
 _INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 _END: Final = "-"
-"""Stands in a pointer for the place behind the last entry of a list."""
+"""In a pointer, the place behind the last entry of a list."""
 
 
 class Op(StrEnum):
@@ -46,14 +46,14 @@ def field_path(pointer: str) -> str:
 
 @lru_cache(maxsize=256)
 def _below(path: str, key: str) -> str:
-    """Return the pointer of an entry; the same few of our own names are asked for all the time."""
+    """Return the pointer of an entry; the same few of our own names are needed all the time."""
     return path + pointer(key)
 
 
 def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, str]]) -> list[PatchOp]:
     """Return operations that set string entries of the map at `path`, making the map where it is absent.
 
-    `present` is the map as it stands (None when absent or null). Entries that already have their value
+    `present` is the map as it is (None when absent or null). Entries that already have their value
     give no operation, so applying the result twice changes nothing.
     """
     current = present if isinstance(present, dict) else None

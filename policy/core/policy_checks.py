@@ -1,4 +1,4 @@
-"""What a policy's schema cannot say: rules over its values, each problem with its field path."""
+"""What a policy's schema cannot express: rules over its values, each problem with its field path."""
 
 from collections.abc import Iterator
 from itertools import chain

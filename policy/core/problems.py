@@ -1,4 +1,4 @@
-"""What is wrong with a field that somebody wrote, and what was perhaps meant."""
+"""What is wrong with a field of a document, and what was perhaps meant."""
 
 import difflib
 from collections.abc import Collection, Sized
@@ -32,7 +32,7 @@ def too_many(entries: Sized, most: int, path: str) -> list[Problem]:
 def nearest(word: str, known: Collection[str], *, likeness: float = _USUAL_LIKENESS) -> str:
     """Return the known word that is most like `word`, or "" where none is, or where looking would cost much.
 
-    Words and candidates may be somebody's choice: thousands of long ones would take seconds.
+    Words and candidates may be a user's choice: thousands of long ones would take seconds.
     """
     if len(word) > LONGEST_WORD or len(known) > MAX_CANDIDATES:
         return ""

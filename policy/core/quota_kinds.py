@@ -1,4 +1,4 @@
-"""The parts of quotas as authors write them: limits, when they move, who waits how, and who may borrow."""
+"""The parts of quotas as authors write them: limits and when they change, how to wait, who may borrow."""
 
 from enum import StrEnum
 from typing import Literal
@@ -30,7 +30,7 @@ class QueueStrategy(StrEnum):
 class StopPolicy(StrEnum):
     """Whether anything is released.
 
-    Hold lets nobody go. HoldAndDrain also takes nobody in any more, so that the namespace empties. What runs
+    Hold releases nothing. HoldAndDrain also queues nothing any more, so that the namespace empties. What runs
     ends by itself in both.
     """
 
@@ -40,7 +40,7 @@ class StopPolicy(StrEnum):
 
 
 class WindowSpec(PolicyStruct, frozen=True):
-    """Other limits, from each moment of a cron `schedule` in `time_zone`, for a `duration`."""
+    """Other limits, from each time of a cron `schedule` in `time_zone`, for a `duration`."""
 
     name: str
     schedule: str
@@ -76,7 +76,7 @@ class ShareSpec(PolicyStruct, frozen=True):
 class BorrowingSpec(PolicyStruct, frozen=True):
     """Whether members of a pool may use what others leave idle, how much, and how much they lend at most.
 
-    `shares` are those of members by their namespaces. A quota of a member may lower what the pool says.
+    `shares` are those of members by their namespaces. A quota of a member may lower what the pool gives.
     """
 
     enabled: bool = True

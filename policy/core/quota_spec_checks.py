@@ -1,4 +1,4 @@
-"""What is wrong with a quota as a whole: all of its parts, and what they say of each other."""
+"""What is wrong with a quota as a whole: all of its parts, and how they fit together."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -64,7 +64,7 @@ def _pool(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
 
 
 def _lent(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    """Yield why members could not share: nobody is kept from anything, or nothing bounds them together."""
+    """Yield why members could not share: no limit withholds anything, or nothing bounds them together."""
     if spec.on_exceed is OnExceed.WARN:
         message = "Warn lets everybody start, so that nothing is left to lend: set Queue or Deny"
         yield Problem(f"{path}.onExceed", message)
@@ -104,7 +104,7 @@ def _unbounded(spec: ClusterWorkflowQuotaSpec, path: str) -> Iterator[Problem]:
 
 
 def _bounds(spec: ClusterWorkflowQuotaSpec, name: str) -> bool:
-    """Tell whether anything bounds what a member of a pool with borrowing may use of a resource."""
+    """Return whether anything bounds what a member of a pool with borrowing may use of a resource."""
     borrowing = spec.borrowing.borrowing_limit if spec.borrowing is not None else QuotaLimits()
     bounds = [spec.limits, borrowing, *(window.limits for window in spec.windows)]
     if any(isinstance(getattr(limits, name), int) for limits in bounds):
@@ -130,7 +130,7 @@ def _most(spec: ClusterWorkflowQuotaSpec) -> QuotaLimits:
 
 
 def _reserved_above_cap(spec: WorkflowQuotaSpec, path: str) -> Iterator[Problem]:
-    """Yield the reserves that nobody may ever take, because the same quota lets no priority be so high."""
+    """Yield the reserves that no Workflow may ever use, because the same quota allows no such priority."""
     most = spec.per_workflow.max_priority
     if most is None:
         return

@@ -1,4 +1,4 @@
-"""The nodes of a status: the record of what ran, from which Argo goes on at a retry.
+"""The nodes of a status: the record of what ran, from which Argo continues at a retry.
 
 Argo keeps them in the status, compressed where they are many, or in its database. Only a record that can be
 read here can be compared: those in the database cannot, nor those that Argo compresses otherwise than it does
@@ -24,10 +24,10 @@ LONGEST: Final = 16 << 20
 MOST_OBJECTS: Final = 300_000
 """Objects in it at most: Argo writes some for each node, of hundreds of bytes."""
 MOST_REWRITTEN: Final = 1 << 20
-"""Bytes of parts that say the same in other words, which have to be taken apart to be compared."""
+"""Bytes of parts that mean the same in another form, which have to be taken apart to be compared."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RESET: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
-"""Parts that a retry sets anew on the nodes that it keeps (`resetNode`, workflow/util/util.go)."""
+"""Parts that a retry sets again on the nodes that it keeps (`resetNode`, workflow/util/util.go)."""
 _THINNED: Final = ("children", "outboundNodes")
 """Lists from which a retry takes the nodes that it removes."""
 _SUSPEND: Final = b'"Suspend"'
@@ -45,7 +45,7 @@ class _BytesLeft(msgspec.Struct):
 
 
 def is_offloaded(status: Parts) -> bool:
-    """Tell whether the nodes are in Argo's database, whatever else stands in the status."""
+    """Return whether the nodes are in Argo's database, whatever else is in the status."""
     return _text(status.get(OFFLOADED)) != ""
 
 

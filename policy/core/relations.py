@@ -1,6 +1,6 @@
-"""What a new Workflow is to others that exist: the child of a live one, or a run of a CronWorkflow.
+"""What a new Workflow is to others that exist: the child of a running one, or a run of a CronWorkflow.
 
-Whoever creates a Workflow writes its ownerReferences as he likes, so nothing follows from them alone. What
+The creator of a Workflow is free in its ownerReferences, so nothing follows from them alone. What
 does follow is decided on what was read about the owner.
 """
 
@@ -43,7 +43,7 @@ class Related(msgspec.Struct, frozen=True):
     """What was read about the owner of a new Workflow.
 
     `parent` is the Workflow that owns it; of its status there is only what is stored. `root` is the one
-    under whose slot the parent runs, which may be the parent itself, and `line` are all that run under that
+    under whose slot the parent runs, which may be the parent itself, and `line` is all that run under that
     slot already, on whatever level. `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it, and
     `runs` are its earlier runs that are not over.
     """
@@ -67,19 +67,19 @@ def owner_of(metadata: Metadata, kind: str) -> OwnerReference | None:
 
 
 def scheduled_by(metadata: Metadata) -> OwnerReference | None:
-    """Return the CronWorkflow whose schedule started a run; one that somebody submits from it has no time."""
+    """Return the CronWorkflow whose schedule started a run; one that a user submits from it has no time."""
     if marks.SCHEDULED_TIME not in (metadata.annotations or {}):
         return None
     return owner_of(metadata, "CronWorkflow")
 
 
 def is_live(metadata: Metadata) -> bool:
-    """Tell whether a Workflow runs: it has its slot, and nobody has deleted it."""
+    """Return whether a Workflow runs: it has its slot, and is not deleted."""
     return metadata.deletion_timestamp is None and has_slot(metadata)
 
 
 def has_slot(metadata: Metadata) -> bool:
-    """Tell whether a Workflow is neither held nor over: who is deleted counts until it is gone."""
+    """Return whether a Workflow is neither held nor over: one being deleted counts until it is removed."""
     return not (is_completed(metadata) or holding.is_held(metadata.labels))
 
 

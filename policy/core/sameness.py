@@ -1,4 +1,4 @@
-"""Whether two versions of a part of a Workflow say the same: Argo writes objects back in its own spelling.
+"""Whether two versions of a part of a Workflow mean the same: Argo writes objects back in its own spelling.
 
 Its controller decodes a Workflow into Go types and writes them out again, which adds empty objects, drops
 empty values, turns parameter values into strings and gives quantities one form (argo-verified 13).
@@ -26,9 +26,9 @@ _BINARY: Final = "KMGTPE"
 
 
 class UnreadableError(Exception):
-    """A value that is JSON and that nobody reads: a number of thousands of digits, or nested too deep.
+    """A value that is JSON and cannot be read: a number of thousands of digits, or nested too deep.
 
-    Such a request is wrong, whatever its object says; the API server sends none like it.
+    Such a request is wrong, whatever its object is; the API server sends none like it.
     """
 
     def __init__(self, message: str) -> None:
@@ -73,16 +73,16 @@ def _changed(before: Parts, after: Parts, budget: Budget) -> Iterator[str]:
 
 
 def canonical(value: JsonValue, *, quantities: bool = False, budget: Budget = UNBOUNDED) -> JsonValue:
-    """Return a value in one spelling; None stands for everything empty."""
+    """Return a value in one spelling; None means everything empty."""
     if isinstance(value, dict):
         budget.check(Part.COMPARING)
-        told = (
+        entries = (
             (key, canonical(each, quantities=key in _QUANTITIES, budget=budget))
             for key, each in value.items()
         )
         if quantities:
-            told = ((key, _quantity(each)) for key, each in value.items())
-        return {key: each for key, each in told if each is not None} or None
+            entries = ((key, _quantity(each)) for key, each in value.items())
+        return {key: each for key, each in entries if each is not None} or None
     if isinstance(value, list):
         budget.check(Part.COMPARING)
         return [canonical(each, budget=budget) for each in value] or None

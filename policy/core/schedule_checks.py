@@ -1,7 +1,7 @@
 """What keeps a CronWorkflow from ever running: what Argo's controller refuses of it once it is stored.
 
-Argo says so in a condition that nobody looks at (workflow/validate `CronWorkflow`, and the schedule fields of
-each version). Judged by the parser's own rules (`policy.core.cron_fields`).
+Argo reports it in a condition that is easily overlooked (workflow/validate `CronWorkflow`, and the schedule
+fields of each version). Judged by the parser's own rules (`policy.core.cron_fields`).
 """
 
 import re
@@ -43,7 +43,7 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
 
 
 def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
-    """Yield where the schedule stands in a field that this version does not read, or nowhere."""
+    """Yield where the schedule is in a field that this version does not read, or nowhere."""
     if argo >= _FIRST_WITHOUT_SINGLE:
         if spec.schedule and not spec.schedules:
             message = (
@@ -62,7 +62,7 @@ def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
 
 
 def _schedules(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[tuple[str, str]]:
-    """Yield the schedules that are read, with their paths; the single one goes before the list."""
+    """Yield the schedules that are read, with their paths; the single one is before the list."""
     if spec.schedule and argo < _FIRST_WITHOUT_SINGLE:
         yield "spec.schedule", spec.schedule
     elif argo >= _FIRST_WITH_LIST:

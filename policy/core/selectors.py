@@ -33,7 +33,7 @@ class Requirement(msgspec.Struct, frozen=True, rename="camel"):
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Labels) -> bool:
-        """Tell whether the labels meet this requirement; an absent key meets NotIn, as in Kubernetes."""
+        """Return whether the labels meet this requirement; an absent key meets NotIn, as in Kubernetes."""
         match self.operator:
             case Operator.IN:
                 return labels.get(self.key) in self.values if self.key in labels else False
@@ -52,7 +52,7 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
     match_expressions: tuple[Requirement, ...] = ()
 
     def matches(self, labels: Labels) -> bool:
-        """Tell whether every part of the selector holds for the labels."""
+        """Return whether every part of the selector holds for the labels."""
         for key, value in self.match_labels.items():  # Loops, because this runs for every quota of a review.
             if labels.get(key) != value:
                 return False
@@ -62,7 +62,7 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
         return True
 
     def keys(self) -> list[str]:
-        """Return the labels that it asks for."""
+        """Return the labels that it requires."""
         return [*self.match_labels, *(each.key for each in self.match_expressions)]
 
     def problems(self, path: str) -> list[Problem]:
@@ -109,7 +109,7 @@ def why_nothing(selector: LabelSelector) -> str:
         by_key.setdefault(each.key, []).append(each)
     for key, asked in by_key.items():
         lists = [each.values for each in asked if each.operator is Operator.IN]
-        # Where no list says which values may be, one that nobody names stands for all the others.
+        # Where no list restricts the values, one that is not named represents all the others.
         unnamed = "".join(value for each in asked for value in each.values) + "x"
         tried = min(lists, key=len) if lists else (unnamed,)
         candidates: list[Labels] = [{}, *({key: value} for value in tried)]

@@ -1,7 +1,7 @@
-"""How many tasks a Workflow may run at once: what it weighs, and the number that is to stand in its spec.
+"""How many tasks a Workflow may run at once: what it counts with, and the number that is to be in its spec.
 
 Argo merges a template into a Workflow when it starts it. So whatever the number comes from, it is written
-into the Workflow, whose own wins in that merge: who edits the template while it waits changes nothing. Where
+into the Workflow, whose own wins in that merge: an edit of the template while it waits changes nothing. Where
 Argo lets a Workflow with `workflowTemplateRef` have no number of its own (`templateReferencing` Strict or
 Secure), the template alone counts, and the leader looks at it again before it lets the Workflow go
 (`policy.core.weighing`).
@@ -18,6 +18,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.decision import Code, Reason
 from policy.core.kinds import OnExceed
 from policy.core.prepared import prepare
+from policy.core.relations import STORED_SPEC
 from policy.core.sameness import Parts
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import kind_of
@@ -25,13 +26,12 @@ from policy.core.workflow import Int64, Read, TemplateRef, WorkflowSpec
 
 PARALLELISM: Final = "spec.parallelism"
 REFERENCE: Final = "spec.workflowTemplateRef"
-STORED: Final = "storedWorkflowTemplateSpec"
 
 
 class Tasks(msgspec.Struct, frozen=True):
     """How many tasks a Workflow may run at once.
 
-    `injected` is the number to write into its spec, where none stands there. `by` names the template that
+    `injected` is the number to write into its spec, where none is there. `by` names the template that
     decides alone.
     """
 
@@ -43,13 +43,13 @@ class Tasks(msgspec.Struct, frozen=True):
 
 
 class StoredSpec(Read, frozen=True):
-    """The spec that Argo stored when it started a Workflow, and goes on with at a retry."""
+    """The spec that Argo stored when it started a Workflow, and continues with at a retry."""
 
     parallelism: Int64 | None = None
 
 
 class _ParallelismField(msgspec.Struct, frozen=True):
-    """Where the number stands that Argo goes by, in the words of a reason: how it is missing, and mended."""
+    """The field of the number that Argo uses, in the words of a reason: how it is missing, and corrected."""
 
     field: str
     missing: str
@@ -61,7 +61,7 @@ _STORED: Final = msgspec.json.Decoder(StoredSpec | None)
 prepare(StoredSpec)
 _OWN: Final = _ParallelismField(PARALLELISM, "is not set", "set it to", "lower it")
 _KEPT: Final = _ParallelismField(
-    f"status.{STORED}",
+    f"status.{STORED_SPEC}",
     "has no parallelism, and a retry goes on with it",
     "submit the Workflow anew (argo resubmit) with",
     "submit the Workflow anew (argo resubmit), as a retry goes on with what Argo stored",
@@ -70,7 +70,7 @@ _KEPT: Final = _ParallelismField(
 
 def stored_in(status: Parts | None) -> StoredSpec | None:
     """Return what Argo stored of the spec of a Workflow that ran, None where it stored nothing."""
-    raw = (status or {}).get(STORED)
+    raw = (status or {}).get(STORED_SPEC)
     try:
         return None if raw is None else _STORED.decode(raw)
     except msgspec.ValidationError:
@@ -86,12 +86,12 @@ def tasks_of(
     *,
     stored: StoredSpec | None = None,
 ) -> Tasks:
-    """Return a Workflow's weight in tasks: its own `spec.parallelism`, else its template's, else a default.
+    """Return the tasks of a Workflow: its own `spec.parallelism`, else its template's, else a default.
 
-    Argo's own default (`workflowDefaults` of its controller) comes before that of a quota, and a cap is the
-    default where nothing else is. With none of them it is unbounded, which is a fault where tasks are
+    Argo's own default (`workflowDefaults` of its controller) has precedence over that of a quota, and a cap
+    is the default where nothing else is. With none of them it is unbounded, which is a fault where tasks are
     limited. A value above the smallest cap, or below 1 (Argo would start nothing), is a fault too. What
-    refers to a template and runs again goes on with what is `stored`; what is more counts.
+    refers to a template and runs again continues with what is `stored`; the larger counts.
     """
     ref, by = spec.workflow_template_ref, ""
     known = ref is None or snapshot.template(namespace, ref) is not None
@@ -117,7 +117,7 @@ def tasks_of(
 
 
 def _is_more(kept: int | None, written: int | None) -> bool:
-    """Tell whether what Argo stored counts; no number there is no bound, whatever a template says now."""
+    """Return whether what Argo stored counts; no number there is no bound, whatever a template has now."""
     return kept is None or written is None or kept > written
 
 
@@ -130,7 +130,7 @@ def _inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | 
 
 
 def is_restricted(spec: WorkflowSpec, snapshot: Snapshot) -> bool:
-    """Tell whether Argo lets a Workflow have no such number of its own, because it refers to a template."""
+    """Return whether Argo lets a Workflow have no such number of its own, because it refers to a template."""
     return snapshot.argo_defaults.references_only and spec.workflow_template_ref is not None
 
 
@@ -146,7 +146,7 @@ def cap_of(quotas: Sequence[CompiledQuota]) -> Amount:
 
 
 def _lost(name: str) -> _ParallelismField:
-    """Return the Workflow's own place, where nobody knows the template that it refers to."""
+    """Return the Workflow's own place, where the template that it refers to is unknown."""
     return msgspec.structs.replace(_OWN, missing=f"is not set, nor is {name} known, which might set it")
 
 
@@ -160,15 +160,15 @@ def _template(name: str, *, known: bool) -> _ParallelismField:
 
 
 def _without(place: _ParallelismField, quotas: Sequence[CompiledQuota], now: datetime, by: str) -> Tasks:
-    """Return the weight of a Workflow for which nobody has said how many tasks it runs."""
+    """Return the tasks of a Workflow for which no number of tasks is given."""
     defaults, cap = (
         [quota.default_tasks for quota in quotas if quota.default_tasks is not None],
         cap_of(quotas),
     )
     if place.field != PARALLELISM:
         faults = tuple(_unbounded(quotas, now, place, capped=True))
-        told = (f"lockkeeper: {place.field} {place.missing}: its tasks have no bound",)
-        return Tasks(UNLIMITED, faults=faults, warnings=told if defaults else (), by=by)
+        warning = f"lockkeeper: {place.field} {place.missing}: its tasks have no bound"
+        return Tasks(UNLIMITED, faults=faults, warnings=(warning,) if defaults else (), by=by)
     if defaults:
         default = Amount(min(defaults)).tightest(cap)
         return Tasks(default, injected=default.value)

@@ -33,11 +33,11 @@ EMPTY_QUEUE: Final = NamespaceQueue()
 class UsageView(msgspec.Struct, frozen=True):
     """What is taken by account, what waits by namespace, and what runs by namespace.
 
-    `not_admitted` says by namespace how many came past admission.
+    `not_admitted` says by namespace how many bypassed admission.
 
-    A view that is not `known` has no figures at all: nobody publishes one here. A `partial` one has those of
-    some namespaces, as statuses told them some seconds ago: of the others nothing is known, while otherwise
-    nobody waits there.
+    A view that is not `known` has no figures at all: none is published here. A `partial` one has those of
+    some namespaces, as statuses had them some seconds ago: of the others nothing is known, while otherwise
+    nothing waits there.
     """
 
     taken: Mapping[Account, Usage] = {}
@@ -59,7 +59,7 @@ class UsageView(msgspec.Struct, frozen=True):
         return queue.position_of_newcomer(priority), queue.depth + 1
 
     def knows(self, namespace: str) -> bool:
-        """Tell whether there are figures of a namespace."""
+        """Return whether there are figures of a namespace."""
         return self.known and (not self.partial or namespace in self.queues)
 
 

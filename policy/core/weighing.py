@@ -1,8 +1,8 @@
-"""Weighing a Workflow again that waits, where a template alone says how many tasks it runs.
+"""Counting the tasks of a waiting Workflow again, where a template alone decides how many it runs.
 
 Argo reads the template when it starts the Workflow, and lets it have no number of its own
-(`templateReferencing` Strict or Secure). So an edit of the template is judged by the caps of its namespace,
-and whoever waits weighs what it says then.
+(`templateReferencing` Strict or Secure). So an edit of the template is checked by the caps of its namespace,
+and a waiting Workflow counts with what it has then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from policy.core.workflow import Read
 
 
 class WeighedAgain(msgspec.Struct, frozen=True):
-    """What a Workflow weighs now in tasks, and why it may not go, or nothing."""
+    """The tasks that a Workflow counts with now, and why it may not be released, or nothing."""
 
     tasks: Amount
     fault: str = ""
@@ -40,10 +40,10 @@ prepare(_Before)
 def weighed_again(
     by: str, admitted: Amount, namespace: str, quotas: Sequence[CompiledQuota], snapshot: Snapshot
 ) -> WeighedAgain:
-    """Return what a Workflow weighs that was `admitted` with so many tasks by the template that `by` names.
+    """Return the tasks of a Workflow that was `admitted` with so many by the template that `by` names.
 
     It is never less than that: versions of Argo that take a number of its own are out there. One whose
-    template is gone ends in error, however much it weighs.
+    template is deleted ends in error, however many tasks it has.
     """
     origin = key_named(by, namespace)
     template = snapshot.templates.get(origin) if origin is not None else None
@@ -68,7 +68,7 @@ def weighed_again(
 def cap_faults(review: Review, snapshot: Snapshot) -> Iterator[Reason]:
     """Yield the caps above which an edit raises the tasks of the Workflows that a template makes.
 
-    Of a quota that selects some Workflows nobody knows yet whether it governs these; they are weighed again
+    Of a quota that selects some Workflows it is unknown yet whether it governs these; they are counted again
     before they go, and so is what a ClusterWorkflowTemplate makes.
     """
     template = review.template

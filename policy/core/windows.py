@@ -40,7 +40,7 @@ class LimitsPeriod(msgspec.Struct, frozen=True):
     opened: tuple[str, ...] = ()
 
     def holds(self, now: datetime) -> bool:
-        """Tell whether this is what is in force at `now`."""
+        """Return whether this is what is in force at `now`."""
         return self.since <= now < self.until
 
 
@@ -132,7 +132,7 @@ def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
 
 
 def semaphore_limits(definition: SemaphoreDefinition) -> ElasticLimits:
-    """Return the limit of a valid definition over time; at a moment it is what `.limits.workflows` says."""
+    """Return the limit of a valid definition over time; at a time it is `.limits.workflows`."""
     compiled = compile_windows(as_quota_window(each) for each in definition.windows)
     return ElasticLimits(QuotaLimits(workflows=definition.limit), compiled)
 
@@ -153,7 +153,7 @@ def _first(fields: Sequence[AmountField | None]) -> Amount:
 
 
 def _highest(fields: Sequence[AmountField | None]) -> Amount:
-    """Return the loosest of a base (first; absent is unlimited) and of windows (absent says nothing)."""
+    """Return the loosest of a base (first; absent is unlimited) and of windows (absent sets nothing)."""
     amounts = [Amount.parse(fields[0]), *(Amount.parse(field) for field in fields[1:] if field is not None)]
     bounds = [amount.value for amount in amounts if amount.value is not None]
     return Amount(max(bounds)) if len(bounds) == len(amounts) else UNLIMITED

@@ -116,7 +116,7 @@ class ContainerSet(Read, frozen=True):
 
 
 class PersistentVolumeClaim(Read, frozen=True):
-    """A claim that a volume stands for."""
+    """The claim of a volume."""
 
     claim_name: str | None = None
 
@@ -270,7 +270,7 @@ class WorkflowSpec(Read, frozen=True):
 
 
 class Workflow(Read, frozen=True):
-    """A Workflow as it is reviewed. `status` values stay raw: only their emptiness and ours are judged."""
+    """A Workflow as it is reviewed. `status` values stay raw: only emptiness and our own are checked."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -282,7 +282,7 @@ class Workflow(Read, frozen=True):
 class TemplateObject(Read, frozen=True):
     """A WorkflowTemplate or ClusterWorkflowTemplate.
 
-    `text` is its spec as JSON: who calls one of its templates may need all of it. Whoever reads the object
+    `text` is its spec as JSON: a caller of one of its templates may need all of it. Whoever reads the object
     puts it there, whatever came under that name.
     """
 

@@ -11,7 +11,7 @@ from threading import Event
 
 import pytest
 
-from certs.authority import Authority, ServingPair, create_authority, describe, issue_serving_pair
+from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from certs.bundle import split
 from certs.files import Paths, write_pair
 from certs.keeping import advance, begin_change, renew_leaf
@@ -22,6 +22,7 @@ from lockkeeper.certificates.serving import MountedCertificate, ServingCertifica
 from lockkeeper.certificates.telling import Doing, Part
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
+from tests.certs.serials import serial_in
 from tests.lockkeeper.certificate_world import (
     NAMES,
     NAMESPACE,
@@ -86,7 +87,7 @@ def shown(server: ssl.SSLContext) -> int:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
-    return describe(_handshake(server, client)).serial
+    return serial_in(_handshake(server, client))
 
 
 def accepts(server: ssl.SSLContext, bundle: bytes) -> bool:
@@ -116,7 +117,7 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes:
 
 def serial_of(kept: Kept) -> int:
     """Return the serial of the certificate that is kept."""
-    return describe(kept.cert).serial
+    return serial_in(kept.cert)
 
 
 def test_the_first_replica_makes_the_certificates(cluster: Troubled, replica: Replica) -> None:
@@ -343,7 +344,7 @@ class TestMounted:
         assert certificate.expiries()[Part.CA] == clock.now + 365 * DAY
         second = self.pair(authority, clock)
         write_pair(tmp_path, second)
-        assert shown(certificate.context()) == describe(second.cert_pem).serial
+        assert shown(certificate.context()) == serial_in(second.cert_pem)
 
     def test_files_that_come_late_are_waited_for(
         self, tmp_path: Path, clock: Clock, authority: Authority

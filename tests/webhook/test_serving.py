@@ -13,9 +13,10 @@ from pathlib import Path
 import jsonpatch
 import pytest
 
-from certs.authority import describe, issue_serving_pair
+from certs.authority import issue_serving_pair
 from certs.files import Paths, read_authority, write_pair
 from policy.core.marks import RESERVATION
+from tests.certs.serials import serial_in
 from tests.patience import PATIENCE
 from tests.properties.worst_inputs import DIRECT, WORST
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
@@ -252,7 +253,7 @@ def test_a_new_certificate_is_used_for_new_connections(own: Served) -> None:
         pair = issue_serving_pair(authority, names=NAMES, now=datetime.now(UTC))
         write_pair(own.certs, pair)
         with own.connected() as new:
-            assert serial(new.socket) == describe(pair.cert_pem).serial != serial(old.socket)
+            assert serial(new.socket) == serial_in(pair.cert_pem) != serial(old.socket)
             assert new.send("GET", "/livez")[0] == 200
         assert old.send("GET", "/livez")[0] == 200
         assert old.socket is before
@@ -272,7 +273,7 @@ def serial(connection: ssl.SSLSocket | None) -> int:
     """Return the serial of the certificate that the server showed."""
     shown = connection.getpeercert(binary_form=True) if connection is not None else None
     assert shown is not None
-    return describe(ssl.DER_cert_to_PEM_cert(shown).encode()).serial
+    return serial_in(ssl.DER_cert_to_PEM_cert(shown).encode())
 
 
 def drained(idle: Connection) -> tuple[int, bytes]:

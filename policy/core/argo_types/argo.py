@@ -1,4 +1,4 @@
-"""The fields of Argo's own types, as of Argo 4.1 (`pkg/apis/workflow/v1alpha1`). `table` tells the notation.
+"""The fields of Argo's own types, as of Argo 4.1 (`pkg/apis/workflow/v1alpha1`). `table` explains it.
 
 Longer than other modules, because it is data. A test compares it with Argo's full CRDs, field by field.
 """

@@ -3,7 +3,7 @@
     fits("Workflow", raw)        quick; almost nothing for an object that is right
     examine("Workflow", raw)     slow; everything that is wrong, with the fix
 
-A held Workflow that does not decode may not be released: `misfits_of` tells of one that is at hand as values.
+A held Workflow that does not decode may not be released: `misfits_of` checks one that is there as values.
 """
 
 from itertools import islice
@@ -20,7 +20,7 @@ from policy.core.patches import JsonValue
 MAX_MISFITS: Final = 100
 """Misfits that are looked for; a message shows ten."""
 MAX_STORED: Final = 1_000
-"""Misfits of a stored object that others are told from. One that has more is past mending field by field."""
+"""Misfits of a stored object with which those of an edit are compared; more are not compared."""
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
@@ -35,7 +35,7 @@ FITS: Final = DecodeReport()
 
 
 def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> bool:
-    """Tell whether an object of one of KINDS decodes; False for some that do, which `examine` then tells."""
+    """Return whether an object of one of KINDS decodes; False for some that do, which `examine` finds."""
     try:
         decode(kind, raw, budget)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -161,5 +161,5 @@ def decode(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> N
 
 @lru_cache(maxsize=_REMEMBERED)  # A pure function of the bytes; what raises is not remembered.
 def decode_template(template: bytes) -> None:
-    """Decode a template that may come again. Raises as `decode`."""
+    """Decode a template that may be decoded again. Raises as `decode`."""
     _TEMPLATE.decode(template)

@@ -1,6 +1,6 @@
 """The fields of the Kubernetes types inside Argo's (core/v1, policy/v1 and meta/v1 of Kubernetes 1.35).
 
-Longer than most modules, because it is data. `table` tells the notation.
+Longer than most modules, because it is data. `table` explains the notation.
 """
 
 from typing import Final

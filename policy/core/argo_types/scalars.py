@@ -1,7 +1,7 @@
 """Whether a plain JSON value decodes as one of the scalars, exactly as Argo's decoders see it.
 
 Two decoders read an object: the controller's converter and encoding/json; a value has to suit both. Null
-suits every type, as its zero. Numbers come as the API server writes them: a whole number without a fraction.
+suits every type, as its zero. Numbers are as the API server writes them: a whole number without a fraction.
 """
 
 import re
@@ -64,7 +64,7 @@ def _is_quantity(value: JsonValue) -> bool:
 
 
 def _is_time(value: JsonValue) -> bool:
-    """Tell whether Go's time.Parse takes it as RFC 3339: a few forms more than the standard has."""
+    """Return whether Go's time.Parse takes it as RFC 3339: a few forms more than the standard has."""
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         return False

@@ -1,6 +1,6 @@
 """The thorough answer: every place of an object that does not decode, in the order of the object.
 
-Slow, and only asked for what the compiled decoders refuse. It keeps its own stack, because an object may be
+Slow, and only used for what the compiled decoders refuse. It keeps its own stack, because an object may be
 nested deeper than Python calls.
 """
 
@@ -39,7 +39,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 class _Path(msgspec.Struct, frozen=True, gc=False):
-    """Where a value stands; it is written out only where something is to be said of it."""
+    """The path of a value; it is written out only where something is to be reported of it."""
 
     above: "_Path | None"
     step: str | int
@@ -152,7 +152,7 @@ class ObjectWalk:
                     yield place.below(key, each, fields[same], loose=loose, aside=not loose)
 
     def _any_string(self, place: _WalkedValue) -> None:
-        """Take note of an integer, at which Argo reads the whole object anew, and of what it loses."""
+        """Take note of an integer, at which Argo reads the whole object again, and of what it loses."""
         if isinstance(place.value, list | dict):
             self.doubts.append(Doubt(str(place.path or ""), wording.lost(place.value)))
         elif not place.loose and not place.aside and whole(place.value) is not None:

@@ -1,4 +1,4 @@
-"""What is said of a value that does not decode: what stands there, what Argo reads, and what to write."""
+"""Messages about a value that does not decode: what is there, what Argo reads, and what to write."""
 
 import json
 from collections.abc import Iterable, Mapping
