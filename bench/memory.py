@@ -13,7 +13,7 @@ from policy.cluster.protocol import ListingOf
 from policy.core import marks
 from policy.core.fields import QuotaLimits
 from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.ledger import Ledger
+from policy.core.ledger import Ledger, Root
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
@@ -56,7 +56,7 @@ def bytes_of_each(*, held: bool) -> float:
     tracker.take_changes()
     books = {}
     for namespace in tracker.namespaces():
-        root = f"namespace.{namespace}"
+        root = Root.of_namespace(namespace)
         books[namespace] = Books(
             root=root,
             snapshot=snapshot,

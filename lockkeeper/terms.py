@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, utc_now
 from policy.cluster.ledgers import Ledgers
+from policy.core.ledger import Root
 from policy.service.duties import Duties
 from policy.service.events import Announcer
 from policy.service.leader import Work
@@ -102,7 +103,7 @@ class Terms:
         return NodeFollower(
             cluster=self._cluster,
             snapshot=self._policies.board.current,
-            before=lambda pool: self._ledgers.read(f"pool.{pool}").capacity,
+            before=lambda pool: self._ledgers.read(Root.of_pool(pool)).capacity,
             clock=utc_now,
             trouble=self._told.trouble,
         )

@@ -14,7 +14,7 @@ from policy.core.amounts import UNLIMITED_WORD, ZERO, Amount, AmountField, Limit
 from policy.core.compiled_quotas import CompiledQuota
 from policy.core.findings import PolicyName, name_of
 from policy.core.ledger import Account
-from policy.core.pools import CompiledPool, share_account
+from policy.core.pools import CompiledPool
 from policy.core.prepared import prepare
 from policy.core.snapshot import Snapshot
 from policy.core.usage import EMPTY_QUEUE, NamespaceQueue, UsageView
@@ -98,7 +98,7 @@ def view_of(statuses: Mapping[PolicyName, QuotaFigures]) -> UsageView:
         for member in each.namespaces:
             queues[member.name] = _queue(member.queued)
             running[member.name] = Usage(member.running, member.tasks)
-            taken[share_account(name.name, member.name)] = Usage(member.running, member.tasks)
+            taken[Account.share(name.name, member.name)] = Usage(member.running, member.tasks)
     return UsageView(taken, queues, running, partial=True)
 
 
@@ -109,7 +109,7 @@ def _of_quota(
     borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
-        mine = view.taken.get(share_account(pool.name, namespace), ZERO)
+        mine = view.taken.get(Account.share(pool.name, namespace), ZERO)
         borrowed = _beyond(pool.share_at(namespace, now), mine)
         limits = limits.tightest(pool.most_at(namespace, now))
     return QuotaFigures(
@@ -132,7 +132,7 @@ def _of_pool(
         running, depth = view.running.get(name, ZERO), view.queues.get(name, EMPTY_QUEUE).depth
         borrowed = Counted()
         if pool.borrows:
-            mine = view.taken.get(share_account(pool.name, name), ZERO)
+            mine = view.taken.get(Account.share(pool.name, name), ZERO)
             borrowed = _beyond(pool.share_at(name, now), mine)
         total = Counted(total.workflows + borrowed.workflows, total.tasks + borrowed.tasks)
         members.append(MemberFigures(name, running.workflows, depth, running.tasks, borrowed.workflows))

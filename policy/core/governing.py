@@ -12,7 +12,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.ledger import Account, Demand
 from policy.core.ordering import Want
-from policy.core.pools import CompiledPool, share_account
+from policy.core.pools import CompiledPool
 from policy.core.reserves import less, withheld
 from policy.core.selectors import Labels
 from policy.core.snapshot import Snapshot
@@ -71,7 +71,7 @@ def wants(
         found.append(Want(Demand(quota.account, bound, quota.source, ever, quota.rises), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
-            account = Account(quota.account.namespace, quota.account.quota, name)
+            account = quota.account.of_user(name)
             found.append(Want(Demand(account, quota.per_user, f"{quota.source} for user {name}")))
     return tuple(found)
 
@@ -99,9 +99,9 @@ def accounts_of(
     for quota in chosen:
         found.append(quota.account)
         if quota.bounds_users:
-            found.append(Account(quota.account.namespace, quota.account.quota, user or ANONYMOUS))
+            found.append(quota.account.of_user(user or ANONYMOUS))
     pool = borrowed_from(chosen, namespace, snapshot)
-    return tuple(found) if pool is None else (*found, share_account(pool.name, namespace))
+    return tuple(found) if pool is None else (*found, Account.share(pool.name, namespace))
 
 
 def borrowed_from(quotas: Iterable[CompiledQuota], namespace: str, snapshot: Snapshot) -> CompiledPool | None:

@@ -4,8 +4,7 @@ Where a pool borrows, a member's share is what the pool says (`borrowing.shares`
 its own quotas that select every Workflow may lower it. Of a member of which the pool says nothing they are
 the share, up to the limit of the pool, and what the pool's word keeps for others goes before what it is kept.
 A member may go beyond its share while others leave room, and has it back with the next slot that comes free.
-What a member uses stands in the ledger under its namespace and `POOL/share`, which is
-no name of a quota; what all use, under no namespace and the pool's name.
+What a member uses stands in the ledger at `Account.share`, and what all use at `Account.of_pool`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -198,16 +197,11 @@ def compile_pool(
     )
 
 
-def share_account(pool: str, namespace: str) -> Account:
-    """Return the account of what a member uses of a pool that borrows."""
-    return Account(namespace, f"{pool}/share")
-
-
 def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetime) -> ShareDemand:
     """Return what a Workflow of a member demands of a pool that borrows."""
     return ShareDemand(
         member=namespace,
-        account=share_account(pool.name, namespace),
+        account=Account.share(pool.name, namespace),
         pool=pool.quota.account,
         written=pool.quota.limits_at(now),
         tree=pool.written_tree(now),
@@ -232,7 +226,7 @@ def whole_of_member(name: str, spec: ClusterWorkflowQuotaSpec, namespace: str) -
 
 def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
     """Compile what a pool says of all its members together; nodes may bound the most that it ever allows."""
-    quota = compile_quota(spec, Account("", name), f"ClusterWorkflowQuota {name}")
+    quota = compile_quota(spec, Account.of_pool(name), f"ClusterWorkflowQuota {name}")
     rule = _capacity_rule(spec)
     if rule is None:
         return quota

@@ -18,19 +18,15 @@ ROOT: Final = ""
 
 
 class Pool:
-    """The tree of a pool as it is now, and `ever`, as it is at its most.
-
-    In the ledger the usage of a member stands under its namespace and `NAME/share`, which is no name of a
-    quota, and that of the pool under no namespace and its name.
-    """
+    """The tree of a pool as it is now, and `ever`, as it is at its most."""
 
     def __init__(self, *, name: str, source: str, tree: Tree, ever: Tree) -> None:
         self.name = name
         self.source = source
         self.shares = Shares(tree, {})
         self.ever = Shares(ever, {})
-        self.account = Account("", name)
-        self._share = f"{name}/share"
+        self.account = Account.of_pool(name)
+        self._share = Account.share(name, "").quota
 
     def member(self, namespace: str) -> Account:
         """Return the account of a member."""

@@ -22,6 +22,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
+from policy.core.ledger import Root
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.known_limits import LockPolicy
 from policy.core.locks.library import Library, library_of
@@ -48,7 +49,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     """
 
     namespace: str
-    root: str
+    root: Root
     quotas: tuple[CompiledQuota, ...]
     locks: LockPolicies | None
     pool: str = ""
@@ -193,11 +194,6 @@ def take_snapshot(
     )
 
 
-def pool_root(pool: ClusterWorkflowQuota) -> str:
-    """Return the quota root of a pool."""
-    return f"pool.{pool.metadata.name}"
-
-
 def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
     """Return what would be in force with a policy that is new, or in the place of the one of its name.
 
@@ -258,7 +254,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     )
     return NamespacePolicies(
         namespace=namespace,
-        root=f"namespace.{namespace}" if pool is None else pool_root(pool),
+        root=Root.of_namespace(namespace) if pool is None else Root.of_pool(pool.metadata.name),
         quotas=quotas,
         locks=locks,
         pool="" if pool is None else pool.metadata.name,

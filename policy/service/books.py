@@ -22,13 +22,13 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Root,
     recount,
     with_reservations,
     workflow_of,
 )
 from policy.core.ordering import Waiter
 from policy.core.planning import Load, Planner
-from policy.core.pools import share_account
 from policy.core.priorities import capped
 from policy.core.reserves import withheld
 from policy.core.snapshot import Snapshot
@@ -59,7 +59,7 @@ class Books:
     def __init__(
         self,
         *,
-        root: str,
+        root: Root,
         snapshot: Snapshot,
         namespaces: Collection[str],
         find: Find,
@@ -90,7 +90,7 @@ class Books:
             for quota in policies.quotas:
                 self.used[quota.account] = ZERO
             if (lender := self._in_force.lender) is not None:
-                self.used[share_account(lender.name, namespace)] = ZERO
+                self.used[Account.share(lender.name, namespace)] = ZERO
         self._in_force.at(self.planner, now, capacity)
 
     # What has changed.
@@ -331,9 +331,7 @@ class Books:
         wider = {}
         for each in (*ledger.reservations.values(), *arriving.values()):
             accounts = [
-                account
-                for account in self._accounts_of(each)
-                if each.id in arriving or Account(account.namespace, account.quota) in new
+                account for account in self._accounts_of(each) if each.id in arriving or account.whole in new
             ]
             wider[each.id] = msgspec.structs.replace(
                 each, accounts=tuple(dict.fromkeys((*each.accounts, *accounts)))

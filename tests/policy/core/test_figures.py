@@ -5,7 +5,6 @@ from policy.core.figures import Counted, QuotaFigures, Shown, figures
 from policy.core.findings import PolicyName
 from policy.core.ledger import Account
 from policy.core.patches import JsonValue
-from policy.core.pools import share_account
 from policy.core.usage import UsageView
 from tests.policy.core.builders import NOW, namespace_object, pool, quota, snapshot
 
@@ -16,7 +15,7 @@ def shown(**spec: JsonValue) -> QuotaFigures:
     """Return the figures of a greedy quota in a pool whose members borrow; 7 run."""
     greedy = quota("own", limits={"workflows": 10**9})
     shared = pool("data", created="", limits={"workflows": 9}, **spec)
-    taken = {Account("team-a", "own"): Usage(7), share_account("data", "team-a"): Usage(7)}
+    taken = {Account("team-a", "own"): Usage(7), Account.share("data", "team-a"): Usage(7)}
     view = UsageView(taken)
 
     def capacity(_: str) -> Limits | None:

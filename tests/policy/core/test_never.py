@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from policy.core.decision import ReservationRequest
 from policy.core.explain import exceeded_reason
 from policy.core.governing import demands
-from policy.core.ledger import Ledger, Reservation, reserve, shortfalls, under_nodes
+from policy.core.ledger import Account, Ledger, Reservation, reserve, shortfalls, under_nodes
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import share_account
 from policy.core.snapshot import Document
 from tests.policy.core.builders import (
     NAMESPACE,
@@ -49,7 +48,7 @@ def denied(tasks: int, *documents: Document, beside: int = 0) -> str:
         accounts | ({request.share.account} if request.share else set()), weight() - weight()
     )
     if request.share is not None:
-        used[share_account("shared", "team-b")] = weight(beside)
+        used[Account.share("shared", "team-b")] = weight(beside)
     ledger = Ledger(request.root, 1, used)
     asked, share = under_nodes(ledger, request.demands, request.share, request.nodes)
     made = Reservation(request.id, request.namespace, request.workflow, tuple(accounts), request.weight, NOW)

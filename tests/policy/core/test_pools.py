@@ -8,7 +8,7 @@ from policy.core.amounts import Amount, Usage
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, share_shortfalls
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import CompiledPool, share_account, share_demand
+from policy.core.pools import CompiledPool, share_demand
 from policy.core.rooms import ROOT
 from policy.core.shares import Shares
 from policy.core.snapshot import Document, Snapshot
@@ -302,7 +302,7 @@ def test_what_a_member_demands_names_its_accounts_and_what_is_kept_from_it() -> 
     policies = members(share("team-a", 4), borrowing={}, reserve=[{"abovePriority": 5, "workflows": 3}])
     low, high = (share_demand(pool_in(policies), "team-a", each, NOW) for each in (5, 6))
     assert (low.account, low.pool) == (Account("team-a", "shared/share"), Account("", "shared"))
-    assert low.account == share_account("shared", "team-a")
+    assert low.account == Account.share("shared", "team-a")
     assert (low.withheld, high.withheld) == (Usage(3), Usage(0))
     assert low.written == limits(10)
     assert low.source == "ClusterWorkflowQuota shared"

@@ -11,7 +11,6 @@ from policy.core.figures import MemberFigures, QuotaFigures, view_of
 from policy.core.findings import PolicyName
 from policy.core.ledger import Account
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import share_account
 from policy.core.priorities import Priority, priority_of
 from policy.core.quota_review import GENERATED, MAX_PREFIX, generated_name
 from policy.core.snapshot import Document, Snapshot
@@ -175,7 +174,7 @@ def test_of_a_pool_that_borrows_room_in_the_tree_is_asked() -> None:
     assert found.share.member == NAMESPACE
     bounds = {each.account: each.limits for each in found.demands}
     assert bounds == {Account(NAMESPACE, "share"): limits(), Account("", "shared"): limits(10)}
-    assert found.accounts == (*bounds, share_account("shared", NAMESPACE))
+    assert found.accounts == (*bounds, Account.share("shared", NAMESPACE))
 
 
 def test_of_a_pool_that_does_not_borrow_each_limit_is_asked_by_itself() -> None:

@@ -13,10 +13,9 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.groups import Shape
 from policy.core.holding import holds_of
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
+from policy.core.ledger import Account, Ledger, Purpose, Reservation, Root, with_reservations
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
-from policy.core.pools import share_account
 from policy.core.snapshot import Snapshot
 from policy.core.standing import reason_of
 from policy.service.books import AT_ONCE, Books
@@ -116,7 +115,7 @@ def test_used_is_the_number_of_live_ones_that_count(desk: Desk) -> None:
     assert used.get(POOL, ZERO) == _sum(counted)
     for namespace in "ab":
         own = [each for each in counted if each.namespace == namespace]
-        assert used.get(share_account("data", namespace), ZERO) in (ZERO, _sum(own))
+        assert used.get(Account.share("data", namespace), ZERO) in (ZERO, _sum(own))
         assert desk.books.running.get(namespace, ZERO) == _sum(own)
 
 
@@ -277,14 +276,16 @@ def test_held_workflows_count_nowhere() -> None:
         quota("builds", namespace="a", limits={"workflows": 3}, onExceed="Deny"),
         quota("queue", namespace="a", limits={"workflows": 0}),
     )
-    desk = Desk(policies_there, live("u1"), live("u2", held=False), root="namespace.a", namespaces="a")
+    desk = Desk(
+        policies_there, live("u1"), live("u2", held=False), root=Root.of_namespace("a"), namespaces="a"
+    )
     assert desk.settled().used == {Account("a", "builds"): Usage(1, 1), Account("a", "queue"): Usage(1, 1)}
 
 
 def test_every_account_stands_in_the_ledger_also_where_nothing_is_used() -> None:
     """Nobody may reserve on an account that was not counted, so one that is empty has to say so."""
     desk = Desk(one_pool(1, quota("q", namespace="a", perUser={"workflows": 1}), borrowing={}))
-    shares = {share_account("data", name) for name in "ab"}
+    shares = {Account.share("data", name) for name in "ab"}
     assert desk.settled().used == dict.fromkeys({POOL, Account("a", "q"), *shares}, ZERO)
 
 
@@ -296,7 +297,7 @@ def test_users_are_counted_apart() -> None:
         live("u1", arrival=1),
         live("u2", arrival=2),
         live("u3", user="bob", arrival=3),
-        root="namespace.a",
+        root=Root.of_namespace("a"),
         namespaces="a",
     )
     assert desk.work() == ["u1", "u3"]
@@ -476,7 +477,7 @@ def test_one_whose_weight_changes_while_it_runs_is_counted_by_what_it_weighs_now
 
 def test_without_any_quota_left_everybody_held_is_released() -> None:
     """Whoever takes a policy away does not leave its queue behind."""
-    desk = Desk(snapshot(), live("u1"), live("u2"), root="namespace.a", namespaces="a")
+    desk = Desk(snapshot(), live("u1"), live("u2"), root=Root.of_namespace("a"), namespaces="a")
     assert len(desk.work()) == 2
     assert desk.ledger.used == {}
     assert desk.ledger.taken() == {}
@@ -506,7 +507,7 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
         quota(effect.value.lower(), namespace="a", limits={"workflows": 0}, onExceed=effect.value)
         for effect in OnExceed
     ]
-    desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
+    desk = Desk(snapshot(*own), live("u1"), root=Root.of_namespace("a"), namespaces="a")
     assert desk.work() == []
     assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
     bounds = {account.quota: each for account, each in desk.books.planner.rooms.limits.items()}
@@ -606,7 +607,7 @@ def test_members_borrow_what_is_idle_and_owners_have_their_share_back_first() ->
     desk.see(gone=["a0"])
     assert desk.work() == ["b0"]
     used = desk.ledger.used
-    assert (used[share_account("data", "a")].workflows, used[POOL].workflows) == (3, 3)
+    assert (used[Account.share("data", "a")].workflows, used[POOL].workflows) == (3, 3)
 
 
 GREEDY: JsonObject = {"workflows": 10**9, "tasks": 10**9}
