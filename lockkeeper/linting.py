@@ -121,9 +121,8 @@ def _compare_with_each_other(homes: Mapping[Subject, Home], snapshot: Snapshot) 
         if not home.is_template:
             runs.setdefault(subject.namespace, {})[subject.namespace, f"{home} {number}"] = home
     for namespace, extra in runs.items():
-        library.indexes[namespace] = following(
-            library.index(namespace), frozenset(extra), _looker(extra, library)
-        )
+        index = following(library.index(namespace), frozenset(extra), _looker(extra, library))
+        library.indexes.keep(namespace, index)
 
 
 def _looker(extra: Mapping[TemplateKey, Home], library: Library) -> Look:

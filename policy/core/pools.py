@@ -21,6 +21,7 @@ from policy.core.durations import duration
 from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
 from policy.core.members import speaks_for_all
+from policy.core.memo import Memo
 from policy.core.reserves import withheld
 from policy.core.rooms import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
@@ -35,8 +36,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
 
     `said` are the shares by name of member, and `defaults` the quota of all members, if that is a share.
     `capacity` says how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises`
-    says by what anybody's limits get higher than at another time. What was worked out last is `remembered`:
-    the tree as written and until when it stays, and the one at its most.
+    says by what anybody's limits get higher than at another time. `trees` keeps the one that is written now,
+    with the time from and until which it is, and the one at its most.
     """
 
     name: str
@@ -51,15 +52,15 @@ class CompiledPool(msgspec.Struct, frozen=True):
     rises: str
     said: Mapping[str, Limits]
     defaults: CompiledQuota | None
-    remembered: dict[str, tuple[datetime, datetime, Tree]]
+    trees: Memo[str, tuple[datetime, datetime, Tree]]
 
     def written_tree(self, now: datetime) -> Tree:
         """Return the tree of shares as it is written, whatever nodes allow; worked out when limits change."""
-        found = self.remembered.get("tree")
+        found = self.trees.get("written")
         if found is None or not found[0] <= now < found[1]:
             total = self.quota.limits_at(now)
             tree = self._tree_of(total, now)
-            found = self.remembered["tree"] = (now, self.until(now), tree)
+            found = self.trees.keep("written", (now, self.until(now), tree))
         return found[2]
 
     def limits_at(self, now: datetime, capacity: Limits | None) -> Limits:
@@ -98,11 +99,11 @@ class CompiledPool(msgspec.Struct, frozen=True):
         Where limits move nothing is kept for anybody in it: what others are guaranteed is less at another
         time, and who fits then must not be taken for one who never does.
         """
-        found = self.remembered.get("ever")
+        found = self.trees.get("ever")
         if found is None:
             lending = self.lending if self._is_fixed() else NO_LIMITS
             tree = self._tree(self.quota.highest, None, lending=lending)
-            found = self.remembered["ever"] = (ALWAYS, NEVER, tree)
+            found = self.trees.keep("ever", (ALWAYS, NEVER, tree))
         return found[2]
 
     def pool_at(self, now: datetime, capacity: Limits | None) -> Pool:
@@ -193,7 +194,7 @@ def compile_pool(
         rises=" or ".join(
             dict.fromkeys(each.rises for each in chain(moving, *shares.values()) if each.rises)
         ),
-        remembered={},
+        trees=Memo(),
     )
 
 

@@ -67,7 +67,7 @@ class InForce:
             old.pool == new.pool and _same_wants(old.quotas, new.quotas) for old, new in pairs
         ):
             return False
-        moved = not _equal(self.pool, pool) or any(old.quotas != new.quotas for old, new in pairs)
+        moved = self.pool != pool or any(old.quotas != new.quotas for old, new in pairs)
         self.snapshot, self.pool = snapshot, pool
         for old, new in pairs:
             if old.rules != new.rules:
@@ -111,19 +111,12 @@ def _pool_of(snapshot: Snapshot, namespaces: Iterable[str]) -> CompiledPool | No
     return next((pool for each in namespaces if (pool := snapshot.pool(each)) is not None), None)
 
 
-def _equal(one: CompiledPool | None, other: CompiledPool | None) -> bool:
-    """Tell whether two pools are equal, whatever they remember."""
-    if one is None or other is None:
-        return one is other
-    return _alike(one, other, "remembered")
-
-
 def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
     """Tell whether two pools differ in limits and windows at most."""
     if old is None or new is None:
         return old is new
     return (
-        _alike(old, new, *_LIMITS_OF_POOLS, "rises", "remembered")
+        _alike(old, new, *_LIMITS_OF_POOLS, "rises")
         and _same_wants((old.quota,), (new.quota,))
         and old.shares.keys() == new.shares.keys()
         and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())

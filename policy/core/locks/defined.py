@@ -60,7 +60,7 @@ def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
     if (beyond := definitions.extent.beyond_config_maps(namespace)) is not None:
         return f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"
     known = definitions.keys_beside(namespace, config_map)
-    near = rulebook.near(config_map, key, known)
+    near = rulebook.hints.near(config_map, key, known)
     if near:
         return f'did you mean "{near}"?'
     if not known:

@@ -4,8 +4,6 @@ What was found is remembered with the policies of the namespace, which a change 
 anew.
 """
 
-from typing import Final
-
 from policy.core.kinds import MatchedKind
 from policy.core.locks.as_run import NOTHING_SAID, View
 from policy.core.locks.beyond import lacking_in
@@ -14,21 +12,13 @@ from policy.core.locks.scene import Find, Foreign, Lacking, LackingIn
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import TemplateRef
 
-MAX_REMEMBERED: Final = 10_000
-"""References that are remembered; their names are somebody's choice."""
-
 
 def missing_finder(locks: LockPolicies, snapshot: Snapshot) -> LackingIn:
     """Return how locks are found that other objects lack; they are remembered."""
 
     def lacking(ref: TemplateRef) -> tuple[Lacking, ...]:
         key = ("" if ref.cluster_scope else locks.namespace, ref.name or "", ref.template or "")
-        found = locks.lacking.get(key)
-        if found is None:
-            if len(locks.lacking) >= MAX_REMEMBERED:
-                locks.lacking.clear()
-            found = locks.lacking[key] = lacking_in(ref, locks, snapshot)
-        return found
+        return locks.found_out.lacking.get_or(key, lambda: lacking_in(ref, locks, snapshot))
 
     return lacking
 
@@ -44,13 +34,7 @@ def finder(locks: LockPolicies, snapshot: Snapshot, view: View = NOTHING_SAID) -
         if not (ref.cluster_scope or scope):
             return None  # A template of the cluster is used in many namespaces: which, is not known here.
         key = (scope, ref.name or "", ref.template or "", view.hides)
-        try:
-            return locks.foreign[key]
-        except KeyError:  # Another review may forget all of them at any time.
-            if len(locks.foreign) >= MAX_REMEMBERED:
-                locks.foreign.clear()
-            found = locks.foreign[key] = look_up(*key)
-            return found
+        return locks.found_out.foreign.get_or(key, lambda: look_up(*key))
 
     def look_up(scope: str, name: str, wanted: str, hides: bool) -> Foreign | None:  # noqa: FBT001 - a key
         spec = snapshot.templates.get((scope, name))

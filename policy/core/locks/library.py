@@ -6,25 +6,27 @@ A library follows another when templates change: what did not is kept, with all 
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.decision import ObjectKind
 from policy.core.locks.index import Entry, NamespaceIndex, following, index_of
 from policy.core.locks.runs import Find, Home, TemplateKey, home_of
+from policy.core.memo import Memo
 from policy.core.workflow import TemplateRef, WorkflowSpec
 
 
-class Library(msgspec.Struct, frozen=True, eq=False):
-    """All templates; those of them that were looked up so far, and the namespaces that were asked about.
+class Library:
+    """All templates, which stay as they are, and what was found out about them so far.
 
-    `begun` has what was found out of a namespace by reviews whose time was over before all was known.
+    That is who was looked up (`homes`), and what is known of namespaces that were asked about (`indexes`).
+    `begun` has what was found out of a namespace by reviews whose time was over before all was known. The
+    library owns all three; they are bounded by the templates and by the namespaces with lock policies.
     """
 
-    templates: Mapping[TemplateKey, WorkflowSpec]
-    homes: dict[TemplateKey, Home]
-    indexes: dict[str, NamespaceIndex]
-    begun: dict[str, dict[TemplateKey, Entry]] = {}
+    def __init__(self, templates: Mapping[TemplateKey, WorkflowSpec]) -> None:
+        self.templates = templates
+        self.homes: Memo[TemplateKey, Home] = Memo()
+        self.indexes: Memo[str, NamespaceIndex] = Memo()
+        self.begun: Memo[str, dict[TemplateKey, Entry]] = Memo()
 
     def home(self, key: TemplateKey) -> Home | None:
         """Return a template object, or None where there is none of this name."""
@@ -32,7 +34,7 @@ class Library(msgspec.Struct, frozen=True, eq=False):
         if found is None and (spec := self.templates.get(key)) is not None:
             namespace, name = key
             kind = ObjectKind.WORKFLOW_TEMPLATE if namespace else ObjectKind.CLUSTER_WORKFLOW_TEMPLATE
-            found = self.homes[key] = home_of(kind, name, spec)
+            found = self.homes.keep(key, home_of(kind, name, spec))
         return found
 
     def find(self, namespace: str) -> Find:
@@ -47,20 +49,21 @@ class Library(msgspec.Struct, frozen=True, eq=False):
         """Return what is known of a namespace's templates together, found out at the first time."""
         found = self.indexes.get(namespace)
         if found is None:
-            begun = self.begun.setdefault(namespace, {})
+            begun = self.begun.get_or(namespace, dict)
             found = index_of(namespace, self.templates, self.home, begun, budget)
-            self.indexes[namespace] = found
-            self.begun.pop(namespace, None)
+            self.indexes.keep(namespace, found)
+            self.begun.forget(namespace)
         return found
 
 
-NO_LIBRARY: Final = Library({}, {}, {})
+NO_LIBRARY: Final = Library({})
 
 
 def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | None = None) -> Library:
     """Return the library of these templates; with the one before, only what changed is looked at anew."""
+    library = Library(templates)
     if before is None:
-        return Library(templates, {}, {})
+        return library
     known = before.templates
     changed = {
         key
@@ -68,9 +71,10 @@ def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | 
         if (old := known.get(key)) is not spec and old != spec  # Mostly it is the same object.
     }
     changed.update(key for key in known if key not in templates)
-    homes = list(before.homes.items())  # Reviews add to it meanwhile.
-    library = Library(templates, {key: home for key, home in homes if key not in changed}, {})
-    for namespace, index in list(before.indexes.items()):
-        stale = frozenset(changed)
-        library.indexes[namespace] = following(index, stale, library.home) if stale else index
+    for key, home in before.homes.items():
+        if key not in changed:
+            library.homes.keep(key, home)
+    stale = frozenset(changed)
+    for namespace, index in before.indexes.items():
+        library.indexes.keep(namespace, following(index, stale, library.home) if stale else index)
     return library

@@ -12,6 +12,7 @@ from policy.core.locks.as_run import View
 from policy.core.locks.layers import Body
 from policy.core.locks.library import NO_LIBRARY, Library
 from policy.core.locks.rules import CompiledRule
+from policy.core.nearest import Hints
 from policy.core.patches import JsonObject
 from policy.core.workflow import Template, TemplateRef
 
@@ -71,7 +72,7 @@ class Scene(msgspec.Struct, frozen=True):
     name: str = ""
     library: Library = NO_LIBRARY
     lacking: LackingIn = nothing_lacks
-    hints: dict[tuple[str, str], str] = {}
+    hints: Hints = msgspec.field(default_factory=Hints)
     view: View | None = None
     budget: Budget = UNBOUNDED
 

@@ -41,9 +41,9 @@ def sibling_for(
     It is worked out once for the same template and policies.
     """
     key = (*origin.key, tuple(each.source for each in active))
-    if key not in locks.siblings:
-        locks.siblings[key] = _work_out(origin, active, locks, snapshot) if active else None
-    return locks.siblings[key]
+    return locks.found_out.siblings.get_or(
+        key, lambda: _work_out(origin, active, locks, snapshot) if active else None
+    )
 
 
 def found_for(

@@ -27,9 +27,9 @@ from policy.core.locks.finding import finder, missing_finder
 from policy.core.locks.judging import LockPart, judge_spec
 from policy.core.locks.noting import with_note
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import Scene
 from policy.core.locks.sibling_guard import judge_sibling
+from policy.core.nearest import Hints
 from policy.core.selectors import Labels
 from policy.core.settling import settled
 from policy.core.snapshot import Snapshot
@@ -85,7 +85,7 @@ def judge_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
-    hints: Hints = {}
+    hints = Hints()
     part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:

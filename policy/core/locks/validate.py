@@ -29,11 +29,8 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
     """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
-    remembered = locks.rule_faults if whole else rulebook.rule_faults
-    found = remembered.get(rule.lock_name)
-    if found is None:
-        found = remembered[rule.lock_name] = tuple(_lock_faults(rule, rulebook))
-    return found
+    known = locks.found_out.faults if whole else rulebook.faults
+    return known.get_or(rule.lock_name, lambda: tuple(_lock_faults(rule, rulebook)))
 
 
 def _lock_faults(rule: CompiledRule, rulebook: Rulebook) -> Iterator[Reason]:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from policy.core.kinds import OnExceed
 from policy.core.ledger import Account, Root
+from policy.core.memo import MOST_KEPT
 from policy.core.patches import JsonObject
-from policy.core.snapshot import MAX_KNOWN_NAMESPACES, Document, Snapshot
+from policy.core.snapshot import Document, Snapshot
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import TemplateRef
 from tests.policy.core.builders import (
@@ -172,9 +173,9 @@ def test_a_namespace_is_compiled_once() -> None:
 def test_made_up_namespaces_do_not_fill_the_memory() -> None:
     """However many names come by, a bounded number is kept, and the answers stay right."""
     policies = snapshot(quota())
-    for number in range(MAX_KNOWN_NAMESPACES + 5):
+    for number in range(MOST_KEPT + 5):
         policies.policies(f"made-up-{number}")
-    assert 0 < len(policies.compiled) <= MAX_KNOWN_NAMESPACES
+    assert 0 < len(policies.compiled.namespaces) <= MOST_KEPT
     assert _sources(policies) == ["WorkflowQuota team-a/main"]
 
 

@@ -16,8 +16,8 @@ from policy.core.locks import certainty, expressions, meaning, parameters, rules
 from policy.core.locks.globs import LONGEST_TEXT, globs
 from policy.core.locks.places import field_path
 from policy.core.locks.pod_patches import read_patch
-from policy.core.locks.rulebook import MAX_FAULTS, MOST_HINTS
-from policy.core.nearest import LONGEST_WORD, MAX_CANDIDATES, nearest
+from policy.core.locks.rulebook import MAX_FAULTS
+from policy.core.nearest import LONGEST_WORD, MAX_CANDIDATES, MOST_HINTS, nearest
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.policy_checks import problems
 from policy.core.workflow import Call, Dag
