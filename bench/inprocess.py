@@ -92,7 +92,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     def decide_new() -> object:
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
-            locks.remembered.clear()
+            locks.found_out.rules.forget_all()
         return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:

@@ -12,7 +12,7 @@ from bench.listing import BORN, NAMESPACES, metadata_of
 from policy.cluster.protocol import ListingOf
 from policy.core import marks
 from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.ledger import Ledger
+from policy.core.ledger import Ledger, Root
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
 from policy.core.quota_kinds import QuotaLimits
@@ -57,7 +57,7 @@ def bytes_of_each(*, held: bool) -> float:
     tracker.take_changes()
     states = {}
     for namespace in tracker.namespaces():
-        root = f"namespace.{namespace}"
+        root = Root.of_namespace(namespace)
         states[namespace] = RootState(
             root=root,
             snapshot=snapshot,

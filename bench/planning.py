@@ -30,6 +30,7 @@ from policy.core.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.ledger import Ledger, Reservation
+from policy.core.ledger import Root as QuotaRoot
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
 from policy.core.selectors import LabelSelector
@@ -88,7 +89,7 @@ class Root:
     def __init__(self, number: int, snapshot: Snapshot, rng: Random, arrivals: Iterator[int]) -> None:
         self.live: dict[str, Tracked] = {}
         self.running: list[str] = []
-        self.ledger = Ledger(f"pool.pool-{number}")
+        self.ledger = Ledger(QuotaRoot.of_pool(f"pool-{number}"))
         self._number = number
         self._rng = rng
         self._arrivals = arrivals

@@ -35,7 +35,7 @@ from policy.service.policy_status import PolicyStatusWriter
 from policy.service.projector import ProjectedCluster, Projector
 from policy.service.releaser import unknown_capacity
 from policy.service.siblings import Siblings
-from policy.sources.board import SnapshotBoard
+from policy.sources.board import Listener, Listeners, SnapshotBoard, Unsubscribe
 from policy.sources.cluster_objects import ClusterSource, Gathered
 from policy.sources.shelf import Verdict
 from webhook.failure import NotSynced
@@ -85,7 +85,7 @@ class ClusterPolicies:
         self._identities = identities
         self._log = log
         self._versions = count(1)
-        self._listeners: list[Callable[[], None]] = []
+        self._of_verdicts = Listeners()
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._told: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
@@ -204,7 +204,7 @@ class ClusterPolicies:
 
     def status_writer(self, trouble: Trouble) -> PolicyStatusWriter:
         """Return the part of a leader's term that keeps conditions and figures of policies."""
-        writer = PolicyStatusWriter(
+        return PolicyStatusWriter(
             cluster=self._cluster,
             verdicts=self._known_verdicts,
             findings=self.findings,
@@ -213,15 +213,12 @@ class ClusterPolicies:
             stopwatch=time.monotonic,
             trouble=trouble,
         )
-        self.on_verdicts(writer.wake)
-        self.board.on_usage(writer.wake)
-        return writer
 
     def projector(
         self, trouble: Trouble, *, cluster: ProjectedCluster, in_use: Callable[[str], bool]
     ) -> Projector:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
-        projector = Projector(
+        return Projector(
             cluster=cluster,
             snapshot=self.board.current,
             in_use=in_use,
@@ -230,20 +227,16 @@ class ClusterPolicies:
             trouble=trouble,
             found=self._listen_to("semaphores"),
         )
-        self.board.on_policies(projector.wake)
-        return projector
 
     def siblings(self, trouble: Trouble) -> Siblings:
         """Return the part of a leader's term that keeps siblings of templates."""
-        siblings = Siblings(
+        return Siblings(
             cluster=self._cluster,
             snapshot=self.board.current,
             stopwatch=time.monotonic,
             trouble=trouble,
             found=self._listen_to("siblings"),
         )
-        self.board.on_policies(siblings.wake)
-        return siblings
 
     def _listen_to(self, part: str) -> Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None]:
         """Return who takes what a part of a leader's term has to say; until then it is not known."""
@@ -267,9 +260,13 @@ class ClusterPolicies:
             return verdicts
         return tuple(each for each in verdicts if each.resource not in LOCK_POLICIES)
 
-    def on_verdicts(self, listener: Callable[[], None]) -> None:
+    def on_verdicts(self, listener: Listener) -> Unsubscribe:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
-        self._listeners.append(listener)
+        return self._of_verdicts.add(listener)
+
+    def listeners(self) -> int:
+        """Return how many have subscribed to changes here and on the board."""
+        return len(self._of_verdicts) + self.board.listeners()
 
     def _compile(self, gathered: Gathered) -> Snapshot:
         version = str(next(self._versions))
@@ -291,8 +288,7 @@ class ClusterPolicies:
         self._moved()
 
     def _moved(self) -> None:
-        for listener in self._listeners:
-            listener()
+        self._of_verdicts.call()
 
     def _judged(self, verdict: Verdict) -> None:
         if verdict.problems:

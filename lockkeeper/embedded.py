@@ -141,6 +141,7 @@ class Embedded:
         controller = build_controller(
             cluster=cluster, board=board, ledgers=ledgers, told=told, tell_every=AT_ONCE
         )
+        board.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
         door, back_door = (
             FrontDoor(

@@ -124,9 +124,8 @@ def _compare_with_each_other(owners: Mapping[Subject, TemplateOwner], snapshot: 
                 owner
             )
     for namespace, extra in runs.items():
-        library.indexes[namespace] = following(
-            library.index(namespace), frozenset(extra), _looker(extra, library)
-        )
+        index = following(library.index(namespace), frozenset(extra), _looker(extra, library))
+        library.indexes.keep(namespace, index)
 
 
 def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Look:

@@ -320,7 +320,7 @@ def build_controller(
     together: Together = map,
     tell_every: timedelta = TELL_EVERY,
 ) -> Controller:
-    """Return the controller; it wakes when policies change.
+    """Return the controller; who runs it wakes it when policies change.
 
     `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
     those who wait in a namespace are told where they stand.
@@ -336,9 +336,7 @@ def build_controller(
         together=together,
         tell_every=tell_every,
     )
-    controller = Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
-    board.on_policies(controller.wake)
-    return controller
+    return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=told.trouble)
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:

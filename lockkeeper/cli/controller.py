@@ -29,16 +29,13 @@ from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.controller_metrics import expose_board
 from lockkeeper.health_port import HealthPort
 from lockkeeper.lifeline import Lifeline
-from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, tell, utc_now, write_to
+from lockkeeper.terms import Terms
+from lockkeeper.wiring import ControllerLog, tell, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.service.duties import Duties
-from policy.service.events import Announcer
 from policy.service.leader import Elector, Work
 from policy.service.lock_metrics import LockMetrics
-from policy.service.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.metrics import ControllerMetrics
-from policy.service.nodes import NodeFollower
 from webhook.app import create_app
 from webhook.logs import Log
 
@@ -118,10 +115,8 @@ class ControllerProcess:
         self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
         self._told = ControllerLog(log=self._log, recorder=self._metrics)
         self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
-        self._lock_metrics = LockMetrics(registry=self._metrics.registry, clock=utc_now)
-        self._me = f"{socket.gethostname()}-{os.getpid()}"
+        me = f"{socket.gethostname()}-{os.getpid()}"
         self._listener = listen(arguments.host, arguments.port)
-        self._ledgers = Ledgers(cluster=self._cluster, clock=utc_now)
         self._policies = ClusterPolicies(
             cluster=self._cluster,
             argo=arguments.argo_version,
@@ -129,13 +124,22 @@ class ControllerProcess:
             recorder=self._metrics,
             deployment=arguments.argo_deployment,
         )
+        self._terms = Terms(
+            cluster=self._cluster,
+            policies=self._policies,
+            ledgers=Ledgers(cluster=self._cluster, clock=utc_now),
+            told=self._told,
+            lock_metrics=LockMetrics(registry=self._metrics.registry, clock=utc_now),
+            leading=self._leading,
+            me=me,
+        )
         self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
         self._callers = self._caller_paths(arguments)
         self._elector = Elector(
             cluster=self._cluster,
             namespace=arguments.lease_namespace,
             name=arguments.lease_name,
-            me=self._me,
+            me=me,
             start=self._duties,
             clock=utc_now,
             stopwatch=self._lifeline.beating,
@@ -178,54 +182,12 @@ class ControllerProcess:
 
     def _duties(self) -> Work:
         """Return what is to do in one term as the leader."""
-        self._told.led()
-        locks = LockWatch(
-            cluster=self._cluster,
-            snapshot=self._policies.board.current,
-            clock=utc_now,
-            stopwatch=time.monotonic,
-            recorder=self._lock_metrics,
-            trouble=self._told.trouble,
-            me=self._me,
-        )
-        self._policies.board.on_policies(locks.wake)
-        self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
-        nodes = NodeFollower(
-            cluster=self._cluster,
-            snapshot=self._policies.board.current,
-            before=lambda pool: self._ledgers.read(f"pool.{pool}").capacity,
-            clock=utc_now,
-            trouble=self._told.trouble,
-        )
-        queues = build_controller(
-            cluster=self._cluster,
-            board=self._policies.board,
-            ledgers=self._ledgers,
-            told=self._told,
-            capacity=nodes.capacity,
-            together=several_at_once(),
-        )
-        nodes.on_change(queues.wake)
-        self._policies.board.on_policies(nodes.wake)
-        self._policies.capacity = nodes.capacity
-        announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
-        self._told.announcer = announcer
-        works: dict[str, Work] = {
-            "queues": queues,
-            "events": announcer,
-            "nodes": nodes,
-            "policy-status": self._policies.status_writer(self._told.trouble),
-            "semaphores": self._policies.projector(
-                self._told.trouble, cluster=self._cluster, in_use=locks.uses
-            ),
-            "siblings": self._policies.siblings(self._told.trouble),
-            "locks": locks,
-        }
+        upkeep: dict[str, Work] = {}
         if self._certificates is not None:
-            works["certificates"] = self._certificates.upkeep()
+            upkeep["certificates"] = self._certificates.upkeep()
         if self._callers is not None:
-            works["callers"] = self._callers.upkeep()
-        return Duties(works)
+            upkeep["callers"] = self._callers.upkeep()
+        return self._terms.begin(upkeep)
 
     def _leading(self) -> bool:
         return self._elector.leading

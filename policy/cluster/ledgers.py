@@ -22,6 +22,7 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Root,
     Shortfall,
     Tenant,
     cancel,
@@ -106,24 +107,24 @@ class Ledgers:
         self._led = led
         self._bounded = bounded
         self._waits = Event()
-        self._turns: dict[str, Lock] = {}
+        self._turns: dict[Root, Lock] = {}
         self._turns_lock = Lock()
 
-    def read(self, root: str) -> Ledger:
+    def read(self, root: Root) -> Ledger:
         """Return the ledger of a root; one that was never written is empty."""
         try:
-            return _decode(self._cluster.get(QUOTA_LEDGERS, root))[0]
+            return _decode(self._cluster.get(QUOTA_LEDGERS, str(root)))[0]
         except NotFound:
             return Ledger(root)
 
-    def all(self) -> dict[str, Ledger]:
+    def all(self) -> dict[Root, Ledger]:
         """Return every ledger that there is, by its root."""
         found = [_decode(item)[0] for item in self._cluster.list(QUOTA_LEDGERS).items]
         return {ledger.root: ledger for ledger in found}
 
     def update_all(
-        self, change: Callable[[Ledger], Ledger], *, but: Container[str] = ()
-    ) -> dict[str, Ledger]:
+        self, change: Callable[[Ledger], Ledger], *, but: Container[Root] = ()
+    ) -> dict[Root, Ledger]:
         """Write what `change` makes of every ledger that there is, `but` some.
 
         Returns those that were written, by their roots; an unchanged one is not.
@@ -147,7 +148,7 @@ class Ledgers:
         return written
 
     def update(
-        self, root: str, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
+        self, root: Root, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
     ) -> Ledger:
         """Write what `change` makes of the ledger, by compare-and-swap, and return it.
 
@@ -247,9 +248,9 @@ class Ledgers:
 
         self.update(request.root, change)
 
-    def _read_version(self, root: str) -> tuple[Ledger, str]:
+    def _read_version(self, root: Root) -> tuple[Ledger, str]:
         try:
-            return _decode(self._cluster.get(QUOTA_LEDGERS, root))
+            return _decode(self._cluster.get(QUOTA_LEDGERS, str(root)))
         except NotFound:
             return Ledger(root), ""
 
@@ -259,7 +260,7 @@ class Ledgers:
         else:
             self._cluster.create(QUOTA_LEDGERS, _encode(ledger, version))
 
-    def _turn(self, root: str) -> Lock:
+    def _turn(self, root: Root) -> Lock:
         with self._turns_lock:
             return self._turns.setdefault(root, Lock())
 
@@ -284,8 +285,9 @@ def _decode(obj: JsonObject) -> tuple[Ledger, str]:
     reservations = {reservation.id: reservation for reservation in status.reservations}
     allowed = status.limits
     capacity = None if allowed is None else Limits(Amount(allowed.workflows), Amount(allowed.tasks))
+    root = Root.parse(ledger.metadata.name)
     history = {line.tenant: line.amount for line in status.history}
-    read = Ledger(ledger.metadata.name, status.epoch, used, reservations, capacity, history, status.closed)
+    read = Ledger(root, status.epoch, used, reservations, capacity, history, status.closed)
     return read, ledger.metadata.resource_version
 
 
@@ -300,7 +302,7 @@ def _encode(ledger: Ledger, version: str) -> JsonObject:
         history=tuple(Spent(tenant, amount) for tenant, amount in sorted(ledger.history.items())),
         closed=ledger.closed,
     )
-    metadata: JsonObject = {"name": ledger.root}
+    metadata: JsonObject = {"name": str(ledger.root)}
     if version:
         metadata["resourceVersion"] = version
     return {

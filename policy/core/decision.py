@@ -8,7 +8,7 @@ import msgspec
 
 from policy.core.amounts import Usage
 from policy.core.budget import UNBOUNDED, Budget
-from policy.core.ledger import Account, Demand, NodeBound, ShareDemand
+from policy.core.ledger import Account, Demand, NodeBound, Root, ShareDemand
 from policy.core.patches import PatchOp, field_path
 from policy.core.relations import UNRELATED, Related
 from policy.core.workflow import CronWorkflow, TemplateObject, Workflow
@@ -134,7 +134,7 @@ class Injection(msgspec.Struct, frozen=True):
 class ReservationRequest(msgspec.Struct, frozen=True):
     """What must be reserved in the ledger of `root` before the answer may be yes (onExceed: Deny)."""
 
-    root: str
+    root: Root
     id: str
     namespace: str
     workflow: str

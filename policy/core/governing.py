@@ -76,7 +76,7 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
         found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), kept))
         if quota.bounds_users:
             name = user or ANONYMOUS
-            account = Account(quota.account.namespace, quota.account.quota, name)
+            account = quota.account.of_user(name)
             found.append(Want(Demand(account, quota.per_user, f"{quota.source} for user {name}")))
     return tuple(found)
 
@@ -99,7 +99,7 @@ def accounts_of(
     for quota in chosen:
         found.append(quota.account)
         if quota.bounds_users:
-            found.append(Account(quota.account.namespace, quota.account.quota, user or ANONYMOUS))
+            found.append(quota.account.of_user(user or ANONYMOUS))
     pool = borrowed_from(chosen, namespace, snapshot)
     return tuple(found) if pool is None else (*found, Account.share(pool.name, namespace))
 

@@ -19,6 +19,40 @@ RESERVATION_TTL: Final = timedelta(seconds=90)
 """Longer than the API server's longest request (60 s by default), so a late create cannot outlive it."""
 
 
+class Root(msgspec.Struct, frozen=True, order=True):
+    """What has a ledger of its own: a pool with all of its members, or a namespace that is in no pool.
+
+    The text of it is the name of the ledger: `pool.NAME` or `namespace.NAME`.
+    """
+
+    kind: str
+    name: str = ""
+
+    @staticmethod
+    def of_pool(name: str) -> "Root":
+        """Return the root of a pool."""
+        return Root("pool", name)
+
+    @staticmethod
+    def of_namespace(name: str) -> "Root":
+        """Return the root of a namespace that is in no pool."""
+        return Root("namespace", name)
+
+    @staticmethod
+    def parse(text: str) -> "Root":
+        """Return the root of this text."""
+        kind, _, name = text.partition(".")
+        return Root(kind, name)
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.name}" if self.name else self.kind
+
+    @property
+    def pool(self) -> str:
+        """The name of the pool, "" for a namespace."""
+        return self.name if self.kind == "pool" else ""
+
+
 class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     """What is counted together: a quota in a namespace ("" for a pool), for one user where it is per user."""
 
@@ -26,10 +60,29 @@ class Account(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     quota: str
     user: str = ""
 
-    @classmethod
-    def share(cls, pool: str, namespace: str) -> "Account":
-        """Return what counts a member's use of a pool that borrows; no quota has such a name."""
-        return cls(namespace, f"{pool}/share")
+    @staticmethod
+    def of_pool(pool: str) -> "Account":
+        """Return the account of what all members of a pool use."""
+        return Account("", pool)
+
+    @staticmethod
+    def share(pool: str, namespace: str) -> "Account":
+        """Return the account of what a member uses of a pool that borrows; no quota can have its name."""
+        return Account(namespace, f"{pool}/share")
+
+    @staticmethod
+    def defaults(pool: str, namespace: str) -> "Account":
+        """Return the account of the quota that a pool gives each of its members."""
+        return Account(namespace, f"{pool}.defaults")
+
+    def of_user(self, user: str) -> "Account":
+        """Return the account of one user on the same quota."""
+        return Account(self.namespace, self.quota, user)
+
+    @property
+    def whole(self) -> "Account":
+        """The account of all users of the same quota."""
+        return Account(self.namespace, self.quota) if self.user else self
 
 
 class Tenant(msgspec.Struct, frozen=True, order=True):
@@ -143,7 +196,7 @@ class Ledger(msgspec.Struct, frozen=True):
     leader has its epoch, and one that needs it fences it first.
     """
 
-    root: str
+    root: Root
     epoch: int = 0
     used: Mapping[Account, Usage] = {}
     reservations: Mapping[str, Reservation] = {}
@@ -271,8 +324,7 @@ def not_counted(ledger: Ledger, accounts: Iterable[Account]) -> list[Account]:
     The account of a user comes into being with the first that is counted for the user, so it is kept where
     that of its quota is.
     """
-    whole = (Account(each.namespace, each.quota) if each.user else each for each in accounts)
-    return [each for each in whole if each not in ledger.used]
+    return [each.whole for each in accounts if each.whole not in ledger.used]
 
 
 def reserve(

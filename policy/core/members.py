@@ -47,7 +47,7 @@ def defaults_of(pool: ClusterWorkflowQuota, namespace: str) -> CompiledQuota | N
     spec, name = pool.spec.namespace_defaults, pool.metadata.name
     if spec is None:
         return None
-    account = Account(namespace, f"{name}.defaults")
+    account = Account.defaults(name, namespace)
     return compile_quota(spec, account, f"ClusterWorkflowQuota {name} (namespaceDefaults)")
 
 

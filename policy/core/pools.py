@@ -4,8 +4,7 @@ Where a pool borrows, a member's share is what the pool says (`borrowing.shares`
 its own quotas that select every Workflow may lower it. Of a member of which the pool says nothing they are
 the share, up to the limit of the pool, and what the pool's word keeps for others goes before what it is kept.
 A member may go beyond its share while others leave room, and has it back with the next slot that comes free.
-What a member uses stands in the ledger under its namespace and `POOL/share`, which is
-no name of a quota; what all use, under no namespace and the pool's name.
+What a member uses stands in the ledger at `Account.share`, and what all use at `Account.of_pool`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from policy.core.durations import duration
 from policy.core.kinds import ClusterWorkflowQuotaSpec
 from policy.core.ledger import Account, ShareDemand
 from policy.core.members import speaks_for_all
+from policy.core.memo import Memo
 from policy.core.shares import ROOT, Pool
 from policy.core.tree import Member, Tree, compile_tree
 from policy.core.windows import ALWAYS, NEVER
@@ -35,8 +35,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
 
     `said` are the shares by name of member, and `defaults` the quota of all members, if that is a share.
     `capacity` says how its limits follow nodes. `weights` and `half_life` are those of fair share. `rises`
-    says by what anybody's limits get higher than at another time. What was worked out last is `remembered`:
-    the tree as written and until when it stays, and the one at its most.
+    says by what anybody's limits get higher than at another time. `trees` keeps the one that is written now,
+    with the time from and until which it is, and the one at its most.
     """
 
     name: str
@@ -51,15 +51,15 @@ class CompiledPool(msgspec.Struct, frozen=True):
     rises: str
     said: Mapping[str, Limits]
     defaults: CompiledQuota | None
-    remembered: dict[str, tuple[datetime, datetime, Tree]]
+    trees: Memo[str, tuple[datetime, datetime, Tree]]
 
     def written_tree(self, now: datetime) -> Tree:
         """Return the tree of shares as it is written, whatever nodes allow; worked out when limits change."""
-        found = self.remembered.get("tree")
+        found = self.trees.get("written")
         if found is None or not found[0] <= now < found[1]:
             total = self.quota.limits_at(now)
             tree = self._tree_of(total, now)
-            found = self.remembered["tree"] = (now, self.until(now), tree)
+            found = self.trees.keep("written", (now, self.until(now), tree))
         return found[2]
 
     def limits_at(self, now: datetime, capacity: Limits | None) -> Limits:
@@ -98,11 +98,11 @@ class CompiledPool(msgspec.Struct, frozen=True):
         Where limits move nothing is kept for anybody in it: what others are guaranteed is less at another
         time, and who fits then must not be taken for one who never does.
         """
-        found = self.remembered.get("ever")
+        found = self.trees.get("ever")
         if found is None:
             lending = self.lending if self._is_fixed() else NO_LIMITS
             tree = self._tree(self.quota.highest, None, lending=lending)
-            found = self.remembered["ever"] = (ALWAYS, NEVER, tree)
+            found = self.trees.keep("ever", (ALWAYS, NEVER, tree))
         return found[2]
 
     def pool_at(self, now: datetime, capacity: Limits | None) -> Pool:
@@ -194,7 +194,7 @@ def compile_pool(
         rises=" or ".join(
             dict.fromkeys(each.rises for each in chain(moving, *shares.values()) if each.rises)
         ),
-        remembered={},
+        trees=Memo(),
     )
 
 
@@ -227,7 +227,7 @@ def whole_of_member(name: str, spec: ClusterWorkflowQuotaSpec, namespace: str) -
 
 def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
     """Compile what a pool says of all its members together; nodes may bound the most that it ever allows."""
-    quota = compile_quota(spec, Account("", name), f"ClusterWorkflowQuota {name}")
+    quota = compile_quota(spec, Account.of_pool(name), f"ClusterWorkflowQuota {name}")
     rule = _capacity_rule(spec)
     if rule is None:
         return quota

@@ -11,6 +11,8 @@ MAX_CANDIDATES: Final = 50
 LONGEST_WORD: Final = 64
 """Characters of words that are compared: the time for two words grows with the square of their length."""
 _USUAL_LIKENESS: Final = 0.6
+MOST_HINTS: Final = 10
+"""References of one review for which a near key is looked for; a message shows ten reasons."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -39,3 +41,18 @@ def nearest(word: str, known: Collection[str], *, likeness: float = _USUAL_LIKEN
     short = [each for each in known if len(each) <= LONGEST_WORD]
     found = difflib.get_close_matches(word, short, n=1, cutoff=likeness)
     return found[0] if found else ""
+
+
+class Hints(msgspec.Struct):
+    """The near keys that one review has looked for, of the object before and after: the first few only.
+
+    `found` has them by ConfigMap and the key that was asked for, "" where none is near.
+    """
+
+    found: dict[tuple[str, str], str] = {}
+
+    def near(self, config_map: str, key: str, known: Collection[str]) -> str:
+        """Return the key of a ConfigMap that was meant by another, for the first few that ask, else ""."""
+        if (config_map, key) not in self.found and len(self.found) < MOST_HINTS:
+            self.found[config_map, key] = nearest(key, known)
+        return self.found.get((config_map, key), "")

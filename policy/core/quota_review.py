@@ -18,6 +18,7 @@ from policy.core.ledger import (
     Account,
     Demand,
     NodeBound,
+    Root,
     ShareDemand,
     Shortfall,
     share_shortfalls,
@@ -223,7 +224,7 @@ def _exceeded(asked: Asked, warning: Sequence[CompiledQuota]) -> list[str]:
     ]
 
 
-def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, root: str) -> Claim:
+def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, root: Root) -> Claim:
     """Return what is to be reserved; with no quota that denies, what the object claims already.
 
     The mutating side names a reservation after its own request, over whatever came with the object

@@ -1,11 +1,11 @@
 """The immutable snapshot that a review decides on: policies compiled once, looked up by namespace.
 
 All that can be prepared when policies change is prepared here, so that a review only looks things up. What
-depends on a namespace is compiled at its first review and kept; the snapshot itself never changes meaning.
+depends on a namespace is compiled at its first review and kept in `Compiled`; the snapshot never changes.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -22,20 +22,19 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
+from policy.core.ledger import Root
 from policy.core.locks.definitions import LockPolicy
 from policy.core.locks.forms import ArgoVersion
 from policy.core.locks.library import Library, library_of
 from policy.core.locks.policies import LockPolicies, compile_lock_policies
 from policy.core.marks import NAMESPACE_NAME
 from policy.core.members import borrows, defaults_of, one_answer, quotas_of_member
+from policy.core.memo import MOST_KEPT, Memo
 from policy.core.ordering import USUAL_RULES, QueueRules
 from policy.core.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
 from policy.core.template_keys import TemplateKey, key_of
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
-
-MAX_KNOWN_NAMESPACES: Final = 10_000
-"""Compiled namespaces kept; beyond it they are compiled anew, so made-up names cannot fill the memory."""
 
 Document = Policy | ConfigMap | NamespaceObject | TemplateObject
 PolicyT = TypeVar("PolicyT", bound=Policy)
@@ -49,7 +48,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     """
 
     namespace: str
-    root: str
+    root: Root
     quotas: tuple[CompiledQuota, ...]
     locks: LockPolicies | None
     pool: str = ""
@@ -59,6 +58,18 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     def governed(self) -> bool:
         """Whether any policy speaks about this namespace."""
         return bool(self.quotas) or self.locks is not None
+
+
+class Compiled:
+    """What was compiled of one set of policies so far; one object, and so the same set, whatever the usage.
+
+    It belongs to the snapshots of that set. Namespaces are bounded, for reviews may name any; pools are those
+    that there are.
+    """
+
+    def __init__(self) -> None:
+        self.namespaces: Memo[str, NamespacePolicies] = Memo(most=MOST_KEPT)
+        self.pools: Memo[str, CompiledPool] = Memo()
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -72,11 +83,10 @@ class Snapshot(msgspec.Struct, frozen=True):
     config_maps: Mapping[tuple[str, str], Mapping[str, str]]
     namespace_labels: Mapping[str, Mapping[str, str]]
     templates: Mapping[TemplateKey, WorkflowSpec]
-    compiled: dict[str, NamespacePolicies]
+    compiled: Compiled
     texts: Mapping[TemplateKey, str]
     headers: Mapping[TemplateKey, Metadata]
     library: Library
-    compiled_pools: dict[str, CompiledPool]
     usage: UsageView = NO_USAGE
     identities: Identities = UPSTREAM
     argo_defaults: WorkflowDefaults = NO_DEFAULTS
@@ -84,12 +94,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     def policies(self, namespace: str) -> NamespacePolicies:
         """Return what governs a namespace, compiled at its first review."""
-        found = self.compiled.get(namespace)
-        if found is None:
-            if len(self.compiled) >= MAX_KNOWN_NAMESPACES:
-                self.compiled.clear()
-            found = self.compiled[namespace] = _compile_namespace(self, namespace)
-        return found
+        known = self.compiled.namespaces
+        return known.get(namespace) or known.keep(namespace, _compile_namespace(self, namespace))
 
     def pool(self, namespace: str) -> CompiledPool | None:
         """Return the pool that a namespace belongs to, compiled when it is asked for first.
@@ -99,15 +105,14 @@ class Snapshot(msgspec.Struct, frozen=True):
         policies = self.policies(namespace)
         if not policies.pool:
             return None
-        found = self.compiled_pools.get(policies.pool)
+        found = self.compiled.pools.get(policies.pool)
         if found is None:
             pool = next(each for each in self.pools if each.metadata.name == policies.pool)
-            found = self.compiled_pools[policies.pool] = _compile_pool(self, pool)
+            found = self.compiled.pools.keep(policies.pool, _compile_pool(self, pool))
         if namespace in found.shares:
             return found
-        return msgspec.structs.replace(
-            found, shares={**found.shares, namespace: _shares(policies.quotas)}, remembered={}
-        )
+        shares = {**found.shares, namespace: _shares(policies.quotas)}
+        return msgspec.structs.replace(found, shares=shares, trees=Memo())
 
     def labels_of(self, namespace: str) -> Mapping[str, str]:
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
@@ -183,20 +188,14 @@ def take_snapshot(
         config_maps=config_maps,
         namespace_labels=namespaces,
         templates=templates,
-        compiled={},
+        compiled=Compiled(),
         library=library_of(templates, before.library if before is not None else None),
         identities=identities,
         argo_defaults=defaults_in(config_maps, identities.argo_controllers),
         texts=texts,
         headers=headers,
-        compiled_pools={},
         extent=extent,
     )
-
-
-def pool_root(pool: ClusterWorkflowQuota) -> str:
-    """Return the quota root of a pool."""
-    return f"pool.{pool.metadata.name}"
 
 
 def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
@@ -220,7 +219,7 @@ def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
 
 def _anew(snapshot: Snapshot, **changed: object) -> Snapshot:
     """Return a snapshot with other policies, of which nothing is compiled yet."""
-    return msgspec.structs.replace(snapshot, compiled={}, compiled_pools={}, **changed)
+    return msgspec.structs.replace(snapshot, compiled=Compiled(), **changed)
 
 
 def _without(policies: tuple[PolicyT, ...], one: Policy) -> tuple[PolicyT, ...]:
@@ -259,7 +258,7 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     )
     return NamespacePolicies(
         namespace=namespace,
-        root=f"namespace.{namespace}" if pool is None else pool_root(pool),
+        root=Root.of_namespace(namespace) if pool is None else Root.of_pool(pool.metadata.name),
         quotas=quotas,
         locks=locks,
         pool="" if pool is None else pool.metadata.name,

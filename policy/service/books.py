@@ -21,6 +21,7 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Root,
     Tenant,
     recount,
     with_reservations,
@@ -58,7 +59,7 @@ class RootState:
     def __init__(
         self,
         *,
-        root: str,
+        root: Root,
         snapshot: Snapshot,
         namespaces: Collection[str],
         find: Find,
@@ -328,9 +329,7 @@ class RootState:
         wider = {}
         for each in (*ledger.reservations.values(), *arriving.values()):
             accounts = [
-                account
-                for account in self._accounts_of(each)
-                if each.id in arriving or Account(account.namespace, account.quota) in new
+                account for account in self._accounts_of(each) if each.id in arriving or account.whole in new
             ]
             wider[each.id] = msgspec.structs.replace(
                 each, accounts=tuple(dict.fromkeys((*each.accounts, *accounts)))

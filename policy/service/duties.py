@@ -5,6 +5,7 @@ elector then gives the lease up, and whoever leads next begins with everything.
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from queue import SimpleQueue
 from threading import Thread
 
@@ -12,10 +13,14 @@ from policy.service.leader import Work
 
 
 class Duties:
-    """Does several works, each in a thread with its name."""
+    """Does several works, each in a thread with its name; `ending` is done when all have ended.
 
-    def __init__(self, works: Mapping[str, Work]) -> None:
-        self._works = dict(works)
+    They are forgotten then, whoever still knows of the term: what one of them holds may be large.
+    """
+
+    def __init__(self, works: Mapping[str, Work], *, ending: ExitStack | None = None) -> None:
+        self._works = works
+        self._ending = ending or ExitStack()
         self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def stop(self) -> None:
@@ -29,6 +34,14 @@ class Duties:
         Raises:
             Exception: what the first work that ended was ended by, if it was an error.
         """
+        with self._ending:
+            first = self._run()
+        self._works = {}
+        if first is not None:
+            raise first
+
+    def _run(self) -> BaseException | None:
+        """Work until all have ended; returns what ended the first, None where that was no error."""
         threads = [
             Thread(target=self._do, args=(work,), name=name, daemon=True)
             for name, work in self._works.items()
@@ -39,8 +52,7 @@ class Duties:
         self.stop()
         for thread in threads:
             thread.join()
-        if first is not None:
-            raise first
+        return first
 
     def _do(self, work: Work) -> None:
         error: BaseException | None = None

@@ -14,10 +14,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.ledger import Ledger, fence
+from policy.core.ledger import Ledger, Root, fence
 
-TERM: Final = "term"
-"""Name of the ledger whose epoch counts leaders; roots have a dot in their names."""
+TERM: Final = Root("term")
+"""The ledger whose epoch counts leaders; nothing is counted in it."""
 
 
 class Deposed(Exception):  # noqa: N818 - the field's word for a leader that was fenced off
@@ -29,14 +29,14 @@ class Fences:
 
     def __init__(self, *, ledgers: Ledgers) -> None:
         self._ledgers = ledgers
-        self._epochs: dict[str, int] = {}
+        self._epochs: dict[Root, int] = {}
         self._term = 0
         self._unread = False
 
-    def __contains__(self, root: str) -> bool:
+    def __contains__(self, root: Root) -> bool:
         return root in self._epochs
 
-    def raise_new(self, roots: Collection[str]) -> bool:
+    def raise_new(self, roots: Collection[Root]) -> bool:
         """Raise the epoch of every root that is not fenced yet; tells whether there were any.
 
         The first time these are all that have a ledger, too. The caller lists the objects after it and before
@@ -58,7 +58,7 @@ class Fences:
             self._unread = False
         return bool(new)
 
-    def _begin(self, roots: Iterable[str]) -> None:
+    def _begin(self, roots: Iterable[Root]) -> None:
         term = self._ledgers.update(TERM, fence).epoch
         found = self._ledgers.update_all(_fence_open, but={TERM})
         # One that was closed while we wrote is nobody's, and so not ours.
@@ -66,11 +66,11 @@ class Fences:
         self._raise(root for root in roots if root not in self)
         self._term = term
 
-    def _raise(self, roots: Iterable[str]) -> None:
+    def _raise(self, roots: Iterable[Root]) -> None:
         for root in roots:
             self._epochs[root] = self._ledgers.update(root, fence).epoch
 
-    def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+    def refence(self, root: Root, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Write what `change` makes of a ledger at its next epoch; what was sent before conflicts then.
 
         A root that was not fenced before is not by this either, and one that is closed by it is not any more.

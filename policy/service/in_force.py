@@ -66,7 +66,7 @@ class LimitsInForce:
             old.pool == new.pool and _same_wants(old.quotas, new.quotas) for old, new in pairs
         ):
             return False
-        moved = not _equal(self.pool, pool) or any(old.quotas != new.quotas for old, new in pairs)
+        moved = self.pool != pool or any(old.quotas != new.quotas for old, new in pairs)
         self.snapshot, self.pool = snapshot, pool
         for old, new in pairs:
             if old.rules != new.rules:
@@ -110,13 +110,6 @@ def _pool_of(snapshot: Snapshot, namespaces: Iterable[str]) -> CompiledPool | No
     return next((pool for each in namespaces if (pool := snapshot.pool(each)) is not None), None)
 
 
-def _equal(one: CompiledPool | None, other: CompiledPool | None) -> bool:
-    """Tell whether two pools are equal, whatever they remember."""
-    if one is None or other is None:
-        return one is other
-    return msgspec.structs.replace(one, remembered=other.remembered) == other
-
-
 def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
     """Tell whether two pools differ in limits and windows at most."""
     if old is None or new is None:
@@ -148,6 +141,7 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
         moves=new.moves,
         rules=new.rules,
         bounds_tasks=new.bounds_tasks,
+        constant=new.constant,
     )
     return with_limits == new
 
@@ -164,5 +158,4 @@ def _with_limits_of(old: CompiledPool, new: CompiledPool) -> CompiledPool:
         lending=new.lending,
         capacity=new.capacity,
         rises=new.rises,
-        remembered=new.remembered,
     )

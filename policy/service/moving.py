@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, cancel
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, Root, cancel
 from policy.core.snapshot import Snapshot
 from policy.service.fencing import TERM, Fences
 
@@ -24,15 +24,15 @@ class Movers:
     def __init__(self, *, ledgers: Ledgers, fences: Fences) -> None:
         self._ledgers = ledgers
         self._fences = fences
-        self._arriving: dict[str, list[Reservation]] = {}
-        self._left: dict[str, dict[str, list[str]]] = {}
-        self._losing: set[str] = set()
+        self._arriving: dict[Root, list[Reservation]] = {}
+        self._left: dict[Root, dict[Root, list[str]]] = {}
+        self._losing: set[Root] = set()
 
-    def lose(self, roots: Iterable[str]) -> None:
+    def lose(self, roots: Iterable[Root]) -> None:
         """Take note of roots that lose a namespace: they are closed for it whatever their ledgers show."""
         self._losing.update(roots)
 
-    def gather(self, snapshot: Snapshot, housed: Collection[str], now: datetime) -> dict[str, Ledger]:
+    def gather(self, snapshot: Snapshot, housed: Collection[Root], now: datetime) -> dict[Root, Ledger]:
         """Return every ledger as new books begin with it; those that lost a namespace are closed for it.
 
         `housed` are the roots that books are kept of.
@@ -54,27 +54,27 @@ class Movers:
                     self._left.setdefault(home, {}).setdefault(root, []).append(each.id)
         return {root: _beginning(ledger, self._arriving.get(root, ())) for root, ledger in found.items()}
 
-    def destinations(self) -> list[str]:
+    def destinations(self) -> list[Root]:
         """Return the roots whose ledgers something is on its way to."""
         return list(self._arriving)
 
-    def arriving(self, root: str) -> list[Reservation]:
+    def arriving(self, root: Root) -> list[Reservation]:
         """Return what is to stand in a ledger, and does not yet."""
         return self._arriving.get(root, [])
 
-    def arrived(self, root: str) -> None:
+    def arrived(self, root: Root) -> None:
         """Drop from other ledgers what stands in this one now."""
         self._arriving.pop(root, None)
         for left, ids in self._left.pop(root, {}).items():
             self._ledgers.update(left, partial(_without, ids))
 
-    def _close(self, root: str, snapshot: Snapshot, housed: Collection[str], now: datetime) -> Ledger:
+    def _close(self, root: Root, snapshot: Snapshot, housed: Collection[Root], now: datetime) -> Ledger:
         """Take the accounts of namespaces that are elsewhere out of a ledger; returns what stands.
 
         Reservations of namespaces that no quota governs any more go when nobody can use them.
         """
 
-        def home(namespace: str) -> str:
+        def home(namespace: str) -> Root:
             return snapshot.policies(namespace).root if namespace else root
 
         def useless(each: Reservation) -> bool:
@@ -95,7 +95,7 @@ class Movers:
         return self._fences.refence(root, change)
 
 
-def strays(ledger: Ledger, snapshot: Snapshot, housed: Collection[str]) -> bool:
+def strays(ledger: Ledger, snapshot: Snapshot, housed: Collection[Root]) -> bool:
     """Tell whether anything in a ledger belongs elsewhere, or no quota speaks of its root and it is open."""
     if ledger.root == TERM:
         return False

@@ -20,6 +20,7 @@ from policy.core.patches import JsonObject
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 from policy.service.controller import Trouble
+from policy.sources.board import Listener, Listeners, Unsubscribe
 
 RETRY_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 5.0
@@ -57,7 +58,7 @@ class NodeFollower:
         self._before = before
         self._clock = clock
         self._trouble = trouble
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners = Listeners()
         self._inbox: SimpleQueue[Moved | None] = SimpleQueue()
         self._stopped = Event()
         self._nodes: dict[str, Node] = {}
@@ -70,9 +71,9 @@ class NodeFollower:
         state = self._states.get(pool)
         return None if state is None else limits_of(state)
 
-    def on_change(self, listener: Callable[[], None]) -> None:
+    def on_change(self, listener: Listener) -> Unsubscribe:
         """Call `listener` when a pool is allowed more or less than before."""
-        self._listeners.append(listener)
+        return self._listeners.add(listener)
 
     def wake(self) -> None:
         """Look at the policies again soon."""
@@ -130,8 +131,7 @@ class NodeFollower:
                 falls.append(fall)
         self._states = states
         if moved:
-            for listener in self._listeners:
-                listener()
+            self._listeners.call()
         return min(falls) - now if falls else None
 
     def _resumed(self, pool: str) -> Following:

@@ -27,8 +27,8 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core import marks
 from policy.core.amounts import Limits
 from policy.core.governing import label_keys
-from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, expire, overdue
-from policy.core.snapshot import Snapshot, pool_root
+from policy.core.ledger import RESERVATION_TTL, Ledger, Purpose, Root, expire, overdue
+from policy.core.snapshot import Snapshot
 from policy.core.usage import UsageView
 from policy.service.books import RootState
 from policy.service.crons import CronKeeper
@@ -85,10 +85,10 @@ class ReleasePass:
         self._movers = Movers(ledgers=ledgers, fences=self._fences)
         self._crons = CronKeeper(cluster=cluster)
         self._views = UsageViews()
-        self._states: dict[str, RootState] = {}
+        self._states: dict[Root, RootState] = {}
         self._policies: object = None
         self._labels: tuple[object, frozenset[str]] = (None, frozenset())
-        self._dirty: set[str] = set()
+        self._dirty: set[Root] = set()
         self._looked_at = clock()
         self._more = False
 
@@ -112,14 +112,14 @@ class ReleasePass:
         moments.append(self._inspector.next_look(self._clock()))
         return min((each for each in moments if each is not None), default=None)
 
-    def fence_new(self, roots: Sequence[str]) -> bool:
+    def fence_new(self, roots: Sequence[Root]) -> bool:
         """Raise the epoch of every root that this leader has not fenced yet; tells whether there were any.
 
         The caller lists the objects after it and before the next pass (protocol rule 1).
         """
         return self._fences.raise_new(roots)
 
-    def roots(self, tracker: Tracker) -> list[str]:
+    def roots(self, tracker: Tracker) -> list[Root]:
         """Return the roots that quotas speak of, and those where a Workflow is held; every pool is one.
 
         A namespace that nobody governs needs no ledger. The tracker learns which labels are asked for; it may
@@ -185,9 +185,9 @@ class ReleasePass:
 
     # What has changed.
 
-    def _housed(self, snapshot: Snapshot, tracker: Tracker) -> dict[str, set[str]]:
+    def _housed(self, snapshot: Snapshot, tracker: Tracker) -> dict[Root, set[str]]:
         """Return the roots, each with the namespaces that are known in it."""
-        housed: dict[str, set[str]] = {pool_root(pool): set() for pool in snapshot.pools}
+        housed: dict[Root, set[str]] = {Root.of_pool(pool.metadata.name): set() for pool in snapshot.pools}
         for namespace in {*tracker.namespaces(), *snapshot.quotas, *snapshot.namespace_labels}:
             policies = snapshot.policies(namespace)
             if policies.quotas or tracker.holds_in(namespace):
@@ -299,12 +299,12 @@ class ReleasePass:
             if state.at(now, self._allowed(root)) or owes:
                 self._dirty.add(root)
 
-    def _allowed(self, root: str) -> Limits | None:
-        return self._capacity(root.partition(".")[2]) if root.startswith("pool.") else None
+    def _allowed(self, root: Root) -> Limits | None:
+        return self._capacity(root.pool) if root.pool else None
 
     # What is written.
 
-    def _write(self, root: str, now: datetime) -> Ledger:
+    def _write(self, root: Root, now: datetime) -> Ledger:
         """Write the ledger of a root by compare-and-swap, and take note of it."""
         state = self._states[root]
         moved = self._movers.arriving(root)

@@ -12,6 +12,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain, explain_wait, holding, marks
 from policy.core.kinds import OnExceed
+from policy.core.ledger import Root
 from policy.core.ordering import WaitReason
 from policy.core.standing import Position, positions
 from policy.core.usage import UsageView
@@ -54,7 +55,7 @@ class PositionMessages:
         self._reasons: dict[str, WaitReason] = {}
         self._most_shown = _SPARE
         self._told_at: dict[str, datetime] = {}
-        self._waiting: dict[str, str] = {}  # The root of each namespace where something is to be told.
+        self._waiting: dict[str, Root] = {}  # The root of each namespace where something is to be told.
         self.untold = False
 
     def next_round(self) -> datetime | None:
@@ -62,13 +63,13 @@ class PositionMessages:
         times = [self._told_at[each] + self._every for each in self._waiting if each in self._told_at]
         return min(times, default=None)
 
-    def changed(self, root: str, namespaces: Iterable[str]) -> None:
+    def changed(self, root: Root, namespaces: Iterable[str]) -> None:
         """Take note of namespaces of a root where positions may have changed."""
         self._waiting.update(dict.fromkeys(namespaces, root))
 
     def write(
         self,
-        states: Mapping[str, RootState],
+        states: Mapping[Root, RootState],
         tracker: Tracker,
         view: UsageView,
         stopping: Callable[[], bool],

@@ -1,7 +1,7 @@
 """The view of usage that is published after each pass: what is taken, what runs and who waits."""
 
 from policy.core.amounts import ZERO, Usage
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.usage import NamespaceQueue, UsageView
 from policy.service.books import RootState
 
@@ -10,15 +10,15 @@ class UsageViews:
     """The views of all roots, of which only those that changed are made anew."""
 
     def __init__(self) -> None:
-        self._roots: dict[str, UsageView] = {}
+        self._roots: dict[Root, UsageView] = {}
         self._merged: UsageView | None = None
 
-    def put(self, root: str, state: RootState) -> None:
+    def put(self, root: Root, state: RootState) -> None:
         """Take the view of one root."""
         self._roots[root] = view_of(state)
         self._merged = None
 
-    def drop(self, root: str) -> None:
+    def drop(self, root: Root) -> None:
         """Forget a root that is no more."""
         self._roots.pop(root, None)
         self._merged = None

@@ -1,14 +1,47 @@
 """The snapshot in force: policies from a source, usage from the controller, swapped by reference.
 
-Readers take it once a review. Writers replace it whole; nobody ever sees half of a change.
+Readers take it once a review. Writers replace it whole; nobody ever sees half of a change. Who subscribes to
+changes gets an unsubscribe, to be called when the work ends: the board outlives every term of a leader.
 """
 
 from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
+from typing import TypeAlias
 
 from policy.core.snapshot import Snapshot
 from policy.core.usage import UsageView
+
+Listener: TypeAlias = Callable[[], None]
+Unsubscribe: TypeAlias = Callable[[], None]
+
+
+class Listeners:
+    """Those who are called when something changes; safe for any number of threads."""
+
+    def __init__(self) -> None:
+        self._write = Lock()
+        self._present: dict[object, Listener] = {}
+
+    def __len__(self) -> int:
+        return len(self._present)
+
+    def add(self, listener: Listener) -> Unsubscribe:
+        """Call `listener` at every change from now on, until what is returned is called."""
+        key = object()
+        with self._write:
+            self._present = {**self._present, key: listener}
+
+        def unsubscribe() -> None:
+            with self._write:
+                self._present = {each: other for each, other in self._present.items() if each is not key}
+
+        return unsubscribe
+
+    def call(self) -> None:
+        """Call all, each in this thread; one that is just being removed may be among them."""
+        for listener in self._present.values():  # The dictionary is replaced at a change, never changed.
+            listener()
 
 
 class SnapshotBoard:
@@ -19,8 +52,8 @@ class SnapshotBoard:
         self._write = Lock()
         self._snapshot = snapshot
         self._loaded_at = clock()
-        self._listeners: list[Callable[[], None]] = []
-        self._usage_listeners: list[Callable[[], None]] = []
+        self._of_policies = Listeners()
+        self._of_usage = Listeners()
 
     def current(self) -> Snapshot:
         """Return the snapshot in force."""
@@ -30,21 +63,24 @@ class SnapshotBoard:
         """Return when the policies in force were loaded."""
         return self._loaded_at
 
-    def on_policies(self, listener: Callable[[], None]) -> None:
+    def on_policies(self, listener: Listener) -> Unsubscribe:
         """Call `listener` after every change of policies."""
-        self._listeners.append(listener)
+        return self._of_policies.add(listener)
 
-    def on_usage(self, listener: Callable[[], None]) -> None:
+    def on_usage(self, listener: Listener) -> Unsubscribe:
         """Call `listener` after every new view of usage."""
-        self._usage_listeners.append(listener)
+        return self._of_usage.add(listener)
+
+    def listeners(self) -> int:
+        """Return how many have subscribed to changes."""
+        return len(self._of_policies) + len(self._of_usage)
 
     def put_policies(self, snapshot: Snapshot) -> None:
         """Put new policies in force; the view of usage stays."""
         with self._write:
             self._snapshot = snapshot.with_usage(self._snapshot.usage)
             self._loaded_at = self._clock()
-        for listener in self._listeners:
-            listener()
+        self._of_policies.call()
 
     def joined(self, namespace: str, priority: int) -> None:
         """Take note that one more waits, which the next view of usage will show."""
@@ -57,5 +93,4 @@ class SnapshotBoard:
         """Show a new view of usage beside the policies in force."""
         with self._write:
             self._snapshot = self._snapshot.with_usage(usage)
-        for listener in self._usage_listeners:
-            listener()
+        self._of_usage.call()

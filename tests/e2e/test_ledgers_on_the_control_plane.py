@@ -14,7 +14,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import QUOTA_LEDGERS
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
-from policy.core.ledger import Account, Demand, fence
+from policy.core.ledger import Account, Demand, Root, fence
 from tests.e2e.control_plane import ControlPlane
 from tests.policy.core.builders import counted_live
 
@@ -28,14 +28,14 @@ ATTEMPTS: Final = 20
 
 
 @pytest.fixture
-def root(kube_cluster: KubeCluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the name of a ledger that nobody else uses, removed in the end."""
+def root(kube_cluster: KubeCluster, request: pytest.FixtureRequest) -> Iterator[Root]:
+    """Give the root of a ledger that nobody else uses, removed in the end."""
     name = request.node.name.replace("_", "-")
-    yield name
+    yield Root.parse(name)
     kube_cluster.delete(QUOTA_LEDGERS, name)
 
 
-def _request(root: str, number: str) -> ReservationRequest:
+def _request(root: Root, number: str) -> ReservationRequest:
     """Return the request for one Workflow under a limit of LIMIT."""
     demand = Demand(Account("team-a", "all"), Limits(workflows=Amount(LIMIT)), "WorkflowQuota team-a/all")
     return ReservationRequest(root, number, "team-a", f"run-{number}", Usage(1, 2, 0), (demand,))
@@ -56,7 +56,7 @@ def _reserved(ledgers: Ledgers, request: ReservationRequest) -> bool:
 
 
 def test_several_processes_reserve_exactly_as_much_as_there_is(
-    control_plane: ControlPlane, kube_cluster: KubeCluster, root: str
+    control_plane: ControlPlane, kube_cluster: KubeCluster, root: Root
 ) -> None:
     """Four replicas, each with connections and turns of its own, ask for more than the limit at once."""
     with ExitStack() as opened, ThreadPoolExecutor(WRITERS) as pool:
@@ -74,7 +74,9 @@ def test_several_processes_reserve_exactly_as_much_as_there_is(
     assert ledger.taken() == {Account("team-a", "all"): Usage(LIMIT, 2 * LIMIT, 0)}
 
 
-def test_a_ledger_comes_back_from_the_cluster_as_it_was_written(kube_cluster: KubeCluster, root: str) -> None:
+def test_a_ledger_comes_back_from_the_cluster_as_it_was_written(
+    kube_cluster: KubeCluster, root: Root
+) -> None:
     """The schema of the CRD keeps every field: what it did not know would be dropped without a word."""
     ledgers = _ledgers(kube_cluster)
     assert not ledgers.reserve(_request(root, "a"))

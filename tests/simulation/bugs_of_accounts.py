@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision import ReservationRequest
-from policy.core.ledger import Reservation
+from policy.core.ledger import Reservation, Root
 from policy.service.controller import Controller
 from policy.service.moving import Movers
 from policy.service.releaser import ReleasePass
@@ -25,7 +25,7 @@ class UncountedAccount(Faithful):
 class _LeavesBehind(Movers):
     """Carries nothing over."""
 
-    def arriving(self, root: str) -> list[Reservation]:
+    def arriving(self, root: Root) -> list[Reservation]:
         del root
         return []
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from policy.cluster.protocol import WORKFLOWS, EventOf
 from policy.core import marks
-from policy.core.ledger import Ledger, Purpose, cancel, expire
+from policy.core.ledger import Ledger, Purpose, Root, cancel, expire
 from policy.service.controller import Controller, Seen, Wake
 from policy.service.fencing import Fences
 from policy.service.letting_go import ReleaseSender
@@ -21,7 +21,7 @@ class _Unfenced(Fences):
     def check(self, ledger: Ledger) -> None:
         self._epochs[ledger.root] = ledger.epoch
 
-    def refence(self, root: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+    def refence(self, root: Root, change: Callable[[Ledger], Ledger]) -> Ledger:
         if root in self:
             self.check(self._ledgers.read(root))
         return super().refence(root, change)
@@ -66,7 +66,7 @@ class _PatchesFirst(ReleasePass):
         self.__dict__["tracker"] = tracker
         return super().run_pass(tracker, stopping=stopping, pressed=pressed)
 
-    def _write(self, root: str, now: datetime) -> Ledger:
+    def _write(self, root: Root, now: datetime) -> Ledger:
         planned = self._states[root].settle(self._ledgers.read(root), now)
         releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
         self._sender.send(releases, self.__dict__["tracker"], lambda: False)

@@ -8,7 +8,7 @@ import msgspec
 
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision import ReservationRequest, Side
-from policy.core.ledger import Ledger, Purpose, Shortfall, with_reservations
+from policy.core.ledger import Ledger, Purpose, Root, Shortfall, with_reservations
 from policy.core.patches import JsonObject
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
@@ -131,7 +131,7 @@ class _Alone(Ledgers):
         super().__init__(cluster=ledgers._cluster, clock=ledgers._clock)
 
     def update(
-        self, root: str, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
+        self, root: Root, change: Callable[[Ledger], Ledger], *, deadline: datetime | None = None
     ) -> Ledger:
         def alone(ledger: Ledger) -> Ledger:
             bare = msgspec.structs.replace(ledger, reservations={})

@@ -10,6 +10,7 @@ from policy.core import marks
 from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Side
 from policy.core.kinds import OnExceed
+from policy.core.ledger import Root
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from tests.policy.service.world import (
@@ -76,7 +77,7 @@ class Town:
     @property
     def reserved(self) -> set[str]:
         """The reservations of the namespace's ledger."""
-        return set(self.leader.ledgers.read("namespace.etl").reservations)
+        return set(self.leader.ledgers.read(Root.of_namespace("etl")).reservations)
 
 
 def test_an_edit_from_queue_to_deny_releases_nobody_over_the_limit() -> None:

@@ -14,7 +14,7 @@ from lockkeeper.wiring import ReviewRecorder
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.core.decision import Decision, ReservationRequest
-from policy.core.ledger import Reservation, Shortfall
+from policy.core.ledger import Reservation, Root, Shortfall
 from policy.core.snapshot import Snapshot
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
@@ -216,9 +216,9 @@ class Webhook:
         assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in self.lines)
         return [json.loads(line) for line in self.lines]
 
-    def reserved(self, root: str = "namespace.team") -> dict[str, Reservation]:
-        """Return the reservations in a ledger."""
-        return dict(self.ledgers.read(root).reservations)
+    def reserved(self, root: Root | None = None) -> dict[str, Reservation]:
+        """Return the reservations in a ledger, that of the namespace `team` where none is named."""
+        return dict(self.ledgers.read(root or Root.of_namespace("team")).reservations)
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the value of a metric, 0 where it was never set."""

@@ -12,7 +12,7 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.cluster.relatives import StoredWorkflows
 from policy.core.amounts import Usage
 from policy.core.crowding import MOST_CREATES, MOST_OF_NAME
-from policy.core.ledger import Account, Purpose, Reservation, with_reservations
+from policy.core.ledger import Account, Purpose, Reservation, Root, with_reservations
 from policy.core.marks import RESERVATION
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
@@ -79,10 +79,10 @@ def test_a_dry_run_never_touches_the_ledger(path: str) -> None:
     """`kubectl --dry-run=server` stores nothing, so it takes nothing and gives nothing back."""
     webhook = Webhook(DENY_TWO)
     marked = webhook.mutated(workflow(), uid="real")
-    before = webhook.ledgers.read("namespace.team")
+    before = webhook.ledgers.read(Root.of_namespace("team"))
     for obj in (workflow(), marked, {**marked, "status": {"phase": "Running"}}):
         webhook.response(admission_review(obj, uid="trial", dryRun=True), path)
-    assert webhook.ledgers.read("namespace.team") == before
+    assert webhook.ledgers.read(Root.of_namespace("team")) == before
 
 
 def test_a_dry_run_hears_whether_there_is_room() -> None:
@@ -298,7 +298,7 @@ def test_a_label_that_names_a_release_is_worth_nothing() -> None:
     release = Reservation(
         "u.1", "team", "hello", (Account("team", "builds"),), Usage(1), START, Purpose.RELEASE
     )
-    webhook.ledgers.update("namespace.team", lambda ledger: with_reservations(ledger, [release]))
+    webhook.ledgers.update(Root.of_namespace("team"), lambda ledger: with_reservations(ledger, [release]))
     obj = workflow()
     obj["metadata"]["labels"] = {RESERVATION: "u.1"}
     assert not webhook.validate(obj, uid="v")["allowed"]
@@ -326,7 +326,7 @@ def test_forged_users_make_no_ledger_large() -> None:
         Reservation(f"i{n}", "team", f"w{n}", accounts, Usage(1), START, user=f"u{n}")
         for n in range(MOST_CREATES)
     ]
-    webhook.ledgers.update("namespace.team", lambda ledger: with_reservations(ledger, flood))
+    webhook.ledgers.update(Root.of_namespace("team"), lambda ledger: with_reservations(ledger, flood))
     response = webhook.mutate(workflow(), uid="late", userInfo={"username": "ann"})
     assert causes(response) == ["TooManyCreates"]
     assert len(webhook.reserved()) == MOST_CREATES

@@ -8,7 +8,7 @@ makes anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from policy.core.budget import Part, paced
 from policy.core.decision import Code, ObjectKind, Reason
@@ -32,11 +32,6 @@ from policy.core.workflow import Template, TemplateRef, WorkflowSpec
 
 _MOST_FOLLOWED: Final = 1000
 """Templates that are followed below one call."""
-_MAX_REMEMBERED: Final = 10_000
-"""References that are remembered; their names are somebody's choice."""
-
-_KeyT = TypeVar("_KeyT")
-_ValueT = TypeVar("_ValueT")
 
 
 def missing_lock_findings(
@@ -105,18 +100,21 @@ def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> 
     key = known_key(ref, locks.namespace)
     if key is None:
         return ()
-    at = (*key, ref.template or "")
-    known = locks.lacking.get(at)
-    if known is not None:
-        return known
+    return locks.found_out.lacking.get_or(
+        (*key, ref.template or ""), lambda: _look_up_missing(ref, key, locks, snapshot)
+    )
+
+
+def _look_up_missing(
+    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot
+) -> tuple[MissingLock, ...]:
     spec = snapshot.templates.get(key)
     if spec is None:
         missing: Iterator[tuple[str, str, CompiledRule]] = iter(())
     else:
         missing = _below(spec, ref, locks, snapshot) if ref.template else _in_whole(spec, key, locks)
     kind = MatchedKind(key.kind)
-    found = tuple(MissingLock(rule, name, of, kind) for name, of, rule in missing)
-    return _remember(locks.lacking, at, found)
+    return tuple(MissingLock(rule, name, of, kind) for name, of, rule in missing)
 
 
 def _in_whole(
@@ -170,11 +168,10 @@ def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOT
         key = known_key(ref, locks.namespace)
         if key is None:
             return None
-        at = (*key, ref.template or "", view.hides)
-        try:
-            return locks.foreign[at]
-        except KeyError:  # Another review may forget all of them at any time.
-            return _remember(locks.foreign, at, _selectable(ref, key, locks, snapshot, hides=view.hides))
+        return locks.found_out.foreign.get_or(
+            (*key, ref.template or "", view.hides),
+            lambda: _selectable(ref, key, locks, snapshot, hides=view.hides),
+        )
 
     return find
 
@@ -188,10 +185,3 @@ def _selectable(
     if template is None or not (locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)):
         return None
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
-
-
-def _remember(memory: dict[_KeyT, _ValueT], key: _KeyT, found: _ValueT) -> _ValueT:
-    if len(memory) >= _MAX_REMEMBERED:
-        memory.clear()
-    memory[key] = found
-    return found

@@ -13,7 +13,7 @@ from policy.core.locks.library import library_of
 from policy.core.locks.sibling_names import Sibling, is_sibling
 from policy.core.locks.siblings import policy_sets, possible_sibling
 from policy.core.patches import JsonObject
-from policy.core.snapshot import Snapshot
+from policy.core.snapshot import Compiled, Snapshot
 from policy.core.template_keys import TemplateKey
 from policy.core.workflow import Metadata, WorkflowSpec
 
@@ -105,7 +105,7 @@ def with_siblings(snapshot: Snapshot) -> Snapshot:
         templates=templates,
         texts=texts,
         headers=headers,
-        compiled={},
+        compiled=Compiled(),
         library=library_of(templates, snapshot.library),
     )
 

@@ -6,31 +6,33 @@ A library follows another when templates change: what did not is kept, with all 
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 from policy.core.budget import UNBOUNDED, Budget
 from policy.core.locks.index import Entry, NamespaceIndex, following, index_of
 from policy.core.locks.runs import FindOwner, TemplateOwner, template_owner
+from policy.core.memo import Memo
 from policy.core.template_keys import TemplateKey, key_of
 from policy.core.workflow import WorkflowSpec
 
 
-class Library(msgspec.Struct, frozen=True, eq=False):
-    """All templates; those of them that were looked up so far, and the namespaces that were asked about.
+class Library:
+    """All templates, which stay as they are, and what was found out about them so far.
 
-    `begun` has what was found out of a namespace by reviews whose time was over before all was known.
+    That is who was looked up (`homes`), and what is known of namespaces that were asked about (`indexes`).
+    `begun` has what was found out of a namespace by reviews whose time was over before all was known. The
+    library owns all three; they are bounded by the templates and by the namespaces with lock policies.
     """
 
-    templates: Mapping[TemplateKey, WorkflowSpec]
-    owners: dict[TemplateKey, TemplateOwner]
-    indexes: dict[str, NamespaceIndex]
-    begun: dict[str, dict[TemplateKey, Entry]] = {}
+    def __init__(self, templates: Mapping[TemplateKey, WorkflowSpec]) -> None:
+        self.templates = templates
+        self.owners: Memo[TemplateKey, TemplateOwner] = Memo()
+        self.indexes: Memo[str, NamespaceIndex] = Memo()
+        self.begun: Memo[str, dict[TemplateKey, Entry]] = Memo()
 
     def owner(self, key: TemplateKey) -> TemplateOwner | None:
         """Return a template object, or None where there is none of this name."""
         found = self.owners.get(key)
         if found is None and (spec := self.templates.get(key)) is not None:
-            found = self.owners[key] = template_owner(key.kind, key.name, spec)
+            found = self.owners.keep(key, template_owner(key.kind, key.name, spec))
         return found
 
     def find(self, namespace: str) -> FindOwner:
@@ -41,20 +43,21 @@ class Library(msgspec.Struct, frozen=True, eq=False):
         """Return what is known of a namespace's templates together, found out at the first time."""
         found = self.indexes.get(namespace)
         if found is None:
-            begun = self.begun.setdefault(namespace, {})
+            begun = self.begun.get_or(namespace, dict)
             found = index_of(namespace, self.templates, self.owner, begun, budget)
-            self.indexes[namespace] = found
-            self.begun.pop(namespace, None)
+            self.indexes.keep(namespace, found)
+            self.begun.forget(namespace)
         return found
 
 
-NO_LIBRARY: Final = Library({}, {}, {})
+NO_LIBRARY: Final = Library({})
 
 
 def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | None = None) -> Library:
     """Return the library of these templates; with the one before, only what changed is looked at anew."""
+    library = Library(templates)
     if before is None:
-        return Library(templates, {}, {})
+        return library
     known = before.templates
     changed = {
         key
@@ -62,9 +65,10 @@ def library_of(templates: Mapping[TemplateKey, WorkflowSpec], before: Library | 
         if (old := known.get(key)) is not spec and old != spec  # Mostly it is the same object.
     }
     changed.update(key for key in known if key not in templates)
-    owners = list(before.owners.items())  # Reviews add to it meanwhile.
-    library = Library(templates, {key: owner for key, owner in owners if key not in changed}, {})
-    for namespace, index in list(before.indexes.items()):
-        stale = frozenset(changed)
-        library.indexes[namespace] = following(index, stale, library.owner) if stale else index
+    for key, owner in before.owners.items():
+        if key not in changed:
+            library.owners.keep(key, owner)
+    stale = frozenset(changed)
+    for namespace, index in before.indexes.items():
+        library.indexes.keep(namespace, following(index, stale, library.owner) if stale else index)
     return library

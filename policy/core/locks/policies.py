@@ -26,14 +26,11 @@ from policy.core.locks.key_rules import key_rule
 from policy.core.locks.places import TemplateBody, collect, images_of, type_of
 from policy.core.locks.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
 from policy.core.locks.sibling_names import Sibling
+from policy.core.memo import MOST_KEPT, Memo
 from policy.core.selectors import EVERYTHING, Labels
 from policy.core.workflow import EMPTY_SPEC, Template, WorkflowSpec
 
 _CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
-MAX_REMEMBERED_TEMPLATES: Final = 10_000
-"""Templates whose matching rules are remembered; Workflows repeat their templates run after run."""
-
-
 RuleKey: TypeAlias = tuple[str | None, str | None]
 """Name and image of a container template."""
 
@@ -43,12 +40,29 @@ RuleTest: TypeAlias = tuple[CompiledRule, frozenset[TemplateType], _Fits | None,
 """A rule taken apart, for templates not seen before: types, and what names and images have to fit."""
 
 
+class FoundOut:
+    """What reviews have found out by the lock policies of one namespace, which own it.
+
+    A change of policies or templates makes both anew. What is bounded has keys of somebody's choice: names
+    and images of templates, which Workflows repeat run after run (`rules`), and references to templates of
+    other objects (`foreign`, `lacking`, `siblings`). The locks of `faults` are those that rules write.
+    """
+
+    def __init__(self) -> None:
+        self.rules: Memo[RuleKey, tuple[CompiledRule, ...]] = Memo(most=MOST_KEPT)
+        self.faults: Memo[str, tuple[Reason, ...]] = Memo()
+        self.foreign: Memo[tuple[str, str, str, bool], ForeignTemplate | None] = Memo(most=MOST_KEPT)
+        self.lacking: Memo[tuple[str, str, str], tuple[MissingLock, ...]] = Memo(most=MOST_KEPT)
+        self.siblings: Memo[tuple[str, str, tuple[str, ...]], Sibling | None] = Memo(most=MOST_KEPT)
+
+
 class LockPolicies(msgspec.Struct, frozen=True):
-    """All lock policies of one namespace and the memory of which rules select which templates.
+    """All lock policies of one namespace.
 
     `argo` says what may be written. `by_pod` tells that a rule asks what templates run, `structural` that
     one may ask for more than an edit in place, `conditional` that one has a condition, and `on_callers` that
-    one may put a lock on a DAG or steps, which then hold it for all that these call.
+    one may put a lock on a DAG or steps, which then hold it for all that these call. What reviews have
+    `found_out` is kept beside them.
     """
 
     namespace: str
@@ -65,11 +79,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
     refuses_singular: bool
     on_callers: bool
     lock_names: frozenset[str]
-    remembered: dict[RuleKey, tuple[CompiledRule, ...]]
-    rule_faults: dict[str, tuple[Reason, ...]]
-    foreign: dict[tuple[str, str, str, bool], ForeignTemplate | None]
-    lacking: dict[tuple[str, str, str], tuple[MissingLock, ...]]
-    siblings: dict[tuple[str, str, tuple[str, ...]], Sibling | None]
+    found_out: FoundOut
 
     def active(
         self, labels: Labels, kind: MatchedKind = MatchedKind.WORKFLOW
@@ -94,13 +104,13 @@ class LockPolicies(msgspec.Struct, frozen=True):
         these, and a review should not pay for them.
         """
         found: list[TemplateBody] = []
-        recall, by_pod = self.remembered, self.by_pod
+        recall, by_pod = self.found_out.rules.get, self.by_pod
         view = self.view(spec) if view is None else view
         plain = not view.hides and not self.looks_closer
         for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
-                rules = recall.get((template.name, container.image)) if container is not None else None
+                rules = recall((template.name, container.image)) if container is not None else None
                 if (
                     rules is None
                     or not plain
@@ -129,7 +139,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
         """
         container = template.container
         if container is not None and not (view.hides or self.looks_closer):
-            remembered = self.remembered.get((template.name, container.image))
+            remembered = self.found_out.rules.get((template.name, container.image))
             if (
                 remembered is not None
                 and template.sidecars is None
@@ -148,7 +158,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
             rules = self._match(template)
         else:
             key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
-            remembered = self.remembered.get(key)
+            remembered = self.found_out.rules.get(key)
             rules = self._remember(key, self._match(template)) if remembered is None else remembered
         if not rules or not self.looks_closer:
             return rules
@@ -158,9 +168,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
         """Keep what was found out, but not for long texts that somebody made up; return it."""
         name, image = key
         if len(name or "") + len(image or "") <= LONGEST_TEXT:
-            if len(self.remembered) >= MAX_REMEMBERED_TEMPLATES:
-                self.remembered.clear()
-            self.remembered[key] = rules
+            self.found_out.rules.keep(key, rules)
         return rules
 
     def matches(
@@ -251,11 +259,7 @@ def compile_lock_policies(
         refuses_singular=refuses_singular(own for own, _ in compiled),
         on_callers=any(rule.selector.types & _CALLER_TYPES for rule in rules),
         lock_names=frozenset(name for rule in rules for name in rule.names),
-        remembered={},
-        rule_faults={},
-        foreign={},
-        lacking={},
-        siblings={},
+        found_out=FoundOut(),
     )
 
 

@@ -10,6 +10,7 @@ from policy.core.decision import NO_OBJECT, ObjectKind
 from policy.core.locks.as_run import PodView
 from policy.core.locks.foreign import ForeignTemplate
 from policy.core.locks.library import NO_LIBRARY, Library
+from policy.core.problems import Hints
 from policy.core.template_keys import TEMPLATE_KINDS
 from policy.core.workflow import TemplateRef
 
@@ -34,7 +35,7 @@ class ReviewedObject(msgspec.Struct, frozen=True):
     find: FindTemplate = _nowhere
     name: str = ""
     library: Library = NO_LIBRARY
-    hints: dict[tuple[str, str], str] = {}
+    hints: Hints = msgspec.field(default_factory=Hints)
     view: PodView | None = None
     budget: Budget = UNBOUNDED
 

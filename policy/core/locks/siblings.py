@@ -57,9 +57,9 @@ def sibling_for(
     It is worked out once for the same template and policies.
     """
     key = (*origin, _sources(active))
-    if key not in locks.siblings:
-        locks.siblings[key] = _work_out(origin, active, locks, snapshot) if active else None
-    return locks.siblings[key]
+    return locks.found_out.siblings.get_or(
+        key, lambda: _work_out(origin, active, locks, snapshot) if active else None
+    )
 
 
 def possible_sibling(

@@ -28,9 +28,9 @@ from policy.core.locks.beyond import template_finder
 from policy.core.locks.injected import with_note
 from policy.core.locks.judging import LockPart, review_spec_locks
 from policy.core.locks.policies import LockPolicies
-from policy.core.locks.rulebook import Hints
 from policy.core.locks.scene import ReviewedObject
 from policy.core.locks.siblings import review_sibling
+from policy.core.problems import Hints
 from policy.core.selectors import Labels
 from policy.core.snapshot import Snapshot
 from policy.core.template_keys import TEMPLATE_KINDS
@@ -85,7 +85,7 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
     active = locks.active(subject.labels, subject.kind) if locks is not None else ()
     if locks is None or not active:
         return UNGOVERNED
-    hints: Hints = {}
+    hints = Hints()
     part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:

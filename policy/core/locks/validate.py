@@ -33,11 +33,8 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
     """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
-    remembered = locks.rule_faults if whole else rulebook.rule_faults
-    found = remembered.get(rule.lock_name)
-    if found is None:
-        found = remembered[rule.lock_name] = tuple(ref_faults(rule.lock, "", rulebook))
-    return found
+    known = locks.found_out.faults if whole else rulebook.faults
+    return known.get_or(rule.lock_name, lambda: tuple(ref_faults(rule.lock, "", rulebook)))
 
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
@@ -268,7 +265,7 @@ def _advice(config_map: str, key: str, rulebook: Rulebook) -> str:
     if (beyond := definitions.extent.beyond_config_maps(namespace)) is not None:
         return f"It may be among those left out: {beyond}. Delete ConfigMaps that nobody needs"
     known = definitions.keys_beside(namespace, config_map)
-    near = rulebook.near(config_map, key, known)
+    near = rulebook.hints.near(config_map, key, known)
     if near:
         return f'did you mean "{near}"?'
     if not known:

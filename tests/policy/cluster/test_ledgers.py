@@ -17,10 +17,10 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS
 from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
-from policy.core.ledger import Account, Demand, Ledger, Purpose, Reservation, cancel, fence
+from policy.core.ledger import Account, Demand, Ledger, Purpose, Reservation, Root, cancel, fence
 from tests.policy.service.world import NOON, PATIENCE, Call, Clock, Spy, memory
 
-ROOT = "namespace.ci"
+ROOT = Root.of_namespace("ci")
 ACCOUNT = Account("ci", "builds")
 
 
@@ -44,7 +44,7 @@ def ledgers(store: MemoryCluster, clock: Clock) -> Ledgers:
     return Ledgers(cluster=store, clock=clock, led=False)
 
 
-def ask(name: str, *, limit: int = 2, root: str = ROOT, tasks: int = 1) -> ReservationRequest:
+def ask(name: str, *, limit: int = 2, root: Root = ROOT, tasks: int = 1) -> ReservationRequest:
     """Return what a create of one Workflow asks for, under a limit on Workflows."""
     return ReservationRequest(
         root=root,
@@ -132,17 +132,17 @@ def test_all_ledgers_are_written_with_what_was_listed_and_read_anew_where_somebo
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
     """A leader that begins among a thousand of them asks for each no more than it has to."""
-    for root in ("namespace.a", "namespace.b", "namespace.c"):
-        ledgers.update(root, fence)
+    for namespace in "abc":
+        ledgers.update(Root.of_namespace(namespace), fence)
     spy = Spy(store)
 
     def meddle(call: Call) -> None:
         if call.verb == "replace" and call.name == "namespace.b":
             spy.before = lambda _: None
-            ledgers.reserve(ask("rival", root="namespace.b"))
+            ledgers.reserve(ask("rival", root=Root.of_namespace("b")))
 
     spy.before = meddle
-    written = Ledgers(cluster=spy, clock=clock, led=False).update_all(fence, but={"namespace.c"})
+    written = Ledgers(cluster=spy, clock=clock, led=False).update_all(fence, but={Root.of_namespace("c")})
     assert [(call.verb, call.name) for call in spy.calls] == [
         ("list", ""),
         ("replace", "namespace.a"),
@@ -150,9 +150,12 @@ def test_all_ledgers_are_written_with_what_was_listed_and_read_anew_where_somebo
         ("get", "namespace.b"),
         ("replace", "namespace.b"),
     ]
-    assert {root: each.epoch for root, each in written.items()} == {"namespace.a": 2, "namespace.b": 2}
-    assert set(ledgers.read("namespace.b").reservations) == {"rival"}
-    assert ledgers.read("namespace.c").epoch == 1
+    assert {root: each.epoch for root, each in written.items()} == {
+        Root.of_namespace("a"): 2,
+        Root.of_namespace("b"): 2,
+    }
+    assert set(ledgers.read(Root.of_namespace("b")).reservations) == {"rival"}
+    assert ledgers.read(Root.of_namespace("c")).epoch == 1
 
 
 def test_two_first_writes_of_a_ledger_both_count(
@@ -202,7 +205,7 @@ def test_a_ledger_deleted_between_read_and_write_is_made_anew(
     def meddle(call: Call) -> None:
         if call.verb == "replace":
             for name in deletions:
-                store.delete(QUOTA_LEDGERS, name)
+                store.delete(QUOTA_LEDGERS, str(name))
 
     spy.before = meddle
     assert Ledgers(cluster=spy, clock=clock, led=False).reserve(ask("new")) == []
@@ -278,13 +281,13 @@ def test_writers_of_different_roots_do_not_wait_for_each_other(ledgers: Ledgers)
     """A slow pool holds up nobody else."""
 
     def slow(ledger: Ledger) -> Ledger:
-        assert ledgers.reserve(ask("quick", root="namespace.other")) == []
+        assert ledgers.reserve(ask("quick", root=Root.of_namespace("other"))) == []
         return fence(ledger)
 
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(ledgers.update, ROOT, slow)
         assert done.result(PATIENCE).epoch == 1
-    assert set(ledgers.read("namespace.other").reservations) == {"quick"}
+    assert set(ledgers.read(Root.of_namespace("other")).reservations) == {"quick"}
 
 
 def test_a_change_that_fails_writes_nothing_and_gives_its_turn_back(

@@ -14,6 +14,7 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Root,
     cancel,
     expire,
     reserve,
@@ -38,7 +39,7 @@ def demand(workflows: int, tasks: int | None = None) -> list[Demand]:
 
 def filled(*creates: Reservation, limit: int = 10, tasks: int | None = None) -> tuple[Ledger, list[str]]:
     """Return a ledger in which creates were reserved one after the other, and who got no slot."""
-    ledger, refused = Ledger("namespace.etl", used={QUOTA: Usage()}), []
+    ledger, refused = Ledger(Root.of_namespace("etl"), used={QUOTA: Usage()}), []
     for each in creates:
         ledger, short = reserve(ledger, each, demand(limit, tasks))
         if short:
@@ -113,7 +114,7 @@ def test_creates_without_a_name_share_nothing() -> None:
 
 def crowded(creates: list[Reservation], wanted: Reservation) -> str:
     """Return why one more has no place beside others."""
-    return crowd(with_reservations(Ledger("namespace.etl"), creates), wanted)
+    return crowd(with_reservations(Ledger(Root.of_namespace("etl")), creates), wanted)
 
 
 def test_a_name_a_user_and_a_ledger_have_a_bounded_number_of_creates_on_their_way() -> None:

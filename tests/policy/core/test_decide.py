@@ -26,7 +26,7 @@ from policy.core.decision import (
 )
 from policy.core.explain import denial
 from policy.core.governing import demands
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
 from policy.core.quota_review import generated_name
 from policy.core.snapshot import Document
@@ -147,7 +147,7 @@ def test_a_quota_that_denies_reserves_before_it_answers() -> None:
     decision = mutate(obj, policies)
     assert decision.outcome is Outcome.ALLOWED
     assert decision.reservation == ReservationRequest(
-        root="pool.shared",
+        root=Root.of_pool("shared"),
         id=UID,
         namespace=NAMESPACE,
         workflow="build",

@@ -23,6 +23,7 @@ from policy.core.ledger import (
     Ledger,
     Purpose,
     Reservation,
+    Root,
     Shortfall,
     cancel,
     expire,
@@ -35,7 +36,7 @@ from policy.core.ledger import (
 )
 from tests.policy.core.builders import NOW, counted_live, demand, limits, weight
 
-ROOT: Final = "namespace.team-a"
+ROOT: Final = Root.of_namespace("team-a")
 ACCOUNTS: Final = (
     Account("team-a", "main"),
     Account("team-a", "main", "ann"),
@@ -297,3 +298,25 @@ def test_what_is_taken_is_a_copy() -> None:
     ledger = Ledger(ROOT, used={ACCOUNTS[0]: weight(1)})
     ledger.taken()[ACCOUNTS[0]] = Usage(99)
     assert ledger.taken() == {ACCOUNTS[0]: weight(1)}
+
+
+def test_the_text_of_a_root_is_the_name_of_its_ledger_and_is_read_back() -> None:
+    """What is stored is the same in every version; names of pools may have dots."""
+    texts = {
+        Root.of_namespace("team-a"): "namespace.team-a",
+        Root.of_pool("data.eu"): "pool.data.eu",
+        Root("term"): "term",
+    }
+    for root, text in texts.items():
+        assert (str(root), Root.parse(text)) == (text, root)
+    assert [root.pool for root in texts] == ["", "data.eu", ""]
+    assert sorted(texts, key=str) == sorted(texts)
+
+
+def test_accounts_of_a_pool_have_names_that_no_quota_of_a_member_has() -> None:
+    """They stand in ledgers of every version; a quota's name has no slash."""
+    assert Account.of_pool("data") == Account("", "data")
+    assert Account.share("data", "a") == Account("a", "data/share")
+    assert Account.defaults("data", "a") == Account("a", "data.defaults")
+    assert Account("a", "q").of_user("bob") == Account("a", "q", "bob")
+    assert Account("a", "q", "bob").whole == Account("a", "q").whole == Account("a", "q")

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
+from policy.core.memo import MOST_KEPT
 from policy.core.patches import JsonObject
-from policy.core.snapshot import MAX_KNOWN_NAMESPACES, Document, Snapshot
+from policy.core.snapshot import Document, Snapshot
 from policy.core.usage import NO_USAGE, UsageView
 from policy.core.workflow import TemplateRef
 from tests.policy.core.builders import (
@@ -36,7 +37,7 @@ def test_a_namespace_without_policies_is_not_governed() -> None:
     """Its Workflows pass through untouched; its ledger has a name all the same."""
     found = snapshot(quota(namespace="team-b")).policies(NAMESPACE)
     assert not found.governed
-    assert (found.quotas, found.locks, found.root) == ((), None, "namespace.team-a")
+    assert (found.quotas, found.locks, found.root) == ((), None, Root.of_namespace("team-a"))
 
 
 @pytest.mark.parametrize("document", [quota(), pool(), lock_policy(), cluster_lock_policy()])
@@ -80,7 +81,7 @@ def test_the_oldest_pool_has_the_namespace(dates: list[str]) -> None:
     pools = [pool(f"of-{date}", created=f"{date}T00:00:00Z") for date in dates]
     found = snapshot(*pools).policies(NAMESPACE)
     assert [each.account for each in found.quotas] == [Account("", "of-2026-01-01")]
-    assert found.root == "pool.of-2026-01-01"
+    assert found.root == Root.of_pool("of-2026-01-01")
 
 
 def test_pools_of_one_age_are_ordered_by_name() -> None:
@@ -102,7 +103,7 @@ def test_a_pool_has_the_namespaces_that_its_selector_matches() -> None:
 def test_accounts_of_a_pools_member_stand_in_the_pools_ledger() -> None:
     """One write has to decide about all accounts of a Workflow (rule 9)."""
     found = snapshot(quota(), pool()).policies(NAMESPACE)
-    assert found.root == "pool.shared"
+    assert found.root == Root.of_pool("shared")
     assert [each.account for each in found.quotas] == [Account(NAMESPACE, "main"), Account("", "shared")]
 
 
@@ -172,9 +173,9 @@ def test_a_namespace_is_compiled_once() -> None:
 def test_made_up_namespaces_do_not_fill_the_memory() -> None:
     """However many names come by, a bounded number is kept, and the answers stay right."""
     policies = snapshot(quota())
-    for number in range(MAX_KNOWN_NAMESPACES + 5):
+    for number in range(MOST_KEPT + 5):
         policies.policies(f"made-up-{number}")
-    assert 0 < len(policies.compiled) <= MAX_KNOWN_NAMESPACES
+    assert 0 < len(policies.compiled.namespaces) <= MOST_KEPT
     assert _sources(policies) == ["WorkflowQuota team-a/main"]
 
 

@@ -11,7 +11,7 @@ from policy.core import marks
 from policy.core.amounts import Limits, Usage, withheld
 from policy.core.governing import borrowed_from, demands
 from policy.core.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
-from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, reserve, under_nodes
+from policy.core.ledger import Account, Ledger, NodeBound, Purpose, Reservation, Root, reserve, under_nodes
 from policy.core.ordering import Waiter
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.pools import share_demand
@@ -22,7 +22,7 @@ from policy.service.tracked import Tracked, moment, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
 
-ROOT = "pool.data"
+ROOT = Root.of_pool("data")
 POOL = Account("", "data")
 
 
@@ -79,7 +79,7 @@ def reserved(
     return Reservation(identity, namespace, workflow, accounts, weight, NOON, purpose, user)
 
 
-def ledger_of(*reservations: Reservation, root: str = ROOT) -> Ledger:
+def ledger_of(*reservations: Reservation, root: Root = ROOT) -> Ledger:
     """Return a ledger with these reservations and a stale count."""
     return Ledger(root, 3, {POOL: Usage(99, 99)}, {each.id: each for each in reservations})
 
@@ -99,7 +99,7 @@ class Desk:
         policies: Snapshot,
         *workflows: Tracked,
         ledger: Ledger | None = None,
-        root: str = ROOT,
+        root: Root = ROOT,
         namespaces: Iterable[str] = ("a", "b"),
         now: datetime = NOON,
         capacity: Limits | None = None,

@@ -11,6 +11,7 @@ from policy.cluster.relatives import ClusterRelatives
 from policy.core import marks
 from policy.core.decide import apply_policies
 from policy.core.decision import Decision, Operation, Outcome, Review, Side
+from policy.core.ledger import Root
 from policy.core.patches import JsonObject
 from policy.core.relations import owner_of
 from policy.core.snapshot import Snapshot
@@ -174,9 +175,9 @@ def uid_of(obj: JsonObject) -> str:
 
 def used(leader: Leader) -> int:
     """Return how many Workflows the ledger counts."""
-    return sum(each.workflows for each in leader.ledgers.read(f"namespace.{HOME}").used.values())
+    return sum(each.workflows for each in leader.ledgers.read(Root.of_namespace(f"{HOME}")).used.values())
 
 
 def tasks_used(leader: Leader) -> int:
     """Return how many tasks the ledger counts."""
-    return sum(each.tasks for each in leader.ledgers.read(f"namespace.{HOME}").used.values())
+    return sum(each.tasks for each in leader.ledgers.read(Root.of_namespace(f"{HOME}")).used.values())

@@ -13,7 +13,7 @@ from policy.core.compiled_quotas import CompiledQuota
 from policy.core.groups import Shape
 from policy.core.holding import holds_of
 from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, Ledger, Purpose, Reservation, with_reservations
+from policy.core.ledger import Account, Ledger, Purpose, Reservation, Root, with_reservations
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot
@@ -276,7 +276,9 @@ def test_held_workflows_count_nowhere() -> None:
         quota("builds", namespace="a", limits={"workflows": 3}, onExceed="Deny"),
         quota("queue", namespace="a", limits={"workflows": 0}),
     )
-    desk = Desk(policies_there, live("u1"), live("u2", held=False), root="namespace.a", namespaces="a")
+    desk = Desk(
+        policies_there, live("u1"), live("u2", held=False), root=Root.of_namespace("a"), namespaces="a"
+    )
     assert desk.settled().used == {Account("a", "builds"): Usage(1, 1), Account("a", "queue"): Usage(1, 1)}
 
 
@@ -295,7 +297,7 @@ def test_users_are_counted_apart() -> None:
         live("u1", arrival=1),
         live("u2", arrival=2),
         live("u3", user="bob", arrival=3),
-        root="namespace.a",
+        root=Root.of_namespace("a"),
         namespaces="a",
     )
     assert desk.work() == ["u1", "u3"]
@@ -475,7 +477,7 @@ def test_one_whose_weight_changes_while_it_runs_is_counted_by_what_it_weighs_now
 
 def test_without_any_quota_left_everybody_held_is_released() -> None:
     """Whoever takes a policy away does not leave its queue behind."""
-    desk = Desk(snapshot(), live("u1"), live("u2"), root="namespace.a", namespaces="a")
+    desk = Desk(snapshot(), live("u1"), live("u2"), root=Root.of_namespace("a"), namespaces="a")
     assert len(desk.work()) == 2
     assert desk.ledger.used == {}
     assert desk.ledger.taken() == {}
@@ -505,7 +507,7 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
         quota(effect.value.lower(), namespace="a", limits={"workflows": 0}, onExceed=effect.value)
         for effect in OnExceed
     ]
-    desk = Desk(snapshot(*own), live("u1"), root="namespace.a", namespaces="a")
+    desk = Desk(snapshot(*own), live("u1"), root=Root.of_namespace("a"), namespaces="a")
     assert desk.work() == []
     assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
     bounds = {account.quota: each for account, each in desk.state.planner.headroom.limits.items()}

@@ -22,7 +22,7 @@ from policy.core import marks
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
-from policy.core.ledger import RESERVATION_TTL, Account, Demand
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Root
 from policy.core.patches import JsonObject
 from policy.service.controller import RETRY_AFTER, Seen
 from policy.service.fencing import TERM, Deposed
@@ -44,7 +44,7 @@ from tests.policy.service.world import (
     submit,
 )
 
-ROOT = "namespace.etl"
+ROOT = Root.of_namespace("etl")
 ONE_AT_A_TIME = snapshot_of(quota("etl", "q", workflows=1))
 
 
@@ -351,7 +351,7 @@ def test_a_failed_list_after_the_fence_is_made_up_for_before_anything_is_written
             if "ledger" in steps and failures:
                 raise failures.pop()
             steps.append("list")
-        elif call.writes_ledger and call.name != TERM:
+        elif call.writes_ledger and call.name != str(TERM):
             steps.append("ledger")
 
     spy.before = note
@@ -374,7 +374,7 @@ def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
         elif call.writes_ledger and call.name == "namespace.ml":
             stage.board.put_policies(ONE_AT_A_TIME)
             raise Unavailable("restarting")
-        elif call.writes_ledger and call.name != TERM:
+        elif call.writes_ledger and call.name != str(TERM):
             steps.append("ledger")
 
     spy.before = note

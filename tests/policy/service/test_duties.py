@@ -1,6 +1,7 @@
 """Several works of a leader as one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Event
 
 import pytest
@@ -70,3 +71,14 @@ def test_the_error_that_ended_a_work_is_raised_by_the_term() -> None:
     with pytest.raises(ValueError, match="a bug"):
         Duties({"lasting": lasting, "broken": broken}).run()
     assert not lasting.running.is_set()
+
+
+def test_the_end_of_a_term_is_seen_to_after_the_works_whatever_ended_them() -> None:
+    """Who was subscribed for the term still hears while a work is running, and never after."""
+    lasting, broken = Endless(), Ending(ValueError("a bug"))
+    broken.finish.set()
+    ending, ended = ExitStack(), Event()
+    ending.callback(lambda: None if lasting.running.is_set() else ended.set())
+    with pytest.raises(ValueError, match="a bug"):
+        Duties({"lasting": lasting, "broken": broken}, ending=ending).run()
+    assert ended.is_set()

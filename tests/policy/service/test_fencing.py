@@ -10,7 +10,7 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
 from policy.core.amounts import Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
-from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Root
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.fencing import TERM, Deposed, Fences
@@ -80,12 +80,12 @@ def test_a_leader_closes_no_ledger_of_the_next_one(old: Leader, heir: Leader) ->
     old.work()
     submit(heir.cluster, POOLED, draft("a"), namespace="etl")
     heir.work()
-    before = heir.ledgers.read("pool.data")
+    before = heir.ledgers.read(Root.of_pool("data"))
     old.snapshot = snapshot_of(quota("etl", "q", workflows=2))
     old.see()
     with pytest.raises(Deposed):
         old.releaser.run_pass(old.tracker)
-    assert heir.ledgers.read("pool.data") == before
+    assert heir.ledgers.read(Root.of_pool("data")) == before
     assert heir.work() == 0  # It leads on.
 
 
@@ -106,14 +106,14 @@ def test_a_beginning_that_fails_half_way_is_begun_again(spy: Spy, clock: Clock, 
     spy.calls.clear()
     leader.lead()
     assert [call.name for call in spy.calls if call.writes_ledger] == [
-        TERM,
+        str(TERM),
         "namespace.a",
         "namespace.b",
         "namespace.etl",
     ]
     assert spy.calls[-1].plural == WORKFLOWS.plural
-    epochs = {each.root: each.epoch for each in leader.ledgers.all().values()}
-    assert epochs == {TERM: 2, "namespace.a": 2, "namespace.b": 1, "namespace.etl": 1}
+    epochs = {str(each.root): each.epoch for each in leader.ledgers.all().values()}
+    assert epochs == {str(TERM): 2, "namespace.a": 2, "namespace.b": 1, "namespace.etl": 1}
 
 
 def test_a_ledger_that_was_fenced_before_the_term_could_be_read_is_not_used_before_it_is(
@@ -147,16 +147,16 @@ def test_a_ledger_that_is_closed_while_a_leader_begins_is_not_taken_for_its_own(
     def interfere(call: Call) -> None:
         if call.writes_ledger and call.name == "namespace.etl" and closing:
             old.ledgers.update(
-                "namespace.etl", lambda ledger: msgspec.structs.replace(ledger, used={}, closed=True)
+                Root.of_namespace("etl"), lambda ledger: msgspec.structs.replace(ledger, used={}, closed=True)
             )
             closing.clear()
 
     spy.before = interfere
     fences = Fences(ledgers=Ledgers(cluster=spy, clock=clock))
     assert fences.raise_new([])
-    assert "namespace.etl" not in fences
-    assert fences.raise_new(["namespace.etl"])
-    opened = old.ledgers.read("namespace.etl")
+    assert Root.of_namespace("etl") not in fences
+    assert fences.raise_new([Root.of_namespace("etl")])
+    opened = old.ledgers.read(Root.of_namespace("etl"))
     assert (opened.closed, opened.epoch) == (False, 2)
 
 
@@ -170,18 +170,19 @@ def test_the_term_counts_nothing(old: Leader) -> None:
 def test_what_is_fenced_is_asked_by_name(old: Leader) -> None:
     """A root that nobody fenced is not ours."""
     fences = Fences(ledgers=old.ledgers)
-    assert fences.raise_new(["namespace.etl"])
-    assert not fences.raise_new(["namespace.etl"])
-    assert "namespace.etl" in fences
-    assert "namespace.ml" not in fences
+    assert fences.raise_new([Root.of_namespace("etl")])
+    assert not fences.raise_new([Root.of_namespace("etl")])
+    assert Root.of_namespace("etl") in fences
+    assert Root.of_namespace("ml") not in fences
 
 
 def test_roots_and_the_term_have_other_names(old: Leader) -> None:
     """No namespace and no pool can have the term for its ledger."""
-    old.snapshot = snapshot_of(quota(TERM, "q"), pool(TERM))
+    term = str(TERM)
+    old.snapshot = snapshot_of(quota(term, "q"), pool(term))
     old.work()
     names = {name_of(item) for item in old.cluster.list(QUOTA_LEDGERS).items}
-    assert names == {TERM, f"namespace.{TERM}", f"pool.{TERM}"}
+    assert names == {term, f"namespace.{term}", f"pool.{term}"}
 
 
 def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_leader_nothing(
@@ -192,12 +193,12 @@ def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_lead
     leader.work()
     leader.snapshot = snapshot_of()
     leader.work()
-    closed = leader.ledgers.read("namespace.etl")
+    closed = leader.ledgers.read(Root.of_namespace("etl"))
     assert (closed.closed, closed.epoch, closed.taken()) == (True, 2, {})
     spy.calls.clear()
     heir = Leader(spy, snapshot_of(), clock)
     heir.work()
-    assert [call.name for call in spy.calls if call.writes_ledger] == [TERM]
+    assert [call.name for call in spy.calls if call.writes_ledger] == [str(TERM)]
 
 
 def test_a_ledger_that_was_closed_is_fenced_before_it_is_used_again(old: Leader) -> None:
@@ -208,7 +209,7 @@ def test_a_ledger_that_was_closed_is_fenced_before_it_is_used_again(old: Leader)
     old.snapshot = ALONE
     submit(old.cluster, ALONE, draft("a"), namespace="etl")
     assert old.work() == 1
-    opened = old.ledgers.read("namespace.etl")
+    opened = old.ledgers.read(Root.of_namespace("etl"))
     assert (opened.closed, opened.epoch) == (False, 3)
 
 
@@ -218,12 +219,12 @@ def test_what_is_still_reserved_keeps_a_ledger_open(old: Leader, clock: Clock) -
     old.snapshot = snapshot_of(denies)
     old.work()
     demand = Demand(Account("etl", "q"), Limits(Amount(1)), "WorkflowQuota etl/q")
-    create = ReservationRequest("namespace.etl", "c1", "etl", "c1", Usage(1, 1), (demand,))
+    create = ReservationRequest(Root.of_namespace("etl"), "c1", "etl", "c1", Usage(1, 1), (demand,))
     assert old.ledgers.reserve(create) == []
     old.snapshot = snapshot_of()
     old.work()
-    assert not old.ledgers.read("namespace.etl").closed
+    assert not old.ledgers.read(Root.of_namespace("etl")).closed
     clock.advance(RESERVATION_TTL)
     old.work()  # It looks at all ledgers, and finds what belongs nowhere.
     old.work()
-    assert old.ledgers.read("namespace.etl").closed
+    assert old.ledgers.read(Root.of_namespace("etl")).closed

@@ -5,7 +5,7 @@ from datetime import timedelta
 from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core import marks
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject, Op, PatchOp
 from policy.core.snapshot import Snapshot
@@ -56,7 +56,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
         leader.work()
         clock.advance(timedelta(seconds=1))
     assert leader.held("etl") == {"bad1": True, "bad2": True, "bad3": True, "a": False, "b": False, "c": True}
-    assert leader.ledgers.read("namespace.etl").taken()[Account("etl", "q")].workflows == 2
+    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 2
     message = str(part(spy.get(WORKFLOWS, "bad1", namespace="etl"), "status", "message"))
     place = "queued by lockkeeper: position 2 of 4 in etl (2/2 running)"
     assert message == f"{place}; it is not let go: {WHY}"

@@ -8,7 +8,7 @@ from policy.cluster.errors import Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core import marks
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot
 from policy.service.letting_go import FIRST_DELAY, GIVEN_UP_AT_ONCE, LAST_DELAY
@@ -128,7 +128,7 @@ def test_whoever_waited_for_as_long_as_it_may_fails_for_good(spy: Spy, clock: Cl
     assert part(ended, "status", "finishedAt") == "2026-11-23T12:10:00Z"
     leader.work()
     assert leader.view.queues == {}
-    assert leader.ledgers.read("namespace.etl").taken()[Account("etl", "q")].workflows == 1
+    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 1
 
 
 def test_the_next_pass_is_due_when_a_wait_is_over(spy: Spy, clock: Clock) -> None:

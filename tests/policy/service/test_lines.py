@@ -11,6 +11,7 @@ from policy.core import marks
 from policy.core.children import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision import Decision, Outcome, Side
 from policy.core.kinds import OnExceed
+from policy.core.ledger import Root
 from policy.core.patches import JsonObject
 from policy.core.quota_kinds import QueueSpec, QueueStrategy, StopPolicy
 from policy.core.selectors import LabelSelector
@@ -430,4 +431,4 @@ def test_a_child_in_another_namespace_has_no_slot_there() -> None:
     label = MergePatch({"metadata": {"labels": {marks.CHILD_OF: uid_of(root)}}})
     cluster.patch(WORKFLOWS, "far", label, namespace="ml")
     leader.work()
-    assert sum(each.workflows for each in leader.ledgers.read("namespace.ml").used.values()) == 1
+    assert sum(each.workflows for each in leader.ledgers.read(Root.of_namespace("ml")).used.values()) == 1

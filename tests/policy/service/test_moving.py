@@ -12,7 +12,7 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
 from policy.core.amounts import ZERO, Amount, Limits, Usage
 from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
-from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Root
 from policy.core.marks import RESERVATION
 from policy.core.snapshot import Snapshot
 from policy.service.releaser import LOOK_EVERY
@@ -48,7 +48,7 @@ def belongs(to: str, *, workflows: int = 2, on_exceed: OnExceed = OnExceed.QUEUE
 def request(identity: str, where: str = "old") -> ReservationRequest:
     """Return what a create in etl asks of a pool that denies."""
     demand = Demand(Account("", where), Limits(Amount(2)), f"ClusterWorkflowQuota {where}")
-    return ReservationRequest(f"pool.{where}", identity, "etl", identity, Usage(1, 1), (demand,))
+    return ReservationRequest(Root.of_pool(f"{where}"), identity, "etl", identity, Usage(1, 1), (demand,))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def leader(spy: Spy, clock: Clock) -> Leader:
 
 def taken(ledgers: Ledgers, pool_name: str) -> Usage:
     """Return what is taken of a pool."""
-    return ledgers.read(f"pool.{pool_name}").taken().get(Account("", pool_name), ZERO)
+    return ledgers.read(Root.of_pool(f"{pool_name}")).taken().get(Account("", pool_name), ZERO)
 
 
 def writes(number: int, effect: Callable[[], None]) -> Callable[[Call], None]:
@@ -121,13 +121,13 @@ def test_a_create_that_is_under_way_is_carried_over_and_found_there(leader: Lead
     assert leader.ledgers.reserve(request("c1")) == []
     leader.snapshot = belongs("new", on_exceed=OnExceed.DENY)
     leader.work()
-    assert leader.ledgers.read("pool.old").reservations == {}
-    assert set(leader.ledgers.read("pool.new").reservations) == {"c1"}
+    assert leader.ledgers.read(Root.of_pool("old")).reservations == {}
+    assert set(leader.ledgers.read(Root.of_pool("new")).reservations) == {"c1"}
     assert taken(leader.ledgers, "new") == Usage(1, 1)
     made = draft("w", labels={RESERVATION: "c1"})
     leader.cluster.create(WORKFLOWS, made, namespace="etl")
     leader.work()
-    assert leader.ledgers.read("pool.new").reservations == {}
+    assert leader.ledgers.read(Root.of_pool("new")).reservations == {}
     assert taken(leader.ledgers, "new").workflows == 1
 
 
@@ -153,7 +153,7 @@ def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_i
     leader = Leader(spy, snapshot_of(denies), clock)
     leader.work()
     demand = Demand(Account("etl", "q"), Limits(Amount(2)), "WorkflowQuota etl/q")
-    old = ReservationRequest("namespace.etl", "c1", "etl", "c1", Usage(1, 1), (demand,))
+    old = ReservationRequest(Root.of_namespace("etl"), "c1", "etl", "c1", Usage(1, 1), (demand,))
     assert leader.ledgers.reserve(old) == []
     leader.snapshot = snapshot_of(denies, pool("new", workflows=2), member("etl", "new"))
     late = msgspec.structs.replace(old, id="c2", workflow="c2")
@@ -163,7 +163,7 @@ def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_i
     assert found == [True]
     assert refused(leader, late)
     assert taken(leader.ledgers, "new") == Usage(1, 1)
-    assert leader.ledgers.read("namespace.etl").taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
 
 
 def refused(leader: Leader, late: ReservationRequest) -> bool:
@@ -193,12 +193,12 @@ def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
     except SystemExit:
         died = True
     spy.before = lambda _: None
-    standing = [leader.ledgers.read(root).reservations for root in ("pool.old", "pool.new")]
+    standing = [leader.ledgers.read(root).reservations for root in (Root.of_pool("old"), Root.of_pool("new"))]
     assert any("c1" in each for each in standing)
     heir = Leader(cluster, after, clock)
     heir.work()
     heir.work()
-    assert set(heir.ledgers.read("pool.new").reservations) == {"c1"}
+    assert set(heir.ledgers.read(Root.of_pool("new")).reservations) == {"c1"}
     assert (taken(heir.ledgers, "old"), taken(heir.ledgers, "new").workflows) == (ZERO, 2)
     assert died == (number <= 5)
 
@@ -239,7 +239,7 @@ def test_a_release_where_no_quota_governs_any_more_is_dropped(leader: Leader) ->
     leader.snapshot = snapshot_of(pool("old", workflows=2), member("ml", "old"))
     leader.work()
     leader.work()
-    assert leader.ledgers.read("pool.old") == Ledger("pool.old", 2, {OLD: ZERO})
+    assert leader.ledgers.read(Root.of_pool("old")) == Ledger(Root.of_pool("old"), 2, {OLD: ZERO})
     assert leader.held("etl") == {"a": False}
 
 
@@ -258,7 +258,7 @@ def test_a_write_that_is_still_on_its_way_does_not_arrive_once_the_namespace_is_
     leader.work()
     with pytest.raises(Conflict):
         cluster.replace(QUOTA_LEDGERS, late)
-    assert leader.ledgers.read("namespace.etl").taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
     assert taken(leader.ledgers, "new") == Usage(1, 1)
 
 
@@ -272,7 +272,7 @@ def test_a_ledger_that_could_not_be_closed_is_closed_by_the_next_pass(leader: Le
         leader.work()
     leader.work()
     assert (taken(leader.ledgers, "old"), taken(leader.ledgers, "new")) == (ZERO, Usage(1, 1))
-    assert leader.ledgers.read("pool.new").epoch == 4
+    assert leader.ledgers.read(Root.of_pool("new")).epoch == 4
 
 
 def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
@@ -281,8 +281,8 @@ def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
     """A write of ours may arrive when all is over: no event tells of it, and the slot would stay taken."""
     leader.work()
     stale = {OLD: Usage(1, 1)}
-    leader.ledgers.update("pool.old", lambda ledger: msgspec.structs.replace(ledger, used=stale))
-    leader.ledgers.update("pool.gone", lambda ledger: msgspec.structs.replace(ledger, used=stale))
+    leader.ledgers.update(Root.of_pool("old"), lambda ledger: msgspec.structs.replace(ledger, used=stale))
+    leader.ledgers.update(Root.of_pool("gone"), lambda ledger: msgspec.structs.replace(ledger, used=stale))
     leader.work()
     assert taken(leader.ledgers, "old") == Usage(1, 1)
     clock.advance(LOOK_EVERY)
@@ -290,4 +290,4 @@ def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
     assert taken(leader.ledgers, "old") == ZERO
     assert leader.releaser.next_event() == clock()  # What belongs nowhere needs another pass.
     leader.work()
-    assert leader.ledgers.read("pool.gone").taken() == {}
+    assert leader.ledgers.read(Root.of_pool("gone")).taken() == {}

@@ -8,7 +8,7 @@ import pytest
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.kinds import ManagedFieldsEntry, WorkflowQuota
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.passing_by import GRACE
 from policy.core.patches import JsonValue
 from policy.core.snapshot import Snapshot
@@ -65,7 +65,7 @@ def test_one_that_came_past_the_webhook_is_told_of_once_and_left_alone(spy: Spy,
     assert leader.view.not_admitted == {"etl": 1}
     assert leader.held("etl") == {"sly": False, "good": True}
     assert spy.get(WORKFLOWS, "sly", namespace="etl") == before
-    assert leader.ledgers.read("namespace.etl").used[Account("etl", "q")].workflows == 1
+    assert leader.ledgers.read(Root.of_namespace("etl")).used[Account("etl", "q")].workflows == 1
     assert leader.told.passed[0][1] == (
         "Lockkeeper was not asked when it was created, though WorkflowQuota etl/q governs it: the webhook "
         "was away or passed over. It goes on and counts as running, so the limit may be exceeded and others "

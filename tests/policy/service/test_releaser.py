@@ -20,7 +20,7 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Purpose, Reservation, fence
+from policy.core.ledger import RESERVATION_TTL, Account, Demand, Ledger, Purpose, Reservation, Root, fence
 from policy.core.ledger import with_reservations as with_added
 from policy.core.patches import JsonObject, JsonValue, Op
 from policy.core.quota_kinds import ElasticSpec, QuotaLimits, WindowSpec
@@ -51,7 +51,7 @@ from tests.policy.service.world import (
     submit,
 )
 
-ROOT = "namespace.etl"
+ROOT = Root.of_namespace("etl")
 ACCOUNT = Account("etl", "q")
 ONE_AT_A_TIME = snapshot_of(quota("etl", "q", workflows=1))
 DENIES = snapshot_of(quota("etl", "q", workflows=1, on_exceed=OnExceed.DENY))
@@ -122,7 +122,7 @@ def test_a_new_leader_fences_each_root_once_and_lists_after_it(leader: Leader, s
     leader.lead()
     leader.lead()
     written = [call for call in spy.calls if call.writes_ledger]
-    assert [call.name for call in written] == [TERM, ROOT]
+    assert [call.name for call in written] == [str(TERM), str(ROOT)]
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 1)
     after = spy.calls[spy.calls.index(written[1]) :]
     assert "list" in {call.verb for call in after if call.plural == "workflows"}
@@ -470,10 +470,12 @@ def test_a_lost_create_in_a_namespace_where_nothing_lives_gives_its_slot_back(
     leader.snapshot = snapshot_of(whole, member("etl", "all"))
     demand = Demand(Account("", "all"), Limits(Amount(1)), "ClusterWorkflowQuota all")
     leader.work()
-    leader.ledgers.reserve(ReservationRequest("pool.all", "lost", "etl", "w", Usage(1, 1), (demand,)))
+    leader.ledgers.reserve(
+        ReservationRequest(Root.of_pool("all"), "lost", "etl", "w", Usage(1, 1), (demand,))
+    )
     clock.advance(RESERVATION_TTL)
     leader.work()
-    assert leader.ledgers.read("pool.all").reservations == {}
+    assert leader.ledgers.read(Root.of_pool("all")).reservations == {}
 
 
 def test_policies_that_change_between_the_fence_and_the_pass_are_no_error(leader: Leader) -> None:
@@ -502,7 +504,7 @@ def test_a_namespace_that_joins_a_pool_moves_to_the_ledger_of_the_pool(leader: L
     leader.snapshot = snapshot_of(pool("data", workflows=2), member("etl", "data"))
     assert leader.work() == 1
     leader.work()
-    assert leader.ledgers.read("pool.data").used == {Account("", "data"): Usage(2, 2)}
+    assert leader.ledgers.read(Root.of_pool("data")).used == {Account("", "data"): Usage(2, 2)}
     assert leader.ledgers.read(ROOT).taken() == {}
 
 
@@ -610,12 +612,12 @@ def test_a_pass_over_one_root_writes_no_other(leader: Leader, spy: Spy) -> None:
     leader.snapshot = both
     leader.work()
     foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
-    leader.ledgers.update("namespace.ml", lambda ledger: with_added(ledger, [foreign]))
+    leader.ledgers.update(Root.of_namespace("ml"), lambda ledger: with_added(ledger, [foreign]))
     queue_up(leader, "a")
     spy.calls.clear()
     leader.work()
-    assert {call.name for call in spy.calls if call.writes_ledger} == {ROOT}
-    assert set(leader.ledgers.read("namespace.ml").reservations) == {"x"}
+    assert {call.name for call in spy.calls if call.writes_ledger} == {str(ROOT)}
+    assert set(leader.ledgers.read(Root.of_namespace("ml")).reservations) == {"x"}
 
 
 def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_used(
@@ -623,14 +625,14 @@ def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_u
 ) -> None:
     """The ledger is closed at once, for whoever goes by old policies; a create may still be under way."""
     foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
-    leader.ledgers.update("namespace.ml", lambda ledger: with_added(fence(ledger), [foreign]))
+    leader.ledgers.update(Root.of_namespace("ml"), lambda ledger: with_added(fence(ledger), [foreign]))
     leader.work()
-    kept = leader.ledgers.read("namespace.ml")
+    kept = leader.ledgers.read(Root.of_namespace("ml"))
     assert (kept.epoch, kept.used, set(kept.reservations)) == (3, {}, {"x"})
     clock.advance(RESERVATION_TTL)
     leader.work()  # It looks at all ledgers, and finds what belongs nowhere.
     leader.work()
-    assert leader.ledgers.read("namespace.ml").reservations == {}
+    assert leader.ledgers.read(Root.of_namespace("ml")).reservations == {}
 
 
 def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster, clock: Clock) -> None:
@@ -643,7 +645,7 @@ def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster
         submit(cluster, policies, draft(name), namespace=namespace)
     assert leader.work() == 2
     assert leader.held("etl") | leader.held("ml") == {"a": False, "b": True, "c": False, "d": True}
-    assert [name_of(item) for item in cluster.list(QUOTA_LEDGERS).items] == ["pool.data", TERM]
+    assert [name_of(item) for item in cluster.list(QUOTA_LEDGERS).items] == ["pool.data", str(TERM)]
 
 
 def test_a_conflict_of_the_release_is_treated_like_a_failed_test(leader: Leader, spy: Spy) -> None:
@@ -709,7 +711,7 @@ def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock:
     assert leader.work() == 0
     allowed.append(Limits(Amount(2)))
     assert leader.releaser.run_pass(leader.tracker) == 2
-    assert leader.ledgers.read("pool.data").capacity == Limits(Amount(2))
+    assert leader.ledgers.read(Root.of_pool("data")).capacity == Limits(Amount(2))
 
 
 def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: Leader, clock: Clock) -> None:

@@ -21,7 +21,7 @@ from policy.core.amounts import ZERO
 from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.kinds import OnExceed
-from policy.core.ledger import RESERVATION_TTL
+from policy.core.ledger import RESERVATION_TTL, Root
 from policy.core.patches import JsonObject
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Snapshot
@@ -249,7 +249,7 @@ def emptied(stage: Stage, base: MemoryCluster) -> bool:
     """Wait until no ledger counts or reserves anything: of the pool, of a namespace, and of the term."""
 
     def empty() -> bool:
-        ledgers = [stage.ledgers.read(name_of(item)) for item in base.list(QUOTA_LEDGERS).items]
+        ledgers = [stage.ledgers.read(Root.parse(name_of(item))) for item in base.list(QUOTA_LEDGERS).items]
         free = all(usage == ZERO for ledger in ledgers for usage in ledger.taken().values())
         return len(ledgers) == 3 and free and not any(ledger.reservations for ledger in ledgers)
 
@@ -381,7 +381,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
 
     def counted(row: Row) -> bool:
         """Tell whether the leader has counted it: one that ends before keeps its slot (see test_releaser)."""
-        root = "namespace.web" if row.namespace == "web" else "pool.data"
+        root = Root.of_namespace("web") if row.namespace == "web" else Root.of_pool("data")
         kept = stage.ledgers.read(root).reservations
         return not any(name.startswith(f"{row.name}-") for name in kept)
 

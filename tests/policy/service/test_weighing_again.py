@@ -10,7 +10,7 @@ from policy.core import marks
 from policy.core.amounts import Amount
 from policy.core.argo_defaults import WorkflowDefaults
 from policy.core.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.ledger import Account
+from policy.core.ledger import Account, Root
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
 from policy.core.quota_kinds import QuotaLimits
@@ -62,7 +62,7 @@ def mark(leader: Leader, name: str) -> object:
 def test_one_whose_template_stays_goes_with_what_it_was_admitted_with(leader: Leader) -> None:
     """Both have five of ten."""
     assert leader.work() == 1
-    assert (mark(leader, "second"), leader.ledgers.read("namespace.etl").used) != ("", {})
+    assert (mark(leader, "second"), leader.ledgers.read(Root.of_namespace("etl")).used) != ("", {})
     assert mark(leader, "second") == "5"
 
 
@@ -75,7 +75,7 @@ def test_one_whose_template_was_raised_waits_until_there_is_room_for_that(leader
     assert leader.work() == 1
     assert mark(leader, "second") == "6"
     leader.work()
-    assert leader.ledgers.read("namespace.etl").used[ACCOUNT].tasks == 6
+    assert leader.ledgers.read(Root.of_namespace("etl")).used[ACCOUNT].tasks == 6
 
 
 def test_it_is_seen_by_one_who_waits_already(leader: Leader) -> None:
@@ -111,7 +111,7 @@ def test_what_runs_keeps_what_it_was_let_go_with(leader: Leader) -> None:
     leader.work()
     leader.snapshot = strict(QUOTA, template(6))
     leader.work()
-    assert leader.ledgers.read("namespace.etl").used[ACCOUNT].tasks == 10
+    assert leader.ledgers.read(Root.of_namespace("etl")).used[ACCOUNT].tasks == 10
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from policy.core.kinds import ConfigMap, PolicyMetadata
 from policy.core.locks import certainty, expressions, meaning, parameters
 from policy.core.locks.globs import LONGEST_TEXT, globs, manifest_kind
 from policy.core.locks.pod_patches import read_patch
-from policy.core.locks.rulebook import MAX_FAULTS, MOST_HINTS
+from policy.core.locks.rulebook import MAX_FAULTS
 from policy.core.patches import JsonObject, JsonValue, field_path
 from policy.core.policy_checks import problems
-from policy.core.problems import LONGEST_WORD, MAX_CANDIDATES, nearest
+from policy.core.problems import LONGEST_WORD, MAX_CANDIDATES, MOST_HINTS, nearest
 from policy.core.workflow import Call, Dag
 from policy.sources.schema import did_you_mean
 from tests.policy.core.builders import (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from policy.core.kinds import LEAF_TYPES, TemplateType
 from policy.core.locks.beyond import missing_locks, template_finder
 from policy.core.locks.places import images_of, type_of
-from policy.core.locks.policies import MAX_REMEMBERED_TEMPLATES, LockPolicies
+from policy.core.locks.policies import LockPolicies
+from policy.core.memo import MOST_KEPT
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Document
 from policy.core.workflow import Container, Template, TemplateRef
@@ -274,9 +275,9 @@ def test_what_is_remembered_of_templates_never_changes_which_rules_select_them(
 def test_made_up_template_names_do_not_fill_the_memory() -> None:
     """However many names come by, a bounded number is remembered."""
     locks = locks_of(lock_policy(inject=[rule("r", MUTEX)]))
-    for number in range(MAX_REMEMBERED_TEMPLATES + 5):
+    for number in range(MOST_KEPT + 5):
         locks.rules_for(Template(name=f"t{number}", container=Container("a")))
-    assert 0 < len(locks.remembered) <= MAX_REMEMBERED_TEMPLATES
+    assert 0 < len(locks.found_out.rules) <= MOST_KEPT
     assert [each.name for each in locks.rules_for(Template(name="t1", container=Container("a")))] == ["r"]
 
 
@@ -286,9 +287,9 @@ def test_made_up_references_do_not_fill_the_memory() -> None:
     locks = policies.policies(NAMESPACE).locks
     assert locks is not None
     find = template_finder(locks, policies)
-    for number in range(MAX_REMEMBERED_TEMPLATES + 5):
+    for number in range(MOST_KEPT + 5):
         ref = TemplateRef(name=f"t{number}", template="t")
         assert find(ref) is None
         assert missing_locks(ref, locks, policies) == ()
-    assert 0 < len(locks.foreign) <= MAX_REMEMBERED_TEMPLATES
-    assert 0 < len(locks.lacking) <= MAX_REMEMBERED_TEMPLATES
+    assert 0 < len(locks.found_out.foreign) <= MOST_KEPT
+    assert 0 < len(locks.found_out.lacking) <= MOST_KEPT
