@@ -142,7 +142,7 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
     """
     if old.rises != new.rises or (old.rises and old.highest != new.highest):
         return False
-    return _alike(old, new, "elastic", "highest", "moves", "rules", "bounds_tasks")
+    return _alike(old, new, "elastic", "highest", "moves", "constant", "rules", "bounds_tasks")
 
 
 def _alike(one: Compiled, other: Compiled, *apart: str) -> bool:
