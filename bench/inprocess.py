@@ -19,6 +19,7 @@ from policy.core.argo_types.decoders import decode_template
 from policy.core.decide import apply_policies
 from policy.core.decision import Side
 from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.memo import MOST_KEPT, Memo
 from policy.core.snapshot import Snapshot
 from policy.sources.board import SnapshotBoard
 from webhook import wire
@@ -92,7 +93,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     def decide_new() -> object:
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
-            locks.found_out.rules.forget_all()
+            locks.found_out.rules = Memo(most=MOST_KEPT)
         return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:

@@ -264,10 +264,6 @@ class ClusterPolicies:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
         return self._of_verdicts.add(listener)
 
-    def listeners(self) -> int:
-        """Return how many have subscribed to changes here and on the board."""
-        return len(self._of_verdicts) + self.board.listeners()
-
     def _compile(self, gathered: Gathered) -> Snapshot:
         version = str(next(self._versions))
         snapshot = take_snapshot(

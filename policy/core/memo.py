@@ -56,10 +56,6 @@ class Memo(Generic[KeyT, ValueT]):
         """Keep nothing for this key any more."""
         self._kept.pop(key, None)
 
-    def forget_all(self) -> None:
-        """Keep nothing any more."""
-        self._kept.clear()
-
     def items(self) -> list[tuple[KeyT, ValueT]]:
         """Return all that is kept now; others may keep more meanwhile."""
         return list(self._kept.items())

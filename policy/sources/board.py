@@ -71,10 +71,6 @@ class SnapshotBoard:
         """Call `listener` after every new view of usage."""
         return self._of_usage.add(listener)
 
-    def listeners(self) -> int:
-        """Return how many have subscribed to changes."""
-        return len(self._of_policies) + len(self._of_usage)
-
     def put_policies(self, snapshot: Snapshot) -> None:
         """Put new policies in force; the view of usage stays."""
         with self._write:

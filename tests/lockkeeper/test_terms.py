@@ -22,6 +22,7 @@ from policy.cluster.protocol import SYNCHRONIZATION_POLICIES, WORKFLOW_QUOTAS, W
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject
 from policy.service.lock_metrics import LockMetrics
+from policy.sources.board import Listeners
 from tests.patience import PATIENCE
 from webhook.logs import Log
 
@@ -66,6 +67,12 @@ class Process:
         )
         log = Log(write=len, clock=utc_now)
         self.policies = ClusterPolicies(cluster=self.cluster, argo=DEFAULT_VERSION, log=log)
+        self._subscribed = [
+            each
+            for owner in (self.policies, self.policies.board)
+            for each in vars(owner).values()
+            if isinstance(each, Listeners)
+        ]
         self.terms = Terms(
             cluster=self.cluster,
             policies=self.policies,
@@ -76,6 +83,10 @@ class Process:
             me="leader",
         )
 
+    def listeners(self) -> int:
+        """Return how many have subscribed to what outlives a term."""
+        return sum(map(len, self._subscribed))
+
     def lead(self) -> int:
         """Lead until the queues were gone through once; returns how many listened meanwhile."""
         term = self.terms.begin({})
@@ -85,7 +96,7 @@ class Process:
         thread.start()
         assert counted.wait(PATIENCE)
         unsubscribe()
-        listened = self.policies.listeners()
+        listened = self.listeners()
         term.stop()
         thread.join(PATIENCE)
         self._move()
@@ -127,13 +138,13 @@ def process() -> Iterator[Process]:
 
 def test_fifty_terms_in_one_process_leave_nothing_behind(process: Process) -> None:
     """A process that often loses the lead neither grows nor wakes the controllers of terms that are over."""
-    unled = process.policies.listeners()
+    unled = process.listeners()
     led = {process.lead() for _ in range(FIRST)}
     early, early_objects = alive(), len(gc.get_objects())
     led |= {process.lead() for _ in range(TERMS - FIRST)}
     late, late_objects = alive(), len(gc.get_objects())
     assert len(led) == 1, "as many listen in the last term as in the first"
-    assert process.policies.listeners() == unled
+    assert process.listeners() == unled
     assert late == early
     assert "Controller" not in late
     assert late_objects < early_objects + A_FEW
