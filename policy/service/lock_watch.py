@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, NotFound, Trouble
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
@@ -18,7 +18,6 @@ from policy.core.locks.limits import limit_named
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
 from policy.core.snapshot import Snapshot
-from policy.service.controller import Trouble
 from policy.service.events import Action, EventType, Told, event_of
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
 from policy.service.passes import Passes

@@ -11,14 +11,13 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, Conflict, NotFound
+from policy.cluster.errors import ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import STATUS, Cluster, MergePatch
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, PolicyName
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.service.conditions import status_to_write
-from policy.service.controller import Trouble
 from policy.service.passes import Passes
 from policy.sources.shelf import Verdict
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, Conflict, Forbidden
+from policy.cluster.errors import ClusterError, Conflict, Forbidden, Trouble
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
 from policy.core.backoff import backoff
 from policy.core.findings import Finding, FindingKind, PolicyName, some
@@ -19,7 +19,6 @@ from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Foreign, Plan, St
 from policy.core.locks.naming import read_limit, semaphore_name
 from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
-from policy.service.controller import Trouble
 from policy.service.passes import Passes
 
 SETTLE: Final = 0.1

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
 from policy.core import marks
 from policy.core.backoff import backoff
@@ -19,7 +19,6 @@ from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_
 from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata
-from policy.service.controller import Trouble
 from policy.service.passes import Passes
 from policy.service.projector import goes_away
 from policy.service.tracker import LIVE

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Condition, Event, Lock
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.errors import ClusterError, NotFound, Trouble
+from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
 from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
 from policy.core.extent import LeftOut
 from policy.sources.beside import Facts, Maker, Shape
@@ -20,7 +21,6 @@ from policy.sources.documents import Document
 from policy.sources.portions import Bound, Kept, Portion, Scope
 
 WATCH_SECONDS: Final = 300.0
-RETRY_SECONDS: Final = 1.0
 ABSENT_SECONDS: Final = 30.0
 SHARE_OF_TIME: Final = 20
 """A list that took one second is not made anew, for what is left out, for so many."""
@@ -28,8 +28,6 @@ MOST_WAITING: Final = 1_000
 """Changes that wait for a list; with more of them the list is made again."""
 ANCHOR: Final = "lockkeeper-reads-none"
 """A name that nothing has: its list is empty, and has the version to watch from."""
-
-Trouble: TypeAlias = Callable[[str, ClusterError], None]
 
 
 class Reading(msgspec.Struct):
@@ -150,14 +148,12 @@ class ScopedResource:
         if version is None:
             self._stopped.wait(ABSENT_SECONDS)
             return
-        while not self._stopped.is_set():
-            for event in self._cluster.watch_as(self.resource, Shape, since=version, timeout=WATCH_SECONDS):
-                version = event.resource_version
-                if event.type is not EventType.BOOKMARK:
-                    with self._news:
-                        self._take(event)
-                if self._stopped.is_set():
-                    return
+        watch_from(
+            version,
+            lambda since: self._cluster.watch_as(self.resource, Shape, since=since, timeout=WATCH_SECONDS),
+            changed=self._take,
+            stopped=self._stopped.is_set,
+        )
 
     def _anchor(self) -> str | None:
         """Return a version before every list that follows, None where there is no such resource (yet)."""
@@ -174,7 +170,7 @@ class ScopedResource:
     def _take(self, event: EventOf[Shape]) -> None:
         if not isinstance(event.object, Shape):
             return
-        with suppress(msgspec.ValidationError):
+        with self._news, suppress(msgspec.ValidationError):
             facts = event.object.facts()
             scope = self._wanted.get((facts.namespace, "")) or self._wanted.get((facts.namespace, facts.name))
             if scope is None:
