@@ -16,7 +16,7 @@ from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
 from policy.core.locks.limits import limit_named
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
-from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
+from policy.core.locks.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.snapshot import Snapshot
 from policy.service.events import Action, EventType, Told, event_of
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
@@ -79,7 +79,7 @@ class LockWatch(Passes):
         self._followers: dict[str, Follower] = {}
         self._asked: set[str] = set()
         self._free: Mapping[str, datetime] = {}
-        self._touched: dict[str, Touched] = {}
+        self._touched = none_touched()
         self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
         self._told: set[tuple[str, tuple[str, ...]]] = set()
         self.traces = Traces(changed=self.wake, clock=clock)
@@ -118,8 +118,7 @@ class LockWatch(Passes):
         self._free = free_locks(found, self._free, now)
         for touch in touches(found, free_since=self._free, before=self._touched, now=now):
             self._touch(touch, now)
-        waiting = {waiter.workflow.uid for queue in found for waiter in queue.waiters}
-        self._touched = {uid: each for uid, each in self._touched.items() if uid in waiting}
+        self._touched.keep({waiter.workflow.uid for queue in found for waiter in queue.waiters})
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Begin to follow what came to be watched, and end the others."""
@@ -161,8 +160,7 @@ class LockWatch(Passes):
 
     def _touch(self, touch: Touch, now: datetime) -> None:
         workflow = touch.workflow
-        before = self._touched.get(workflow.uid)
-        self._touched[workflow.uid] = Touched(now, before.times + 1 if before is not None else 1)
+        self._touched.failed(workflow.uid, now, None)
         stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         patch = MergePatch({"metadata": {"annotations": {marks.TOUCHED: stamp}, "uid": workflow.uid}})
         try:

@@ -13,7 +13,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import STATUS, Cluster, MergePatch
-from policy.core.backoff import backoff
+from policy.core.backoff import Failure, RetryTimes
 from policy.core.findings import Finding, PolicyName
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -55,14 +55,6 @@ class Standing(msgspec.Struct, frozen=True):
     status: JsonObject
 
 
-class Delay(msgspec.Struct, frozen=True):
-    """Writes of one policy that failed, and when to try again: at once where it is no longer as `seen`."""
-
-    failures: int
-    until: float
-    seen: str = ""
-
-
 class PolicyStatusWriter(Passes):
     """The work of one term: `run` writes until `stop`, `wake` makes it look at everything again.
 
@@ -91,7 +83,8 @@ class PolicyStatusWriter(Passes):
         self._trouble = trouble
         self._pause = pause
         self._written: dict[str, Standing] = {}
-        self._delayed: dict[str, Delay] = {}
+        self._delayed: RetryTimes[str, float, str] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
+        """Writes that failed, with the version of the policy: one that has changed is written at once."""
         self._told: dict[str, float] = {}
         self._resting: dict[str, float] = {}
         super().__init__(settle=SETTLE)
@@ -109,15 +102,15 @@ class PolicyStatusWriter(Passes):
                 return None
             name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
             self._keep(self._as_written(verdict), findings.get(name, ()), figures.get(name))
-        left = [delay.until - self._stopwatch() for delay in self._delayed.values()]
-        left += [until - self._stopwatch() for until in self._resting.values()]
+        due = self._delayed.next_due()
+        left = [each - self._stopwatch() for each in (due, *self._resting.values()) if each is not None]
         return max(0.0, min(left)) if left else None
 
     def _keep(self, verdict: Verdict, findings: tuple[Finding, ...], figures: JsonObject | None) -> None:
         """Write the status of one policy, if that is needed and not to be put off."""
         wanted = status_to_write(verdict, findings, now=self._clock(), figures=figures)
         if wanted is None:
-            self._delayed.pop(verdict.uid, None)
+            self._delayed.forget(verdict.uid)
             self._resting.pop(verdict.uid, None)
             return
         if not wanted.urgent and self._stopwatch() < self._told.get(verdict.uid, 0.0) + FIGURES_EVERY:
@@ -132,13 +125,13 @@ class PolicyStatusWriter(Passes):
         except ClusterError as error:
             self._put_off(verdict, error)
         else:
-            self._delayed.pop(verdict.uid, None)
+            self._delayed.forget(verdict.uid)
             self._told[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
 
-    def _is_early(self, delay: Delay, verdict: Verdict) -> bool:
+    def _is_early(self, delay: Failure[float, str], verdict: Verdict) -> bool:
         """Tell whether a write that failed is not to be tried again yet."""
-        return delay.seen in ("", verdict.resource_version) and self._stopwatch() < delay.until
+        return delay.about in ("", verdict.resource_version) and self._stopwatch() < delay.due
 
     def _write(self, verdict: Verdict, status: JsonObject) -> None:
         patch = MergePatch({"metadata": {"resourceVersion": verdict.resource_version}, "status": status})
@@ -162,20 +155,15 @@ class PolicyStatusWriter(Passes):
 
     def _put_off(self, verdict: Verdict, error: ClusterError) -> None:
         """Try again later. An object that changed or went is told of by the watch, so that is no trouble."""
-        before = self._delayed.get(verdict.uid)
-        failures = before.failures + 1 if before is not None else 1
         passing = isinstance(error, Conflict | NotFound)
-        if not passing or failures > 1:
+        seen = verdict.resource_version if passing else ""
+        failure = self._delayed.failed(verdict.uid, self._stopwatch(), seen)
+        if not passing or failure.times > 1:
             self._trouble(f"writing the status of {verdict}", error)
-        self._delayed[verdict.uid] = Delay(
-            failures,
-            self._stopwatch() + backoff(failures, first=FIRST_DELAY, last=LAST_DELAY),
-            verdict.resource_version if passing else "",
-        )
 
     def _forget(self, present: set[str]) -> None:
         """Let go of what is known about policies that are gone."""
         self._written = {uid: each for uid, each in self._written.items() if uid in present}
-        self._delayed = {uid: each for uid, each in self._delayed.items() if uid in present}
+        self._delayed.keep(present)
         self._told = {uid: each for uid, each in self._told.items() if uid in present}
         self._resting = {uid: each for uid, each in self._resting.items() if uid in present}

@@ -13,7 +13,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, Trouble
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
-from policy.core.backoff import backoff
+from policy.core.backoff import RetryTimes
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Foreign, Plan, StandingMap, config_map, plan
 from policy.core.locks.naming import read_limit, semaphore_name
@@ -51,13 +51,11 @@ class Settled(msgspec.Struct, frozen=True):
     again: float | None = None
 
 
-class Failed(msgspec.Struct, frozen=True):
-    """A ConfigMap that could not be written, how often by now, and when it is tried again."""
+class Unwritten(msgspec.Struct, frozen=True):
+    """What a ConfigMap was to hold that could not be written, and why."""
 
     wanted: Mapping[str, Key]
     error: ClusterError
-    times: int
-    until: float
 
 
 class Projector(Passes):
@@ -88,7 +86,7 @@ class Projector(Passes):
         self._pause = pause
         self._listed = False
         self._settled: dict[Address, Settled] = {}
-        self._failed: dict[Address, Failed] = {}
+        self._failed: RetryTimes[Address, float, Unwritten] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
         self._ours: set[Address] = set()
         super().__init__(settle=SETTLE)
 
@@ -109,10 +107,9 @@ class Projector(Passes):
             self._keep(address, wanted, snapshot.config_maps.get(address))
         self._forget(projection.config_maps.keys() | self._ours)
         self._found(self._findings())
-        left = [each.until - self._stopwatch() for each in self._failed.values()]
-        left += [each.again - self._stopwatch() for each in self._settled.values() if each.again is not None]
-        left.append((projection.until - now).total_seconds())
-        return max(0.0, min(LONGEST_WAIT, *left))
+        due = [self._failed.next_due(), *(each.again for each in self._settled.values())]
+        left = [each - self._stopwatch() for each in due if each is not None]
+        return max(0.0, min(LONGEST_WAIT, (projection.until - now).total_seconds(), *left))
 
     def _list_ours(self) -> None:
         """Find the ConfigMaps that leaders before wrote."""
@@ -123,7 +120,7 @@ class Projector(Passes):
     def _keep(self, address: Address, wanted: Mapping[str, Key], shown: Mapping[str, str] | None) -> None:
         """Look at one ConfigMap, unless it is as the last look left it or is not to be tried yet."""
         failed = self._failed.get(address)
-        if failed is not None and failed.wanted == wanted and self._stopwatch() < failed.until:
+        if failed is not None and failed.about.wanted == wanted and self._stopwatch() < failed.due:
             return
         settled = self._settled.get(address)
         if settled is not None and settled.wanted == wanted and settled.shown == shown:
@@ -135,7 +132,7 @@ class Projector(Passes):
         except ClusterError as error:
             self._put_off(address, wanted, error)
             return
-        self._failed.pop(address, None)
+        self._failed.forget(address)
         self._settled[address] = Settled(
             wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
         )
@@ -157,16 +154,13 @@ class Projector(Passes):
 
     def _put_off(self, address: Address, wanted: Mapping[str, Key], error: ClusterError) -> None:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
-        before = self._failed.get(address)
-        times = before.times + 1 if before is not None else 1
-        if not goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
+        failure = self._failed.failed(address, self._stopwatch(), Unwritten(wanted, error))
+        if not goes_away(error) and (failure.times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
-        until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
-        self._failed[address] = Failed(wanted, error, times, until)
 
     def _forget(self, present: set[Address]) -> None:
         self._settled = {at: each for at, each in self._settled.items() if at in present}
-        self._failed = {at: each for at, each in self._failed.items() if at in present}
+        self._failed.keep(present)
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what there is to say about each policy whose keys are not as it asks."""
@@ -181,7 +175,7 @@ class Projector(Passes):
                 )
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
-        for (namespace, name), failed in self._failed.items():
+        for (namespace, name), failed in self._failed.about():
             if goes_away(failed.error):
                 continue
             text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"

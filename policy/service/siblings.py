@@ -13,7 +13,7 @@ import msgspec
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
 from policy.core import marks
-from policy.core.backoff import backoff
+from policy.core.backoff import RetryTimes
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_siblings
 from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
@@ -44,14 +44,6 @@ Address = tuple[str, str]
 """Namespace and name."""
 
 
-class Failed(msgspec.Struct, frozen=True):
-    """A sibling that could not be made, or removed; how often by now, and when it is tried again."""
-
-    error: ClusterError
-    times: int
-    until: float
-
-
 class Siblings(Passes):
     """`run` keeps them until `stop`; `wake` makes a pass soon.
 
@@ -77,7 +69,9 @@ class Siblings(Passes):
         self._ground: Ground | None = None
         self._wanted: dict[Address, Sibling] = {}
         self._written: dict[Address, float] = {}
-        self._failed: dict[Address, Failed] = {}
+        self._failed: RetryTimes[Address, float, ClusterError] = RetryTimes(
+            first=FIRST_DELAY, last=LAST_DELAY
+        )
         self._unwanted: dict[Address, float] = {}
         self._known: dict[Address, Metadata] = {}
         self._listed = False
@@ -104,23 +98,19 @@ class Siblings(Passes):
     def _waits(self, address: Address) -> bool:
         """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
         now = self._stopwatch()
-        failed = self._failed.get(address)
         written = self._written.get(address, -SEEN_WITHIN)
-        return now < written + SEEN_WITHIN or (failed is not None and now < failed.until)
+        return now < written + SEEN_WITHIN or self._failed.is_early(address, now)
 
     def _try(self, address: Address, work: Callable[[], None]) -> None:
         """Do something about one sibling; an error is told, and puts off this one alone."""
         try:
             work()
         except ClusterError as error:
-            before = self._failed.get(address)
-            times = before.times + 1 if before is not None else 1
-            until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
-            self._failed[address] = Failed(error, times, until)
+            self._failed.failed(address, self._stopwatch(), error)
             if not goes_away(error):
                 self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)
         else:
-            self._failed.pop(address, None)
+            self._failed.forget(address)
         self._stopped.wait(self._pause)
 
     def _make(self, sibling: Sibling, snapshot: Snapshot) -> None:
@@ -213,25 +203,26 @@ class Siblings(Passes):
         present = self._wanted.keys() | self._unwanted.keys()
         made = {key for key, each in self._wanted.items() if each.made}
         self._written = {at: each for at, each in self._written.items() if at in present - made}
-        self._failed = {at: each for at, each in self._failed.items() if at in present - made}
+        self._failed.keep(present - made)
 
     def _until_due(self) -> float:
         now = self._stopwatch()
-        left = [each.until - now for each in self._failed.values()]
-        left += [since + SEEN_WITHIN - now for since in self._written.values()]
+        left = [since + SEEN_WITHIN - now for since in self._written.values()]
         left += [since + KEPT - now for since in self._unwanted.values()]
+        due = self._failed.next_due()
+        left.append(LONGEST_WAIT if due is None else due - now)
         return max(SETTLE, min([LONGEST_WAIT, *left]))
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what there is to say about the policies whose siblings cannot be made."""
         said: dict[tuple[str, str, str], set[str]] = {}
-        for address, failed in self._failed.items():
+        for address, error in self._failed.about():
             sibling = self._wanted.get(address)
-            if sibling is None or goes_away(failed.error):
+            if sibling is None or goes_away(error):
                 continue
             origin = f"{sibling.origin.kind} {sibling.origin.name}"
             for policy in sibling.policies:
-                said.setdefault((policy, origin, _why(failed.error)), set()).add(sibling.namespace)
+                said.setdefault((policy, origin, _why(error)), set()).add(sibling.namespace)
         found: dict[PolicyName, list[Finding]] = {}
         for (policy, origin, why), namespaces in sorted(said.items()):
             text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"

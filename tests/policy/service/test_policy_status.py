@@ -203,7 +203,7 @@ def test_a_policy_that_went_is_forgotten(cluster: MemoryCluster, term: Term) -> 
     assert term.troubles == []
     term.see()
     assert term.writes() == []
-    assert term.writer._delayed == {}
+    assert term.writer._delayed.next_due() is None
     assert term.writer._written == {}
 
 
