@@ -30,7 +30,7 @@ from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.usage import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
 from policy.service.conditions import ready
-from policy.service.metrics import Recorder
+from policy.service.metrics import ControllerRecorder
 from policy.service.policy_status import PolicyStatusWriter
 from policy.service.projector import ProjectedCluster, Projector
 from policy.service.releaser import unknown_capacity
@@ -61,7 +61,7 @@ class ClusterPolicies:
         cluster: Cluster,
         argo: ArgoVersion,
         log: Log,
-        recorder: Recorder | None = None,
+        recorder: ControllerRecorder | None = None,
         identities: Identities = UPSTREAM,
         deployment: DeploymentName | None = None,
     ) -> None:

@@ -26,9 +26,9 @@ from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import EMPTY_SPEC
 from policy.service.controller import Controller
-from policy.service.events import Announcer, EventType
+from policy.service.events import Announcer, EventSeverity
 from policy.service.letting_go import Together
-from policy.service.metrics import Recorder
+from policy.service.metrics import ControllerRecorder
 from policy.service.releaser import Releaser, unknown_capacity
 from policy.service.telling import TELL_EVERY
 from policy.service.tracker import Tracked
@@ -40,7 +40,7 @@ from webhook.app import create_app
 from webhook.callers import Callers, Strangers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
-from webhook.relating import NoRelatives, Relatives
+from webhook.relating import NoRelatives, RelativesReader
 from webhook.reserving import NothingStored, Stored
 from webhook.review import Reviewing
 from webhook.wire import Received
@@ -186,7 +186,7 @@ def build_admission(
     draining: Callable[[], bool],
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
-    relatives: Relatives | None = None,
+    relatives: RelativesReader | None = None,
     stored: Stored | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,
@@ -237,7 +237,7 @@ class ControllerLog:
         self,
         *,
         log: Log,
-        recorder: Recorder | None = None,
+        recorder: ControllerRecorder | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
         self.announcer: Announcer | None = None
@@ -250,7 +250,7 @@ class ControllerLog:
         workflow: Tracked,
         reason: str,
         note: str,
-        type_: EventType = EventType.NORMAL,
+        type_: EventSeverity = EventSeverity.NORMAL,
         *,
         once: bool = False,
     ) -> None:
@@ -279,11 +279,11 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        self._announce(workflow, reason.value, text, EventType.WARNING if never else EventType.NORMAL)
+        self._announce(workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL)
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        self._announce(workflow, "WaitedTooLong", message, EventType.WARNING)
+        self._announce(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
@@ -295,7 +295,7 @@ class ControllerLog:
 
     def passed_by(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        self._announce(workflow, "NotAdmitted", message, EventType.WARNING, once=True)
+        self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -21,7 +21,7 @@ from kubernetes.config.kube_config import load_kube_config
 from policy.cluster import closing_sockets
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
-from policy.cluster.kube_requests import Method, Request
+from policy.cluster.kube_requests import KubeRequest, Method
 
 USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
@@ -62,7 +62,7 @@ class ClusterSettingsError(Exception):
         return f"no cluster can be reached with the settings of {self.source}: {self.why}"
 
 
-class Connection:
+class PooledConnection:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
     def __init__(self, *, client: ApiClient) -> None:
@@ -73,7 +73,7 @@ class Connection:
         self._streams_lock = Lock()
         self._closed = False
 
-    def send(self, request: Request) -> bytes:
+    def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
             response = self._ask(request, silence=READ_TIMEOUT, whole=True)
@@ -82,7 +82,7 @@ class Connection:
         return response.data
 
     @contextmanager
-    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body of the answer in pieces as they come.
 
         Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
@@ -115,7 +115,7 @@ class Connection:
                 response.shutdown()
         self._pool.clear()
 
-    def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with what proves who we are; return the answer, with its body where `whole`."""
         headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
         if request.body is not None:
@@ -134,7 +134,7 @@ class Connection:
         )
 
 
-def connection(kubeconfig: Path | None) -> Connection:
+def connection(kubeconfig: Path | None) -> PooledConnection:
     """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
 
     Raises:
@@ -152,7 +152,7 @@ def connection(kubeconfig: Path | None) -> Connection:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
     configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
-    return Connection(client=ApiClient(configuration))
+    return PooledConnection(client=ApiClient(configuration))
 
 
 def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -41,7 +41,7 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
-class Request(msgspec.Struct, frozen=True):
+class KubeRequest(msgspec.Struct, frozen=True):
     """One request; `path` is escaped, and relative to the server's address."""
 
     method: Method
@@ -60,11 +60,11 @@ class Request(msgspec.Struct, frozen=True):
 class Transport(Protocol):
     """Sends requests; whatever is not a success arrives as one of the errors of `policy.cluster.errors`."""
 
-    def send(self, request: Request) -> bytes:
+    def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer."""
         ...
 
-    def stream(self, request: Request, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
+    def stream(self, request: KubeRequest, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
         """Give the body in pieces as they come; `silence` is how many seconds none may come."""
         ...
 
@@ -73,7 +73,7 @@ class Transport(Protocol):
         ...
 
 
-class Scope(msgspec.Struct, frozen=True):
+class ListScope(msgspec.Struct, frozen=True):
     """Which objects a list or a watch is about."""
 
     resource: Resource
@@ -83,17 +83,17 @@ class Scope(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-def get(resource: Resource, namespace: str, name: str) -> Request:
+def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
     """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
 
     Others say the names of owners, and nobody should have us read a whole collection by them.
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
-    return Request(Method.GET, _path(resource, namespace, name))
+    return KubeRequest(Method.GET, _path(resource, namespace, name))
 
 
-def page(scope: Scope, *, limit: int, after: str) -> Request:
+def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
     """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
 
     No resourceVersion is asked for, which makes the list consistent: it holds every write that was answered
@@ -102,10 +102,10 @@ def page(scope: Scope, *, limit: int, after: str) -> Request:
     query = [("limit", str(limit))] if limit else []
     query += [("continue", after)] if after else []
     accept = _METADATA_LIST if scope.metadata_only else _JSON
-    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
 
 
-def watch(scope: Scope, *, since: str, seconds: int) -> Request:
+def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
     """Return the request that watches from a version for some time."""
     query = [
         ("watch", "true"),
@@ -114,29 +114,31 @@ def watch(scope: Scope, *, since: str, seconds: int) -> Request:
         ("timeoutSeconds", str(seconds)),
     ]
     accept = _METADATA if scope.metadata_only else _JSON
-    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
 
 
-def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> Request:
+def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> KubeRequest:
     """Return the request that stores a new object. Raises Invalid without a namespace, or with a version."""
     if _said(obj, "resourceVersion"):
         # The API server answers 500 to this, which would read as an outcome that is unknown.
         raise Invalid("resourceVersion should not be set on objects to be created")
     path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
     query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
-    return Request(Method.POST, path, query, body=_encode(obj))
+    return KubeRequest(Method.POST, path, query, body=_encode(obj))
 
 
-def replace(resource: Resource, obj: JsonObject) -> Request:
+def replace(resource: Resource, obj: JsonObject) -> KubeRequest:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
     path = _path(resource, _said(obj, "namespace"), _name(obj))
-    return Request(Method.PUT, path, _LENIENT, body=_encode(obj))
+    return KubeRequest(Method.PUT, path, _LENIENT, body=_encode(obj))
 
 
-def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = "") -> Request:
+def patch(
+    resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = ""
+) -> KubeRequest:
     """Return the request that applies a patch."""
     merge = isinstance(change, MergePatch)
-    return Request(
+    return KubeRequest(
         Method.PATCH,
         _below(_path(resource, namespace, name), subresource),
         _LENIENT,
@@ -147,9 +149,9 @@ def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subre
 
 def apply(
     resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
-) -> Request:
+) -> KubeRequest:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
-    return Request(
+    return KubeRequest(
         Method.PATCH,
         _below(_path(resource, _said(obj, "namespace"), _name(obj)), subresource),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
@@ -158,7 +160,7 @@ def apply(
     )
 
 
-def delete(resource: Resource, namespace: str, name: str, conditions: Preconditions) -> Request:
+def delete(resource: Resource, namespace: str, name: str, conditions: Preconditions) -> KubeRequest:
     """Return the request that deletes an object, and in the background what it owns."""
     options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     wanted: JsonObject = {}
@@ -168,7 +170,7 @@ def delete(resource: Resource, namespace: str, name: str, conditions: Preconditi
         wanted["resourceVersion"] = conditions.resource_version
     if wanted:
         options["preconditions"] = wanted
-    return Request(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
+    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
 
 
 def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:
@@ -192,7 +194,7 @@ def _below(path: str, subresource: str) -> str:
     return f"{path}/{quote(subresource, safe='')}" if subresource else path
 
 
-def _selected(scope: Scope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _selected(scope: ListScope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the query of a list or watch with its selectors, where there are any.
 
     By name it is a field selector on the path of the collection: access control takes that for a request for

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
-from policy.cluster.kube_requests import Scope, Transport
+from policy.cluster.kube_requests import ListScope, Transport
 from policy.core.backoff import backoff
 
 SILENCE: Final = 150.0
@@ -28,7 +28,7 @@ _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
 
-class Versioned(Protocol):
+class _Versioned(Protocol):
     """An event, in whatever form."""
 
     @property
@@ -37,7 +37,7 @@ class Versioned(Protocol):
         ...
 
 
-Seen = TypeVar("Seen", bound=Versioned)
+Seen = TypeVar("Seen", bound=_Versioned)
 
 
 class Watcher:
@@ -49,7 +49,7 @@ class Watcher:
         self._closed = closed
 
     def follow(
-        self, scope: Scope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
+        self, scope: ListScope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield every change after a version until the time is over; `decoded` makes it of a line.
 
@@ -79,7 +79,7 @@ class Watcher:
             self._closed.wait(delay)
 
     def _connected(
-        self, scope: Scope, version: str, left: float, decoded: Callable[[bytes], Seen]
+        self, scope: ListScope, version: str, left: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield the events of one connection."""
         request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))

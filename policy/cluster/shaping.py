@@ -11,12 +11,12 @@ from policy.cluster.protocol import (
     ListingOf,
     Resource,
     Shape,
-    Unread,
+    UnreadableObject,
 )
 from policy.core.prepared import prepare
 
 
-class Named(msgspec.Struct, frozen=True):
+class _NameOnly(msgspec.Struct, frozen=True):
     """The metadata that says which object it is."""
 
     namespace: str = ""
@@ -26,13 +26,13 @@ class Named(msgspec.Struct, frozen=True):
 class Object(msgspec.Struct, frozen=True):
     """An object of which only that is read."""
 
-    metadata: Named = Named()
+    metadata: _NameOnly = _NameOnly()
 
 
 prepare(Object)
 
 
-def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
+def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | UnreadableObject:
     """Return an object in a shape, or which object it is that does not fit.
 
     Raises:
@@ -42,7 +42,7 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
         known = msgspec.json.decode(raw, type=Object).metadata
-        return Unread(known.namespace, known.name)
+        return UnreadableObject(known.namespace, known.name)
 
 
 class Shaping:

@@ -27,7 +27,7 @@ PAUSE: Final = 0.1
 CONTROLLER: Final = "lockkeeper.dev/controller"
 
 
-class EventType(StrEnum):
+class EventSeverity(StrEnum):
     """`type` of an event."""
 
     NORMAL = "Normal"
@@ -41,7 +41,7 @@ class Action(StrEnum):
     WAITING = "Waiting"
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReportedEvent(msgspec.Struct, frozen=True):
     """What is told of a Workflow: a reason in one word, and a sentence.
 
     `once` is what gives the event its name, where the same is to be told once and not at every moment.
@@ -52,7 +52,7 @@ class Told(msgspec.Struct, frozen=True):
     uid: str
     reason: str
     note: str
-    type: EventType
+    type: EventSeverity
     at: datetime
     action: Action = Action.QUEUEING
     once: str = ""
@@ -65,7 +65,7 @@ class Announcer:
         self._cluster = cluster
         self._clock = clock
         self._me = me
-        self._pending: Queue[Told | None] = Queue(MOST_PENDING)
+        self._pending: Queue[ReportedEvent | None] = Queue(MOST_PENDING)
         self._stopped = Event()
 
     def tell(
@@ -73,7 +73,7 @@ class Announcer:
         workflow: Tracked,
         reason: str,
         note: str,
-        type_: EventType = EventType.NORMAL,
+        type_: EventSeverity = EventSeverity.NORMAL,
         *,
         once: bool = False,
     ) -> None:
@@ -81,7 +81,7 @@ class Announcer:
 
         What is told `once` is not told again while its event is there, whoever leads by then.
         """
-        told = Told(
+        told = ReportedEvent(
             namespace=workflow.namespace,
             name=workflow.name,
             uid=workflow.uid,
@@ -119,7 +119,7 @@ class Announcer:
             self._stopped.wait(PAUSE)
 
 
-def event_of(told: Told, *, me: str) -> JsonObject:
+def event_of(told: ReportedEvent, *, me: str) -> JsonObject:
     """Return the event; the same told at the same moment has the same name."""
     at = told.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     once = told.once or f"{told.uid}/{told.reason}/{at}/{told.note}"

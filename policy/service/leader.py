@@ -18,8 +18,8 @@ from policy.service.leases import (
     RENEW_WITHIN,
     RETRY,
     Lease,
+    LeaseStep,
     Sighting,
-    Step,
     given_up,
     new_lease,
     next_step,
@@ -116,14 +116,14 @@ class Elector:
             return self._write(new_lease(self._name, self._namespace, self._me, self._clock()), new=True)
         self._seen = observe(self._seen, lease, now)
         match next_step(self._seen, self._me, now):
-            case Step.TAKE:
+            case LeaseStep.TAKE:
                 return self._write(taken(lease, self._me, self._clock()))
-            case Step.RENEW if self._work_has_died():
+            case LeaseStep.RENEW if self._work_has_died():
                 self._resign()
                 return False
-            case Step.RENEW:
+            case LeaseStep.RENEW:
                 return self._write(renewed(lease, self._clock()))
-            case Step.WAIT:
+            case LeaseStep.WAIT:
                 return False
 
     def _work_has_died(self) -> bool:

@@ -18,7 +18,7 @@ from policy.core.locks.limits import limit_named
 from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.snapshot import Snapshot
-from policy.service.events import Action, EventType, Told, event_of
+from policy.service.events import Action, EventSeverity, ReportedEvent, event_of
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
 from policy.service.passes import Passes
 
@@ -193,17 +193,17 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
 
 
-def told_of(deadlock: Deadlock, now: datetime) -> Told:
+def told_of(deadlock: Deadlock, now: datetime) -> ReportedEvent:
     """Return what is told of a deadlock; one deadlock has one name."""
     workflow = deadlock.workflow
     note = deadlock.text if len(deadlock.text) <= MOST_NOTE else f"{deadlock.text[: MOST_NOTE - 1]}…"
-    return Told(
+    return ReportedEvent(
         namespace=workflow.namespace,
         name=workflow.name,
         uid=workflow.uid,
         reason="LockDeadlock",
         note=note,
-        type=EventType.WARNING,
+        type=EventSeverity.WARNING,
         at=now,
         action=Action.WAITING,
         once="\0".join((workflow.uid, *deadlock.locks)),

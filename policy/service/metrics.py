@@ -33,7 +33,7 @@ OTHER_NAMESPACES: Final = "*"
 """Stands for all further namespaces; it can be the name of none."""
 
 
-class Recorder(Protocol):
+class ControllerRecorder(Protocol):
     """Who counts what the controller tells."""
 
     def released(self, workflow: Tracked) -> None:

@@ -32,22 +32,22 @@ LAST_DELAY: Final = 300.0
 """Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
 
 
-class Written(msgspec.Struct, frozen=True, rename="camel"):
+class _VersionAsWritten(msgspec.Struct, frozen=True, rename="camel"):
     """The version of an object as a write left it."""
 
     resource_version: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class _PolicyAsWritten(msgspec.Struct, frozen=True):
     """An object as a write left it."""
 
-    metadata: Written
+    metadata: _VersionAsWritten
 
 
-prepare(Answer)
+prepare(_PolicyAsWritten)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class _OwnWrite(msgspec.Struct, frozen=True):
     """How our own write left a policy; it holds until the watch shows another version than `seen`."""
 
     seen: str
@@ -82,7 +82,7 @@ class PolicyStatusWriter(Passes):
         self._stopwatch = stopwatch
         self._trouble = trouble
         self._pause = pause
-        self._written: dict[str, Standing] = {}
+        self._written: dict[str, _OwnWrite] = {}
         self._delayed: RetryTimes[str, float, str] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
         """Writes that failed, with the version of the policy: one that has changed is written at once."""
         self._told: dict[str, float] = {}
@@ -138,10 +138,10 @@ class PolicyStatusWriter(Passes):
         stored = self._cluster.patch(
             verdict.resource, verdict.name, patch, namespace=verdict.namespace, subresource=STATUS
         )
-        version = msgspec.convert(stored, Answer).metadata.resource_version
+        version = msgspec.convert(stored, _PolicyAsWritten).metadata.resource_version
         answered = stored.get("status")
         seen = self._written[verdict.uid].seen if verdict.uid in self._written else verdict.resource_version
-        self._written[verdict.uid] = Standing(seen, version, answered if isinstance(answered, dict) else {})
+        self._written[verdict.uid] = _OwnWrite(seen, version, answered if isinstance(answered, dict) else {})
 
     def _as_written(self, verdict: Verdict) -> Verdict:
         """Return the verdict with the status that we wrote, until the watch shows it or something newer."""

@@ -42,7 +42,7 @@ class ProjectedCluster(Cluster, Applying, Protocol):
     """A cluster that can apply."""
 
 
-class Settled(msgspec.Struct, frozen=True):
+class _ConfigMapAsLastSeen(msgspec.Struct, frozen=True):
     """A ConfigMap as the last look left it: what was asked for, what the watch showed, what came of it."""
 
     wanted: Mapping[str, Key]
@@ -51,7 +51,7 @@ class Settled(msgspec.Struct, frozen=True):
     again: float | None = None
 
 
-class Unwritten(msgspec.Struct, frozen=True):
+class _Unwritten(msgspec.Struct, frozen=True):
     """What a ConfigMap was to hold that could not be written, and why."""
 
     wanted: Mapping[str, Key]
@@ -85,8 +85,8 @@ class Projector(Passes):
         self._found = found
         self._pause = pause
         self._listed = False
-        self._settled: dict[Address, Settled] = {}
-        self._failed: RetryTimes[Address, float, Unwritten] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
+        self._settled: dict[Address, _ConfigMapAsLastSeen] = {}
+        self._failed: RetryTimes[Address, float, _Unwritten] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
         self._ours: set[Address] = set()
         super().__init__(settle=SETTLE)
 
@@ -133,7 +133,7 @@ class Projector(Passes):
             self._put_off(address, wanted, error)
             return
         self._failed.forget(address)
-        self._settled[address] = Settled(
+        self._settled[address] = _ConfigMapAsLastSeen(
             wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
         )
         if made.empty:
@@ -154,7 +154,7 @@ class Projector(Passes):
 
     def _put_off(self, address: Address, wanted: Mapping[str, Key], error: ClusterError) -> None:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
-        failure = self._failed.failed(address, self._stopwatch(), Unwritten(wanted, error))
+        failure = self._failed.failed(address, self._stopwatch(), _Unwritten(wanted, error))
         if not goes_away(error) and (failure.times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
+from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, UnreadableObject, WatchEvent
 from policy.core import marks
 from policy.core.children import within
 from policy.core.patches import JsonObject
@@ -20,7 +20,7 @@ from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, tr
 __all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "held", "running", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
-Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
+_Found: TypeAlias = LiveMetadata | JsonObject | UnreadableObject | None
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -187,12 +187,12 @@ class Tracker:
         """Forget them: the ledgers have been told."""
         self._departed.clear()
 
-    def _track(self, found: Found) -> Tracked | None:
+    def _track(self, found: _Found) -> Tracked | None:
         """Return what is tracked of an object, with the place in the order in which it was first seen.
 
         None for what cannot be read: the API server keeps no such metadata.
         """
-        if found is None or isinstance(found, Unread):
+        if found is None or isinstance(found, UnreadableObject):
             return None
         read = found if isinstance(found, LiveMetadata) else msgspec.convert(found, LiveMetadata)
         before = self._live.get(read.metadata.uid or "")

@@ -29,16 +29,16 @@ from policy.cluster.protocol import (
 from policy.core.extent import Extent
 from policy.sources.beside import ConfigMapName, config_map_maker, template_maker
 from policy.sources.documents import Document
-from policy.sources.governed import Wanted, wanted_by
-from policy.sources.portions import USUAL_BOUNDS, Bounds, Scope
+from policy.sources.governed import WantedReads, wanted_by
+from policy.sources.portions import USUAL_BOUNDS, PortionBounds, Scope
 from policy.sources.scoped import WATCH_SECONDS, ScopedResource, Settings
-from policy.sources.shelf import POLICY_RESOURCES, Shelf, Taken, Verdict
+from policy.sources.shelf import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
 
 DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
 """What says which of the others are read."""
 RESOURCES: Final = (*DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
 WHOLE_CLUSTER: Final = frozenset({Scope()})
-NOTHING: Final = Wanted(frozenset(), frozenset())
+NOTHING: Final = WantedReads(frozenset(), frozenset())
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class ClusterSource:
         moved: Callable[[], None],
         resources: tuple[Resource, ...] = RESOURCES,
         argo: Iterable[ConfigMapName] = (),
-        bounds: Bounds = USUAL_BOUNDS,
+        bounds: PortionBounds = USUAL_BOUNDS,
     ) -> None:
         self._cluster = cluster
         self._changed = changed
@@ -180,7 +180,7 @@ class ClusterSource:
         consumer = _ShelfFiller(shelf, take=partial(self._take, shelf), trouble=self._trouble)
         list_and_watch(source, consumer, stopped=self._stopped)
 
-    def _take(self, shelf: Shelf, change: Callable[[], Taken]) -> None:
+    def _take(self, shelf: Shelf, change: Callable[[], ShelfChange]) -> None:
         """Change a shelf, have documents that are others now put together soon, and pass verdicts on."""
         with self._lock:
             taken = change()
@@ -197,7 +197,7 @@ class _ShelfFiller:
     """A Consumer that puts objects on a shelf; `take` makes the change and acts on what came of it."""
 
     def __init__(
-        self, shelf: Shelf, *, take: Callable[[Callable[[], Taken]], None], trouble: Trouble
+        self, shelf: Shelf, *, take: Callable[[Callable[[], ShelfChange]], None], trouble: Trouble
     ) -> None:
         self._shelf = shelf
         self._take = take

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from policy.sources.directory import Loaded, PolicyErrors, Signature, Tree, load_tree, read_tree, signature
+from policy.sources.directory import (
+    Loaded,
+    PolicyErrors,
+    PolicyFiles,
+    Signature,
+    load_tree,
+    read_tree,
+    signature,
+)
 
 T = TypeVar("T")
 
@@ -22,7 +30,7 @@ _LOG: Final = logging.getLogger(__name__)
 class _Reading(NamedTuple):
     """The files of one reading, and their signature if they held still meanwhile."""
 
-    tree: Tree
+    tree: PolicyFiles
     signature: Signature | None
 
 

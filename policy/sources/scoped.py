@@ -16,9 +16,9 @@ from policy.cluster.errors import ClusterError, NotFound, Trouble
 from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
 from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
 from policy.core.extent import LeftOut
-from policy.sources.beside import Facts, Maker, Shape
+from policy.sources.beside import Maker, ObjectFacts, PartialObject
 from policy.sources.documents import Document
-from policy.sources.portions import Bound, Kept, Portion, Scope
+from policy.sources.portions import KeptObject, Portion, PortionBound, Scope
 
 WATCH_SECONDS: Final = 300.0
 ABSENT_SECONDS: Final = 30.0
@@ -35,7 +35,7 @@ class Reading(msgspec.Struct):
 
     scope: Scope
     epoch: int
-    waiting: list[EventOf[Shape]] | None = msgspec.field(default_factory=list)
+    waiting: list[EventOf[PartialObject]] | None = msgspec.field(default_factory=list)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     resource: Resource
     maker: Maker
-    bound: Bound
+    bound: PortionBound
     again: float
     optional: bool
     last_good: bool
@@ -150,7 +150,9 @@ class ScopedResource:
             return
         watch_from(
             version,
-            lambda since: self._cluster.watch_as(self.resource, Shape, since=since, timeout=WATCH_SECONDS),
+            lambda since: self._cluster.watch_as(
+                self.resource, PartialObject, since=since, timeout=WATCH_SECONDS
+            ),
             changed=self._take,
             stopped=self._stopped.is_set,
         )
@@ -167,8 +169,8 @@ class ScopedResource:
                 raise
             return None
 
-    def _take(self, event: EventOf[Shape]) -> None:
-        if not isinstance(event.object, Shape):
+    def _take(self, event: EventOf[PartialObject]) -> None:
+        if not isinstance(event.object, PartialObject):
             return
         with self._news, suppress(msgspec.ValidationError):
             facts = event.object.facts()
@@ -184,12 +186,12 @@ class ScopedResource:
             if portion is not None and self._fold(portion, event, scope):
                 self._changed()
 
-    def _fold(self, portion: Portion, event: EventOf[Shape], scope: Scope) -> bool:
+    def _fold(self, portion: Portion, event: EventOf[PartialObject], scope: Scope) -> bool:
         """Take one change in; tells whether documents are others, or something is left out for once.
 
         How much that is by then, the next list says: a flood is not to make everything compiled anew.
         """
-        if not isinstance(event.object, Shape):
+        if not isinstance(event.object, PartialObject):
             return False
         facts, before = event.object.facts(), portion.left_out
         if event.type is EventType.DELETED:
@@ -201,7 +203,9 @@ class ScopedResource:
             self._news.notify_all()
         return changed or (portion.left_out > 0 and not before)
 
-    def _put(self, portion: Portion, shape: Shape, facts: Facts, scope: Scope, *, new: bool = True) -> bool:
+    def _put(
+        self, portion: Portion, shape: PartialObject, facts: ObjectFacts, scope: Scope, *, new: bool = True
+    ) -> bool:
         if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name), new=new):
             return False
         made = self._made(shape, facts, scope)
@@ -211,7 +215,7 @@ class ScopedResource:
             return False
         return portion.drop(facts.uid)
 
-    def _made(self, shape: Shape, facts: Facts, scope: Scope) -> Kept | None:
+    def _made(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
         """Return what is kept of an object; what cannot be read is as if there were nothing to keep."""
         try:
             return self._settings.maker(shape, facts, scope)
@@ -270,17 +274,19 @@ class ScopedResource:
         """Return a portion made of a list; what is the same as before stays the same object."""
         portion = Portion(bound=self._settings.bound)
         old = {} if before is None else dict(before.kept)
-        pages = self._cluster.pages_as(self.resource, Shape, namespace=scope.namespace, name=scope.name)
+        pages = self._cluster.pages_as(
+            self.resource, PartialObject, namespace=scope.namespace, name=scope.name
+        )
         while True:
             with self._pages:
                 page = next(pages, None)
                 if page is None or self._stopped.is_set():
                     return portion
                 for item in page.items:
-                    if isinstance(item, Shape):
+                    if isinstance(item, PartialObject):
                         self._add(portion, item, scope, old)
 
-    def _add(self, portion: Portion, item: Shape, scope: Scope, old: dict[str, Kept]) -> None:
+    def _add(self, portion: Portion, item: PartialObject, scope: Scope, old: dict[str, KeptObject]) -> None:
         with suppress(msgspec.ValidationError):
             facts = item.facts()
             if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name)):
