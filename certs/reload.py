@@ -94,12 +94,6 @@ class ReloadingContext:
         self._lock = threading.Lock()
         self._attempt: _Attempt | None = None
 
-    @property
-    def last_error(self) -> Exception | None:
-        """Why the files as they are now could not be loaded; None while what they hold is what is served."""
-        attempt = self._attempt
-        return attempt.error if attempt else None
-
     def current(self) -> ssl.SSLContext:
         """Return the context for new connections; open connections keep the one they began with.
 

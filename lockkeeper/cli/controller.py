@@ -32,9 +32,8 @@ from lockkeeper.lifeline import Lifeline
 from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, tell, utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.service.duties import Duties
 from policy.service.events import Announcer
-from policy.service.leader import Elector, Work
+from policy.service.leader import Duties, Elector, Work
 from policy.service.lock_metrics import LockMetrics
 from policy.service.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.metrics import ControllerMetrics

@@ -1,10 +1,13 @@
 """Leader election over the Cluster protocol: one of several controllers works, another takes over at once.
 
 The work is started when the lease is taken and stopped when it is lost; a lost leader goes on as a candidate.
+The work of a term has several parts (`Duties`), and most of them are done in passes (`Passes`).
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Protocol
 
@@ -39,6 +42,81 @@ class Work(Protocol):
     def stop(self) -> None:
         """End the work."""
         ...
+
+
+class Passes(ABC):
+    """Work done in passes: one soon after something has changed, and one when the last said that it is due.
+
+    `settle` is how many seconds there are from a change to the pass over it, so that a burst makes one pass.
+    """
+
+    def __init__(self, *, settle: float) -> None:
+        self._settle = settle
+        self._woken = Event()
+        self._stopped = Event()
+
+    def wake(self) -> None:
+        """Make a pass soon: something has changed that it looks at."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work after the write that is under way."""
+        self._stopped.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Work until stopped; no error of the cluster ends it."""
+        while not self._stopped.wait(self._settle):
+            self._woken.clear()
+            self._woken.wait(self.run_pass())
+
+    @abstractmethod
+    def run_pass(self) -> float | None:
+        """Do what is due; returns the seconds until the next pass is, None where only a change brings one."""
+
+
+class Duties:
+    """Does several works as one, each in a thread with its name: all end when one of them ends.
+
+    A term of which a part has died would look healthy and do half of what it should. So the whole term ends;
+    the elector then gives the lease up, and whoever leads next begins with everything.
+    """
+
+    def __init__(self, works: Mapping[str, Work]) -> None:
+        self._works = dict(works)
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def stop(self) -> None:
+        """End all works."""
+        for work in self._works.values():
+            work.stop()
+
+    def run(self) -> None:
+        """Work until one of the works ends, then end the others.
+
+        Raises:
+            Exception: what the first work that ended was ended by, if it was an error.
+        """
+        threads = [
+            Thread(target=self._do, args=(work,), name=name, daemon=True)
+            for name, work in self._works.items()
+        ]
+        for thread in threads:
+            thread.start()
+        first = self._ended.get()
+        self.stop()
+        for thread in threads:
+            thread.join()
+        if first is not None:
+            raise first
+
+    def _do(self, work: Work) -> None:
+        error: BaseException | None = None
+        try:
+            work.run()
+        except Exception as failure:  # noqa: BLE001 - it is raised again where the term is run
+            error = failure
+        self._ended.put(error)
 
 
 class Elector:

@@ -19,8 +19,8 @@ from policy.core.locks.queues import Deadlock, LockQueue, deadlocks, queues
 from policy.core.locks.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.snapshot import Snapshot
 from policy.service.events import Action, EventSeverity, ReportedEvent, event_of
+from policy.service.leader import Passes
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
-from policy.service.passes import Passes
 
 SETTLE: Final = 0.5
 """Seconds between two looks at most: Workflows change all the time."""

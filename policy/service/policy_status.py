@@ -18,7 +18,7 @@ from policy.core.findings import Finding, PolicyName
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.service.conditions import status_to_write
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 from policy.sources.shelf import Verdict
 
 SETTLE: Final = 0.2

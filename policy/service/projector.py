@@ -19,7 +19,7 @@ from policy.core.locks.config_maps import FIELD_MANAGER, OURS, Foreign, Plan, St
 from policy.core.locks.naming import read_limit, semaphore_name
 from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 
 SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass."""

@@ -19,7 +19,7 @@ from policy.core.locks.kept_siblings import Ground, ground_of, manifest, wanted_
 from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 from policy.service.projector import goes_away
 from policy.service.tracker import LIVE
 

@@ -93,20 +93,11 @@ class Signature(msgspec.Struct, frozen=True):
     newest: float
 
 
-def load_directory(path: Path) -> Loaded:
-    """Return the documents of all `*.yaml`, `*.yml` and `*.json` files below a folder.
-
-    Raises:
-        PolicyErrors: at least one file or document is wrong; nothing is loaded then.
-    """
-    return load_tree(read_tree(path))
-
-
 def load_tree(tree: PolicyFiles) -> Loaded:
     """Return the documents of files that were read already.
 
     Raises:
-        PolicyErrors: at least one file or document is wrong.
+        PolicyErrors: at least one file or document is wrong; nothing is loaded then.
     """
     reading = _Reading()
     for file, content in tree.files:

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core import marks
 from policy.core.patches import JsonObject
-from policy.service.families import Families
-from policy.service.tracker import Tracker
+from policy.service.tracker import Families, Tracker
 
 NAMES: Final = "abcdef"
 HELD: Final[JsonObject] = {marks.INSTANCE_ID: marks.HOLD_VALUE}
