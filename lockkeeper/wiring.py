@@ -293,7 +293,7 @@ class ControllerLog:
         if self._recorder is not None:
             self._recorder.failed(error)
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
         self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")

@@ -35,7 +35,7 @@ from policy.core.patches import JsonObject
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
-LARGE_PAGE_SIZE: Final = 50
+_LARGE_PAGE_SIZE: Final = 50
 """Objects in one page of a list of whole Workflows, each of which may have a MB."""
 SMALL_PAGE_SIZE: Final = 20
 """Objects in one page of a list that is not to be in memory at once; each may have a MB and a half."""
@@ -126,7 +126,7 @@ class KubeCluster:
     ) -> ListingOf[Shape]:
         """Return all objects of a namespace in a shape; whole ones in short pages, for they are large."""
         scope = ListScope(resource, namespace, labels, metadata_only)
-        limit = PAGE_SIZE if metadata_only else LARGE_PAGE_SIZE
+        limit = PAGE_SIZE if metadata_only else _LARGE_PAGE_SIZE
         for _ in range(_PAGED_ATTEMPTS):
             try:
                 return _listing_as(self._transport, scope, shape, limit=limit)

@@ -49,7 +49,7 @@ class ListPage(msgspec.Struct, frozen=True):
     after: str
 
 
-class ListMetadata(
+class _ListMetadata(
     msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "after": "continue"}
 ):
     """The metadata of a list."""
@@ -61,14 +61,14 @@ class ListMetadata(
 class _WholePage(msgspec.Struct, frozen=True):
     """A list of whole objects. An empty list may be null."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[dict[str, Any], ...] | None = None
 
 
 class _RawItems(msgspec.Struct, frozen=True):
     """A list whose objects are not decoded yet."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[msgspec.Raw, ...] | None = None
 
 
@@ -76,7 +76,7 @@ class _PageAs(Protocol[Given_co]):
     """A list of objects in a shape."""
 
     @property
-    def metadata(self) -> ListMetadata:
+    def metadata(self) -> _ListMetadata:
         """The metadata of the list."""
         ...
 
@@ -92,10 +92,10 @@ class _MetadataPart(msgspec.Struct, frozen=True):
     metadata: dict[str, Any]
 
 
-class Parts(msgspec.Struct, frozen=True):
+class _Parts(msgspec.Struct, frozen=True):
     """A list of objects of which only the metadata is read."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[_MetadataPart, ...] | None = None
 
 
@@ -126,7 +126,7 @@ class ApiStatus(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(_WholePage, _RawItems, Parts, _MetadataPart, _EventLine, _BookmarkLine, _EventVersion, ApiStatus)
+prepare(_WholePage, _RawItems, _Parts, _MetadataPart, _EventLine, _BookmarkLine, _EventVersion, ApiStatus)
 
 
 def decoded_object(body: bytes) -> JsonObject:
@@ -137,7 +137,7 @@ def decoded_object(body: bytes) -> JsonObject:
 def decoded_page(body: bytes, scope: ListScope) -> ListPage:
     """Return one page of a list. Raises Unavailable when the answer is none."""
     if scope.metadata_only:
-        parts = _decoded(body, Parts)
+        parts = _decoded(body, _Parts)
         items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
         return ListPage(items, parts.metadata.resource_version, parts.metadata.after)
     whole = _decoded(body, _WholePage)
@@ -165,10 +165,12 @@ class PagesAs(Generic[Shape]):
         self._shape = shape
         # A type of this list's own, not a generic one: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
-        page = msgspec.defstruct("_PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
+        page = msgspec.defstruct(
+            "_PageAs", [("metadata", _ListMetadata), ("items", items, None)], frozen=True
+        )
         self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
 
-    def decoded(self, body: bytes) -> tuple[tuple[Shape | UnreadableObject, ...], ListMetadata]:
+    def decoded(self, body: bytes) -> tuple[tuple[Shape | UnreadableObject, ...], _ListMetadata]:
         """Return one page. Raises Unavailable when the answer is none.
 
         Where one of the objects does not fit, each is decoded by itself.

@@ -23,10 +23,10 @@ from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
 from policy.cluster.kube_requests import KubeRequest, Method
 
-USER_AGENT: Final = "lockkeeper"
+_USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
-CONNECT_TIMEOUT: Final = 5.0
-READ_TIMEOUT: Final = 10.0
+_CONNECT_TIMEOUT: Final = 5.0
+_READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
 _PIECE: Final = 1 << 16
 _READ_RETRY: Final = urllib3.Retry(
@@ -76,7 +76,7 @@ class PooledConnection:
     def send(self, request: KubeRequest) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
-            response = self._ask(request, silence=READ_TIMEOUT, whole=True)
+            response = self._ask(request, silence=_READ_TIMEOUT, whole=True)
         if response.status not in SUCCESSES:
             raise failure(response.status, response.data)
         return response.data
@@ -117,7 +117,7 @@ class PooledConnection:
 
     def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with what proves who we are; return the answer, with its body where `whole`."""
-        headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
+        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         # It asks the configuration each time, which reads a token again when it is about to expire.
@@ -127,7 +127,7 @@ class PooledConnection:
             self._client.configuration.host.rstrip("/") + request.target,
             headers=headers,
             body=request.body,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=silence),
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
             retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
             redirect=False,
             preload_content=whole,

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube_requests import KubeRequest, Method, Transport
 
-OK: Final = "ok"
+_OK: Final = "ok"
 _BY_METHOD: Final = {
     Method.POST: "create",
     Method.PUT: "update",
@@ -53,7 +53,7 @@ class ObservedTransport:
 
     @contextmanager
     def _observed(self, request: KubeRequest) -> Iterator[None]:
-        begun, result = self._stopwatch(), OK
+        begun, result = self._stopwatch(), _OK
         try:
             yield
         except ClusterError as error:

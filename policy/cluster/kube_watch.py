@@ -16,10 +16,10 @@ from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube_requests import ListScope, Transport
 from policy.core.backoff import backoff
 
-SILENCE: Final = 150.0
+_SILENCE: Final = 150.0
 """Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
-FIRST_DELAY: Final = 0.25
-LAST_DELAY: Final = 4.0
+_FIRST_DELAY: Final = 0.25
+_LAST_DELAY: Final = 4.0
 """Seconds between two attempts to connect: the first, doubled each time up to the last.
 
 Releases wait for the leader's watch, so an API server that is back has to be found within seconds.
@@ -83,13 +83,13 @@ class Watcher:
     ) -> Iterator[Seen]:
         """Yield the events of one connection."""
         request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
-        with self._transport.stream(request, silence=min(SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
+        with self._transport.stream(request, silence=min(_SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
             for line in lines(pieces):
                 yield decoded(line)
 
     def _delay(self, fruitless: int) -> float:
         """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""
-        longest = backoff(fruitless + 1, first=FIRST_DELAY, last=LAST_DELAY)
+        longest = backoff(fruitless + 1, first=_FIRST_DELAY, last=_LAST_DELAY)
         return self._rng.uniform(longest / 2, longest)
 
 

@@ -15,8 +15,8 @@ from policy.cluster.errors import Conflict
 from policy.core.patches import JsonObject, JsonValue
 
 Path: TypeAlias = tuple[str, ...]
-BEFORE: Final = "before-first-apply"
-SOMEBODY: Final = "somebody"
+_BEFORE: Final = "before-first-apply"
+_SOMEBODY: Final = "somebody"
 """Who writes without apply; callers of the in-memory cluster have no names."""
 _APPLY: Final = "Apply"
 _UPDATE: Final = "Update"
@@ -44,7 +44,7 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     """
     wanted = _leaves(config)
     standing = _leaves(current)
-    everyone = _managed(current) or [_ManagedFields(BEFORE, _UPDATE, frozenset(standing))]
+    everyone = _managed(current) or [_ManagedFields(_BEFORE, _UPDATE, frozenset(standing))]
     mine = _ManagedFields(manager, _APPLY, frozenset())
     others: list[_ManagedFields] = []
     for each in everyone:
@@ -82,8 +82,8 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
         for each in _managed(before)
     ]
     everybody = {(each.manager, each.operation): each for each in kept}
-    own = everybody.get((SOMEBODY, _UPDATE), _ManagedFields(SOMEBODY, _UPDATE, frozenset()))
-    everybody[SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    own = everybody.get((_SOMEBODY, _UPDATE), _ManagedFields(_SOMEBODY, _UPDATE, frozenset()))
+    everybody[_SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
     return _record(everybody.values())
 
 

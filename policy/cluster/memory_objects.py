@@ -126,7 +126,7 @@ def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
         "name": name,
         "namespace": home(draft, namespace),
         "uid": uid,
-        "creationTimestamp": timestamp(at),
+        "creationTimestamp": _timestamp(at),
         "generation": 1,
     }
     stored = draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
@@ -184,7 +184,7 @@ def marked_deleted(old: StoredObject, *, at: datetime) -> StoredObject:
     # The API server raises the generation here, so that controllers see a change of intent.
     generation = old.facts.generation + 1
     return old.with_metadata(
-        {"deletionTimestamp": timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
+        {"deletionTimestamp": _timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
     )
 
 
@@ -198,7 +198,7 @@ def without_owner(dependant: StoredObject, uid: str) -> StoredObject:
     return dependant.with_metadata({"ownerReferences": kept})
 
 
-def timestamp(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     """Return an aware time as Kubernetes writes it: UTC, whole seconds, `2026-11-23T10:00:00Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

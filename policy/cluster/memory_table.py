@@ -8,7 +8,7 @@ from typing import TypeAlias
 from policy.cluster.memory_objects import StoredObject
 from policy.cluster.protocol import Resource
 
-Address: TypeAlias = tuple[Resource, str, str]
+_Address: TypeAlias = tuple[Resource, str, str]
 """Resource, namespace ("" for cluster-scoped kinds) and name."""
 
 
@@ -19,7 +19,7 @@ class ObjectTable:
         self._objects: dict[Resource, dict[tuple[str, str], StoredObject]] = {}
         self._uids: set[str] = set()
         # Ordered by insertion and not a set, because a cascade has to run in the same order in every process.
-        self._owned: dict[str, dict[Address, None]] = {}
+        self._owned: dict[str, dict[_Address, None]] = {}
 
     def find(self, resource: Resource, namespace: str, name: str) -> StoredObject | None:
         """Return the object at an address, or None."""
@@ -64,6 +64,6 @@ class ObjectTable:
                 self._owned.pop(owner.uid, None)
 
 
-def _address(stored: StoredObject) -> Address:
+def _address(stored: StoredObject) -> _Address:
     """Return where the object lives."""
     return stored.resource, stored.facts.namespace, stored.facts.name

@@ -13,18 +13,18 @@ from policy.core.prepared import prepare
 from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, Related, has_slot, metadata_of, root_of
 from policy.core.workflow import CronWorkflow, Metadata, OwnerReference, Read, Workflow
 
-DEFAULT_CONCURRENCY: Final = "Allow"
+_DEFAULT_CONCURRENCY: Final = "Allow"
 _LIVE: Final = f"{marks.COMPLETED}!=true"
 _PARENT: Final = msgspec.json.Decoder(Workflow)
 
 
-class MetadataAlone(Read, frozen=True):
+class _MetadataAlone(Read, frozen=True):
     """A PartialObjectMetadata."""
 
     metadata: Metadata
 
 
-prepare(MetadataAlone)
+prepare(_MetadataAlone)
 
 
 class Relatives:
@@ -55,7 +55,7 @@ class Relatives:
             cron = msgspec.convert(obj, CronWorkflow)
         except (NotFound, msgspec.ValidationError):
             return Related()
-        policy = (cron.spec.concurrency_policy if cron.spec else None) or DEFAULT_CONCURRENCY
+        policy = (cron.spec.concurrency_policy if cron.spec else None) or _DEFAULT_CONCURRENCY
         found = self._metadata(namespace, labels=f"{_LIVE},{marks.CRON_WORKFLOW}={owner.name}")
         runs = [run for run in found if any(each.uid == owner.uid for each in run.owner_references or ())]
         return Related(policy=policy, runs=tuple(runs))
@@ -83,7 +83,7 @@ class Relatives:
         listing = self._cluster.list(
             WORKFLOWS, namespace=namespace, name=name, labels=labels, metadata_only=True
         )
-        return tuple([msgspec.convert(_alone(each), MetadataAlone).metadata for each in listing.items])
+        return tuple([msgspec.convert(_alone(each), _MetadataAlone).metadata for each in listing.items])
 
 
 def _parent(obj: JsonObject) -> Workflow:

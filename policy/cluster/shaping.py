@@ -23,13 +23,13 @@ class _NameOnly(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-class Object(msgspec.Struct, frozen=True):
+class _Object(msgspec.Struct, frozen=True):
     """An object of which only that is read."""
 
     metadata: _NameOnly = _NameOnly()
 
 
-prepare(Object)
+prepare(_Object)
 
 
 def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | UnreadableObject:
@@ -41,7 +41,7 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | UnreadableOb
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
-        known = msgspec.json.decode(raw, type=Object).metadata
+        known = msgspec.json.decode(raw, type=_Object).metadata
         return UnreadableObject(known.namespace, known.name)
 
 

@@ -287,7 +287,7 @@ def weighed_of(metadata: Metadata) -> Weighed:
 
 
 def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
-    """Read our marks back; a Workflow that came past us has none, and weighs an unbounded one."""
+    """Read our marks back; a Workflow that bypassed admission has none, and weighs an unbounded one."""
     return Weighed(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
         priority=_priority(priority),

@@ -1,4 +1,4 @@
-"""Workflows that came past admission: a quota bounds them, and nobody asked it.
+"""Workflows that bypassed admission: a quota governs them, and nobody asked it.
 
 Admission leaves the mark of its weight on every Workflow that a quota governs: on children, on those that a
 quota only warns of, and on those that were let go. One without it was created while no quota governed it, or
@@ -18,13 +18,13 @@ from policy.core.snapshot import Snapshot, pool_of
 
 GRACE: Final = timedelta(seconds=10)
 """How long a webhook may take to hear of a policy: what comes by then was rightly let through."""
-Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
+_Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
 
 
-def not_asked(
-    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: Since
+def bypassed_quota(
+    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: _Since
 ) -> CompiledQuota | None:
-    """Return the quota that a Workflow without marks came past, None where it may have come before it.
+    """Return the quota that a Workflow without marks bypassed, None where it may be older than the quota.
 
     `since` gives when a quota came to be as it is in its namespace, None where that is not known.
     """
@@ -48,7 +48,7 @@ def edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datet
 
 
 def message(quota: CompiledQuota) -> str:
-    """Return what it means that a Workflow came past a quota, and what to do."""
+    """Return what it means that a Workflow bypassed a quota, and what to do."""
     weight = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
     return (
         f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "

@@ -33,7 +33,7 @@ EMPTY_QUEUE: Final = NamespaceQueue()
 class UsageView(msgspec.Struct, frozen=True):
     """What is taken by account, what waits by namespace, and what runs by namespace.
 
-    `not_admitted` says by namespace how many came past admission.
+    `not_admitted` says by namespace how many bypassed admission.
 
     A view that is not `known` has no figures at all: nobody publishes one here. A `partial` one has those of
     some namespaces, as statuses told them some seconds ago: of the others nothing is known, while otherwise

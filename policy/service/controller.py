@@ -18,11 +18,11 @@ from policy.service.tracker import LIVE, LiveMetadata, Tracker
 
 IDLE_PASS: Final = RESERVATION_TTL / 3
 """Without any change a pass is made this often, so that a reservation of a lost create comes back."""
-NOW: Final = timedelta(0)
-SOON: Final = timedelta(milliseconds=10)
+_NOW: Final = timedelta(0)
+_SOON: Final = timedelta(milliseconds=10)
 """The shortest wait for a moment that has come already, so that nothing can keep the loop spinning."""
 RETRY_AFTER: Final = timedelta(seconds=1)
-WATCH_SECONDS: Final = 60.0
+_WATCH_SECONDS: Final = 60.0
 
 
 class Controller:
@@ -107,9 +107,9 @@ class Controller:
     def _until_due(self) -> timedelta:
         """Return how long nothing is to be done, as far as is known."""
         if self._releaser.untold:
-            return NOW
+            return _NOW
         due = self._releaser.next_event()
-        return IDLE_PASS if due is None else min(IDLE_PASS, max(SOON, due - self._clock()))
+        return IDLE_PASS if due is None else min(IDLE_PASS, max(_SOON, due - self._clock()))
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""
@@ -120,6 +120,6 @@ class Controller:
                 self._tracker.shape,
                 labels=LIVE,
                 metadata_only=True,
-                timeout=WATCH_SECONDS,
+                timeout=_WATCH_SECONDS,
             )
         )

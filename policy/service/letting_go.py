@@ -52,8 +52,8 @@ class Reporter(Protocol):
         """A Workflow could not be let go; it is tried again."""
         ...
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
-        """A Workflow was not admitted, though a quota governs it."""
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
+        """A Workflow bypassed admission, though a quota governs it."""
         ...
 
 

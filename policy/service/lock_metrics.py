@@ -17,8 +17,8 @@ from policy.core.locks.queues import Deadlock, LockQueue
 from policy.core.locks.touches import Why
 from policy.service.lock_watch import NOTHING_SEEN, LocksView
 
-MOST_LOCKS: Final = 500
-LABELS: Final = ("namespace", "lock")
+_MOST_LOCKS: Final = 500
+_LABELS: Final = ("namespace", "lock")
 
 
 class LockMetrics(Collector):
@@ -69,7 +69,7 @@ class LockMetrics(Collector):
                 lambda each: _waited(each, now),
             ),
         ):
-            yield _family(name, text, shown[:MOST_LOCKS], value)
+            yield _family(name, text, shown[:_MOST_LOCKS], value)
         locks = GaugeMetricFamily("lockkeeper_locks", "Locks that are held or waited for.")
         locks.add_metric([], len(view.queues))
         yield locks
@@ -86,7 +86,7 @@ class LockMetrics(Collector):
 def _family(
     name: str, text: str, shown: Iterable[LockQueue], value: Callable[[LockQueue], float | None]
 ) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=LABELS)
+    family = GaugeMetricFamily(name, text, labels=_LABELS)
     for each in shown:
         namespace, _, lock = each.lock.partition("/")
         found = value(each)

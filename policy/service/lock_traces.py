@@ -31,8 +31,8 @@ from policy.service.tracker import LIVE
 EVERYWHERE: Final = ""
 MOST_SCOPES: Final = 10
 """Namespaces that are watched one by one; of more, all Workflows of the cluster are watched in one."""
-MOST_SETS: Final = 10_000
-WATCH_SECONDS: Final = 300.0
+_MOST_SETS: Final = 10_000
+_WATCH_SECONDS: Final = 300.0
 
 
 class WatchedCluster(Cluster, Applying, ReadingAs, Protocol):
@@ -126,7 +126,7 @@ class Traces:
 
     def _shared(self, traced: Traced) -> Traced:
         """Return a record that shares its sets with others: runs of one template name the same locks."""
-        if len(self._sets) > MOST_SETS:
+        if len(self._sets) > _MOST_SETS:
             self._sets.clear()
         return msgspec.structs.replace(
             traced,
@@ -158,7 +158,7 @@ class Follower:
 
     def __init__(self, *, cluster: WatchedCluster, scope: str, traces: Traces, trouble: Trouble) -> None:
         self._source = shaped_objects(
-            cluster, WORKFLOWS, LiveWorkflow, namespace=scope, labels=LIVE, timeout=WATCH_SECONDS
+            cluster, WORKFLOWS, LiveWorkflow, namespace=scope, labels=LIVE, timeout=_WATCH_SECONDS
         )
         self._scope = scope
         self._traces = traces

@@ -20,10 +20,10 @@ from policy.core.patches import JsonObject
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
 
-LOOK_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 5.0
 """How often, while no pool follows nodes, it is looked whether one does by now."""
-WATCH_SECONDS: Final = 300.0
-SETTLE_SECONDS: Final = 0.05
+_WATCH_SECONDS: Final = 300.0
+_SETTLE_SECONDS: Final = 0.05
 """From a change to the measuring after it: nodes come and go many at a time."""
 
 
@@ -49,7 +49,7 @@ class NodeFollower:
         self._listeners: list[Callable[[], None]] = []
         self._stopped = Event()
         self._inbox = WatchInbox(self, name="node-watch", stopped=self._stopped)
-        self._source = whole_objects(cluster, NODES, timeout=WATCH_SECONDS)
+        self._source = whole_objects(cluster, NODES, timeout=_WATCH_SECONDS)
         self._nodes: dict[str, Node] = {}
         self._states: dict[str, Following] = {}
         self._listed = False
@@ -103,8 +103,8 @@ class NodeFollower:
                     self._stopped.wait(RETRY_SECONDS)
                     continue
             due = self._measure(pools)
-            wait = LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.0, due.total_seconds()))
-            self._inbox.deliver(wait, settle=SETTLE_SECONDS)
+            wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, max(0.0, due.total_seconds()))
+            self._inbox.deliver(wait, settle=_SETTLE_SECONDS)
 
     def _following(self) -> dict[str, CompiledPool]:
         """Return the pools whose limits follow nodes; those of no namespace allow nobody anything yet."""

@@ -21,12 +21,12 @@ from policy.service.conditions import status_to_write
 from policy.service.leader import Passes
 from policy.sources.shelf import Verdict
 
-SETTLE: Final = 0.2
+_SETTLE: Final = 0.2
 """Seconds from a change to the pass over it: a burst makes one pass, and other replicas have heard of it."""
-PAUSE: Final = 0.05
+_PAUSE: Final = 0.05
 """Seconds after each write, so that there are at most twenty a second."""
-FIGURES_EVERY: Final = 2.0
-"""Seconds between two writes of a policy that tell of other figures alone."""
+_FIGURES_EVERY: Final = 2.0
+"""Seconds between two writes of a policy that change figures alone."""
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
 """Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
@@ -72,7 +72,7 @@ class PolicyStatusWriter(Passes):
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         trouble: Trouble,
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._verdicts = verdicts
@@ -85,9 +85,9 @@ class PolicyStatusWriter(Passes):
         self._written: dict[str, _OwnWrite] = {}
         self._delayed: RetryTimes[str, float, str] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
         """Writes that failed, with the version of the policy: one that has changed is written at once."""
-        self._told: dict[str, float] = {}
+        self._written_at: dict[str, float] = {}
         self._resting: dict[str, float] = {}
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float | None:
         """Write every status that is not as it should be; returns the seconds until one is to be tried again.
@@ -113,8 +113,8 @@ class PolicyStatusWriter(Passes):
             self._delayed.forget(verdict.uid)
             self._resting.pop(verdict.uid, None)
             return
-        if not wanted.urgent and self._stopwatch() < self._told.get(verdict.uid, 0.0) + FIGURES_EVERY:
-            self._resting[verdict.uid] = self._told[verdict.uid] + FIGURES_EVERY
+        if not wanted.urgent and self._stopwatch() < self._written_at.get(verdict.uid, 0.0) + _FIGURES_EVERY:
+            self._resting[verdict.uid] = self._written_at[verdict.uid] + _FIGURES_EVERY
             return
         self._resting.pop(verdict.uid, None)
         delay = self._delayed.get(verdict.uid)
@@ -126,7 +126,7 @@ class PolicyStatusWriter(Passes):
             self._put_off(verdict, error)
         else:
             self._delayed.forget(verdict.uid)
-            self._told[verdict.uid] = self._stopwatch()
+            self._written_at[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
 
     def _is_early(self, delay: Failure[float, str], verdict: Verdict) -> bool:
@@ -154,7 +154,7 @@ class PolicyStatusWriter(Passes):
         return msgspec.structs.replace(verdict, resource_version=own.version, status=own.status)
 
     def _put_off(self, verdict: Verdict, error: ClusterError) -> None:
-        """Try again later. An object that changed or went is told of by the watch, so that is no trouble."""
+        """Try again later. An object that changed or went is shown by the watch, so that is no trouble."""
         passing = isinstance(error, Conflict | NotFound)
         seen = verdict.resource_version if passing else ""
         failure = self._delayed.failed(verdict.uid, self._stopwatch(), seen)
@@ -165,5 +165,5 @@ class PolicyStatusWriter(Passes):
         """Let go of what is known about policies that are gone."""
         self._written = {uid: each for uid, each in self._written.items() if uid in present}
         self._delayed.keep(present)
-        self._told = {uid: each for uid, each in self._told.items() if uid in present}
+        self._written_at = {uid: each for uid, each in self._written_at.items() if uid in present}
         self._resting = {uid: each for uid, each in self._resting.items() if uid in present}

@@ -21,16 +21,16 @@ from policy.core.locks.projection import NOTHING, Address, Key, project
 from policy.core.snapshot import Snapshot
 from policy.service.leader import Passes
 
-SETTLE: Final = 0.1
+_SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass."""
-PAUSE: Final = 0.02
+_PAUSE: Final = 0.02
 """Seconds after each write, so that there are at most fifty a second."""
 LONGEST_WAIT: Final = 60.0
 """Seconds until a pass is made in any case: a clock that was set right moves windows."""
 KEPT_WAIT: Final = 15.0
 """Seconds until it is looked again whether the lock of a key that nobody defines is still in use."""
 FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 60.0
+_LAST_DELAY: Final = 60.0
 """Seconds until a ConfigMap that could not be written is tried again, doubled each time."""
 TERMINATING: Final = "because it is being terminated"
 """What the API server says about a namespace that is being deleted."""
@@ -61,7 +61,7 @@ class _Unwritten(msgspec.Struct, frozen=True):
 class Projector(Passes):
     """`run` writes until `stop`; `wake` makes a pass soon.
 
-    `in_use` tells by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
+    `in_use` says by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Projector(Passes):
         stopwatch: Callable[[], float],
         trouble: Trouble,
         found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._snapshot = snapshot
@@ -86,9 +86,9 @@ class Projector(Passes):
         self._pause = pause
         self._listed = False
         self._settled: dict[Address, _ConfigMapAsLastSeen] = {}
-        self._failed: RetryTimes[Address, float, _Unwritten] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
+        self._failed: RetryTimes[Address, float, _Unwritten] = RetryTimes(first=FIRST_DELAY, last=_LAST_DELAY)
         self._ours: set[Address] = set()
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float:
         """Write what is not as it should be; returns the seconds until the next pass is due."""

@@ -25,7 +25,7 @@ from policy.service.fencing import Fences
 from policy.service.inspecting import Inspector
 from policy.service.letting_go import LettingGo, Reporter, Together
 from policy.service.moving import Movers, strays
-from policy.service.passed_by import PassedBy
+from policy.service.passed_by import Bypasses
 from policy.service.telling import TELL_EVERY, Teller
 from policy.service.tracker import LIVE, Change, Tracker, track
 from policy.service.viewing import Views
@@ -68,7 +68,7 @@ class Releaser:
         self._letting_go = LettingGo(cluster=cluster, clock=clock, reporter=reporter, together=together)
         self._teller = Teller(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
         self._inspector = Inspector(cluster=cluster, reporter=reporter)
-        self._passed_by = PassedBy(reporter=reporter, now=clock())
+        self._passed_by = Bypasses(reporter=reporter, now=clock())
         self._fences = Fences(ledgers=ledgers)
         self._movers = Movers(ledgers=ledgers, fences=self._fences)
         self._crons = CronKeeper(cluster=cluster)
@@ -163,7 +163,7 @@ class Releaser:
         tracker.forget_departed()
         self._letting_go.forget_gone(tracker)
         self._publish(self._view())
-        self._passed_by.tell(tracker, now)
+        self._passed_by.report(tracker, now)
         self._teller.tell(self._books, tracker, self._views.merged(), stopping, pressed)
         return released
 

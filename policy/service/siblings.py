@@ -23,9 +23,9 @@ from policy.service.leader import Passes
 from policy.service.projector import goes_away
 from policy.service.tracker import LIVE
 
-SETTLE: Final = 0.1
+_SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass. Workflows may wait for it."""
-PAUSE: Final = 0.02
+_PAUSE: Final = 0.02
 """Seconds after each write, so that there are at most fifty a second."""
 LONGEST_WAIT: Final = 60.0
 """Seconds until a pass is made in any case."""
@@ -37,10 +37,10 @@ for a short while should not make everything anew."""
 SEEN_WITHIN: Final = 10.0
 """Seconds until what was written is made again, should the watch not show it."""
 FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 300.0
+_LAST_DELAY: Final = 300.0
 """Seconds until one that could not be made is tried again, doubled each time."""
 
-Address = tuple[str, str]
+_Address = tuple[str, str]
 """Namespace and name."""
 
 
@@ -58,7 +58,7 @@ class Siblings(Passes):
         stopwatch: Callable[[], float],
         trouble: Trouble,
         found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._snapshot = snapshot
@@ -67,15 +67,15 @@ class Siblings(Passes):
         self._found = found
         self._pause = pause
         self._ground: Ground | None = None
-        self._wanted: dict[Address, Sibling] = {}
-        self._written: dict[Address, float] = {}
-        self._failed: RetryTimes[Address, float, ClusterError] = RetryTimes(
-            first=FIRST_DELAY, last=LAST_DELAY
+        self._wanted: dict[_Address, Sibling] = {}
+        self._written: dict[_Address, float] = {}
+        self._failed: RetryTimes[_Address, float, ClusterError] = RetryTimes(
+            first=FIRST_DELAY, last=_LAST_DELAY
         )
-        self._unwanted: dict[Address, float] = {}
-        self._known: dict[Address, Metadata] = {}
+        self._unwanted: dict[_Address, float] = {}
+        self._known: dict[_Address, Metadata] = {}
         self._listed = False
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float:
         """Make and remove what is due; returns the seconds until the next pass is."""
@@ -95,14 +95,14 @@ class Siblings(Passes):
         self._found(self._findings())
         return self._until_due()
 
-    def _waits(self, address: Address) -> bool:
+    def _waits(self, address: _Address) -> bool:
         """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
         now = self._stopwatch()
         written = self._written.get(address, -SEEN_WITHIN)
         return now < written + SEEN_WITHIN or self._failed.is_early(address, now)
 
-    def _try(self, address: Address, work: Callable[[], None]) -> None:
-        """Do something about one sibling; an error is told, and puts off this one alone."""
+    def _try(self, address: _Address, work: Callable[[], None]) -> None:
+        """Do something about one sibling; an error is reported, and puts off this one alone."""
         try:
             work()
         except ClusterError as error:
@@ -165,7 +165,7 @@ class Siblings(Passes):
         }
         self._known.update((at, header) for at, header in shown.items() if is_sibling(header))
 
-    def _to_remove(self) -> Iterator[Address]:
+    def _to_remove(self) -> Iterator[_Address]:
         """Yield the siblings that nobody has wanted for long enough."""
         now = self._stopwatch()
         standing = {key for key, header in self._known.items() if is_sibling(header)}
@@ -175,7 +175,7 @@ class Siblings(Passes):
             if now >= since + KEPT and not self._waits(address):
                 yield address
 
-    def _remove(self, address: Address) -> None:
+    def _remove(self, address: _Address) -> None:
         """Delete a sibling unless a Workflow that is not over names it; then look again later."""
         namespace, _ = address
         standing = self._known[address]
@@ -190,7 +190,7 @@ class Siblings(Passes):
         self._written[address] = self._stopwatch()
         del self._known[address]  # Where the watch does not show that it is gone.
 
-    def _delete(self, address: Address, standing: Metadata) -> None:
+    def _delete(self, address: _Address, standing: Metadata) -> None:
         """Delete just the object that the watch showed; one that is gone or another is no matter."""
         namespace, name = address
         gone = Preconditions(uid=standing.uid or None)
@@ -211,7 +211,7 @@ class Siblings(Passes):
         left += [since + KEPT - now for since in self._unwanted.values()]
         due = self._failed.next_due()
         left.append(LONGEST_WAIT if due is None else due - now)
-        return max(SETTLE, min([LONGEST_WAIT, *left]))
+        return max(_SETTLE, min([LONGEST_WAIT, *left]))
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what there is to say about the policies whose siblings cannot be made."""

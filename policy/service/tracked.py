@@ -19,8 +19,8 @@ from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, OwnerReference, Read
 
 _Shared = TypeVar("_Shared", bound=Hashable)
-Shape = TypeVar("Shape", bound=msgspec.Struct)
-Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
 """Name and type of a field, and that it may be absent."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
@@ -105,8 +105,8 @@ def _live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
 
 
 def _derived(
-    base: type[Shape], fields: Iterable[Field], rename: Mapping[str, str] | None = None
-) -> type[Shape]:
+    base: type[_Shape], fields: Iterable[_Field], rename: Mapping[str, str] | None = None
+) -> type[_Shape]:
     """Return a struct like another, but for some fields."""
     made = msgspec.defstruct(
         f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False

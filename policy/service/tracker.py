@@ -22,7 +22,7 @@ LIVE: Final = f"{marks.COMPLETED}!=true"
 _Found: TypeAlias = LiveMetadata | JsonObject | UnreadableObject | None
 
 
-Runs: TypeAlias = Callable[[str], bool]
+_Runs: TypeAlias = Callable[[str], bool]
 """Tells of a uid whether that Workflow has a slot for others: it lives, and does not wait."""
 
 
@@ -73,10 +73,10 @@ class Families:
         """Return all who are children."""
         return tuple(self._parents)
 
-    def root(self, uid: str, runs: Runs) -> str | None:
+    def root(self, uid: str, runs: _Runs) -> str | None:
         """Return the root of the line that a Workflow stands in; None where they go in a circle.
 
-        Only somebody who writes our marks past admission could make a circle.
+        Only somebody who writes our marks by bypassing admission could make a circle.
         """
         seen = {uid}
         while runs(above := self.parent(uid)):
@@ -86,7 +86,7 @@ class Families:
             uid = above
         return uid
 
-    def line(self, root: str, runs: Runs) -> Iterator[str]:
+    def line(self, root: str, runs: _Runs) -> Iterator[str]:
         """Yield all below a Workflow, each once: children of those that run, and their children."""
         seen, rest = {root}, [root]
         while rest:
@@ -254,7 +254,7 @@ class Tracker:
         return frozenset(namespace for each, namespace in self._departed.items() if each)
 
     def forget_departed(self) -> None:
-        """Forget them: the ledgers have been told."""
+        """Forget them: the ledgers know by now."""
         self._departed.clear()
 
     def _track(self, found: _Found) -> Tracked | None:

@@ -19,13 +19,13 @@ from policy.sources.argo_defaults import with_defaults
 from policy.sources.documents import Document, read
 from policy.sources.portions import KeptObject, Scope
 
-NO_NUMBER: Final = ""
+_NO_NUMBER: Final = ""
 """Stands for every value that is no number."""
-OURS: Final = "/"
+_OURS: Final = "/"
 """Part of the keys that Lockkeeper puts beside those of Argo's ConfigMap; no key of a ConfigMap has it."""
 
 
-ABSENT: Final = msgspec.Raw(b"null")
+_ABSENT: Final = msgspec.Raw(b"null")
 
 
 class ObjectFacts(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,8 +41,8 @@ class PartialObject(msgspec.Struct, frozen=True):
     """An object of which as little is decoded as can be told before it is known to be wanted."""
 
     metadata: msgspec.Raw
-    spec: msgspec.Raw = ABSENT
-    data: msgspec.Raw = ABSENT
+    spec: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
 
     def facts(self) -> ObjectFacts:
         """Return which object it is."""
@@ -71,7 +71,7 @@ def template_maker(api_version: str, kind: str) -> Maker:
             "kind": kind,
             "metadata": msgspec.json.decode(shape.metadata),
         }
-        if bytes(shape.spec) != bytes(ABSENT):
+        if bytes(shape.spec) != bytes(_ABSENT):
             value["spec"] = msgspec.json.decode(shape.spec)
         for found in read(value).documents:
             template = found.document
@@ -94,7 +94,7 @@ def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
         kept = numbers_in(data, names=scope.names)
         if (facts.namespace, facts.name) in argo:
             settings = with_defaults(ConfigMap(metadata, data)).data
-            kept.update((key, value) for key, value in settings.items() if OURS in key)
+            kept.update((key, value) for key, value in settings.items() if _OURS in key)
         if not kept:
             return None
         size = sum(len(key) + len(value) for key, value in kept.items())
@@ -111,7 +111,7 @@ def numbers_in(data: Mapping[str, str], *, names: bool) -> dict[str, str]:
         if limit is not None:
             found[key] = str(limit)
         elif names:
-            found[key] = NO_NUMBER
+            found[key] = _NO_NUMBER
     return found
 
 

@@ -34,11 +34,11 @@ from policy.sources.portions import USUAL_BOUNDS, PortionBounds, Scope
 from policy.sources.scoped import WATCH_SECONDS, ScopedResource, Settings
 from policy.sources.shelf import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
 
-DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
+_DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
 """What says which of the others are read."""
-RESOURCES: Final = (*DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
-WHOLE_CLUSTER: Final = frozenset({Scope()})
-NOTHING: Final = WantedReads(frozenset(), frozenset())
+_RESOURCES: Final = (*_DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
+_WHOLE_CLUSTER: Final = frozenset({Scope()})
+_NOTHING: Final = WantedReads(frozenset(), frozenset())
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ class Gathered(msgspec.Struct, frozen=True):
     extent: Extent
 
 
-Changed: TypeAlias = Callable[[Gathered], None]
+_Changed: TypeAlias = Callable[[Gathered], None]
 
 
 class ClusterSource:
@@ -63,11 +63,11 @@ class ClusterSource:
         self,
         *,
         cluster: Cluster,
-        changed: Changed,
+        changed: _Changed,
         judged: Callable[[Verdict], None],
         trouble: Trouble,
         moved: Callable[[], None],
-        resources: tuple[Resource, ...] = RESOURCES,
+        resources: tuple[Resource, ...] = _RESOURCES,
         argo: Iterable[ConfigMapName] = (),
         bounds: PortionBounds = USUAL_BOUNDS,
     ) -> None:
@@ -78,14 +78,14 @@ class ClusterSource:
         self._moved = moved
         self._argo = frozenset(argo)
         self._bounds = bounds
-        self._shelves = [Shelf(resource=each) for each in resources if each in DECIDING]
+        self._shelves = [Shelf(resource=each) for each in resources if each in _DECIDING]
         self._lock = Lock()
         self._pages = Lock()
         self._dirty = Event()
         self._stopped = Event()
-        self._scoped = [self._scoped_resource(each) for each in resources if each not in DECIDING]
+        self._scoped = [self._scoped_resource(each) for each in resources if each not in _DECIDING]
         self._wanted_at = -1
-        self._wanted = NOTHING
+        self._wanted = _NOTHING
         self.synced = Event()
 
     def _scoped_resource(self, resource: Resource) -> ScopedResource:
@@ -161,7 +161,7 @@ class ClusterSource:
         by_resource = {
             CONFIG_MAPS: self._wanted.config_maps,
             WORKFLOW_TEMPLATES: self._wanted.templates,
-            CLUSTER_WORKFLOW_TEMPLATES: WHOLE_CLUSTER,
+            CLUSTER_WORKFLOW_TEMPLATES: _WHOLE_CLUSTER,
         }
         unread = [each for each in self._scoped if not each.want(by_resource[each.resource])]
         return not unread

@@ -23,9 +23,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 MAX_DEPTH: Final = 100
 """Nesting that no policy needs; libyaml's composer overflows the C stack at some ten thousand levels."""
-MAX_DIGITS: Final = 1000
+_MAX_DIGITS: Final = 1000
 """Digits of an integer; Python refuses to print, and so to report, one of several thousand."""
-MAX_COPIES: Final = 100_000
+_MAX_COPIES: Final = 100_000
 """Nodes that aliases may add to one document; ten lines of aliases can stand for billions of nodes."""
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -191,8 +191,8 @@ class _Builder:
         # A node met again is one that an alias repeats, for the composer returns the same object for it.
         self._visits += 1
         self._seen.add(id(node))
-        if self._visits - len(self._seen) > MAX_COPIES:
-            raise _TooManyCopies(node, path, f"aliases repeat more than {MAX_COPIES} values: write them out")
+        if self._visits - len(self._seen) > _MAX_COPIES:
+            raise _TooManyCopies(node, path, f"aliases repeat more than {_MAX_COPIES} values: write them out")
 
     def _enter(self, node: yaml.Node, path: str) -> None:
         self._visit(node, path)
@@ -309,7 +309,7 @@ def _number(name: str, text: str) -> int | float:
 
 def _integer(digits: str) -> int:
     """Return an integer with an optional base prefix; a leading 0 alone means octal, as in Go."""
-    if len(digits) > MAX_DIGITS:
+    if len(digits) > _MAX_DIGITS:
         raise ValueError(f"has {len(digits)} digits, too many for a number: quote it")
     return int(digits, 8 if _LEADING_ZERO.match(digits) else 0)
 

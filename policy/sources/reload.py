@@ -19,7 +19,7 @@ from policy.sources.directory import (
 
 T = TypeVar("T")
 
-RACY_SECONDS: Final = 2.0
+_RACY_SECONDS: Final = 2.0
 """The coarsest time stamp of a file system: a file this young may change again without showing it."""
 SETTLE_TRIES: Final = 3
 """How often a folder is read again because it changed meanwhile."""
@@ -157,7 +157,7 @@ class DirectorySource(Generic[T]):
         """
         taken = reading.signature
         lasting = (
-            taken is not None and taken.newest < self._clock() - RACY_SECONDS and not reading.tree.errors
+            taken is not None and taken.newest < self._clock() - _RACY_SECONDS and not reading.tree.errors
         )
         self._signature = taken if lasting else None
         self._fingerprint = reading.tree.fingerprint

@@ -21,16 +21,16 @@ from policy.sources.documents import Document
 from policy.sources.portions import KeptObject, Portion, PortionBound, Scope
 
 WATCH_SECONDS: Final = 300.0
-ABSENT_SECONDS: Final = 30.0
-SHARE_OF_TIME: Final = 20
+_ABSENT_SECONDS: Final = 30.0
+_SHARE_OF_TIME: Final = 20
 """A list that took one second is not made anew, for what is left out, for so many."""
-MOST_WAITING: Final = 1_000
+_MOST_WAITING: Final = 1_000
 """Changes that wait for a list; with more of them the list is made again."""
-ANCHOR: Final = "lockkeeper-reads-none"
+_ANCHOR: Final = "lockkeeper-reads-none"
 """A name that nothing has: its list is empty, and has the version to watch from."""
 
 
-class Reading(msgspec.Struct):
+class _Reading(msgspec.Struct):
     """A list that is being made, and what the watch brought meanwhile; None where that became too much."""
 
     scope: Scope
@@ -83,7 +83,7 @@ class ScopedResource:
         self._portions: dict[Scope, Portion] = {}
         self._epochs: dict[Scope, int] = {}
         self._due: dict[Scope, float] = {}
-        self._reading: Reading | None = None
+        self._reading: _Reading | None = None
         self._epoch = 0
         self._absent = False
 
@@ -146,7 +146,7 @@ class ScopedResource:
                 self._changed()
             self._news.notify_all()
         if version is None:
-            self._stopped.wait(ABSENT_SECONDS)
+            self._stopped.wait(_ABSENT_SECONDS)
             return
         watch_from(
             version,
@@ -159,10 +159,10 @@ class ScopedResource:
 
     def _anchor(self) -> str | None:
         """Return a version before every list that follows, None where there is no such resource (yet)."""
-        namespace = ANCHOR if self.resource.namespaced else ""
+        namespace = _ANCHOR if self.resource.namespaced else ""
         try:
             return self._cluster.list(
-                self.resource, namespace=namespace, name=ANCHOR, metadata_only=True
+                self.resource, namespace=namespace, name=_ANCHOR, metadata_only=True
             ).resource_version
         except NotFound:
             if not self._settings.optional:
@@ -180,7 +180,7 @@ class ScopedResource:
             reading = self._reading
             if reading is not None and reading.scope == scope and reading.waiting is not None:
                 reading.waiting.append(event)
-                if len(reading.waiting) > MOST_WAITING:
+                if len(reading.waiting) > _MOST_WAITING:
                     reading.waiting = None
             portion = self._portions.get(scope)
             if portion is not None and self._fold(portion, event, scope):
@@ -254,19 +254,19 @@ class ScopedResource:
         if self._wanted.get(key) == scope:
             self._wanted[key] = self._wanted.pop(key)
 
-    def _next(self) -> tuple[Reading | None, float | None]:
+    def _next(self) -> tuple[_Reading | None, float | None]:
         """Return what to list next, or how long nothing is due."""
         if not self._epoch or self._absent:
             return None, None
         now, soonest = monotonic(), None
         for scope in self._wanted.values():
             if self._epochs.get(scope) != self._epoch:
-                return Reading(scope, self._epoch), None
+                return _Reading(scope, self._epoch), None
         for scope, portion in self._portions.items():
             if portion.stale:
                 left = self._due.get(scope, 0.0) - now
                 if left <= 0:
-                    return Reading(scope, self._epoch), None
+                    return _Reading(scope, self._epoch), None
                 soonest = left if soonest is None else min(soonest, left)
         return None, soonest
 
@@ -300,7 +300,7 @@ class ScopedResource:
             if made is not None:
                 portion.put(made)
 
-    def _finish(self, reading: Reading, portion: Portion, seconds: float) -> None:
+    def _finish(self, reading: _Reading, portion: Portion, seconds: float) -> None:
         """Put a list in force, and what the watch brought meanwhile on top of it."""
         current, self._reading = self._reading, None
         scope = reading.scope
@@ -310,7 +310,7 @@ class ScopedResource:
         portion.stale = False
         self._portions[scope] = portion
         self._epochs[scope] = reading.epoch
-        self._due[scope] = monotonic() + max(self._settings.again, seconds * SHARE_OF_TIME)
+        self._due[scope] = monotonic() + max(self._settings.again, seconds * _SHARE_OF_TIME)
         for event in reading.waiting:
             self._fold(portion, event, scope)
         self._changed()

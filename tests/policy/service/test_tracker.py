@@ -286,7 +286,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
     ],
 )
 def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
-    """What came past us, or was scribbled on, counts for too much rather than too little."""
+    """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
     assert tracked.weighed == Weighed(UNLIMITED, 0, "")
     assert tracked.weight == Usage(1, 0, 1)
