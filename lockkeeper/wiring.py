@@ -255,7 +255,7 @@ class ControllerLog:
         once: bool = False,
     ) -> None:
         if self.announcer is not None:
-            self.announcer.tell(workflow, reason, note, type_, once=once)
+            self.announcer.report(workflow, reason, note, type_, once=once)
 
     def led(self) -> None:
         """A term as the leader began."""

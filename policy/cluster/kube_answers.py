@@ -165,9 +165,7 @@ class PagesAs(Generic[Shape]):
         self._shape = shape
         # A type of this list's own, not a generic one: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
-        page = msgspec.defstruct(
-            "_PageAs", [("metadata", _ListMetadata), ("items", items, None)], frozen=True
-        )
+        page = msgspec.defstruct("Page", [("metadata", _ListMetadata), ("items", items, None)], frozen=True)
         self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
 
     def decoded(self, body: bytes) -> tuple[tuple[Shape | UnreadableObject, ...], _ListMetadata]:

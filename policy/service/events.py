@@ -68,7 +68,7 @@ class Announcer:
         self._pending: Queue[ReportedEvent | None] = Queue(MOST_PENDING)
         self._stopped = Event()
 
-    def tell(
+    def report(
         self,
         workflow: Tracked,
         reason: str,

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policy.core.locks.queues import Deadlock, LockQueue
+from policy.core.locks.queues import LockQueue
 from policy.core.locks.touches import Why
 from policy.service.lock_watch import NOTHING_SEEN, LocksView
 
@@ -46,9 +46,8 @@ class LockMetrics(Collector):
         """Count a touch."""
         self._touches.labels(why.value).inc()
 
-    def deadlocked(self, deadlock: Deadlock) -> None:
+    def deadlocked(self) -> None:
         """Count a deadlock."""
-        del deadlock
         self._deadlocks.inc()
 
     def describe(self) -> Iterable[Metric]:

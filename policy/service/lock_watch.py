@@ -40,7 +40,7 @@ class LockRecorder(Protocol):
         """A Workflow was touched."""
         ...
 
-    def deadlocked(self, deadlock: Deadlock) -> None:
+    def deadlocked(self) -> None:
         """A deadlock was reported."""
         ...
 
@@ -156,7 +156,7 @@ class LockWatch(Passes):
         except ClusterError as error:
             self._trouble(f"telling that {workflow.key} is in a deadlock", error)
             return isinstance(error, NotFound)
-        self._recorder.deadlocked(deadlock)
+        self._recorder.deadlocked()
         return True
 
     def _touch(self, touch: Touch, now: datetime) -> None:

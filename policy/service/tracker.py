@@ -16,7 +16,7 @@ from policy.core.children import within
 from policy.core.patches import JsonObject
 from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, track
 
-__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "held", "running", "track"]
+__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
 _Found: TypeAlias = LiveMetadata | JsonObject | UnreadableObject | None
@@ -286,13 +286,3 @@ def _add(counted: dict[str, int], namespace: str, sign: int) -> None:
         counted[namespace] = left
     else:
         del counted[namespace]
-
-
-def held(workflows: Iterable[Tracked]) -> list[Tracked]:
-    """Return those that wait."""
-    return [each for each in workflows if each.held]
-
-
-def running(workflows: Iterable[Tracked]) -> list[Tracked]:
-    """Return those that run."""
-    return [each for each in workflows if not each.held]
