@@ -95,8 +95,8 @@ def _parent(obj: JsonObject) -> Workflow:
         msgspec.ValidationError: it is no Workflow that Argo could run.
     """
     status = obj.get("status")
-    told = status if isinstance(status, dict) else {}
-    stored: JsonObject = {key: told[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in told}
+    shown = status if isinstance(status, dict) else {}
+    stored: JsonObject = {key: shown[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in shown}
     kept: JsonObject = {**obj, "status": stored}
     return _PARENT.decode(msgspec.json.encode(kept))
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import Cluster
 from policy.core.patches import JsonObject
 from policy.service.leases import (
@@ -132,7 +132,7 @@ class Elector:
         start: Callable[[], Work],
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
-        trouble: Callable[[str, ClusterError], None],
+        trouble: Trouble,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace

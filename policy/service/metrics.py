@@ -123,7 +123,7 @@ class _ApiMetrics:
 
 
 class ControllerMetrics:
-    """The metrics of one controller process; a Recorder.
+    """The metrics of one controller process; a ControllerRecorder.
 
     `leading` says whether this process leads; `collectors` bring the metrics of other parts with them.
     """
