@@ -28,8 +28,8 @@ from kubernetes.client.configuration import Configuration
 from lockkeeper.wiring import loopback_certificate
 from policy.cluster import kube_requests as requests
 from policy.cluster.kube import PAGE_SIZE, KubeCluster
-from policy.cluster.kube_connection import PooledConnection
-from policy.cluster.kube_requests import ListScope
+from policy.cluster.kube_connection import Connection
+from policy.cluster.kube_requests import Scope
 from policy.cluster.protocol import WORKFLOWS
 from policy.core import marks
 from policy.core.patches import JsonObject
@@ -152,7 +152,7 @@ def _answer(client: socket, pages: list[bytes]) -> None:
 
 
 @contextmanager
-def recorded(objects: int) -> Iterator[PooledConnection]:
+def recorded(objects: int) -> Iterator[Connection]:
     """Give a connection to a server of recorded pages."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -163,7 +163,7 @@ def recorded(objects: int) -> Iterator[PooledConnection]:
         configuration = Configuration()
         configuration.host = f"https://127.0.0.1:{ours.recv()}"
         configuration.ssl_ca_cert = str(paths.authority_cert)
-        connection = PooledConnection(client=ApiClient(configuration))
+        connection = Connection(client=ApiClient(configuration))
         try:
             yield connection
         finally:
@@ -172,9 +172,9 @@ def recorded(objects: int) -> Iterator[PooledConnection]:
             process.join()
 
 
-def read_bytes(connection: PooledConnection) -> int:
+def read_bytes(connection: Connection) -> int:
     """Read every page and look at nothing but the token of the next one; return how many bytes there were."""
-    scope = ListScope(WORKFLOWS, labels=LIVE, metadata_only=True)
+    scope = Scope(WORKFLOWS, labels=LIVE, metadata_only=True)
     after, total, page = "", 0, 0
     while True:
         body = connection.send(requests.page(scope, limit=PAGE_SIZE, after=after))

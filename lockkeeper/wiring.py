@@ -40,7 +40,7 @@ from webhook.app import create_app
 from webhook.callers import Callers, Strangers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
-from webhook.relating import NoRelatives, RelativesReader
+from webhook.relating import NoRelatives, Relatives
 from webhook.reserving import NothingStored, Stored
 from webhook.review import Reviewing
 from webhook.wire import Received
@@ -186,7 +186,7 @@ def build_admission(
     draining: Callable[[], bool],
     current: Callable[[], Snapshot] | None = None,
     missing: Callable[[], list[str]] = list,
-    relatives: RelativesReader | None = None,
+    relatives: Relatives | None = None,
     stored: Stored | None = None,
     callers: Callers | None = None,
     probed: Callable[[WSGIApplication], object] | None = None,

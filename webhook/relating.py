@@ -17,7 +17,7 @@ from policy.core.workflow import OwnerReference
 from webhook.failure import LedgerUnavailable
 
 
-class RelativesReader(Protocol):
+class Relatives(Protocol):
     """The cluster as far as owners go; see `policy.cluster.relatives.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
@@ -41,7 +41,7 @@ class NoRelatives:
         return UNRELATED
 
 
-def relate(review: Review, snapshot: Snapshot, relatives: RelativesReader) -> Review:
+def relate(review: Review, snapshot: Snapshot, relatives: Relatives) -> Review:
     """Return the review with what was read about the owner, where quotas make that matter.
 
     Raises:
@@ -67,7 +67,7 @@ def _enters(review: Review) -> bool:
     return update is not None and reactivates(update)
 
 
-def _read(review: Review, snapshot: Snapshot, relatives: RelativesReader) -> Related:
+def _read(review: Review, snapshot: Snapshot, relatives: Relatives) -> Related:
     metadata = review.workflow.metadata if review.workflow is not None else None
     if metadata is None:
         return UNRELATED

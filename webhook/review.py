@@ -15,7 +15,7 @@ from webhook import wire
 from webhook.failure import BadRequest, OutOfTime
 from webhook.judging import judge
 from webhook.long_reviews import UNLIMITED, Lane, TimeLeft
-from webhook.relating import NoRelatives, RelativesReader, relate
+from webhook.relating import NoRelatives, Relatives, relate
 from webhook.reserving import NothingStored, Reservations, Stored, settle
 
 
@@ -38,7 +38,7 @@ class Reviewing(msgspec.Struct, frozen=True):
     clock: Callable[[], datetime]
     stopwatch: Callable[[], float]
     recorder: Recorder
-    relatives: RelativesReader = NoRelatives()
+    relatives: Relatives = NoRelatives()
     stored: Stored = NothingStored()
     monotonic: Callable[[], float] = time.monotonic
 

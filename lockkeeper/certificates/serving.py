@@ -20,7 +20,6 @@ from certs.kept import FILE_NAMES, NOTHING, Kept, from_files
 from certs.reload import NoCertificateError, ReloadingContext
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.telling import Doing, Part, Told, expiries_of
-from policy.core.backoff import backoff
 
 FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one
@@ -212,12 +211,12 @@ def _reloading(paths: Paths, on_error: Callable[[Exception], None]) -> Reloading
 
 def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
     """Try until it works, with growing pauses; False where it was stopped before."""
-    failures = 0
+    delay = FIRST_DELAY
     while not stopped.is_set():
         if attempt():
             return True
-        failures += 1
-        stopped.wait(backoff(failures, first=FIRST_DELAY, last=LAST_DELAY))
+        stopped.wait(delay)
+        delay = min(LAST_DELAY, delay * 2)
     return False
 
 

@@ -25,10 +25,10 @@ def apply_patch(obj: JsonObject, patch: Patch) -> JsonObject:
         case MergePatch(value):
             return merge(obj, value)
         case JsonPatch(operations):
-            return _apply_operations(obj, operations)
+            return apply_operations(obj, operations)
 
 
-def _apply_operations(obj: JsonObject, operations: tuple[PatchOp, ...]) -> JsonObject:
+def apply_operations(obj: JsonObject, operations: tuple[PatchOp, ...]) -> JsonObject:
     """Return the object after every operation in order; one that fails fails them all. Raises Invalid."""
     # The library changes its document in place, and leaves it half patched on failure: it gets a copy.
     document: JsonObject = msgspec.json.decode(msgspec.json.encode(obj))

@@ -18,7 +18,7 @@ from policy.cluster.kube_answers import (
 )
 from policy.cluster.kube_connection import connection
 from policy.cluster.kube_observed import ObservedTransport, Observer
-from policy.cluster.kube_requests import ListScope, Transport
+from policy.cluster.kube_requests import Scope, Transport
 from policy.cluster.kube_watch import Watcher
 from policy.cluster.protocol import (
     EventOf,
@@ -28,14 +28,14 @@ from policy.cluster.protocol import (
     Preconditions,
     Resource,
     Shape,
-    UnreadableObject,
+    Unread,
     WatchEvent,
 )
 from policy.core.patches import JsonObject
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl asks for them; a page of Workflows is some MB."""
-_LARGE_PAGE_SIZE: Final = 50
+LARGE_PAGE_SIZE: Final = 50
 """Objects in one page of a list of whole Workflows, each of which may have a MB."""
 SMALL_PAGE_SIZE: Final = 20
 """Objects in one page of a list that is not to be in memory at once; each may have a MB and a half."""
@@ -82,7 +82,7 @@ class KubeCluster:
         metadata_only: bool = False,
     ) -> Listing:
         """Return all objects of a namespace, consistent at one version. Raises Invalid for a bad selector."""
-        scope = ListScope(resource, namespace, labels, metadata_only, name)
+        scope = Scope(resource, namespace, labels, metadata_only, name)
         for _ in range(_PAGED_ATTEMPTS):
             try:
                 return _listing(self._transport, scope, limit=PAGE_SIZE)
@@ -110,7 +110,7 @@ class KubeCluster:
             Invalid: a bad selector.
             Unavailable: there was no connection when the time was over, nor for a while before.
         """
-        scope = ListScope(resource, namespace, labels, metadata_only, name)
+        scope = Scope(resource, namespace, labels, metadata_only, name)
         return self._watcher.follow(
             scope, since=since, timeout=timeout, decoded=lambda line: decoded_event(line, scope)
         )
@@ -125,8 +125,8 @@ class KubeCluster:
         metadata_only: bool = False,
     ) -> ListingOf[Shape]:
         """Return all objects of a namespace in a shape; whole ones in short pages, for they are large."""
-        scope = ListScope(resource, namespace, labels, metadata_only)
-        limit = PAGE_SIZE if metadata_only else _LARGE_PAGE_SIZE
+        scope = Scope(resource, namespace, labels, metadata_only)
+        limit = PAGE_SIZE if metadata_only else LARGE_PAGE_SIZE
         for _ in range(_PAGED_ATTEMPTS):
             try:
                 return _listing_as(self._transport, scope, shape, limit=limit)
@@ -138,7 +138,7 @@ class KubeCluster:
         self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
     ) -> Iterator[ListingOf[Shape]]:
         """Yield all objects of a namespace in a shape, page by page. Raises Gone when a page expires."""
-        scope = ListScope(resource, namespace, name=name)
+        scope = Scope(resource, namespace, name=name)
         return _pages_as(self._transport, scope, shape, limit=SMALL_PAGE_SIZE)
 
     def watch_as(
@@ -154,7 +154,7 @@ class KubeCluster:
     ) -> Iterator[EventOf[Shape]]:
         """Yield every change as `watch` does, in a shape."""
         return self._watcher.follow(
-            ListScope(resource, namespace, labels, metadata_only),
+            Scope(resource, namespace, labels, metadata_only),
             since=since,
             timeout=timeout,
             decoded=lambda line: decoded_event_as(line, shape),
@@ -217,7 +217,7 @@ class KubeCluster:
         self._transport.close()
 
 
-def _listing(transport: Transport, scope: ListScope, *, limit: int) -> Listing:
+def _listing(transport: Transport, scope: Scope, *, limit: int) -> Listing:
     """Return a list, page by page. Raises Gone when the pages expire on the way."""
     items: list[JsonObject] = []
     after = ""
@@ -229,11 +229,9 @@ def _listing(transport: Transport, scope: ListScope, *, limit: int) -> Listing:
             return Listing(tuple(items), page.resource_version)
 
 
-def _listing_as(
-    transport: Transport, scope: ListScope, shape: type[Shape], *, limit: int
-) -> ListingOf[Shape]:
+def _listing_as(transport: Transport, scope: Scope, shape: type[Shape], *, limit: int) -> ListingOf[Shape]:
     """Return a list in a shape, page by page. Raises Gone when the pages expire on the way."""
-    items: list[Shape | UnreadableObject] = []
+    items: list[Shape | Unread] = []
     version = ""
     for page in _pages_as(transport, scope, shape, limit=limit):
         items.extend(page.items)
@@ -242,7 +240,7 @@ def _listing_as(
 
 
 def _pages_as(
-    transport: Transport, scope: ListScope, shape: type[Shape], *, limit: int
+    transport: Transport, scope: Scope, shape: type[Shape], *, limit: int
 ) -> Iterator[ListingOf[Shape]]:
     """Yield the pages of a list in a shape. Raises Gone when they expire on the way."""
     pages = PagesAs(shape)

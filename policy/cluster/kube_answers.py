@@ -15,8 +15,8 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube_requests import ListScope
-from policy.cluster.protocol import EventOf, EventType, Shape, UnreadableObject, WatchEvent
+from policy.cluster.kube_requests import Scope
+from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
 from policy.cluster.shaping import shaped
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -41,7 +41,7 @@ Wanted = TypeVar("Wanted")
 Given_co = TypeVar("Given_co", covariant=True)
 
 
-class ListPage(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True):
     """One page of a list; `after` is the token for the next one, "" on the last."""
 
     items: tuple[JsonObject, ...]
@@ -49,7 +49,7 @@ class ListPage(msgspec.Struct, frozen=True):
     after: str
 
 
-class _ListMetadata(
+class ListMetadata(
     msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "after": "continue"}
 ):
     """The metadata of a list."""
@@ -58,25 +58,25 @@ class _ListMetadata(
     after: str = ""
 
 
-class _WholePage(msgspec.Struct, frozen=True):
+class Whole(msgspec.Struct, frozen=True):
     """A list of whole objects. An empty list may be null."""
 
-    metadata: _ListMetadata
+    metadata: ListMetadata
     items: tuple[dict[str, Any], ...] | None = None
 
 
-class _RawItems(msgspec.Struct, frozen=True):
+class RawItems(msgspec.Struct, frozen=True):
     """A list whose objects are not decoded yet."""
 
-    metadata: _ListMetadata
+    metadata: ListMetadata
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-class _PageAs(Protocol[Given_co]):
+class PageAs(Protocol[Given_co]):
     """A list of objects in a shape."""
 
     @property
-    def metadata(self) -> _ListMetadata:
+    def metadata(self) -> ListMetadata:
         """The metadata of the list."""
         ...
 
@@ -86,39 +86,39 @@ class _PageAs(Protocol[Given_co]):
         ...
 
 
-class _MetadataPart(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True):
     """An object of which only the metadata is read."""
 
     metadata: dict[str, Any]
 
 
-class _Parts(msgspec.Struct, frozen=True):
+class Parts(msgspec.Struct, frozen=True):
     """A list of objects of which only the metadata is read."""
 
-    metadata: _ListMetadata
-    items: tuple[_MetadataPart, ...] | None = None
+    metadata: ListMetadata
+    items: tuple[Part, ...] | None = None
 
 
-class _EventLine(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True):
     """One line of a watch; what the object is depends on the type."""
 
     type: str
     object: msgspec.Raw
 
 
-class _EventVersion(msgspec.Struct, frozen=True, rename="camel"):
+class Versioned(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that every event has."""
 
     resource_version: str
 
 
-class _BookmarkLine(msgspec.Struct, frozen=True):
+class Bookmark(msgspec.Struct, frozen=True):
     """An object of which only the version is read."""
 
-    metadata: _EventVersion
+    metadata: Versioned
 
 
-class ApiStatus(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True):
     """What the API says when it refuses."""
 
     message: str = ""
@@ -126,7 +126,7 @@ class ApiStatus(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-prepare(_WholePage, _RawItems, _Parts, _MetadataPart, _EventLine, _BookmarkLine, _EventVersion, ApiStatus)
+prepare(Whole, RawItems, Parts, Part, Line, Bookmark, Versioned, Status)
 
 
 def decoded_object(body: bytes) -> JsonObject:
@@ -134,18 +134,18 @@ def decoded_object(body: bytes) -> JsonObject:
     return _decoded(body, dict[str, Any])
 
 
-def decoded_page(body: bytes, scope: ListScope) -> ListPage:
+def decoded_page(body: bytes, scope: Scope) -> Page:
     """Return one page of a list. Raises Unavailable when the answer is none."""
     if scope.metadata_only:
-        parts = _decoded(body, _Parts)
+        parts = _decoded(body, Parts)
         items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
-        return ListPage(items, parts.metadata.resource_version, parts.metadata.after)
-    whole = _decoded(body, _WholePage)
+        return Page(items, parts.metadata.resource_version, parts.metadata.after)
+    whole = _decoded(body, Whole)
     items = tuple(_named(item, scope) for item in whole.items or ())
-    return ListPage(items, whole.metadata.resource_version, whole.metadata.after)
+    return Page(items, whole.metadata.resource_version, whole.metadata.after)
 
 
-def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
+def decoded_event(line: bytes, scope: Scope) -> WatchEvent:
     """Return the event that one line of a watch is.
 
     Raises:
@@ -154,7 +154,7 @@ def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
     """
     kind, obj, version = _event(line)
     if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(obj, _MetadataPart).metadata, scope), version)
+        return WatchEvent(kind, _partial(_decoded(obj, Part).metadata, scope), version)
     return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
 
 
@@ -165,10 +165,10 @@ class PagesAs(Generic[Shape]):
         self._shape = shape
         # A type of this list's own, not a generic one: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
-        page = msgspec.defstruct("Page", [("metadata", _ListMetadata), ("items", items, None)], frozen=True)
-        self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
+        page = msgspec.defstruct("PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
+        self._decoder: msgspec.json.Decoder[PageAs[Shape]] = msgspec.json.Decoder(page)
 
-    def decoded(self, body: bytes) -> tuple[tuple[Shape | UnreadableObject, ...], _ListMetadata]:
+    def decoded(self, body: bytes) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
         """Return one page. Raises Unavailable when the answer is none.
 
         Where one of the objects does not fit, each is decoded by itself.
@@ -176,7 +176,7 @@ class PagesAs(Generic[Shape]):
         try:
             page = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            whole = _decoded(body, _RawItems)
+            whole = _decoded(body, RawItems)
             return tuple(shaped(item, self._shape) for item in whole.items or ()), whole.metadata
         return page.items or (), page.metadata
 
@@ -196,9 +196,9 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
 def failure(code: int, body: bytes) -> ClusterError:
     """Return the error that an answer with this HTTP status stands for."""
     try:
-        status = msgspec.json.decode(body, type=ApiStatus)
+        status = msgspec.json.decode(body, type=Status)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        status = ApiStatus(body[:_EXCERPT].decode(errors="replace"))
+        status = Status(body[:_EXCERPT].decode(errors="replace"))
     message = f"{status.message or 'no reason given'} (HTTP {code})"
     if status.reason == "AlreadyExists":
         return AlreadyExists(message)
@@ -207,25 +207,25 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     """Return what one line of a watch says: the type, the object, and its version."""
-    said = _decoded(line, _EventLine)
+    said = _decoded(line, Line)
     if said.type == "ERROR":
-        status = _decoded(said.object, ApiStatus)
+        status = _decoded(said.object, Status)
         raise failure(status.code, bytes(said.object))
     try:
         kind = EventType(said.type)
     except ValueError:
         raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
-    return kind, said.object, _decoded(said.object, _BookmarkLine).metadata.resource_version
+    return kind, said.object, _decoded(said.object, Bookmark).metadata.resource_version
 
 
-def _named(item: dict[str, Any], scope: ListScope) -> JsonObject:
+def _named(item: dict[str, Any], scope: Scope) -> JsonObject:
     """Return the item with its kind: the built-in kinds leave that out in lists."""
     item.setdefault("apiVersion", scope.resource.api_version)
     item.setdefault("kind", scope.resource.kind)
     return item
 
 
-def _partial(metadata: dict[str, Any], scope: ListScope) -> JsonObject:
+def _partial(metadata: dict[str, Any], scope: Scope) -> JsonObject:
     """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
     return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
 

@@ -21,12 +21,12 @@ from kubernetes.config.kube_config import load_kube_config
 from policy.cluster import closing_sockets
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_answers import SUCCESSES, failure
-from policy.cluster.kube_requests import KubeRequest, Method
+from policy.cluster.kube_requests import Method, Request
 
-_USER_AGENT: Final = "lockkeeper"
+USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
-_CONNECT_TIMEOUT: Final = 5.0
-_READ_TIMEOUT: Final = 10.0
+CONNECT_TIMEOUT: Final = 5.0
+READ_TIMEOUT: Final = 10.0
 """Seconds for a connection, and for an answer; a write that takes longer has an unknown outcome."""
 _PIECE: Final = 1 << 16
 _READ_RETRY: Final = urllib3.Retry(
@@ -62,7 +62,7 @@ class ClusterSettingsError(Exception):
         return f"no cluster can be reached with the settings of {self.source}: {self.why}"
 
 
-class PooledConnection:
+class Connection:
     """Sends requests through the official client's pool; safe for any number of threads."""
 
     def __init__(self, *, client: ApiClient) -> None:
@@ -73,16 +73,16 @@ class PooledConnection:
         self._streams_lock = Lock()
         self._closed = False
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with _as_unavailable():
-            response = self._ask(request, silence=_READ_TIMEOUT, whole=True)
+            response = self._ask(request, silence=READ_TIMEOUT, whole=True)
         if response.status not in SUCCESSES:
             raise failure(response.status, response.data)
         return response.data
 
     @contextmanager
-    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body of the answer in pieces as they come.
 
         Raises Unavailable when it breaks or nothing comes for `silence` seconds; otherwise as `send`.
@@ -115,9 +115,9 @@ class PooledConnection:
                 response.shutdown()
         self._pool.clear()
 
-    def _ask(self, request: KubeRequest, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _ask(self, request: Request, *, silence: float, whole: bool) -> urllib3.BaseHTTPResponse:
         """Send a request with what proves who we are; return the answer, with its body where `whole`."""
-        headers = {"Accept": request.accept, "User-Agent": _USER_AGENT}
+        headers = {"Accept": request.accept, "User-Agent": USER_AGENT}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         # It asks the configuration each time, which reads a token again when it is about to expire.
@@ -127,14 +127,14 @@ class PooledConnection:
             self._client.configuration.host.rstrip("/") + request.target,
             headers=headers,
             body=request.body,
-            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=silence),
             retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
             redirect=False,
             preload_content=whole,
         )
 
 
-def connection(kubeconfig: Path | None) -> PooledConnection:
+def connection(kubeconfig: Path | None) -> Connection:
     """Return a connection as a kubeconfig says, or, with None, as a Pod finds it in its cluster.
 
     Raises:
@@ -152,7 +152,7 @@ def connection(kubeconfig: Path | None) -> PooledConnection:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
     configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is gone.
-    return PooledConnection(client=ApiClient(configuration))
+    return Connection(client=ApiClient(configuration))
 
 
 def _pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

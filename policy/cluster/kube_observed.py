@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube_requests import KubeRequest, Method, Transport
+from policy.cluster.kube_requests import Method, Request, Transport
 
-_OK: Final = "ok"
+OK: Final = "ok"
 _BY_METHOD: Final = {
     Method.POST: "create",
     Method.PUT: "update",
@@ -36,13 +36,13 @@ class ObservedTransport:
         self._observer = observer
         self._stopwatch = stopwatch
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         """Return the body of the answer. Raises the errors of `policy.cluster.errors`."""
         with self._observed(request):
             return self._inner.send(request)
 
     @contextmanager
-    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the body in pieces as they come. Raises the errors of `policy.cluster.errors`."""
         with self._observed(request), self._inner.stream(request, silence=silence) as pieces:
             yield pieces
@@ -52,8 +52,8 @@ class ObservedTransport:
         self._inner.close()
 
     @contextmanager
-    def _observed(self, request: KubeRequest) -> Iterator[None]:
-        begun, result = self._stopwatch(), _OK
+    def _observed(self, request: Request) -> Iterator[None]:
+        begun, result = self._stopwatch(), OK
         try:
             yield
         except ClusterError as error:
@@ -64,7 +64,7 @@ class ObservedTransport:
             self._observer.answered(verb, resource, result, self._stopwatch() - begun)
 
 
-def asked(request: KubeRequest) -> tuple[str, str]:
+def asked(request: Request) -> tuple[str, str]:
     """Return the verb and the resource of a request, as access control names them."""
     # Paths are /api/v1/..., or /apis/GROUP/VERSION/..., then [namespaces/NAME/]PLURAL[/NAME[/SUBRESOURCE]].
     parts = request.path.strip("/").split("/")

@@ -41,7 +41,7 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
-class KubeRequest(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True):
     """One request; `path` is escaped, and relative to the server's address."""
 
     method: Method
@@ -60,11 +60,11 @@ class KubeRequest(msgspec.Struct, frozen=True):
 class Transport(Protocol):
     """Sends requests; whatever is not a success arrives as one of the errors of `policy.cluster.errors`."""
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         """Return the body of the answer."""
         ...
 
-    def stream(self, request: KubeRequest, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
         """Give the body in pieces as they come; `silence` is how many seconds none may come."""
         ...
 
@@ -73,7 +73,7 @@ class Transport(Protocol):
         ...
 
 
-class ListScope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True):
     """Which objects a list or a watch is about."""
 
     resource: Resource
@@ -83,17 +83,17 @@ class ListScope(msgspec.Struct, frozen=True):
     name: str = ""
 
 
-def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
+def get(resource: Resource, namespace: str, name: str) -> Request:
     """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
 
     Others say the names of owners, and nobody should have us read a whole collection by them.
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
-    return KubeRequest(Method.GET, _path(resource, namespace, name))
+    return Request(Method.GET, _path(resource, namespace, name))
 
 
-def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
+def page(scope: Scope, *, limit: int, after: str) -> Request:
     """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
 
     No resourceVersion is asked for, which makes the list consistent: it holds every write that was answered
@@ -102,10 +102,10 @@ def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
     query = [("limit", str(limit))] if limit else []
     query += [("continue", after)] if after else []
     accept = _METADATA_LIST if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
 
 
-def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
+def watch(scope: Scope, *, since: str, seconds: int) -> Request:
     """Return the request that watches from a version for some time."""
     query = [
         ("watch", "true"),
@@ -114,31 +114,29 @@ def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
         ("timeoutSeconds", str(seconds)),
     ]
     accept = _METADATA if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    return Request(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
 
 
-def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> KubeRequest:
+def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> Request:
     """Return the request that stores a new object. Raises Invalid without a namespace, or with a version."""
     if _said(obj, "resourceVersion"):
         # The API server answers 500 to this, which would read as an outcome that is unknown.
         raise Invalid("resourceVersion should not be set on objects to be created")
     path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
     query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
-    return KubeRequest(Method.POST, path, query, body=_encode(obj))
+    return Request(Method.POST, path, query, body=_encode(obj))
 
 
-def replace(resource: Resource, obj: JsonObject) -> KubeRequest:
+def replace(resource: Resource, obj: JsonObject) -> Request:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
     path = _path(resource, _said(obj, "namespace"), _name(obj))
-    return KubeRequest(Method.PUT, path, _LENIENT, body=_encode(obj))
+    return Request(Method.PUT, path, _LENIENT, body=_encode(obj))
 
 
-def patch(
-    resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = ""
-) -> KubeRequest:
+def patch(resource: Resource, namespace: str, name: str, change: Patch, *, subresource: str = "") -> Request:
     """Return the request that applies a patch."""
     merge = isinstance(change, MergePatch)
-    return KubeRequest(
+    return Request(
         Method.PATCH,
         _below(_path(resource, namespace, name), subresource),
         _LENIENT,
@@ -149,9 +147,9 @@ def patch(
 
 def apply(
     resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
-) -> KubeRequest:
+) -> Request:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
-    return KubeRequest(
+    return Request(
         Method.PATCH,
         _below(_path(resource, _said(obj, "namespace"), _name(obj)), subresource),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
@@ -160,7 +158,7 @@ def apply(
     )
 
 
-def delete(resource: Resource, namespace: str, name: str, conditions: Preconditions) -> KubeRequest:
+def delete(resource: Resource, namespace: str, name: str, conditions: Preconditions) -> Request:
     """Return the request that deletes an object, and in the background what it owns."""
     options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     wanted: JsonObject = {}
@@ -170,7 +168,7 @@ def delete(resource: Resource, namespace: str, name: str, conditions: Preconditi
         wanted["resourceVersion"] = conditions.resource_version
     if wanted:
         options["preconditions"] = wanted
-    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
+    return Request(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
 
 
 def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:
@@ -194,7 +192,7 @@ def _below(path: str, subresource: str) -> str:
     return f"{path}/{quote(subresource, safe='')}" if subresource else path
 
 
-def _selected(scope: ListScope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _selected(scope: Scope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the query of a list or watch with its selectors, where there are any.
 
     By name it is a field selector on the path of the collection: access control takes that for a request for

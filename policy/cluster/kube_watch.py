@@ -13,13 +13,13 @@ from typing import Final, Protocol, TypeVar
 
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
-from policy.cluster.kube_requests import ListScope, Transport
+from policy.cluster.kube_requests import Scope, Transport
 from policy.core.backoff import backoff
 
-_SILENCE: Final = 150.0
+SILENCE: Final = 150.0
 """Seconds without even a bookmark (they come about once a minute) after which a connection counts as dead."""
-_FIRST_DELAY: Final = 0.25
-_LAST_DELAY: Final = 4.0
+FIRST_DELAY: Final = 0.25
+LAST_DELAY: Final = 4.0
 """Seconds between two attempts to connect: the first, doubled each time up to the last.
 
 Releases wait for the leader's watch, so an API server that is back has to be found within seconds.
@@ -28,7 +28,7 @@ _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
 
-class _Versioned(Protocol):
+class Versioned(Protocol):
     """An event, in whatever form."""
 
     @property
@@ -37,7 +37,7 @@ class _Versioned(Protocol):
         ...
 
 
-Seen = TypeVar("Seen", bound=_Versioned)
+Seen = TypeVar("Seen", bound=Versioned)
 
 
 class Watcher:
@@ -49,7 +49,7 @@ class Watcher:
         self._closed = closed
 
     def follow(
-        self, scope: ListScope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
+        self, scope: Scope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield every change after a version until the time is over; `decoded` makes it of a line.
 
@@ -79,17 +79,17 @@ class Watcher:
             self._closed.wait(delay)
 
     def _connected(
-        self, scope: ListScope, version: str, left: float, decoded: Callable[[bytes], Seen]
+        self, scope: Scope, version: str, left: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield the events of one connection."""
         request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
-        with self._transport.stream(request, silence=min(_SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
+        with self._transport.stream(request, silence=min(SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
             for line in lines(pieces):
                 yield decoded(line)
 
     def _delay(self, fruitless: int) -> float:
         """Return the seconds to wait, drawn at random so that replicas do not come back all at once."""
-        longest = backoff(fruitless + 1, first=_FIRST_DELAY, last=_LAST_DELAY)
+        longest = backoff(fruitless + 1, first=FIRST_DELAY, last=LAST_DELAY)
         return self._rng.uniform(longest / 2, longest)
 
 

@@ -31,13 +31,13 @@ from policy.core.ledger import (
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 
-_COUNTED_SOON: Final = timedelta(milliseconds=100)
+COUNTED_SOON: Final = timedelta(milliseconds=100)
 """Between two looks whether the leader has counted a quota that is new."""
 MAX_ATTEMPTS: Final = 8
 """Conflicts in a row after which a write gives up; each means that another process made progress."""
 
 
-class _NotCounted(Unavailable):
+class NotCounted(Unavailable):
     """The leader has not counted yet what runs under a quota, so nobody can be let in."""
 
 
@@ -203,11 +203,11 @@ class Ledgers:
         while True:
             try:
                 self.update(request.root, change, deadline=deadline)
-            except _NotCounted:
+            except NotCounted:
                 # A quota that is new: the leader counts what runs under it within a moment.
-                if deadline is None or self._clock() + _COUNTED_SOON >= deadline:
+                if deadline is None or self._clock() + COUNTED_SOON >= deadline:
                     raise
-                self._waits.wait(_COUNTED_SOON.total_seconds())
+                self._waits.wait(COUNTED_SOON.total_seconds())
             else:
                 return short
 
@@ -224,7 +224,7 @@ class Ledgers:
         """See that the leader keeps every account; with nobody who leads, all that is known is reserved."""
         if self._led and (unknown := not_counted(ledger, request.accounts)):
             named = ", ".join(f"{each.namespace or 'pool'}/{each.quota}" for each in unknown)
-            raise _NotCounted(f"ledger {request.root}: what runs under {named} is not counted yet")
+            raise NotCounted(f"ledger {request.root}: what runs under {named} is not counted yet")
 
     def holds(self, request: ReservationRequest) -> bool:
         """Tell whether the ledger holds the reservation that an object claims for itself."""

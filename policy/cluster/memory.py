@@ -17,8 +17,8 @@ from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory_fields import applied, first_applied, is_managed, rewritten
 from policy.cluster.memory_objects import (
-    StoredMetadata,
-    StoredObject,
+    Metadata,
+    Stored,
     has_status_apart,
     home,
     marked_deleted,
@@ -29,7 +29,7 @@ from policy.cluster.memory_objects import (
     without_owner,
 )
 from policy.cluster.memory_table import ObjectTable
-from policy.cluster.memory_watch import ChangeLog, WatchedObjects
+from policy.cluster.memory_watch import ChangeLog, View
 from policy.cluster.protocol import (
     STATUS,
     Listing,
@@ -187,14 +187,14 @@ class MemoryCluster(Shaping):
         """End every watch, now and later; reads and writes go on."""
         self._log.close()
 
-    def _find(self, resource: Resource, namespace: str, name: str) -> StoredObject:
+    def _find(self, resource: Resource, namespace: str, name: str) -> Stored:
         """Return the stored object. Raises NotFound."""
         stored = self._table.find(resource, namespace, name)
         if stored is None:
             raise NotFound(f'{resource.plural} "{name}" not found in namespace "{namespace}"')
         return stored
 
-    def _free_name(self, resource: Resource, namespace: str, facts: StoredMetadata) -> str:
+    def _free_name(self, resource: Resource, namespace: str, facts: Metadata) -> str:
         """Return the name that the object asks for, or one made from its generateName, if it is free."""
         if not (facts.name or facts.generate_name):
             raise Invalid("metadata.name: name or generateName is required")
@@ -206,7 +206,7 @@ class MemoryCluster(Shaping):
                 return name
         raise AlreadyExists(f'{resource.plural} "{name}" already exists')
 
-    def _update(self, old: StoredObject, draft: StoredObject, *, owned: bool = False) -> StoredObject:
+    def _update(self, old: Stored, draft: Stored, *, owned: bool = False) -> Stored:
         """Store the draft over the object, or let the object go when that took its last finalizer away.
 
         `owned` says that the draft tells already who owns its fields.
@@ -222,26 +222,26 @@ class MemoryCluster(Shaping):
             return new
         return self._put(new, before=old)
 
-    def _update_status(self, old: StoredObject, draft: StoredObject) -> StoredObject:
+    def _update_status(self, old: Stored, draft: Stored) -> Stored:
         """Store the draft's status; whatever else it would change is passed over, as the API server does."""
         _require(old, version=draft.facts.resource_version)
         new = with_status_of(old, draft)
         return old if new is old else self._put(new, before=old)
 
-    def _put(self, new: StoredObject, *, before: StoredObject | None) -> StoredObject:
+    def _put(self, new: Stored, *, before: Stored | None) -> Stored:
         """Store an object at the next version and log the change."""
         stored = new.with_metadata({"resourceVersion": str(self._log.version + 1)})
         self._table.put(stored)
         self._log.append(before=before, after=stored)
         return stored
 
-    def _mark_deleted(self, old: StoredObject) -> None:
+    def _mark_deleted(self, old: Stored) -> None:
         """Ask for the deletion of an object that finalizers still keep."""
         new = marked_deleted(old, at=self._clock())
         if new is not old:
             self._put(new, before=old)
 
-    def _remove(self, old: StoredObject) -> None:
+    def _remove(self, old: Stored) -> None:
         """Remove an object and, as the garbage collector does, what only it owned."""
         leaving = [old]
         while leaving:
@@ -257,17 +257,15 @@ class MemoryCluster(Shaping):
                     leaving.append(dependant)
 
 
-def _view(
-    resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool
-) -> WatchedObjects:
+def _view(resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool) -> View:
     """Return what a list or watch asks for. Raises Invalid for a bad selector."""
     try:
-        return WatchedObjects(resource, namespace, name, parse_selector(labels), metadata_only)
+        return View(resource, namespace, name, parse_selector(labels), metadata_only)
     except ValueError as error:
         raise Invalid(str(error)) from error
 
 
-def _require(old: StoredObject, *, uid: str = "", version: str = "") -> None:
+def _require(old: Stored, *, uid: str = "", version: str = "") -> None:
     """Check the uid and version that a caller insists on, where it does. Raises Conflict."""
     if uid and uid != old.facts.uid:
         raise Conflict(f"{old.facts.name} has the uid {old.facts.uid}, not {uid}")
@@ -277,7 +275,7 @@ def _require(old: StoredObject, *, uid: str = "", version: str = "") -> None:
         )
 
 
-def _keeps_identity(old: StoredMetadata, draft: StoredMetadata) -> None:
+def _keeps_identity(old: Metadata, draft: Metadata) -> None:
     """Check that a patch leaves name, namespace and uid alone. Raises Invalid."""
     if draft.name != old.name or draft.namespace not in ("", old.namespace) or draft.uid not in ("", old.uid):
         raise Invalid("a patch may not change metadata.name, metadata.namespace or metadata.uid")

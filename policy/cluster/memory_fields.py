@@ -15,15 +15,15 @@ from policy.cluster.errors import Conflict
 from policy.core.patches import JsonObject, JsonValue
 
 Path: TypeAlias = tuple[str, ...]
-_BEFORE: Final = "before-first-apply"
-_SOMEBODY: Final = "somebody"
+BEFORE: Final = "before-first-apply"
+SOMEBODY: Final = "somebody"
 """Who writes without apply; callers of the in-memory cluster have no names."""
 _APPLY: Final = "Apply"
 _UPDATE: Final = "Update"
 _OWNABLE_METADATA: Final = ("labels", "annotations")
 
 
-class _ManagedFields(msgspec.Struct, frozen=True):
+class Managed(msgspec.Struct, frozen=True):
     """What one manager owns by one kind of operation."""
 
     manager: str
@@ -33,7 +33,7 @@ class _ManagedFields(msgspec.Struct, frozen=True):
 
 def first_applied(config: JsonObject, manager: str) -> JsonObject:
     """Return the object to create for an apply that finds none."""
-    return _with(config, [_ManagedFields(manager, _APPLY, frozenset(_leaves(config)))])
+    return _with(config, [Managed(manager, _APPLY, frozenset(_leaves(config)))])
 
 
 def applied(current: JsonObject, config: JsonObject, manager: str, *, force: bool) -> JsonObject:
@@ -44,9 +44,9 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
     """
     wanted = _leaves(config)
     standing = _leaves(current)
-    everyone = _managed(current) or [_ManagedFields(_BEFORE, _UPDATE, frozenset(standing))]
-    mine = _ManagedFields(manager, _APPLY, frozenset())
-    others: list[_ManagedFields] = []
+    everyone = _managed(current) or [Managed(BEFORE, _UPDATE, frozenset(standing))]
+    mine = Managed(manager, _APPLY, frozenset())
+    others: list[Managed] = []
     for each in everyone:
         if (each.manager, each.operation) == (manager, _APPLY):
             mine = each
@@ -63,7 +63,7 @@ def applied(current: JsonObject, config: JsonObject, manager: str, *, force: boo
         _remove(current, path)
     for path, value in wanted.items():
         _set(current, path, value)
-    return _with(current, [*others, _ManagedFields(manager, _APPLY, frozenset(wanted))])
+    return _with(current, [*others, Managed(manager, _APPLY, frozenset(wanted))])
 
 
 def is_managed(metadata: bytes) -> bool:
@@ -82,18 +82,18 @@ def rewritten(before: JsonObject, after: JsonObject) -> JsonValue:
         for each in _managed(before)
     ]
     everybody = {(each.manager, each.operation): each for each in kept}
-    own = everybody.get((_SOMEBODY, _UPDATE), _ManagedFields(_SOMEBODY, _UPDATE, frozenset()))
-    everybody[_SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
+    own = everybody.get((SOMEBODY, _UPDATE), Managed(SOMEBODY, _UPDATE, frozenset()))
+    everybody[SOMEBODY, _UPDATE] = msgspec.structs.replace(own, fields=own.fields | changed)
     return _record(everybody.values())
 
 
-def _with(obj: JsonObject, managed: Iterable[_ManagedFields]) -> JsonObject:
+def _with(obj: JsonObject, managed: Iterable[Managed]) -> JsonObject:
     metadata = obj.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     return {**obj, "metadata": {**known, "managedFields": _record(managed)}}
 
 
-def _record(managed: Iterable[_ManagedFields]) -> JsonValue:
+def _record(managed: Iterable[Managed]) -> JsonValue:
     return [
         {
             "manager": each.manager,
@@ -106,11 +106,11 @@ def _record(managed: Iterable[_ManagedFields]) -> JsonValue:
     ]
 
 
-def _managed(obj: JsonObject) -> list[_ManagedFields]:
+def _managed(obj: JsonObject) -> list[Managed]:
     metadata = obj.get("metadata")
     listed = metadata.get("managedFields") if isinstance(metadata, dict) else None
     return [
-        _ManagedFields(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
+        Managed(str(each["manager"]), str(each["operation"]), frozenset(_paths(each["fieldsV1"])))
         for each in (listed if isinstance(listed, list) else ())
         if isinstance(each, dict)
     ]

@@ -43,13 +43,13 @@ _STATUS_APART: Final = (
 _NO_STATUS: Final = _ENCODER.encode({})
 
 
-class _OwnerUid(msgspec.Struct, frozen=True):
+class OwnerReference(msgspec.Struct, frozen=True):
     """The part of an owner reference that the cascade needs."""
 
     uid: str
 
 
-class StoredMetadata(msgspec.Struct, frozen=True, rename="camel"):
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that the cluster itself acts upon; absent strings are empty."""
 
     name: str = ""
@@ -62,20 +62,20 @@ class StoredMetadata(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
-    owner_references: tuple[_OwnerUid, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
 
 
-prepare(StoredMetadata)
+prepare(Metadata)
 
 
-class StoredObject(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True):
     """One object at one version: its parts as JSON bytes with sorted keys, and its metadata decoded.
 
     `content` is everything but apiVersion, kind, metadata and status; `status` is `{}` or `{"status": ...}`.
     """
 
     resource: Resource
-    facts: StoredMetadata
+    facts: Metadata
     metadata: bytes
     content: bytes
     status: bytes
@@ -95,14 +95,14 @@ class StoredObject(msgspec.Struct, frozen=True):
             "metadata": msgspec.json.decode(self.metadata),
         }
 
-    def with_metadata(self, changes: Mapping[str, JsonValue]) -> "StoredObject":
+    def with_metadata(self, changes: Mapping[str, JsonValue]) -> "Stored":
         """Return this object with some fields of its metadata set, or removed where the value is null."""
         metadata: JsonObject = msgspec.json.decode(self.metadata)
         facts, encoded = _read_metadata({**metadata, **changes})
         return msgspec.structs.replace(self, facts=facts, metadata=encoded)
 
 
-def seal(resource: Resource, obj: JsonObject) -> StoredObject:
+def seal(resource: Resource, obj: JsonObject) -> Stored:
     """Return the object as bytes, its metadata as sent. Raises Invalid for a wrong kind or metadata."""
     if (obj.get("apiVersion"), obj.get("kind")) != (resource.api_version, resource.kind):
         raise Invalid(
@@ -112,10 +112,10 @@ def seal(resource: Resource, obj: JsonObject) -> StoredObject:
     facts, encoded = _read_metadata(obj.get("metadata"))
     content = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata", "status")}
     status = {"status": obj["status"]} if "status" in obj else {}
-    return StoredObject(resource, facts, encoded, _ENCODER.encode(content), _ENCODER.encode(status))
+    return Stored(resource, facts, encoded, _ENCODER.encode(content), _ENCODER.encode(status))
 
 
-def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: datetime) -> StoredObject:
+def newborn(draft: Stored, *, namespace: str, name: str, uid: str, at: datetime) -> Stored:
     """Return the object to store for a create: the draft with its identity, and nothing else server-owned.
 
     `namespace` is that of the request; it and the object's own must agree. Raises Invalid.
@@ -126,24 +126,24 @@ def newborn(draft: StoredObject, *, namespace: str, name: str, uid: str, at: dat
         "name": name,
         "namespace": home(draft, namespace),
         "uid": uid,
-        "creationTimestamp": _timestamp(at),
+        "creationTimestamp": timestamp(at),
         "generation": 1,
     }
     stored = draft.with_metadata({**dict.fromkeys(_SERVER_OWNED), **identity})
     return msgspec.structs.replace(stored, status=_NO_STATUS) if has_status_apart(stored) else stored
 
 
-def has_status_apart(stored: StoredObject) -> bool:
+def has_status_apart(stored: Stored) -> bool:
     """Tell whether the object's kind has a status subresource."""
     return stored.resource in _STATUS_APART
 
 
-def with_status_of(old: StoredObject, draft: StoredObject) -> StoredObject:
+def with_status_of(old: Stored, draft: Stored) -> Stored:
     """Return the object with the draft's status, or `old` itself where that is the same."""
     return old if draft.status == old.status else msgspec.structs.replace(old, status=draft.status)
 
 
-def home(draft: StoredObject, namespace: str = "") -> str:
+def home(draft: Stored, namespace: str = "") -> str:
     """Return the namespace an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
     own = draft.facts.namespace
     if not draft.resource.namespaced:
@@ -157,7 +157,7 @@ def home(draft: StoredObject, namespace: str = "") -> str:
     return own or namespace
 
 
-def revised(old: StoredObject, draft: StoredObject) -> StoredObject:
+def revised(old: Stored, draft: Stored) -> Stored:
     """Return the object to store over `old`, or `old` itself when the draft changes nothing.
 
     Identity and server-owned metadata stay; the generation rises when the content changed. Raises Invalid.
@@ -177,18 +177,18 @@ def revised(old: StoredObject, draft: StoredObject) -> StoredObject:
     return new
 
 
-def marked_deleted(old: StoredObject, *, at: datetime) -> StoredObject:
+def marked_deleted(old: Stored, *, at: datetime) -> Stored:
     """Return the object with its deletion asked for, or `old` itself where it was already."""
     if old.facts.deletion_timestamp:
         return old
     # The API server raises the generation here, so that controllers see a change of intent.
     generation = old.facts.generation + 1
     return old.with_metadata(
-        {"deletionTimestamp": _timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
+        {"deletionTimestamp": timestamp(at), "deletionGracePeriodSeconds": 0, "generation": generation}
     )
 
 
-def without_owner(dependant: StoredObject, uid: str) -> StoredObject:
+def without_owner(dependant: Stored, uid: str) -> Stored:
     """Return the object without its references to the owner of that uid."""
     metadata: JsonObject = msgspec.json.decode(dependant.metadata)
     references = metadata.get("ownerReferences")
@@ -198,18 +198,18 @@ def without_owner(dependant: StoredObject, uid: str) -> StoredObject:
     return dependant.with_metadata({"ownerReferences": kept})
 
 
-def _timestamp(at: datetime) -> str:
+def timestamp(at: datetime) -> str:
     """Return an aware time as Kubernetes writes it: UTC, whole seconds, `2026-11-23T10:00:00Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read_metadata(metadata: JsonValue) -> tuple[StoredMetadata, bytes]:
+def _read_metadata(metadata: JsonValue) -> tuple[Metadata, bytes]:
     """Return metadata decoded and encoded. Raises Invalid where a field has the wrong type."""
     # The API server omits empty fields, which decides whether a JSON patch finds the map it adds to.
     present = metadata if isinstance(metadata, dict) else {}
     tidy = {key: value for key, value in present.items() if value not in (None, "", {}, [])}
     try:
-        facts = msgspec.convert(tidy, StoredMetadata)
+        facts = msgspec.convert(tidy, Metadata)
     except msgspec.ValidationError as error:
         raise Invalid(f"metadata: {error}") from error
     return facts, _ENCODER.encode(tidy)

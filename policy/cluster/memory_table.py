@@ -5,10 +5,10 @@ It knows nothing of versions, events or locks: `memory.py` calls it under its ow
 
 from typing import TypeAlias
 
-from policy.cluster.memory_objects import StoredObject
+from policy.cluster.memory_objects import Stored
 from policy.cluster.protocol import Resource
 
-_Address: TypeAlias = tuple[Resource, str, str]
+Address: TypeAlias = tuple[Resource, str, str]
 """Resource, namespace ("" for cluster-scoped kinds) and name."""
 
 
@@ -16,16 +16,16 @@ class ObjectTable:
     """Objects by address, with an index from an owner's uid to what it owns."""
 
     def __init__(self) -> None:
-        self._objects: dict[Resource, dict[tuple[str, str], StoredObject]] = {}
+        self._objects: dict[Resource, dict[tuple[str, str], Stored]] = {}
         self._uids: set[str] = set()
         # Ordered by insertion and not a set, because a cascade has to run in the same order in every process.
-        self._owned: dict[str, dict[_Address, None]] = {}
+        self._owned: dict[str, dict[Address, None]] = {}
 
-    def find(self, resource: Resource, namespace: str, name: str) -> StoredObject | None:
+    def find(self, resource: Resource, namespace: str, name: str) -> Stored | None:
         """Return the object at an address, or None."""
         return self._objects.get(resource, {}).get((namespace, name))
 
-    def every(self, resource: Resource) -> tuple[StoredObject, ...]:
+    def every(self, resource: Resource) -> tuple[Stored, ...]:
         """Return all objects of a kind, in no particular order."""
         return tuple(self._objects.get(resource, {}).values())
 
@@ -33,12 +33,12 @@ class ObjectTable:
         """Tell whether an object of that uid exists."""
         return uid in self._uids
 
-    def dependants(self, uid: str) -> tuple[StoredObject, ...]:
+    def dependants(self, uid: str) -> tuple[Stored, ...]:
         """Return the objects, of any kind, whose owner references name the uid, oldest reference first."""
         found = (self.find(*address) for address in self._owned.get(uid, ()))
         return tuple(stored for stored in found if stored is not None)
 
-    def put(self, stored: StoredObject) -> None:
+    def put(self, stored: Stored) -> None:
         """Store the object at its address, over the one that is there."""
         facts = stored.facts
         before = self.find(stored.resource, facts.namespace, facts.name)
@@ -49,13 +49,13 @@ class ObjectTable:
         for owner in facts.owner_references:
             self._owned.setdefault(owner.uid, {})[_address(stored)] = None
 
-    def drop(self, stored: StoredObject) -> None:
+    def drop(self, stored: Stored) -> None:
         """Remove the object from its address."""
         self._forget_owners(stored)
         self._uids.discard(stored.facts.uid)
         del self._objects[stored.resource][stored.facts.namespace, stored.facts.name]
 
-    def _forget_owners(self, stored: StoredObject) -> None:
+    def _forget_owners(self, stored: Stored) -> None:
         """Take the object out of the index of its owners."""
         for owner in stored.facts.owner_references:
             owned = self._owned.get(owner.uid, {})
@@ -64,6 +64,6 @@ class ObjectTable:
                 self._owned.pop(owner.uid, None)
 
 
-def _address(stored: StoredObject) -> _Address:
+def _address(stored: Stored) -> Address:
     """Return where the object lives."""
     return stored.resource, stored.facts.namespace, stored.facts.name

@@ -13,21 +13,21 @@ from time import monotonic
 import msgspec
 
 from policy.cluster.errors import Gone
-from policy.cluster.memory_objects import StoredObject
+from policy.cluster.memory_objects import Stored
 from policy.cluster.protocol import EventType, Resource, WatchEvent
 from policy.core.patches import JsonObject
 from policy.core.selectors import Predicate
 
 
-class _LoggedChange(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True):
     """One write: the object before it (None for a create) and after it (None for a removal)."""
 
     version: int
-    before: StoredObject | None
-    after: StoredObject | None
+    before: Stored | None
+    after: Stored | None
 
 
-class WatchedObjects(msgspec.Struct, frozen=True):
+class View(msgspec.Struct, frozen=True):
     """What a list or a watch asks for; namespace "" is all of them, and so is name ""."""
 
     resource: Resource
@@ -36,7 +36,7 @@ class WatchedObjects(msgspec.Struct, frozen=True):
     matches: Predicate
     metadata_only: bool
 
-    def covers(self, stored: StoredObject | None) -> bool:
+    def covers(self, stored: Stored | None) -> bool:
         """Tell whether an object is there and asked for."""
         return (
             stored is not None
@@ -46,11 +46,11 @@ class WatchedObjects(msgspec.Struct, frozen=True):
             and self.matches(stored.facts.labels)
         )
 
-    def shown(self, stored: StoredObject) -> JsonObject:
+    def shown(self, stored: Stored) -> JsonObject:
         """Return a new copy of the object, or of its metadata where no more is asked for."""
         return stored.partial() if self.metadata_only else stored.full()
 
-    def event(self, change: _LoggedChange) -> WatchEvent | None:
+    def event(self, change: Change) -> WatchEvent | None:
         """Return what the change means to whoever watches this view, None where it is not concerned."""
         version = str(change.version)
         if change.after is not None and self.covers(change.after):
@@ -73,7 +73,7 @@ class ChangeLog:
     def __init__(self, *, lock: RLock, size: int) -> None:
         self._moved = Condition(lock)
         self._size = size
-        self._changes: deque[_LoggedChange] = deque()
+        self._changes: deque[Change] = deque()
         # "0" means "any version" to the Kubernetes API, so no state of ours has that version.
         self._version = 1
         self._closed = False
@@ -83,11 +83,11 @@ class ChangeLog:
         """The version of the newest change."""
         return self._version
 
-    def append(self, *, before: StoredObject | None, after: StoredObject | None) -> None:
+    def append(self, *, before: Stored | None, after: Stored | None) -> None:
         """Record the next change, forget the oldest where there are too many, and wake the watches."""
         with self._moved:
             self._version += 1
-            self._changes.append(_LoggedChange(self._version, before, after))
+            self._changes.append(Change(self._version, before, after))
             if len(self._changes) > self._size:
                 self._changes.popleft()
             self._moved.notify_all()
@@ -107,7 +107,7 @@ class ChangeLog:
                 raise Gone(f"too old or unknown resource version: {since!r} (oldest kept: {oldest})")
             return position
 
-    def follow(self, view: WatchedObjects, *, position: int, deadline: float) -> Iterator[WatchEvent]:
+    def follow(self, view: View, *, position: int, deadline: float) -> Iterator[WatchEvent]:
         """Yield the view's events after a version until the deadline (of `time.monotonic`) or `close`.
 
         What is there already comes even with the deadline passed. Raises Gone when the log outran the reader.
@@ -124,7 +124,7 @@ class ChangeLog:
             if monotonic() >= deadline:
                 return
 
-    def _take(self, position: int, deadline: float) -> tuple[_LoggedChange, ...]:
+    def _take(self, position: int, deadline: float) -> tuple[Change, ...]:
         """Return all changes after a version, waiting for the first; none at the deadline or when closed."""
         with self._moved:
             patience = min(max(0.0, deadline - monotonic()), TIMEOUT_MAX)

@@ -86,7 +86,7 @@ class Listing(msgspec.Struct, frozen=True):
     resource_version: str
 
 
-class UnreadableObject(msgspec.Struct, frozen=True):
+class Unread(msgspec.Struct, frozen=True):
     """An object that does not fit the shape that was asked for: which it is."""
 
     namespace: str
@@ -97,14 +97,14 @@ class EventOf(msgspec.Struct, Generic[Shape], frozen=True):
     """One change of an object that is read in a shape; a bookmark has no object."""
 
     type: EventType
-    object: Shape | UnreadableObject | None
+    object: Shape | Unread | None
     resource_version: str
 
 
 class ListingOf(msgspec.Struct, Generic[Shape], frozen=True):
     """The objects at one point in time, in a shape."""
 
-    items: tuple[Shape | UnreadableObject, ...]
+    items: tuple[Shape | Unread, ...]
     resource_version: str
 
 

@@ -13,18 +13,18 @@ from policy.core.prepared import prepare
 from policy.core.relations import STORED_SPEC, STORED_TEMPLATES, Related, has_slot, metadata_of, root_of
 from policy.core.workflow import CronWorkflow, Metadata, OwnerReference, Read, Workflow
 
-_DEFAULT_CONCURRENCY: Final = "Allow"
+DEFAULT_CONCURRENCY: Final = "Allow"
 _LIVE: Final = f"{marks.COMPLETED}!=true"
 _PARENT: Final = msgspec.json.Decoder(Workflow)
 
 
-class _MetadataAlone(Read, frozen=True):
+class MetadataAlone(Read, frozen=True):
     """A PartialObjectMetadata."""
 
     metadata: Metadata
 
 
-prepare(_MetadataAlone)
+prepare(MetadataAlone)
 
 
 class Relatives:
@@ -55,7 +55,7 @@ class Relatives:
             cron = msgspec.convert(obj, CronWorkflow)
         except (NotFound, msgspec.ValidationError):
             return Related()
-        policy = (cron.spec.concurrency_policy if cron.spec else None) or _DEFAULT_CONCURRENCY
+        policy = (cron.spec.concurrency_policy if cron.spec else None) or DEFAULT_CONCURRENCY
         found = self._metadata(namespace, labels=f"{_LIVE},{marks.CRON_WORKFLOW}={owner.name}")
         runs = [run for run in found if any(each.uid == owner.uid for each in run.owner_references or ())]
         return Related(policy=policy, runs=tuple(runs))
@@ -83,7 +83,7 @@ class Relatives:
         listing = self._cluster.list(
             WORKFLOWS, namespace=namespace, name=name, labels=labels, metadata_only=True
         )
-        return tuple([msgspec.convert(_alone(each), _MetadataAlone).metadata for each in listing.items])
+        return tuple([msgspec.convert(_alone(each), MetadataAlone).metadata for each in listing.items])
 
 
 def _parent(obj: JsonObject) -> Workflow:
@@ -95,8 +95,8 @@ def _parent(obj: JsonObject) -> Workflow:
         msgspec.ValidationError: it is no Workflow that Argo could run.
     """
     status = obj.get("status")
-    shown = status if isinstance(status, dict) else {}
-    stored: JsonObject = {key: shown[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in shown}
+    told = status if isinstance(status, dict) else {}
+    stored: JsonObject = {key: told[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in told}
     kept: JsonObject = {**obj, "status": stored}
     return _PARENT.decode(msgspec.json.encode(kept))
 

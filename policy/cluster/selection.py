@@ -9,9 +9,9 @@ from typing import Final
 
 from policy.core.selectors import LabelSelector, Operator, Predicate, Requirement
 
-_MAX_NAME: Final = 63
+MAX_NAME: Final = 63
 """Longest label value, and longest name part of a label key, in characters."""
-_MAX_PREFIX: Final = 253
+MAX_PREFIX: Final = 253
 """Longest prefix (the DNS subdomain before the slash) of a label key, in characters."""
 
 _WORD: Final = r"[^ \t\r\n,()=!<>]+"
@@ -78,9 +78,9 @@ def _requirement(text: str, match: re.Match[str]) -> Requirement:
 def _key(text: str, key: str) -> str:
     """Return the label key, `name` or `prefix/name`, when it is one. Raises ValueError."""
     prefix, slash, name = key.rpartition("/")
-    fits = len(name) <= _MAX_NAME and _NAME.fullmatch(name)
+    fits = len(name) <= MAX_NAME and _NAME.fullmatch(name)
     if slash:
-        fits = fits and len(prefix) <= _MAX_PREFIX and _PREFIX.fullmatch(prefix)
+        fits = fits and len(prefix) <= MAX_PREFIX and _PREFIX.fullmatch(prefix)
     if not fits:
         raise ValueError(f"label selector {text!r}: {key!r} is not a label key")
     return key
@@ -88,6 +88,6 @@ def _key(text: str, key: str) -> str:
 
 def _value(text: str, value: str) -> str:
     """Return the label value, which may be empty, when it is one. Raises ValueError."""
-    if value and (len(value) > _MAX_NAME or not _NAME.fullmatch(value)):
+    if value and (len(value) > MAX_NAME or not _NAME.fullmatch(value)):
         raise ValueError(f"label selector {text!r}: {value!r} is not a label value")
     return value

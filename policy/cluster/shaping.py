@@ -11,28 +11,28 @@ from policy.cluster.protocol import (
     ListingOf,
     Resource,
     Shape,
-    UnreadableObject,
+    Unread,
 )
 from policy.core.prepared import prepare
 
 
-class _NameOnly(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True):
     """The metadata that says which object it is."""
 
     namespace: str = ""
     name: str = ""
 
 
-class _Object(msgspec.Struct, frozen=True):
+class Object(msgspec.Struct, frozen=True):
     """An object of which only that is read."""
 
-    metadata: _NameOnly = _NameOnly()
+    metadata: Named = Named()
 
 
-prepare(_Object)
+prepare(Object)
 
 
-def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | UnreadableObject:
+def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
     """Return an object in a shape, or which object it is that does not fit.
 
     Raises:
@@ -41,8 +41,8 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | UnreadableOb
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
-        known = msgspec.json.decode(raw, type=_Object).metadata
-        return UnreadableObject(known.namespace, known.name)
+        known = msgspec.json.decode(raw, type=Object).metadata
+        return Unread(known.namespace, known.name)
 
 
 class Shaping:

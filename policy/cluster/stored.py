@@ -9,13 +9,13 @@ from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, Read
 
 
-class _Marked(Read, frozen=True):
+class Marked(Read, frozen=True):
     """A Workflow, as far as its labels."""
 
     metadata: Metadata
 
 
-prepare(_Marked)
+prepare(Marked)
 
 
 class StoredWorkflows:
@@ -28,7 +28,7 @@ class StoredWorkflows:
         """Tell whether the Workflow of that name is stored with that reservation."""
         try:
             obj = self._cluster.get(WORKFLOWS, name, namespace=namespace)
-            labels = msgspec.convert(obj, _Marked).metadata.labels or {}
+            labels = msgspec.convert(obj, Marked).metadata.labels or {}
         except NotFound:
             return False
         except msgspec.ValidationError:

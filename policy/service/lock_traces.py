@@ -22,7 +22,7 @@ from policy.cluster.protocol import (
     EventType,
     ListingOf,
     ReadingAs,
-    UnreadableObject,
+    Unread,
 )
 from policy.core.locks.live import LiveWorkflow, Traced
 from policy.core.locks.tracing import trace
@@ -80,7 +80,7 @@ class Traces:
         with self._lock:
             return sum(map(len, self._traced.values()))
 
-    def reset(self, scope: str, items: Iterable[LiveWorkflow | UnreadableObject]) -> None:
+    def reset(self, scope: str, items: Iterable[LiveWorkflow | Unread]) -> None:
         """Start a scope anew from a listing; one that does not fit is as if it used no lock."""
         traced = [trace(item, unborn=self._clock()) for item in items if isinstance(item, LiveWorkflow)]
         with self._lock:
@@ -95,8 +95,8 @@ class Traces:
         found = event.object
         if found is None:
             return
-        if isinstance(found, UnreadableObject) or event.type is EventType.DELETED:
-            named = found if isinstance(found, UnreadableObject) else found.metadata
+        if isinstance(found, Unread) or event.type is EventType.DELETED:
+            named = found if isinstance(found, Unread) else found.metadata
             moved = self._drop(scope, (named.namespace or "", named.name or ""))
         else:
             traced = trace(found, unborn=self._clock())

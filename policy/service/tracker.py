@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, UnreadableObject, WatchEvent
+from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
 from policy.core import marks
 from policy.core.children import within
 from policy.core.patches import JsonObject
@@ -19,7 +19,7 @@ from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, tr
 __all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
-_Found: TypeAlias = LiveMetadata | JsonObject | UnreadableObject | None
+_Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
 
 
 _Runs: TypeAlias = Callable[[str], bool]
@@ -262,7 +262,7 @@ class Tracker:
 
         None for what cannot be read: the API server keeps no such metadata.
         """
-        if found is None or isinstance(found, UnreadableObject):
+        if found is None or isinstance(found, Unread):
             return None
         read = found if isinstance(found, LiveMetadata) else msgspec.convert(found, LiveMetadata)
         before = self._live.get(read.metadata.uid or "")

@@ -25,7 +25,7 @@ from policy.cluster.errors import (
 )
 from policy.cluster.kube import PAGE_SIZE, SMALL_PAGE_SIZE, KubeCluster
 from policy.cluster.kube_answers import failure
-from policy.cluster.kube_requests import KubeRequest
+from policy.cluster.kube_requests import Request
 from policy.cluster.kube_watch import lines
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, EventType, WatchEvent
 from policy.core.patches import JsonObject
@@ -46,9 +46,9 @@ class Scripted:
 
     def __init__(self, *answers: bytes | ClusterError | Iterable[bytes | ClusterError]) -> None:
         self._answers = list(answers)
-        self.asked: list[KubeRequest] = []
+        self.asked: list[Request] = []
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         """Return or raise the next answer."""
         self.asked.append(request)
         answer = self._answers.pop(0)
@@ -58,7 +58,7 @@ class Scripted:
         return answer
 
     @contextmanager
-    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
         """Give the pieces of the next answer; an error among them breaks the stream there."""
         assert silence > 0
         self.asked.append(request)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from policy.cluster.kube_requests import KubeRequest
+from policy.cluster.kube_requests import Request
 from tests.e2e.podrunner.api import Api
 from tests.e2e.podrunner.atomic_folder import AtomicFolder, File
 from tests.e2e.podrunner.configuration import Configuration
@@ -228,7 +228,7 @@ class TokenServer:
         self._now = now
         self._given = 0
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         assert request.path == "/api/v1/namespaces/sample/serviceaccounts/default/token"
         wanted = msgspec.json.decode(request.body or b"")
         self._given += 1
@@ -236,7 +236,7 @@ class TokenServer:
         status = {"token": f"token {self._given}", "expirationTimestamp": end}
         return msgspec.json.encode({"status": status})
 
-    def stream(self, request: KubeRequest, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> AbstractContextManager[Iterator[bytes]]:
         raise NotImplementedError((request, silence))
 
     def close(self) -> None:

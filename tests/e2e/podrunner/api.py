@@ -20,7 +20,7 @@ from policy.cluster.errors import (
 )
 from policy.cluster.kube import KubeCluster
 from policy.cluster.kube_connection import connection
-from policy.cluster.kube_requests import KubeRequest, Method, Transport
+from policy.cluster.kube_requests import Method, Request, Transport
 from policy.cluster.protocol import MergePatch, Resource
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
@@ -79,7 +79,7 @@ class Api:
             "gracePeriodSeconds": 0,
             "preconditions": {"uid": pod.uid},
         }
-        self._transport.send(KubeRequest(Method.DELETE, _pod(pod), body=msgspec.json.encode(options)))
+        self._transport.send(Request(Method.DELETE, _pod(pod), body=msgspec.json.encode(options)))
 
     def token(self, pod: Metadata, account: str, *, audience: str, seconds: int) -> Token:
         """Return a new token of a ServiceAccount, bound to the Pod."""
@@ -93,7 +93,7 @@ class Api:
             },
         }
         path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{account}/token"
-        answer = self._transport.send(KubeRequest(Method.POST, path, body=msgspec.json.encode(wanted)))
+        answer = self._transport.send(Request(Method.POST, path, body=msgspec.json.encode(wanted)))
         return msgspec.json.decode(answer, type=TokenAnswer).status
 
     def node(self, node: JsonObject, name: str, status: JsonObject) -> None:
@@ -117,7 +117,7 @@ class Api:
 
     def _patch(self, path: str, change: JsonObject) -> None:
         body = msgspec.json.encode(change)
-        self._transport.send(KubeRequest(Method.PATCH, path, content_type=_STRATEGIC, body=body))
+        self._transport.send(Request(Method.PATCH, path, content_type=_STRATEGIC, body=body))
 
 
 def reach(kubeconfig: Path) -> Api:

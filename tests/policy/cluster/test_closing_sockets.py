@@ -20,9 +20,9 @@ import pytest
 from policy.cluster.closing_sockets import ClosingSocket
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube_connection import connection
-from policy.cluster.kube_requests import KubeRequest, Method
+from policy.cluster.kube_requests import Method, Request
 
-VERSION: Final = KubeRequest(Method.GET, "/version")
+VERSION: Final = Request(Method.GET, "/version")
 RESETTING: Final = """
 import socket, struct
 server = socket.create_server(("127.0.0.1", 0))

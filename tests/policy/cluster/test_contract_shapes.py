@@ -4,7 +4,7 @@ from typing import cast
 
 import msgspec
 
-from policy.cluster.protocol import WORKFLOWS, EventOf, EventType, MergePatch, ReadingAs, UnreadableObject
+from policy.cluster.protocol import WORKFLOWS, EventOf, EventType, MergePatch, ReadingAs, Unread
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place
 
@@ -57,10 +57,7 @@ def test_a_list_gives_shapes_and_tells_which_do_not_fit(place: Place) -> None:
     patch = MergePatch({"spec": {"entrypoint": 5}})
     place.cluster.patch(WORKFLOWS, "b", patch, namespace=place.namespace)
     listing = _reader(place).list_as(WORKFLOWS, Shape, namespace=place.namespace)
-    assert listing.items == (
-        Shape(Metadata("a", {"x": "y"}), Spec("main")),
-        UnreadableObject(place.namespace, "b"),
-    )
+    assert listing.items == (Shape(Metadata("a", {"x": "y"}), Spec("main")), Unread(place.namespace, "b"))
     chosen = _reader(place).list_as(WORKFLOWS, Shape, namespace=place.namespace, labels="x=y")
     assert [item.metadata.name for item in chosen.items if isinstance(item, Shape)] == ["a"]
 
@@ -81,7 +78,7 @@ def test_a_watch_from_a_list_gives_shapes(place: Place) -> None:
     ] == [
         (EventType.ADDED, "b"),
         (EventType.DELETED, "a"),
-        (EventType.MODIFIED, UnreadableObject(place.namespace, "b")),
+        (EventType.MODIFIED, Unread(place.namespace, "b")),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
 from policy.cluster.kube_observed import ObservedTransport, asked
-from policy.cluster.kube_requests import KubeRequest, ListScope
+from policy.cluster.kube_requests import Request, Scope
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -29,7 +29,7 @@ STATUS_OF_A_QUOTA = requests.apply(
     force=False,
     subresource="status",
 )
-WATCH = requests.watch(ListScope(WORKFLOWS), since="1", seconds=60)
+WATCH = requests.watch(Scope(WORKFLOWS), since="1", seconds=60)
 
 
 class Answering:
@@ -39,14 +39,14 @@ class Answering:
         self.error = error
         self.closed = False
 
-    def send(self, request: KubeRequest) -> bytes:
+    def send(self, request: Request) -> bytes:
         assert request.path
         if self.error is not None:
             raise self.error
         return b"answer"
 
     @contextmanager
-    def stream(self, request: KubeRequest, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
         assert request.path
         assert silence
         if self.error is not None:
@@ -79,9 +79,9 @@ def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
         (requests.get(WORKFLOWS, "etl", "a"), "get", "workflows"),
         (requests.get(NAMESPACES, "", "etl"), "get", "namespaces"),
         (requests.get(CONFIG_MAPS, "namespaces", "a"), "get", "configmaps"),
-        (requests.page(ListScope(NAMESPACES), limit=5, after=""), "list", "namespaces"),
-        (requests.page(ListScope(WORKFLOWS), limit=5, after=""), "list", "workflows"),
-        (requests.page(ListScope(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
+        (requests.page(Scope(NAMESPACES), limit=5, after=""), "list", "namespaces"),
+        (requests.page(Scope(WORKFLOWS), limit=5, after=""), "list", "workflows"),
+        (requests.page(Scope(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
         (WATCH, "watch", "workflows"),
         (requests.create(WORKFLOWS, {}, namespace="etl", dry_run=True), "create", "workflows"),
         (requests.replace(QUOTA_LEDGERS, LEDGER), "update", "quotaledgers"),
@@ -90,9 +90,7 @@ def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
         (requests.delete(NAMESPACES, "", "etl", Preconditions()), "delete", "namespaces"),
     ],
 )
-def test_verb_and_resource_are_those_of_access_control(
-    request_: KubeRequest, verb: str, resource: str
-) -> None:
+def test_verb_and_resource_are_those_of_access_control(request_: Request, verb: str, resource: str) -> None:
     """Whoever reads the metric looks next at a role, where the same words stand."""
     assert asked(request_) == (verb, resource)
 
