@@ -6,6 +6,7 @@ The work of a term has several parts (`Duties`), and most of them are done in pa
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -79,11 +80,14 @@ class Duties:
     """Does several works as one, each in a thread with its name: all end when one of them ends.
 
     A term of which a part has died would look healthy and do half of what it should. So the whole term ends;
-    the elector then gives the lease up, and whoever leads next begins with everything.
+    the elector then gives the lease up, and whoever leads next begins with everything. `ending` is done when
+    all have ended. They are forgotten then, whoever still knows of the term: what one of them holds may be
+    large.
     """
 
-    def __init__(self, works: Mapping[str, Work]) -> None:
-        self._works = dict(works)
+    def __init__(self, works: Mapping[str, Work], *, ending: ExitStack | None = None) -> None:
+        self._works = works
+        self._ending = ending or ExitStack()
         self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def stop(self) -> None:
@@ -97,6 +101,14 @@ class Duties:
         Raises:
             Exception: what the first work that ended was ended by, if it was an error.
         """
+        with self._ending:
+            first = self._run()
+        self._works = {}
+        if first is not None:
+            raise first
+
+    def _run(self) -> BaseException | None:
+        """Work until all have ended; returns what ended the first, None where that was no error."""
         threads = [
             Thread(target=self._do, args=(work,), name=name, daemon=True)
             for name, work in self._works.items()
@@ -107,8 +119,7 @@ class Duties:
         self.stop()
         for thread in threads:
             thread.join()
-        if first is not None:
-            raise first
+        return first
 
     def _do(self, work: Work) -> None:
         error: BaseException | None = None

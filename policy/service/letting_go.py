@@ -122,9 +122,7 @@ class LettingGo:
     def owes(self, books: Books) -> bool:
         """Tell whether a release of these books is due that is not answered."""
         now = self._clock()
-        return any(
-            each.id not in self._sent and not self._delays.is_early(each.id, now) for each in books.releases()
-        )
+        return any(each.id not in self._sent and self._due(each.id, now) for each in books.releases())
 
     def send(
         self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
@@ -138,7 +136,7 @@ class LettingGo:
             tracked = tracker.get(workflow_of(each.id))
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
-            if each.id not in self._sent and not self._delays.is_early(each.id, now):
+            if each.id not in self._sent and self._due(each.id, now):
                 unsure = not tracked.admitted or each.id in self._unsure
                 tasks = each.weight.task_amount if tracked.weighed_by else None
                 due.append(Due(tracked, each.id, unsure, tasks))
@@ -154,9 +152,7 @@ class LettingGo:
         for waiter in planner.overdue(now)[:GIVEN_UP_AT_ONCE]:
             tracked = tracker.get(waiter.uid)
             longest = planner.line.rules(waiter.namespace).max_wait
-            if tracked is None or longest is None or stopping():
-                continue
-            if self._delays.is_early(waiter.uid, now):
+            if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
                 continue
             if waiter.fault:
                 continue  # Argo would see it, though as one that is over.
@@ -183,6 +179,9 @@ class LettingGo:
             self._delays.forget(key)
             self._sent.discard(key)
             self._unsure.discard(key)
+
+    def _due(self, key: str, now: datetime) -> bool:
+        return not self._delays.is_early(key, now)
 
     def _put_off(self, key: str) -> None:
         self._delays.failed(key, self._clock(), None)
