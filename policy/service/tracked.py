@@ -139,7 +139,7 @@ class Hold(Read, frozen=True):
         return {key: value for key, value in said.items() if value is not None}
 
 
-class _MarkedWeight(msgspec.Struct, frozen=True):
+class MarkedWeight(msgspec.Struct, frozen=True):
     """What the marks of a Workflow weigh, whoever the user is; many have the same.
 
     One that is not `admitted` has none: no quota was asked about it.
@@ -173,7 +173,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     name: str
     came: int
     kept: Pairs
-    mark: _MarkedWeight
+    mark: MarkedWeight
     user: str
     holds: str | None
     hold: Hold | None
@@ -275,7 +275,7 @@ class Reader:
     def __init__(self, keys: Collection[str] | None = None) -> None:
         self.shape = LiveMetadata if keys is None else _live_metadata(keys)
         self._keys = None if keys is None else tuple(sorted(keys))
-        self._marked: dict[tuple[str, str], _MarkedWeight] = {}
+        self._marked: dict[tuple[str, str], MarkedWeight] = {}
         self._kept: dict[Pairs, Pairs] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
@@ -313,14 +313,14 @@ class Reader:
         )
         return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
 
-    def _mark(self, said: Annotations) -> _MarkedWeight:
+    def _mark(self, said: Annotations) -> MarkedWeight:
         key = (said.tasks, said.priority)
         known = self._marked.get(key)
         if known is None:
             if len(self._marked) >= _MOST:
                 self._marked.clear()
             weighed = holding.weighed_by(*key, "")
-            known = self._marked[key] = _MarkedWeight(weighed.tasks, weighed.priority, said.tasks != "")
+            known = self._marked[key] = MarkedWeight(weighed.tasks, weighed.priority, said.tasks != "")
         return known
 
 
