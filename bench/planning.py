@@ -36,7 +36,7 @@ from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QueueStrategy, Quo
 from policy.core.selectors import LabelSelector
 from policy.core.snapshot import Document, Snapshot, take_snapshot
 from policy.service.books import RootState
-from policy.service.tracked import Hold, Mark, Tracked, moment
+from policy.service.tracked import Hold, MarkedWeight, Tracked, moment
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10
@@ -112,7 +112,7 @@ class Root:
             name=f"run-{arrival}",
             came=moment(START - timedelta(seconds=rng.randrange(7200)), arrival),
             kept=(),
-            mark=Mark(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True),
+            mark=MarkedWeight(Amount(rng.choice(WEIGHTS)), rng.choice((0, 0, 0, 0, 1, 5)), admitted=True),
             user=rng.choice(USERS),
             holds="1",
             hold=Hold("1"),

@@ -74,7 +74,7 @@ class Released:
         """Say so: the figures would mean nothing."""
         print(f"{workflow.name} could not be released: {error}", file=sys.stderr)
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """Everything is admitted here."""
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from lockkeeper.argo_installed import DeploymentName, InstalledArgo
 from lockkeeper.wiring import ControllerLog, utc_now
+from policy.cluster.errors import Trouble
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
@@ -29,8 +30,7 @@ from policy.core.patches import JsonObject
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.usage import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
 from policy.service.conditions import ready
-from policy.service.controller import Trouble
-from policy.service.metrics import Recorder
+from policy.service.metrics import ControllerRecorder
 from policy.service.policy_status import PolicyStatusWriter
 from policy.service.projector import ProjectedCluster, Projector
 from policy.service.releaser import unknown_capacity
@@ -61,7 +61,7 @@ class ClusterPolicies:
         cluster: Cluster,
         argo: ArgoVersion,
         log: Log,
-        recorder: Recorder | None = None,
+        recorder: ControllerRecorder | None = None,
         identities: Identities = UPSTREAM,
         deployment: DeploymentName | None = None,
     ) -> None:

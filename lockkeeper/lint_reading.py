@@ -11,7 +11,7 @@ from policy.core.decision import ObjectKind
 from policy.core.patches import JsonObject
 from policy.core.problems import Problem
 from policy.core.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
-from policy.sources.directory import Origin, PolicyErrors, SourceError
+from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError
 from policy.sources.documents import ARGO_API_VERSION, Document, read
 from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.positions import Json, item, parse
@@ -37,7 +37,7 @@ class Subject(msgspec.Struct, frozen=True, eq=False):
     spec: WorkflowSpec | None
     metadata: Metadata
     at: str
-    origin: Origin
+    origin: DocumentOrigin
     cron: CronWorkflow | None = None
 
     def __str__(self) -> str:
@@ -97,12 +97,12 @@ class _Reading:
         for source in text.documents:
             faults += [fault for fault in source.faults if not fault.repeated]
             for value, path in _objects(source.value, ""):
-                self._add_object(value, Origin(file, path, source))
+                self._add_object(value, DocumentOrigin(file, path, source))
         for fault in faults:
             place = SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
             self.errors.append(place)
 
-    def _add_object(self, value: Json, origin: Origin) -> None:
+    def _add_object(self, value: Json, origin: DocumentOrigin) -> None:
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             self.errors.append(origin.error(Problem("", "is no Kubernetes object: it has no kind")))
             return
@@ -124,7 +124,7 @@ class _Reading:
             return value
         return {**value, "metadata": {**metadata, "namespace": self._namespace}}
 
-    def _add_subject(self, value: JsonObject, kind: str, origin: Origin) -> None:
+    def _add_subject(self, value: JsonObject, kind: str, origin: DocumentOrigin) -> None:
         fits = not walk(value, _TYPES[kind])
         # What `kubectl get -o yaml` writes of a status is a record, and says nothing of what will run.
         wanted: JsonObject = {key: entry for key, entry in value.items() if key != STATUS}

@@ -12,9 +12,8 @@ from lockkeeper.clustered import ClusterPolicies
 from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, utc_now
 from policy.cluster.ledgers import Ledgers
 from policy.core.ledger import Root
-from policy.service.duties import Duties
 from policy.service.events import Announcer
-from policy.service.leader import Work
+from policy.service.leader import Duties, Work
 from policy.service.lock_metrics import LockMetrics
 from policy.service.lock_traces import WatchedCluster
 from policy.service.lock_watch import NOTHING_SEEN, LocksView, LockWatch

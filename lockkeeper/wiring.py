@@ -26,9 +26,9 @@ from policy.core.ordering import WaitReason
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import EMPTY_SPEC
 from policy.service.controller import Controller
-from policy.service.events import Announcer, EventType
+from policy.service.events import Announcer, EventSeverity
 from policy.service.letting_go import Together
-from policy.service.metrics import Recorder
+from policy.service.metrics import ControllerRecorder
 from policy.service.releaser import ReleasePass, unknown_capacity
 from policy.service.telling import TELL_EVERY
 from policy.service.tracked import Tracked
@@ -237,7 +237,7 @@ class ControllerLog:
         self,
         *,
         log: Log,
-        recorder: Recorder | None = None,
+        recorder: ControllerRecorder | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
         self.announcer: Announcer | None = None
@@ -250,12 +250,12 @@ class ControllerLog:
         workflow: Tracked,
         reason: str,
         note: str,
-        type_: EventType = EventType.NORMAL,
+        type_: EventSeverity = EventSeverity.NORMAL,
         *,
         once: bool = False,
     ) -> None:
         if self.announcer is not None:
-            self.announcer.tell(workflow, reason, note, type_, once=once)
+            self.announcer.report(workflow, reason, note, type_, once=once)
 
     def led(self) -> None:
         """A term as the leader began."""
@@ -279,11 +279,11 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        self._announce(workflow, reason.value, text, EventType.WARNING if never else EventType.NORMAL)
+        self._announce(workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL)
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        self._announce(workflow, "WaitedTooLong", message, EventType.WARNING)
+        self._announce(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
@@ -293,9 +293,9 @@ class ControllerLog:
         if self._recorder is not None:
             self._recorder.failed(error)
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        self._announce(workflow, "NotAdmitted", message, EventType.WARNING, once=True)
+        self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -12,6 +12,8 @@ ClusterError
 └── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
 """
 
+from typing import Protocol
+
 
 class ClusterError(Exception):
     """A request to the cluster failed; `code` is the HTTP status of the reason."""
@@ -73,3 +75,11 @@ class Unavailable(ClusterError):  # noqa: N818 - as above
     """The server did not answer properly; a write may or may not have happened."""
 
     code = 503
+
+
+class Trouble(Protocol):
+    """Where a loop tells of errors that it survives."""
+
+    def __call__(self, doing: str, error: ClusterError) -> None:
+        """Take note that `doing` failed and will be tried again."""
+        ...

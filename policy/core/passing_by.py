@@ -18,11 +18,11 @@ from policy.core.snapshot import Snapshot, pool_of
 
 GRACE: Final = timedelta(seconds=10)
 """How long a webhook may take to receive a policy: what is created by then was rightly admitted."""
-Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
+_Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
 
 
-def not_asked(
-    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: Since
+def bypassed_quota(
+    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: _Since
 ) -> CompiledQuota | None:
     """Return the quota that a Workflow without marks bypassed, None where it may be older than the quota.
 

@@ -15,7 +15,7 @@ from policy.core.workflow import Metadata
 from policy.service.tracked import Tracked
 from policy.service.tracker import Change
 
-MOST_AT_ONCE: Final = 50
+_MOST_AT_ONCE: Final = 50
 """Runs that one pass deletes at most: releases must not wait for thousands."""
 
 
@@ -46,7 +46,7 @@ class CronKeeper:
         dropped, self.left = 0, False
         for schedule in list(self._due):
             for run in superseded(self._waiting.get(schedule, {}).values()):
-                self.left = dropped >= MOST_AT_ONCE
+                self.left = dropped >= _MOST_AT_ONCE
                 if self.left or stopping():
                     return dropped
                 dropped += self._delete(run)

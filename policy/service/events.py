@@ -22,12 +22,12 @@ from policy.service.tracked import Tracked
 MOST_NOTE: Final = 1024
 """Bytes of a note, by the API's validation."""
 MOST_PENDING: Final = 1000
-PAUSE: Final = 0.1
+_PAUSE: Final = 0.1
 """Seconds after each event, so that there are at most ten a second."""
-CONTROLLER: Final = "lockkeeper.dev/controller"
+_CONTROLLER: Final = "lockkeeper.dev/controller"
 
 
-class EventType(StrEnum):
+class EventSeverity(StrEnum):
     """`type` of an event."""
 
     NORMAL = "Normal"
@@ -41,10 +41,10 @@ class Action(StrEnum):
     WAITING = "Waiting"
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What is told of a Workflow: a reason in one word, and a sentence.
+class ReportedEvent(msgspec.Struct, frozen=True):
+    """What is reported of a Workflow: a reason in one word, and a sentence.
 
-    `once` is what gives the event its name, where the same is to be told once and not at every moment.
+    `once` is what gives the event its name, where the same is to be reported once and not at every moment.
     """
 
     namespace: str
@@ -52,7 +52,7 @@ class Told(msgspec.Struct, frozen=True):
     uid: str
     reason: str
     note: str
-    type: EventType
+    type: EventSeverity
     at: datetime
     action: Action = Action.QUEUEING
     once: str = ""
@@ -65,23 +65,23 @@ class Announcer:
         self._cluster = cluster
         self._clock = clock
         self._me = me
-        self._pending: Queue[Told | None] = Queue(MOST_PENDING)
+        self._pending: Queue[ReportedEvent | None] = Queue(MOST_PENDING)
         self._stopped = Event()
 
-    def tell(
+    def report(
         self,
         workflow: Tracked,
         reason: str,
         note: str,
-        type_: EventType = EventType.NORMAL,
+        type_: EventSeverity = EventSeverity.NORMAL,
         *,
         once: bool = False,
     ) -> None:
         """Have an event written soon; it is dropped where too many wait already.
 
-        What is told `once` is not told again while its event is there, whoever leads by then.
+        What is reported `once` is not reported again while its event is there, whoever leads by then.
         """
-        told = Told(
+        reported = ReportedEvent(
             namespace=workflow.namespace,
             name=workflow.name,
             uid=workflow.uid,
@@ -92,7 +92,7 @@ class Announcer:
             once=f"{workflow.uid}/{reason}" if once else "",
         )
         try:
-            self._pending.put_nowait(told)
+            self._pending.put_nowait(reported)
         except Full:
             return
 
@@ -107,40 +107,40 @@ class Announcer:
     def run(self) -> None:
         """Write events until stopped; one that cannot be written is dropped."""
         while not self._stopped.is_set():
-            told = self._pending.get()
-            if told is None or self._stopped.is_set():
+            reported = self._pending.get()
+            if reported is None or self._stopped.is_set():
                 return
             try:
-                self._cluster.create(EVENTS, event_of(told, me=self._me), namespace=told.namespace)
+                self._cluster.create(EVENTS, event_of(reported, me=self._me), namespace=reported.namespace)
             except AlreadyExists:
                 continue
             except ClusterError:
-                self._stopped.wait(PAUSE)
-            self._stopped.wait(PAUSE)
+                self._stopped.wait(_PAUSE)
+            self._stopped.wait(_PAUSE)
 
 
-def event_of(told: Told, *, me: str) -> JsonObject:
-    """Return the event; the same told at the same moment has the same name."""
-    at = told.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    once = told.once or f"{told.uid}/{told.reason}/{at}/{told.note}"
+def event_of(reported: ReportedEvent, *, me: str) -> JsonObject:
+    """Return the event; the same reported at the same moment has the same name."""
+    at = reported.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    once = reported.once or f"{reported.uid}/{reported.reason}/{at}/{reported.note}"
     digest = sha256(once.encode()).hexdigest()[:16]
-    note = told.note.encode()[:MOST_NOTE].decode(errors="ignore")
+    note = reported.note.encode()[:MOST_NOTE].decode(errors="ignore")
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"name": f"{told.name[:200]}.{digest}", "namespace": told.namespace},
+        "metadata": {"name": f"{reported.name[:200]}.{digest}", "namespace": reported.namespace},
         "eventTime": at,
-        "type": told.type.value,
-        "reason": told.reason,
-        "action": told.action.value,
+        "type": reported.type.value,
+        "reason": reported.reason,
+        "action": reported.action.value,
         "note": note,
-        "reportingController": CONTROLLER,
+        "reportingController": _CONTROLLER,
         "reportingInstance": me[:128],
         "regarding": {
             "apiVersion": WORKFLOWS.api_version,
             "kind": WORKFLOWS.kind,
-            "namespace": told.namespace,
-            "name": told.name,
-            "uid": told.uid,
+            "namespace": reported.namespace,
+            "name": reported.name,
+            "uid": reported.uid,
         },
     }

@@ -1,4 +1,4 @@
-"""Looks at held Workflows that came past admission, before they may go: Argo may be unable to decode them.
+"""Looks at held Workflows that bypassed admission, before they may go: Argo may be unable to decode them.
 
 One such Workflow stops Argo's controller for everybody. What admission held, it has looked at; of the others
 the object is read, each version once, and until that is done it waits without a slot.
@@ -22,7 +22,7 @@ MOST_AT_ONCE: Final = 20
 RETRY_AFTER: Final = timedelta(seconds=1)
 
 
-class Looked(msgspec.Struct, frozen=True):
+class _Looked(msgspec.Struct, frozen=True):
     """What was found in one version of an object: why it may not go, or nothing."""
 
     version: str | None
@@ -30,12 +30,12 @@ class Looked(msgspec.Struct, frozen=True):
 
 
 class Inspector:
-    """Knows of the held Workflows that came past admission what stands in them."""
+    """Knows what stands in the held Workflows that bypassed admission."""
 
     def __init__(self, *, cluster: Cluster, reporter: Reporter) -> None:
         self._cluster = cluster
         self._reporter = reporter
-        self._looked: dict[str, Looked] = {}
+        self._looked: dict[str, _Looked] = {}
         self._due: dict[str, Tracked] = {}
         self._again: datetime | None = None
 
@@ -75,7 +75,7 @@ class Inspector:
             del self._due[uid]
             seen = track(obj)
             if seen.uid == uid and seen.hold is not None:  # Else it has changed; the watch tells how.
-                self._looked[uid] = Looked(seen.hold.version, fault_in(obj))
+                self._looked[uid] = _Looked(seen.hold.version, fault_in(obj))
                 found.append(uid)
         return found
 

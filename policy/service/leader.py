@@ -1,16 +1,20 @@
 """Leader election over the Cluster protocol: one of several controllers works, another takes over at once.
 
 The work is started when the lease is taken and stopped when it is lost; a lost leader goes on as a candidate.
+The work of a term has several parts (`Duties`), and most of them are done in passes (`Passes`).
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Protocol
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import Cluster
 from policy.core.patches import JsonObject
 from policy.service.leases import (
@@ -18,8 +22,8 @@ from policy.service.leases import (
     RENEW_WITHIN,
     RETRY,
     Lease,
+    LeaseStep,
     Sighting,
-    Step,
     given_up,
     new_lease,
     next_step,
@@ -41,6 +45,91 @@ class Work(Protocol):
         ...
 
 
+class Passes(ABC):
+    """Work done in passes: one soon after something has changed, and one when the last said that it is due.
+
+    `settle` is how many seconds there are from a change to the pass over it, so that a burst makes one pass.
+    """
+
+    def __init__(self, *, settle: float) -> None:
+        self._settle = settle
+        self._woken = Event()
+        self._stopped = Event()
+
+    def wake(self) -> None:
+        """Make a pass soon: something has changed that it looks at."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End the work after the write that is under way."""
+        self._stopped.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Work until stopped; no error of the cluster ends it."""
+        while not self._stopped.wait(self._settle):
+            self._woken.clear()
+            self._woken.wait(self.run_pass())
+
+    @abstractmethod
+    def run_pass(self) -> float | None:
+        """Do what is due; returns the seconds until the next pass is, None where only a change brings one."""
+
+
+class Duties:
+    """Does several works as one, each in a thread with its name: all end when one of them ends.
+
+    A term of which a part has died would look healthy and do half of what it should. So the whole term ends;
+    the elector then gives the lease up, and whoever leads next begins with everything. `ending` is done when
+    all have ended. They are forgotten then, whoever still knows of the term: what one of them holds may be
+    large.
+    """
+
+    def __init__(self, works: Mapping[str, Work], *, ending: ExitStack | None = None) -> None:
+        self._works = works
+        self._ending = ending or ExitStack()
+        self._ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def stop(self) -> None:
+        """End all works."""
+        for work in self._works.values():
+            work.stop()
+
+    def run(self) -> None:
+        """Work until one of the works ends, then end the others.
+
+        Raises:
+            Exception: what the first work that ended was ended by, if it was an error.
+        """
+        with self._ending:
+            first = self._run()
+        self._works = {}
+        if first is not None:
+            raise first
+
+    def _run(self) -> BaseException | None:
+        """Work until all have ended; returns what ended the first, None where that was no error."""
+        threads = [
+            Thread(target=self._do, args=(work,), name=name, daemon=True)
+            for name, work in self._works.items()
+        ]
+        for thread in threads:
+            thread.start()
+        first = self._ended.get()
+        self.stop()
+        for thread in threads:
+            thread.join()
+        return first
+
+    def _do(self, work: Work) -> None:
+        error: BaseException | None = None
+        try:
+            work.run()
+        except Exception as failure:  # noqa: BLE001 - it is raised again where the term is run
+            error = failure
+        self._ended.put(error)
+
+
 class Elector:
     """A candidate named `me`; `start` makes the work anew for each term."""
 
@@ -54,7 +143,7 @@ class Elector:
         start: Callable[[], Work],
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
-        trouble: Callable[[str, ClusterError], None],
+        trouble: Trouble,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
@@ -116,14 +205,14 @@ class Elector:
             return self._write(new_lease(self._name, self._namespace, self._me, self._clock()), new=True)
         self._seen = observe(self._seen, lease, now)
         match next_step(self._seen, self._me, now):
-            case Step.TAKE:
+            case LeaseStep.TAKE:
                 return self._write(taken(lease, self._me, self._clock()))
-            case Step.RENEW if self._work_has_died():
+            case LeaseStep.RENEW if self._work_has_died():
                 self._resign()
                 return False
-            case Step.RENEW:
+            case LeaseStep.RENEW:
                 return self._write(renewed(lease, self._clock()))
-            case Step.WAIT:
+            case LeaseStep.WAIT:
                 return False
 
     def _work_has_died(self) -> bool:

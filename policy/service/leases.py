@@ -55,7 +55,7 @@ class Lease(msgspec.Struct, frozen=True):
 prepare(Lease)
 
 
-class Step(StrEnum):
+class LeaseStep(StrEnum):
     """What a candidate does about a lease."""
 
     TAKE = "take"
@@ -77,14 +77,14 @@ def observe(before: Sighting | None, lease: Lease, now: float) -> Sighting:
     return Sighting(lease, now)
 
 
-def next_step(seen: Sighting, me: str, now: float) -> Step:
+def next_step(seen: Sighting, me: str, now: float) -> LeaseStep:
     """Return what the candidate `me` does about a lease that was seen."""
     spec = seen.lease.spec
     if spec.holder_identity == me:
-        return Step.RENEW
+        return LeaseStep.RENEW
     if not spec.holder_identity or now - seen.since >= spec.lease_duration_seconds:
-        return Step.TAKE
-    return Step.WAIT
+        return LeaseStep.TAKE
+    return LeaseStep.WAIT
 
 
 def new_lease(name: str, namespace: str, me: str, now: datetime) -> JsonObject:

@@ -15,7 +15,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core import explain_wait, holding
 from policy.core.amounts import Amount
 from policy.core.argo_types.checking import misfits_of
-from policy.core.backoff import backoff
+from policy.core.backoff import RetryTimes
 from policy.core.ledger import Reservation, workflow_of
 from policy.core.ordering import WaitReason
 from policy.core.patches import JsonObject
@@ -52,8 +52,8 @@ class Reporter(Protocol):
         """A Workflow could not be let go; it is tried again."""
         ...
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
-        """A Workflow was not admitted, though a quota governs it."""
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
+        """A Workflow bypassed admission, though a quota governs it."""
         ...
 
 
@@ -89,13 +89,6 @@ class Outcome(msgspec.Struct, frozen=True):
     unsafe: bool = False
 
 
-class Delay(msgspec.Struct, frozen=True):
-    """How often a patch failed, and when it is tried again."""
-
-    failures: int
-    until: datetime
-
-
 class ReleaseSender:
     """Sends releases, each until it is answered. `unsent` counts those that are still owed."""
 
@@ -113,7 +106,9 @@ class ReleaseSender:
         self._together = together
         self._sent: set[str] = set()
         self._unsure: set[str] = set()
-        self._delays: dict[str, Delay] = {}
+        self._delays: RetryTimes[str, datetime, None] = RetryTimes(
+            first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
+        )
 
     @property
     def unsent(self) -> int:
@@ -122,7 +117,7 @@ class ReleaseSender:
 
     def next_try(self) -> datetime | None:
         """Return when one that failed is to be tried again."""
-        return min((each.until for each in self._delays.values()), default=None)
+        return self._delays.next_due()
 
     def owes(self, releases: Iterable[Reservation], now: datetime) -> bool:
         """Tell whether one of these releases is due that is not answered."""
@@ -170,7 +165,7 @@ class ReleaseSender:
                 self._put_off(waiter.uid)
                 self._reporter.failed(tracked, error)
             else:
-                self._delays.pop(waiter.uid, None)
+                self._delays.forget(waiter.uid)
                 self._reporter.gave_up(tracked, message)
 
     def forget_gone(self, tracker: Tracker) -> None:
@@ -180,19 +175,15 @@ class ReleaseSender:
             waits = tracked is not None and tracked.held
             if tracked is not None and waits and key in (tracked.uid, tracked.release):
                 continue
-            self._delays.pop(key, None)
+            self._delays.forget(key)
             self._sent.discard(key)
             self._unsure.discard(key)
 
     def _due(self, key: str, now: datetime) -> bool:
-        delay = self._delays.get(key)
-        return delay is None or delay.until <= now
+        return not self._delays.is_early(key, now)
 
     def _put_off(self, key: str) -> None:
-        before = self._delays.get(key)
-        failures = 1 if before is None else before.failures + 1
-        wait = backoff(failures, first=FIRST_DELAY, last=LAST_DELAY)
-        self._delays[key] = Delay(failures, self._clock() + wait)
+        self._delays.failed(key, self._clock(), None)
 
     def _release(self, due: Due) -> Outcome:
         """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left.
@@ -234,7 +225,7 @@ class ReleaseSender:
             self._reporter.failed(due.workflow, outcome.error)
         elif outcome.released:
             self._sent.add(due.release)
-            self._delays.pop(due.release, None)
+            self._delays.forget(due.release)
             self._reporter.released(due.workflow)
         return outcome.released
 

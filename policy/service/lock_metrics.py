@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policy.core.locks.queues import LiveDeadlock, LockQueue
+from policy.core.locks.queues import LockQueue
 from policy.core.locks.touches import Why
 from policy.service.lock_watch import NOTHING_SEEN, LocksView
 
-MOST_LOCKS: Final = 500
-LABELS: Final = ("namespace", "lock")
+_MOST_LOCKS: Final = 500
+_LABELS: Final = ("namespace", "lock")
 
 
 class LockMetrics(Collector):
@@ -46,9 +46,8 @@ class LockMetrics(Collector):
         """Count a touch."""
         self._touches.labels(why.value).inc()
 
-    def deadlocked(self, deadlock: LiveDeadlock) -> None:
+    def deadlocked(self) -> None:
         """Count a deadlock."""
-        del deadlock
         self._deadlocks.inc()
 
     def describe(self) -> Iterable[Metric]:
@@ -69,7 +68,7 @@ class LockMetrics(Collector):
                 lambda each: _waited(each, now),
             ),
         ):
-            yield _family(name, text, shown[:MOST_LOCKS], value)
+            yield _family(name, text, shown[:_MOST_LOCKS], value)
         locks = GaugeMetricFamily("lockkeeper_locks", "Locks that are held or waited for.")
         locks.add_metric([], len(view.queues))
         yield locks
@@ -86,7 +85,7 @@ class LockMetrics(Collector):
 def _family(
     name: str, text: str, shown: Iterable[LockQueue], value: Callable[[LockQueue], float | None]
 ) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=LABELS)
+    family = GaugeMetricFamily(name, text, labels=_LABELS)
     for each in shown:
         namespace, _, lock = each.lock.partition("/")
         found = value(each)

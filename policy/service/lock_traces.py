@@ -12,20 +12,28 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
-from policy.cluster.protocol import WORKFLOWS, Applying, Cluster, EventOf, EventType, ReadingAs, Unread
+from policy.cluster.errors import ClusterError, Trouble
+from policy.cluster.list_and_watch import list_and_watch, shaped_objects
+from policy.cluster.protocol import (
+    WORKFLOWS,
+    Applying,
+    Cluster,
+    EventOf,
+    EventType,
+    ListingOf,
+    ReadingAs,
+    Unread,
+)
 from policy.core.locks.live import LiveWorkflow, Traced
 from policy.core.locks.naming import LockName
 from policy.core.locks.tracing import trace
-from policy.service.controller import Trouble
 from policy.service.tracker import LIVE
 
 EVERYWHERE: Final = ""
 MOST_SCOPES: Final = 10
 """Namespaces that are watched one by one; of more, all Workflows of the cluster are watched in one."""
-MOST_SETS: Final = 10_000
-WATCH_SECONDS: Final = 300.0
-RETRY_SECONDS: Final = 1.0
+_MOST_SETS: Final = 10_000
+_WATCH_SECONDS: Final = 300.0
 
 
 class WatchedCluster(Cluster, Applying, ReadingAs, Protocol):
@@ -119,7 +127,7 @@ class Traces:
 
     def _shared(self, traced: Traced) -> Traced:
         """Return a record that shares its sets with others: runs of one template name the same locks."""
-        if len(self._sets) > MOST_SETS:
+        if len(self._sets) > _MOST_SETS:
             self._sets.clear()
         return msgspec.structs.replace(
             traced,
@@ -147,10 +155,12 @@ class Traces:
 
 
 class Follower:
-    """Follows one scope in a thread of its own until stopped."""
+    """Follows one scope in a thread of its own until stopped: a Consumer of whole Workflows."""
 
     def __init__(self, *, cluster: WatchedCluster, scope: str, traces: Traces, trouble: Trouble) -> None:
-        self._cluster = cluster
+        self._source = shaped_objects(
+            cluster, WORKFLOWS, LiveWorkflow, namespace=scope, labels=LIVE, timeout=_WATCH_SECONDS
+        )
         self._scope = scope
         self._traces = traces
         self._trouble = trouble
@@ -159,36 +169,24 @@ class Follower:
     def start(self) -> None:
         """Begin."""
         name = f"locks-{self._scope or 'everywhere'}"
-        Thread(target=self._run, name=name, daemon=True).start()
+        Thread(target=self._follow, name=name, daemon=True).start()
 
     def stop(self) -> None:
         """End with the next event or time-out of the watch; nothing is folded in after that."""
         self._stopped.set()
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._list_and_watch()
-            except ClusterError as error:
-                self._trouble("watching Workflows for their locks", error)
-                self._stopped.wait(RETRY_SECONDS)
-
-    def _list_and_watch(self) -> None:
-        listing = self._cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=self._scope, labels=LIVE)
-        if self._stopped.is_set():
-            return
+    def listed(self, listing: ListingOf[LiveWorkflow]) -> None:
+        """Start the scope anew."""
         self._traces.reset(self._scope, listing.items)
-        version = listing.resource_version
-        while not self._stopped.is_set():
-            for event in self._cluster.watch_as(
-                WORKFLOWS,
-                LiveWorkflow,
-                since=version,
-                namespace=self._scope,
-                labels=LIVE,
-                timeout=WATCH_SECONDS,
-            ):
-                version = event.resource_version
-                if self._stopped.is_set():
-                    return
-                self._traces.apply(self._scope, event)
+
+    def changed(self, event: EventOf[LiveWorkflow]) -> None:
+        """Fold one event in, unless it came after the stop: the scope may be forgotten by then."""
+        if not self._stopped.is_set():
+            self._traces.apply(self._scope, event)
+
+    def failed(self, error: ClusterError) -> None:
+        """Report an error; the scope is listed again."""
+        self._trouble("watching Workflows for their locks", error)
+
+    def _follow(self) -> None:
+        list_and_watch(self._source, self, stopped=self._stopped)

@@ -1,7 +1,8 @@
 """Watches the queues of locks in a leader's term: shows them, reports deadlocks, touches who is overlooked.
 
-Nothing is remembered beyond the term. A deadlock is told once it has stood for a moment, because Workflows
-are seen one after another; the event has a name of its own, so another leader does not tell it again.
+Nothing is remembered beyond the term. A deadlock is reported once it has stood for a moment, because
+Workflows are seen one after another; the event has a name of its own, so another leader does not report it
+again.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,27 +11,31 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, NotFound, Trouble
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.kinds import ClusterSynchronizationPolicy
 from policy.core.locks.definitions import limit_named
 from policy.core.locks.naming import LockName
-from policy.core.locks.queues import LiveDeadlock, LockQueue, live_deadlocks, lock_queues
-from policy.core.locks.touches import Touch, Touched, Why, free_locks, touches
+from policy.core.locks.queues import (
+    LiveDeadlock,
+    LockQueue,
+    live_deadlocks,
+    lock_queues,
+)
+from policy.core.locks.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.snapshot import Snapshot
-from policy.service.controller import Trouble
-from policy.service.events import Action, EventType, Told, event_of
+from policy.service.events import Action, EventSeverity, ReportedEvent, event_of
+from policy.service.leader import Passes
 from policy.service.lock_traces import Follower, Traces, WatchedCluster, scopes
-from policy.service.passes import Passes
 
-SETTLE: Final = 0.5
+_SETTLE: Final = 0.5
 """Seconds between two looks at most: Workflows change all the time."""
-IDLE: Final = 5.0
+_IDLE: Final = 5.0
 """Seconds between two looks while nothing changes: deadlines pass and locks stay free."""
 STANDS_AFTER: Final = 2.0
-"""Seconds that a deadlock stands before it is told."""
-MOST_NOTE: Final = 1000
+"""Seconds that a deadlock stands before it is reported."""
+_MOST_NOTE: Final = 1000
 """Characters of an event's note; the API takes 1024."""
 
 
@@ -41,8 +46,8 @@ class LockRecorder(Protocol):
         """A Workflow was touched."""
         ...
 
-    def deadlocked(self, deadlock: LiveDeadlock) -> None:
-        """A deadlock was told."""
+    def deadlocked(self) -> None:
+        """A deadlock was reported."""
         ...
 
 
@@ -77,13 +82,13 @@ class LockWatch(Passes):
         self._recorder = recorder
         self._trouble = trouble
         self._me = me
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
         self._followers: dict[str, Follower] = {}
         self._asked: set[str] = set()
         self._free: Mapping[str, datetime] = {}
-        self._touched: dict[str, Touched] = {}
+        self._touched = none_touched()
         self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
-        self._told: set[tuple[str, tuple[str, ...]]] = set()
+        self._reported: set[tuple[str, tuple[str, ...]]] = set()
         self.traces = Traces(changed=self.wake, clock=clock)
         self.view = NOTHING_SEEN
 
@@ -106,9 +111,9 @@ class LockWatch(Passes):
                 follower.stop()
 
     def run_pass(self) -> float:
-        """Look; returns the seconds until something that stood now is to be told."""
+        """Look; returns the seconds until something that stood now is to be reported."""
         self.look()
-        return STANDS_AFTER if self._standing.keys() - self._told else IDLE
+        return STANDS_AFTER if self._standing.keys() - self._reported else _IDLE
 
     def look(self) -> None:
         """Follow what is to be followed, and act on how the queues stand now."""
@@ -116,16 +121,15 @@ class LockWatch(Passes):
         self._follow(snapshot)
         now = self._clock()
         found = lock_queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
-        self.view = LocksView(found, self._tell(live_deadlocks(found)))
+        self.view = LocksView(found, self._report_new(live_deadlocks(found)))
         self._free = free_locks(found, self._free, now)
         for touch in touches(found, free_since=self._free, before=self._touched, now=now):
             self._touch(touch, now)
-        waiting = {waiter.workflow.uid for queue in found for waiter in queue.waiters}
-        self._touched = {uid: each for uid, each in self._touched.items() if uid in waiting}
+        self._touched.keep({waiter.workflow.uid for queue in found for waiter in queue.waiters})
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Begin to follow what came to be watched, and end the others."""
-        wanted = scopes(governed(snapshot) | self._asked)
+        wanted = scopes(_governed(snapshot) | self._asked)
         for scope in wanted - self._followers.keys():
             follower = Follower(cluster=self._cluster, scope=scope, traces=self.traces, trouble=self._trouble)
             self._followers[scope] = follower
@@ -135,36 +139,35 @@ class LockWatch(Passes):
                 self._followers.pop(scope).stop()
                 self.traces.forget(scope)
 
-    def _tell(self, found: tuple[LiveDeadlock, ...]) -> tuple[LiveDeadlock, ...]:
+    def _report_new(self, found: tuple[LiveDeadlock, ...]) -> tuple[LiveDeadlock, ...]:
         """Report the deadlocks that have stood for a moment, each once; returns all of those."""
         seconds = self._stopwatch()
         keys = {(each.workflow.uid, each.locks): each for each in found}
         self._standing = {key: self._standing.get(key, seconds) for key in keys}
-        self._told &= keys.keys()
+        self._reported &= keys.keys()
         stand = [key for key, since in self._standing.items() if seconds - since >= STANDS_AFTER]
         for key in stand:
-            if key not in self._told and self._report(keys[key]):
-                self._told.add(key)
+            if key not in self._reported and self._report(keys[key]):
+                self._reported.add(key)
         return tuple(keys[key] for key in stand)
 
     def _report(self, deadlock: LiveDeadlock) -> bool:
         """Make an event of a deadlock; tells whether that is done with."""
         workflow = deadlock.workflow
         try:
-            event = event_of(told_of(deadlock, self._clock()), me=self._me)
+            event = event_of(_event_of_deadlock(deadlock, self._clock()), me=self._me)
             self._cluster.create(EVENTS, event, namespace=workflow.namespace)
         except AlreadyExists:
             return True
         except ClusterError as error:
             self._trouble(f"telling that {workflow.key} is in a deadlock", error)
             return isinstance(error, NotFound)
-        self._recorder.deadlocked(deadlock)
+        self._recorder.deadlocked()
         return True
 
     def _touch(self, touch: Touch, now: datetime) -> None:
         workflow = touch.workflow
-        before = self._touched.get(workflow.uid)
-        self._touched[workflow.uid] = Touched(now, before.times + 1 if before is not None else 1)
+        self._touched.failed(workflow.uid, now, None)
         stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         patch = MergePatch({"metadata": {"annotations": {marks.TOUCHED: stamp}, "uid": workflow.uid}})
         try:
@@ -177,7 +180,7 @@ class LockWatch(Passes):
             self._recorder.touched(touch.why)
 
 
-def governed(snapshot: Snapshot) -> set[str]:
+def _governed(snapshot: Snapshot) -> set[str]:
     """Return the namespaces that a policy of locks speaks about."""
     found: set[str] = set()
     for policy in snapshot.lock_policies:
@@ -197,17 +200,17 @@ def limit_of(lock: str, snapshot: Snapshot) -> int | None:
     return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
 
 
-def told_of(deadlock: LiveDeadlock, now: datetime) -> Told:
-    """Return what is told of a deadlock; one deadlock has one name."""
+def _event_of_deadlock(deadlock: LiveDeadlock, now: datetime) -> ReportedEvent:
+    """Return what is reported of a deadlock; one deadlock has one name."""
     workflow = deadlock.workflow
-    note = deadlock.text if len(deadlock.text) <= MOST_NOTE else f"{deadlock.text[: MOST_NOTE - 1]}…"
-    return Told(
+    note = deadlock.text if len(deadlock.text) <= _MOST_NOTE else f"{deadlock.text[: _MOST_NOTE - 1]}…"
+    return ReportedEvent(
         namespace=workflow.namespace,
         name=workflow.name,
         uid=workflow.uid,
         reason="LockDeadlock",
         note=note,
-        type=EventType.WARNING,
+        type=EventSeverity.WARNING,
         at=now,
         action=Action.WAITING,
         once="\0".join((workflow.uid, *deadlock.locks)),

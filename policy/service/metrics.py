@@ -1,6 +1,6 @@
 """Metrics of the controller, named in docs/metrics.md, in a registry of their own.
 
-Label values are of closed sets, but for namespaces, of which only so many are told apart.
+Label values are of closed sets, but for namespaces, of which only so many are distinguished.
 """
 
 from collections import Counter as Counts
@@ -33,8 +33,8 @@ OTHER_NAMESPACES: Final = "*"
 """Stands for all further namespaces; it can be the name of none."""
 
 
-class Recorder(Protocol):
-    """Who counts what the controller tells."""
+class ControllerRecorder(Protocol):
+    """Who counts what the controller reports."""
 
     def released(self, workflow: Tracked) -> None:
         """A Workflow was let go."""
@@ -97,8 +97,8 @@ class PolicyCounts(Collector):
         yield beyond
 
 
-class ApiMetrics:
-    """Counts requests to the API server; what a `policy.cluster.kube_observed.Observer` is told."""
+class _ApiMetrics:
+    """Counts requests to the API server; an `Observer` of `policy.cluster.kube_observed`."""
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -123,7 +123,7 @@ class ApiMetrics:
 
 
 class ControllerMetrics:
-    """The metrics of one controller process; a Recorder.
+    """The metrics of one controller process; a ControllerRecorder.
 
     `leading` says whether this process leads; `collectors` bring the metrics of other parts with them.
     """
@@ -137,7 +137,7 @@ class ControllerMetrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that nobody asks for.
         self.registry = CollectorRegistry()
-        self.api = ApiMetrics(registry=self.registry)
+        self.api = _ApiMetrics(registry=self.registry)
         self._clock = clock
         self._namespaces: set[str] = set()
         Gauge("lockkeeper_leader", "1 where this process leads.", registry=self.registry).set_function(

@@ -6,40 +6,30 @@ stayed away for a while. A new leader goes on from what the ledger says.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event
 from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
-from policy.cluster.protocol import NODES, Cluster, EventType, Listing
+from policy.cluster.errors import ClusterError, Trouble
+from policy.cluster.list_and_watch import RETRY_SECONDS, WatchInbox, whole_objects
+from policy.cluster.protocol import NODES, Cluster, EventType, Listing, WatchEvent
 from policy.core.amounts import Limits
 from policy.core.capacity import START, Following, Node, follow, limits_of, measure, next_fall, resumed
 from policy.core.patches import JsonObject
 from policy.core.pools import CompiledPool
 from policy.core.snapshot import Snapshot
-from policy.service.controller import Trouble
 from policy.sources.board import Listener, Listeners, Unsubscribe
 
-RETRY_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 5.0
 """How often, while no pool follows nodes, it is looked whether one does by now."""
-WATCH_SECONDS: Final = 300.0
-SETTLE: Final = timedelta(milliseconds=50)
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """A node that came, changed or went; None is the end of the watch by an error."""
-
-    generation: int
-    name: str
-    node: Node | None
-    error: ClusterError | None = None
+_WATCH_SECONDS: Final = 300.0
+_SETTLE_SECONDS: Final = 0.05
+"""From a change to the measuring after it: nodes come and go many at a time."""
 
 
 class NodeFollower:
-    """The work of one term. `capacity` may be asked from any thread.
+    """The work of one term, and a Consumer of nodes. `capacity` may be asked from any thread.
 
     `before` returns what the ledger says that nodes allowed a pool last.
     """
@@ -53,17 +43,16 @@ class NodeFollower:
         clock: Callable[[], datetime],
         trouble: Trouble,
     ) -> None:
-        self._cluster = cluster
         self._snapshot = snapshot
         self._before = before
         self._clock = clock
         self._trouble = trouble
         self._listeners = Listeners()
-        self._inbox: SimpleQueue[Moved | None] = SimpleQueue()
         self._stopped = Event()
+        self._inbox = WatchInbox(self, name="node-watch", stopped=self._stopped)
+        self._source = whole_objects(cluster, NODES, timeout=_WATCH_SECONDS)
         self._nodes: dict[str, Node] = {}
         self._states: dict[str, Following] = {}
-        self._generation = 0
         self._listed = False
 
     def capacity(self, pool: str) -> Limits | None:
@@ -77,12 +66,31 @@ class NodeFollower:
 
     def wake(self) -> None:
         """Look at the policies again soon."""
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def stop(self) -> None:
         """End the work; its watch ends with the next event or time-out."""
         self._stopped.set()
-        self._inbox.put(None)
+        self._inbox.wake()
+
+    def listed(self, listing: Listing) -> None:
+        """Start anew from a listing."""
+        nodes = [_node(item) for item in listing.items]
+        self._nodes = {node.metadata.name: node for node in nodes}
+        self._listed = True
+
+    def changed(self, event: WatchEvent) -> None:
+        """Take in a node that came, changed or went."""
+        node = _node(event.object)
+        if event.type is EventType.DELETED:
+            self._nodes.pop(node.metadata.name, None)
+        else:
+            self._nodes[node.metadata.name] = node
+
+    def failed(self, error: ClusterError) -> None:
+        """List again; the watch has ended."""
+        self._trouble("watching nodes", error)
+        self._listed = False
 
     def run(self) -> None:
         """Follow until stopped; no error of the cluster ends it."""
@@ -90,13 +98,14 @@ class NodeFollower:
             pools = self._following()
             if pools and not self._listed:
                 try:
-                    self._list()
+                    self._inbox.list(self._source)
                 except ClusterError as error:
                     self._trouble("listing nodes", error)
                     self._stopped.wait(RETRY_SECONDS)
                     continue
             due = self._measure(pools)
-            self._take(LOOK_SECONDS if due is None else min(LOOK_SECONDS, max(0.0, due.total_seconds())))
+            wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, max(0.0, due.total_seconds()))
+            self._inbox.deliver(wait, settle=_SETTLE_SECONDS)
 
     def _following(self) -> dict[str, CompiledPool]:
         """Return the pools whose limits follow nodes; those of no namespace allow nobody anything yet."""
@@ -142,53 +151,6 @@ class NodeFollower:
             self._trouble(f"reading what nodes allowed {pool}", error)
             return START
         return START if shown is None else resumed(shown)
-
-    def _take(self, seconds: float) -> None:
-        """Wait for something to happen, then take in all that did."""
-        try:
-            moved = self._inbox.get(timeout=seconds)
-            self._stopped.wait(SETTLE.total_seconds())  # Nodes come and go many at a time.
-            while True:
-                self._fold(moved)
-                moved = self._inbox.get_nowait()
-        except Empty:
-            return
-
-    def _fold(self, moved: Moved | None) -> None:
-        if moved is None or moved.generation != self._generation:
-            return
-        if moved.error is not None:
-            self._trouble("watching nodes", moved.error)
-            self._listed = False
-        elif moved.node is None:
-            self._nodes.pop(moved.name, None)
-        else:
-            self._nodes[moved.name] = moved.node
-
-    def _list(self) -> None:
-        """List all nodes and watch from there."""
-        listing = self._cluster.list(NODES)
-        nodes = [_node(item) for item in listing.items]
-        self._nodes = {node.metadata.name: node for node in nodes}
-        self._generation += 1
-        self._listed = True
-        name = f"node-watch-{self._generation}"
-        Thread(target=self._watch, args=(self._generation, listing), name=name, daemon=True).start()
-
-    def _watch(self, generation: int, listing: Listing) -> None:
-        version = listing.resource_version
-        try:
-            while not self._stopped.is_set() and generation == self._generation:
-                for event in self._cluster.watch(NODES, since=version, timeout=WATCH_SECONDS):
-                    version = event.resource_version
-                    if event.type is not EventType.BOOKMARK:
-                        node = _node(event.object)
-                        gone = event.type is EventType.DELETED
-                        self._inbox.put(Moved(generation, node.metadata.name, None if gone else node))
-                    if self._stopped.is_set() or generation != self._generation:
-                        return
-        except ClusterError as error:
-            self._inbox.put(Moved(generation, "", None, error))
 
 
 def _node(obj: JsonObject) -> Node:

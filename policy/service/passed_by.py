@@ -1,6 +1,7 @@
-"""Reports live Workflows that came past admission, each once: they count, and nothing is done to them.
+"""Reports live Workflows that bypassed admission, each once: they count, and nothing is done to them.
 
-They are told a few at a time, because a webhook that was away for an hour leaves thousands; all are counted.
+They are reported a few at a time, because a webhook that was away for an hour leaves thousands; all are
+counted.
 """
 
 from collections import Counter, deque
@@ -17,21 +18,21 @@ from policy.service.letting_go import Reporter
 from policy.service.tracked import Tracked
 from policy.service.tracker import Change, Tracker
 
-TELL_EVERY: Final = timedelta(seconds=1)
-TOLD_AT_ONCE: Final = 5
-"""Told each second at most: half of the events that are written, so that others are told of as well."""
-MOST_UNTOLD: Final = 100
-"""Of one namespace that wait to be told. More are counted only: nobody reads thousands of the same event."""
+REPORT_EVERY: Final = timedelta(seconds=1)
+REPORTED_AT_ONCE: Final = 5
+"""Each second at most: half of the events that are written, so that there is room for others as well."""
+MOST_UNREPORTED: Final = 100
+"""Of one namespace that wait to be reported. More are counted only: nobody reads thousands of one event."""
 
 
-class Untold(msgspec.Struct, frozen=True):
-    """A Workflow that is to be told of, and what."""
+class _Unreported(msgspec.Struct, frozen=True):
+    """A Workflow that is to be reported, and with which message."""
 
     workflow: Tracked
     message: str
 
 
-class PassedBy:
+class Bypasses:
     """What one leader knows of such Workflows. `counted` is how many of them live, by namespace."""
 
     def __init__(self, *, reporter: Reporter, now: datetime) -> None:
@@ -40,8 +41,8 @@ class PassedBy:
         self._quotas: dict[str, tuple[CompiledQuota, ...]] | None = None
         self._moved: dict[tuple[str, str], datetime] = {}
         self._found: dict[str, str] = {}
-        self._untold: dict[str, deque[Untold]] = {}
-        self._told_at = now - TELL_EVERY
+        self._unreported: dict[str, deque[_Unreported]] = {}
+        self._reported_at = now - REPORT_EVERY
         self.counted: Counter[str] = Counter()
 
     def see(self, changes: Iterable[Change], snapshot: Snapshot, now: datetime) -> None:
@@ -57,25 +58,25 @@ class PassedBy:
             elif after.uid not in self._found:
                 self._look_at(after, snapshot)
 
-    def tell(self, tracker: Tracker, now: datetime) -> None:
+    def report(self, tracker: Tracker, now: datetime) -> None:
         """Report some that were not reported yet, of one namespace after the other."""
-        if not self._untold or now - self._told_at < TELL_EVERY:
+        if not self._unreported or now - self._reported_at < REPORT_EVERY:
             return
-        self._told_at = now
-        told = 0
-        while self._untold and told < TOLD_AT_ONCE:
-            namespace = next(iter(self._untold))
-            waiting = self._untold.pop(namespace)
+        self._reported_at = now
+        reported = 0
+        while self._unreported and reported < REPORTED_AT_ONCE:
+            namespace = next(iter(self._unreported))
+            waiting = self._unreported.pop(namespace)
             each = waiting.popleft()
             if waiting:
-                self._untold[namespace] = waiting  # At the end: the others come first.
+                self._unreported[namespace] = waiting  # At the end: the others come first.
             if each.workflow.uid in self._found and tracker.get(each.workflow.uid) is not None:
-                told += 1
-                self._reporter.passed_by(each.workflow, each.message)
+                reported += 1
+                self._reporter.bypassed_admission(each.workflow, each.message)
 
     def next_round(self) -> datetime | None:
-        """Return when more are to be told."""
-        return self._told_at + TELL_EVERY if self._untold else None
+        """Return when more are to be reported."""
+        return self._reported_at + REPORT_EVERY if self._unreported else None
 
     def shown(self) -> Mapping[str, int]:
         """Return how many live, by namespace."""
@@ -106,14 +107,14 @@ class PassedBy:
             return moved or passing_by.edited_at(quota, namespace, snapshot)
 
         quotas = snapshot.policies(namespace).quotas
-        quota = passing_by.not_asked(quotas, workflow.labels, workflow.created, since)
+        quota = passing_by.bypassed_quota(quotas, workflow.labels, workflow.created, since)
         if quota is None:
             return
         self._found[workflow.uid] = namespace
         self.counted[namespace] += 1
-        waiting = self._untold.setdefault(namespace, deque())
-        if len(waiting) < MOST_UNTOLD:
-            waiting.append(Untold(workflow, passing_by.message(quota)))
+        waiting = self._unreported.setdefault(namespace, deque())
+        if len(waiting) < MOST_UNREPORTED:
+            waiting.append(_Unreported(workflow, passing_by.message(quota)))
 
     def _forget(self, uid: str) -> None:
         namespace = self._found.pop(uid)

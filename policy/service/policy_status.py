@@ -11,57 +11,48 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, Conflict, NotFound
+from policy.cluster.errors import ClusterError, Conflict, NotFound, Trouble
 from policy.cluster.protocol import STATUS, Cluster, MergePatch
-from policy.core.backoff import backoff
+from policy.core.backoff import Failure, RetryTimes
 from policy.core.findings import Finding, PolicyName
 from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.service.conditions import status_to_write
-from policy.service.controller import Trouble
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 from policy.sources.shelf import Verdict
 
-SETTLE: Final = 0.2
+_SETTLE: Final = 0.2
 """Seconds from a change to the pass over it: a burst makes one pass, and other replicas have heard of it."""
-PAUSE: Final = 0.05
+_PAUSE: Final = 0.05
 """Seconds after each write, so that there are at most twenty a second."""
-FIGURES_EVERY: Final = 2.0
-"""Seconds between two writes of a policy that tell of other figures alone."""
+_FIGURES_EVERY: Final = 2.0
+"""Seconds between two writes of a policy that change figures alone."""
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 300.0
 """Seconds until a write that failed is tried again: the first, doubled each time up to the last."""
 
 
-class Written(msgspec.Struct, frozen=True, rename="camel"):
+class _VersionAsWritten(msgspec.Struct, frozen=True, rename="camel"):
     """The version of an object as a write left it."""
 
     resource_version: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class _PolicyAsWritten(msgspec.Struct, frozen=True):
     """An object as a write left it."""
 
-    metadata: Written
+    metadata: _VersionAsWritten
 
 
-prepare(Answer)
+prepare(_PolicyAsWritten)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class _OwnWrite(msgspec.Struct, frozen=True):
     """How our own write left a policy; it holds until the watch shows another version than `seen`."""
 
     seen: str
     version: str
     status: JsonObject
-
-
-class Delay(msgspec.Struct, frozen=True):
-    """Writes of one policy that failed, and when to try again: at once where it is no longer as `seen`."""
-
-    failures: int
-    until: float
-    seen: str = ""
 
 
 class PolicyStatusWriter(Passes):
@@ -81,7 +72,7 @@ class PolicyStatusWriter(Passes):
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         trouble: Trouble,
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._verdicts = verdicts
@@ -91,11 +82,12 @@ class PolicyStatusWriter(Passes):
         self._stopwatch = stopwatch
         self._trouble = trouble
         self._pause = pause
-        self._written: dict[str, Standing] = {}
-        self._delayed: dict[str, Delay] = {}
-        self._told: dict[str, float] = {}
+        self._written: dict[str, _OwnWrite] = {}
+        self._delayed: RetryTimes[str, float, str] = RetryTimes(first=FIRST_DELAY, last=LAST_DELAY)
+        """Writes that failed, with the version of the policy: one that has changed is written at once."""
+        self._written_at: dict[str, float] = {}
         self._resting: dict[str, float] = {}
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float | None:
         """Write every status that is not as it should be; returns the seconds until one is to be tried again.
@@ -110,19 +102,19 @@ class PolicyStatusWriter(Passes):
                 return None
             name = PolicyName(verdict.resource.kind, verdict.namespace, verdict.name)
             self._keep(self._as_written(verdict), findings.get(name, ()), figures.get(name))
-        left = [delay.until - self._stopwatch() for delay in self._delayed.values()]
-        left += [until - self._stopwatch() for until in self._resting.values()]
+        due = self._delayed.next_due()
+        left = [each - self._stopwatch() for each in (due, *self._resting.values()) if each is not None]
         return max(0.0, min(left)) if left else None
 
     def _keep(self, verdict: Verdict, findings: tuple[Finding, ...], figures: JsonObject | None) -> None:
         """Write the status of one policy, if that is needed and not to be put off."""
         wanted = status_to_write(verdict, findings, now=self._clock(), figures=figures)
         if wanted is None:
-            self._delayed.pop(verdict.uid, None)
+            self._delayed.forget(verdict.uid)
             self._resting.pop(verdict.uid, None)
             return
-        if not wanted.urgent and self._stopwatch() < self._told.get(verdict.uid, 0.0) + FIGURES_EVERY:
-            self._resting[verdict.uid] = self._told[verdict.uid] + FIGURES_EVERY
+        if not wanted.urgent and self._stopwatch() < self._written_at.get(verdict.uid, 0.0) + _FIGURES_EVERY:
+            self._resting[verdict.uid] = self._written_at[verdict.uid] + _FIGURES_EVERY
             return
         self._resting.pop(verdict.uid, None)
         delay = self._delayed.get(verdict.uid)
@@ -133,23 +125,23 @@ class PolicyStatusWriter(Passes):
         except ClusterError as error:
             self._put_off(verdict, error)
         else:
-            self._delayed.pop(verdict.uid, None)
-            self._told[verdict.uid] = self._stopwatch()
+            self._delayed.forget(verdict.uid)
+            self._written_at[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
 
-    def _is_early(self, delay: Delay, verdict: Verdict) -> bool:
+    def _is_early(self, delay: Failure[float, str], verdict: Verdict) -> bool:
         """Tell whether a write that failed is not to be tried again yet."""
-        return delay.seen in ("", verdict.resource_version) and self._stopwatch() < delay.until
+        return delay.about in ("", verdict.resource_version) and self._stopwatch() < delay.due
 
     def _write(self, verdict: Verdict, status: JsonObject) -> None:
         patch = MergePatch({"metadata": {"resourceVersion": verdict.resource_version}, "status": status})
         stored = self._cluster.patch(
             verdict.resource, verdict.name, patch, namespace=verdict.namespace, subresource=STATUS
         )
-        version = msgspec.convert(stored, Answer).metadata.resource_version
+        version = msgspec.convert(stored, _PolicyAsWritten).metadata.resource_version
         answered = stored.get("status")
         seen = self._written[verdict.uid].seen if verdict.uid in self._written else verdict.resource_version
-        self._written[verdict.uid] = Standing(seen, version, answered if isinstance(answered, dict) else {})
+        self._written[verdict.uid] = _OwnWrite(seen, version, answered if isinstance(answered, dict) else {})
 
     def _as_written(self, verdict: Verdict) -> Verdict:
         """Return the verdict with the status that we wrote, until the watch shows it or something newer."""
@@ -162,21 +154,16 @@ class PolicyStatusWriter(Passes):
         return msgspec.structs.replace(verdict, resource_version=own.version, status=own.status)
 
     def _put_off(self, verdict: Verdict, error: ClusterError) -> None:
-        """Try again later. An object that changed or went is told of by the watch, so that is no trouble."""
-        before = self._delayed.get(verdict.uid)
-        failures = before.failures + 1 if before is not None else 1
+        """Try again later. An object that changed or went is shown by the watch, so that is no trouble."""
         passing = isinstance(error, Conflict | NotFound)
-        if not passing or failures > 1:
+        seen = verdict.resource_version if passing else ""
+        failure = self._delayed.failed(verdict.uid, self._stopwatch(), seen)
+        if not passing or failure.times > 1:
             self._trouble(f"writing the status of {verdict}", error)
-        self._delayed[verdict.uid] = Delay(
-            failures,
-            self._stopwatch() + backoff(failures, first=FIRST_DELAY, last=LAST_DELAY),
-            verdict.resource_version if passing else "",
-        )
 
     def _forget(self, present: set[str]) -> None:
         """Let go of what is known about policies that are gone."""
         self._written = {uid: each for uid, each in self._written.items() if uid in present}
-        self._delayed = {uid: each for uid, each in self._delayed.items() if uid in present}
-        self._told = {uid: each for uid, each in self._told.items() if uid in present}
+        self._delayed.keep(present)
+        self._written_at = {uid: each for uid, each in self._written_at.items() if uid in present}
         self._resting = {uid: each for uid, each in self._resting.items() if uid in present}

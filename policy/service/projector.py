@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, Conflict, Forbidden
+from policy.cluster.errors import ClusterError, Conflict, Forbidden, Trouble
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
-from policy.core.backoff import backoff
+from policy.core.backoff import RetryTimes
 from policy.core.findings import Finding, FindingKind, PolicyName, some
 from policy.core.locks.config_maps import (
     FIELD_MANAGER,
@@ -28,19 +28,18 @@ from policy.core.locks.definitions import ConfigMapAddress
 from policy.core.locks.naming import read_limit, semaphore_name
 from policy.core.locks.projection import NOTHING, ProjectedKey, project
 from policy.core.snapshot import Snapshot
-from policy.service.controller import Trouble
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 
-SETTLE: Final = 0.1
+_SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass."""
-PAUSE: Final = 0.02
+_PAUSE: Final = 0.02
 """Seconds after each write, so that there are at most fifty a second."""
 LONGEST_WAIT: Final = 60.0
 """Seconds until a pass is made in any case: a clock that was set right moves windows."""
 KEPT_WAIT: Final = 15.0
 """Seconds until it is looked again whether the lock of a key that nobody defines is still in use."""
 FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 60.0
+_LAST_DELAY: Final = 60.0
 """Seconds until a ConfigMap that could not be written is tried again, doubled each time."""
 TERMINATING: Final = "because it is being terminated"
 """What the API server says about a namespace that is being deleted."""
@@ -52,7 +51,7 @@ class ProjectedCluster(Cluster, Applying, Protocol):
     """A cluster that can apply."""
 
 
-class Settled(msgspec.Struct, frozen=True):
+class _ConfigMapAsLastSeen(msgspec.Struct, frozen=True):
     """A ConfigMap as the last look left it: what was asked for, what the watch showed, what came of it."""
 
     wanted: Mapping[str, ProjectedKey]
@@ -61,19 +60,17 @@ class Settled(msgspec.Struct, frozen=True):
     again: float | None = None
 
 
-class Failed(msgspec.Struct, frozen=True):
-    """A ConfigMap that could not be written, how often by now, and when it is tried again."""
+class _Unwritten(msgspec.Struct, frozen=True):
+    """What a ConfigMap was to hold that could not be written, and why."""
 
     wanted: Mapping[str, ProjectedKey]
     error: ClusterError
-    times: int
-    until: float
 
 
 class Projector(Passes):
     """`run` writes until `stop`; `wake` makes a pass soon.
 
-    `in_use` tells by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
+    `in_use` says by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
     """
 
     def __init__(
@@ -86,7 +83,7 @@ class Projector(Passes):
         stopwatch: Callable[[], float],
         trouble: Trouble,
         found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._snapshot = snapshot
@@ -97,10 +94,12 @@ class Projector(Passes):
         self._found = found
         self._pause = pause
         self._listed = False
-        self._settled: dict[ConfigMapAddress, Settled] = {}
-        self._failed: dict[ConfigMapAddress, Failed] = {}
+        self._settled: dict[ConfigMapAddress, _ConfigMapAsLastSeen] = {}
+        self._failed: RetryTimes[ConfigMapAddress, float, _Unwritten] = RetryTimes(
+            first=FIRST_DELAY, last=_LAST_DELAY
+        )
         self._ours: set[ConfigMapAddress] = set()
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float:
         """Write what is not as it should be; returns the seconds until the next pass is due."""
@@ -119,10 +118,9 @@ class Projector(Passes):
             self._keep(address, wanted, snapshot.config_maps.get(address))
         self._forget(projection.config_maps.keys() | self._ours)
         self._found(self._findings())
-        left = [each.until - self._stopwatch() for each in self._failed.values()]
-        left += [each.again - self._stopwatch() for each in self._settled.values() if each.again is not None]
-        left.append((projection.until - now).total_seconds())
-        return max(0.0, min(LONGEST_WAIT, *left))
+        due = [self._failed.next_due(), *(each.again for each in self._settled.values())]
+        left = [each - self._stopwatch() for each in due if each is not None]
+        return max(0.0, min(LONGEST_WAIT, (projection.until - now).total_seconds(), *left))
 
     def _list_ours(self) -> None:
         """Find the ConfigMaps that leaders before wrote."""
@@ -135,7 +133,7 @@ class Projector(Passes):
     ) -> None:
         """Look at one ConfigMap, unless it is as the last look left it or is not to be tried yet."""
         failed = self._failed.get(address)
-        if failed is not None and failed.wanted == wanted and self._stopwatch() < failed.until:
+        if failed is not None and failed.about.wanted == wanted and self._stopwatch() < failed.due:
             return
         settled = self._settled.get(address)
         if settled is not None and settled.wanted == wanted and settled.shown == shown:
@@ -147,8 +145,8 @@ class Projector(Passes):
         except ClusterError as error:
             self._put_off(address, wanted, error)
             return
-        self._failed.pop(address, None)
-        self._settled[address] = Settled(
+        self._failed.forget(address)
+        self._settled[address] = _ConfigMapAsLastSeen(
             wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
         )
         if made.empty:
@@ -171,16 +169,13 @@ class Projector(Passes):
         self, address: ConfigMapAddress, wanted: Mapping[str, ProjectedKey], error: ClusterError
     ) -> None:
         """Try again later; another owner who came between our look and our write is no trouble yet."""
-        before = self._failed.get(address)
-        times = before.times + 1 if before is not None else 1
-        if not goes_away(error) and (times > 1 or not isinstance(error, Conflict)):
+        failure = self._failed.failed(address, self._stopwatch(), _Unwritten(wanted, error))
+        if not goes_away(error) and (failure.times > 1 or not isinstance(error, Conflict)):
             self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
-        until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
-        self._failed[address] = Failed(wanted, error, times, until)
 
     def _forget(self, present: set[ConfigMapAddress]) -> None:
         self._settled = {at: each for at, each in self._settled.items() if at in present}
-        self._failed = {at: each for at, each in self._failed.items() if at in present}
+        self._failed.keep(present)
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what there is to say about each policy whose keys are not as it asks."""
@@ -195,7 +190,7 @@ class Projector(Passes):
                 )
                 kind = FindingKind.OWNED_ELSEWHERE
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
-        for (namespace, name), failed in self._failed.items():
+        for (namespace, name), failed in self._failed.about():
             if goes_away(failed.error):
                 continue
             text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"

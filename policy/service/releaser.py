@@ -36,7 +36,7 @@ from policy.service.fencing import Fences
 from policy.service.inspecting import Inspector
 from policy.service.letting_go import ReleaseSender, Reporter, Together
 from policy.service.moving import Movers, strays
-from policy.service.passed_by import PassedBy
+from policy.service.passed_by import Bypasses
 from policy.service.telling import TELL_EVERY, PositionMessages
 from policy.service.tracked import track
 from policy.service.tracker import LIVE, Change, Tracker
@@ -80,7 +80,7 @@ class ReleasePass:
         self._sender = ReleaseSender(cluster=cluster, clock=clock, reporter=reporter, together=together)
         self._messages = PositionMessages(cluster=cluster, clock=clock, reporter=reporter, every=tell_every)
         self._inspector = Inspector(cluster=cluster, reporter=reporter)
-        self._passed_by = PassedBy(reporter=reporter, now=clock())
+        self._passed_by = Bypasses(reporter=reporter, now=clock())
         self._fences = Fences(ledgers=ledgers)
         self._movers = Movers(ledgers=ledgers, fences=self._fences)
         self._crons = CronKeeper(cluster=cluster)
@@ -174,7 +174,7 @@ class ReleasePass:
         self._sender.forget_gone(tracker)
         view = self._view()
         self._publish(view)
-        self._passed_by.tell(tracker, now)
+        self._passed_by.report(tracker, now)
         self._messages.write(self._states, tracker, view, stopping, pressed)
         return released
 

@@ -10,23 +10,27 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
 from policy.core import marks
-from policy.core.backoff import backoff
+from policy.core.backoff import RetryTimes
 from policy.core.findings import Finding, FindingKind, PolicyName, some
-from policy.core.locks.kept_siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
+from policy.core.locks.kept_siblings import (
+    SiblingInputs,
+    manifest,
+    sibling_inputs,
+    wanted_siblings,
+)
 from policy.core.locks.sibling_names import Sibling, header_of, is_sibling
 from policy.core.snapshot import Snapshot
 from policy.core.workflow import Metadata
-from policy.service.controller import Trouble
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 from policy.service.projector import goes_away
 from policy.service.tracker import LIVE
 
-SETTLE: Final = 0.1
+_SETTLE: Final = 0.1
 """Seconds from a change to the pass over it, so that a burst makes one pass. Workflows may wait for it."""
-PAUSE: Final = 0.02
+_PAUSE: Final = 0.02
 """Seconds after each write, so that there are at most fifty a second."""
 LONGEST_WAIT: Final = 60.0
 """Seconds until a pass is made in any case."""
@@ -38,19 +42,11 @@ for a short while should not make everything anew."""
 SEEN_WITHIN: Final = 10.0
 """Seconds until what was written is made again, should the watch not show it."""
 FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 300.0
+_LAST_DELAY: Final = 300.0
 """Seconds until one that could not be made is tried again, doubled each time."""
 
-Address = tuple[str, str]
+_Address = tuple[str, str]
 """Namespace and name."""
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """A sibling that could not be made, or removed; how often by now, and when it is tried again."""
-
-    error: ClusterError
-    times: int
-    until: float
 
 
 class Siblings(Passes):
@@ -67,7 +63,7 @@ class Siblings(Passes):
         stopwatch: Callable[[], float],
         trouble: Trouble,
         found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
-        pause: float = PAUSE,
+        pause: float = _PAUSE,
     ) -> None:
         self._cluster = cluster
         self._snapshot = snapshot
@@ -76,13 +72,15 @@ class Siblings(Passes):
         self._found = found
         self._pause = pause
         self._ground: SiblingInputs | None = None
-        self._wanted: dict[Address, Sibling] = {}
-        self._written: dict[Address, float] = {}
-        self._failed: dict[Address, Failed] = {}
-        self._unwanted: dict[Address, float] = {}
-        self._known: dict[Address, Metadata] = {}
+        self._wanted: dict[_Address, Sibling] = {}
+        self._written: dict[_Address, float] = {}
+        self._failed: RetryTimes[_Address, float, ClusterError] = RetryTimes(
+            first=FIRST_DELAY, last=_LAST_DELAY
+        )
+        self._unwanted: dict[_Address, float] = {}
+        self._known: dict[_Address, Metadata] = {}
         self._listed = False
-        super().__init__(settle=SETTLE)
+        super().__init__(settle=_SETTLE)
 
     def run_pass(self) -> float:
         """Make and remove what is due; returns the seconds until the next pass is."""
@@ -102,26 +100,22 @@ class Siblings(Passes):
         self._found(self._findings())
         return self._until_due()
 
-    def _waits(self, address: Address) -> bool:
+    def _waits(self, address: _Address) -> bool:
         """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
         now = self._stopwatch()
-        failed = self._failed.get(address)
         written = self._written.get(address, -SEEN_WITHIN)
-        return now < written + SEEN_WITHIN or (failed is not None and now < failed.until)
+        return now < written + SEEN_WITHIN or self._failed.is_early(address, now)
 
-    def _try(self, address: Address, work: Callable[[], None]) -> None:
-        """Do something about one sibling; an error is told, and puts off this one alone."""
+    def _try(self, address: _Address, work: Callable[[], None]) -> None:
+        """Do something about one sibling; an error is reported, and puts off this one alone."""
         try:
             work()
         except ClusterError as error:
-            before = self._failed.get(address)
-            times = before.times + 1 if before is not None else 1
-            until = self._stopwatch() + backoff(times, first=FIRST_DELAY, last=LAST_DELAY)
-            self._failed[address] = Failed(error, times, until)
+            self._failed.failed(address, self._stopwatch(), error)
             if not goes_away(error):
                 self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)
         else:
-            self._failed.pop(address, None)
+            self._failed.forget(address)
         self._stopped.wait(self._pause)
 
     def _make(self, sibling: Sibling, snapshot: Snapshot) -> None:
@@ -176,7 +170,7 @@ class Siblings(Passes):
         }
         self._known.update((at, header) for at, header in shown.items() if is_sibling(header))
 
-    def _to_remove(self) -> Iterator[Address]:
+    def _to_remove(self) -> Iterator[_Address]:
         """Yield the siblings that nobody has wanted for long enough."""
         now = self._stopwatch()
         standing = {key for key, header in self._known.items() if is_sibling(header)}
@@ -186,7 +180,7 @@ class Siblings(Passes):
             if now >= since + KEPT and not self._waits(address):
                 yield address
 
-    def _remove(self, address: Address) -> None:
+    def _remove(self, address: _Address) -> None:
         """Delete a sibling unless a Workflow that is not over names it; then look again later."""
         namespace, _ = address
         standing = self._known[address]
@@ -201,7 +195,7 @@ class Siblings(Passes):
         self._written[address] = self._stopwatch()
         del self._known[address]  # Where the watch does not show that it is gone.
 
-    def _delete(self, address: Address, standing: Metadata) -> None:
+    def _delete(self, address: _Address, standing: Metadata) -> None:
         """Delete just the object that the watch showed; one that is gone or another is no matter."""
         namespace, name = address
         gone = Preconditions(uid=standing.uid or None)
@@ -214,25 +208,26 @@ class Siblings(Passes):
         present = self._wanted.keys() | self._unwanted.keys()
         made = {key for key, each in self._wanted.items() if each.made}
         self._written = {at: each for at, each in self._written.items() if at in present - made}
-        self._failed = {at: each for at, each in self._failed.items() if at in present - made}
+        self._failed.keep(present - made)
 
     def _until_due(self) -> float:
         now = self._stopwatch()
-        left = [each.until - now for each in self._failed.values()]
-        left += [since + SEEN_WITHIN - now for since in self._written.values()]
+        left = [since + SEEN_WITHIN - now for since in self._written.values()]
         left += [since + KEPT - now for since in self._unwanted.values()]
-        return max(SETTLE, min([LONGEST_WAIT, *left]))
+        due = self._failed.next_due()
+        left.append(LONGEST_WAIT if due is None else due - now)
+        return max(_SETTLE, min([LONGEST_WAIT, *left]))
 
     def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what there is to say about the policies whose siblings cannot be made."""
         said: dict[tuple[str, str, str], set[str]] = {}
-        for address, failed in self._failed.items():
+        for address, error in self._failed.about():
             sibling = self._wanted.get(address)
-            if sibling is None or goes_away(failed.error):
+            if sibling is None or goes_away(error):
                 continue
             origin = str(sibling.origin)
             for policy in sibling.policies:
-                said.setdefault((policy, origin, _why(failed.error)), set()).add(sibling.namespace)
+                said.setdefault((policy, origin, _why(error)), set()).add(sibling.namespace)
         found: dict[PolicyName, list[Finding]] = {}
         for (policy, origin, why), namespaces in sorted(said.items()):
             text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"

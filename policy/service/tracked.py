@@ -18,9 +18,9 @@ from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.core.workflow import Metadata, OwnerReference, Read
 
-Shared = TypeVar("Shared", bound=Hashable)
-Shape = TypeVar("Shape", bound=msgspec.Struct)
-Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
+_Shared = TypeVar("_Shared", bound=Hashable)
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_Field: TypeAlias = tuple[str, object] | tuple[str, object, None]
 """Name and type of a field, and that it may be absent."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _MOST: Final = 10_000
@@ -60,7 +60,7 @@ class Annotations(
     weighed_by: str | None = None
 
 
-class Identified(Read, frozen=True):
+class _Identified(Read, frozen=True):
     """The metadata of a Workflow that a leader goes by."""
 
     name: str | None = None
@@ -76,7 +76,7 @@ class Identified(Read, frozen=True):
 class LiveMetadata(Read, frozen=True):
     """A Workflow as a leader reads it."""
 
-    metadata: Identified
+    metadata: _Identified
 
 
 class Labels(Read, frozen=True):
@@ -94,19 +94,19 @@ _OWN: Final = frozenset({marks.RESERVATION, marks.CHILD_OF, marks.INSTANCE_ID})
 """The labels that a leader goes by whatever quotas ask for."""
 
 
-def live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
+def _live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
     """Return the shape of a Workflow with these labels and our own; more would cost most of a list."""
     named = {f"label{number}": key for number, key in enumerate(sorted({*keys, *_OWN}))}
     labels = _derived(Labels, [(name, str | None, None) for name in named], rename=named)
-    identified = _derived(Identified, [("labels", labels | None, None)])
+    identified = _derived(_Identified, [("labels", labels | None, None)])
     shape = _derived(LiveMetadata, [("metadata", identified)])
     prepare(shape)
     return shape
 
 
 def _derived(
-    base: type[Shape], fields: Iterable[Field], rename: Mapping[str, str] | None = None
-) -> type[Shape]:
+    base: type[_Shape], fields: Iterable[_Field], rename: Mapping[str, str] | None = None
+) -> type[_Shape]:
     """Return a struct like another, but for some fields."""
     made = msgspec.defstruct(
         f"{base.__name__}As", fields, bases=(base,), rename=rename or "camel", frozen=True, gc=False
@@ -139,7 +139,7 @@ class Hold(Read, frozen=True):
         return {key: value for key, value in said.items() if value is not None}
 
 
-class Mark(msgspec.Struct, frozen=True):
+class MarkedWeight(msgspec.Struct, frozen=True):
     """What the marks of a Workflow weigh, whoever the user is; many have the same.
 
     One that is not `admitted` has none: no quota was asked about it.
@@ -173,7 +173,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
     name: str
     came: int
     kept: Pairs
-    mark: Mark
+    mark: MarkedWeight
     user: str
     holds: str | None
     hold: Hold | None
@@ -273,9 +273,9 @@ class Reader:
     """
 
     def __init__(self, keys: Collection[str] | None = None) -> None:
-        self.shape = LiveMetadata if keys is None else live_metadata(keys)
+        self.shape = LiveMetadata if keys is None else _live_metadata(keys)
         self._keys = None if keys is None else tuple(sorted(keys))
-        self._marked: dict[tuple[str, str], Mark] = {}
+        self._marked: dict[tuple[str, str], MarkedWeight] = {}
         self._kept: dict[Pairs, Pairs] = {}
 
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
@@ -313,14 +313,14 @@ class Reader:
         )
         return _once(self._kept, tuple(sorted(pairs))) if pairs else ()
 
-    def _mark(self, said: Annotations) -> Mark:
+    def _mark(self, said: Annotations) -> MarkedWeight:
         key = (said.tasks, said.priority)
         known = self._marked.get(key)
         if known is None:
             if len(self._marked) >= _MOST:
                 self._marked.clear()
             weighed = holding.weighed_by(*key, "")
-            known = self._marked[key] = Mark(weighed.tasks, weighed.priority, said.tasks != "")
+            known = self._marked[key] = MarkedWeight(weighed.tasks, weighed.priority, said.tasks != "")
         return known
 
 
@@ -338,7 +338,7 @@ def track(obj: JsonObject) -> Tracked:
     return Reader().read(msgspec.convert(obj, LiveMetadata), 0)
 
 
-def _once(known: dict[Shared, Shared], value: Shared) -> Shared:
+def _once(known: dict[_Shared, _Shared], value: _Shared) -> _Shared:
     """Return the value that is equal and was there first."""
     if len(known) >= _MOST:
         known.clear()

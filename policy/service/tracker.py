@@ -4,7 +4,7 @@ A Workflow is live while it does not carry `completed=true` (argo-workflows B); 
 so one that completes arrives as deleted.
 """
 
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from itertools import count
 from typing import Final, TypeAlias
 
@@ -14,13 +14,16 @@ from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unre
 from policy.core import marks
 from policy.core.children import within
 from policy.core.patches import JsonObject
-from policy.service.families import Families
 from policy.service.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, track
 
-__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "held", "running", "track"]
+__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "track"]
 LIVE: Final = f"{marks.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
-Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
+_Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
+
+
+_Runs: TypeAlias = Callable[[str], bool]
+"""Tells of a uid whether that Workflow has a slot for others: it lives, and does not wait."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +31,73 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     before: Tracked | None
     after: Tracked | None
+
+
+class Families:
+    """Which live Workflow was admitted as the child of which, and so who stands in the line of whom; by uid.
+
+    A line may have several levels: who lost his root has children of his own, and finds himself below that
+    root again when it is retried.
+    """
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+        self._children: dict[str, set[str]] = {}
+
+    def put(self, uid: str, parent: str) -> None:
+        """Take note of whose child a Workflow is; "" is nobody's."""
+        if self._parents.get(uid, "") == parent:
+            return
+        self.remove(uid)
+        if parent:
+            self._parents[uid] = parent
+            self._children.setdefault(parent, set()).add(uid)
+
+    def remove(self, uid: str) -> None:
+        """Forget a Workflow as a child."""
+        parent = self._parents.pop(uid, "")
+        if parent:
+            self._children[parent].discard(uid)
+            if not self._children[parent]:
+                del self._children[parent]
+
+    def parent(self, uid: str) -> str:
+        """Return whose child a Workflow is, or ""."""
+        return self._parents.get(uid, "")
+
+    def children(self, uid: str) -> tuple[str, ...]:
+        """Return the children of a Workflow."""
+        return tuple(self._children.get(uid, ()))
+
+    def members(self) -> Iterable[str]:
+        """Return all who are children."""
+        return tuple(self._parents)
+
+    def root(self, uid: str, runs: _Runs) -> str | None:
+        """Return the root of the line that a Workflow stands in; None where they go in a circle.
+
+        Only somebody who writes our marks by bypassing admission could make a circle.
+        """
+        seen = {uid}
+        while runs(above := self.parent(uid)):
+            if above in seen:
+                return None
+            seen.add(above)
+            uid = above
+        return uid
+
+    def line(self, root: str, runs: _Runs) -> Iterator[str]:
+        """Yield all below a Workflow, each once: children of those that run, and their children."""
+        seen, rest = {root}, [root]
+        while rest:
+            uid = rest.pop()
+            if not runs(uid):
+                continue
+            for each in self.children(uid):
+                if each not in seen:
+                    seen.add(each)
+                    rest.append(each)
+                    yield each
 
 
 class Tracker:
@@ -184,10 +254,10 @@ class Tracker:
         return frozenset(namespace for each, namespace in self._departed.items() if each)
 
     def forget_departed(self) -> None:
-        """Forget them: the ledgers have been told."""
+        """Forget them: the ledgers know by now."""
         self._departed.clear()
 
-    def _track(self, found: Found) -> Tracked | None:
+    def _track(self, found: _Found) -> Tracked | None:
         """Return what is tracked of an object, with the place in the order in which it was first seen.
 
         None for what cannot be read: the API server keeps no such metadata.
@@ -216,13 +286,3 @@ def _add(counted: dict[str, int], namespace: str, sign: int) -> None:
         counted[namespace] = left
     else:
         del counted[namespace]
-
-
-def held(workflows: Iterable[Tracked]) -> list[Tracked]:
-    """Return those that wait."""
-    return [each for each in workflows if each.held]
-
-
-def running(workflows: Iterable[Tracked]) -> list[Tracked]:
-    """Return those that run."""
-    return [each for each in workflows if not each.held]

@@ -13,10 +13,10 @@ import yaml
 from policy.core.argo_defaults import ARGO_CONFIG_MAP, DEFAULTS_KEY
 from policy.core.kinds import ConfigMap
 
-WORKFLOW_DEFAULTS: Final = "workflowDefaults"
-RESTRICTIONS: Final = "workflowRestrictions"
-CONFIG: Final = "config"
-RESTRICTED: Final = ("Strict", "Secure")
+_WORKFLOW_DEFAULTS: Final = "workflowDefaults"
+_RESTRICTIONS: Final = "workflowRestrictions"
+_CONFIG: Final = "config"
+_RESTRICTED: Final = ("Strict", "Secure")
 """Values of `templateReferencing` that Argo knows; it takes any other for none."""
 
 
@@ -24,12 +24,12 @@ def with_defaults(config_map: ConfigMap) -> ConfigMap:
     """Return Argo's ConfigMap with the defaults that Lockkeeper reads beside it; others as they are."""
     if config_map.metadata.name != ARGO_CONFIG_MAP:
         return config_map
-    settings = _map(config_map.data.get(CONFIG, ""))
-    spec = _part(_setting(WORKFLOW_DEFAULTS, config_map.data, settings), "spec")
+    settings = _map(config_map.data.get(_CONFIG, ""))
+    spec = _part(_setting(_WORKFLOW_DEFAULTS, config_map.data, settings), "spec")
     read: dict[str, object] = {
         key: spec[key] for key in ("parallelism", "priority") if type(spec.get(key)) is int
     }
-    if _setting(RESTRICTIONS, config_map.data, settings).get("templateReferencing") in RESTRICTED:
+    if _setting(_RESTRICTIONS, config_map.data, settings).get("templateReferencing") in _RESTRICTED:
         read["references_only"] = True
     text = msgspec.json.encode(read).decode()
     return msgspec.structs.replace(config_map, data={**config_map.data, DEFAULTS_KEY: text})

@@ -17,18 +17,18 @@ from policy.core.prepared import prepare
 from policy.core.workflow import TemplateObject
 from policy.sources.argo_defaults import with_defaults
 from policy.sources.documents import Document, read
-from policy.sources.portions import Kept, Scope
+from policy.sources.portions import KeptObject, Scope
 
-NO_NUMBER: Final = ""
+_NO_NUMBER: Final = ""
 """Stands for every value that is no number."""
-OURS: Final = "/"
+_OURS: Final = "/"
 """Part of the keys that Lockkeeper puts beside those of Argo's ConfigMap; no key of a ConfigMap has it."""
 
 
-ABSENT: Final = msgspec.Raw(b"null")
+_ABSENT: Final = msgspec.Raw(b"null")
 
 
-class Facts(msgspec.Struct, frozen=True, rename="camel"):
+class ObjectFacts(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that says which object it is, and how old."""
 
     name: str = ""
@@ -37,19 +37,19 @@ class Facts(msgspec.Struct, frozen=True, rename="camel"):
     creation_timestamp: str | None = None
 
 
-class Shape(msgspec.Struct, frozen=True):
+class PartialObject(msgspec.Struct, frozen=True):
     """An object of which as little is decoded as can be told before it is known to be wanted."""
 
     metadata: msgspec.Raw
-    spec: msgspec.Raw = ABSENT
-    data: msgspec.Raw = ABSENT
+    spec: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
 
-    def facts(self) -> Facts:
+    def facts(self) -> ObjectFacts:
         """Return which object it is."""
-        return msgspec.json.decode(self.metadata, type=Facts)
+        return msgspec.json.decode(self.metadata, type=ObjectFacts)
 
 
-prepare(Facts, Shape)
+prepare(ObjectFacts, PartialObject)
 
 ConfigMapName: TypeAlias = tuple[str, str]
 
@@ -57,7 +57,7 @@ ConfigMapName: TypeAlias = tuple[str, str]
 class Maker(Protocol):
     """Makes of an object what is kept of it."""
 
-    def __call__(self, shape: Shape, facts: Facts, scope: Scope) -> Kept | None:
+    def __call__(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
         """Return what is kept, or None where that is nothing."""
         ...
 
@@ -65,13 +65,13 @@ class Maker(Protocol):
 def template_maker(api_version: str, kind: str) -> Maker:
     """Return how templates are kept: as they decode, or not at all."""
 
-    def make(shape: Shape, facts: Facts, scope: Scope) -> Kept | None:  # noqa: ARG001 - kept alike everywhere
+    def make(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:  # noqa: ARG001 - kept alike everywhere
         value: dict[str, JsonValue] = {
             "apiVersion": api_version,
             "kind": kind,
             "metadata": msgspec.json.decode(shape.metadata),
         }
-        if bytes(shape.spec) != bytes(ABSENT):
+        if bytes(shape.spec) != bytes(_ABSENT):
             value["spec"] = msgspec.json.decode(shape.spec)
         for found in read(value).documents:
             template = found.document
@@ -86,7 +86,7 @@ def template_maker(api_version: str, kind: str) -> Maker:
 def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
     """Return how ConfigMaps are kept; `argo` are those of Argo's controllers, which have its settings."""
 
-    def make(shape: Shape, facts: Facts, scope: Scope) -> Kept | None:
+    def make(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
         data = _data(shape)
         metadata = PolicyMetadata(
             name=facts.name, namespace=facts.namespace, creation_timestamp=facts.creation_timestamp or ""
@@ -94,7 +94,7 @@ def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
         kept = numbers_in(data, names=scope.names)
         if (facts.namespace, facts.name) in argo:
             settings = with_defaults(ConfigMap(metadata, data)).data
-            kept.update((key, value) for key, value in settings.items() if OURS in key)
+            kept.update((key, value) for key, value in settings.items() if _OURS in key)
         if not kept:
             return None
         size = sum(len(key) + len(value) for key, value in kept.items())
@@ -111,13 +111,13 @@ def numbers_in(data: Mapping[str, str], *, names: bool) -> dict[str, str]:
         if limit is not None:
             found[key] = str(limit)
         elif names:
-            found[key] = NO_NUMBER
+            found[key] = _NO_NUMBER
     return found
 
 
-def _data(shape: Shape) -> dict[str, str]:
+def _data(shape: PartialObject) -> dict[str, str]:
     return msgspec.json.decode(shape.data, type=dict[str, str] | None) or {}
 
 
-def _kept(document: Document, facts: Facts, units: int, size: int) -> Kept:
-    return Kept(document, facts.uid, (facts.creation_timestamp or "", facts.name), units, size)
+def _kept(document: Document, facts: ObjectFacts, units: int, size: int) -> KeptObject:
+    return KeptObject(document, facts.uid, (facts.creation_timestamp or "", facts.name), units, size)

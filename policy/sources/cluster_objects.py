@@ -7,12 +7,14 @@ what they ask for was read.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.errors import ClusterError
+from policy.cluster.errors import ClusterError, Trouble
+from policy.cluster.list_and_watch import list_and_watch, whole_objects
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_TEMPLATES,
     CONFIG_MAPS,
@@ -20,22 +22,23 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     Cluster,
     EventType,
+    Listing,
     Resource,
+    WatchEvent,
 )
 from policy.core.extent import Extent
-from policy.core.patches import JsonObject
 from policy.sources.beside import ConfigMapName, config_map_maker, template_maker
 from policy.sources.documents import Document
-from policy.sources.governed import Wanted, wanted_by
-from policy.sources.portions import USUAL_BOUNDS, Bounds, Scope
-from policy.sources.scoped import RETRY_SECONDS, WATCH_SECONDS, ScopedResource, Settings, Trouble
-from policy.sources.shelf import POLICY_RESOURCES, Shelf, Taken, Verdict
+from policy.sources.governed import WantedReads, wanted_by
+from policy.sources.portions import USUAL_BOUNDS, PortionBounds, Scope
+from policy.sources.scoped import WATCH_SECONDS, ScopedResource, Settings
+from policy.sources.shelf import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
 
-DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
+_DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
 """What says which of the others are read."""
-RESOURCES: Final = (*DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
-WHOLE_CLUSTER: Final = frozenset({Scope()})
-NOTHING: Final = Wanted(frozenset(), frozenset())
+_RESOURCES: Final = (*_DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
+_WHOLE_CLUSTER: Final = frozenset({Scope()})
+_NOTHING: Final = WantedReads(frozenset(), frozenset())
 
 
 class Gathered(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ class Gathered(msgspec.Struct, frozen=True):
     extent: Extent
 
 
-Changed: TypeAlias = Callable[[Gathered], None]
+_Changed: TypeAlias = Callable[[Gathered], None]
 
 
 class ClusterSource:
@@ -60,13 +63,13 @@ class ClusterSource:
         self,
         *,
         cluster: Cluster,
-        changed: Changed,
+        changed: _Changed,
         judged: Callable[[Verdict], None],
         trouble: Trouble,
         moved: Callable[[], None],
-        resources: tuple[Resource, ...] = RESOURCES,
+        resources: tuple[Resource, ...] = _RESOURCES,
         argo: Iterable[ConfigMapName] = (),
-        bounds: Bounds = USUAL_BOUNDS,
+        bounds: PortionBounds = USUAL_BOUNDS,
     ) -> None:
         self._cluster = cluster
         self._changed = changed
@@ -75,14 +78,14 @@ class ClusterSource:
         self._moved = moved
         self._argo = frozenset(argo)
         self._bounds = bounds
-        self._shelves = [Shelf(resource=each) for each in resources if each in DECIDING]
+        self._shelves = [Shelf(resource=each) for each in resources if each in _DECIDING]
         self._lock = Lock()
         self._pages = Lock()
         self._dirty = Event()
         self._stopped = Event()
-        self._scoped = [self._scoped_resource(each) for each in resources if each not in DECIDING]
+        self._scoped = [self._scoped_resource(each) for each in resources if each not in _DECIDING]
         self._wanted_at = -1
-        self._wanted = NOTHING
+        self._wanted = _NOTHING
         self.synced = Event()
 
     def _scoped_resource(self, resource: Resource) -> ScopedResource:
@@ -158,7 +161,7 @@ class ClusterSource:
         by_resource = {
             CONFIG_MAPS: self._wanted.config_maps,
             WORKFLOW_TEMPLATES: self._wanted.templates,
-            CLUSTER_WORKFLOW_TEMPLATES: WHOLE_CLUSTER,
+            CLUSTER_WORKFLOW_TEMPLATES: _WHOLE_CLUSTER,
         }
         unread = [each for each in self._scoped if not each.want(by_resource[each.resource])]
         return not unread
@@ -173,41 +176,39 @@ class ClusterSource:
         )
 
     def _follow(self, shelf: Shelf) -> None:
-        """List and watch one resource; after an error wait a little and list again."""
-        while not self._stopped.is_set():
-            try:
-                self._list_and_watch(shelf)
-            except ClusterError as error:
-                self._trouble(f"watching {shelf.resource.plural}", error)
-                self._stopped.wait(RETRY_SECONDS)
+        source = whole_objects(self._cluster, shelf.resource, timeout=WATCH_SECONDS)
+        consumer = _ShelfFiller(shelf, take=partial(self._take, shelf), trouble=self._trouble)
+        list_and_watch(source, consumer, stopped=self._stopped)
 
-    def _list_and_watch(self, shelf: Shelf) -> None:
-        listing = self._cluster.list(shelf.resource)
+    def _take(self, shelf: Shelf, change: Callable[[], ShelfChange]) -> None:
+        """Change a shelf, have documents that are others now put together soon, and pass verdicts on."""
         with self._lock:
-            taken = self._note(shelf, shelf.reset(listing.items))
-        self._tell(taken)
-        version = listing.resource_version
-        while not self._stopped.is_set():
-            for event in self._cluster.watch(shelf.resource, since=version, timeout=WATCH_SECONDS):
-                version = event.resource_version
-                if event.type is not EventType.BOOKMARK:
-                    self._tell(self._fold(shelf, event.type, event.object))
-                if self._stopped.is_set():
-                    return
-
-    def _fold(self, shelf: Shelf, type_: EventType, obj: JsonObject) -> Taken:
-        with self._lock:
-            return self._note(shelf, shelf.drop(obj) if type_ is EventType.DELETED else shelf.put(obj))
-
-    def _note(self, shelf: Shelf, taken: Taken) -> Taken:
-        """Have documents that changed put together soon; called under the lock."""
-        if taken.documents:
-            shelf.changes += 1
-            self._dirty.set()
-        return taken
-
-    def _tell(self, taken: Taken) -> None:
+            taken = change()
+            if taken.documents:
+                shelf.changes += 1
+                self._dirty.set()
         for verdict in taken.judged:
             self._judged(verdict)
         if taken.moved:
             self._moved()
+
+
+class _ShelfFiller:
+    """A Consumer that puts objects on a shelf; `take` makes the change and acts on what came of it."""
+
+    def __init__(
+        self, shelf: Shelf, *, take: Callable[[Callable[[], ShelfChange]], None], trouble: Trouble
+    ) -> None:
+        self._shelf = shelf
+        self._take = take
+        self._trouble = trouble
+
+    def listed(self, listing: Listing) -> None:
+        self._take(partial(self._shelf.reset, listing.items))
+
+    def changed(self, event: WatchEvent) -> None:
+        change = self._shelf.drop if event.type is EventType.DELETED else self._shelf.put
+        self._take(partial(change, event.object))
+
+    def failed(self, error: ClusterError) -> None:
+        self._trouble(f"watching {self._shelf.resource.plural}", error)

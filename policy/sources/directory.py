@@ -46,7 +46,7 @@ class PolicyErrors(Exception):  # noqa: N818 - it holds many
         return "\n".join(map(str, self.errors))
 
 
-class Ignored(msgspec.Struct, frozen=True):
+class IgnoredDocument(msgspec.Struct, frozen=True):
     """A document of a kind that Lockkeeper does not read."""
 
     file: str
@@ -55,7 +55,7 @@ class Ignored(msgspec.Struct, frozen=True):
     kind: str
 
 
-class Origin(msgspec.Struct, frozen=True):
+class DocumentOrigin(msgspec.Struct, frozen=True):
     """Where a document was read, to place what is found wrong with it later."""
 
     file: str
@@ -73,12 +73,12 @@ class Loaded(msgspec.Struct, frozen=True):
     """The documents of a directory in the order of files, each with its origin at the same index."""
 
     documents: tuple[Document, ...] = ()
-    origins: tuple[Origin, ...] = ()
-    ignored: tuple[Ignored, ...] = ()
+    origins: tuple[DocumentOrigin, ...] = ()
+    ignored: tuple[IgnoredDocument, ...] = ()
     fingerprint: str = ""
 
 
-class Tree(msgspec.Struct, frozen=True):
+class PolicyFiles(msgspec.Struct, frozen=True):
     """The contents of a directory's policy files by name, and the files that could not be read."""
 
     files: tuple[tuple[str, bytes], ...]
@@ -93,20 +93,11 @@ class Signature(msgspec.Struct, frozen=True):
     newest: float
 
 
-def load_directory(path: Path) -> Loaded:
-    """Return the documents of all `*.yaml`, `*.yml` and `*.json` files below a folder.
-
-    Raises:
-        PolicyErrors: at least one file or document is wrong; nothing is loaded then.
-    """
-    return load_tree(read_tree(path))
-
-
-def load_tree(tree: Tree) -> Loaded:
+def load_tree(tree: PolicyFiles) -> Loaded:
     """Return the documents of files that were read already.
 
     Raises:
-        PolicyErrors: at least one file or document is wrong.
+        PolicyErrors: at least one file or document is wrong; nothing is loaded then.
     """
     reading = _Reading()
     for file, content in tree.files:
@@ -122,8 +113,8 @@ class _Reading:
 
     def __init__(self) -> None:
         self.documents: list[Document] = []
-        self.origins: list[Origin] = []
-        self.ignored: list[Ignored] = []
+        self.origins: list[DocumentOrigin] = []
+        self.ignored: list[IgnoredDocument] = []
         self.errors: list[SourceError] = []
         self._names: dict[Identity, SourceError] = {}
 
@@ -136,21 +127,21 @@ class _Reading:
 
     def _add_document(self, file: str, source: ParsedDocument) -> None:
         contents = read(source.value)
-        whole = Origin(file, "", source)
+        whole = DocumentOrigin(file, "", source)
         self.errors += [_fault_error(file, fault) for fault in source.faults]
         # What could not be read is null in the value: that is no second error. A repeated key has a value.
         unread = {fault.path for fault in source.faults if not fault.repeated}
         self.errors += [whole.error(found) for found in contents.problems if found.path not in unread]
         for named in contents.named:
-            self._add_name(named.identity, Origin(file, named.path, source))
+            self._add_name(named.identity, DocumentOrigin(file, named.path, source))
         for passed in contents.ignored:
             mark = source.locate(passed.path)
-            self.ignored.append(Ignored(file, mark.line, passed.api_version, passed.kind))
+            self.ignored.append(IgnoredDocument(file, mark.line, passed.api_version, passed.kind))
         for decoded in contents.documents:
             self.documents.append(decoded.document)
-            self.origins.append(Origin(file, decoded.path, source))
+            self.origins.append(DocumentOrigin(file, decoded.path, source))
 
-    def _add_name(self, identity: Identity, origin: Origin) -> None:
+    def _add_name(self, identity: Identity, origin: DocumentOrigin) -> None:
         here = origin.error(Problem("metadata.name", ""))
         first = self._names.setdefault(identity, here)
         if first is not here:
@@ -162,7 +153,7 @@ def _fault_error(file: str, fault: Fault) -> SourceError:
     return SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
 
 
-def read_tree(path: Path) -> Tree:
+def read_tree(path: Path) -> PolicyFiles:
     """Return the contents of a folder's policy files; what cannot be read is listed, not raised."""
     files: list[tuple[str, bytes]] = []
     errors: list[SourceError] = []
@@ -178,7 +169,7 @@ def read_tree(path: Path) -> Tree:
         # Lengths keep the end of one part from passing for the start of the next.
         for part in (os.fsencode(entry.name), content):
             digest.update(b"%d:%b" % (len(part), part))
-    return Tree(tuple(files), tuple(errors), digest.hexdigest())
+    return PolicyFiles(tuple(files), tuple(errors), digest.hexdigest())
 
 
 def signature(path: Path) -> Signature:

@@ -45,7 +45,7 @@ class Identity(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-class Named(msgspec.Struct, frozen=True):
+class NamedObject(msgspec.Struct, frozen=True):
     """An object's identity and the path of the object: empty, or `items[0]` in a List."""
 
     identity: Identity
@@ -72,7 +72,7 @@ class Contents(msgspec.Struct, frozen=True):
 
     documents: tuple[Decoded, ...] = ()
     ignored: tuple[PassedOver, ...] = ()
-    named: tuple[Named, ...] = ()
+    named: tuple[NamedObject, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
@@ -155,7 +155,7 @@ def _object(
     metadata = value.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     identity = _identity(metadata, kind)
-    named = (Named(identity, path),) if identity.name else ()
+    named = (NamedObject(identity, path),) if identity.name else ()
     try:
         return _judged(value, struct, metadata=metadata, path=path, most=most, named=named, budget=budget)
     except RecursionError:
@@ -169,7 +169,7 @@ def _judged(
     metadata: dict[str, Json],
     path: str,
     most: int | None,
-    named: tuple[Named, ...],
+    named: tuple[NamedObject, ...],
     budget: Budget,
 ) -> Contents:
     """Decode an object; its values are judged only where its shape is right."""

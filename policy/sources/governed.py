@@ -24,14 +24,14 @@ from policy.sources.documents import Document
 from policy.sources.portions import Scope
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class WantedReads(msgspec.Struct, frozen=True):
     """What is to be read of each kind."""
 
     templates: frozenset[Scope]
     config_maps: frozenset[Scope]
 
 
-def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> Wanted:
+def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> WantedReads:
     """Return what policies and namespaces ask for, and the ConfigMaps of Argo's controllers.
 
     Quotas weigh templates; the policies of locks read ConfigMaps too, and those that rules take locks from.
@@ -55,7 +55,7 @@ def wanted_by(documents: Iterable[Document], argo: Iterable[ConfigMapName]) -> W
             asked_for |= governed
     templates = locked.union(*(_governed(each, labels) for each in quotas))
     named = {name for name in (*argo, *_named(locks)) if name[0] not in locked}
-    return Wanted(
+    return WantedReads(
         templates=frozenset(Scope(each) for each in templates),
         config_maps=frozenset(
             [

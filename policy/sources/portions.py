@@ -27,7 +27,7 @@ class Scope(msgspec.Struct, frozen=True, order=True):
     names: bool = False
 
 
-class Bound(msgspec.Struct, frozen=True):
+class PortionBound(msgspec.Struct, frozen=True):
     """How much of one namespace is kept: so many `units` (objects or keys), and so many characters."""
 
     units: int
@@ -38,18 +38,18 @@ class Bound(msgspec.Struct, frozen=True):
         return f"{self.units} {self.unit}, {self.size >> 20} MiB"
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class PortionBounds(msgspec.Struct, frozen=True):
     """How much is kept of a namespace, and how soon one that has more is looked at again, in seconds."""
 
-    templates: Bound = Bound(2_000, 4 << 20, "objects")
-    config_maps: Bound = Bound(10_000, 1 << 20, "keys")
+    templates: PortionBound = PortionBound(2_000, 4 << 20, "objects")
+    config_maps: PortionBound = PortionBound(10_000, 1 << 20, "keys")
     again: float = 30.0
 
 
-USUAL_BOUNDS: Final = Bounds()
+USUAL_BOUNDS: Final = PortionBounds()
 
 
-class Kept(msgspec.Struct, frozen=True):
+class KeptObject(msgspec.Struct, frozen=True):
     """An object as it is kept, and what it takes of the bound."""
 
     document: Document
@@ -66,8 +66,8 @@ class Portion:
     back to nothing by a listing alone, since what was left out has to be read then; `stale` asks for one.
     """
 
-    def __init__(self, *, bound: Bound) -> None:
-        self.kept: dict[str, Kept] = {}
+    def __init__(self, *, bound: PortionBound) -> None:
+        self.kept: dict[str, KeptObject] = {}
         self.left_out = 0
         self.stale = False
         self.bound = bound
@@ -88,7 +88,7 @@ class Portion:
         self.stale = True
         return False
 
-    def put(self, new: Kept) -> bool:
+    def put(self, new: KeptObject) -> bool:
         """Keep an object in the place of what it was before; tells whether documents are others now."""
         old = self.kept.get(new.uid)
         if old is not None and old.document == new.document:

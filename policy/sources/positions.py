@@ -23,9 +23,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 MAX_DEPTH: Final = 100
 """Nesting that no policy needs; libyaml's composer overflows the C stack at some ten thousand levels."""
-MAX_DIGITS: Final = 1000
+_MAX_DIGITS: Final = 1000
 """Digits of an integer; Python refuses to print, and so to report, one of several thousand."""
-MAX_COPIES: Final = 100_000
+_MAX_COPIES: Final = 100_000
 """Nodes that aliases may add to one document; ten lines of aliases can stand for billions of nodes."""
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -55,7 +55,7 @@ _SURROGATES: Final = re.compile(
 )
 
 
-class Mark(msgspec.Struct, frozen=True):
+class TextPlace(msgspec.Struct, frozen=True):
     """A place in a text; both numbers count from 1."""
 
     line: int
@@ -68,7 +68,7 @@ class Fault(msgspec.Struct, frozen=True):
     A `repeated` key has one, the last; kubectl takes it where it is not strict.
     """
 
-    mark: Mark
+    mark: TextPlace
     path: str
     message: str
     repeated: bool = False
@@ -78,15 +78,15 @@ class ParsedDocument(msgspec.Struct, frozen=True):
     """One document: its value, the place of each field path, and what could not be read (null instead)."""
 
     value: Json
-    marks: dict[str, Mark]
+    marks: dict[str, TextPlace]
     faults: tuple[Fault, ...] = ()
 
-    def locate(self, path: str) -> Mark:
+    def locate(self, path: str) -> TextPlace:
         """Return the place of a field, or of the nearest field around it where it is missing."""
         while path and path not in self.marks:
             step = _LAST_STEP.search(path)
             path = path[: step.start()] if step else ""
-        return self.marks.get(path, Mark(1, 1))
+        return self.marks.get(path, TextPlace(1, 1))
 
 
 class ParsedText(msgspec.Struct, frozen=True):
@@ -157,7 +157,7 @@ class _Builder:
     """Builds one document's value from its nodes, noting places and faults on the way."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, TextPlace] = {}
         self._faults: list[Fault] = []
         self._seen: set[int] = set()
         self._open: set[int] = set()
@@ -191,8 +191,8 @@ class _Builder:
         # A node met again is one that an alias repeats, for the composer returns the same object for it.
         self._visits += 1
         self._seen.add(id(node))
-        if self._visits - len(self._seen) > MAX_COPIES:
-            raise _TooManyCopies(node, path, f"aliases repeat more than {MAX_COPIES} values: write them out")
+        if self._visits - len(self._seen) > _MAX_COPIES:
+            raise _TooManyCopies(node, path, f"aliases repeat more than {_MAX_COPIES} values: write them out")
 
     def _enter(self, node: yaml.Node, path: str) -> None:
         self._visit(node, path)
@@ -309,7 +309,7 @@ def _number(name: str, text: str) -> int | float:
 
 def _integer(digits: str) -> int:
     """Return an integer with an optional base prefix; a leading 0 alone means octal, as in Go."""
-    if len(digits) > MAX_DIGITS:
+    if len(digits) > _MAX_DIGITS:
         raise ValueError(f"has {len(digits)} digits, too many for a number: quote it")
     return int(digits, 8 if _LEADING_ZERO.match(digits) else 0)
 
@@ -317,7 +317,7 @@ def _integer(digits: str) -> int:
 def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
     """Return where and why the text stops being YAML."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = Mark(error.problem_mark.line + 1, error.problem_mark.column + 1)
+        mark = TextPlace(error.problem_mark.line + 1, error.problem_mark.column + 1)
         context = f" ({error.context})" if error.context else ""
         tab = text.splitlines()[mark.line - 1 : mark.line]
         at_tab = tab and tab[0][mark.column - 1 : mark.column] == "\t"
@@ -353,13 +353,13 @@ def _joined(match: re.Match[str]) -> str:
     return f"{backslashes}\\U{code:08x}"
 
 
-def _mark(of: yaml.Node | yaml.Event) -> Mark:
+def _mark(of: yaml.Node | yaml.Event) -> TextPlace:
     start = of.start_mark
-    return Mark(start.line + 1, start.column + 1) if start is not None else Mark(1, 1)
+    return TextPlace(start.line + 1, start.column + 1) if start is not None else TextPlace(1, 1)
 
 
-def _mark_at(before: str) -> Mark:
-    return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+def _mark_at(before: str) -> TextPlace:
+    return TextPlace(before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _tag(node: yaml.Node) -> str:

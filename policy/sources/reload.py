@@ -7,11 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from policy.sources.directory import Loaded, PolicyErrors, Signature, Tree, load_tree, read_tree, signature
+from policy.sources.directory import (
+    Loaded,
+    PolicyErrors,
+    PolicyFiles,
+    Signature,
+    load_tree,
+    read_tree,
+    signature,
+)
 
 T = TypeVar("T")
 
-RACY_SECONDS: Final = 2.0
+_RACY_SECONDS: Final = 2.0
 """The coarsest time stamp of a file system: a file this young may change again without showing it."""
 SETTLE_TRIES: Final = 3
 """How often a folder is read again because it changed meanwhile."""
@@ -22,7 +30,7 @@ _LOG: Final = logging.getLogger(__name__)
 class _Reading(NamedTuple):
     """The files of one reading, and their signature if they held still meanwhile."""
 
-    tree: Tree
+    tree: PolicyFiles
     signature: Signature | None
 
 
@@ -149,7 +157,7 @@ class DirectorySource(Generic[T]):
         """
         taken = reading.signature
         lasting = (
-            taken is not None and taken.newest < self._clock() - RACY_SECONDS and not reading.tree.errors
+            taken is not None and taken.newest < self._clock() - _RACY_SECONDS and not reading.tree.errors
         )
         self._signature = taken if lasting else None
         self._fingerprint = reading.tree.fingerprint

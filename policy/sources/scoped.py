@@ -8,36 +8,34 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Condition, Event, Lock
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.errors import ClusterError, NotFound, Trouble
+from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
 from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
 from policy.core.extent import LeftOut
-from policy.sources.beside import Facts, Maker, Shape
+from policy.sources.beside import Maker, ObjectFacts, PartialObject
 from policy.sources.documents import Document
-from policy.sources.portions import Bound, Kept, Portion, Scope
+from policy.sources.portions import KeptObject, Portion, PortionBound, Scope
 
 WATCH_SECONDS: Final = 300.0
-RETRY_SECONDS: Final = 1.0
-ABSENT_SECONDS: Final = 30.0
-SHARE_OF_TIME: Final = 20
+_ABSENT_SECONDS: Final = 30.0
+_SHARE_OF_TIME: Final = 20
 """A list that took one second is not made anew, for what is left out, for so many."""
-MOST_WAITING: Final = 1_000
+_MOST_WAITING: Final = 1_000
 """Changes that wait for a list; with more of them the list is made again."""
-ANCHOR: Final = "lockkeeper-reads-none"
+_ANCHOR: Final = "lockkeeper-reads-none"
 """A name that nothing has: its list is empty, and has the version to watch from."""
 
-Trouble: TypeAlias = Callable[[str, ClusterError], None]
 
-
-class Reading(msgspec.Struct):
+class _Reading(msgspec.Struct):
     """A list that is being made, and what the watch brought meanwhile; None where that became too much."""
 
     scope: Scope
     epoch: int
-    waiting: list[EventOf[Shape]] | None = msgspec.field(default_factory=list)
+    waiting: list[EventOf[PartialObject]] | None = msgspec.field(default_factory=list)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -49,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     resource: Resource
     maker: Maker
-    bound: Bound
+    bound: PortionBound
     again: float
     optional: bool
     last_good: bool
@@ -85,7 +83,7 @@ class ScopedResource:
         self._portions: dict[Scope, Portion] = {}
         self._epochs: dict[Scope, int] = {}
         self._due: dict[Scope, float] = {}
-        self._reading: Reading | None = None
+        self._reading: _Reading | None = None
         self._epoch = 0
         self._absent = False
 
@@ -148,33 +146,33 @@ class ScopedResource:
                 self._changed()
             self._news.notify_all()
         if version is None:
-            self._stopped.wait(ABSENT_SECONDS)
+            self._stopped.wait(_ABSENT_SECONDS)
             return
-        while not self._stopped.is_set():
-            for event in self._cluster.watch_as(self.resource, Shape, since=version, timeout=WATCH_SECONDS):
-                version = event.resource_version
-                if event.type is not EventType.BOOKMARK:
-                    with self._news:
-                        self._take(event)
-                if self._stopped.is_set():
-                    return
+        watch_from(
+            version,
+            lambda since: self._cluster.watch_as(
+                self.resource, PartialObject, since=since, timeout=WATCH_SECONDS
+            ),
+            changed=self._take,
+            stopped=self._stopped.is_set,
+        )
 
     def _anchor(self) -> str | None:
         """Return a version before every list that follows, None where there is no such resource (yet)."""
-        namespace = ANCHOR if self.resource.namespaced else ""
+        namespace = _ANCHOR if self.resource.namespaced else ""
         try:
             return self._cluster.list(
-                self.resource, namespace=namespace, name=ANCHOR, metadata_only=True
+                self.resource, namespace=namespace, name=_ANCHOR, metadata_only=True
             ).resource_version
         except NotFound:
             if not self._settings.optional:
                 raise
             return None
 
-    def _take(self, event: EventOf[Shape]) -> None:
-        if not isinstance(event.object, Shape):
+    def _take(self, event: EventOf[PartialObject]) -> None:
+        if not isinstance(event.object, PartialObject):
             return
-        with suppress(msgspec.ValidationError):
+        with self._news, suppress(msgspec.ValidationError):
             facts = event.object.facts()
             scope = self._wanted.get((facts.namespace, "")) or self._wanted.get((facts.namespace, facts.name))
             if scope is None:
@@ -182,18 +180,18 @@ class ScopedResource:
             reading = self._reading
             if reading is not None and reading.scope == scope and reading.waiting is not None:
                 reading.waiting.append(event)
-                if len(reading.waiting) > MOST_WAITING:
+                if len(reading.waiting) > _MOST_WAITING:
                     reading.waiting = None
             portion = self._portions.get(scope)
             if portion is not None and self._fold(portion, event, scope):
                 self._changed()
 
-    def _fold(self, portion: Portion, event: EventOf[Shape], scope: Scope) -> bool:
+    def _fold(self, portion: Portion, event: EventOf[PartialObject], scope: Scope) -> bool:
         """Take one change in; tells whether documents are others, or something is left out for once.
 
         How much that is by then, the next list says: a flood is not to make everything compiled anew.
         """
-        if not isinstance(event.object, Shape):
+        if not isinstance(event.object, PartialObject):
             return False
         facts, before = event.object.facts(), portion.left_out
         if event.type is EventType.DELETED:
@@ -205,7 +203,9 @@ class ScopedResource:
             self._news.notify_all()
         return changed or (portion.left_out > 0 and not before)
 
-    def _put(self, portion: Portion, shape: Shape, facts: Facts, scope: Scope, *, new: bool = True) -> bool:
+    def _put(
+        self, portion: Portion, shape: PartialObject, facts: ObjectFacts, scope: Scope, *, new: bool = True
+    ) -> bool:
         if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name), new=new):
             return False
         made = self._made(shape, facts, scope)
@@ -215,7 +215,7 @@ class ScopedResource:
             return False
         return portion.drop(facts.uid)
 
-    def _made(self, shape: Shape, facts: Facts, scope: Scope) -> Kept | None:
+    def _made(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
         """Return what is kept of an object; what cannot be read is as if there were nothing to keep."""
         try:
             return self._settings.maker(shape, facts, scope)
@@ -254,19 +254,19 @@ class ScopedResource:
         if self._wanted.get(key) == scope:
             self._wanted[key] = self._wanted.pop(key)
 
-    def _next(self) -> tuple[Reading | None, float | None]:
+    def _next(self) -> tuple[_Reading | None, float | None]:
         """Return what to list next, or how long nothing is due."""
         if not self._epoch or self._absent:
             return None, None
         now, soonest = monotonic(), None
         for scope in self._wanted.values():
             if self._epochs.get(scope) != self._epoch:
-                return Reading(scope, self._epoch), None
+                return _Reading(scope, self._epoch), None
         for scope, portion in self._portions.items():
             if portion.stale:
                 left = self._due.get(scope, 0.0) - now
                 if left <= 0:
-                    return Reading(scope, self._epoch), None
+                    return _Reading(scope, self._epoch), None
                 soonest = left if soonest is None else min(soonest, left)
         return None, soonest
 
@@ -274,17 +274,19 @@ class ScopedResource:
         """Return a portion made of a list; what is the same as before stays the same object."""
         portion = Portion(bound=self._settings.bound)
         old = {} if before is None else dict(before.kept)
-        pages = self._cluster.pages_as(self.resource, Shape, namespace=scope.namespace, name=scope.name)
+        pages = self._cluster.pages_as(
+            self.resource, PartialObject, namespace=scope.namespace, name=scope.name
+        )
         while True:
             with self._pages:
                 page = next(pages, None)
                 if page is None or self._stopped.is_set():
                     return portion
                 for item in page.items:
-                    if isinstance(item, Shape):
+                    if isinstance(item, PartialObject):
                         self._add(portion, item, scope, old)
 
-    def _add(self, portion: Portion, item: Shape, scope: Scope, old: dict[str, Kept]) -> None:
+    def _add(self, portion: Portion, item: PartialObject, scope: Scope, old: dict[str, KeptObject]) -> None:
         with suppress(msgspec.ValidationError):
             facts = item.facts()
             if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name)):
@@ -298,7 +300,7 @@ class ScopedResource:
             if made is not None:
                 portion.put(made)
 
-    def _finish(self, reading: Reading, portion: Portion, seconds: float) -> None:
+    def _finish(self, reading: _Reading, portion: Portion, seconds: float) -> None:
         """Put a list in force, and what the watch brought meanwhile on top of it."""
         current, self._reading = self._reading, None
         scope = reading.scope
@@ -308,7 +310,7 @@ class ScopedResource:
         portion.stale = False
         self._portions[scope] = portion
         self._epochs[scope] = reading.epoch
-        self._due[scope] = monotonic() + max(self._settings.again, seconds * SHARE_OF_TIME)
+        self._due[scope] = monotonic() + max(self._settings.again, seconds * _SHARE_OF_TIME)
         for event in reading.waiting:
             self._fold(portion, event, scope)
         self._changed()

@@ -54,7 +54,7 @@ class Verdict(msgspec.Struct, frozen=True):
         return f"{self.resource.kind} {name}"
 
 
-class Taken(msgspec.Struct, frozen=True):
+class ShelfChange(msgspec.Struct, frozen=True):
     """What a shelf made of something new: whether documents changed, and what was judged.
 
     `moved` tells that something about a policy is other than before, if only its status.
@@ -89,19 +89,19 @@ class Shelf:
         self.changes = 0
         self._judges = resource in POLICY_RESOURCES
 
-    def reset(self, items: Iterable[JsonObject]) -> Taken:
+    def reset(self, items: Iterable[JsonObject]) -> ShelfChange:
         """Start anew from a listing; what is known already is not judged again."""
         objects = {_meta(item).uid: item for item in items}
         gone = [uid for uid in (*self.documents, *self.verdicts) if uid not in objects]
         parts = [self._remove(uid) for uid in gone] + [self.put(item) for item in objects.values()]
         first, self.listed = not self.listed, True
-        return Taken(
+        return ShelfChange(
             documents=first or any(part.documents for part in parts),
             judged=tuple(verdict for part in parts for verdict in part.judged),
             moved=any(part.moved for part in parts),
         )
 
-    def put(self, obj: JsonObject) -> Taken:
+    def put(self, obj: JsonObject) -> ShelfChange:
         """Take an object in if it is good; one that asks for the same as before is only looked at."""
         meta = _meta(obj)
         before = self.verdicts.get(meta.uid)
@@ -115,7 +115,7 @@ class Shelf:
             changed = changed or self.documents.get(meta.uid) != slim
             self.documents[meta.uid] = slim
         if not self._judges:
-            return Taken(documents=changed)
+            return ShelfChange(documents=changed)
         kept = before.in_force if before is not None else 0
         verdict = Verdict(
             resource=self.resource,
@@ -129,24 +129,24 @@ class Shelf:
             status=obj.get("status"),
         )
         self.verdicts[meta.uid] = verdict
-        return Taken(documents=changed, judged=(verdict,), moved=True)
+        return ShelfChange(documents=changed, judged=(verdict,), moved=True)
 
-    def drop(self, obj: JsonObject) -> Taken:
+    def drop(self, obj: JsonObject) -> ShelfChange:
         """Take an object out."""
         return self._remove(_meta(obj).uid)
 
-    def _look_again(self, before: Verdict, meta: Meta, obj: JsonObject) -> Taken:
+    def _look_again(self, before: Verdict, meta: Meta, obj: JsonObject) -> ShelfChange:
         """Note how an object stands whose spec is the one that was judged."""
         if before.resource_version == meta.resource_version:
-            return Taken()
+            return ShelfChange()
         self.verdicts[meta.uid] = msgspec.structs.replace(
             before, resource_version=meta.resource_version, status=obj.get("status")
         )
-        return Taken(moved=True)
+        return ShelfChange(moved=True)
 
-    def _remove(self, uid: str) -> Taken:
+    def _remove(self, uid: str) -> ShelfChange:
         document, verdict = self.documents.pop(uid, None), self.verdicts.pop(uid, None)
-        return Taken(documents=document is not None, moved=verdict is not None)
+        return ShelfChange(documents=document is not None, moved=verdict is not None)
 
 
 def _meta(obj: JsonObject) -> Meta:

@@ -23,7 +23,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
-from policy.service.conditions import Condition
+from policy.service.conditions import PolicyCondition
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import AWHILE, Kubectl
 from tests.e2e.product import until
@@ -114,10 +114,12 @@ def add(
     return cluster.create(resource, obj, namespace=namespace)
 
 
-def stands(cluster: KubeCluster, resource: Resource, name: str, namespace: str = "") -> dict[str, Condition]:
+def stands(
+    cluster: KubeCluster, resource: Resource, name: str, namespace: str = ""
+) -> dict[str, PolicyCondition]:
     """Return the conditions of a policy by type."""
     found: JsonValue = field(cluster.get(resource, name, namespace=namespace), "status", "conditions")
-    return {each.type: each for each in msgspec.convert(found or [], list[Condition])}
+    return {each.type: each for each in msgspec.convert(found or [], list[PolicyCondition])}
 
 
 def every_policy(cluster: KubeCluster) -> list[JsonObject]:
@@ -237,7 +239,7 @@ def test_what_was_judged_wrong_before_a_leader_came_is_written_by_it(
     kube_cluster.patch(SYNCHRONIZATION_POLICIES, "locks", tampered, namespace=namespace, subresource="status")
     kube_cluster.patch(SYNCHRONIZATION_POLICIES, "locks", MergePatch({"spec": WRONG}), namespace=namespace)
 
-    def found() -> dict[str, Condition]:
+    def found() -> dict[str, PolicyCondition]:
         return stands(kube_cluster, SYNCHRONIZATION_POLICIES, "locks", namespace)
 
     with leading(control_plane):

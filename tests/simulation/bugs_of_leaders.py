@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from policy.cluster.protocol import WORKFLOWS, EventOf
+from policy.cluster.list_and_watch import WatchInbox, _Arrival
+from policy.cluster.protocol import WORKFLOWS, EventOf, ListingOf
 from policy.core import marks
 from policy.core.ledger import Ledger, Purpose, Root, cancel, expire
-from policy.service.controller import Controller, Seen, Wake
+from policy.service.controller import Controller
 from policy.service.fencing import Fences
 from policy.service.letting_go import ReleaseSender
 from policy.service.releaser import ReleasePass
+from policy.service.tracked import LiveMetadata
 from policy.service.tracker import Tracker
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
@@ -162,21 +164,20 @@ class NeverExpire(Faithful):
         return make(_NeverExpires)
 
 
-class _FoldsOld(Controller):
-    """Folds events of an older watch into a newer listing."""
+class _KeepsOld(WatchInbox[ListingOf[LiveMetadata], EventOf[LiveMetadata]]):
+    """Delivers events of an older watch after a newer listing."""
 
-    def _fold(self, item: Seen | Wake) -> None:
-        if isinstance(item, Seen) and isinstance(item.what, EventOf):
-            self._tracker.apply(item.what)
-        else:
-            super()._fold(item)
+    def _is_current(self, arrival: _Arrival[EventOf[LiveMetadata]]) -> bool:
+        return isinstance(arrival.what, EventOf) or super()._is_current(arrival)
 
 
 class OldEvents(Faithful):
     """Rule 7 broken: what was counted already is forgotten again."""
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
-        return make(_FoldsOld)
+        controller = make(Controller)
+        controller._inbox = _KeepsOld(controller, name="workflow-watch", stopped=controller._stopped)
+        return controller
 
 
 class _Patient(ReleaseSender):

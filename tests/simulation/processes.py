@@ -84,7 +84,7 @@ class Silent:
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
         """Nothing."""
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """Nothing."""
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -2,7 +2,7 @@
 
 It follows each Workflow's life and each ledger, and calls out the first broken promise. What may exceed a
 limit is modelled exactly: each admission is judged by the limits that its own writer went by, against all
-that was admitted under the same account and lives or may still start; what came past the webhooks counts from
+that was admitted under the same account and lives or may still start; what bypassed the webhooks counts from
 the moment at which the leader has seen it.
 """
 
@@ -287,7 +287,7 @@ class Referee:
             life = self.lives.get(tracked.uid)
             if life is None or tracked.held or life.held or not life.live or tracked.under is not None:
                 continue
-            # Nobody has told us for which user it runs that came past us, or while no quota governed it.
+            # Nobody has told us for which user it runs that bypassed us, or while no quota governed it.
             unknown = account.user and not life.marked
             if not unknown and any(each.account == account for each in version.bounds(life.subject)):
                 members[str(life)] = life.subject.tasks

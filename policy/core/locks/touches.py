@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from policy.core.backoff import RetryTimes
 from policy.core.locks.live import Traced
 from policy.core.locks.queues import LockQueue
 
@@ -35,13 +36,6 @@ class Why(StrEnum):
     DEADLINE = "deadline"
 
 
-class Touched(msgspec.Struct, frozen=True):
-    """When a Workflow was touched last, and how often."""
-
-    at: datetime
-    times: int
-
-
 class Touch(msgspec.Struct, frozen=True):
     """A Workflow to touch."""
 
@@ -53,10 +47,13 @@ def touches(
     found: Iterable[LockQueue],
     *,
     free_since: Mapping[str, datetime],
-    before: Mapping[str, Touched],
+    before: RetryTimes[str, datetime, None],
     now: datetime,
 ) -> tuple[Touch, ...]:
-    """Return who is to be touched now; `free_since` tells since when a lock has room and waiters."""
+    """Return who is to be touched now.
+
+    `free_since` tells since when a lock has room and waiters, `before` who was touched and how often.
+    """
     due: dict[str, Touch] = {}
     for queue in found:
         for waiter in queue.waiters:
@@ -70,15 +67,13 @@ def touches(
         patience = NAMED_AFTER if queue.lock in head.indexed else OVERLOOKED_AFTER
         if now >= since + patience:
             due.setdefault(head.uid, Touch(head, Why.FREE))
-    ripe = [each for each in due.values() if _ripe(before.get(each.workflow.uid), now)]
+    ripe = [each for each in due.values() if not before.is_early(each.workflow.uid, now)]
     return tuple(ripe[:MOST_AT_ONCE])
 
 
-def _ripe(before: Touched | None, now: datetime) -> bool:
-    if before is None:
-        return True
-    wait = min(LAST_AGAIN, FIRST_AGAIN * (1 << min(before.times - 1, 10)))
-    return now >= before.at + wait
+def none_touched() -> RetryTimes[str, datetime, None]:
+    """Return the touches of a term that begins; each touch counts as one that did not help."""
+    return RetryTimes(first=FIRST_AGAIN.total_seconds(), last=LAST_AGAIN.total_seconds())
 
 
 def free_locks(

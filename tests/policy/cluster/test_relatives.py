@@ -120,7 +120,7 @@ def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
 
 
 def test_a_parent_that_argo_could_not_read_either_is_none() -> None:
-    """It came past the webhook, and does not run."""
+    """It bypassed the webhook, and does not run."""
     cluster = memory()
     obj = cluster.create(WORKFLOWS, {**draft("odd"), "spec": {"parallelism": "many"}}, namespace=NAMESPACE)
     assert ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj)) == UNRELATED

@@ -132,7 +132,7 @@ def test_a_parent_has_to_run(parent: JsonObject | None, why: str) -> None:
 
 
 def test_a_parent_that_no_quota_admitted_has_no_slot_to_share() -> None:
-    """It came past us."""
+    """It bypassed us."""
     parent = _parent()
     metadata = parent["metadata"]
     assert isinstance(metadata, dict)

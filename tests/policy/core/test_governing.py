@@ -78,7 +78,7 @@ def test_a_quota_without_limits_for_users_counts_no_users() -> None:
 
 
 def test_a_workflow_of_no_user_is_charged_once_on_the_quota() -> None:
-    """A Workflow that came past the webhook has no user mark; its account is not that of the whole quota."""
+    """A Workflow that bypassed the webhook has no user mark; its account is not that of the whole quota."""
     accounts = [
         each.account
         for each in demands(_quotas(quota(limits={"workflows": 9}, perUser={"workflows": 1})), "", now=NOW)

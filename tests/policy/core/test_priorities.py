@@ -245,6 +245,6 @@ def test_no_priority_that_is_lowered_takes_a_reserve() -> None:
 
 
 def test_a_mark_that_somebody_made_up_counts_as_the_highest_priority_of_argo_at_most() -> None:
-    """What came past admission may carry any number, and takes no place above runs that take over a slot."""
+    """What bypassed admission may carry any number, and takes no place above runs that take over a slot."""
     assert holding.weighed_by("1", "9" * 18, "ann").priority == HIGHEST_PRIORITY
     assert holding.weighed_by("1", "-" + "9" * 18, "ann").priority == -HIGHEST_PRIORITY - 1

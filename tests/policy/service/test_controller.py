@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-import msgspec
 import pytest
 
 from policy.cluster.errors import Gone, Unavailable
@@ -12,8 +11,6 @@ from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (
     QUOTA_LEDGERS,
     WORKFLOWS,
-    EventOf,
-    EventType,
     MergePatch,
     Resource,
     WatchEvent,
@@ -24,10 +21,9 @@ from policy.core.decision import ReservationRequest
 from policy.core.kinds import OnExceed
 from policy.core.ledger import RESERVATION_TTL, Account, Demand, Root
 from policy.core.patches import JsonObject
-from policy.service.controller import RETRY_AFTER, Seen
+from policy.service.controller import RETRY_AFTER
 from policy.service.fencing import TERM, Deposed
 from policy.service.letting_go import FIRST_DELAY
-from policy.service.tracked import LiveMetadata
 from tests.policy.service.world import (
     PATIENCE,
     Call,
@@ -237,19 +233,6 @@ def test_a_watch_that_breaks_in_the_middle_loses_nothing(cluster: MemoryCluster,
             assert eventually(cluster, runs(cluster, name))
             complete(cluster, name, namespace="etl")
     assert stage.told.released_names == names
-
-
-def test_events_of_an_older_listing_are_dropped(stage: Stage, cluster: MemoryCluster) -> None:
-    """Folded into a newer listing, a late event would count too little."""
-    made = cluster.create(WORKFLOWS, draft("a"), namespace="etl")
-    with stage.running(cluster.close):
-        stage.controller._list()
-        stage.controller._list()
-        late = EventOf(EventType.DELETED, msgspec.convert(made, LiveMetadata), "1")
-        stage.controller._fold(Seen(stage.controller._generation - 1, late))
-        assert len(stage.controller._tracker) == 1
-        stage.controller._fold(Seen(stage.controller._generation, late))
-        assert len(stage.controller._tracker) == 0
 
 
 def test_an_error_of_the_cluster_is_told_and_the_pass_made_again(

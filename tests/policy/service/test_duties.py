@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from policy.service.duties import Duties
+from policy.service.leader import Duties
 from tests.patience import PATIENCE
 
 

@@ -5,7 +5,7 @@ from threading import Thread
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import EVENTS, WORKFLOWS
-from policy.service.events import MOST_NOTE, MOST_PENDING, Announcer, EventType
+from policy.service.events import MOST_NOTE, MOST_PENDING, Announcer, EventSeverity
 from policy.service.tracked import Tracked, track
 from tests.patience import PATIENCE
 from tests.policy.service.world import NOON, Call, Clock, Spy, draft, memory, part
@@ -39,8 +39,8 @@ def test_an_event_names_its_workflow_the_reason_and_who_says_so() -> None:
     spy = Spy(memory(clock))
     announcer = Announcer(cluster=spy, clock=clock, me="controller-1")
     first = workflow(spy, "a")
-    announcer.tell(first, "WaitingForQuota", "waits for room", EventType.NORMAL)
-    announcer.tell(first, "ExceedsMaxQuota", "x" * 5000, EventType.WARNING)
+    announcer.report(first, "WaitingForQuota", "waits for room", EventSeverity.NORMAL)
+    announcer.report(first, "ExceedsMaxQuota", "x" * 5000, EventSeverity.WARNING)
     assert told(spy, announcer, 2) == [("WaitingForQuota", "Normal"), ("ExceedsMaxQuota", "Warning")]
     one, other = spy.list(EVENTS).items
     assert part(one, "regarding", "uid") == first.uid
@@ -55,10 +55,10 @@ def test_the_same_told_later_is_another_event() -> None:
     spy = Spy(memory(clock))
     announcer = Announcer(cluster=spy, clock=clock, me="me")
     first = workflow(spy, "a")
-    announcer.tell(first, "OnHold", "on hold")
-    announcer.tell(first, "OnHold", "on hold")
+    announcer.report(first, "OnHold", "on hold")
+    announcer.report(first, "OnHold", "on hold")
     clock.advance(timedelta(minutes=1))
-    announcer.tell(first, "OnHold", "on hold")
+    announcer.report(first, "OnHold", "on hold")
     assert told(spy, announcer, 2) == [("OnHold", "Normal")] * 2
 
 
@@ -68,11 +68,11 @@ def test_what_is_told_once_is_not_told_again_by_the_next_leader() -> None:
     spy = Spy(memory(clock))
     first, other = workflow(spy, "a"), workflow(spy, "b")
     leader, heir = (Announcer(cluster=spy, clock=clock, me=each) for each in ("leader", "heir"))
-    leader.tell(first, "NotAdmitted", "as it was", EventType.WARNING, once=True)
+    leader.report(first, "NotAdmitted", "as it was", EventSeverity.WARNING, once=True)
     assert told(spy, leader, 1) == [("NotAdmitted", "Warning")]
     clock.advance(timedelta(minutes=1))
-    heir.tell(first, "NotAdmitted", "as it is", EventType.WARNING, once=True)
-    heir.tell(other, "NotAdmitted", "as it is", EventType.WARNING, once=True)
+    heir.report(first, "NotAdmitted", "as it is", EventSeverity.WARNING, once=True)
+    heir.report(other, "NotAdmitted", "as it is", EventSeverity.WARNING, once=True)
     assert told(spy, heir, 2) == [("NotAdmitted", "Warning")] * 2
     assert [part(each, "regarding", "name") for each in spy.list(EVENTS).items] == ["a", "b"]
 
@@ -89,7 +89,7 @@ def test_events_that_cannot_be_written_are_dropped() -> None:
             raise Unavailable("away")
 
     for number in range(MOST_PENDING + 5):
-        announcer.tell(first, "Released", f"{number}")
+        announcer.report(first, "Released", f"{number}")
     assert announcer._pending.qsize() == MOST_PENDING
     spy.before = away
     thread = Thread(target=announcer.run)

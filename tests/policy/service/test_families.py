@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core import marks
 from policy.core.patches import JsonObject
-from policy.service.families import Families
-from policy.service.tracker import Tracker
+from policy.service.tracker import Families, Tracker
 
 NAMES: Final = "abcdef"
 HELD: Final[JsonObject] = {marks.INSTANCE_ID: marks.HOLD_VALUE}
@@ -98,7 +97,7 @@ def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str
 
 
 def test_nobody_is_the_root_of_a_circle() -> None:
-    """Only somebody who writes our marks past admission could make one, and everybody in it counts."""
+    """Only who bypasses admission could write such marks, and everybody in it counts."""
     families = Families()
     for uid, above in (("a", "b"), ("b", "c"), ("c", "b"), ("d", "e")):
         families.put(uid, above)

@@ -380,7 +380,7 @@ def test_the_root_of_another_line_is_nobodys_parent() -> None:
 
 
 def test_who_is_his_own_root_runs_under_no_slot() -> None:
-    """Owners and marks in a circle, which only somebody writes who comes past the webhook."""
+    """Owners and marks in a circle, which only somebody writes who bypasses the webhook."""
     scene = Scene(snapshot_of(quota(HOME, "q", workflows=3)))
     run(scene.cluster, scene.leader, "a", tasks=3)
     run(scene.cluster, scene.leader, "b", tasks=3)

@@ -26,8 +26,8 @@ from policy.service.metrics import (
     REQUEST_BUCKETS,
     WAIT_BUCKETS,
     ControllerMetrics,
+    ControllerRecorder,
     PolicyCounts,
-    Recorder,
 )
 from policy.service.tracked import Tracked, track
 from tests.policy.service.world import Clock, draft, pool, quota, snapshot_of, submit
@@ -184,7 +184,7 @@ def test_the_buckets_grow(buckets: tuple[float, ...]) -> None:
 def test_the_metrics_are_a_recorder_and_start_without_series(clock: Clock) -> None:
     """Nothing is told before it has happened; and no counter has a second series for its birth."""
     metrics = metrics_of(clock)
-    recorder: Recorder = metrics
+    recorder: ControllerRecorder = metrics
     text = metrics.render()
     assert b"_created" not in text
     assert b"namespace=" not in text

@@ -1,4 +1,4 @@
-"""Workflows that came past admission are counted and told of, once and a few at a time, and left alone."""
+"""Workflows that bypassed admission are counted and reported, once and a few at a time, and left alone."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from policy.core.ledger import Account, Root
 from policy.core.passing_by import GRACE
 from policy.core.patches import JsonValue
 from policy.core.snapshot import Snapshot
-from policy.service.passed_by import MOST_UNTOLD, TELL_EVERY, TOLD_AT_ONCE
+from policy.service.passed_by import MOST_UNREPORTED, REPORT_EVERY, REPORTED_AT_ONCE
 from tests.policy.core.builders import namespace_object, pool, quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -60,7 +60,7 @@ def test_one_that_came_past_the_webhook_is_told_of_once_and_left_alone(spy: Spy,
     before = spy.get(WORKFLOWS, "sly", namespace="etl")
     submit(spy, leader.snapshot, draft("good"), namespace="etl")
     assert told(leader) == ["sly"]
-    clock.advance(TELL_EVERY)
+    clock.advance(REPORT_EVERY)
     assert told(leader) == ["sly"]
     assert leader.view.not_admitted == {"etl": 1}
     assert leader.held("etl") == {"sly": False, "good": True}
@@ -89,7 +89,7 @@ def test_what_was_admitted_is_not_told_of_however_it_goes_on(spy: Spy, clock: Cl
         submit(spy, leader.snapshot, draft(name), namespace="etl")
     for _ in range(3):
         assert told(leader) == []
-        clock.advance(TELL_EVERY)
+        clock.advance(REPORT_EVERY)
     complete(spy, "a", namespace="etl")
     assert told(leader) == []
     assert leader.view.not_admitted == {}
@@ -177,32 +177,32 @@ def test_one_that_is_held_without_marks_waits_its_turn_and_is_no_news(spy: Spy, 
 def test_many_are_told_of_a_few_each_second_and_all_are_counted(spy: Spy, clock: Clock) -> None:
     """One namespace does not keep another's from being told of, and of thousands only some are told of."""
     leader = Leader(spy, snapshot(standing(), standing("ml")), clock)
-    slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNTOLD + 20)))
+    slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNREPORTED + 20)))
     slip_in(spy, "other", namespace="ml")
     found = told(leader)
-    assert len(found) == TOLD_AT_ONCE
+    assert len(found) == REPORTED_AT_ONCE
     assert "other" in found
-    assert leader.view.not_admitted == {"etl": MOST_UNTOLD + 20, "ml": 1}
-    assert len(told(leader)) == TOLD_AT_ONCE
-    assert leader.releaser.next_event() == clock() + TELL_EVERY
-    for _ in range(MOST_UNTOLD // TOLD_AT_ONCE + 3):
-        clock.advance(TELL_EVERY)
+    assert leader.view.not_admitted == {"etl": MOST_UNREPORTED + 20, "ml": 1}
+    assert len(told(leader)) == REPORTED_AT_ONCE
+    assert leader.releaser.next_event() == clock() + REPORT_EVERY
+    for _ in range(MOST_UNREPORTED // REPORTED_AT_ONCE + 3):
+        clock.advance(REPORT_EVERY)
         told(leader)
     names = [name for name, _ in leader.told.passed]
-    assert len(names) == len(set(names)) == MOST_UNTOLD + 1
+    assert len(names) == len(set(names)) == MOST_UNREPORTED + 1
 
 
 def test_one_that_is_over_is_neither_counted_nor_told_of_any_more(spy: Spy, clock: Clock) -> None:
     """It may end while it waits to be told of."""
     leader = Leader(spy, snapshot(standing()), clock)
-    names = [f"w{number}" for number in range(TOLD_AT_ONCE + 2)]
+    names = [f"w{number}" for number in range(REPORTED_AT_ONCE + 2)]
     slip_in(spy, *names)
     first = set(told(leader))
     for name in set(names) - first:
         complete(spy, name, namespace="etl")
-    clock.advance(TELL_EVERY)
+    clock.advance(REPORT_EVERY)
     assert set(told(leader)) == first
-    assert leader.view.not_admitted == {"etl": TOLD_AT_ONCE}
+    assert leader.view.not_admitted == {"etl": REPORTED_AT_ONCE}
     for name in first:
         complete(spy, name, namespace="etl")
     leader.work()

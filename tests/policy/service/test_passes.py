@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from policy.service.passes import Passes
+from policy.service.leader import Passes
 from tests.policy.service.world import PATIENCE
 
 

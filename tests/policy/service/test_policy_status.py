@@ -21,7 +21,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue
-from policy.service.conditions import Condition
+from policy.service.conditions import PolicyCondition
 from policy.service.policy_status import FIRST_DELAY, LAST_DELAY, PolicyStatusWriter
 from policy.sources.shelf import Shelf, Verdict
 from tests.policy.cluster.conftest import field, text
@@ -96,11 +96,11 @@ def edit(cluster: MemoryCluster, name: str, workflows: JsonValue) -> JsonObject:
 
 def stands(
     cluster: MemoryCluster, name: str, resource: Resource = WORKFLOW_QUOTAS, namespace: str = "team-a"
-) -> dict[str, Condition]:
+) -> dict[str, PolicyCondition]:
     """Return the conditions that stand on a policy."""
     status = cluster.get(resource, name, namespace=namespace).get("status")
     listed = status.get("conditions") if isinstance(status, dict) else None
-    return {each.type: each for each in msgspec.convert(listed or [], list[Condition])}
+    return {each.type: each for each in msgspec.convert(listed or [], list[PolicyCondition])}
 
 
 def version(cluster: MemoryCluster, name: str) -> str:
@@ -203,7 +203,7 @@ def test_a_policy_that_went_is_forgotten(cluster: MemoryCluster, term: Term) -> 
     assert term.troubles == []
     term.see()
     assert term.writes() == []
-    assert term.writer._delayed == {}
+    assert term.writer._delayed.next_due() is None
     assert term.writer._written == {}
 
 

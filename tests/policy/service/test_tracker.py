@@ -18,7 +18,7 @@ from policy.core.amounts import UNLIMITED, Amount, Usage
 from policy.core.holding import Weighed
 from policy.core.patches import JsonObject, JsonValue
 from policy.service.tracked import LiveMetadata, Reader, Tracked, track
-from policy.service.tracker import LIVE, Tracker, held, running
+from policy.service.tracker import LIVE, Tracker
 from tests.policy.service.world import draft, memory, name_of
 
 HOLD: dict[str, JsonValue] = {marks.INSTANCE_ID: marks.HOLD_VALUE}
@@ -286,7 +286,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
     ],
 )
 def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
-    """What came past us, or was scribbled on, counts for too much rather than too little."""
+    """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
     assert tracked.weighed == Weighed(UNLIMITED, 0, "")
     assert tracked.weight == Usage(1, 0, 1)
@@ -311,8 +311,8 @@ def test_held_and_running_part_the_live_ones() -> None:
     add(cluster, "waits", **{marks.INSTANCE_ID: marks.HOLD_VALUE})
     add(cluster, "runs")
     follow(tracker, cluster)
-    assert [each.name for each in held(tracker)] == ["waits"]
-    assert [each.name for each in running(tracker)] == ["runs"]
+    assert [each.name for each in tracker if each.held] == ["waits"]
+    assert [each.name for each in tracker if not each.held] == ["runs"]
 
 
 def test_an_object_without_metadata_of_its_own_is_tracked_by_its_uid() -> None:

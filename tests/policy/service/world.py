@@ -250,8 +250,8 @@ class Told:
             self.failures.append((workflow.name, error))
             self.changed.notify_all()
 
-    def passed_by(self, workflow: Tracked, message: str) -> None:
-        """Note that somebody came past admission."""
+    def bypassed_admission(self, workflow: Tracked, message: str) -> None:
+        """Note that somebody bypassed admission."""
         with self.changed:
             self.passed.append((workflow.name, message))
             self.changed.notify_all()

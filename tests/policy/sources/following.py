@@ -19,7 +19,7 @@ from policy.core.kinds import WorkflowQuota
 from policy.core.patches import JsonObject, JsonValue
 from policy.sources.cluster_objects import ClusterSource, Gathered
 from policy.sources.documents import Document
-from policy.sources.portions import USUAL_BOUNDS, Bounds
+from policy.sources.portions import USUAL_BOUNDS, PortionBounds
 from policy.sources.shelf import Verdict
 
 RESOURCES = (
@@ -36,7 +36,7 @@ RESOURCES = (
 class Following:
     """A source that runs, and what it said so far."""
 
-    def __init__(self, cluster: Cluster, bounds: Bounds = USUAL_BOUNDS) -> None:
+    def __init__(self, cluster: Cluster, bounds: PortionBounds = USUAL_BOUNDS) -> None:
         self._said = Condition()
         self.documents: tuple[Document, ...] | None = None
         self.extent = WHOLE

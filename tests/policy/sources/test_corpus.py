@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from policy.core.workflow import TemplateObject
-from policy.sources.directory import PolicyErrors, load_directory
+from policy.sources.directory import PolicyErrors, load_tree, read_tree
 from policy.sources.documents import read
 from policy.sources.positions import parse
 
@@ -66,7 +66,7 @@ def test_every_template_of_the_examples_is_decoded(examples: list[Path]) -> None
 def test_the_examples_are_loaded_as_a_folder_but_for_the_repeated_key(corpus: Path) -> None:
     """A folder of manifests can stand beside the policies; its one mistake is named with its line."""
     with pytest.raises(PolicyErrors) as caught:
-        load_directory(corpus / "examples")
+        load_tree(read_tree(corpus / "examples"))
     (error,) = caught.value.errors
     assert (Path(error.file).name, error.line) == (REPEATS_A_KEY, 13)
     assert error.path == "metadata.annotations"

@@ -11,7 +11,7 @@ from policy.sources.directory import (
     MAX_FILE_BYTES,
     Loaded,
     PolicyErrors,
-    load_directory,
+    load_tree,
     read_tree,
     signature,
 )
@@ -41,6 +41,11 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
 def quota(name: str, workflows: object = 1) -> str:
     """Return a quota as text; `spec.limits.workflows` stands in line 5."""
     return QUOTA.format(name=name, workflows=workflows)
+
+
+def load_directory(folder: Path) -> Loaded:
+    """Return the documents of a folder."""
+    return load_tree(read_tree(folder))
 
 
 def names(loaded: Loaded) -> list[str | None]:

@@ -4,19 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.kinds import ConfigMap, PolicyMetadata
-from policy.sources.portions import Bound, Kept, Portion
+from policy.sources.portions import KeptObject, Portion, PortionBound
 
-SMALL = Bound(units=5, size=20, unit="objects")
+SMALL = PortionBound(units=5, size=20, unit="objects")
 
 
-def kept(number: int, size: int) -> Kept:
+def kept(number: int, size: int) -> KeptObject:
     """Return an object; a higher number is a younger one."""
     name = f"m{number:03}"
     document = ConfigMap(PolicyMetadata(name=name), {"k": str(size)})
-    return Kept(document, name, (f"2026-11-30T00:00:{number:02}Z", name), 1, size)
+    return KeptObject(document, name, (f"2026-11-30T00:00:{number:02}Z", name), 1, size)
 
 
-def fill(objects: list[Kept]) -> Portion:
+def fill(objects: list[KeptObject]) -> Portion:
     """Return a portion that hears of objects in this order."""
     portion = Portion(bound=SMALL)
     for each in objects:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.sources.positions import MAX_DEPTH, Json, Mark, ParsedDocument, child, item, parse
+from policy.sources.positions import MAX_DEPTH, Json, ParsedDocument, TextPlace, child, item, parse
 
 SCALARS = (
     st.none()
@@ -167,18 +167,18 @@ def test_scalars_without_a_json_value_are_faults_at_their_field(text: str, messa
 def test_places_are_those_of_keys_and_items() -> None:
     """Lines and columns count from 1; a missing field is placed at the nearest one around it."""
     document = only("# first\nspec:\n  inject:\n  - name: a\n  - name: b\n    labels: {app.io/name: x}\n")
-    assert document.locate("spec.inject[1].name") == Mark(5, 5)
-    assert document.locate('spec.inject[1].labels["app.io/name"]') == Mark(6, 14)
-    assert document.locate("spec.inject[0].lock.semaphore.configMap") == Mark(4, 5)
-    assert document.locate("spec.inject[7]") == Mark(3, 3)
-    assert document.locate("metadata.name") == Mark(2, 1)
+    assert document.locate("spec.inject[1].name") == TextPlace(5, 5)
+    assert document.locate('spec.inject[1].labels["app.io/name"]') == TextPlace(6, 14)
+    assert document.locate("spec.inject[0].lock.semaphore.configMap") == TextPlace(4, 5)
+    assert document.locate("spec.inject[7]") == TextPlace(3, 3)
+    assert document.locate("metadata.name") == TextPlace(2, 1)
 
 
 def test_documents_are_split_and_lines_go_on() -> None:
     """Every document of a file has places in the file, not in itself."""
     parsed = parse(b"a: 1\n---\n# none\n---\nb: 2\n")
     assert [document.value for document in parsed.documents] == [{"a": 1}, None, {"b": 2}]
-    assert parsed.documents[2].locate("b") == Mark(5, 1)
+    assert parsed.documents[2].locate("b") == TextPlace(5, 1)
 
 
 def test_a_byte_order_mark_and_carriage_returns_do_not_disturb() -> None:
@@ -248,7 +248,7 @@ def test_merge_keys_bring_what_is_not_given() -> None:
         "deeper": {"z": 3, "x": 1, "y": 2},
         "quoted": {"<<": 1},
     }
-    assert document.locate("own.y") == Mark(1, 17)
+    assert document.locate("own.y") == TextPlace(1, 17)
 
 
 @pytest.mark.parametrize("text", ["a: {<<: 3}", "a: {<<: [x]}"])

@@ -29,10 +29,10 @@ from policy.core.kinds import ConfigMap, WorkflowQuota
 from policy.core.patches import JsonObject
 from policy.core.workflow import TemplateObject
 from policy.sources.documents import Document
-from policy.sources.portions import Bound, Bounds
+from policy.sources.portions import PortionBound, PortionBounds
 from tests.policy.sources.following import Following, config_map, limits, lock_policy, quota
 
-FEW = Bounds(Bound(2, 1 << 20, "objects"), Bound(3, 1 << 20, "keys"), again=0.0)
+FEW = PortionBounds(PortionBound(2, 1 << 20, "objects"), PortionBound(3, 1 << 20, "keys"), again=0.0)
 
 
 class Gated(MemoryCluster):

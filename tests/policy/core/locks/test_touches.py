@@ -10,9 +10,9 @@ from policy.core.locks.touches import (
     NAMED_AFTER,
     OVERLOOKED_AFTER,
     Touch,
-    Touched,
     Why,
     free_locks,
+    none_touched,
     touches,
 )
 from policy.core.patches import JsonObject
@@ -39,15 +39,12 @@ def look(*workflows: JsonObject, limit: int = 1) -> tuple[LockQueue, ...]:
     return lock_queues([traced(each) for each in workflows], lambda _: limit)
 
 
-def due(
-    found: tuple[LockQueue, ...], after: timedelta, before: dict[str, Touched] | None = None
-) -> list[str]:
-    """Return who is touched when the lock has been free for some time."""
-    since = free_locks(found, {}, BEGIN)
-    return [
-        each.workflow.name
-        for each in touches(found, free_since=since, before=before or {}, now=BEGIN + after)
-    ]
+def due(found: tuple[LockQueue, ...], after: timedelta, *, touched: int = 0) -> list[str]:
+    """Return who is touched when the lock has been free for some time, and one was touched before."""
+    since, before = free_locks(found, {}, BEGIN), none_touched()
+    for _ in range(touched):
+        before.failed("uid-team-a-a", BEGIN, None)
+    return [each.workflow.name for each in touches(found, free_since=since, before=before, now=BEGIN + after)]
 
 
 def test_the_head_of_a_queue_whose_lock_stays_free_is_touched() -> None:
@@ -86,19 +83,17 @@ def test_a_waiter_past_its_deadline_is_touched() -> None:
     found = look(running("holder", holds={DB: ["n"]}, nodes={"n": node()}), late)
     assert due(found, timedelta(seconds=60)) == []
     assert due(found, timedelta(seconds=65)) == ["late"]
-    (touch,) = touches(found, free_since={}, before={}, now=BEGIN + timedelta(seconds=65))
+    (touch,) = touches(found, free_since={}, before=none_touched(), now=BEGIN + timedelta(seconds=65))
     assert touch == Touch(traced(late), Why.DEADLINE)
 
 
 def test_a_touch_that_did_not_help_is_repeated_later_and_later() -> None:
     """A head that is suspended, or waits for a second lock, is not written for ever."""
     found = look(waiter("a", 1))
-    touched = {"uid-team-a-a": Touched(BEGIN, 1)}
-    assert due(found, FIRST_AGAIN - timedelta(seconds=1), touched) == []
-    assert due(found, FIRST_AGAIN, touched) == ["a"]
-    often = {"uid-team-a-a": Touched(BEGIN, 40)}
-    assert due(found, LAST_AGAIN - timedelta(seconds=1), often) == []
-    assert due(found, LAST_AGAIN, often) == ["a"]
+    assert due(found, FIRST_AGAIN - timedelta(seconds=1), touched=1) == []
+    assert due(found, FIRST_AGAIN, touched=1) == ["a"]
+    assert due(found, LAST_AGAIN - timedelta(seconds=1), touched=40) == []
+    assert due(found, LAST_AGAIN, touched=40) == ["a"]
 
 
 def test_few_are_touched_at_once() -> None:
