@@ -10,11 +10,11 @@ from datetime import datetime
 from threading import Event, Thread
 from typing import Final, Protocol
 
-from lockkeeper.argo_installed import DEPLOYMENTS
-from lockkeeper.callers.keeping import USUAL, Audience, Deed, Timing, advance
 from lockkeeper.callers.registered import correction, read
 from lockkeeper.callers.replicas import Replicas
-from lockkeeper.certificates.configurations import CONFIGURATIONS
+from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed, RotationTiming, advance
+from lockkeeper.certificates.ca_bundle import CONFIGURATIONS
+from lockkeeper.process.deployments import DEPLOYMENTS
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import Cluster, EventType, Resource
 from policy.core.backoff import backoff
@@ -32,10 +32,10 @@ STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 
 
-class Told(Protocol):
+class CallerPathReporter(Protocol):
     """Who wants to know; no secret is ever told."""
 
-    def moved(self, where: str, deed: Deed) -> None:
+    def moved(self, where: str, deed: RotationDeed) -> None:
         """Something was done to the paths of a configuration."""
         ...
 
@@ -59,17 +59,17 @@ class CallersUpkeep:
         name: str,
         replicas: Replicas,
         clock: Callable[[], datetime],
-        told: Told,
+        reporter: CallerPathReporter,
         mark: Callable[[], str] = str,
         make: Callable[[], str] = new_secret,
-        timing: Timing = USUAL,
+        timing: RotationTiming = USUAL,
         pass_seconds: float = PASS_SECONDS,
     ) -> None:
         self._cluster = cluster
         self._name = name
         self._replicas = replicas
         self._clock = clock
-        self._told = told
+        self._reporter = reporter
         self._mark = mark
         self._make = make
         self._timing = timing
@@ -116,7 +116,7 @@ class CallersUpkeep:
             except (Conflict, Invalid):
                 self._wake.set()  # It has changed meanwhile; what stands there now is looked at at once.
             except ClusterError as error:
-                self._told.trouble(f"keeping the paths of {self._at(resource)}", error)
+                self._reporter.trouble(f"keeping the paths of {self._at(resource)}", error)
                 good = False
         return good
 
@@ -139,7 +139,7 @@ class CallersUpkeep:
             return False
         self._cluster.patch(resource, self._name, patch)
         for deed in step.deeds:
-            self._told.moved(self._at(resource), deed)
+            self._reporter.moved(self._at(resource), deed)
         return True
 
     def _at(self, resource: Resource) -> str:
@@ -151,7 +151,7 @@ class CallersUpkeep:
             try:
                 self._watch(resource, namespace, name)
             except ClusterError as error:
-                self._told.trouble(f"watching {resource.plural}", error)
+                self._reporter.trouble(f"watching {resource.plural}", error)
                 self._stopped.wait(RETRY_SECONDS)
 
     def _watch(self, resource: Resource, namespace: str, name: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from lockkeeper.certificates.configurations import Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.sources import Certificates
 from policy.cluster.errors import ClusterError
 

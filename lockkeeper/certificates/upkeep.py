@@ -11,9 +11,9 @@ from threading import Event, Thread
 from typing import Final
 
 from certs.stores import StoreError
-from lockkeeper.certificates.configurations import CONFIGURATIONS, Configurations, Placed
+from lockkeeper.certificates.ca_bundle import CONFIGURATIONS, Configurations, Placed
+from lockkeeper.certificates.metrics import CertificateReporter, Doing
 from lockkeeper.certificates.sources import Certificates
-from lockkeeper.certificates.telling import Doing, Told
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import EventType, Resource
 from policy.core.backoff import backoff
@@ -41,13 +41,13 @@ class CertificateUpkeep:
         certificates: Certificates,
         configurations: Configurations,
         clock: Callable[[], datetime],
-        told: Told,
+        reporter: CertificateReporter,
         pass_seconds: float = PASS_SECONDS,
     ) -> None:
         self._certificates = certificates
         self._configurations = configurations
         self._clock = clock
-        self._told = told
+        self._reporter = reporter
         self._pass_seconds = pass_seconds
         self._wake = Event()
         self._stopped = Event()
@@ -80,9 +80,9 @@ class CertificateUpkeep:
                 if not self._certificates.renew(self._in_place_since):
                     return good
         except (StoreError, ValueError) as error:
-            self._told.failed(Doing.RENEW, str(error))
+            self._reporter.failed(Doing.RENEW, str(error))
         except Exception as error:  # noqa: BLE001 - a bug here must not let certificates expire in silence
-            self._told.failed(Doing.RENEW, f"{type(error).__name__}: {error}")
+            self._reporter.failed(Doing.RENEW, f"{type(error).__name__}: {error}")
         return False
 
     def _wait(self) -> None:
@@ -99,9 +99,9 @@ class CertificateUpkeep:
             return True
         placed = self._configurations.put(bundle)
         for where in placed.written:
-            self._told.put(where)
+            self._reporter.put(where)
         for problem in (*placed.absent, *placed.problems):
-            self._told.failed(Doing.INJECT, problem)
+            self._reporter.failed(Doing.INJECT, problem)
         self._note(bundle, placed)
         return not placed.problems
 
@@ -125,7 +125,7 @@ class CertificateUpkeep:
             try:
                 self._watch(resource)
             except ClusterError as error:
-                self._told.failed(Doing.READ, f"watching {resource.plural}: {error.message}")
+                self._reporter.failed(Doing.READ, f"watching {resource.plural}: {error.message}")
                 self._stopped.wait(RETRY_SECONDS)
 
     def _watch(self, resource: Resource) -> None:

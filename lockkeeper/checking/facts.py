@@ -27,7 +27,7 @@ class Gap(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class Unread(msgspec.Struct, frozen=True):
+class UnreadObject(msgspec.Struct, frozen=True):
     """Something that could not be read; `wanted` is the right that it takes, as access control says it."""
 
     gap: Gap
@@ -94,7 +94,7 @@ class Service(msgspec.Struct, frozen=True):
     spec: ServiceSpec = ServiceSpec()
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
+class PolicyCondition(msgspec.Struct, frozen=True, rename="camel"):
     """One condition of a policy."""
 
     type: str
@@ -103,7 +103,7 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     observed_generation: int = 0
 
 
-class PolicyMetadata(msgspec.Struct, frozen=True):
+class CheckedMetadata(msgspec.Struct, frozen=True):
     """The name of a policy, and how often its spec has changed."""
 
     name: str
@@ -114,13 +114,13 @@ class PolicyMetadata(msgspec.Struct, frozen=True):
 class PolicyStatus(msgspec.Struct, frozen=True):
     """What the controller has said of a policy."""
 
-    conditions: tuple[Condition, ...] | None = None
+    conditions: tuple[PolicyCondition, ...] | None = None
 
 
-class Policy(msgspec.Struct, frozen=True):
+class CheckedPolicy(msgspec.Struct, frozen=True):
     """A policy without its spec."""
 
-    metadata: PolicyMetadata
+    metadata: CheckedMetadata
     status: PolicyStatus = PolicyStatus()
 
 
@@ -142,7 +142,7 @@ class Target(msgspec.Struct, frozen=True):
     health_port: int = 0
 
 
-class Trouble(StrEnum):
+class ProbeTrouble(StrEnum):
     """Why a target could not be asked."""
 
     NO_BUNDLE = "no bundle"
@@ -151,14 +151,14 @@ class Trouble(StrEnum):
     UNTRUSTED = "untrusted"
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a target answered: the end of its certificate, and whether it is ready; or why nothing came.
 
     `refused` are those of its paths at which it does not answer.
     """
 
     target: Target
-    trouble: Trouble | None = None
+    trouble: ProbeTrouble | None = None
     error: str = ""
     expires: datetime | None = None
     ready: bool = False
@@ -173,7 +173,7 @@ class LeaseSeen(msgspec.Struct, frozen=True):
     renewed: bool | None = None
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of an installation.
 
     `inside` tells whether we looked from within the cluster, where every Service can be reached. `policies`
@@ -185,13 +185,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     inside: bool
-    policies: dict[str, tuple[Policy, ...] | Unread]
-    ledgers: Unread | None
-    workflows: Unread | None
-    mutating: tuple[Webhook, ...] | Unread
-    validating: tuple[Webhook, ...] | Unread
-    served: tuple[Served, ...]
-    lease: LeaseSeen | Unread
+    policies: dict[str, tuple[CheckedPolicy, ...] | UnreadObject]
+    ledgers: UnreadObject | None
+    workflows: UnreadObject | None
+    mutating: tuple[Webhook, ...] | UnreadObject
+    validating: tuple[Webhook, ...] | UnreadObject
+    served: tuple[ProbeResult, ...]
+    lease: LeaseSeen | UnreadObject
 
 
 def lease_age(lease: Lease, now: datetime) -> timedelta | None:
@@ -202,4 +202,4 @@ def lease_age(lease: Lease, now: datetime) -> timedelta | None:
         return None
 
 
-prepare(Configuration, Service, Policy)
+prepare(Configuration, Service, CheckedPolicy)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING
-from lockkeeper.checking.facts import Facts, Gap, Unread, Webhook
+from lockkeeper.certificates.ca_bundle import MUTATING, VALIDATING
+from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject, Webhook
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
 from policy.core.marks import NAMESPACE_NAME
 
@@ -12,10 +12,10 @@ VALIDATE: Final = "validate.lockkeeper.dev"
 POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
-def judge_kinds(facts: Facts) -> Judgements:
+def judge_kinds(facts: InstallationFacts) -> Judgements:
     """Judge whether the API serves what Lockkeeper reads and writes."""
     check = Check.KINDS
-    gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, Unread)}
+    gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, UnreadObject)}
     if facts.ledgers is not None:
         gaps["QuotaLedger"] = facts.ledgers
     missing = [kind for kind, found in gaps.items() if found.gap is Gap.ABSENT]
@@ -36,13 +36,13 @@ def judge_kinds(facts: Facts) -> Judgements:
         yield unread(check, facts.workflows)
 
 
-def judge_registration(facts: Facts) -> Judgements:
+def judge_registration(facts: InstallationFacts) -> Judgements:
     """Judge whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (MUTATE,)),
         (VALIDATING.kind, facts.validating, (VALIDATE, POLICY_REVIEW)),
     ):
-        if isinstance(found, Unread):
+        if isinstance(found, UnreadObject):
             if found.gap is Gap.ABSENT:
                 message = f"there is no {kind} {facts.name}: Workflows are created past Lockkeeper"
                 advice = "run helm upgrade; where the release has another full name, give it with --name"

@@ -6,27 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
-from certs.files import ensure
 from certs.keeping import Step, advance, begin_change, change_at_once, renew_leaf
 from certs.kept import Kept
 from certs.naming import UnusableNameError, normalised_names
 from certs.stores import FolderStore, Store, StoreError, settle
-from lockkeeper.certificates.configurations import Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
+from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import add_kubeconfig, reach
-from lockkeeper.narrator import aligned
-from lockkeeper.wiring import LOOPBACK_NAMES, utc_now
+from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-NAME = "certs"
-SUMMARY = "Show the webhook's certificates, make them where they are missing, or change them now."
 EXAMPLES = """examples:
   lockkeeper certs status --kubeconfig ~/.kube/config
   lockkeeper certs status -o json --dir DIR            a folder that `serve --certs DIR` uses
@@ -112,12 +108,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     names = _asked_names(arguments)
     if arguments.dir is not None:
-        try:
-            made = ensure(arguments.dir, names=names or LOOPBACK_NAMES, now=utc_now())
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            where = f"the folder of certificates {arguments.dir}"
-            raise UsageError(f"{where} cannot be used: {reason}") from error
+        made = ensure_folder(arguments.dir, names or LOOPBACK_NAMES)
         return _tell(str(change) for change in made.changes)
     with _cluster(arguments) as cluster:
         store = _secret(cluster, arguments)
@@ -191,7 +182,7 @@ def _tell(changes: Iterable[str], *, otherwise: str = ALL_IS_WELL) -> int:
 
 def _show(report: Report, output: str) -> None:
     if output == "json":
-        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        print(as_json(report))
         return
     if report.certificates:
         print(aligned(table(report)))

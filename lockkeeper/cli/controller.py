@@ -1,4 +1,8 @@
-"""`lockkeeper controller`: the controller on a cluster."""
+"""`lockkeeper controller`: the controller on a cluster.
+
+Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing comes
+from `lockkeeper.assembly`.
+"""
 
 import argparse
 import os
@@ -10,26 +14,27 @@ import time
 from threading import Thread
 from types import FrameType
 
-from lockkeeper.callers.controlling import CallersTeller, ControllerCallers
-from lockkeeper.certificates.controlling import ControllerCertificates
-from lockkeeper.certificates.starting import ending_at_sigterm, secret_name
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import (
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.assembly.controller import build_controller, several_at_once
+from lockkeeper.callers.controller_part import CallerPathLog, ControllerCallers
+from lockkeeper.certificates.controller_part import ControllerCertificates
+from lockkeeper.cli.address_options import listen, port
+from lockkeeper.cli.cluster_options import (
     add_argo_deployment,
-    add_argo_version,
     add_certificate_secret,
     add_kubeconfig,
-    argo_deployment,
     check_certificate_secret,
-    listen,
-    port,
+    deployment_name,
     reach,
+    secret_name,
 )
-from lockkeeper.clustered import ClusterPolicies
-from lockkeeper.controller_metrics import expose_board
-from lockkeeper.health_port import HealthPort
-from lockkeeper.lifeline import Lifeline
-from lockkeeper.wiring import ControllerLog, build_controller, several_at_once, tell, utc_now, write_to
+from lockkeeper.cli.policy_options import add_argo_version
+from lockkeeper.process.clock_and_log import tell, utc_now, write_to
+from lockkeeper.process.controller_log import ControllerLog
+from lockkeeper.process.controller_metrics import expose_board
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.health_port import HealthPort
+from lockkeeper.process.liveness import Liveness, ending_at_sigterm
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.duties import Duties
@@ -42,8 +47,6 @@ from policy.service.nodes import NodeFollower
 from webhook.app import create_app
 from webhook.logs import Log
 
-NAME = "controller"
-SUMMARY = "Release queued Workflows of a cluster; several may run, one of them leads."
 EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
@@ -86,7 +89,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--webhook-deployment",
-        type=argo_deployment,
+        type=deployment_name,
         metavar="NAMESPACE/NAME",
         help="Deployment of the webhook; the paths in the webhook configurations then get a secret part, "
         "once all of its Pods know of it (default: the paths are left alone)",
@@ -114,9 +117,9 @@ class ControllerProcess:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
-        self._lifeline = Lifeline(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
+        self._liveness = Liveness(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
         self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
-        self._told = ControllerLog(log=self._log, recorder=self._metrics)
+        self._reporter = ControllerLog(log=self._log, recorder=self._metrics)
         self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
         self._lock_metrics = LockMetrics(registry=self._metrics.registry, clock=utc_now)
         self._me = f"{socket.gethostname()}-{os.getpid()}"
@@ -138,11 +141,11 @@ class ControllerProcess:
             me=self._me,
             start=self._duties,
             clock=utc_now,
-            stopwatch=self._lifeline.beating,
-            trouble=self._told.trouble,
+            stopwatch=self._liveness.beating,
+            trouble=self._reporter.trouble,
         )
         self._health = HealthPort(
-            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._lifeline.faults),
+            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._liveness.faults),
             listener=self._listener,
             bug=lambda error: self._log.bug("", error),
         )
@@ -156,7 +159,7 @@ class ControllerProcess:
 
     def run(self) -> int:
         """Follow the policies, and lead whenever the lease is ours, until a signal ends it."""
-        threading.excepthook = self._lifeline.caught
+        threading.excepthook = self._liveness.caught
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._policies.start()
@@ -178,14 +181,14 @@ class ControllerProcess:
 
     def _duties(self) -> Work:
         """Return what is to do in one term as the leader."""
-        self._told.led()
+        self._reporter.led()
         locks = LockWatch(
             cluster=self._cluster,
             snapshot=self._policies.board.current,
             clock=utc_now,
             stopwatch=time.monotonic,
             recorder=self._lock_metrics,
-            trouble=self._told.trouble,
+            trouble=self._reporter.trouble,
             me=self._me,
         )
         self._policies.board.on_policies(locks.wake)
@@ -195,13 +198,13 @@ class ControllerProcess:
             snapshot=self._policies.board.current,
             before=lambda pool: self._ledgers.read(f"pool.{pool}").capacity,
             clock=utc_now,
-            trouble=self._told.trouble,
+            trouble=self._reporter.trouble,
         )
         queues = build_controller(
             cluster=self._cluster,
             board=self._policies.board,
             ledgers=self._ledgers,
-            told=self._told,
+            reporter=self._reporter,
             capacity=nodes.capacity,
             together=several_at_once(),
         )
@@ -209,16 +212,16 @@ class ControllerProcess:
         self._policies.board.on_policies(nodes.wake)
         self._policies.capacity = nodes.capacity
         announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
-        self._told.announcer = announcer
+        self._reporter.announcer = announcer
         works: dict[str, Work] = {
             "queues": queues,
             "events": announcer,
             "nodes": nodes,
-            "policy-status": self._policies.status_writer(self._told.trouble),
+            "policy-status": self._policies.status_writer(self._reporter.trouble),
             "semaphores": self._policies.projector(
-                self._told.trouble, cluster=self._cluster, in_use=locks.uses
+                self._reporter.trouble, cluster=self._cluster, in_use=locks.uses
             ),
-            "siblings": self._policies.siblings(self._told.trouble),
+            "siblings": self._policies.siblings(self._reporter.trouble),
             "locks": locks,
         }
         if self._certificates is not None:
@@ -246,7 +249,7 @@ class ControllerProcess:
             configurations=arguments.webhook_configurations,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            told=CallersTeller(log=self._log, told=self._told, registry=self._metrics.registry),
+            reporter=CallerPathLog(log=self._log, reporter=self._reporter, registry=self._metrics.registry),
             mark=self._certificates.mark if self._certificates is not None else str,
         )
 

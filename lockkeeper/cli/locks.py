@@ -5,21 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import msgspec
-
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import add_kubeconfig, reach
-from lockkeeper.locks.reading import Limits, live_traces
-from lockkeeper.locks.showing import shown, table
-from lockkeeper.locks.suggesting import replays, report, used
-from lockkeeper.wiring import utc_now
+from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.locks.limit_suggestions import replays, report, used
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
+from lockkeeper.locks.table import shown, table
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import as_json
 from policy.cluster.errors import ClusterError
 from policy.core.durations import duration
 from policy.core.locks.queues import deadlocks, queues
 from policy.service.lock_traces import WatchedCluster
 
-NAME = "locks"
-SUMMARY = "Show who holds and who waits for every lock, who waits for ever, and what other limits would do."
 EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config
   lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
@@ -74,9 +71,9 @@ def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     """Show what other limits would have done."""
     seen = used(cluster, arguments.namespace)
-    found = replays(seen, Limits(cluster), lock=arguments.lock, most_wait=arguments.max_wait)
+    found = replays(seen, SemaphoreLimits(cluster), lock=arguments.lock, most_wait=arguments.max_wait)
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print(as_json(found))
     else:
         print(report(found, seen, arguments.max_wait))
     return 0
@@ -84,11 +81,11 @@ def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     """Show the queues of all locks."""
-    found = queues(live_traces(cluster, arguments.namespace, utc_now), Limits(cluster))
+    found = queues(live_traces(cluster, arguments.namespace, utc_now), SemaphoreLimits(cluster))
     stuck = deadlocks(found)
     now = utc_now()
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(shown(found, stuck, now)), indent=2).decode())
+        print(as_json(shown(found, stuck, now)))
     else:
         print(table(found, stuck, now))
     return 1 if stuck else 0

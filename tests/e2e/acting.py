@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.certificates.configurations import CONFIGURATIONS, Configurations
+from lockkeeper.certificates.ca_bundle import CONFIGURATIONS, Configurations
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import EVENTS, WORKFLOWS, JsonPatch, MergePatch, Resource

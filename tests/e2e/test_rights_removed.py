@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
+from lockkeeper.certificates.ca_bundle import CONFIGURATIONS, MUTATING, VALIDATING
 from lockkeeper.certificates.secret_store import SECRETS
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch
 from policy.service.leases import LEASES

@@ -21,7 +21,7 @@ import pytest
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.kept import Kept
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING, Configurations
+from lockkeeper.certificates.ca_bundle import MUTATING, VALIDATING, Configurations
 from lockkeeper.certificates.secret_store import SecretStore
 from policy.cluster.kube import connect
 from policy.cluster.protocol import WORKFLOWS, Resource

@@ -1,0 +1,114 @@
+"""What a controller does about the paths of the webhook, as its command starts it."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter
+
+from lockkeeper.callers.registered import read
+from lockkeeper.callers.replicas import Replicas
+from lockkeeper.callers.secret_rotation import RotationDeed
+from lockkeeper.callers.upkeep import CallersUpkeep
+from lockkeeper.certificates.ca_bundle import CONFIGURATIONS
+from lockkeeper.certificates.readiness import NOT_SEEN, Glance
+from lockkeeper.process.controller_log import ControllerLog
+from lockkeeper.process.namespaced_name import NamespacedName
+from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.protocol import Cluster
+from webhook.logs import Log
+
+
+class CallerPathLog:
+    """Logs and counts what is done to the paths; never a secret."""
+
+    def __init__(self, *, log: Log, reporter: ControllerLog, registry: CollectorRegistry) -> None:
+        self._log = log
+        self._reporter = reporter
+        changes = Counter(
+            "lockkeeper_caller_path_changes",
+            "Steps in the life of the secret paths of the webhook.",
+            ["change"],
+            registry=registry,
+        )
+        self._changes = {deed: changes.labels(deed.name.lower()) for deed in RotationDeed}
+
+    def moved(self, where: str, deed: RotationDeed) -> None:
+        """Something was done to the paths of a configuration."""
+        self._changes[deed].inc()
+        self._log.event("callers", f"{where}: {deed}")
+
+    def trouble(self, doing: str, error: ClusterError) -> None:
+        """Something failed and will be tried again."""
+        self._reporter.trouble(doing, error)
+
+
+class ControllerCallers:
+    """What a controller does about the paths: `upkeep` where it leads, `missing` in any case."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        configurations: str,
+        deployment: NamespacedName,
+        clock: Callable[[], datetime],
+        reporter: CallerPathLog,
+        mark: Callable[[], str],
+    ) -> None:
+        self._cluster = cluster
+        self._name = configurations
+        self._deployment = deployment
+        self._clock = clock
+        self._reporter = reporter
+        self._mark = mark
+        self._readiness = PathReadiness(cluster=cluster, name=configurations, stopwatch=time.monotonic)
+
+    def upkeep(self) -> CallersUpkeep:
+        """Return the work of a new term."""
+        return CallersUpkeep(
+            cluster=self._cluster,
+            name=self._name,
+            replicas=Replicas(
+                cluster=self._cluster,
+                deployment=self._deployment,
+                clock=self._clock,
+                trouble=self._reporter.trouble,
+            ),
+            clock=self._clock,
+            reporter=self._reporter,
+            mark=self._mark,
+        )
+
+    def missing(self) -> list[str]:
+        """Return which webhooks have no path, or nothing."""
+        return self._readiness.missing()
+
+
+class PathReadiness:
+    """Whether the webhooks of the configurations have a path."""
+
+    def __init__(self, *, cluster: Cluster, name: str, stopwatch: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._glance = Glance(self._look, stopwatch=stopwatch)
+
+    def missing(self) -> list[str]:
+        """Return which webhooks have no path, or nothing; a configuration that is not there lacks nothing."""
+        return self._glance.missing()
+
+    def _look(self, last: list[str]) -> list[str]:
+        lacking: list[str] = []
+        for resource in CONFIGURATIONS:
+            try:
+                found = read(self._cluster.get(resource, self._name))
+            except NotFound:
+                continue
+            except ClusterError as error:
+                return [f"{NOT_SEEN}: {error.message}"] if last == [NOT_SEEN] else last
+            lacking += [
+                f"{resource.kind} {self._name}: {hook.name} has no path yet"
+                for hook in found.hooks
+                if hook.secret is None
+            ]
+        return lacking

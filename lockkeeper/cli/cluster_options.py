@@ -1,0 +1,142 @@
+"""Options of commands on a cluster: how to reach it, which accounts are whose, and which objects to use."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certs.naming import UnusableNameError, normalised_names
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.namespaced_name import NamespacedName
+from policy.core.identities import UPSTREAM, Identities, user_of
+
+if TYPE_CHECKING:
+    from policy.cluster.kube import KubeCluster
+    from policy.cluster.kube_observed import Observer
+
+
+def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    """Add `--kubeconfig`."""
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="how to reach the cluster (default: the one that this process runs in)",
+    )
+
+
+def reach(kubeconfig: Path | None, *, observer: "Observer | None" = None) -> "KubeCluster":
+    """Return the cluster; `observer` is told of every request to it.
+
+    Raises:
+        UsageError: there are no settings that lead to one.
+    """
+    # The official client takes a second to import, which commands without a cluster should not wait for.
+    from policy.cluster.kube import connect  # noqa: PLC0415 - see above
+    from policy.cluster.kube_connection import ClusterSettingsError  # noqa: PLC0415 - see above
+
+    try:
+        return connect(kubeconfig, observer=observer)
+    except ClusterSettingsError as error:
+        raise UsageError(str(error)) from error
+
+
+def add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say who writes Workflows on behalf of whom."""
+    for option, default, text in (
+        (
+            "--argo-controller-account",
+            UPSTREAM.argo_controllers,
+            "Argo's controller, the only one who writes a status",
+        ),
+        ("--argo-server-account", UPSTREAM.argo_servers, "argo-server, believed about whom it creates for"),
+        ("--own-account", UPSTREAM.ours, "Lockkeeper's controller, the only one who lets go"),
+    ):
+        parser.add_argument(
+            option,
+            type=account,
+            action="append",
+            metavar="NAMESPACE:NAME",
+            help=f"ServiceAccount of {text}; repeatable (default {', '.join(sorted(default)) or 'none'})",
+        )
+
+
+def identities_of(arguments: argparse.Namespace) -> Identities:
+    """Return who writes Workflows, as the options of `add_identities` say."""
+
+    def given(accounts: list[str] | None, default: frozenset[str]) -> frozenset[str]:
+        return default if accounts is None else frozenset(accounts)
+
+    return Identities(
+        ours=given(arguments.own_account, UPSTREAM.ours),
+        argo_controllers=given(arguments.argo_controller_account, UPSTREAM.argo_controllers),
+        argo_servers=given(arguments.argo_server_account, UPSTREAM.argo_servers),
+    )
+
+
+def add_argo_deployment(parser: argparse.ArgumentParser) -> None:
+    """Add `--argo-deployment`."""
+    parser.add_argument(
+        "--argo-deployment",
+        type=deployment_name,
+        metavar="NAMESPACE/NAME",
+        help="Deployment of the Argo controller, whose image tells the version in place of --argo-version",
+    )
+
+
+def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
+    """Add `--certs-secret` and `--certs-names`: certificates that Lockkeeper itself keeps in a Secret."""
+    parser.add_argument(
+        "--certs-secret",
+        type=secret_name,
+        metavar="NAMESPACE/NAME",
+        help="Secret to keep our own CA and serving certificate in; whoever comes first makes them",
+    )
+    parser.add_argument(
+        "--certs-names",
+        type=certificate_names,
+        metavar="NAME,NAME",
+        help="names that the serving certificate is for: those of the webhook's Service",
+    )
+
+
+def check_certificate_secret(arguments: argparse.Namespace) -> None:
+    """Refuse half of the two options.
+
+    Raises:
+        UsageError: one of them is missing.
+    """
+    if (arguments.certs_secret is None) != (arguments.certs_names is None):
+        raise UsageError("--certs-secret and --certs-names go together")
+
+
+def account(text: str) -> str:
+    """Return Kubernetes' name of an account, or an error that argparse shows."""
+    try:
+        return user_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def deployment_name(text: str) -> NamespacedName:
+    """Return the name of a Deployment, or an error that argparse shows."""
+    return _named(text, "Deployment")
+
+
+def secret_name(text: str) -> NamespacedName:
+    """Return the name of a Secret, or an error that argparse shows."""
+    return _named(text, "Secret")
+
+
+def certificate_names(text: str) -> tuple[str, ...]:
+    """Return names for a certificate from a list with commas, or an error that argparse shows."""
+    try:
+        return tuple(sorted(normalised_names(filter(None, text.split(",")))))
+    except UnusableNameError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _named(text: str, kind: str) -> NamespacedName:
+    try:
+        return NamespacedName.parse(text, kind)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
