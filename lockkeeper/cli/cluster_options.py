@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certs.naming import UnusableNameError, normalised_names
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.namespaced_name import NamespacedName
 from policy.core.identities import UPSTREAM, Identities, user_of
@@ -83,32 +82,6 @@ def add_argo_deployment(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
-    """Add `--certs-secret` and `--certs-names`: certificates that Lockkeeper itself keeps in a Secret."""
-    parser.add_argument(
-        "--certs-secret",
-        type=secret_name,
-        metavar="NAMESPACE/NAME",
-        help="Secret to keep our own CA and serving certificate in; whoever comes first makes them",
-    )
-    parser.add_argument(
-        "--certs-names",
-        type=certificate_names,
-        metavar="NAME,NAME",
-        help="names that the serving certificate is for: those of the webhook's Service",
-    )
-
-
-def check_certificate_secret(arguments: argparse.Namespace) -> None:
-    """Refuse half of the two options.
-
-    Raises:
-        UsageError: one of them is missing.
-    """
-    if (arguments.certs_secret is None) != (arguments.certs_names is None):
-        raise UsageError("--certs-secret and --certs-names go together")
-
-
 def account(text: str) -> str:
     """Return Kubernetes' name of an account, or an error that argparse shows."""
     try:
@@ -119,23 +92,11 @@ def account(text: str) -> str:
 
 def deployment_name(text: str) -> NamespacedName:
     """Return the name of a Deployment, or an error that argparse shows."""
-    return _named(text, "Deployment")
+    return named(text, "Deployment")
 
 
-def secret_name(text: str) -> NamespacedName:
-    """Return the name of a Secret, or an error that argparse shows."""
-    return _named(text, "Secret")
-
-
-def certificate_names(text: str) -> tuple[str, ...]:
-    """Return names for a certificate from a list with commas, or an error that argparse shows."""
-    try:
-        return tuple(sorted(normalised_names(filter(None, text.split(",")))))
-    except UnusableNameError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _named(text: str, kind: str) -> NamespacedName:
+def named(text: str, kind: str) -> NamespacedName:
+    """Return the name of an object of a kind, or an error that argparse shows."""
     try:
         return NamespacedName.parse(text, kind)
     except ValueError as error:

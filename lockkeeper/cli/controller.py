@@ -19,15 +19,8 @@ from lockkeeper.assembly.controller import build_controller, several_at_once
 from lockkeeper.callers.controller_part import CallerPathLog, ControllerCallers
 from lockkeeper.certificates.controller_part import ControllerCertificates
 from lockkeeper.cli.address_options import listen, port
-from lockkeeper.cli.cluster_options import (
-    add_argo_deployment,
-    add_certificate_secret,
-    add_kubeconfig,
-    check_certificate_secret,
-    deployment_name,
-    reach,
-    secret_name,
-)
+from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret, secret_name
+from lockkeeper.cli.cluster_options import add_argo_deployment, add_kubeconfig, deployment_name, reach
 from lockkeeper.cli.policy_options import add_argo_version
 from lockkeeper.process.clock_and_log import tell, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog

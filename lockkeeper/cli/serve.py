@@ -23,12 +23,11 @@ from lockkeeper.callers.webhook_part import FollowedCallers
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.certificates.webhook_part import FolderOffer, Offer, SecretOffer
 from lockkeeper.cli.address_options import add_address, listen, port
+from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret
 from lockkeeper.cli.cluster_options import (
     add_argo_deployment,
-    add_certificate_secret,
     add_identities,
     add_kubeconfig,
-    check_certificate_secret,
     identities_of,
     reach,
 )

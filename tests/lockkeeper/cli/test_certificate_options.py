@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lockkeeper.cli.cluster_options import certificate_names, secret_name
+from lockkeeper.cli.certificate_options import certificate_names, secret_name
 from lockkeeper.process.liveness import ending_at_sigterm
 from lockkeeper.process.namespaced_name import NamespacedName
 
