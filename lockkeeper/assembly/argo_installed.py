@@ -43,7 +43,7 @@ class InstalledArgo:
         self._version = setting
         self._trouble = trouble
         self._say = say
-        self._told = ""
+        self._last_text = ""
 
     def ask(self) -> ArgoVersion:
         """Return the version that is installed now."""
@@ -70,5 +70,5 @@ class InstalledArgo:
 
     def _is_news(self, what: str) -> bool:
         """Tell whether something else was the case when it was asked before."""
-        before, self._told = self._told, what
+        before, self._last_text = self._last_text, what
         return what != before

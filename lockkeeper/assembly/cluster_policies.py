@@ -87,14 +87,13 @@ class ClusterPolicies:
         )
         self._compiling = Lock()
         self._gathered = Gathered((), WHOLE)
-        self._stopped = Event()
         self._identities = identities
         self._log = log
         self._versions = count(1)
         self._listeners: list[Callable[[], None]] = []
         self._found: tuple[str, Mapping[PolicyName, tuple[Finding, ...]]] = ("", {})
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
-        self._told: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
+        self._reported: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
         self.board = SnapshotBoard(snapshot=self._compile(self._gathered), clock=utc_now)
         self._stopped = Event()
@@ -120,7 +119,6 @@ class ClusterPolicies:
 
     def stop(self) -> None:
         """End the watches."""
-        self._stopped.set()
         self._source.stop()
         self._stopped.set()
         self._figures_moved.set()
@@ -171,8 +169,8 @@ class ClusterPolicies:
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
         merged = dict(self._found[1])
-        for told in self._told.values():
-            for name, findings in (told or {}).items():
+        for reported in self._reported.values():
+            for name, findings in (reported or {}).items():
                 merged[name] = merged.get(name, ()) + findings
         return merged
 
@@ -199,8 +197,8 @@ class ClusterPolicies:
         before = self.board.current().usage
         queues = dict(shown.queues)
         for namespace, queue in before.queues.items():
-            told = shown.queues.get(namespace, EMPTY_QUEUE)
-            if queue.depth <= told.depth:
+            queue_shown = shown.queues.get(namespace, EMPTY_QUEUE)
+            if queue.depth <= queue_shown.depth:
                 self._longer_since.pop(namespace, None)
             elif now - self._longer_since.setdefault(namespace, now) < FIGURES_AGE:
                 queues[namespace] = queue
@@ -253,10 +251,10 @@ class ClusterPolicies:
 
     def _listen_to(self, part: str) -> Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None]:
         """Return who takes what a part of a leader's term has to say; until then it is not known."""
-        self._told[part] = None
+        self._reported[part] = None
 
         def take(found: Mapping[PolicyName, tuple[Finding, ...]]) -> None:
-            before, self._told[part] = self._told[part], found
+            before, self._reported[part] = self._reported[part], found
             if before != found:
                 self._moved()
 
@@ -269,7 +267,7 @@ class ClusterPolicies:
         before stay until then.
         """
         verdicts = self.verdicts()
-        if None not in self._told.values():
+        if None not in self._reported.values():
             return verdicts
         return tuple(each for each in verdicts if each.resource not in LOCK_POLICIES)
 

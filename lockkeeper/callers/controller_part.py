@@ -10,10 +10,10 @@ from lockkeeper.callers.registered import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import RotationDeed
 from lockkeeper.callers.upkeep import CallersUpkeep
-from lockkeeper.certificates.ca_bundle import CONFIGURATIONS
-from lockkeeper.certificates.readiness import NOT_SEEN, Glance
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log
@@ -85,19 +85,16 @@ class ControllerCallers:
         return self._readiness.missing()
 
 
-class PathReadiness:
+class PathReadiness(CachedReadiness):
     """Whether the webhooks of the configurations have a path."""
 
     def __init__(self, *, cluster: Cluster, name: str, stopwatch: Callable[[], float]) -> None:
+        super().__init__(stopwatch=stopwatch)
         self._cluster = cluster
         self._name = name
-        self._glance = Glance(self._look, stopwatch=stopwatch)
 
-    def missing(self) -> list[str]:
+    def look(self, last: list[str]) -> list[str]:
         """Return which webhooks have no path, or nothing; a configuration that is not there lacks nothing."""
-        return self._glance.missing()
-
-    def _look(self, last: list[str]) -> list[str]:
         lacking: list[str] = []
         for resource in CONFIGURATIONS:
             try:

@@ -5,12 +5,16 @@ from typing import Final
 import msgspec
 
 from lockkeeper.callers.secret_rotation import Secrets
-from lockkeeper.certificates.ca_bundle import MUTATING, OURS, VALIDATING
+from lockkeeper.process.webhook_configurations import (
+    MUTATING,
+    OURS,
+    VALIDATING,
+    Webhook,
+    WebhookConfiguration,
+)
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision import Side
 from policy.core.patches import JsonObject, Op, PatchOp, pointer
-from policy.core.prepared import prepare
-from policy.core.workflow import Read
 from webhook.callers import Answered, call_of, path_of
 
 ANNOTATION: Final = "lockkeeper.dev/callers"
@@ -24,42 +28,6 @@ RESOURCE_OF: Final[dict[Side, Resource]] = {
     Side.VALIDATE: VALIDATING,
     Side.POLICIES: VALIDATING,
 }
-
-
-class RegisteredService(Read, frozen=True):
-    """The Service that the API server calls."""
-
-    path: str | None = None
-
-
-class RegisteredClientConfig(Read, frozen=True):
-    """How the API server reaches a webhook."""
-
-    service: RegisteredService | None = None
-
-
-class RegisteredWebhook(Read, frozen=True):
-    """One webhook of a configuration."""
-
-    name: str
-    client_config: RegisteredClientConfig = RegisteredClientConfig()
-
-
-class RegisteredMetadata(Read, frozen=True):
-    """Where the secrets are kept, and what tells one state of the object from another."""
-
-    resource_version: str = ""
-    annotations: dict[str, str] | None = None
-
-
-class RegisteredConfiguration(Read, frozen=True):
-    """A webhook configuration of either kind."""
-
-    metadata: RegisteredMetadata
-    webhooks: tuple[RegisteredWebhook, ...] | None = None
-
-
-prepare(RegisteredConfiguration)
 
 
 class OwnWebhook(msgspec.Struct, frozen=True):
@@ -97,7 +65,7 @@ class Registered(msgspec.Struct, frozen=True):
 
 def read(obj: JsonObject) -> Registered:
     """Return what stands in a configuration; an annotation that makes no sense is none."""
-    configuration = msgspec.convert(obj, RegisteredConfiguration)
+    configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
         OwnWebhook(index, hook.name, SIDES[hook.name], _secret_of(hook, SIDES[hook.name]))
         for index, hook in enumerate(configuration.webhooks or ())
@@ -132,7 +100,7 @@ def correction(found: Registered, secrets: Secrets) -> JsonPatch | None:
     return JsonPatch(tuple(operations))
 
 
-def _secret_of(hook: RegisteredWebhook, side: Side) -> str | None:
+def _secret_of(hook: Webhook, side: Side) -> str | None:
     service = hook.client_config.service
-    call = call_of(service.path or "") if service is not None else None
+    call = call_of(service.path) if service is not None else None
     return call.secret if call is not None and call.side is side else None

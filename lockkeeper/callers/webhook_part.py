@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.callers.registered import RESOURCE_OF, Registered, read
-from lockkeeper.certificates.ca_bundle import CONFIGURATIONS
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision import Side

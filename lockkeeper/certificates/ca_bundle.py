@@ -2,62 +2,13 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from typing import Final
 
 import msgspec
 
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS, OURS, Webhook, WebhookConfiguration
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, JsonPatch, Resource
 from policy.core.patches import JsonObject, Op, PatchOp, pointer
-from policy.core.prepared import prepare
-
-MUTATING: Final = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "mutatingwebhookconfigurations",
-    "MutatingWebhookConfiguration",
-    namespaced=False,
-)
-VALIDATING: Final = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingwebhookconfigurations",
-    "ValidatingWebhookConfiguration",
-    namespaced=False,
-)
-CONFIGURATIONS: Final = (MUTATING, VALIDATING)
-OURS: Final = ".lockkeeper.dev"
-"""How the names of our webhooks end; others in the same object are somebody else's."""
-
-
-class BundleClientConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """How the API server reaches a webhook; the bundle is in base64."""
-
-    ca_bundle: str | None = None
-
-
-class BundleWebhook(msgspec.Struct, frozen=True, rename="camel"):
-    """One webhook of a configuration."""
-
-    name: str
-    client_config: BundleClientConfig = BundleClientConfig()
-
-
-class ConfigurationMetadata(msgspec.Struct, frozen=True):
-    """What tells one state of a configuration from another: the generation moves with its webhooks."""
-
-    uid: str = ""
-    generation: int = 0
-
-
-class BundleConfiguration(msgspec.Struct, frozen=True):
-    """A webhook configuration of either kind."""
-
-    metadata: ConfigurationMetadata
-    webhooks: tuple[BundleWebhook, ...] | None = None
-
-
-prepare(BundleConfiguration)
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -115,12 +66,12 @@ class Configurations:
     def bundles(self) -> list[bytes]:
         """Return the caBundle of each of our webhooks. Raises ClusterError."""
         return [
-            b64decode(hook.client_config.ca_bundle or "")
+            b64decode(hook.client_config.ca_bundle)
             for _, configuration in self._present()
             for _, hook in _ours(configuration)
         ]
 
-    def _present(self) -> Iterator[tuple[Resource, BundleConfiguration]]:
+    def _present(self) -> Iterator[tuple[Resource, WebhookConfiguration]]:
         for resource in CONFIGURATIONS:
             try:
                 yield resource, _read(self.cluster.get(resource, self.name))
@@ -131,22 +82,22 @@ class Configurations:
         return f"{resource.kind} {self.name}"
 
 
-def _read(obj: JsonObject) -> BundleConfiguration:
-    return msgspec.convert(obj, BundleConfiguration)
+def _read(obj: JsonObject) -> WebhookConfiguration:
+    return msgspec.convert(obj, WebhookConfiguration)
 
 
-def _ours(configuration: BundleConfiguration) -> list[tuple[int, BundleWebhook]]:
+def _ours(configuration: WebhookConfiguration) -> list[tuple[int, Webhook]]:
     """Return our webhooks with their places in the list."""
     hooks = configuration.webhooks or ()
     return [(index, hook) for index, hook in enumerate(hooks) if hook.name.endswith(OURS)]
 
 
-def _outdated(configuration: BundleConfiguration, bundle: bytes) -> list[tuple[int, BundleWebhook]]:
+def _outdated(configuration: WebhookConfiguration, bundle: bytes) -> list[tuple[int, Webhook]]:
     wanted = b64encode(bundle).decode()
     return [each for each in _ours(configuration) if each[1].client_config.ca_bundle != wanted]
 
 
-def _correction(configuration: BundleConfiguration, bundle: bytes) -> JsonPatch:
+def _correction(configuration: WebhookConfiguration, bundle: bytes) -> JsonPatch:
     """Return the patch that sets the bundle and nothing else; it fails where the list has changed since."""
     wanted = b64encode(bundle).decode()
     operations: list[PatchOp] = []

@@ -3,18 +3,22 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import CertificateExpiry, CertificateLog, CertificateMetrics
-from lockkeeper.certificates.readiness import BundleReadiness
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.sources import Certificates, GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
 from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
+from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log
+
+NO_BUNDLE: Final = "there is no CA bundle yet"
 
 
 class ControllerCertificates:
@@ -66,3 +70,28 @@ class ControllerCertificates:
     def missing(self) -> list[str]:
         """Return what the webhook configurations lack, or nothing."""
         return self._readiness.missing()
+
+
+class BundleReadiness(CachedReadiness):
+    """Whether the CA bundle stands in the webhook configurations."""
+
+    def __init__(
+        self,
+        *,
+        certificates: Certificates,
+        configurations: Configurations,
+        stopwatch: Callable[[], float],
+    ) -> None:
+        super().__init__(stopwatch=stopwatch)
+        self._certificates = certificates
+        self._configurations = configurations
+
+    def look(self, last: list[str]) -> list[str]:
+        """Return what the configurations lack, or nothing; one that is not installed lacks nothing."""
+        bundle = self._certificates.bundle()
+        if not bundle:
+            return [NO_BUNDLE]
+        try:
+            return self._configurations.behind(bundle)
+        except ClusterError as error:
+            return [f"{NOT_SEEN}: {error.message}"] if last in ([NOT_SEEN], [NO_BUNDLE]) else last

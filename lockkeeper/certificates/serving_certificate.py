@@ -20,6 +20,7 @@ from certs.kept import FILE_NAMES, NOTHING, Kept, from_files
 from certs.reload import NoCertificateError, ReloadingContext
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
+from policy.core.backoff import backoff
 
 FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one
@@ -192,12 +193,12 @@ def _reloading(paths: Paths, on_error: Callable[[Exception], None]) -> Reloading
 
 def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
     """Try until it works, with growing pauses; False where it was stopped before."""
-    delay = FIRST_DELAY
+    failures = 0
     while not stopped.is_set():
         if attempt():
             return True
-        stopped.wait(delay)
-        delay = min(LAST_DELAY, delay * 2)
+        failures += 1
+        stopped.wait(backoff(failures, first=FIRST_DELAY, last=LAST_DELAY))
     return False
 
 

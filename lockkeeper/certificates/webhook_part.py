@@ -1,17 +1,16 @@
 """The webhook's side of certificates: files in a folder, or a Secret that it reads and follows."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from ssl import SSLContext
 from threading import Event
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from certs.files import Paths
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,
     CertificateLog,
@@ -35,43 +34,31 @@ class Closable(Cluster, Protocol):
         ...
 
 
-class Offer(Protocol):
+class Offer(ABC):
     """What the webhook's server, its probes and its metrics need of a certificate."""
 
-    @property
-    def paths(self) -> Paths:
-        """Where the files are."""
-        ...
+    def __init__(self, certificate: MountedCertificate | ServingCertificate) -> None:
+        self.paths: Final = certificate.paths
+        self.context: Final = certificate.context
+        self.missing: Final = certificate.missing
 
-    def context(self) -> SSLContext:
-        """Return the TLS context for a new connection."""
-        ...
-
+    @abstractmethod
     def establish(self) -> None:
         """Wait until there is something to serve; in the parent process, before the fork."""
-        ...
 
+    @abstractmethod
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
         """Follow what becomes of it, tell of it, and show when it expires; in the worker process."""
-        ...
-
-    def missing(self) -> list[str]:
-        """Return why no client would accept us, or nothing."""
-        ...
 
 
-class FolderOffer:
+class FolderOffer(Offer):
     """Files that lie in a folder, made before or mounted there by somebody who renews them."""
 
     def __init__(self, *, folder: Path, log: Log) -> None:
         self._certificate = MountedCertificate(
             folder=folder, clock=utc_now, reporter=certificate_log(log, CollectorRegistry())
         )
-        self.paths = self._certificate.paths
-
-    def context(self) -> SSLContext:
-        """Return the TLS context for a new connection."""
-        return self._certificate.context()
+        super().__init__(self._certificate)
 
     def establish(self) -> None:
         """Wait for the files."""
@@ -82,12 +69,8 @@ class FolderOffer:
         self._certificate.report_to(certificate_log(log, registry))
         _show(registry, self._certificate.expiries)
 
-    def missing(self) -> list[str]:
-        """Return why no client would accept us, or nothing."""
-        return self._certificate.missing()
 
-
-class SecretOffer:
+class SecretOffer(Offer):
     """A Secret in the cluster, filled by whoever comes first.
 
     `reach` connects to the cluster; parent and worker each have a connection of their own, because one that
@@ -107,11 +90,7 @@ class SecretOffer:
         self._secret = secret
         reporter = certificate_log(log, CollectorRegistry())
         self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
-        self.paths = self._certificate.paths
-
-    def context(self) -> SSLContext:
-        """Return the TLS context for a new connection."""
-        return self._certificate.context()
+        super().__init__(self._certificate)
 
     def establish(self) -> None:
         """Wait until the API server answers, and make the certificate where nobody has."""
@@ -122,10 +101,6 @@ class SecretOffer:
         """Follow the Secret, and show when what it holds expires."""
         self._certificate.follow(self._store(self._reach()), reporter=certificate_log(log, registry))
         _show(registry, self._certificate.expiries)
-
-    def missing(self) -> list[str]:
-        """Return why no client would accept us, or nothing."""
-        return self._certificate.missing()
 
     def _store(self, cluster: Cluster) -> SecretStore:
         return SecretStore(cluster=cluster, namespace=self._secret.namespace, name=self._secret.name)

@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.process.webhook_configurations import Webhook
 from policy.cluster.protocol import Resource
 from policy.core.prepared import prepare
-from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.service.leases import Lease
 
 HEALTH: Final = "health"
@@ -33,40 +33,6 @@ class UnreadObject(msgspec.Struct, frozen=True):
     gap: Gap
     wanted: str
     error: str
-
-
-class ServiceReference(msgspec.Struct, frozen=True):
-    """The Service that the API server calls."""
-
-    name: str
-    namespace: str
-    path: str = ""
-    port: int = 443
-
-
-class ClientConfig(msgspec.Struct, frozen=True, rename={"ca_bundle": "caBundle"}):
-    """How the API server reaches a webhook, and whose certificates it takes; the bundle is base64."""
-
-    url: str = ""
-    service: ServiceReference | None = None
-    ca_bundle: str = ""
-
-
-class Webhook(msgspec.Struct, frozen=True, rename="camel"):
-    """One webhook of a configuration, with the API server's own defaults."""
-
-    name: str
-    client_config: ClientConfig = ClientConfig()
-    failure_policy: str = "Fail"
-    timeout_seconds: int = 10
-    reinvocation_policy: str = "Never"
-    namespace_selector: LabelSelector = EVERYTHING
-
-
-class Configuration(msgspec.Struct, frozen=True):
-    """A MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
-
-    webhooks: tuple[Webhook, ...] | None = None
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -202,4 +168,4 @@ def lease_age(lease: Lease, now: datetime) -> timedelta | None:
         return None
 
 
-prepare(Configuration, Service, CheckedPolicy)
+prepare(Service, CheckedPolicy)

@@ -7,22 +7,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lockkeeper.certificates.ca_bundle import MUTATING, OURS, VALIDATING
 from lockkeeper.checking.facts import (
     SERVICES,
     CheckedPolicy,
-    Configuration,
     Gap,
     InstallationFacts,
     LeaseSeen,
     ProbeResult,
     Service,
-    ServiceReference,
     ServiceSpec,
     Target,
     UnreadObject,
-    Webhook,
     lease_age,
+)
+from lockkeeper.process.webhook_configurations import (
+    MUTATING,
+    OURS,
+    VALIDATING,
+    ServiceReference,
+    Webhook,
+    WebhookConfiguration,
 )
 from policy.cluster.errors import ClusterError, Forbidden, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import (
@@ -119,7 +123,9 @@ class Gatherer:
 
     def _webhooks(self, resource: Resource) -> tuple[Webhook, ...] | UnreadObject:
         def read() -> tuple[Webhook, ...]:
-            return msgspec.convert(self._cluster.get(resource, self._name), Configuration).webhooks or ()
+            return (
+                msgspec.convert(self._cluster.get(resource, self._name), WebhookConfiguration).webhooks or ()
+            )
 
         return _attempt(read, right("get", resource, name=self._name))
 

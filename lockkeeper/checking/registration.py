@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from lockkeeper.certificates.ca_bundle import MUTATING, VALIDATING
-from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject, Webhook
+from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
+from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING, Webhook
 from policy.core.marks import NAMESPACE_NAME
 
 MUTATE: Final = "mutate.lockkeeper.dev"

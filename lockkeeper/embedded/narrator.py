@@ -163,13 +163,13 @@ class Narrator:
 
     def _tell(self, story: Story, obj: JsonObject) -> None:
         """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
-        told = msgspec.convert(obj, NarratedWorkflow)
-        if holding.is_held(told.metadata.labels) or story.finished is not None:
+        seen = msgspec.convert(obj, NarratedWorkflow)
+        if holding.is_held(seen.metadata.labels) or story.finished is not None:
             return
-        over = holding.is_completed(told.metadata)
+        over = holding.is_completed(seen.metadata)
         if over and story.released is None:
             # A release and the end of a run are two changes; one that is both ended without a run.
-            self._tell_given_up(story, told)
+            self._tell_given_up(story, seen)
             return
         if story.released is None:
             waited = self._stopwatch() - story.created
@@ -216,11 +216,11 @@ class Narrator:
         tally.finished += 1
         self._print(story.namespace, story.name, f"finished, {tally.running} still running here")
 
-    def _tell_given_up(self, story: Story, told: NarratedWorkflow) -> None:
+    def _tell_given_up(self, story: Story, seen: NarratedWorkflow) -> None:
         story.finished = self._stopwatch()
         tally = self._tally(story.namespace)
         tally.longest_wait = max(tally.longest_wait, story.finished - story.created)
-        why = (told.status.message if told.status is not None else None) or "it ended without a run"
+        why = (seen.status.message if seen.status is not None else None) or "it ended without a run"
         self._print(story.namespace, story.name, f"given up: {why.removeprefix('lockkeeper: ')}")
 
     def _tally(self, namespace: str) -> Tally:

@@ -20,12 +20,13 @@ from certs.bundle import split
 from certs.kept import Kept
 from certs.moves import Deed, Timing
 from lockkeeper.__main__ import main
-from lockkeeper.certificates.ca_bundle import CONFIGURATIONS, MUTATING, VALIDATING, Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
 from lockkeeper.certificates.sources import OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from lockkeeper.certificates.ca_bundle import CONFIGURATIONS
 from lockkeeper.certificates.secret_store import SECRETS
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 from policy.cluster.kube import connect
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.patches import JsonObject, Op, PatchOp

@@ -11,9 +11,10 @@ import msgspec
 
 from certs.kept import Kept
 from certs.moves import Change, Deed
-from lockkeeper.certificates.ca_bundle import CONFIGURATIONS, MUTATING, Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
+from lockkeeper.process.webhook_configurations import CONFIGURATIONS, MUTATING
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster, JsonPatch, Patch, Resource

@@ -13,12 +13,13 @@ from certs.bundle import is_accepted, split
 from certs.keeping import begin_change
 from certs.kept import NOTHING, Kept
 from certs.moves import OVERLAP, PROPAGATION, Deed
-from lockkeeper.certificates.ca_bundle import MUTATING, VALIDATING
+from lockkeeper.certificates.controller_part import NO_BUNDLE, BundleReadiness
 from lockkeeper.certificates.metrics import CertificatePart, Doing
-from lockkeeper.certificates.readiness import LOOK_SECONDS, NO_BUNDLE, BundleReadiness
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.process.readiness import LOOK_SECONDS
+from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.lockkeeper.certificates.certificate_world import (
