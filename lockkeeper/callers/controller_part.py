@@ -10,7 +10,6 @@ from lockkeeper.callers.registered import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import RotationDeed
 from lockkeeper.callers.upkeep import CallersUpkeep
-from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.namespaced_name import NamespacedName
 from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
 from lockkeeper.process.webhook_configurations import CONFIGURATIONS
@@ -22,9 +21,8 @@ from webhook.logs import Log
 class CallerPathLog:
     """Logs and counts what is done to the paths; never a secret."""
 
-    def __init__(self, *, log: Log, reporter: ControllerLog, registry: CollectorRegistry) -> None:
+    def __init__(self, *, log: Log, registry: CollectorRegistry) -> None:
         self._log = log
-        self._reporter = reporter
         changes = Counter(
             "lockkeeper_caller_path_changes",
             "Steps in the life of the secret paths of the webhook.",
@@ -38,10 +36,6 @@ class CallerPathLog:
         self._changes[deed].inc()
         self._log.event("callers", f"{where}: {deed}")
 
-    def trouble(self, doing: str, error: ClusterError) -> None:
-        """Something failed and will be tried again."""
-        self._reporter.trouble(doing, error)
-
 
 class ControllerCallers:
     """What a controller does about the paths: `upkeep` where it leads, `missing` in any case."""
@@ -53,14 +47,16 @@ class ControllerCallers:
         configurations: str,
         deployment: NamespacedName,
         clock: Callable[[], datetime],
-        reporter: CallerPathLog,
+        log: CallerPathLog,
+        trouble: Callable[[str, ClusterError], object],
         mark: Callable[[], str],
     ) -> None:
         self._cluster = cluster
         self._name = configurations
         self._deployment = deployment
         self._clock = clock
-        self._reporter = reporter
+        self._log = log
+        self._trouble = trouble
         self._mark = mark
         self._readiness = PathReadiness(cluster=cluster, name=configurations, stopwatch=time.monotonic)
 
@@ -73,10 +69,11 @@ class ControllerCallers:
                 cluster=self._cluster,
                 deployment=self._deployment,
                 clock=self._clock,
-                trouble=self._reporter.trouble,
+                trouble=self._trouble,
             ),
             clock=self._clock,
-            reporter=self._reporter,
+            trouble=self._trouble,
+            moved=self._log.moved,
             mark=self._mark,
         )
 

@@ -7,7 +7,7 @@ is made whenever one of the three changes, and every few seconds, because waits 
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from lockkeeper.callers.registered import correction, read
 from lockkeeper.callers.replicas import Replicas
@@ -23,25 +23,13 @@ STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 
 
-class CallerPathReporter(Protocol):
-    """Who wants to know; no secret is ever told."""
-
-    def moved(self, where: str, deed: RotationDeed) -> None:
-        """Something was done to the paths of a configuration."""
-        ...
-
-    def trouble(self, doing: str, error: ClusterError) -> None:
-        """Something failed and will be tried again."""
-        ...
-
-
 def new_secret() -> str:
     """Return a secret of hexadecimal digits, which the path of a webhook may have."""
     return secrets.token_hex(SECRET_BYTES)
 
 
 class CallersUpkeep(Upkeep):
-    """Runs until it is stopped; one replica at a time, the leader, does this."""
+    """Keeps the secrets in the paths; `moved` hears of what was done to which configuration, of no secret."""
 
     def __init__(
         self,
@@ -50,7 +38,8 @@ class CallersUpkeep(Upkeep):
         name: str,
         replicas: Replicas,
         clock: Callable[[], datetime],
-        reporter: CallerPathReporter,
+        trouble: Callable[[str, ClusterError], object],
+        moved: Callable[[str, RotationDeed], object],
         mark: Callable[[], str] = str,
         make: Callable[[], str] = new_secret,
         timing: RotationTiming = USUAL,
@@ -63,7 +52,7 @@ class CallersUpkeep(Upkeep):
                 *(WatchedObject(each, name) for each in CONFIGURATIONS),
                 WatchedObject(DEPLOYMENTS, where.name, where.namespace),
             ],
-            trouble=reporter.trouble,
+            trouble=trouble,
             threads="callers",
             pass_seconds=pass_seconds,
         )
@@ -71,7 +60,7 @@ class CallersUpkeep(Upkeep):
         self._name = name
         self._replicas = replicas
         self._clock = clock
-        self._reporter = reporter
+        self._moved = moved
         self._mark = mark
         self._make = make
         self._timing = timing
@@ -92,7 +81,7 @@ class CallersUpkeep(Upkeep):
             except (Conflict, Invalid):
                 self._wake.set()  # It has changed meanwhile; what stands there now is looked at at once.
             except ClusterError as error:
-                self._reporter.trouble(f"keeping the paths of {self._at(resource)}", error)
+                self._trouble(f"keeping the paths of {self._at(resource)}", error)
                 good = False
         return good
 
@@ -115,7 +104,7 @@ class CallersUpkeep(Upkeep):
             return False
         self._cluster.patch(resource, self._name, patch)
         for deed in step.deeds:
-            self._reporter.moved(self._at(resource), deed)
+            self._moved(self._at(resource), deed)
         return True
 
     def _at(self, resource: Resource) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
-    with _told_in_one_line():
+    with _errors_in_one_line():
         code: int = arguments.act(arguments)
     return code
 
@@ -96,7 +96,7 @@ def _status(arguments: argparse.Namespace) -> int:
         kept = FolderStore(arguments.dir).read().kept
         report = report_on(kept, now=utc_now(), names=names)
     else:
-        with _cluster(arguments) as cluster:
+        with closing(reach(arguments.kubeconfig)) as cluster:
             kept = _secret(cluster, arguments).read().kept
             configurations = Configurations(cluster=cluster, name=arguments.webhook_configurations)
             placed = configurations.bundles()
@@ -110,7 +110,7 @@ def _init(arguments: argparse.Namespace) -> int:
     if arguments.dir is not None:
         made = ensure_folder(arguments.dir, names or LOOPBACK_NAMES)
         return _tell(str(change) for change in made.changes)
-    with _cluster(arguments) as cluster:
+    with closing(reach(arguments.kubeconfig)) as cluster:
         store = _secret(cluster, arguments)
         return _settle(store, lambda kept: _mended(kept, _names(kept, arguments)))
 
@@ -118,7 +118,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _rotate(arguments: argparse.Namespace) -> int:
     if arguments.dir is not None:
         return _rotate_folder(arguments)
-    with _cluster(arguments) as cluster:
+    with closing(reach(arguments.kubeconfig)) as cluster:
         store = _secret(cluster, arguments)
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))
@@ -218,16 +218,7 @@ def _secret(cluster: Cluster, arguments: argparse.Namespace) -> SecretStore:
 
 
 @contextmanager
-def _cluster(arguments: argparse.Namespace) -> Iterator[Cluster]:
-    cluster = reach(arguments.kubeconfig)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-@contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Turn what the caller can mend into one line."""
     try:
         yield

@@ -1,6 +1,7 @@
 """`lockkeeper check`: whether an installation on a cluster is healthy."""
 
 import argparse
+from contextlib import closing
 from threading import Event
 from typing import Final
 
@@ -39,22 +40,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Gather, judge and print."""
-    cluster = reach(arguments.kubeconfig)
-    gatherer = Gatherer(
-        cluster=cluster,
-        namespace=arguments.namespace,
-        name=arguments.name,
-        inside=arguments.kubeconfig is None,
-        probe=ask,
-        clock=utc_now,
-        pause=Event().wait,
-    )
-    try:
-        facts = gatherer.gather()
-    except (Unavailable, TooManyRequests) as error:
-        raise UsageError(f"the cluster does not answer: {error.message}") from error
-    finally:
-        cluster.close()
+    with closing(reach(arguments.kubeconfig)) as cluster:
+        gatherer = Gatherer(
+            cluster=cluster,
+            namespace=arguments.namespace,
+            name=arguments.name,
+            inside=arguments.kubeconfig is None,
+            probe=ask,
+            clock=utc_now,
+            pause=Event().wait,
+        )
+        try:
+            facts = gatherer.gather()
+        except (Unavailable, TooManyRequests) as error:
+            raise UsageError(f"the cluster does not answer: {error.message}") from error
     judgements = judge_installation(facts)
     if nothing_seen(facts):
         raise UsageError(f"nothing of the cluster may be seen: {judgements[0].message}; and so on")

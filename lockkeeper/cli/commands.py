@@ -4,23 +4,9 @@ A command's module has `EXAMPLES`, `configure(parser)` and `run(arguments) -> in
 for a command than what its module asks for; tests/lockkeeper/cli/test_commands.py holds what that may be.
 """
 
-import argparse
 from importlib import import_module
-from typing import Final, NamedTuple, Protocol, cast
-
-
-class CommandModule(Protocol):
-    """What the module of a command has."""
-
-    EXAMPLES: str
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Add the options."""
-        ...
-
-    def run(self, arguments: argparse.Namespace) -> int:
-        """Do what was asked for, and return the exit code."""
-        ...
+from types import ModuleType
+from typing import Final, NamedTuple
 
 
 class Command(NamedTuple):
@@ -29,9 +15,9 @@ class Command(NamedTuple):
     name: str
     summary: str
 
-    def load(self) -> CommandModule:
+    def load(self) -> ModuleType:
         """Import the module of the command, and with it all that the command needs."""
-        return cast("CommandModule", import_module(f"lockkeeper.cli.{self.name}"))
+        return import_module(f"lockkeeper.cli.{self.name}")
 
 
 COMMANDS: Final = (

@@ -242,7 +242,8 @@ class ControllerProcess:
             configurations=arguments.webhook_configurations,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            reporter=CallerPathLog(log=self._log, reporter=self._reporter, registry=self._metrics.registry),
+            log=CallerPathLog(log=self._log, registry=self._metrics.registry),
+            trouble=self._reporter.trouble,
             mark=self._certificates.mark if self._certificates is not None else str,
         )
 

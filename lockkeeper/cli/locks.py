@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
@@ -55,12 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
-    cluster = reach(arguments.kubeconfig)
-    with _told_in_one_line():
-        try:
-            return act(cluster, arguments)
-        finally:
-            cluster.close()
+    with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
+        return act(cluster, arguments)
 
 
 def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
@@ -100,7 +96,7 @@ def _length(text: str) -> timedelta:
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Tell of a cluster that cannot be read as of something that the caller mends."""
     try:
         yield

@@ -74,7 +74,8 @@ class World:
                 trouble=self.told.trouble,
             ),
             clock=self.clock,
-            reporter=self.told,
+            trouble=self.told.trouble,
+            moved=self.told.moved,
         )
 
     def install(self, *, paths: bool = True, args: tuple[str, ...] = (AWARE,)) -> None:
