@@ -1,11 +1,22 @@
 """Options of commands whose certificates are in a Secret."""
 
 import argparse
+from functools import partial
+from typing import Final
 
-from certs.naming import UnusableNameError, normalised_names
-from lockkeeper.cli.cluster_options import named
+from certs.naming import normalised_names
+from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.namespaced_name import NamespacedName
+
+secret_name: Final = option_type(partial(NamespacedName.parse, kind="Secret"))
+"""Reads the name of a Secret."""
+
+
+@option_type
+def certificate_names(text: str) -> tuple[str, ...]:
+    """Return names for a certificate from a list with commas. Raises ValueError."""
+    return tuple(sorted(normalised_names(filter(None, text.split(",")))))
 
 
 def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
@@ -32,16 +43,3 @@ def check_certificate_secret(arguments: argparse.Namespace) -> None:
     """
     if (arguments.certs_secret is None) != (arguments.certs_names is None):
         raise UsageError("--certs-secret and --certs-names go together")
-
-
-def secret_name(text: str) -> NamespacedName:
-    """Return the name of a Secret, or an error that argparse shows."""
-    return named(text, "Secret")
-
-
-def certificate_names(text: str) -> tuple[str, ...]:
-    """Return names for a certificate from a list with commas, or an error that argparse shows."""
-    try:
-        return tuple(sorted(normalised_names(filter(None, text.split(",")))))
-    except UnusableNameError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

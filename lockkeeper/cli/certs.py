@@ -17,6 +17,7 @@ from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.cli.options import add_output
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.output import aligned, as_json
@@ -50,13 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _add_places(action)
         action.set_defaults(act=act)
         if name == "status":
-            action.add_argument(
-                "-o",
-                "--output",
-                choices=("table", "json"),
-                default="table",
-                help="format (default %(default)s)",
-            )
+            add_output(action, "json")
             action.add_argument(
                 "--webhook-configurations",
                 default=RELEASE,

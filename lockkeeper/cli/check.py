@@ -10,6 +10,7 @@ from lockkeeper.checking.judge import judge_installation, nothing_seen, table
 from lockkeeper.checking.judgement import State
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.cli.options import add_output
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.output import as_json
@@ -33,9 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-n", "--namespace", default="lockkeeper", help="namespace of the release (default %(default)s)"
     )
     parser.add_argument("--name", default="lockkeeper", help="full name of the release (default %(default)s)")
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="format (default %(default)s)"
-    )
+    add_output(parser, "json")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,9 +1,11 @@
 """Options of commands on a cluster: how to reach it, which accounts are whose, and which objects to use."""
 
 import argparse
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.namespaced_name import NamespacedName
 from policy.core.identities import UPSTREAM, Identities, user_of
@@ -11,6 +13,9 @@ from policy.core.identities import UPSTREAM, Identities, user_of
 if TYPE_CHECKING:
     from policy.cluster.kube import KubeCluster
     from policy.cluster.kube_observed import Observer
+
+deployment_name: Final = option_type(partial(NamespacedName.parse, kind="Deployment"))
+"""Reads the name of a Deployment."""
 
 
 def add_kubeconfig(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +57,7 @@ def add_identities(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(
             option,
-            type=account,
+            type=option_type(user_of),
             action="append",
             metavar="NAMESPACE:NAME",
             help=f"ServiceAccount of {text}; repeatable (default {', '.join(sorted(default)) or 'none'})",
@@ -80,24 +85,3 @@ def add_argo_deployment(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE/NAME",
         help="Deployment of the Argo controller, whose image tells the version in place of --argo-version",
     )
-
-
-def account(text: str) -> str:
-    """Return Kubernetes' name of an account, or an error that argparse shows."""
-    try:
-        return user_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def deployment_name(text: str) -> NamespacedName:
-    """Return the name of a Deployment, or an error that argparse shows."""
-    return named(text, "Deployment")
-
-
-def named(text: str, kind: str) -> NamespacedName:
-    """Return the name of an object of a kind, or an error that argparse shows."""
-    try:
-        return NamespacedName.parse(text, kind)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from lockkeeper import __version__
+from lockkeeper.cli.options import add_output
 from lockkeeper.cli.policy_options import add_argo_version, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.lint.lint import Level, LintFinding, lint
 from lockkeeper.lint.reading import read_files
@@ -41,12 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder of policies and what stands beside them, read too",
     )
     add_argo_version(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "github", "sarif"),
-        default="table",
-        help="format: github is for annotations, sarif for code scanning (default %(default)s)",
+    add_output(
+        parser, "json", "github", "sarif", text="format: github is for annotations, sarif for code scanning"
     )
     parser.add_argument(
         "-n",

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.cli.options import add_output, option_type
 from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
 from lockkeeper.locks.table import shown, table
@@ -40,13 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="", help="one namespace (default: all of them)")
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="format (default %(default)s)"
-    )
+    add_output(parser, "json")
     parser.add_argument("--lock", default="", metavar="NAME", help="suggest: one lock, by Argo's name of it")
     parser.add_argument(
         "--max-wait",
-        type=_length,
+        type=option_type(duration),
         default=timedelta(minutes=1),
         metavar="TIME",
         help="suggest: what 95 of 100 should wait at most, such as 30s or 1h30m (default 1m)",
@@ -85,14 +84,6 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     else:
         print(table(found, stuck, now))
     return 1 if stuck else 0
-
-
-def _length(text: str) -> timedelta:
-    """Return a length of time, or an error that argparse shows."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
 from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
 from policy.sources.directory import PolicyErrors
@@ -26,19 +27,11 @@ def add_argo_version(parser: argparse.ArgumentParser) -> None:
     """Add `--argo-version`."""
     parser.add_argument(
         "--argo-version",
-        type=argo_version,
+        type=option_type(ArgoVersion.parse),
         default=DEFAULT_VERSION,
         metavar="VERSION",
         help=f"version of the Argo controller: it decides how locks are written (default {DEFAULT_VERSION})",
     )
-
-
-def argo_version(text: str) -> ArgoVersion:
-    """Return the version, or an error that argparse shows."""
-    try:
-        return ArgoVersion.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def existing_folder(path: Path, what: str) -> Path:

@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
+from lockkeeper.cli.options import add_output
 from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.embedded.api_server import admission_review
 from lockkeeper.process.output import aligned, as_json
@@ -60,13 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="YAML or JSON file, a folder of them, or - for standard input",
     )
     add_policies(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "yaml"),
-        default="table",
-        help="format (default %(default)s)",
-    )
+    add_output(parser, "json", "yaml")
     parser.add_argument(
         "--show",
         choices=("diff", "whole", "none"),

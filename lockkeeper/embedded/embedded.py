@@ -9,7 +9,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from socket import socket
@@ -27,7 +27,7 @@ from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.narrator import Narrator, closing_table, lock_table
-from lockkeeper.embedded.play import Played, create_child, play
+from lockkeeper.embedded.play import create_child, play
 from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
@@ -135,7 +135,7 @@ class Embedded:
             cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=AT_ONCE
         )
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
-        door, back_door = (
+        api_server, api_server_of_argo = (
             ApiServer(
                 cluster=cluster,
                 host=settings.host,
@@ -151,7 +151,9 @@ class Embedded:
             stopwatch=time.monotonic,
             limit_of=lambda name: limit_of(name, board.current(), utc_now()),
             task_time=settings.task_time,
-            create=lambda obj, namespace, user: create_child(obj, namespace, user, back_door, narrator),
+            create=lambda obj, namespace, user: create_child(
+                obj, namespace, user, api_server_of_argo, narrator
+            ),
         )
         application = build_admission(
             board=board,
@@ -167,22 +169,24 @@ class Embedded:
             ("argo", argo.run),
             ("controller", controller.run),
             ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(door, narrator, argo, board.current)),
+            ("play", lambda: self._play(api_server, narrator, argo, board.current)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application
 
     def _play(
-        self, door: ApiServer, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
+        self, api_server: ApiServer, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
     ) -> None:
         """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
         url = url_of(self._settings.host, self._settings.port)
         self._ready.wait()  # Who reads that it serves may end it, or send it something.
         if self._settings.workflows is not None:
-            played = play(self._settings.workflows, door, narrator, task_time=self._settings.task_time)
-            narrator.text(closing(played, narrator, argo, snapshot()))
+            failures = play(
+                self._settings.workflows, api_server, narrator, task_time=self._settings.task_time
+            )
+            narrator.text(closing(failures, narrator, argo, snapshot()))
             if self._settings.once:
-                if not played.failures:
+                if not failures:
                     self._say(DONE)
                 os.kill(self._parent, signal.SIGTERM)
                 return
@@ -194,7 +198,7 @@ class Embedded:
         )
 
 
-def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
+def closing(failures: Sequence[str], narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
     """Return the closing tables, and a line for each thing that went wrong or never ran."""
     now = utc_now()
     limits = {name: limit_of(name, snapshot, now) for name in argo.locks.most}
@@ -205,7 +209,7 @@ def closing(played: Played, narrator: Narrator, argo: SimulatedArgo, snapshot: S
         f"{story.namespace}/{story.name} still waits: no slot came free for it"
         for story in narrator.waiting()
     ]
-    return "\n".join([*parts, *played.failures])
+    return "\n".join([*parts, *failures])
 
 
 def limit_of(lock: str, snapshot: Snapshot, now: datetime) -> int:

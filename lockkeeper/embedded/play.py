@@ -6,14 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from lockkeeper.embedded.api_server import AdmissionFailed, Admitted, ApiServer
+from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.narrator import Narrator
 from policy.cluster.errors import ClusterError
 from policy.core.kinds import DEFAULT_NAMESPACE
 from policy.core.patches import JsonObject, JsonValue
-from policy.sources.manifests import Manifest, read_manifests
+from policy.sources.manifests import read_manifests
 
 SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's word on a new Workflow before the next is created all the same."""
@@ -22,53 +20,55 @@ QUIET_SECONDS: Final = 10.0
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
 
 
-class Played(msgspec.Struct, frozen=True):
-    """How a play went: everything finished, and nothing that was not a decision went wrong."""
+def play(
+    folder: Path, api_server: ApiServer, narrator: Narrator, *, task_time: timedelta = timedelta()
+) -> list[str]:
+    """Create every Workflow of the folder, in the order of file names, and wait until all have run.
 
-    complete: bool
-    failures: tuple[str, ...]
-
-
-def play(folder: Path, door: ApiServer, narrator: Narrator, *, task_time: timedelta = timedelta()) -> Played:
-    """Create every Workflow of the folder, in the order of file names, and wait until all have run."""
+    Returns what went wrong, a line each; decisions are none of it.
+    """
     failures = []
     for manifest in read_manifests(folder):
         if manifest.kind != "Workflow":
             continue
+        namespace = manifest.namespace or DEFAULT_NAMESPACE
         try:
-            _create(manifest, door, narrator)
+            uid = _create(manifest.value, namespace, USER, api_server, narrator)
         except (AdmissionFailed, ClusterError) as error:
             failures.append(f"{manifest.file}: {error}")
-            narrator.line(manifest.namespace or DEFAULT_NAMESPACE, manifest.name, f"failed: {error}")
-    complete = narrator.finished(max(QUIET_SECONDS, 2 * task_time.total_seconds()))
-    door.close()
-    return Played(complete, tuple(failures))
+            narrator.line(namespace, manifest.name, f"failed: {error}")
+            continue
+        if uid:
+            narrator.settled(uid, SETTLE_SECONDS)
+    narrator.finished(max(QUIET_SECONDS, 2 * task_time.total_seconds()))
+    api_server.close()
+    return failures
 
 
-def _create(manifest: Manifest, door: ApiServer, narrator: Narrator) -> None:
-    namespace = manifest.namespace or DEFAULT_NAMESPACE
-    admitted = door.create(manifest.value, namespace=namespace)
-    if admitted.stored is None:
-        narrator.denied(namespace, manifest.name, admitted.denial)
-        return
-    uid = narrator.created(admitted.stored, injected_locks(manifest.value, admitted))
-    narrator.settled(uid, SETTLE_SECONDS)
-
-
-def create_child(obj: JsonObject, namespace: str, user: str, door: ApiServer, narrator: Narrator) -> str:
+def create_child(
+    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator
+) -> str:
     """Create what a resource template makes, as the account of its Pod; returns its uid, "" if refused."""
-    metadata = obj.get("metadata")
-    named = metadata if isinstance(metadata, dict) else {}
-    name = str(named.get("name") or named.get("generateName") or "")
     try:
-        admitted = door.create(obj, namespace=namespace, user=user)
+        return _create(obj, namespace, user, api_server, narrator)
     except (AdmissionFailed, ClusterError) as error:
-        narrator.line(namespace, name, f"failed: {error}")
+        narrator.line(namespace, _name_of(obj), f"failed: {error}")
         return ""
+
+
+def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator) -> str:
+    """Create a Workflow; returns its uid, "" if refused. Raises AdmissionFailed, ClusterError."""
+    admitted = api_server.create(obj, namespace=namespace, user=user)
     if admitted.stored is None:
-        narrator.denied(namespace, name, admitted.denial)
+        narrator.denied(namespace, _name_of(obj), admitted.denial)
         return ""
     return narrator.created(admitted.stored, injected_locks(obj, admitted))
+
+
+def _name_of(obj: JsonObject) -> str:
+    metadata = obj.get("metadata")
+    named = metadata if isinstance(metadata, dict) else {}
+    return str(named.get("name") or named.get("generateName") or "")
 
 
 def injected_locks(original: JsonObject, admitted: Admitted) -> list[str]:

@@ -14,7 +14,7 @@ from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiS
 from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.embedded import closing, limit_of
 from lockkeeper.embedded.narrator import Narrator, Tally, closing_table, lock_table
-from lockkeeper.embedded.play import Played, create_child, injected_locks, lock_names, play
+from lockkeeper.embedded.play import create_child, injected_locks, lock_names, play
 from lockkeeper.process.output import aligned
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
@@ -314,7 +314,7 @@ def test_what_holds_no_lock_has_no_names(value: JsonValue) -> None:
 
 
 class Door(ApiServer):
-    """A front door without a webhook: it does what the test says with each object."""
+    """An API server without a webhook: it does what the test says with each object."""
 
     def __init__(self, answer: Callable[[JsonObject, str], Admitted]) -> None:
         self._answer = answer
@@ -353,7 +353,7 @@ def test_a_play_creates_workflows_only_in_the_order_of_files(scene: Scene, tmp_p
         "kind: ConfigMap\nmetadata: {name: c}\n",
         "kind: Workflow\nmetadata: {name: a}\n",
     )
-    assert play(folder, door, scene.narrator) == Played(complete=True, failures=())
+    assert play(folder, door, scene.narrator) == []
     assert door.asked == ["here", "default"]
     assert door.closed
     assert scene.told() == ["denied: no", "denied: no"]
@@ -367,8 +367,8 @@ def test_a_failed_call_is_told_and_the_play_goes_on(scene: Scene, tmp_path: Path
 
     door = Door(fail)
     manifest = "kind: Workflow\nmetadata: {name: a, namespace: here}\n"
-    played = play(folder_of(tmp_path, manifest, manifest), door, scene.narrator)
-    assert [each.partition(": ")[2] for each in played.failures] == ["failed calling /mutate: 500"] * 2
+    failures = play(folder_of(tmp_path, manifest, manifest), door, scene.narrator)
+    assert [each.partition(": ")[2] for each in failures] == ["failed calling /mutate: 500"] * 2
     assert len(door.asked) == 2
     assert door.closed
 
@@ -402,6 +402,6 @@ def test_the_closing_words_name_who_never_ran_and_what_failed(scene: Scene) -> N
         limit_of=lambda _: 1,
         task_time=timedelta(0),
     )
-    text = closing(Played(complete=False, failures=("f.yaml: failed",)), scene.narrator, argo, snapshot())
+    text = closing(["f.yaml: failed"], scene.narrator, argo, snapshot())
     assert text.splitlines()[-2:] == ["here/a still waits: no slot came free for it", "f.yaml: failed"]
     assert "LOCK" not in text
