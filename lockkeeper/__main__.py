@@ -10,9 +10,9 @@ from lockkeeper.cli.commands import COMMANDS
 from lockkeeper.process.clock_and_log import tell
 from lockkeeper.process.errors import UsageError
 
-INTERRUPTED: Final = 130
+_INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
-USAGE: Final = 2
+_USAGE: Final = 2
 """Exit code for everything that the caller has to mend: arguments, files, a port in use."""
 
 
@@ -26,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         for line in error.lines:
             tell(line)
-        return USAGE
+        return _USAGE
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _INTERRUPTED
     except BrokenPipeError:  # The reader, `head` perhaps, has what it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

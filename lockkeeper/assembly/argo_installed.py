@@ -8,8 +8,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.process.deployments import DEPLOYMENTS, Deployment
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, Deployment, NamespacedName
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from policy.core.locks.forms import ArgoVersion

@@ -16,7 +16,7 @@ import msgspec
 from lockkeeper.assembly.argo_installed import InstalledArgo
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.controller_log import ControllerLog
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.protocol import (
     CLUSTER_SYNCHRONIZATION_POLICIES,
     CLUSTER_WORKFLOW_QUOTAS,
@@ -48,11 +48,11 @@ from webhook.failure import NotSynced
 from webhook.logs import Log
 
 NOT_READ: Final = "the policies of the cluster are not read yet"
-ARGO_SECONDS: Final = 60.0
+_ARGO_SECONDS: Final = 60.0
 """How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
-FIGURES_AGE: Final = 4.0
+_FIGURES_AGE: Final = 4.0
 """Seconds until everybody who joined a queue is in its figures."""
-FIGURES_SECONDS: Final = 0.5
+_FIGURES_SECONDS: Final = 0.5
 """Between two looks of a webhook at the figures of quotas."""
 LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
 QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
@@ -132,7 +132,7 @@ class ClusterPolicies:
 
     def _follow_argo(self, installed: InstalledArgo) -> None:
         """Compile everything anew when another version of Argo is installed."""
-        while not self._stopped.wait(ARGO_SECONDS):
+        while not self._stopped.wait(_ARGO_SECONDS):
             self.check_argo(installed.ask())
 
     def check_argo(self, version: ArgoVersion) -> None:
@@ -182,8 +182,8 @@ class ClusterPolicies:
 
     def _follow_figures(self) -> None:
         """Put the figures of all quotas together, once after a burst of changes."""
-        while not self._stopped.wait(FIGURES_SECONDS):
-            self._figures_moved.wait(FIGURES_SECONDS if self._longer_since else FIGURES_AGE)
+        while not self._stopped.wait(_FIGURES_SECONDS):
+            self._figures_moved.wait(_FIGURES_SECONDS if self._longer_since else _FIGURES_AGE)
             self._figures_moved.clear()
             self.board.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
 
@@ -200,7 +200,7 @@ class ClusterPolicies:
             queue_shown = shown.queues.get(namespace, EMPTY_QUEUE)
             if queue.depth <= queue_shown.depth:
                 self._longer_since.pop(namespace, None)
-            elif now - self._longer_since.setdefault(namespace, now) < FIGURES_AGE:
+            elif now - self._longer_since.setdefault(namespace, now) < _FIGURES_AGE:
                 queues[namespace] = queue
             else:
                 del self._longer_since[namespace]

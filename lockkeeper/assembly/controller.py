@@ -19,13 +19,13 @@ from policy.service.releaser import Releaser, unknown_capacity
 from policy.service.telling import TELL_EVERY
 from policy.sources.board import SnapshotBoard
 
-SENDERS: Final = 4
+_SENDERS: Final = 4
 """Releases that are on their way to the API server at once."""
 
 
 def several_at_once() -> Together:
     """Return what sends releases in some threads: each waits for its answer most of the time."""
-    return ThreadPoolExecutor(max_workers=SENDERS, thread_name_prefix="release").map
+    return ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map
 
 
 def build_controller(

@@ -10,9 +10,8 @@ from lockkeeper.callers.registered import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import RotationDeed
 from lockkeeper.callers.upkeep import CallersUpkeep
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, NamespacedName
 from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log

@@ -5,13 +5,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.callers.secret_rotation import Secrets
-from lockkeeper.process.webhook_configurations import (
-    MUTATING,
-    OURS,
-    VALIDATING,
-    Webhook,
-    WebhookConfiguration,
-)
+from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision import Side
 from policy.core.patches import JsonObject, Op, PatchOp, pointer

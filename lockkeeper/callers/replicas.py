@@ -7,14 +7,13 @@ from typing import Final
 import msgspec
 
 from lockkeeper.callers.secret_rotation import Audience
-from lockkeeper.process.deployments import DEPLOYMENTS, Deployment
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, Deployment, NamespacedName
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-OPTION: Final = "--webhook-configurations"
+_OPTION: Final = "--webhook-configurations"
 """By this option of `lockkeeper serve` a replica is known to read them."""
-ENDPOINTS: Final = timedelta(seconds=15)
+_ENDPOINTS: Final = timedelta(seconds=15)
 """Beyond the grace period of an old Pod: until nothing leads to it any more."""
 
 
@@ -67,9 +66,9 @@ class Replicas:
 
 def _is_aware(found: Deployment) -> bool:
     """Tell whether the Pods that a Deployment makes read the configurations."""
-    return any(arg.split("=")[0] == OPTION for each in found.containers for arg in each.args or ())
+    return any(arg.split("=")[0] == _OPTION for each in found.containers for arg in each.args or ())
 
 
 def _grace(found: Deployment) -> timedelta:
     """Return how long an old Pod may have been answering after it was last counted."""
-    return timedelta(seconds=found.spec.template.spec.termination_grace_period_seconds) + ENDPOINTS
+    return timedelta(seconds=found.spec.template.spec.termination_grace_period_seconds) + _ENDPOINTS

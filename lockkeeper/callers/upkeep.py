@@ -12,20 +12,19 @@ from typing import Final
 from lockkeeper.callers.registered import correction, read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed, RotationTiming, advance
-from lockkeeper.process.deployments import DEPLOYMENTS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, DEPLOYMENTS
 from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import Cluster, Resource
 
-SECRET_BYTES: Final = 32
+_SECRET_BYTES: Final = 32
 STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 
 
 def new_secret() -> str:
     """Return a secret of hexadecimal digits, which the path of a webhook may have."""
-    return secrets.token_hex(SECRET_BYTES)
+    return secrets.token_hex(_SECRET_BYTES)
 
 
 class CallersUpkeep(Upkeep):

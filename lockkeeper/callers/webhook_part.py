@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.callers.registered import RESOURCE_OF, Registered, read
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision import Side
@@ -22,8 +22,8 @@ from webhook.failure import NotSynced
 FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
 """Between two looks for the sake of calls that are not known, when there are many."""
-LOOKS_AT_ONCE: Final = 4.0
-WAIT_SECONDS: Final = 1.0
+_LOOKS_AT_ONCE: Final = 4.0
+_WAIT_SECONDS: Final = 1.0
 """For a look that is under way."""
 NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
@@ -49,7 +49,7 @@ class FollowedCallers:
         self._trouble = trouble
         self._follow_seconds = follow_seconds
         self._looking = Lock()
-        self._left, self._counted_at = LOOKS_AT_ONCE, stopwatch()
+        self._left, self._counted_at = _LOOKS_AT_ONCE, stopwatch()
         self._synced = Event()
         self._seen: set[Resource] = set()
         self._answered: dict[Side, tuple[Answered, ...]] = {}
@@ -81,7 +81,7 @@ class FollowedCallers:
         Raises:
             NotSynced: the configurations were not read yet.
         """
-        if self._looking.acquire(timeout=WAIT_SECONDS):
+        if self._looking.acquire(timeout=_WAIT_SECONDS):
             try:
                 if not self.know(call) and self._may_look():
                     self.look()
@@ -113,7 +113,7 @@ class FollowedCallers:
     def _may_look(self) -> bool:
         """Tell whether there is a look left, and take it."""
         now = self._stopwatch()
-        self._left = min(LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
+        self._left = min(_LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
         self._counted_at = now
         if self._left < 1:
             return False

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS, OURS, Webhook, WebhookConfiguration
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, OURS, Webhook, WebhookConfiguration
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, JsonPatch, Resource
 from policy.core.patches import JsonObject, Op, PatchOp, pointer

@@ -12,7 +12,7 @@ from lockkeeper.certificates.metrics import CertificateExpiry, CertificateLog, C
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.sources import Certificates, GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import NamespacedName
 from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster

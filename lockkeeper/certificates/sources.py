@@ -12,7 +12,7 @@ from certs.moves import USUAL, Timing
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
 
-MARK_DIGITS: Final = 16
+_MARK_DIGITS: Final = 16
 Since: TypeAlias = Callable[[bytes], datetime | None]
 """Tells since when a bundle is in place in every webhook configuration."""
 
@@ -133,4 +133,4 @@ class GivenCertificates:
 
 
 def _mark_of(kept: Kept) -> str:
-    return sha256(kept.cert).hexdigest()[:MARK_DIGITS] if kept.cert else ""
+    return sha256(kept.cert).hexdigest()[:_MARK_DIGITS] if kept.cert else ""

@@ -13,8 +13,8 @@ from certs.stores import StoreError
 from lockkeeper.certificates.ca_bundle import Configurations, Placed
 from lockkeeper.certificates.metrics import CertificateReporter, Doing
 from lockkeeper.certificates.sources import Certificates
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS
 
 STEPS_AT_ONCE: Final = 8
 """Steps after which a pass ends in any case; two are usual."""

@@ -21,7 +21,7 @@ from lockkeeper.certificates.metrics import (
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log
 
@@ -56,7 +56,7 @@ class FolderOffer(Offer):
 
     def __init__(self, *, folder: Path, log: Log) -> None:
         self._certificate = MountedCertificate(
-            folder=folder, clock=utc_now, reporter=certificate_log(log, CollectorRegistry())
+            folder=folder, clock=utc_now, reporter=_certificate_log(log, CollectorRegistry())
         )
         super().__init__(self._certificate)
 
@@ -66,7 +66,7 @@ class FolderOffer(Offer):
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
         """Tell of failures, and show when the files expire."""
-        self._certificate.report_to(certificate_log(log, registry))
+        self._certificate.report_to(_certificate_log(log, registry))
         _show(registry, self._certificate.expiries)
 
 
@@ -88,7 +88,7 @@ class SecretOffer(Offer):
     ) -> None:
         self._reach = reach
         self._secret = secret
-        reporter = certificate_log(log, CollectorRegistry())
+        reporter = _certificate_log(log, CollectorRegistry())
         self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
         super().__init__(self._certificate)
 
@@ -99,14 +99,14 @@ class SecretOffer(Offer):
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
         """Follow the Secret, and show when what it holds expires."""
-        self._certificate.follow(self._store(self._reach()), reporter=certificate_log(log, registry))
+        self._certificate.follow(self._store(self._reach()), reporter=_certificate_log(log, registry))
         _show(registry, self._certificate.expiries)
 
     def _store(self, cluster: Cluster) -> SecretStore:
         return SecretStore(cluster=cluster, namespace=self._secret.namespace, name=self._secret.name)
 
 
-def certificate_log(log: Log, registry: CollectorRegistry) -> CertificateReporter:
+def _certificate_log(log: Log, registry: CollectorRegistry) -> CertificateReporter:
     """Return who logs what becomes of certificates, and counts it in a registry."""
     return CertificateLog(log=log, metrics=CertificateMetrics(registry), stopwatch=time.monotonic)
 

@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.process.webhook_configurations import Webhook
+from lockkeeper.process.kubernetes_objects import Webhook
 from policy.cluster.protocol import Resource
 from policy.core.prepared import prepare
 from policy.service.leases import Lease
 
-HEALTH: Final = "health"
+_HEALTH: Final = "health"
 """What the chart calls the port of probes and metrics."""
 SERVICES: Final = Resource("", "v1", "services", "Service")
 
@@ -51,7 +51,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, rename={"cluster_ip": "clusterIP"
     @property
     def health_port(self) -> int:
         """The port of probes and metrics; 0 where they are on that of admission."""
-        return next((each.port for each in self.ports if each.name == HEALTH), 0)
+        return next((each.port for each in self.ports if each.name == _HEALTH), 0)
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from lockkeeper.checking.facts import (
     UnreadObject,
     lease_age,
 )
-from lockkeeper.process.webhook_configurations import (
+from lockkeeper.process.kubernetes_objects import (
     MUTATING,
     OURS,
     VALIDATING,
@@ -48,7 +48,7 @@ POLICIES: Final = (
     SYNCHRONIZATION_POLICIES,
     CLUSTER_SYNCHRONIZATION_POLICIES,
 )
-HEADLESS: Final = "None"
+_HEADLESS: Final = "None"
 HTTPS: Final = 443
 Read = TypeVar("Read")
 
@@ -155,7 +155,7 @@ class Gatherer:
                 at = (client.service.namespace, client.service.name)
                 if at not in places:
                     places[at] = self._place_of(client.service)
-                target = service_target(client.service, places[at], client.ca_bundle)
+                target = _service_target(client.service, places[at], client.ca_bundle)
                 targets.setdefault(target, []).append(client.service.path)
             else:
                 target = url_target(client.url, client.ca_bundle)
@@ -171,7 +171,7 @@ class Gatherer:
 
         found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
         spec = ServiceSpec() if isinstance(found, UnreadObject) else found
-        if spec.cluster_ip in ("", HEADLESS):
+        if spec.cluster_ip in ("", _HEADLESS):
             return msgspec.structs.replace(spec, cluster_ip=server_name(service))
         return spec
 
@@ -188,7 +188,7 @@ def server_name(service: ServiceReference) -> str:
     return f"{service.name}.{service.namespace}.svc"
 
 
-def service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
+def _service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
     """Return where a Service is served."""
     target = Target(place.cluster_ip, service.port, server_name(service), ready_path(service.path), ca_bundle)
     return msgspec.structs.replace(target, health_port=place.health_port)

@@ -16,7 +16,7 @@ from lockkeeper.checking.facts import (
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
 from webhook.callers import call_of
 
-EXPIRY_WARNING: Final = timedelta(days=14)
+_EXPIRY_WARNING: Final = timedelta(days=14)
 """A renewal is due after two thirds of a certificate's life; so late, something keeps it from happening."""
 
 
@@ -67,7 +67,7 @@ def _certificate(served: ProbeResult, place: str, facts: InstallationFacts) -> J
         raise AssertionError("a target without trouble has shown its certificate")
     left = served.expires - facts.now
     message = f"the caBundle vouches for the certificate of {place}, for {left.days} more days"
-    if left > EXPIRY_WARNING:
+    if left > _EXPIRY_WARNING:
         return Judgement(Check.CERTIFICATE, State.OK, message)
     advice = "it should have been renewed: see lockkeeper certs status, or the Certificate of cert-manager"
     return Judgement(Check.CERTIFICATE, State.WARNING, message, advice)

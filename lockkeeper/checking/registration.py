@@ -4,12 +4,12 @@ from typing import Final
 
 from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
-from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING, Webhook
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.core.marks import NAMESPACE_NAME
 
 MUTATE: Final = "mutate.lockkeeper.dev"
 VALIDATE: Final = "validate.lockkeeper.dev"
-POLICY_REVIEW: Final = "policies.lockkeeper.dev"
+_POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
 def judge_kinds(facts: InstallationFacts) -> Judgements:
@@ -40,7 +40,7 @@ def judge_registration(facts: InstallationFacts) -> Judgements:
     """Judge whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (MUTATE,)),
-        (VALIDATING.kind, facts.validating, (VALIDATE, POLICY_REVIEW)),
+        (VALIDATING.kind, facts.validating, (VALIDATE, _POLICY_REVIEW)),
     ):
         if isinstance(found, UnreadObject):
             if found.gap is Gap.ABSENT:
@@ -53,7 +53,7 @@ def judge_registration(facts: InstallationFacts) -> Judgements:
         present = {webhook.name: webhook for webhook in found}
         yield from _completeness(kind, facts.name, present, wanted)
         for name in wanted:
-            if name in present and name != POLICY_REVIEW:
+            if name in present and name != _POLICY_REVIEW:
                 yield from _settings(present[name], facts.namespace)
 
 
@@ -63,7 +63,7 @@ def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tup
         message = f"{kind} {name} has no webhook {webhook}"
         if webhook in present:
             yield Judgement(check, State.OK, f"{webhook} is registered")
-        elif webhook == POLICY_REVIEW:
+        elif webhook == _POLICY_REVIEW:
             late = f"{message}: what is wrong with a policy shows only in its status"
             yield Judgement(check, State.WARNING, late, advice)
         else:

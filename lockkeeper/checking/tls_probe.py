@@ -13,7 +13,7 @@ from lockkeeper.checking.facts import ProbeResult, ProbeTrouble, Target
 CONNECTIONS: Final = 4
 """A Service hands each connection to one of its Pods, so one alone would leave the others unseen."""
 SECONDS: Final = 5.0
-LONGEST_ANSWER: Final = 4096
+_LONGEST_ANSWER: Final = 4096
 
 
 def ask(target: Target) -> ProbeResult:
@@ -100,4 +100,4 @@ def _asked(connected: socket, target: Target, path: str) -> tuple[int, str]:
     connection.sock = connected
     connection.request("GET", path, headers={"Connection": "close"})
     answer = connection.getresponse()
-    return answer.status, answer.read(LONGEST_ANSWER).decode(errors="replace").strip()
+    return answer.status, answer.read(_LONGEST_ANSWER).decode(errors="replace").strip()

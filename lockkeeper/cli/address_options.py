@@ -8,7 +8,7 @@ from lockkeeper.process.errors import UsageError
 from webhook.server import bind
 from webhook.settings import DEFAULT_PORT
 
-MAX_PORT = 65_535
+_MAX_PORT = 65_535
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 def port(text: str) -> int:
     """Return a port number, or an error that argparse shows."""
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number up to {MAX_PORT}")
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number up to {_MAX_PORT}")
     return int(text)
 
 

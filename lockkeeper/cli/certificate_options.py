@@ -7,7 +7,7 @@ from typing import Final
 from certs.naming import normalised_names
 from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import NamespacedName
 
 secret_name: Final = option_type(partial(NamespacedName.parse, kind="Secret"))
 """Reads the name of a Secret."""

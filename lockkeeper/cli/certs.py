@@ -35,7 +35,7 @@ On a cluster the certificates are in a Secret; without --kubeconfig it is the cl
 Exit codes: 0 all is well, 1 something is wrong or expired, 2 it cannot be read or written."""
 
 RELEASE: Final = "lockkeeper"
-ALL_IS_WELL: Final = "nothing to do: all is well"
+_ALL_IS_WELL: Final = "nothing to do: all is well"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -164,12 +164,12 @@ def _new_leaf(kept: Kept, names: Sequence[str]) -> Step:
     return Step(renewed.kept, (*whole.changes, *renewed.changes))
 
 
-def _settle(store: Store, decide: Callable[[Kept], Step], *, otherwise: str = ALL_IS_WELL) -> int:
+def _settle(store: Store, decide: Callable[[Kept], Step], *, otherwise: str = _ALL_IS_WELL) -> int:
     settled = settle(store, decide)
     return _tell((str(change) for change in settled.changes), otherwise=otherwise)
 
 
-def _tell(changes: Iterable[str], *, otherwise: str = ALL_IS_WELL) -> int:
+def _tell(changes: Iterable[str], *, otherwise: str = _ALL_IS_WELL) -> int:
     for line in list(changes) or [otherwise]:
         print(line)
     return 0

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 It changes nothing. What it has no right to see, or cannot reach from where it runs, is skipped and told.
 Exit codes: 0 fine, 1 a check failed or warns, 2 the cluster does not answer or shows nothing."""
 
-FINDINGS: Final = (State.FAILED, State.WARNING)
+_FINDINGS: Final = (State.FAILED, State.WARNING)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,4 +60,4 @@ def run(arguments: argparse.Namespace) -> int:
         print(as_json(judgements))
     else:
         print(table(judgements))
-    return 1 if any(each.state in FINDINGS for each in judgements) else 0
+    return 1 if any(each.state in _FINDINGS for each in judgements) else 0

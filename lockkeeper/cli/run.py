@@ -14,7 +14,7 @@ from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
 from lockkeeper.process.errors import UsageError
 from policy.sources.manifests import read_manifests
 
-MAX_TASK_SECONDS = 3600
+_MAX_TASK_SECONDS = 3600
 EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
@@ -80,9 +80,9 @@ def seconds(text: str) -> timedelta:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= MAX_TASK_SECONDS:
+    if not 0 < value <= _MAX_TASK_SECONDS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; give seconds above 0, up to {MAX_TASK_SECONDS}"
+            f"{text!r} is no time; give seconds above 0, up to {_MAX_TASK_SECONDS}"
         )
     return timedelta(seconds=value)
 

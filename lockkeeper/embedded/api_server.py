@@ -19,8 +19,8 @@ from policy.core.patches import JsonObject
 from policy.core.prepared import prepare
 from policy.core.workflow import Read
 
-TIMEOUT_SECONDS: Final = 10
-REVIEW_VERSION: Final = "admission.k8s.io/v1"
+_TIMEOUT_SECONDS: Final = 10
+_REVIEW_VERSION: Final = "admission.k8s.io/v1"
 USER: Final = "you@example.com"
 
 
@@ -28,32 +28,32 @@ class AdmissionFailed(Exception):  # noqa: N818 - the API server's own words: "f
     """A webhook did not answer as it must; the object is not stored (failurePolicy Fail)."""
 
 
-class DenialStatus(Read, frozen=True):
+class _DenialStatus(Read, frozen=True):
     """The text of a denial."""
 
     message: str = ""
 
 
-class AnsweredResponse(Read, frozen=True):
+class _AnsweredResponse(Read, frozen=True):
     """An AdmissionResponse."""
 
     uid: str
     allowed: bool | None = None
-    status: DenialStatus | None = None
+    status: _DenialStatus | None = None
     patch: str | None = None
     patch_type: str | None = None
     warnings: tuple[str, ...] = ()
 
 
-class AnsweredReview(Read, frozen=True):
+class _AnsweredReview(Read, frozen=True):
     """An AdmissionReview that came back."""
 
-    response: AnsweredResponse
+    response: _AnsweredResponse
     api_version: str = ""
     kind: str = ""
 
 
-prepare(AnsweredReview)
+prepare(_AnsweredReview)
 
 
 class AdmissionAnswer(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ class ApiServer:
     ) -> None:
         self._cluster = cluster
         self._new_uid = new_uid
-        self._connection = HTTPSConnection(host, port, context=tls, timeout=TIMEOUT_SECONDS)
+        self._connection = HTTPSConnection(host, port, context=tls, timeout=_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Close the connection."""
@@ -115,7 +115,7 @@ class ApiServer:
         body = json.dumps(admission_review(obj, namespace=namespace, uid=uid, user=user)).encode()
         try:
             self._connection.request(
-                "POST", f"{path}?timeout={TIMEOUT_SECONDS}s", body, {"Content-Type": "application/json"}
+                "POST", f"{path}?timeout={_TIMEOUT_SECONDS}s", body, {"Content-Type": "application/json"}
             )
             response = self._connection.getresponse()
             text = response.read()
@@ -158,10 +158,10 @@ def read_answer(body: bytes, uid: str) -> AdmissionAnswer:
         AdmissionFailed: it is no answer to this request.
     """
     try:
-        review = msgspec.json.decode(body, type=AnsweredReview)
+        review = msgspec.json.decode(body, type=_AnsweredReview)
         response = review.response
-        if review.api_version != REVIEW_VERSION or review.kind != "AdmissionReview":
-            raise AdmissionFailed(f"expected an AdmissionReview of {REVIEW_VERSION}")
+        if review.api_version != _REVIEW_VERSION or review.kind != "AdmissionReview":
+            raise AdmissionFailed(f"expected an AdmissionReview of {_REVIEW_VERSION}")
         if response.uid != uid:
             raise AdmissionFailed("expected response.uid to be that of the request")
         if (response.patch is None) != (response.patch_type is None):

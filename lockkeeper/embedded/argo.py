@@ -34,7 +34,7 @@ from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Synchroni
 
 SEEN: Final = f"!{marks.INSTANCE_ID},{marks.COMPLETED}!=true"
 WATCH_SECONDS: Final = 300.0
-LIMITS_SECONDS: Final = 1.0
+_LIMITS_SECONDS: Final = 1.0
 """How often waiters look whether a limit is another: a policy was edited, or a window opened."""
 LimitOf = Callable[[str], int]
 
@@ -146,7 +146,7 @@ class SimulatedArgo:
     def _start_new(self) -> None:
         """Wait for a Workflow or the next due task, whichever comes first."""
         waits = [max(self._timers[0][0] - self._stopwatch(), 0.0)] if self._timers else []
-        waits += [LIMITS_SECONDS] if self.locks.waiting else []
+        waits += [_LIMITS_SECONDS] if self.locks.waiting else []
         try:
             item = self._inbox.get(timeout=min(waits, default=None))
         except Empty:

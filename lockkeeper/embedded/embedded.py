@@ -43,13 +43,13 @@ from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings
 
-EXAMPLE: Final = "examples/review.json"
+_EXAMPLE: Final = "examples/review.json"
 """A review of this project's own, as seen from its folder."""
 AT_ONCE: Final = timedelta(0)
 """Somebody watches: who waits is told of every move."""
 DONE: Final = b"d"
 """The worker's word to its parent: the play ended and went well."""
-STOPPED: Final = b"s"
+_STOPPED: Final = b"s"
 """The worker's word that it ended by itself; one that was killed says nothing."""
 
 
@@ -94,7 +94,7 @@ class Embedded:
             tls=tls,
             respawn=False,
             on_ready=self._ready.set,
-            on_leave=lambda: self._say(STOPPED),
+            on_leave=lambda: self._say(_STOPPED),
         )
 
     def run(self) -> int:
@@ -104,7 +104,7 @@ class Embedded:
         words = _read(self._said)
         if self._settings.once:
             return 0 if DONE in words else 1
-        return server if STOPPED in words else 1
+        return server if _STOPPED in words else 1
 
     def _say(self, word: bytes) -> None:
         os.write(self._word, word)
@@ -194,7 +194,7 @@ class Embedded:
         narrator.text(
             f"\nServing on {url} until Ctrl-C. Try:\n"
             f"  curl --cacert {authority} {url}/metrics\n"
-            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @{EXAMPLE} {url}/mutate"
+            f"  curl --cacert {authority} -H 'Content-Type: application/json' -d @{_EXAMPLE} {url}/mutate"
         )
 
 

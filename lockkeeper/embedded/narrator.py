@@ -19,24 +19,24 @@ from policy.core.workflow import Metadata, Read
 from policy.service.tracker import Tracked
 
 WATCH_SECONDS: Final = 300.0
-NAMESPACE_WIDTH: Final = 11
-NAME_WIDTH: Final = 26
+_NAMESPACE_WIDTH: Final = 11
+_NAME_WIDTH: Final = 26
 
 
-class NarratedStatus(Read, frozen=True):
+class _NarratedStatus(Read, frozen=True):
     """What a Workflow says of itself."""
 
     message: str | None = None
 
 
-class NarratedWorkflow(Read, frozen=True):
+class _NarratedWorkflow(Read, frozen=True):
     """A Workflow as the narrator sees it."""
 
     metadata: Metadata
-    status: NarratedStatus | None = None
+    status: _NarratedStatus | None = None
 
 
-prepare(NarratedWorkflow)
+prepare(_NarratedWorkflow)
 
 
 class Story(msgspec.Struct):
@@ -118,7 +118,7 @@ class Narrator:
 
     def created(self, obj: JsonObject, locks: Sequence[str]) -> str:
         """Take note of a stored Workflow and return its uid; what the watch showed before is told now."""
-        metadata = msgspec.convert(obj, NarratedWorkflow).metadata
+        metadata = msgspec.convert(obj, _NarratedWorkflow).metadata
         uid, namespace = metadata.uid or "", metadata.namespace or ""
         with self._changed:
             story = Story(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
@@ -163,7 +163,7 @@ class Narrator:
 
     def _tell(self, story: Story, obj: JsonObject) -> None:
         """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
-        seen = msgspec.convert(obj, NarratedWorkflow)
+        seen = msgspec.convert(obj, _NarratedWorkflow)
         if holding.is_held(seen.metadata.labels) or story.finished is not None:
             return
         over = holding.is_completed(seen.metadata)
@@ -216,7 +216,7 @@ class Narrator:
         tally.finished += 1
         self._print(story.namespace, story.name, f"finished, {tally.running} still running here")
 
-    def _tell_given_up(self, story: Story, seen: NarratedWorkflow) -> None:
+    def _tell_given_up(self, story: Story, seen: _NarratedWorkflow) -> None:
         story.finished = self._stopwatch()
         tally = self._tally(story.namespace)
         tally.longest_wait = max(tally.longest_wait, story.finished - story.created)
@@ -227,7 +227,7 @@ class Narrator:
         return self.tallies.setdefault(namespace, Tally())
 
     def _print(self, namespace: str, name: str, text: str) -> None:
-        self._write(f"{namespace:<{NAMESPACE_WIDTH}} {name:<{NAME_WIDTH}} {text}")
+        self._write(f"{namespace:<{_NAMESPACE_WIDTH}} {name:<{_NAME_WIDTH}} {text}")
 
     def _write(self, text: str) -> None:
         try:

@@ -13,9 +13,9 @@ from policy.core.kinds import DEFAULT_NAMESPACE
 from policy.core.patches import JsonObject, JsonValue
 from policy.sources.manifests import read_manifests
 
-SETTLE_SECONDS: Final = 2.0
+_SETTLE_SECONDS: Final = 2.0
 """How long to wait for the controller's word on a new Workflow before the next is created all the same."""
-QUIET_SECONDS: Final = 10.0
+_QUIET_SECONDS: Final = 10.0
 """After so long without any event, or the time of two tasks, the play is over: what waits can never run."""
 _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:/\w+(?:/-)?)?")
 
@@ -39,8 +39,8 @@ def play(
             narrator.line(namespace, manifest.name, f"failed: {error}")
             continue
         if uid:
-            narrator.settled(uid, SETTLE_SECONDS)
-    narrator.finished(max(QUIET_SECONDS, 2 * task_time.total_seconds()))
+            narrator.settled(uid, _SETTLE_SECONDS)
+    narrator.finished(max(_QUIET_SECONDS, 2 * task_time.total_seconds()))
     api_server.close()
     return failures
 

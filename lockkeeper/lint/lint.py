@@ -42,15 +42,15 @@ from policy.core.selectors import EVERYTHING
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.core.workflow import WorkflowSpec
 
-OUR_PREFIX: Final = "lockkeeper: "
-SINGLE: Final = (".semaphore", ".mutex")
+_OUR_PREFIX: Final = "lockkeeper: "
+_SINGLE: Final = (".semaphore", ".mutex")
 """Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
-LOCK_WARNING: Final = "LockWarning"
+_LOCK_WARNING: Final = "LockWarning"
 SCHEDULE: Final = "Schedule"
 """Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
-LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
+_LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
 LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
-LINT: Final = ClusterSynchronizationPolicy(
+_LINT: Final = ClusterSynchronizationPolicy(
     metadata=PolicyMetadata(name="lint"),
     spec=ClusterSynchronizationPolicySpec(
         namespace_selector=EVERYTHING,
@@ -89,7 +89,7 @@ def lint(files: Files, argo: ArgoVersion) -> list[LintFinding]:
     """Return everything found in the objects of the files, in the order of files and lines."""
     governed = take_snapshot(files.documents, version="lint", argo=argo)
     others = (each for each in files.documents if not isinstance(each, LOCK_POLICIES))
-    ungoverned = take_snapshot((*others, LINT), version="lint", argo=argo)
+    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
     homes = {subject: _home(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
     _compare_with_each_other(homes, governed)
@@ -163,7 +163,7 @@ def _of_home(
     injected = inject(spec, found, locks, active, scene)
     shown, filled = look(home, found, rulebook, governed.library, injected.patch)
     for reason in (*lock_faults(spec, found, rulebook), *injected.faults, *filled):
-        converted = converts(locks, active) and reason.field.endswith(SINGLE)
+        converted = converts(locks, active) and reason.field.endswith(_SINGLE)
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
@@ -173,8 +173,8 @@ def _of_home(
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(spec, found, locks, active, scene)
     for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
-        field, _, message = warning.removeprefix(OUR_PREFIX).partition(": ")
-        yield _finding(subject, Level.WARNING, LOCK_WARNING, field, message)
+        field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
+        yield _finding(subject, Level.WARNING, _LOCK_WARNING, field, message)
 
 
 def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
@@ -186,7 +186,7 @@ def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) ->
     if locks is not None and active:
         return Rulebook(locks, active)
     locks = ungoverned.policies(subject.namespace).locks
-    if locks is None:  # LINT selects every namespace.
+    if locks is None:  # _LINT selects every namespace.
         raise LookupError(subject.namespace)
     return Rulebook(locks, locks.policies, lenient=True)
 
@@ -203,5 +203,5 @@ def _finding(
         object=str(subject),
         field=field,
         message=message,
-        policy="" if policy == LINT_SOURCE else policy,
+        policy="" if policy == _LINT_SOURCE else policy,
     )

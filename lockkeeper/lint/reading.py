@@ -18,7 +18,7 @@ from policy.sources.positions import Json, item, parse
 from policy.sources.schema import decode, walk
 
 STATUS: Final = "status"
-CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})
+_CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})
 _TYPES: Final[dict[str, type]] = {
     "Workflow": Workflow,
     "WorkflowTemplate": TemplateObject,
@@ -118,7 +118,7 @@ class _Reading:
     def _placed(self, value: JsonObject, kind: str) -> JsonObject:
         """Return an object with its namespace written out."""
         metadata = value.get("metadata")
-        if kind in CLUSTER_SCOPED or kind.startswith("Cluster") or not isinstance(metadata, dict):
+        if kind in _CLUSTER_SCOPED or kind.startswith("Cluster") or not isinstance(metadata, dict):
             return value
         if metadata.get("namespace"):
             return value

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-ERROR_LEVEL: Final = b'"level":"error"'
+_ERROR_LEVEL: Final = b'"level":"error"'
 
 
 def utc_now() -> datetime:
@@ -25,7 +25,7 @@ def write_to(descriptor: int) -> Callable[[bytes], object]:
 
 def write_errors(line: bytes) -> object:
     """Write a line to standard error if it tells of an error of ours; drop the others."""
-    return os.write(sys.stderr.fileno(), line) if ERROR_LEVEL in line else None
+    return os.write(sys.stderr.fileno(), line) if _ERROR_LEVEL in line else None
 
 
 def url_of(host: str, port: int) -> str:

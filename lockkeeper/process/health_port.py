@@ -23,7 +23,7 @@ import msgspec
 Bug: TypeAlias = Callable[[BaseException], None]
 Connection: TypeAlias = socket | tuple[bytes, socket]
 """What socketserver calls a request; with TCP it is the socket."""
-POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.1
 """How soon the server sees that it has to stop."""
 
 
@@ -51,7 +51,7 @@ class HealthPort:
     ) -> None:
         self._server = _Server(app=app, listener=listener, bug=bug, limits=limits or PortLimits())
         self._thread = Thread(
-            target=self._server.serve_forever, args=(POLL_SECONDS,), name="health-port", daemon=True
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="health-port", daemon=True
         )
 
     def start(self) -> None:

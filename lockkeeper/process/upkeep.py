@@ -13,14 +13,14 @@ from policy.core.backoff import backoff
 
 PASS_SECONDS: Final = 5.0
 """Without any change a pass is made this often: waits end without one."""
-FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 60.0
+_FIRST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 60.0
 """Seconds between passes that fail: the first, doubled each time up to the last. A change of an object does
 not wait for that: what can be put right is."""
-GAP_SECONDS: Final = 0.2
+_GAP_SECONDS: Final = 0.2
 """Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
-WATCH_SECONDS: Final = 60.0
-RETRY_SECONDS: Final = 1.0
+_WATCH_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 1.0
 
 
 class WatchedObject(msgspec.Struct, frozen=True):
@@ -67,9 +67,9 @@ class Upkeep(ABC):
         while not self._stopped.is_set():
             self._wake.clear()
             failures = 0 if self.make_pass() else failures + 1
-            delay = backoff(failures, first=FIRST_DELAY, last=LAST_DELAY)
+            delay = backoff(failures, first=_FIRST_DELAY, last=_LAST_DELAY)
             self._wake.wait(delay if failures else self._pass_seconds)
-            self._stopped.wait(GAP_SECONDS)
+            self._stopped.wait(_GAP_SECONDS)
 
     def stop(self) -> None:
         """End the work; the watches end with their next event or time-out."""
@@ -86,7 +86,7 @@ class Upkeep(ABC):
                 self._watch(watched.resource, watched.namespace, watched.name)
             except ClusterError as error:
                 self._trouble(f"watching {watched.resource.plural}", error)
-                self._stopped.wait(RETRY_SECONDS)
+                self._stopped.wait(_RETRY_SECONDS)
 
     def _watch(self, resource: Resource, namespace: str, name: str) -> None:
         cluster = self._watched_in
@@ -100,7 +100,7 @@ class Upkeep(ABC):
                 namespace=namespace,
                 name=name,
                 metadata_only=True,
-                timeout=WATCH_SECONDS,
+                timeout=_WATCH_SECONDS,
             ):
                 version = event.resource_version
                 if self._stopped.is_set():

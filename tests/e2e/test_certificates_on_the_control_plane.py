@@ -26,7 +26,7 @@ from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
 from lockkeeper.certificates.sources import OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS, MUTATING, VALIDATING
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource

@@ -19,7 +19,7 @@ from lockkeeper.checking.judge import judge_installation
 from lockkeeper.checking.judgement import Check, Judgement, State
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.webhook_configurations import MUTATING
+from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp

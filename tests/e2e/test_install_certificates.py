@@ -13,7 +13,7 @@ import pytest
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.kube import connect
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.patches import JsonObject, Op, PatchOp

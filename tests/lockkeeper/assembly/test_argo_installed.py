@@ -9,8 +9,7 @@ import pytest
 from lockkeeper.assembly.argo_installed import InstalledArgo, version_of
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.deployments import DEPLOYMENTS
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, NamespacedName
 from policy.cluster.errors import NotFound
 from policy.cluster.memory import MemoryCluster
 from policy.core.locks.forms import ArgoVersion
@@ -36,14 +35,6 @@ SETTING: Final = ArgoVersion(4, 1)
 def test_the_tag_of_an_image_tells_the_version(image: str, version: ArgoVersion | None) -> None:
     """A port of a registry is no tag, and a digest is no version."""
     assert version_of(image) == version
-
-
-@pytest.mark.parametrize("text", ["workflow-controller", "/a", "a/", "a/b/c"])
-def test_a_name_needs_a_namespace(text: str) -> None:
-    """As the option and the value of the chart say."""
-    with pytest.raises(ValueError, match="give NAMESPACE/NAME"):
-        NamespacedName.parse(text, "Deployment")
-    assert NamespacedName.parse("argo/workflow-controller", "Deployment") == NAME
 
 
 def _deployment(*images: str, last: str = "main") -> JsonObject:

@@ -13,9 +13,13 @@ from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed
 from lockkeeper.callers.upkeep import CallersUpkeep, new_secret
 from lockkeeper.callers.webhook_part import LOOK_SECONDS, FollowedCallers
-from lockkeeper.process.deployments import DEPLOYMENTS
-from lockkeeper.process.namespaced_name import NamespacedName
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS, MUTATING, VALIDATING
+from lockkeeper.process.kubernetes_objects import (
+    CONFIGURATIONS,
+    DEPLOYMENTS,
+    MUTATING,
+    VALIDATING,
+    NamespacedName,
+)
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision import Side

@@ -14,7 +14,7 @@ from certs.moves import Change, Deed
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
-from lockkeeper.process.webhook_configurations import CONFIGURATIONS, MUTATING
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster, JsonPatch, Patch, Resource

@@ -12,7 +12,7 @@ from certs.bundle import split
 from certs.kept import Kept
 from lockkeeper.certificates.controller_part import ControllerCertificates
 from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.process.namespaced_name import NamespacedName
+from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.memory import MemoryCluster
 from tests.lockkeeper.certificates.certificate_world import (
     NAMES,

@@ -18,8 +18,8 @@ from lockkeeper.certificates.metrics import CertificatePart, Doing
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from lockkeeper.process.readiness import LOOK_SECONDS
-from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.lockkeeper.certificates.certificate_world import (

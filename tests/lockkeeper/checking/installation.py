@@ -10,7 +10,7 @@ from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, 
 from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.checking.judge import judge_installation
 from lockkeeper.checking.judgement import Check, Judgement, State
-from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING, Webhook
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
 from policy.core.patches import JsonObject, JsonValue

@@ -12,7 +12,7 @@ from lockkeeper.checking.gatherer import ready_path, right, url_target
 from lockkeeper.checking.judge import nothing_seen, table
 from lockkeeper.checking.judgement import Check, State
 from lockkeeper.checking.registration import excludes
-from lockkeeper.process.webhook_configurations import MUTATING, VALIDATING
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
 from policy.core.patches import JsonObject, JsonValue

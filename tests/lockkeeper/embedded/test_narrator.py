@@ -1,22 +1,12 @@
-"""The narrator and the play: what a person reads, and when they stop waiting."""
+"""The narrator: what a person reads, and when it stops waiting."""
 
 import io
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from random import Random
+from datetime import UTC, datetime
 
 import pytest
 
-from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
-from lockkeeper.embedded.argo import SimulatedArgo
-from lockkeeper.embedded.embedded import closing, limit_of
 from lockkeeper.embedded.narrator import Narrator, Tally, closing_table, lock_table
-from lockkeeper.embedded.play import create_child, injected_locks, lock_names, play
-from lockkeeper.process.output import aligned
-from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core import marks
 from policy.core.fields import QuotaLimits
@@ -25,52 +15,8 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.tracker import track
-from tests.lockkeeper.commands import EXAMPLES
+from tests.lockkeeper.embedded.narrated import Scene
 from tests.patience import PATIENCE
-
-
-class Scene:
-    """A narrator over a cluster, whose events it sees when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.out = io.StringIO()
-        self.cluster = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(1))
-        self.narrator = Narrator(cluster=self.cluster, stopwatch=lambda: self.now, out=self.out)
-        self._since = self.cluster.list(WORKFLOWS).resource_version
-
-    def store(self, name: str, *, held: bool) -> JsonObject:
-        """Store a Workflow."""
-        labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
-        obj: JsonObject = {
-            "apiVersion": WORKFLOWS.api_version,
-            "kind": WORKFLOWS.kind,
-            "metadata": {"name": name, "labels": labels},
-            "spec": {},
-        }
-        return self.cluster.create(WORKFLOWS, obj, namespace="here")
-
-    def label(self, name: str, **labels: JsonValue) -> None:
-        """Change labels of a Workflow."""
-        value: JsonObject = {"metadata": {"labels": labels}}
-        self.cluster.patch(WORKFLOWS, name, MergePatch(value), namespace="here")
-
-    def see(self) -> None:
-        """Let the narrator see all that happened."""
-        for event in self.cluster.watch(WORKFLOWS, since=self._since, timeout=0):
-            self._since = event.resource_version
-            self.narrator._see(event)
-
-    def told(self) -> list[str]:
-        """Return the texts of the lines so far."""
-        return [line.split(maxsplit=2)[2] for line in self.out.getvalue().splitlines()]
-
-
-@pytest.fixture
-def scene() -> Scene:
-    """Return a narrator and its cluster."""
-    return Scene()
-
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
@@ -255,153 +201,3 @@ def test_the_table_of_locks_shows_limit_and_peak() -> None:
         "x     1      1",
         "y     2      1",
     ]
-
-
-def test_columns_are_aligned_without_blanks_at_the_end() -> None:
-    """A terminal of any width shows them as they are."""
-    assert aligned([("a", "b"), ("longer", "")]) == "a       b\nlonger"
-
-
-@pytest.mark.parametrize(
-    ("lock", "limit"),
-    [
-        ("team-etl/Mutex/copying", 1),
-        ("team-etl/Database/key", 1),
-        ("team-etl/ConfigMap/workflow-semaphores/warehouse-connections", 2),
-        ("team-etl/ConfigMap/workflow-semaphores/unknown", 0),
-        ("sandbox/ConfigMap/none/none", 0),
-    ],
-)
-def test_the_simulated_argo_knows_limits_as_policies_define_them(lock: str, limit: int) -> None:
-    """A mutex has one holder, a semaphore as many as its policy says, an unknown one none."""
-    assert limit_of(lock, load_once(EXAMPLES / "policies", DEFAULT_VERSION), NOON) == limit
-
-
-@pytest.mark.parametrize(("value", "limit"), [("3", 3), ("x", 0), ("", 0)])
-def test_the_simulated_argo_reads_limits_of_config_maps(value: str, limit: int) -> None:
-    """As Argo does: what is no integer lets nobody in."""
-    config_map = ConfigMap(PolicyMetadata("sem", "here"), {"key": value})
-    assert limit_of("here/ConfigMap/sem/key", snapshot(config_map), NOON) == limit
-
-
-def test_a_lock_whose_key_is_filled_in_at_run_time_is_an_unknown_one() -> None:
-    """`{{=a/b}}` passes validation, since nobody knows its value yet."""
-    policies = load_once(EXAMPLES / "policies", DEFAULT_VERSION)
-    assert limit_of("team-etl/ConfigMap/sem/{{=a/b}}", policies, NOON) == 0
-
-
-def test_injected_locks_are_read_from_the_patch() -> None:
-    """Each with the template that it was put on."""
-    original: JsonObject = {"spec": {"templates": [{"name": "one"}, {"name": "two"}]}}
-    semaphore: JsonObject = {"configMapKeyRef": {"name": "sem", "key": "db"}}
-    patch: tuple[JsonObject, ...] = (
-        {"op": "add", "path": "/spec/templates/0/synchronization", "value": {"semaphores": [semaphore]}},
-        {"op": "add", "path": "/spec/templates/1/synchronization/mutexes/-", "value": {"name": "m"}},
-        {"op": "add", "path": "/spec/templates/5/synchronization", "value": {"mutex": {"name": "n"}}},
-        {"op": "add", "path": "/metadata/labels", "value": {"name": "no lock"}},
-    )
-    assert injected_locks(original, Admitted({}, patch, ())) == [
-        "lock sem/db on one",
-        "lock mutex m on two",
-        "lock mutex n on templates[5]",
-    ]
-
-
-@pytest.mark.parametrize("value", [None, 5, "x", {}, {"semaphores": []}])
-def test_what_holds_no_lock_has_no_names(value: JsonValue) -> None:
-    """A patch of another kind is no lock."""
-    assert lock_names(value) == []
-
-
-class Door(ApiServer):
-    """An API server without a webhook: it does what the test says with each object."""
-
-    def __init__(self, answer: Callable[[JsonObject, str], Admitted]) -> None:
-        self._answer = answer
-        self.asked: list[str] = []
-        self.users: list[str] = []
-        self.closed = False
-
-    def create(self, obj: JsonObject, *, namespace: str, user: str = USER) -> Admitted:
-        """Answer as the test says."""
-        self.asked.append(namespace)
-        self.users.append(user)
-        return self._answer(obj, namespace)
-
-    def close(self) -> None:
-        """Note it."""
-        self.closed = True
-
-
-def folder_of(tmp_path: Path, *texts: str) -> Path:
-    """Write manifests into a folder."""
-    for number, text in enumerate(texts):
-        (tmp_path / f"{number}.yaml").write_text(text)
-    return tmp_path
-
-
-def test_a_play_creates_workflows_only_in_the_order_of_files(scene: Scene, tmp_path: Path) -> None:
-    """A Workflow without a namespace goes to `default`, as kubectl would send it."""
-
-    def deny(_: JsonObject, __: str) -> Admitted:
-        return Admitted(None, (), (), "no")
-
-    door = Door(deny)
-    folder = folder_of(
-        tmp_path,
-        "kind: Workflow\nmetadata: {name: b, namespace: here}\n",
-        "kind: ConfigMap\nmetadata: {name: c}\n",
-        "kind: Workflow\nmetadata: {name: a}\n",
-    )
-    assert play(folder, door, scene.narrator) == []
-    assert door.asked == ["here", "default"]
-    assert door.closed
-    assert scene.told() == ["denied: no", "denied: no"]
-
-
-def test_a_failed_call_is_told_and_the_play_goes_on(scene: Scene, tmp_path: Path) -> None:
-    """It is a failure of the run, not a decision."""
-
-    def fail(_: JsonObject, __: str) -> Admitted:
-        raise AdmissionFailed("failed calling /mutate: 500")
-
-    door = Door(fail)
-    manifest = "kind: Workflow\nmetadata: {name: a, namespace: here}\n"
-    failures = play(folder_of(tmp_path, manifest, manifest), door, scene.narrator)
-    assert [each.partition(": ")[2] for each in failures] == ["failed calling /mutate: 500"] * 2
-    assert len(door.asked) == 2
-    assert door.closed
-
-
-def test_a_child_is_created_as_the_account_of_a_pod(scene: Scene) -> None:
-    """And told of like any other Workflow; one that is refused or fails is nobody's child."""
-    pod = "system:serviceaccount:here:default"
-    child: JsonObject = {"kind": "Workflow", "metadata": {"name": "child"}}
-    stored = scene.store("child", held=False)
-    doors = [Door(lambda _, __: Admitted(stored, (), ())), Door(lambda _, __: Admitted(None, (), (), "no"))]
-    uids = [create_child(child, "here", pod, door, scene.narrator) for door in doors]
-    metadata = stored["metadata"]
-    assert isinstance(metadata, dict)
-    assert uids == [metadata["uid"], ""]
-    assert [door.users for door in doors] == [[pod], [pod]]
-
-    def fail(_: JsonObject, __: str) -> Admitted:
-        raise AdmissionFailed("failed calling /mutate: 500")
-
-    assert create_child(child, "here", pod, Door(fail), scene.narrator) == ""
-    assert scene.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]
-
-
-def test_the_closing_words_name_who_never_ran_and_what_failed(scene: Scene) -> None:
-    """A reader need not count lines to find them."""
-    scene.narrator.created(scene.store("a", held=True), [])
-    argo = SimulatedArgo(
-        cluster=scene.cluster,
-        clock=lambda: datetime.now(UTC),
-        stopwatch=lambda: scene.now,
-        limit_of=lambda _: 1,
-        task_time=timedelta(0),
-    )
-    text = closing(["f.yaml: failed"], scene.narrator, argo, snapshot())
-    assert text.splitlines()[-2:] == ["here/a still waits: no slot came free for it", "f.yaml: failed"]
-    assert "LOCK" not in text

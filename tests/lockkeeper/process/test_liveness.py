@@ -1,13 +1,14 @@
-"""Liveness: what only a new process can mend, and nothing else."""
+"""Liveness: what only a new process can mend, and nothing else; and an end while a process starts."""
 
 import json
+import signal
 import threading
 from datetime import timedelta
 from typing import Final
 
 import pytest
 
-from lockkeeper.process.liveness import LONGEST_TURN, Liveness
+from lockkeeper.process.liveness import LONGEST_TURN, Liveness, ending_at_sigterm
 from policy.service.fencing import Deposed
 from tests.webhook.calling import Clock
 from webhook.logs import Log
@@ -101,3 +102,12 @@ def test_every_fault_is_told(watched: Watched) -> None:
     end_by(KeyError("x"), name="one")
     end_by(KeyError("x"), name="two")
     assert len(watched.liveness.faults()) == 3
+
+
+def test_sigterm_ends_a_start_that_waits_and_is_then_as_before() -> None:
+    """With an exit code of 0: it was asked to stop, and it stopped."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, ending_at_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) == before
