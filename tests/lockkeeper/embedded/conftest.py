@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.lockkeeper.embedded.narrated import Scene
+from tests.lockkeeper.embedded.narrated import NarratedCluster
 
 
 @pytest.fixture
-def scene() -> Scene:
+def narrated() -> NarratedCluster:
     """Return a narrator and its cluster."""
-    return Scene()
+    return NarratedCluster()

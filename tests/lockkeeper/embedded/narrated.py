@@ -11,7 +11,7 @@ from policy.core import marks
 from policy.core.patches import JsonObject, JsonValue
 
 
-class Scene:
+class NarratedCluster:
     """A narrator over a cluster, whose events it sees when the test says so."""
 
     def __init__(self) -> None:

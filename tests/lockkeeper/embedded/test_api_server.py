@@ -1,4 +1,4 @@
-"""The front door: what the API server makes of a webhook's answers, wrong ones included."""
+"""The API server: what it makes of a webhook's answers, wrong ones included."""
 
 import base64
 import json
@@ -210,8 +210,8 @@ def store() -> MemoryCluster:
 
 
 @pytest.fixture
-def door(webhook: Webhook, store: MemoryCluster) -> Iterator[ApiServer]:
-    """Return the front door before the webhook."""
+def api_server(webhook: Webhook, store: MemoryCluster) -> Iterator[ApiServer]:
+    """Return the API server before the webhook."""
     numbers = count(1)
     made = ApiServer(
         cluster=store,
@@ -230,14 +230,14 @@ def workflow() -> JsonObject:
 
 
 def test_what_both_sides_allow_is_stored_as_patched(
-    webhook: Webhook, door: ApiServer, store: MemoryCluster
+    webhook: Webhook, api_server: ApiServer, store: MemoryCluster
 ) -> None:
     """The validating side sees the patched object, under a uid of its own."""
     webhook.says(
         {"allowed": True, "patch": encoded(list(PATCH)), "patchType": "JSONPatch", "warnings": ["w1"]},
         {"allowed": True, "warnings": ["w2"]},
     )
-    admitted = door.create(workflow(), namespace="here")
+    admitted = api_server.create(workflow(), namespace="here")
     assert admitted.stored == store.get(WORKFLOWS, "a", namespace="here")
     assert (admitted.patch, admitted.warnings, admitted.denial) == (tuple(PATCH), ("w1", "w2"), "")
     (mutate, first), (validate, second) = webhook.script.asked
@@ -250,37 +250,37 @@ def test_what_both_sides_allow_is_stored_as_patched(
 
 @pytest.mark.parametrize("side", [0, 1], ids=["mutating", "validating"])
 def test_what_one_side_denies_is_not_stored(
-    webhook: Webhook, door: ApiServer, store: MemoryCluster, side: int
+    webhook: Webhook, api_server: ApiServer, store: MemoryCluster, side: int
 ) -> None:
     """A denial is an outcome with its message, not an error."""
     yes: JsonObject = {"allowed": True}
     no: JsonObject = {"allowed": False, "status": {"message": "too many"}}
     webhook.says(*[yes] * side, no)
-    admitted = door.create(workflow(), namespace="here")
+    admitted = api_server.create(workflow(), namespace="here")
     assert (admitted.stored, admitted.denial) == (None, "too many")
     assert len(webhook.script.asked) == side + 1
     assert store.list(WORKFLOWS).items == ()
 
 
 def test_an_answer_that_is_not_200_is_a_failed_call(
-    webhook: Webhook, door: ApiServer, store: MemoryCluster
+    webhook: Webhook, api_server: ApiServer, store: MemoryCluster
 ) -> None:
     """FailurePolicy Fail: nothing is stored, and the status and text are told."""
     webhook.script.say.append((503, b"the ledger did not answer"))
     with pytest.raises(AdmissionFailed, match="failed calling /mutate: 503 the ledger did not answer"):
-        door.create(workflow(), namespace="here")
+        api_server.create(workflow(), namespace="here")
     assert store.list(WORKFLOWS).items == ()
 
 
 def test_a_broken_connection_is_a_failed_call_and_the_next_one_works(
-    webhook: Webhook, door: ApiServer, store: MemoryCluster
+    webhook: Webhook, api_server: ApiServer, store: MemoryCluster
 ) -> None:
     """One lost worker must not fail every later Workflow."""
     with pytest.raises(AdmissionFailed, match="failed calling /mutate: "):
-        door.create(workflow(), namespace="here")
+        api_server.create(workflow(), namespace="here")
     for uid in ("call-2", "call-3"):
         webhook.script.say.append((200, answer({"uid": uid, "allowed": True})))
-    assert door.create(workflow(), namespace="here").stored is not None
+    assert api_server.create(workflow(), namespace="here").stored is not None
     assert len(store.list(WORKFLOWS).items) == 1
 
 
@@ -298,9 +298,9 @@ def test_a_certificate_of_another_authority_is_a_failed_call(webhook: Webhook, s
     assert webhook.script.asked == []
 
 
-def test_a_patch_that_does_not_apply_is_a_failed_call(webhook: Webhook, door: ApiServer) -> None:
+def test_a_patch_that_does_not_apply_is_a_failed_call(webhook: Webhook, api_server: ApiServer) -> None:
     """The API server answers 500 for it; the play goes on."""
     operations: JsonValue = [{"op": "remove", "path": "/spec/nothing"}]
     webhook.says({"allowed": True, "patch": encoded(operations), "patchType": "JSONPatch"})
     with pytest.raises(AdmissionFailed):
-        door.create(workflow(), namespace="here")
+        api_server.create(workflow(), namespace="here")

@@ -15,7 +15,7 @@ from policy.core.locks.forms import DEFAULT_VERSION
 from policy.core.patches import JsonObject, JsonValue
 from policy.core.snapshot import Snapshot, take_snapshot
 from policy.service.tracker import track
-from tests.lockkeeper.embedded.narrated import Scene
+from tests.lockkeeper.embedded.narrated import NarratedCluster
 from tests.patience import PATIENCE
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -24,68 +24,68 @@ RELEASE: dict[str, JsonValue] = {marks.INSTANCE_ID: None}
 COMPLETE: dict[str, JsonValue] = {marks.COMPLETED: "true"}
 
 
-def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(scene: Scene) -> None:
+def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(narrated: NarratedCluster) -> None:
     """With its place in the queue, its wait, its locks, and how many still run."""
-    obj = scene.store("a", held=True)
-    scene.narrator.created(obj, ["lock x on y"])
-    scene.narrator.waits(track(obj), QUEUED)
-    scene.narrator.waits(track(obj), QUEUED)
-    scene.now = 2.5
-    scene.label("a", **RELEASE)
-    scene.see()
-    scene.label("a", **COMPLETE)
-    scene.see()
-    assert scene.told() == [
+    obj = narrated.store("a", held=True)
+    narrated.narrator.created(obj, ["lock x on y"])
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.now = 2.5
+    narrated.label("a", **RELEASE)
+    narrated.see()
+    narrated.label("a", **COMPLETE)
+    narrated.see()
+    assert narrated.told() == [
         "queued, position 1 of 1 in here (1/1 running)",
         "running after 2.5 s in the queue [lock x on y]",
         "finished, 0 still running here",
     ]
-    assert scene.narrator.tallies["here"] == Tally(1, 0, 1, 0, 1, 1, 2.5)
+    assert narrated.narrator.tallies["here"] == Tally(1, 0, 1, 0, 1, 1, 2.5)
 
 
-def test_a_workflow_that_is_not_held_runs_at_once(scene: Scene) -> None:
+def test_a_workflow_that_is_not_held_runs_at_once(narrated: NarratedCluster) -> None:
     """No wait is told where there was none."""
-    uid = scene.narrator.created(scene.store("a", held=False), [])
-    scene.see()
-    assert scene.told() == ["running"]
-    assert scene.narrator.settled(uid, 0)
+    uid = narrated.narrator.created(narrated.store("a", held=False), [])
+    narrated.see()
+    assert narrated.told() == ["running"]
+    assert narrated.narrator.settled(uid, 0)
 
 
-def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(scene: Scene) -> None:
+def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(narrated: NarratedCluster) -> None:
     """Controller and Argo may be faster than the answer of the create."""
-    obj = scene.store("a", held=True)
-    scene.narrator.waits(track(obj), QUEUED)
-    scene.label("a", **RELEASE)
-    scene.label("a", **COMPLETE)
-    scene.see()
-    assert scene.told() == []
-    scene.narrator.created(obj, [])
-    assert [line.split(",")[0] for line in scene.told()] == [
+    obj = narrated.store("a", held=True)
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.label("a", **RELEASE)
+    narrated.label("a", **COMPLETE)
+    narrated.see()
+    assert narrated.told() == []
+    narrated.narrator.created(obj, [])
+    assert [line.split(",")[0] for line in narrated.told()] == [
         "queued",
         "running after 0.0 s in the queue",
         "finished",
     ]
 
 
-def test_a_workflow_that_was_given_up_never_ran(scene: Scene) -> None:
+def test_a_workflow_that_was_given_up_never_ran(narrated: NarratedCluster) -> None:
     """Its wait was too long: it is neither told of as running nor counted as one that ran."""
-    obj = scene.store("a", held=True)
-    uid = scene.narrator.created(obj, [])
-    scene.narrator.waits(track(obj), QUEUED)
-    scene.now = 3.0
+    obj = narrated.store("a", held=True)
+    uid = narrated.narrator.created(obj, [])
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.now = 3.0
     status: JsonObject = {"phase": "Failed", "message": "lockkeeper: it waited 3s in here and did not start"}
     ended: JsonObject = {"metadata": {"labels": {**RELEASE, **COMPLETE}}, "status": status}
-    scene.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
-    scene.label("a", note="x")
-    scene.see()
-    assert scene.told()[1:] == ["given up: it waited 3s in here and did not start"]
-    assert scene.narrator.tallies["here"] == Tally(1, 0, 0, 0, 0, 1, 3.0)
-    assert scene.narrator.finished(0)
-    assert scene.narrator.settled(uid, 0)
-    assert scene.narrator.waiting() == []
+    narrated.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
+    narrated.label("a", note="x")
+    narrated.see()
+    assert narrated.told()[1:] == ["given up: it waited 3s in here and did not start"]
+    assert narrated.narrator.tallies["here"] == Tally(1, 0, 0, 0, 0, 1, 3.0)
+    assert narrated.narrator.finished(0)
+    assert narrated.narrator.settled(uid, 0)
+    assert narrated.narrator.waiting() == []
 
 
-def test_who_prints_hears_that_nobody_reads_any_more(scene: Scene) -> None:
+def test_who_prints_hears_that_nobody_reads_any_more(narrated: NarratedCluster) -> None:
     """And goes on: what is told of is told to others, too."""
 
     class Closed(io.StringIO):
@@ -94,78 +94,78 @@ def test_who_prints_hears_that_nobody_reads_any_more(scene: Scene) -> None:
 
     heard: list[str] = []
     narrator = Narrator(
-        cluster=scene.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
+        cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
     )
     narrator.text("a line")
     assert heard == ["unread"]
     with pytest.raises(BrokenPipeError):
-        Narrator(cluster=scene.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
+        Narrator(cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
 
 
-def test_a_change_of_a_held_workflow_is_not_told(scene: Scene) -> None:
+def test_a_change_of_a_held_workflow_is_not_told(narrated: NarratedCluster) -> None:
     """A moved position is no news by itself."""
-    uid = scene.narrator.created(scene.store("a", held=True), [])
-    scene.label("a", note="x")
-    scene.see()
-    assert scene.told() == []
-    assert not scene.narrator.settled(uid, 0)
-    assert [each.name for each in scene.narrator.waiting()] == ["a"]
+    uid = narrated.narrator.created(narrated.store("a", held=True), [])
+    narrated.label("a", note="x")
+    narrated.see()
+    assert narrated.told() == []
+    assert not narrated.narrator.settled(uid, 0)
+    assert [each.name for each in narrated.narrator.waiting()] == ["a"]
 
 
-def test_whoever_waits_for_news_is_woken_by_it(scene: Scene) -> None:
+def test_whoever_waits_for_news_is_woken_by_it(narrated: NarratedCluster) -> None:
     """The play goes on with the controller's word, and ends with the last Workflow."""
-    obj = scene.store("a", held=True)
-    uid = scene.narrator.created(obj, [])
+    obj = narrated.store("a", held=True)
+    uid = narrated.narrator.created(obj, [])
     with ThreadPoolExecutor(2) as threads:
-        settled = threads.submit(scene.narrator.settled, uid, PATIENCE)
-        finished = threads.submit(scene.narrator.finished, PATIENCE)
-        scene.narrator.waits(track(obj), QUEUED)
+        settled = threads.submit(narrated.narrator.settled, uid, PATIENCE)
+        finished = threads.submit(narrated.narrator.finished, PATIENCE)
+        narrated.narrator.waits(track(obj), QUEUED)
         assert settled.result(PATIENCE)
-        scene.label("a", **RELEASE)
-        scene.label("a", **COMPLETE)
-        scene.see()
+        narrated.label("a", **RELEASE)
+        narrated.label("a", **COMPLETE)
+        narrated.see()
         assert finished.result(PATIENCE)
 
 
-def test_waiting_for_the_end_gives_up_when_nothing_happens(scene: Scene) -> None:
+def test_waiting_for_the_end_gives_up_when_nothing_happens(narrated: NarratedCluster) -> None:
     """A Workflow that can never run does not keep a play from ending."""
-    assert scene.narrator.finished(0)
-    scene.narrator.created(scene.store("a", held=True), [])
-    assert not scene.narrator.finished(0.01)
+    assert narrated.narrator.finished(0)
+    narrated.narrator.created(narrated.store("a", held=True), [])
+    assert not narrated.narrator.finished(0.01)
 
 
-def test_most_running_and_most_queued_are_peaks(scene: Scene) -> None:
+def test_most_running_and_most_queued_are_peaks(narrated: NarratedCluster) -> None:
     """They are what the limits are compared with."""
-    made = [scene.store(name, held=True) for name in "abc"]
+    made = [narrated.store(name, held=True) for name in "abc"]
     for obj in made:
-        scene.narrator.created(obj, [])
-        scene.narrator.waits(track(obj), QUEUED)
+        narrated.narrator.created(obj, [])
+        narrated.narrator.waits(track(obj), QUEUED)
     for name in "abc":
-        scene.label(name, **RELEASE)
-        scene.see()
+        narrated.label(name, **RELEASE)
+        narrated.see()
         if name == "b":
-            scene.label("a", **COMPLETE)
-            scene.see()
-    tally = scene.narrator.tallies["here"]
+            narrated.label("a", **COMPLETE)
+            narrated.see()
+    tally = narrated.narrator.tallies["here"]
     assert (tally.most_queued, tally.most_running, tally.running) == (3, 2, 2)
 
 
-def test_a_slot_that_was_given_on_does_not_count_twice(scene: Scene) -> None:
+def test_a_slot_that_was_given_on_does_not_count_twice(narrated: NarratedCluster) -> None:
     """The closing table must not show a limit exceeded that never was."""
-    scene.narrator.created(scene.store("a", held=False), [])
-    scene.label("a", **COMPLETE)
-    scene.narrator.created(scene.store("b", held=False), [])
-    scene.see()
-    assert scene.narrator.tallies["here"].most_running == 1
+    narrated.narrator.created(narrated.store("a", held=False), [])
+    narrated.label("a", **COMPLETE)
+    narrated.narrator.created(narrated.store("b", held=False), [])
+    narrated.see()
+    assert narrated.narrator.tallies["here"].most_running == 1
 
 
-def test_every_reason_of_a_denial_has_a_line(scene: Scene) -> None:
+def test_every_reason_of_a_denial_has_a_line(narrated: NarratedCluster) -> None:
     """The first beside the name, the others below it."""
-    scene.narrator.denied("here", "a", "one\ntwo")
-    scene.narrator.denied("here", "b", "")
-    lines = scene.out.getvalue().splitlines()
+    narrated.narrator.denied("here", "a", "one\ntwo")
+    narrated.narrator.denied("here", "b", "")
+    lines = narrated.out.getvalue().splitlines()
     assert [line.split()[-1] for line in lines] == ["one", "two", "denied:"]
-    assert scene.narrator.tallies["here"].denied == 2
+    assert narrated.narrator.tallies["here"].denied == 2
 
 
 def quota(namespace: str, name: str, workflows: int | None) -> WorkflowQuota:

@@ -8,10 +8,10 @@ import pytest
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.play import create_child, injected_locks, lock_names, play
 from policy.core.patches import JsonObject, JsonValue
-from tests.lockkeeper.embedded.narrated import Scene
+from tests.lockkeeper.embedded.narrated import NarratedCluster
 
 
-class Door(ApiServer):
+class ScriptedApiServer(ApiServer):
     """An API server without a webhook: it does what the test says with each object."""
 
     def __init__(self, answer: Callable[[JsonObject, str], Admitted]) -> None:
@@ -61,53 +61,58 @@ def test_what_holds_no_lock_has_no_names(value: JsonValue) -> None:
     assert lock_names(value) == []
 
 
-def test_a_play_creates_workflows_only_in_the_order_of_files(scene: Scene, tmp_path: Path) -> None:
+def test_a_play_creates_workflows_only_in_the_order_of_files(
+    narrated: NarratedCluster, tmp_path: Path
+) -> None:
     """A Workflow without a namespace goes to `default`, as kubectl would send it."""
 
     def deny(_: JsonObject, __: str) -> Admitted:
         return Admitted(None, (), (), "no")
 
-    door = Door(deny)
+    api_server = ScriptedApiServer(deny)
     folder = folder_of(
         tmp_path,
         "kind: Workflow\nmetadata: {name: b, namespace: here}\n",
         "kind: ConfigMap\nmetadata: {name: c}\n",
         "kind: Workflow\nmetadata: {name: a}\n",
     )
-    assert play(folder, door, scene.narrator) == []
-    assert door.asked == ["here", "default"]
-    assert door.closed
-    assert scene.told() == ["denied: no", "denied: no"]
+    assert play(folder, api_server, narrated.narrator) == []
+    assert api_server.asked == ["here", "default"]
+    assert api_server.closed
+    assert narrated.told() == ["denied: no", "denied: no"]
 
 
-def test_a_failed_call_is_told_and_the_play_goes_on(scene: Scene, tmp_path: Path) -> None:
+def test_a_failed_call_is_told_and_the_play_goes_on(narrated: NarratedCluster, tmp_path: Path) -> None:
     """It is a failure of the run, not a decision."""
 
     def fail(_: JsonObject, __: str) -> Admitted:
         raise AdmissionFailed("failed calling /mutate: 500")
 
-    door = Door(fail)
+    api_server = ScriptedApiServer(fail)
     manifest = "kind: Workflow\nmetadata: {name: a, namespace: here}\n"
-    failures = play(folder_of(tmp_path, manifest, manifest), door, scene.narrator)
+    failures = play(folder_of(tmp_path, manifest, manifest), api_server, narrated.narrator)
     assert [each.partition(": ")[2] for each in failures] == ["failed calling /mutate: 500"] * 2
-    assert len(door.asked) == 2
-    assert door.closed
+    assert len(api_server.asked) == 2
+    assert api_server.closed
 
 
-def test_a_child_is_created_as_the_account_of_a_pod(scene: Scene) -> None:
+def test_a_child_is_created_as_the_account_of_a_pod(narrated: NarratedCluster) -> None:
     """And told of like any other Workflow; one that is refused or fails is nobody's child."""
     pod = "system:serviceaccount:here:default"
     child: JsonObject = {"kind": "Workflow", "metadata": {"name": "child"}}
-    stored = scene.store("child", held=False)
-    doors = [Door(lambda _, __: Admitted(stored, (), ())), Door(lambda _, __: Admitted(None, (), (), "no"))]
-    uids = [create_child(child, "here", pod, door, scene.narrator) for door in doors]
+    stored = narrated.store("child", held=False)
+    api_servers = [
+        ScriptedApiServer(lambda _, __: Admitted(stored, (), ())),
+        ScriptedApiServer(lambda _, __: Admitted(None, (), (), "no")),
+    ]
+    uids = [create_child(child, "here", pod, api_server, narrated.narrator) for api_server in api_servers]
     metadata = stored["metadata"]
     assert isinstance(metadata, dict)
     assert uids == [metadata["uid"], ""]
-    assert [door.users for door in doors] == [[pod], [pod]]
+    assert [api_server.users for api_server in api_servers] == [[pod], [pod]]
 
     def fail(_: JsonObject, __: str) -> Admitted:
         raise AdmissionFailed("failed calling /mutate: 500")
 
-    assert create_child(child, "here", pod, Door(fail), scene.narrator) == ""
-    assert scene.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]
+    assert create_child(child, "here", pod, ScriptedApiServer(fail), narrated.narrator) == ""
+    assert narrated.told()[-2:] == ["denied: no", "failed: failed calling /mutate: 500"]
