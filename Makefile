@@ -34,6 +34,8 @@ command = script.load()
 for name in ("lockkeeper", "webhook", "policy", "certs"):
     found = importlib.import_module(name).__file__
     assert found.startswith(unpacked), f"{name} came from {found}, not from the wheel"
+for each in importlib.import_module("lockkeeper.cli.commands").COMMANDS:
+    each.load()  # The help alone imports none of them.
 sys.argv = ["lockkeeper", "--help"]
 sys.exit(command())
 endef

@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from bench.reviews import CASES, NAMESPACE, Case, body, uids
-from lockkeeper.wiring import ReviewRecorder, load_once, utc_now, write_to
+from lockkeeper.assembly.policy_folder import load_once
+from lockkeeper.assembly.webhook import ReviewRecorder
+from lockkeeper.process.clock_and_log import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.core.argo_types.checking import examine

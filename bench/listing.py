@@ -25,7 +25,7 @@ import msgspec
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
-from lockkeeper.wiring import loopback_certificate
+from lockkeeper.certificates.loopback import loopback_certificate
 from policy.cluster import kube_requests as requests
 from policy.cluster.kube import PAGE_SIZE, KubeCluster
 from policy.cluster.kube_connection import KubeTransport

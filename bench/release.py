@@ -19,7 +19,8 @@ import msgspec
 
 from bench import listing, memory, planning
 from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, cluster
-from lockkeeper.wiring import several_at_once, utc_now
+from lockkeeper.assembly.controller import several_at_once
+from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster
 from policy.cluster.ledgers import Ledgers

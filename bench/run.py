@@ -16,7 +16,7 @@ from bench.load import Measured, Order
 from bench.processes import HOST, VARIANTS, Running, generator, running
 from bench.report import Results, Row, goals, rows, table
 from bench.reviews import CASES, Case, body, uids, write_policies
-from lockkeeper.wiring import loopback_certificate
+from lockkeeper.certificates.loopback import loopback_certificate
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, request
 
 from bench.processes import HOST, NULL, OURS
-from lockkeeper.wiring import loopback_certificate, tell
+from lockkeeper.certificates.loopback import loopback_certificate
+from lockkeeper.process.clock_and_log import tell
 from webhook.server import Server, bind
 from webhook.settings import ServerSettings
 

@@ -4,13 +4,11 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.keeping import Secrets
-from lockkeeper.certificates.configurations import MUTATING, OURS, VALIDATING
+from lockkeeper.callers.secret_rotation import Secrets
+from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision import Side
 from policy.core.patches import JsonObject, Op, PatchOp, pointer
-from policy.core.prepared import prepare
-from policy.core.workflow import Read
 from webhook.callers import Answered, call_of, path_of
 
 ANNOTATION: Final = "lockkeeper.dev/callers"
@@ -26,43 +24,7 @@ RESOURCE_OF: Final[dict[Side, Resource]] = {
 }
 
 
-class Service(Read, frozen=True):
-    """The Service that the API server calls."""
-
-    path: str | None = None
-
-
-class ClientConfig(Read, frozen=True):
-    """How the API server reaches a webhook."""
-
-    service: Service | None = None
-
-
-class Webhook(Read, frozen=True):
-    """One webhook of a configuration."""
-
-    name: str
-    client_config: ClientConfig = ClientConfig()
-
-
-class Metadata(Read, frozen=True):
-    """Where the secrets are kept, and what tells one state of the object from another."""
-
-    resource_version: str = ""
-    annotations: dict[str, str] | None = None
-
-
-class Configuration(Read, frozen=True):
-    """A webhook configuration of either kind."""
-
-    metadata: Metadata
-    webhooks: tuple[Webhook, ...] | None = None
-
-
-prepare(Configuration)
-
-
-class Hook(msgspec.Struct, frozen=True):
+class OwnWebhook(msgspec.Struct, frozen=True):
     """One of our webhooks: its place in the list, its side, and the secret of its path.
 
     `secret` is None where it has no path of its side.
@@ -78,7 +40,7 @@ class Registered(msgspec.Struct, frozen=True):
     """What stands in a configuration."""
 
     version: str
-    hooks: tuple[Hook, ...]
+    hooks: tuple[OwnWebhook, ...]
     secrets: Secrets | None
     annotated: bool
 
@@ -97,9 +59,9 @@ class Registered(msgspec.Struct, frozen=True):
 
 def read(obj: JsonObject) -> Registered:
     """Return what stands in a configuration; an annotation that makes no sense is none."""
-    configuration = msgspec.convert(obj, Configuration)
+    configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
-        Hook(index, hook.name, SIDES[hook.name], _secret_of(hook, SIDES[hook.name]))
+        OwnWebhook(index, hook.name, SIDES[hook.name], _secret_of(hook, SIDES[hook.name]))
         for index, hook in enumerate(configuration.webhooks or ())
         if hook.name in SIDES and hook.client_config.service is not None
     ]
@@ -134,5 +96,5 @@ def correction(found: Registered, secrets: Secrets) -> JsonPatch | None:
 
 def _secret_of(hook: Webhook, side: Side) -> str | None:
     service = hook.client_config.service
-    call = call_of(service.path or "") if service is not None else None
+    call = call_of(service.path) if service is not None else None
     return call.secret if call is not None and call.side is side else None

@@ -7,50 +7,28 @@ is made whenever one of the three changes, and every few seconds, because waits 
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from threading import Event, Thread
-from typing import Final, Protocol
+from typing import Final
 
-from lockkeeper.argo_installed import DEPLOYMENTS
-from lockkeeper.callers.keeping import USUAL, Audience, Deed, Timing, advance
 from lockkeeper.callers.registered import correction, read
 from lockkeeper.callers.replicas import Replicas
-from lockkeeper.certificates.configurations import CONFIGURATIONS
+from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed, RotationTiming, advance
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, DEPLOYMENTS
+from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
-from policy.cluster.protocol import Cluster, EventType, Resource
-from policy.core.backoff import backoff
+from policy.cluster.protocol import Cluster, Resource
 
-SECRET_BYTES: Final = 32
-PASS_SECONDS: Final = 5.0
-"""Without any change a pass is made this often."""
-FIRST_DELAY: Final = 1.0
-LAST_DELAY: Final = 60.0
-GAP_SECONDS: Final = 0.2
-"""Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
-WATCH_SECONDS: Final = 60.0
-RETRY_SECONDS: Final = 2.0
+_SECRET_BYTES: Final = 32
 STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 
 
-class Told(Protocol):
-    """Who wants to know; no secret is ever told."""
-
-    def moved(self, where: str, deed: Deed) -> None:
-        """Something was done to the paths of a configuration."""
-        ...
-
-    def trouble(self, doing: str, error: ClusterError) -> None:
-        """Something failed and will be tried again."""
-        ...
-
-
 def new_secret() -> str:
     """Return a secret of hexadecimal digits, which the path of a webhook may have."""
-    return secrets.token_hex(SECRET_BYTES)
+    return secrets.token_hex(_SECRET_BYTES)
 
 
-class CallersUpkeep:
-    """Runs until it is stopped; one replica at a time, the leader, does this."""
+class CallersUpkeep(Upkeep):
+    """Keeps the secrets in the paths; `moved` hears of what was done to which configuration, of no secret."""
 
     def __init__(
         self,
@@ -59,46 +37,32 @@ class CallersUpkeep:
         name: str,
         replicas: Replicas,
         clock: Callable[[], datetime],
-        told: Told,
+        trouble: Callable[[str, ClusterError], object],
+        moved: Callable[[str, RotationDeed], object],
         mark: Callable[[], str] = str,
         make: Callable[[], str] = new_secret,
-        timing: Timing = USUAL,
+        timing: RotationTiming = USUAL,
         pass_seconds: float = PASS_SECONDS,
     ) -> None:
+        where = replicas.deployment
+        super().__init__(
+            cluster=cluster,
+            objects=[
+                *(WatchedObject(each, name) for each in CONFIGURATIONS),
+                WatchedObject(DEPLOYMENTS, where.name, where.namespace),
+            ],
+            trouble=trouble,
+            threads="callers",
+            pass_seconds=pass_seconds,
+        )
         self._cluster = cluster
         self._name = name
         self._replicas = replicas
         self._clock = clock
-        self._told = told
+        self._moved = moved
         self._mark = mark
         self._make = make
         self._timing = timing
-        self._pass_seconds = pass_seconds
-        self._wake = Event()
-        self._stopped = Event()
-        self._failures = 0
-
-    def run(self) -> None:
-        """Work until stopped."""
-        where = self._replicas.deployment
-        followed = [(each, "", self._name) for each in CONFIGURATIONS]
-        for resource, namespace, name in (*followed, (DEPLOYMENTS, where.namespace, where.name)):
-            arguments = (resource, namespace, name)
-            Thread(
-                target=self._follow, args=arguments, name=f"callers-{resource.plural}", daemon=True
-            ).start()
-        while not self._stopped.is_set():
-            self._wake.clear()
-            good = self.make_pass()
-            self._failures = 0 if good else self._failures + 1
-            delay = backoff(self._failures, first=FIRST_DELAY, last=LAST_DELAY)
-            self._wake.wait(delay if self._failures else self._pass_seconds)
-            self._stopped.wait(GAP_SECONDS)
-
-    def stop(self) -> None:
-        """End the work; the watches end with their next event or time-out."""
-        self._stopped.set()
-        self._wake.set()
 
     def make_pass(self) -> bool:
         """Take every step that is due; tell whether all went well."""
@@ -116,7 +80,7 @@ class CallersUpkeep:
             except (Conflict, Invalid):
                 self._wake.set()  # It has changed meanwhile; what stands there now is looked at at once.
             except ClusterError as error:
-                self._told.trouble(f"keeping the paths of {self._at(resource)}", error)
+                self._trouble(f"keeping the paths of {self._at(resource)}", error)
                 good = False
         return good
 
@@ -139,36 +103,8 @@ class CallersUpkeep:
             return False
         self._cluster.patch(resource, self._name, patch)
         for deed in step.deeds:
-            self._told.moved(self._at(resource), deed)
+            self._moved(self._at(resource), deed)
         return True
 
     def _at(self, resource: Resource) -> str:
         return f"{resource.kind} {self._name}"
-
-    def _follow(self, resource: Resource, namespace: str, name: str) -> None:
-        """Wake the passes at every change of an object, and after every gap in watching it."""
-        while not self._stopped.is_set():
-            try:
-                self._watch(resource, namespace, name)
-            except ClusterError as error:
-                self._told.trouble(f"watching {resource.plural}", error)
-                self._stopped.wait(RETRY_SECONDS)
-
-    def _watch(self, resource: Resource, namespace: str, name: str) -> None:
-        listed = self._cluster.list(resource, namespace=namespace, name=name, metadata_only=True)
-        version = listed.resource_version
-        self._wake.set()
-        while not self._stopped.is_set():
-            for event in self._cluster.watch(
-                resource,
-                since=version,
-                namespace=namespace,
-                name=name,
-                metadata_only=True,
-                timeout=WATCH_SECONDS,
-            ):
-                version = event.resource_version
-                if self._stopped.is_set():
-                    return
-                if event.type is not EventType.BOOKMARK:
-                    self._wake.set()

@@ -11,7 +11,7 @@ from certs.kept import Kept
 from certs.naming import normalised_names
 from certs.schedule import Reason, reasons_against_authority, reasons_against_pair, renew_at
 
-COLUMNS = (
+_COLUMNS = (
     "PART",
     "SUBJECT",
     "NAMES",
@@ -77,7 +77,7 @@ def report_on(
 
 def table(report: Report) -> list[tuple[str, ...]]:
     """Return the rows as texts, with the heads of the columns first."""
-    return [COLUMNS, *(_cells(row) for row in report.certificates)]
+    return [_COLUMNS, *(_cells(row) for row in report.certificates)]
 
 
 def _labels(kept: Kept, bundle: tuple[bytes, ...]) -> dict[bytes, str]:

@@ -21,7 +21,7 @@ _LABELS: Final[Mapping[str, str]] = {
 }
 
 
-class SecretMetadata(msgspec.Struct, frozen=True, rename="camel"):
+class _SecretMetadata(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that a compare-and-swap needs."""
 
     resource_version: str = ""
@@ -30,7 +30,7 @@ class SecretMetadata(msgspec.Struct, frozen=True, rename="camel"):
 class Secret(msgspec.Struct, frozen=True):
     """What is of interest in a Secret; one without data may carry null."""
 
-    metadata: SecretMetadata
+    metadata: _SecretMetadata
     data: dict[str, str] | None = None
 
 

@@ -10,9 +10,9 @@ from certs.keeping import CertificateStep, advance
 from certs.kept import NOTHING, Kept
 from certs.moves import USUAL, Timing
 from certs.stores import Store, StoreError, settle
-from lockkeeper.certificates.telling import Doing, Part, Told, expiries_of
+from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
 
-MARK_DIGITS: Final = 16
+_MARK_DIGITS: Final = 16
 Since: TypeAlias = Callable[[bytes], datetime | None]
 """Tells since when a bundle is in place in every webhook configuration."""
 
@@ -28,7 +28,7 @@ class Certificates(Protocol):
         """Take the step that is due; tell whether one was taken. Raises StoreError, ValueError."""
         ...
 
-    def expiries(self) -> dict[Part, datetime]:
+    def expiries(self) -> dict[CertificatePart, datetime]:
         """Return when the certificates that were last read expire."""
         ...
 
@@ -46,13 +46,13 @@ class OwnCertificates:
         store: Store,
         names: Iterable[str],
         clock: Callable[[], datetime],
-        told: Told,
+        reporter: CertificateReporter,
         timing: Timing = USUAL,
     ) -> None:
         self._store = store
         self._names = tuple(names)
         self._clock = clock
-        self._told = told
+        self._reporter = reporter
         self._timing = timing
         self._seen: Kept = NOTHING
         self._former = b""
@@ -62,7 +62,7 @@ class OwnCertificates:
         try:
             kept = self._store.read().kept
         except StoreError as error:
-            self._told.failed(Doing.READ, str(error))
+            self._reporter.failed(Doing.READ, str(error))
             return self._former
         self._seen = kept
         bundle = joined(split(kept.bundle))
@@ -84,10 +84,10 @@ class OwnCertificates:
 
         settled = settle(self._store, decide)
         self._seen = settled.kept
-        self._told.changed(settled.changes)
+        self._reporter.changed(settled.changes)
         return bool(settled.changes)
 
-    def expiries(self) -> dict[Part, datetime]:
+    def expiries(self) -> dict[CertificatePart, datetime]:
         """Return when the certificates that were last read expire."""
         return expiries_of(self._seen)
 
@@ -99,9 +99,9 @@ class OwnCertificates:
 class GivenCertificates:
     """Somebody else renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
 
-    def __init__(self, *, store: Store, told: Told) -> None:
+    def __init__(self, *, store: Store, reporter: CertificateReporter) -> None:
         self._store = store
-        self._told = told
+        self._reporter = reporter
         self._seen: Kept = NOTHING
         self._last = b""
 
@@ -110,20 +110,20 @@ class GivenCertificates:
         try:
             kept = self._store.read().kept
         except StoreError as error:
-            self._told.failed(Doing.READ, str(error))
+            self._reporter.failed(Doing.READ, str(error))
             return self._last
         bundle = joined(split(kept.bundle) or split(kept.cert))
         if bundle:
             self._seen, self._last = kept, bundle
         else:
-            self._told.failed(Doing.READ, f"{self._store} holds no certificate in ca.crt or tls.crt")
+            self._reporter.failed(Doing.READ, f"{self._store} holds no certificate in ca.crt or tls.crt")
         return self._last
 
     def renew(self, in_place: Since) -> bool:  # noqa: ARG002 - the protocol's
         """Do nothing: it is not ours."""
         return False
 
-    def expiries(self) -> dict[Part, datetime]:
+    def expiries(self) -> dict[CertificatePart, datetime]:
         """Return when the certificates that were last read expire."""
         return expiries_of(self._seen)
 
@@ -133,4 +133,4 @@ class GivenCertificates:
 
 
 def _mark_of(kept: Kept) -> str:
-    return sha256(kept.cert).hexdigest()[:MARK_DIGITS] if kept.cert else ""
+    return sha256(kept.cert).hexdigest()[:_MARK_DIGITS] if kept.cert else ""

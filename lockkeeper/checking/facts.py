@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
+from lockkeeper.process.kubernetes_objects import Webhook
 from policy.cluster.protocol import Resource
 from policy.core.prepared import prepare
-from policy.core.selectors import EVERYTHING, LabelSelector
 from policy.service.leases import Lease
 
-HEALTH: Final = "health"
+_HEALTH: Final = "health"
 """What the chart calls the port of probes and metrics."""
 SERVICES: Final = Resource("", "v1", "services", "Service")
 
@@ -27,46 +27,12 @@ class Gap(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class Unread(msgspec.Struct, frozen=True):
+class UnreadObject(msgspec.Struct, frozen=True):
     """Something that could not be read; `wanted` is the right that it takes, as access control says it."""
 
     gap: Gap
     wanted: str
     error: str
-
-
-class ServiceReference(msgspec.Struct, frozen=True):
-    """The Service that the API server calls."""
-
-    name: str
-    namespace: str
-    path: str = ""
-    port: int = 443
-
-
-class ClientConfig(msgspec.Struct, frozen=True, rename={"ca_bundle": "caBundle"}):
-    """How the API server reaches a webhook, and whose certificates it takes; the bundle is base64."""
-
-    url: str = ""
-    service: ServiceReference | None = None
-    ca_bundle: str = ""
-
-
-class Webhook(msgspec.Struct, frozen=True, rename="camel"):
-    """One webhook of a configuration, with the API server's own defaults."""
-
-    name: str
-    client_config: ClientConfig = ClientConfig()
-    failure_policy: str = "Fail"
-    timeout_seconds: int = 10
-    reinvocation_policy: str = "Never"
-    namespace_selector: LabelSelector = EVERYTHING
-
-
-class Configuration(msgspec.Struct, frozen=True):
-    """A MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
-
-    webhooks: tuple[Webhook, ...] | None = None
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -85,7 +51,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, rename={"cluster_ip": "clusterIP"
     @property
     def health_port(self) -> int:
         """The port of probes and metrics; 0 where they are on that of admission."""
-        return next((each.port for each in self.ports if each.name == HEALTH), 0)
+        return next((each.port for each in self.ports if each.name == _HEALTH), 0)
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -94,7 +60,7 @@ class Service(msgspec.Struct, frozen=True):
     spec: ServiceSpec = ServiceSpec()
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel"):
+class PolicyCondition(msgspec.Struct, frozen=True, rename="camel"):
     """One condition of a policy."""
 
     type: str
@@ -103,7 +69,7 @@ class Condition(msgspec.Struct, frozen=True, rename="camel"):
     observed_generation: int = 0
 
 
-class PolicyMetadata(msgspec.Struct, frozen=True):
+class CheckedMetadata(msgspec.Struct, frozen=True):
     """The name of a policy, and how often its spec has changed."""
 
     name: str
@@ -114,13 +80,13 @@ class PolicyMetadata(msgspec.Struct, frozen=True):
 class PolicyStatus(msgspec.Struct, frozen=True):
     """What the controller has said of a policy."""
 
-    conditions: tuple[Condition, ...] | None = None
+    conditions: tuple[PolicyCondition, ...] | None = None
 
 
-class Policy(msgspec.Struct, frozen=True):
+class CheckedPolicy(msgspec.Struct, frozen=True):
     """A policy without its spec."""
 
-    metadata: PolicyMetadata
+    metadata: CheckedMetadata
     status: PolicyStatus = PolicyStatus()
 
 
@@ -142,7 +108,7 @@ class Target(msgspec.Struct, frozen=True):
     health_port: int = 0
 
 
-class Trouble(StrEnum):
+class ProbeTrouble(StrEnum):
     """Why a target could not be asked."""
 
     NO_BUNDLE = "no bundle"
@@ -151,14 +117,14 @@ class Trouble(StrEnum):
     UNTRUSTED = "untrusted"
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a target answered: the end of its certificate, and whether it is ready; or why nothing came.
 
     `refused` are those of its paths at which it does not answer.
     """
 
     target: Target
-    trouble: Trouble | None = None
+    trouble: ProbeTrouble | None = None
     error: str = ""
     expires: datetime | None = None
     ready: bool = False
@@ -173,7 +139,7 @@ class LeaseSeen(msgspec.Struct, frozen=True):
     renewed: bool | None = None
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class InstallationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of an installation.
 
     `inside` tells whether we looked from within the cluster, where every Service can be reached. `policies`
@@ -185,13 +151,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     inside: bool
-    policies: dict[str, tuple[Policy, ...] | Unread]
-    ledgers: Unread | None
-    workflows: Unread | None
-    mutating: tuple[Webhook, ...] | Unread
-    validating: tuple[Webhook, ...] | Unread
-    served: tuple[Served, ...]
-    lease: LeaseSeen | Unread
+    policies: dict[str, tuple[CheckedPolicy, ...] | UnreadObject]
+    ledgers: UnreadObject | None
+    workflows: UnreadObject | None
+    mutating: tuple[Webhook, ...] | UnreadObject
+    validating: tuple[Webhook, ...] | UnreadObject
+    served: tuple[ProbeResult, ...]
+    lease: LeaseSeen | UnreadObject
 
 
 def lease_age(lease: Lease, now: datetime) -> timedelta | None:
@@ -202,4 +168,4 @@ def lease_age(lease: Lease, now: datetime) -> timedelta | None:
         return None
 
 
-prepare(Configuration, Service, Policy)
+prepare(Service, CheckedPolicy)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from lockkeeper.checking.facts import Gap, Unread
+from lockkeeper.checking.facts import Gap, UnreadObject
 
 
 class State(StrEnum):
@@ -44,7 +44,7 @@ class Judgement(msgspec.Struct, frozen=True):
 Judgements: TypeAlias = Iterator[Judgement]
 
 
-def unread(check: Check, found: Unread) -> Judgement:
+def unread(check: Check, found: UnreadObject) -> Judgement:
     """Return that something was not checked: that is no fault of the installation."""
     if found.gap is Gap.NO_RIGHT:
         advice = "ask for this right, or let helm test check, which has it"

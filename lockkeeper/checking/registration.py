@@ -2,20 +2,20 @@
 
 from typing import Final
 
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING
-from lockkeeper.checking.facts import Facts, Gap, Unread, Webhook
+from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.core.marks import NAMESPACE_NAME
 
 MUTATE: Final = "mutate.lockkeeper.dev"
 VALIDATE: Final = "validate.lockkeeper.dev"
-POLICY_REVIEW: Final = "policies.lockkeeper.dev"
+_POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
-def judge_kinds(facts: Facts) -> Judgements:
+def judge_kinds(facts: InstallationFacts) -> Judgements:
     """Judge whether the API serves what Lockkeeper reads and writes."""
     check = Check.KINDS
-    gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, Unread)}
+    gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, UnreadObject)}
     if facts.ledgers is not None:
         gaps["QuotaLedger"] = facts.ledgers
     missing = [kind for kind, found in gaps.items() if found.gap is Gap.ABSENT]
@@ -36,13 +36,13 @@ def judge_kinds(facts: Facts) -> Judgements:
         yield unread(check, facts.workflows)
 
 
-def judge_registration(facts: Facts) -> Judgements:
+def judge_registration(facts: InstallationFacts) -> Judgements:
     """Judge whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (MUTATE,)),
-        (VALIDATING.kind, facts.validating, (VALIDATE, POLICY_REVIEW)),
+        (VALIDATING.kind, facts.validating, (VALIDATE, _POLICY_REVIEW)),
     ):
-        if isinstance(found, Unread):
+        if isinstance(found, UnreadObject):
             if found.gap is Gap.ABSENT:
                 message = f"there is no {kind} {facts.name}: Workflows are created past Lockkeeper"
                 advice = "run helm upgrade; where the release has another full name, give it with --name"
@@ -53,7 +53,7 @@ def judge_registration(facts: Facts) -> Judgements:
         present = {webhook.name: webhook for webhook in found}
         yield from _completeness(kind, facts.name, present, wanted)
         for name in wanted:
-            if name in present and name != POLICY_REVIEW:
+            if name in present and name != _POLICY_REVIEW:
                 yield from _settings(present[name], facts.namespace)
 
 
@@ -63,7 +63,7 @@ def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tup
         message = f"{kind} {name} has no webhook {webhook}"
         if webhook in present:
             yield Judgement(check, State.OK, f"{webhook} is registered")
-        elif webhook == POLICY_REVIEW:
+        elif webhook == _POLICY_REVIEW:
             late = f"{message}: what is wrong with a policy shows only in its status"
             yield Judgement(check, State.WARNING, late, advice)
         else:

@@ -2,31 +2,28 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
-from certs.files import ensure
 from certs.keeping import CertificateStep, advance, begin_change, change_at_once, renew_leaf
 from certs.kept import Kept
 from certs.naming import UnusableNameError, normalised_names
 from certs.stores import FolderStore, Store, StoreError, settle
-from lockkeeper.certificates.configurations import Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
+from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import add_kubeconfig, reach
-from lockkeeper.narrator import aligned
-from lockkeeper.wiring import LOOPBACK_NAMES, utc_now
+from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.cli.options import add_output
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-NAME = "certs"
-SUMMARY = "Show the webhook's certificates, make them where they are missing, or change them now."
 EXAMPLES = """examples:
   lockkeeper certs status --kubeconfig ~/.kube/config
   lockkeeper certs status -o json --dir DIR            a folder that `serve --certs DIR` uses
@@ -38,7 +35,7 @@ On a cluster the certificates are in a Secret; without --kubeconfig it is the cl
 Exit codes: 0 all is well, 1 something is wrong or expired, 2 it cannot be read or written."""
 
 RELEASE: Final = "lockkeeper"
-ALL_IS_WELL: Final = "nothing to do: all is well"
+_ALL_IS_WELL: Final = "nothing to do: all is well"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,13 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _add_places(action)
         action.set_defaults(act=act)
         if name == "status":
-            action.add_argument(
-                "-o",
-                "--output",
-                choices=("table", "json"),
-                default="table",
-                help="format (default %(default)s)",
-            )
+            add_output(action, "json")
             action.add_argument(
                 "--webhook-configurations",
                 default=RELEASE,
@@ -73,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
-    with _told_in_one_line():
+    with _errors_in_one_line():
         code: int = arguments.act(arguments)
     return code
 
@@ -100,7 +91,7 @@ def _status(arguments: argparse.Namespace) -> int:
         kept = FolderStore(arguments.dir).read().kept
         report = report_on(kept, now=utc_now(), names=names)
     else:
-        with _cluster(arguments) as cluster:
+        with closing(reach(arguments.kubeconfig)) as cluster:
             kept = _secret(cluster, arguments).read().kept
             configurations = Configurations(cluster=cluster, name=arguments.webhook_configurations)
             placed = configurations.bundles()
@@ -112,14 +103,9 @@ def _status(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     names = _asked_names(arguments)
     if arguments.dir is not None:
-        try:
-            made = ensure(arguments.dir, names=names or LOOPBACK_NAMES, now=utc_now())
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            where = f"the folder of certificates {arguments.dir}"
-            raise UsageError(f"{where} cannot be used: {reason}") from error
+        made = ensure_folder(arguments.dir, names or LOOPBACK_NAMES)
         return _tell(str(change) for change in made.changes)
-    with _cluster(arguments) as cluster:
+    with closing(reach(arguments.kubeconfig)) as cluster:
         store = _secret(cluster, arguments)
         return _settle(store, lambda kept: _mended(kept, _names(kept, arguments)))
 
@@ -127,7 +113,7 @@ def _init(arguments: argparse.Namespace) -> int:
 def _rotate(arguments: argparse.Namespace) -> int:
     if arguments.dir is not None:
         return _rotate_folder(arguments)
-    with _cluster(arguments) as cluster:
+    with closing(reach(arguments.kubeconfig)) as cluster:
         store = _secret(cluster, arguments)
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))
@@ -178,12 +164,12 @@ def _new_leaf(kept: Kept, names: Sequence[str]) -> CertificateStep:
     return CertificateStep(renewed.kept, (*whole.changes, *renewed.changes))
 
 
-def _settle(store: Store, decide: Callable[[Kept], CertificateStep], *, otherwise: str = ALL_IS_WELL) -> int:
+def _settle(store: Store, decide: Callable[[Kept], CertificateStep], *, otherwise: str = _ALL_IS_WELL) -> int:
     settled = settle(store, decide)
     return _tell((str(change) for change in settled.changes), otherwise=otherwise)
 
 
-def _tell(changes: Iterable[str], *, otherwise: str = ALL_IS_WELL) -> int:
+def _tell(changes: Iterable[str], *, otherwise: str = _ALL_IS_WELL) -> int:
     for line in list(changes) or [otherwise]:
         print(line)
     return 0
@@ -191,7 +177,7 @@ def _tell(changes: Iterable[str], *, otherwise: str = ALL_IS_WELL) -> int:
 
 def _show(report: Report, output: str) -> None:
     if output == "json":
-        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        print(as_json(report))
         return
     if report.certificates:
         print(aligned(table(report)))
@@ -227,16 +213,7 @@ def _secret(cluster: Cluster, arguments: argparse.Namespace) -> SecretStore:
 
 
 @contextmanager
-def _cluster(arguments: argparse.Namespace) -> Iterator[Cluster]:
-    cluster = reach(arguments.kubeconfig)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-@contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Turn what the caller can mend into one line."""
     try:
         yield

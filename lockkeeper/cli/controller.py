@@ -1,4 +1,8 @@
-"""`lockkeeper controller`: the controller on a cluster."""
+"""`lockkeeper controller`: the controller on a cluster.
+
+Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing comes
+from `lockkeeper.assembly`.
+"""
 
 import argparse
 import os
@@ -10,27 +14,20 @@ import time
 from threading import Thread
 from types import FrameType
 
-from lockkeeper.callers.controlling import CallersTeller, ControllerCallers
-from lockkeeper.certificates.controlling import ControllerCertificates
-from lockkeeper.certificates.starting import ending_at_sigterm, secret_name
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import (
-    add_argo_deployment,
-    add_argo_version,
-    add_certificate_secret,
-    add_kubeconfig,
-    argo_deployment,
-    check_certificate_secret,
-    listen,
-    port,
-    reach,
-)
-from lockkeeper.clustered import ClusterPolicies
-from lockkeeper.controller_metrics import expose_board
-from lockkeeper.health_port import HealthPort
-from lockkeeper.lifeline import Lifeline
-from lockkeeper.terms import Terms
-from lockkeeper.wiring import ControllerLog, tell, utc_now, write_to
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.assembly.controller_terms import Terms
+from lockkeeper.callers.controller_part import CallerPathLog, ControllerCallers
+from lockkeeper.certificates.controller_part import ControllerCertificates
+from lockkeeper.cli.address_options import listen, port
+from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret, secret_name
+from lockkeeper.cli.cluster_options import add_argo_deployment, add_kubeconfig, deployment_name, reach
+from lockkeeper.cli.policy_options import add_argo_version
+from lockkeeper.process.clock_and_log import tell, utc_now, write_to
+from lockkeeper.process.controller_log import ControllerLog
+from lockkeeper.process.controller_metrics import expose_board
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.health_port import HealthPort
+from lockkeeper.process.liveness import Liveness, ending_at_sigterm
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.leader import Elector, Work
@@ -39,8 +36,6 @@ from policy.service.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
 
-NAME = "controller"
-SUMMARY = "Release queued Workflows of a cluster; several may run, one of them leads."
 EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
@@ -83,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--webhook-deployment",
-        type=argo_deployment,
+        type=deployment_name,
         metavar="NAMESPACE/NAME",
         help="Deployment of the webhook; the paths in the webhook configurations then get a secret part, "
         "once all of its Pods know of it (default: the paths are left alone)",
@@ -111,9 +106,9 @@ class ControllerProcess:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
-        self._lifeline = Lifeline(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
+        self._liveness = Liveness(log=self._log, stopwatch=time.monotonic, restarted=("leader",))
         self._metrics = ControllerMetrics(leading=self._leading, clock=utc_now)
-        self._told = ControllerLog(log=self._log, recorder=self._metrics)
+        self._reporter = ControllerLog(log=self._log, recorder=self._metrics)
         self._cluster = reach(arguments.kubeconfig, observer=self._metrics.api)
         me = f"{socket.gethostname()}-{os.getpid()}"
         self._listener = listen(arguments.host, arguments.port)
@@ -128,7 +123,7 @@ class ControllerProcess:
             cluster=self._cluster,
             policies=self._policies,
             ledgers=Ledgers(cluster=self._cluster, clock=utc_now),
-            told=self._told,
+            reporter=self._reporter,
             lock_metrics=LockMetrics(registry=self._metrics.registry, clock=utc_now),
             leading=self._leading,
             me=me,
@@ -142,11 +137,11 @@ class ControllerProcess:
             me=me,
             start=self._duties,
             clock=utc_now,
-            stopwatch=self._lifeline.beating,
-            trouble=self._told.trouble,
+            stopwatch=self._liveness.beating,
+            trouble=self._reporter.trouble,
         )
         self._health = HealthPort(
-            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._lifeline.faults),
+            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._liveness.faults),
             listener=self._listener,
             bug=lambda error: self._log.bug("", error),
         )
@@ -160,7 +155,7 @@ class ControllerProcess:
 
     def run(self) -> int:
         """Follow the policies, and lead whenever the lease is ours, until a signal ends it."""
-        threading.excepthook = self._lifeline.caught
+        threading.excepthook = self._liveness.caught
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._policies.start()
@@ -208,7 +203,8 @@ class ControllerProcess:
             configurations=arguments.webhook_configurations,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            told=CallersTeller(log=self._log, told=self._told, registry=self._metrics.registry),
+            log=CallerPathLog(log=self._log, registry=self._metrics.registry),
+            trouble=self._reporter.trouble,
             mark=self._certificates.mark if self._certificates is not None else str,
         )
 

@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from lockkeeper import __version__
-from lockkeeper.cli.options import add_argo_version, existing_folder
-from lockkeeper.lint_reading import read_files
-from lockkeeper.lint_sarif import sarif
-from lockkeeper.linting import Finding, Level, lint
+from lockkeeper.cli.options import add_output
+from lockkeeper.cli.policy_options import add_argo_version, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.lint.lint import Level, LintFinding, lint
+from lockkeeper.lint.reading import read_files
+from lockkeeper.lint.sarif import sarif
+from lockkeeper.process.output import as_json
 from policy.core.kinds import DEFAULT_NAMESPACE
 
-NAME = "lint"
-SUMMARY = "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
 EXAMPLES = """examples:
   lockkeeper lint workflows/
   lockkeeper lint workflows/ --policies policies/ -o github
@@ -44,12 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="folder of policies and what stands beside them, read too",
     )
     add_argo_version(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "github", "sarif"),
-        default="table",
-        help="format: github is for annotations, sarif for code scanning (default %(default)s)",
+    add_output(
+        parser, "json", "github", "sarif", text="format: github is for annotations, sarif for code scanning"
     )
     parser.add_argument(
         "-n",
@@ -60,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
 
 
+@wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
     """Look at every object of every file."""
     paths = list(arguments.paths)
@@ -68,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     files = read_files(paths, arguments.namespace)
     findings = lint(files, arguments.argo_version)
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(findings), indent=2).decode())
+        print(as_json(findings))
     elif arguments.output == "sarif":
-        print(msgspec.json.format(msgspec.json.encode(sarif(findings, __version__)), indent=2).decode())
+        print(as_json(sarif(findings, __version__)))
     elif arguments.output == "github":
         for each in findings:
             print(_annotation(each))
@@ -80,14 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if errors or (arguments.strict and findings) else 0
 
 
-def _annotation(finding: Finding) -> str:
+def _annotation(finding: LintFinding) -> str:
     """Return a workflow command of GitHub Actions."""
     place = f"file={finding.file.translate(_GITHUB_FIELD)},line={finding.line}"
     title = f"{finding.code} in {finding.object}".translate(_GITHUB_FIELD)
     return f"::{finding.level} {place},title={title}::{_sentence(finding).translate(_GITHUB)}"
 
 
-def _print_table(findings: Sequence[Finding], objects: int, files: int) -> None:
+def _print_table(findings: Sequence[LintFinding], objects: int, files: int) -> None:
     for each in findings:
         policy = f" [{each.policy}]" if each.policy else ""
         print(f"{each.file}:{each.line}: {each.level}: {each.code}: {each.object}{policy}: {_sentence(each)}")
@@ -96,7 +91,7 @@ def _print_table(findings: Sequence[Finding], objects: int, files: int) -> None:
     print(f"{read}: {_some(errors, 'error')}, {_some(len(findings) - errors, 'warning')}")
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: LintFinding) -> str:
     return f"{finding.field}: {finding.message}" if finding.field else finding.message
 
 

@@ -2,24 +2,22 @@
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
-import msgspec
-
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import add_kubeconfig, reach
-from lockkeeper.locks.reading import Limits, live_traces
-from lockkeeper.locks.showing import shown, table
-from lockkeeper.locks.suggesting import replays, report, used
-from lockkeeper.wiring import utc_now
+from lockkeeper.cli.cluster_options import add_kubeconfig, reach
+from lockkeeper.cli.options import add_output, option_type
+from lockkeeper.locks.limit_suggestions import replays, report, used
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
+from lockkeeper.locks.table import shown, table
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import as_json
 from policy.cluster.errors import ClusterError
 from policy.core.durations import duration
 from policy.core.locks.queues import live_deadlocks, lock_queues
 from policy.service.lock_traces import WatchedCluster
 
-NAME = "locks"
-SUMMARY = "Show who holds and who waits for every lock, who waits for ever, and what other limits would do."
 EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config
   lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
@@ -43,13 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_kubeconfig(parser)
     parser.add_argument("-n", "--namespace", default="", help="one namespace (default: all of them)")
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="format (default %(default)s)"
-    )
+    add_output(parser, "json")
     parser.add_argument("--lock", default="", metavar="NAME", help="suggest: one lock, by Argo's name of it")
     parser.add_argument(
         "--max-wait",
-        type=_length,
+        type=option_type(duration),
         default=timedelta(minutes=1),
         metavar="TIME",
         help="suggest: what 95 of 100 should wait at most, such as 30s or 1h30m (default 1m)",
@@ -58,12 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
-    cluster = reach(arguments.kubeconfig)
-    with _told_in_one_line():
-        try:
-            return act(cluster, arguments)
-        finally:
-            cluster.close()
+    with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
+        return act(cluster, arguments)
 
 
 def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
@@ -74,9 +66,9 @@ def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     """Show what other limits would have done."""
     seen = used(cluster, arguments.namespace)
-    found = replays(seen, Limits(cluster), lock=arguments.lock, most_wait=arguments.max_wait)
+    found = replays(seen, SemaphoreLimits(cluster), lock=arguments.lock, most_wait=arguments.max_wait)
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        print(as_json(found))
     else:
         print(report(found, seen, arguments.max_wait))
     return 0
@@ -84,26 +76,18 @@ def _suggest(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
     """Show the queues of all locks."""
-    found = lock_queues(live_traces(cluster, arguments.namespace, utc_now), Limits(cluster))
+    found = lock_queues(live_traces(cluster, arguments.namespace, utc_now), SemaphoreLimits(cluster))
     stuck = live_deadlocks(found)
     now = utc_now()
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(shown(found, stuck, now)), indent=2).decode())
+        print(as_json(shown(found, stuck, now)))
     else:
         print(table(found, stuck, now))
     return 1 if stuck else 0
 
 
-def _length(text: str) -> timedelta:
-    """Return a length of time, or an error that argparse shows."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Tell of a cluster that cannot be read as of something that the caller mends."""
     try:
         yield

@@ -11,10 +11,11 @@ import jsonpatch
 import msgspec
 import yaml
 
-from lockkeeper.cli.options import add_policies, existing_folder
-from lockkeeper.front_door import admission_review
-from lockkeeper.narrator import aligned
-from lockkeeper.wiring import load_once
+from lockkeeper.assembly.policy_folder import load_once
+from lockkeeper.cli.options import add_output
+from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.embedded.api_server import admission_review
+from lockkeeper.process.output import aligned, as_json
 from policy.core import explain
 from policy.core.decision import Decision, Side, denied
 from policy.core.kinds import DEFAULT_NAMESPACE
@@ -25,8 +26,6 @@ from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, r
 from webhook import wire
 from webhook.review import decide_without_ledger
 
-NAME = "review"
-SUMMARY = "Show what the webhook would decide about Workflows, templates and crons, and how it changes them."
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
@@ -62,13 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="YAML or JSON file, a folder of them, or - for standard input",
     )
     add_policies(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json", "yaml"),
-        default="table",
-        help="format (default %(default)s)",
-    )
+    add_output(parser, "json", "yaml")
     parser.add_argument(
         "--show",
         choices=("diff", "whole", "none"),
@@ -84,6 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", default="", help="user who creates the Workflows, for limits per user")
 
 
+@wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
     """Review every document of every file."""
     snapshot = load_once(
@@ -92,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     manifests = [manifest for file in arguments.files for manifest in _read(file)]
     reviewed = [_review(manifest, snapshot, arguments.namespace, arguments.user) for manifest in manifests]
     if arguments.output == "json":
-        print(msgspec.json.format(msgspec.json.encode(reviewed), indent=2).decode())
+        print(as_json(reviewed))
     elif arguments.output == "yaml":
         print(yaml.safe_dump(msgspec.to_builtins(reviewed), sort_keys=False, allow_unicode=True), end="")
     else:

@@ -7,15 +7,14 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import add_address, add_policies, existing_folder, listen
-from lockkeeper.embedded import Embedded, EmbeddedSettings
-from lockkeeper.wiring import load_once
+from lockkeeper.assembly.policy_folder import load_once
+from lockkeeper.cli.address_options import add_address, listen
+from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
+from lockkeeper.process.errors import UsageError
 from policy.sources.manifests import read_manifests
 
-MAX_TASK_SECONDS = 3600
-NAME = "run"
-SUMMARY = "Run the whole product on this machine, with no cluster, and play Workflows through it."
+_MAX_TASK_SECONDS = 3600
 EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
@@ -46,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then run."""
     if arguments.once and arguments.workflows is None:
@@ -80,9 +80,9 @@ def seconds(text: str) -> timedelta:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= MAX_TASK_SECONDS:
+    if not 0 < value <= _MAX_TASK_SECONDS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; give seconds above 0, up to {MAX_TASK_SECONDS}"
+            f"{text!r} is no time; give seconds above 0, up to {_MAX_TASK_SECONDS}"
         )
     return timedelta(seconds=value)
 

@@ -1,4 +1,8 @@
-"""`lockkeeper serve`: the webhook alone."""
+"""`lockkeeper serve`: the webhook alone.
+
+Puts together its two processes: the parent, with sockets and the certificate, and the worker that it forks,
+with the application of `lockkeeper.assembly` and the threads that keep policies, callers and certificate.
+"""
 
 import argparse
 import random
@@ -12,38 +16,27 @@ from threading import Event, Thread
 from typing import Final
 from wsgiref.types import WSGIApplication
 
-from lockkeeper.callers.following import FollowedCallers
-from lockkeeper.certificates.offers import FolderOffer, Offer, SecretOffer
-from lockkeeper.certificates.starting import ending_at_sigterm
-from lockkeeper.cli.failing import UsageError
-from lockkeeper.cli.options import (
-    add_address,
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies, load_once
+from lockkeeper.assembly.webhook import build_admission
+from lockkeeper.callers.webhook_part import FollowedCallers
+from lockkeeper.certificates.loopback import loopback_certificate
+from lockkeeper.certificates.webhook_part import FolderOffer, Offer, SecretOffer
+from lockkeeper.cli.address_options import add_address, listen, port
+from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret
+from lockkeeper.cli.cluster_options import (
     add_argo_deployment,
-    add_certificate_secret,
     add_identities,
     add_kubeconfig,
-    add_policies,
-    check_certificate_secret,
-    existing_folder,
     identities_of,
-    listen,
-    port,
     reach,
 )
-from lockkeeper.clustered import ClusterPolicies
-from lockkeeper.health_port import HealthPort
-from lockkeeper.wiring import (
-    RELOAD_SECONDS,
-    ControllerLog,
-    Policies,
-    build_admission,
-    load_once,
-    loopback_certificate,
-    tell,
-    url_of,
-    utc_now,
-    write_to,
-)
+from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_to
+from lockkeeper.process.controller_log import ControllerLog
+from lockkeeper.process.errors import UsageError
+from lockkeeper.process.health_port import HealthPort
+from lockkeeper.process.liveness import ending_at_sigterm
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster
@@ -53,8 +46,6 @@ from webhook.metrics import Metrics
 from webhook.server import Server
 from webhook.settings import ServerSettings
 
-NAME = "serve"
-SUMMARY = "Serve the admission webhook alone, with policies from files or a cluster."
 EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
   lockkeeper serve --cluster --kubeconfig ~/.kube/config
@@ -101,6 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_certificate_secret(parser)
 
 
+@wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then serve."""
     _check(arguments)
@@ -120,15 +112,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     with TemporaryDirectory(prefix="lockkeeper-") as temporary:
         offer = _offer(arguments, Path(temporary))
         offer.establish()
-        serving = Serving(arguments=arguments, cluster=cluster, offer=offer, health=health)
+        process = WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
         server = Server(
             settings=ServerSettings(
                 host=arguments.host, port=number, certificate=offer.paths.cert, key=offer.paths.key
             ),
             listener=listener,
-            build=lambda: serving.build(server.draining),
+            build=lambda: process.build(server.draining),
             tls=offer.context,
-            on_leave=serving.close_log,
+            on_leave=process.close_log,
         )
         tell(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
         if health is not None:
@@ -136,7 +128,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return server.serve()
 
 
-class Serving:
+class WebhookProcess:
     """What the worker process builds: the application, with threads that keep policies and certificate."""
 
     def __init__(
@@ -170,7 +162,7 @@ class Serving:
 
     def _on_files(self, log: Log, metrics: Metrics, draining: Callable[[], bool]) -> WSGIApplication:
         arguments = self._arguments
-        policies = Policies(
+        policies = FolderPolicies(
             folder=arguments.policies,
             argo=arguments.argo_version,
             log=log,

@@ -5,8 +5,6 @@ import platform
 
 from lockkeeper import __version__
 
-NAME = "version"
-SUMMARY = "Print the version of Lockkeeper and of Python."
 EXAMPLES = "example:\n  lockkeeper version"
 
 

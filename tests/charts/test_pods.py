@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from lockkeeper.__main__ import COMMANDS
+from lockkeeper.cli.commands import COMMANDS
 from tests.charts.pods import Container, breaches, pod_of, pods
 from tests.charts.rendering import MODES, VERSION, WITHOUT_CRDS, Chart, Rendered
 
@@ -32,8 +32,8 @@ def understood(arguments: tuple[str, ...]) -> argparse.Namespace:
     """Parse arguments as the program does, once Kubernetes has filled in the variables."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     commands = parser.add_subparsers(required=True)
-    for module in COMMANDS:
-        module.configure(commands.add_parser(module.NAME, exit_on_error=False))
+    for command in COMMANDS:
+        command.load().configure(commands.add_parser(command.name, exit_on_error=False))
     variables = {"POD_IP": "10.1.2.3", "POD_NAMESPACE": "traffic", "POD_NAME": "lockkeeper-webhook-0"}
     expanded = list(arguments)
     for name, value in variables.items():

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.certificates.configurations import CONFIGURATIONS, Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import EVENTS, WORKFLOWS, JsonPatch, MergePatch, Resource
 from policy.core import marks

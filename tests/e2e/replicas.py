@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from lockkeeper.callers.registered import read
-from lockkeeper.certificates.configurations import CONFIGURATIONS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.core.decision import Side
 from policy.core.prepared import prepare
 from tests.e2e.charted import RELEASE

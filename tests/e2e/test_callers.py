@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from lockkeeper.callers.registered import read
-from lockkeeper.certificates.configurations import CONFIGURATIONS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.core.decision import Side
 from tests.e2e.asking import metric
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE

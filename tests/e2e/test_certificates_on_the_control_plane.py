@@ -20,19 +20,20 @@ from certs.bundle import split
 from certs.kept import Kept
 from certs.moves import Deed, Timing
 from lockkeeper.__main__ import main
-from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING, Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
+from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.certificates.serving import ServingCertificate
+from lockkeeper.certificates.serving_certificate import ServingCertificate
 from lockkeeper.certificates.sources import OwnCertificates
-from lockkeeper.certificates.telling import Doing
 from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.patches import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
-from tests.lockkeeper.certificate_world import Noted, ca_bundles, edit_bundle
+from tests.lockkeeper.certificates.certificate_world import Noted, ca_bundles, edit_bundle
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
@@ -109,11 +110,11 @@ class Site:
         """Return the leader's work, with the rights of a client."""
         return CertificateUpkeep(
             certificates=OwnCertificates(
-                store=self.store(cluster), names=NAMES, clock=_now, told=told, timing=TIMING
+                store=self.store(cluster), names=NAMES, clock=_now, reporter=told, timing=TIMING
             ),
             configurations=Configurations(cluster=cluster, name=self.release),
             clock=_now,
-            told=told,
+            reporter=told,
             pass_seconds=FOLLOW_SECONDS,
         )
 
@@ -262,11 +263,11 @@ def test_a_change_of_ca_under_load_fails_no_create(
     (tmp_path / "certs").mkdir(mode=0o700)
     told, served = Noted(), Noted()
     certificate = ServingCertificate(
-        folder=tmp_path / "certs", names=NAMES, clock=_now, told=served, follow_seconds=FOLLOW_SECONDS
+        folder=tmp_path / "certs", names=NAMES, clock=_now, reporter=served, follow_seconds=FOLLOW_SECONDS
     )
     store = site.store(kube_cluster)
     assert certificate.establish(store, stopped=Event())
-    certificate.follow(store, told=served)
+    certificate.follow(store, reporter=served)
     first = site.kept
     finished = Event()
 

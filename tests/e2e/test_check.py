@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from certs.authority import create_authority
-from lockkeeper.certificates.configurations import MUTATING
-from lockkeeper.checking.gathering import Gatherer
+from lockkeeper.checking.gatherer import Gatherer
+from lockkeeper.checking.judge import judge_installation
 from lockkeeper.checking.judgement import Check, Judgement, State
-from lockkeeper.checking.judging import judge
-from lockkeeper.checking.serving import ask
-from lockkeeper.wiring import utc_now
+from lockkeeper.checking.tls_probe import ask
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
@@ -199,7 +199,7 @@ def _skipped(cluster: KubeCluster) -> list[str]:
         clock=utc_now,
         pause=Event().wait,
     )
-    return [each.message for each in judge(gatherer.gather()) if each.state is State.SKIPPED]
+    return [each.message for each in judge_installation(gatherer.gather()) if each.state is State.SKIPPED]
 
 
 def _bind(cluster: KubeCluster) -> None:

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from lockkeeper.certificates.configurations import CONFIGURATIONS
 from lockkeeper.certificates.secret_store import SECRETS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.kube import connect
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.patches import JsonObject, Op, PatchOp
@@ -25,7 +25,7 @@ from tests.e2e.manifests import quota
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, addresses, certificate_of
 from tests.e2e.submitting import govern
-from tests.lockkeeper.certificate_world import ca_bundles
+from tests.lockkeeper.certificates.certificate_world import ca_bundles
 
 pytestmark = [pytest.mark.e2e, ASKING]
 

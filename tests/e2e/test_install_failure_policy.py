@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.certificates.configurations import MUTATING
+from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.protocol import EVENTS, WORKFLOW_QUOTAS, WORKFLOWS
 from policy.core import marks

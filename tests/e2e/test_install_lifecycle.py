@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.kube import connect
 from policy.cluster.protocol import EventType, Resource
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.clustered import ClusterPolicies
-from lockkeeper.wiring import utc_now
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import (

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
 from lockkeeper.certificates.secret_store import SECRETS
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch
 from policy.service.leases import LEASES
 from tests.e2e.acting import (

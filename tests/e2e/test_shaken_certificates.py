@@ -21,8 +21,9 @@ import pytest
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.kept import Kept
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING, Configurations
+from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.secret_store import SecretStore
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.kube import connect
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core import marks

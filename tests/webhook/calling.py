@@ -10,7 +10,7 @@ from typing import Any, Final
 import jsonpatch
 import msgspec
 
-from lockkeeper.wiring import ReviewRecorder
+from lockkeeper.assembly.webhook import ReviewRecorder
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.core.decision import Decision, ReservationRequest

@@ -7,19 +7,24 @@ from threading import Thread
 
 import pytest
 
-from lockkeeper.argo_installed import DEPLOYMENTS, DeploymentName
-from lockkeeper.callers.controlling import PathReadiness
-from lockkeeper.callers.following import LOOK_SECONDS, FollowedCallers
-from lockkeeper.callers.keeping import USUAL, Audience, Deed
+from lockkeeper.callers.controller_part import PathReadiness
 from lockkeeper.callers.registered import ANNOTATION, read
 from lockkeeper.callers.replicas import Replicas
+from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed
 from lockkeeper.callers.upkeep import CallersUpkeep, new_secret
-from lockkeeper.certificates.configurations import CONFIGURATIONS, MUTATING, VALIDATING
+from lockkeeper.callers.webhook_part import LOOK_SECONDS, FollowedCallers
+from lockkeeper.process.kubernetes_objects import (
+    CONFIGURATIONS,
+    DEPLOYMENTS,
+    MUTATING,
+    VALIDATING,
+    NamespacedName,
+)
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision import Side
 from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
-from tests.lockkeeper.certificate_world import NAMESPACE, Clock, Troubled
+from tests.lockkeeper.certificates.certificate_world import NAMESPACE, Clock, Troubled
 from tests.patience import PATIENCE
 from webhook.callers import PLAIN, WebhookCall, call_of
 from webhook.failure import NotSynced
@@ -34,10 +39,10 @@ class Told:
     """Notes what is told."""
 
     def __init__(self) -> None:
-        self.deeds: list[tuple[str, Deed]] = []
+        self.deeds: list[tuple[str, RotationDeed]] = []
         self.troubles: list[str] = []
 
-    def moved(self, where: str, deed: Deed) -> None:
+    def moved(self, where: str, deed: RotationDeed) -> None:
         self.deeds.append((where, deed))
 
     def trouble(self, doing: str, error: ClusterError) -> None:
@@ -68,12 +73,13 @@ class World:
             name=RELEASE,
             replicas=Replicas(
                 cluster=self.cluster,
-                deployment=DeploymentName(NAMESPACE, WEBHOOK),
+                deployment=NamespacedName(NAMESPACE, WEBHOOK),
                 clock=self.clock,
                 trouble=self.told.trouble,
             ),
             clock=self.clock,
-            told=self.told,
+            trouble=self.told.trouble,
+            moved=self.told.moved,
         )
 
     def install(self, *, paths: bool = True, args: tuple[str, ...] = (AWARE,)) -> None:
@@ -217,7 +223,7 @@ def test_a_roll_out_from_the_former_release_gets_no_secret_before_it_is_over() -
     world.deploy(AWARE, updated=2, generation=3, observed=3)
     world.later(timedelta(0), GRACE - timedelta(seconds=1))
     assert set(world.carried().values()) == {PLAIN}
-    assert world.told.deeds == [(f"{each.kind} {RELEASE}", Deed.BEGAN) for each in CONFIGURATIONS]
+    assert world.told.deeds == [(f"{each.kind} {RELEASE}", RotationDeed.BEGAN) for each in CONFIGURATIONS]
     world.later(timedelta(seconds=1), USUAL.settle)
     assert PLAIN not in world.carried().values()
 
@@ -320,7 +326,7 @@ def test_one_configuration_that_cannot_be_written_does_not_keep_the_other_from_i
     """The pass failed, and is made again."""
     world.cluster.refuse("patch", MUTATING, Forbidden("no"))
     assert not world.upkeep.make_pass()
-    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", Deed.BEGAN)
+    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", RotationDeed.BEGAN)
     assert world.told.troubles == [f"keeping the paths of {MUTATING.kind} {RELEASE}: no"]
 
 
@@ -435,7 +441,7 @@ def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: Au
     world.install(args=args)
     replicas = Replicas(
         cluster=world.cluster,
-        deployment=DeploymentName(NAMESPACE, WEBHOOK),
+        deployment=NamespacedName(NAMESPACE, WEBHOOK),
         clock=world.clock,
         trouble=world.told.trouble,
     )

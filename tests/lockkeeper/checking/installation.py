@@ -6,17 +6,11 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING
-from lockkeeper.checking.facts import (
-    SERVICES,
-    Facts,
-    Served,
-    Target,
-    Webhook,
-)
-from lockkeeper.checking.gathering import Gatherer
+from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, Target
+from lockkeeper.checking.gatherer import Gatherer
+from lockkeeper.checking.judge import judge_installation
 from lockkeeper.checking.judgement import Check, Judgement, State
-from lockkeeper.checking.judging import judge
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
 from policy.core.patches import JsonObject, JsonValue
@@ -71,7 +65,7 @@ class Installation:
         self.memory: MemoryCluster = memory(self.clock)
         self.spy = Spy(self.memory)
         self.asked: list[Target] = []
-        self.answer = Served(
+        self.answer = ProbeResult(
             target=Target("", 0, "", "", ""), expires=self.clock() + timedelta(days=60), ready=True, said="ok"
         )
         self.paused: list[float] = []
@@ -96,7 +90,7 @@ class Installation:
         """The cluster as a check sees it."""
         return self.spy
 
-    def facts(self) -> Facts:
+    def facts(self) -> InstallationFacts:
         """Return what is found of it."""
         return Gatherer(
             cluster=self.cluster,
@@ -114,7 +108,7 @@ class Installation:
 
     def judgements(self) -> tuple[Judgement, ...]:
         """Return all judgements; whatever is not right says what to do."""
-        found = judge(self.facts())
+        found = judge_installation(self.facts())
         assert all(bool(each.advice) == (each.state is not State.OK) for each in found), found
         return found
 
@@ -151,7 +145,7 @@ class Installation:
             patch = MergePatch({"status": {"conditions": listed}})
             self.memory.patch(WORKFLOW_QUOTAS, name, patch, namespace="etl", subresource=STATUS)
 
-    def _probe(self, target: Target) -> Served:
+    def _probe(self, target: Target) -> ProbeResult:
         self.asked.append(target)
         return msgspec.structs.replace(self.answer, target=target)
 

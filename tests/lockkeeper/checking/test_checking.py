@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.certificates.configurations import MUTATING, VALIDATING
-from lockkeeper.checking.facts import SERVICES, Gap, Target, Trouble, Unread
-from lockkeeper.checking.gathering import ready_path, right, url_target
+from lockkeeper.checking.facts import SERVICES, Gap, ProbeTrouble, Target, UnreadObject
+from lockkeeper.checking.gatherer import ready_path, right, url_target
+from lockkeeper.checking.judge import nothing_seen, table
 from lockkeeper.checking.judgement import Check, State
 from lockkeeper.checking.registration import excludes
-from lockkeeper.cli.check import nothing_seen, table
+from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
 from policy.core.patches import JsonObject, JsonValue
@@ -268,16 +268,16 @@ def test_a_url_says_where_its_webhook_is_served(url: str, expected: Target) -> N
     ("trouble", "error", "message"),
     [
         (
-            Trouble.NO_BUNDLE,
+            ProbeTrouble.NO_BUNDLE,
             "",
             f"the registration has no caBundle, so the API server trusts nobody at {PLACE}",
         ),
-        (Trouble.BAD_BUNDLE, "not PEM", f"the caBundle for {PLACE} is of no use: not PEM"),
-        (Trouble.UNTRUSTED, "expired", f"the API server refuses the certificate of {PLACE}: expired"),
+        (ProbeTrouble.BAD_BUNDLE, "not PEM", f"the caBundle for {PLACE} is of no use: not PEM"),
+        (ProbeTrouble.UNTRUSTED, "expired", f"the API server refuses the certificate of {PLACE}: expired"),
     ],
 )
 def test_a_certificate_that_the_api_server_would_refuse_is_a_failure(
-    installation: Installation, trouble: Trouble, error: str, message: str
+    installation: Installation, trouble: ProbeTrouble, error: str, message: str
 ) -> None:
     """Whether we are in the cluster or not."""
     installation.inside = False
@@ -289,7 +289,7 @@ def test_a_certificate_that_the_api_server_would_refuse_is_a_failure(
 def test_a_webhook_that_cannot_be_reached_is_a_failure_only_from_within(installation: Installation) -> None:
     """A laptop has no way to a Service; a Pod has."""
     unreachable = msgspec.structs.replace(
-        installation.answer, trouble=Trouble.UNREACHABLE, error="connection refused"
+        installation.answer, trouble=ProbeTrouble.UNREACHABLE, error="connection refused"
     )
     installation.answer = unreachable
     message = f"{PLACE} does not answer at {CLUSTER_IP}: connection refused"
@@ -449,4 +449,4 @@ def test_a_gap_is_a_value(installation: Installation) -> None:
     """Facts can be compared, and written down in a test."""
     installation.spy.before = refusing(NotFound("none"), "leases")
     wanted = "get leases.coordination.k8s.io blue-controller in namespace traffic"
-    assert installation.facts().lease == Unread(Gap.ABSENT, wanted, "none")
+    assert installation.facts().lease == UnreadObject(Gap.ABSENT, wanted, "none")

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import msgspec
 import pytest
 
-from lockkeeper.clustered import ClusterPolicies
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import (

@@ -157,7 +157,7 @@ def test_rules_of_one_text_are_equal() -> None:
 def test_the_engine_is_loaded_by_the_first_key_and_not_by_the_program() -> None:
     """Most clusters have no naming rule, and `lockkeeper version` needs none."""
     code = (
-        "import sys, lockkeeper.__main__, lockkeeper.wiring\n"
+        "import sys, lockkeeper.__main__, lockkeeper.assembly.webhook\n"
         "from policy.core.locks.key_rules import key_rule\n"
         "rule = key_rule('^a')\n"
         "assert 're2' not in sys.modules\n"

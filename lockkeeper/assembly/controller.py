@@ -1,0 +1,57 @@
+"""Puts together what releases Workflows, for the commands `controller` and `run`.
+
+The other duties of a leader, and the election, `lockkeeper.cli.controller` adds.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.controller_log import ControllerLog
+from policy.cluster.ledgers import Ledgers
+from policy.cluster.protocol import Cluster
+from policy.core.amounts import Limits
+from policy.service.controller import Controller
+from policy.service.letting_go import Together
+from policy.service.releaser import ReleasePass, unknown_capacity
+from policy.service.telling import TELL_EVERY
+from policy.sources.board import SnapshotBoard
+
+_SENDERS: Final = 4
+"""Releases that are on their way to the API server at once."""
+
+
+def several_at_once() -> Together:
+    """Return what sends releases in some threads: each waits for its answer most of the time."""
+    return ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map
+
+
+def build_controller(
+    *,
+    cluster: Cluster,
+    board: SnapshotBoard,
+    ledgers: Ledgers,
+    reporter: ControllerLog,
+    capacity: Callable[[str], Limits | None] = unknown_capacity,
+    together: Together = map,
+    tell_every: timedelta = TELL_EVERY,
+) -> Controller:
+    """Return the controller; who runs it wakes it when policies change.
+
+    `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
+    those who wait in a namespace are told where they stand.
+    """
+    releaser = ReleasePass(
+        cluster=cluster,
+        ledgers=ledgers,
+        snapshot=board.current,
+        clock=utc_now,
+        publish=board.put_usage,
+        reporter=reporter,
+        capacity=capacity,
+        together=together,
+        tell_every=tell_every,
+    )
+    return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=reporter.trouble)

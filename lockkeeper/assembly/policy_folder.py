@@ -1,0 +1,116 @@
+"""Puts together the policies of a folder: read once, or in force on a board that follows the files.
+
+For `review`, `serve --policies` and `run`; those of a cluster are put together in `cluster_policies`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from lockkeeper.process.clock_and_log import utc_now
+from policy.core.identities import UPSTREAM, Identities
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.kept_siblings import with_siblings
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.sources.board import SnapshotBoard
+from policy.sources.directory import Loaded, PolicyErrors
+from policy.sources.reload import DirectorySource
+from webhook.logs import Log
+
+RELOAD_SECONDS: Final = 1.0
+"""How often a folder of policies is looked at; the look is a stat of each file."""
+
+
+class LoadCounter(Protocol):
+    """Who counts the loads; the metrics of the webhook do."""
+
+    def loaded(self, *, good: bool) -> None:
+        """Policies were loaded, or refused."""
+        ...
+
+
+def snapshot_of(
+    argo: ArgoVersion, identities: Identities = UPSTREAM, *, alone: bool = False
+) -> Callable[[Loaded], Snapshot]:
+    """Return the function that compiles loaded documents for an installed Argo.
+
+    Where the files are `alone`, without a cluster, siblings of templates count as made.
+    """
+    latest: list[Snapshot] = []
+
+    def compile_loaded(loaded: Loaded) -> Snapshot:
+        snapshot = take_snapshot(
+            loaded.documents,
+            version=loaded.fingerprint,
+            argo=argo,
+            identities=identities,
+            before=latest[-1] if latest else None,
+        )
+        if alone:
+            snapshot = with_siblings(snapshot)
+        latest[:] = [snapshot.prepare()]
+        return snapshot
+
+    return compile_loaded
+
+
+def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
+    """Load a folder of policies once. Raises PolicyErrors."""
+
+    def ignore(_: object) -> None:
+        """Take note of nothing: there is no later change of a folder that is read once."""
+
+    source = DirectorySource(
+        policies, compile=snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
+    )
+    return source.load()
+
+
+class FolderPolicies:
+    """A folder of policies in force: the board that reviews read, kept up by reloads.
+
+    Every later change is logged, and told to a person through `say`.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        argo: ArgoVersion,
+        log: Log,
+        metrics: LoadCounter,
+        say: Callable[[str], None] | None = None,
+        identities: Identities = UPSTREAM,
+        alone: bool = False,
+    ) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._say = say
+        self.source = DirectorySource(
+            folder,
+            compile=snapshot_of(argo, identities, alone=alone),
+            on_change=self._changed,
+            on_error=self._refused,
+        )
+        self.board: SnapshotBoard | None = None
+
+    def load(self) -> SnapshotBoard:
+        """Load for the first time. Raises PolicyErrors."""
+        self.board = SnapshotBoard(snapshot=self.source.load(), clock=utc_now)
+        return self.board
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        self._metrics.loaded(good=True)
+        if self.board is not None:
+            self.board.put_policies(snapshot)
+            self._tell(f"changed policies are in force, version {snapshot.version[:12]}", "info")
+
+    def _refused(self, errors: PolicyErrors) -> None:
+        self._metrics.loaded(good=False)
+        if self.board is not None:
+            self._tell(f"changed policies are refused, the last good ones stay in force: {errors}", "warning")
+
+    def _tell(self, message: str, level: str) -> None:
+        self._log.event("policies", message, level=level)
+        if self._say is not None:
+            self._say(message)

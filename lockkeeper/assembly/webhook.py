@@ -1,0 +1,92 @@
+"""Puts together the webhook's application and what records its reviews, for `serve` and `run`.
+
+Policies, ledgers and certificates come from the caller; so does the server.
+"""
+
+import time
+from collections.abc import Callable
+from wsgiref.types import WSGIApplication
+
+from lockkeeper.process.clock_and_log import utc_now
+from policy.cluster.ledgers import Ledgers
+from policy.core.decision import Decision, Outcome, Side
+from policy.core.snapshot import Snapshot
+from policy.core.workflow import EMPTY_SPEC
+from policy.sources.board import SnapshotBoard
+from webhook.admission import Admission, nothing_here
+from webhook.app import create_app
+from webhook.callers import Callers, UnknownCallers
+from webhook.logs import Log
+from webhook.metrics import Metrics, SnapshotState
+from webhook.owners import NoOwners, OwnerReader
+from webhook.reservations import NothingStored, StoredReservations
+from webhook.review import Reviewing
+from webhook.wire import Received
+
+
+class ReviewRecorder:
+    """Counts and logs every review; `joined` hears of every Workflow that is to wait."""
+
+    def __init__(self, *, metrics: Metrics, log: Log, joined: Callable[[str, int], None]) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._joined = joined
+
+    def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
+        """Take note of one answered review."""
+        review = received.review
+        if decision.outcome is Outcome.QUEUED and review.side is Side.MUTATE and not review.dry_run:
+            spec = (review.workflow.spec if review.workflow is not None else None) or EMPTY_SPEC
+            self._joined(review.namespace, spec.priority or 0)
+        self._metrics.reviewed(received, decision, seconds)
+        self._log.review(received, decision, seconds)
+
+
+def build_admission(
+    *,
+    board: SnapshotBoard,
+    ledgers: Ledgers,
+    log: Log,
+    metrics: Metrics,
+    draining: Callable[[], bool],
+    current: Callable[[], Snapshot] | None = None,
+    missing: Callable[[], list[str]] = list,
+    relatives: OwnerReader | None = None,
+    stored: StoredReservations | None = None,
+    callers: Callers | None = None,
+    probed: Callable[[WSGIApplication], object] | None = None,
+) -> WSGIApplication:
+    """Return the webhook's WSGI application.
+
+    `current` gives reviews their snapshot where that is not simply the board's; `missing` says what is still
+    to come before any review may be sent here. `callers` knows who may call. `probed` is given the probes and
+    metrics, which are then elsewhere and not here.
+    """
+    state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
+    metrics.registry.register(state)
+    parts = Reviewing(
+        snapshot=current or board.current,
+        reservations=ledgers,
+        clock=utc_now,
+        stopwatch=time.perf_counter,
+        recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
+        relatives=relatives or NoOwners(),
+        stored=stored or NothingStored(),
+    )
+
+    def not_ready() -> list[str]:
+        return ["shutting down"] if draining() else missing()
+
+    probes: WSGIApplication = create_app(metrics=metrics, not_ready=not_ready)
+    if probed is not None:
+        probed(probes)
+    return Admission(
+        parts=parts,
+        log=log,
+        metrics=metrics,
+        other=probes if probed is None else nothing_here,
+        callers=callers,
+        unknown=UnknownCallers(
+            say=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
+        ),
+    )

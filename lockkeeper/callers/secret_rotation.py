@@ -1,0 +1,166 @@
+"""The life of the secret in the paths of one webhook configuration: what is to be done about it now.
+
+Pure functions from what stands in the configuration, and the time, to what has to stand there next. A change
+goes in steps, so that at every moment every replica answers what any API server still sends:
+
+1. the next secret is announced, in an annotation of the configuration, which webhooks read;
+2. once every replica has had the time to read it, the paths carry it;
+3. the one before is answered until every API server has had the time to see the new paths.
+
+What webhooks accept is what the paths carry, what is announced, and what was carried a short while ago. So
+whoever writes another path, helm or a person, makes no create fail: that path is answered while it stands
+there, and a while after it was put right. A plain path is a secret like others, the empty one.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.prepared import prepare
+from webhook.callers import PLAIN
+
+
+class Audience(StrEnum):
+    """What is known of the replicas that answer."""
+
+    UNKNOWN = "unknown"
+    """Not all of them are new, or were not for long enough: nothing is begun, and what stands is kept."""
+    UNAWARE = "unaware"
+    """They are to be of a release that knows plain paths only."""
+    READY = "ready"
+    """All of them read the configurations, and those before have ended."""
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A secret that is still answered for a while."""
+
+    secret: str
+    until: datetime
+
+
+class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an annotation of the configuration keeps; `mark` tells the certificate of when it was made."""
+
+    secret: str
+    since: datetime
+    coming: str = ""
+    announced: datetime | None = None
+    former: tuple[Former, ...] = ()
+    mark: str = ""
+
+
+prepare(Secrets)
+
+
+class RotationDeed(StrEnum):
+    """What was done."""
+
+    BEGAN = "began to keep the paths"
+    ANNOUNCED = "announced the next path"
+    SWITCHED = "the paths carry the next secret from now on"
+    PUT_BACK = "put paths right that somebody had changed"
+    RETREATED = "went back to plain paths, for replicas that know no others"
+    RETIRED = "a former path is not answered any more"
+
+
+class RotationTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things last.
+
+    `settle`: until every replica has read what was announced; they look every 5 s. `overlap`: until every
+    API server goes by other paths, which takes less than a second; the rest is for one that lost its watch.
+    `period`: the life of a secret at most.
+    """
+
+    settle: timedelta = timedelta(seconds=30)
+    overlap: timedelta = timedelta(minutes=1)
+    period: timedelta = timedelta(days=1)
+
+
+USUAL: Final = RotationTiming()
+
+
+class RotationStep(msgspec.Struct, frozen=True):
+    """What has to be kept from now on, and what was done; nothing is to be written where nothing was."""
+
+    secrets: Secrets
+    deeds: tuple[RotationDeed, ...] = ()
+
+
+def advance(
+    kept: Secrets | None,
+    carried: Iterable[str | None],
+    *,
+    now: datetime,
+    audience: Audience,
+    make: Callable[[], str],
+    mark: str = "",
+    timing: RotationTiming = USUAL,
+) -> RotationStep:
+    """Return what has to be kept from now on; called again with its result it changes nothing more.
+
+    Args:
+        kept: what the annotation says, if it says anything that can be read.
+        carried: the secret that each path carries; None where a webhook has no path of ours.
+        now: the time, with its zone.
+        audience: what is known of the replicas.
+        make: makes a new secret.
+        mark: what tells the serving certificate from others; empty where it is not known.
+        timing: how long things last.
+    """
+    secrets = kept if kept is not None else Secrets(PLAIN, now)
+    deeds: list[RotationDeed] = [] if kept is not None else [RotationDeed.BEGAN]
+    strange = [each for each in dict.fromkeys(carried) if each != secrets.secret]
+    if strange:
+        secrets = _followed(secrets, [each for each in strange if each is not None], now + timing.overlap)
+        deeds.append(RotationDeed.PUT_BACK)
+    secrets, moved = _moved(secrets, now=now, audience=audience, make=make, mark=mark, timing=timing)
+    deeds += moved
+    live = tuple(each for each in secrets.former if each.until > now)
+    if live != secrets.former:
+        secrets = msgspec.structs.replace(secrets, former=live)
+        deeds.append(RotationDeed.RETIRED)
+    return RotationStep(secrets, tuple(deeds))
+
+
+def _moved(
+    secrets: Secrets,
+    *,
+    now: datetime,
+    audience: Audience,
+    make: Callable[[], str],
+    mark: str,
+    timing: RotationTiming,
+) -> tuple[Secrets, list[RotationDeed]]:
+    """Take the step that is due."""
+    if audience is Audience.UNAWARE and (secrets.secret != PLAIN or secrets.coming):
+        plain = msgspec.structs.replace(secrets, secret=PLAIN, since=now, coming="", announced=None)
+        return _followed(plain, [secrets.secret], now + timing.overlap), [RotationDeed.RETREATED]
+    if audience is not Audience.READY:
+        return secrets, []
+    if secrets.coming:
+        if secrets.announced is not None and now - secrets.announced < timing.settle:
+            return secrets, []
+        switched = msgspec.structs.replace(
+            secrets, secret=secrets.coming, since=now, coming="", announced=None, mark=mark
+        )
+        return _followed(switched, [secrets.secret], now + timing.overlap), [RotationDeed.SWITCHED]
+    if not _is_due(secrets, now, mark, timing):
+        return secrets, []
+    return msgspec.structs.replace(secrets, coming=make(), announced=now), [RotationDeed.ANNOUNCED]
+
+
+def _is_due(secrets: Secrets, now: datetime, mark: str, timing: RotationTiming) -> bool:
+    """Tell whether another secret is to be made: there is none, it is old, or the certificate is another."""
+    renewed = bool(mark and secrets.mark and mark != secrets.mark)
+    return secrets.secret == PLAIN or renewed or now - secrets.since >= timing.period
+
+
+def _followed(secrets: Secrets, before: Iterable[str], until: datetime) -> Secrets:
+    """Return the secrets with others that are answered for a while yet."""
+    kept = {each.secret: each for each in secrets.former}
+    kept.update({each: Former(each, until) for each in before})
+    kept.pop(secrets.secret, None)
+    return msgspec.structs.replace(secrets, former=tuple(kept.values()))

@@ -1,0 +1,127 @@
+"""What a webhook knows of who may call it: both webhook configurations, read every few seconds.
+
+A call whose secret is not known makes it look at once, or the first reviews after somebody changed a path
+would be refused. Such looks are few, whoever calls how often: some at once, and then four a second.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event, Lock, Thread
+from typing import Final
+
+import msgspec
+
+from lockkeeper.callers.registered import RESOURCE_OF, Registered, read
+from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
+from policy.cluster.errors import ClusterError, NotFound
+from policy.cluster.protocol import Cluster, Resource
+from policy.core.decision import Side
+from webhook.callers import Answered, WebhookCall, is_answered
+from webhook.failure import NotSynced
+
+FOLLOW_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.25
+"""Between two looks for the sake of calls that are not known, when there are many."""
+_LOOKS_AT_ONCE: Final = 4.0
+_WAIT_SECONDS: Final = 1.0
+"""For a look that is under way."""
+NOT_READ: Final = "the webhook configurations are not read yet"
+Trouble = Callable[[str, ClusterError], object]
+
+
+class FollowedCallers:
+    """Knows the secrets of both configurations of one name; what was read last stays until the next read."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        name: str,
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        follow_seconds: float = FOLLOW_SECONDS,
+    ) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._follow_seconds = follow_seconds
+        self._looking = Lock()
+        self._left, self._counted_at = _LOOKS_AT_ONCE, stopwatch()
+        self._synced = Event()
+        self._seen: set[Resource] = set()
+        self._answered: dict[Side, tuple[Answered, ...]] = {}
+        self._stopped = Event()
+
+    def start(self) -> None:
+        """Begin to follow the configurations."""
+        Thread(target=self._follow, name="callers", daemon=True).start()
+
+    def stop(self) -> None:
+        """End to follow them, soon."""
+        self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the configurations were read."""
+        return self._synced.wait(seconds)
+
+    def missing(self) -> list[str]:
+        """Return why nobody can be told from anybody yet, or nothing."""
+        return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{NOT_READ}: {self._name}"]
+
+    def know(self, call: WebhookCall) -> bool:
+        """Tell whether a call shows the secret of its side, as far as was read."""
+        return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
+
+    def ask(self, call: WebhookCall) -> bool:
+        """Tell the same after one more look, unless there were too many; all who ask wait for the look.
+
+        Raises:
+            NotSynced: the configurations were not read yet.
+        """
+        if self._looking.acquire(timeout=_WAIT_SECONDS):
+            try:
+                if not self.know(call) and self._may_look():
+                    self.look()
+            finally:
+                self._looking.release()
+        if self.missing():
+            raise NotSynced(NOT_READ)
+        return self.know(call)
+
+    def look(self) -> None:
+        """Read both configurations."""
+        for resource in CONFIGURATIONS:
+            try:
+                found: Registered | None = read(self._cluster.get(resource, self._name))
+            except NotFound:
+                found = None  # Nobody is sent here by it.
+            except ClusterError as error:
+                self._trouble(f"reading {resource.kind} {self._name}", error)
+                continue
+            except msgspec.ValidationError:
+                continue  # The API server would not have stored it; what was read before stays.
+            for side, where in RESOURCE_OF.items():
+                if where is resource:
+                    self._answered[side] = found.answered(side) if found is not None else ()
+            self._seen.add(resource)
+        if not self.missing():
+            self._synced.set()
+
+    def _may_look(self) -> bool:
+        """Tell whether there is a look left, and take it."""
+        now = self._stopwatch()
+        self._left = min(_LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            with self._looking:
+                self.look()
+            self._stopped.wait(self._follow_seconds if not self.missing() else LOOK_SECONDS)

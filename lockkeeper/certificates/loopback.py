@@ -1,0 +1,36 @@
+"""Certificates for this machine alone, in a folder, made where they are missing."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final
+
+from certs.files import Ensured, Paths, ensure
+from certs.reload import ReloadingContext
+from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.errors import UsageError
+
+LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+
+
+def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
+    """Make sure of certificates for these names in a folder.
+
+    Raises:
+        UsageError: the folder cannot be used.
+    """
+    try:
+        return ensure(folder, names=tuple(names), now=utc_now())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason}") from error
+
+
+def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
+    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook.
+
+    Raises:
+        UsageError: the folder cannot be used.
+    """
+    paths = ensure_folder(folder, (*LOOPBACK_NAMES, host)).paths
+    return paths, ReloadingContext(cert_path=paths.cert, key_path=paths.key).current

@@ -1,0 +1,224 @@
+"""Gathers the facts about an installation: reads objects, and asks what serves the webhooks."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from lockkeeper.checking.facts import (
+    SERVICES,
+    CheckedPolicy,
+    Gap,
+    InstallationFacts,
+    LeaseSeen,
+    ProbeResult,
+    Service,
+    ServiceSpec,
+    Target,
+    UnreadObject,
+    lease_age,
+)
+from lockkeeper.process.kubernetes_objects import (
+    MUTATING,
+    OURS,
+    VALIDATING,
+    ServiceReference,
+    Webhook,
+    WebhookConfiguration,
+)
+from policy.cluster.errors import ClusterError, Forbidden, NotFound, TooManyRequests, Unavailable
+from policy.cluster.protocol import (
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+    CLUSTER_WORKFLOW_QUOTAS,
+    QUOTA_LEDGERS,
+    SYNCHRONIZATION_POLICIES,
+    WORKFLOW_QUOTAS,
+    WORKFLOWS,
+    Cluster,
+    Resource,
+)
+from policy.service.leases import LEASES, Lease
+from webhook.callers import call_of
+
+POLICIES: Final = (
+    WORKFLOW_QUOTAS,
+    CLUSTER_WORKFLOW_QUOTAS,
+    SYNCHRONIZATION_POLICIES,
+    CLUSTER_SYNCHRONIZATION_POLICIES,
+)
+_HEADLESS: Final = "None"
+HTTPS: Final = 443
+Read = TypeVar("Read")
+
+
+class Gatherer:
+    """Reads of one installation, release `name` in `namespace`.
+
+    `probe` asks a place that serves webhooks, `pause` waits for some seconds, `inside` tells whether we are
+    in the cluster.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        namespace: str,
+        name: str,
+        inside: bool,
+        probe: Callable[[Target], ProbeResult],
+        clock: Callable[[], datetime],
+        pause: Callable[[float], object],
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._inside = inside
+        self._probe = probe
+        self._clock = clock
+        self._pause = pause
+
+    def gather(self) -> InstallationFacts:
+        """Return all facts.
+
+        Raises:
+            Unavailable, TooManyRequests: the cluster does not answer, so nothing is known of anything.
+        """
+        mutating = self._webhooks(MUTATING)
+        validating = self._webhooks(VALIDATING)
+        webhooks = [
+            webhook
+            for found in (mutating, validating)
+            if not isinstance(found, UnreadObject)
+            for webhook in found
+            if webhook.name.endswith(OURS)
+        ]
+        return InstallationFacts(
+            policies={resource.kind: self._policies(resource) for resource in POLICIES},
+            ledgers=self._is_served(QUOTA_LEDGERS),
+            # Of the release's own namespace only: in others there may be very many.
+            workflows=self._is_served(WORKFLOWS, self._namespace),
+            mutating=mutating,
+            validating=validating,
+            served=tuple(self._probe(target) for target in self._targets(webhooks)),
+            lease=self._lease(),
+            now=self._clock(),
+            namespace=self._namespace,
+            name=self._name,
+            inside=self._inside,
+        )
+
+    def _policies(self, resource: Resource) -> tuple[CheckedPolicy, ...] | UnreadObject:
+        def read() -> tuple[CheckedPolicy, ...]:
+            return tuple(msgspec.convert(item, CheckedPolicy) for item in self._cluster.list(resource).items)
+
+        return _attempt(read, right("list", resource))
+
+    def _is_served(self, resource: Resource, namespace: str = "") -> UnreadObject | None:
+        def read() -> None:
+            self._cluster.list(resource, namespace=namespace, metadata_only=True)
+
+        return _attempt(read, right("list", resource, namespace))
+
+    def _webhooks(self, resource: Resource) -> tuple[Webhook, ...] | UnreadObject:
+        def read() -> tuple[Webhook, ...]:
+            return (
+                msgspec.convert(self._cluster.get(resource, self._name), WebhookConfiguration).webhooks or ()
+            )
+
+        return _attempt(read, right("get", resource, name=self._name))
+
+    def _lease(self) -> LeaseSeen | UnreadObject:
+        """Read the Lease; one that looks old is read once more later, because clocks may disagree."""
+        name = f"{self._name}-controller"
+
+        def read() -> LeaseSeen:
+            lease = msgspec.convert(self._cluster.get(LEASES, name, namespace=self._namespace), Lease)
+            age = lease_age(lease, self._clock())
+            duration = timedelta(seconds=lease.spec.lease_duration_seconds)
+            if not lease.spec.holder_identity or (age is not None and timedelta(0) <= age <= duration):
+                return LeaseSeen(lease)
+            self._pause(duration.total_seconds())
+            later = msgspec.convert(self._cluster.get(LEASES, name, namespace=self._namespace), Lease)
+            return LeaseSeen(later, later.metadata.resource_version != lease.metadata.resource_version)
+
+        return _attempt(read, right("get", LEASES, self._namespace, name))
+
+    def _targets(self, webhooks: Iterable[Webhook]) -> list[Target]:
+        """Return the places where webhooks are served, each once."""
+        places: dict[tuple[str, str], ServiceSpec] = {}
+        targets: dict[Target, list[str]] = {}
+        for webhook in webhooks:
+            client = webhook.client_config
+            if client.service is not None:
+                at = (client.service.namespace, client.service.name)
+                if at not in places:
+                    places[at] = self._place_of(client.service)
+                target = _service_target(client.service, places[at], client.ca_bundle)
+                targets.setdefault(target, []).append(client.service.path)
+            else:
+                target = url_target(client.url, client.ca_bundle)
+                targets.setdefault(target, []).append(urlsplit(client.url).path)
+        return [msgspec.structs.replace(each, paths=tuple(paths)) for each, paths in targets.items()]
+
+    def _place_of(self, service: ServiceReference) -> ServiceSpec:
+        """Return where a Service is: the address to which the API server goes, or its name, and its ports."""
+
+        def read() -> ServiceSpec:
+            obj = self._cluster.get(SERVICES, service.name, namespace=service.namespace)
+            return msgspec.convert(obj, Service).spec
+
+        found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
+        spec = ServiceSpec() if isinstance(found, UnreadObject) else found
+        if spec.cluster_ip in ("", _HEADLESS):
+            return msgspec.structs.replace(spec, cluster_ip=server_name(service))
+        return spec
+
+
+def right(verb: str, resource: Resource, namespace: str = "", name: str = "") -> str:
+    """Return the right that a request takes, in the words of access control."""
+    what = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+    where = f" in namespace {namespace}" if namespace else " in all namespaces" if resource.namespaced else ""
+    return " ".join(filter(None, (verb, what, name))) + where
+
+
+def server_name(service: ServiceReference) -> str:
+    """Return the name by which the API server checks the certificate of a Service."""
+    return f"{service.name}.{service.namespace}.svc"
+
+
+def _service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
+    """Return where a Service is served."""
+    target = Target(place.cluster_ip, service.port, server_name(service), ready_path(service.path), ca_bundle)
+    return msgspec.structs.replace(target, health_port=place.health_port)
+
+
+def url_target(url: str, ca_bundle: str) -> Target:
+    """Return where a URL leads to."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return Target(host, parts.port or HTTPS, host, ready_path(parts.path), ca_bundle)
+
+
+def ready_path(path: str) -> str:
+    """Return where readiness is asked for, beside the path of a webhook."""
+    if call_of(path) is not None:  # It may have a secret part.
+        return "/readyz"
+    return path.rpartition("/")[0] + "/readyz"
+
+
+def _attempt(read: Callable[[], Read], wanted: str) -> Read | UnreadObject:
+    """Return what is read, or why it is not. Raises what concerns the whole cluster."""
+    try:
+        return read()
+    except (Unavailable, TooManyRequests):
+        raise
+    except NotFound as error:
+        return UnreadObject(Gap.ABSENT, wanted, error.message)
+    except Forbidden as error:
+        return UnreadObject(Gap.NO_RIGHT, wanted, error.message)
+    except ClusterError as error:
+        return UnreadObject(Gap.UNREADABLE, wanted, error.message)
+    except msgspec.ValidationError as error:
+        return UnreadObject(Gap.UNREADABLE, wanted, str(error))

@@ -1,0 +1,45 @@
+"""The table of commands: what `lockkeeper --help` lists, and the module of each, imported only to run it.
+
+A command's module has `EXAMPLES`, `configure(parser)` and `run(arguments) -> int`. Nothing else is imported
+for a command than what its module asks for; tests/lockkeeper/cli/test_commands.py holds what that may be.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A command: its name, which is also that of its module in this package, and its line of help."""
+
+    name: str
+    summary: str
+
+    def load(self) -> ModuleType:
+        """Import the module of the command, and with it all that the command needs."""
+        return import_module(f"lockkeeper.cli.{self.name}")
+
+
+COMMANDS: Final = (
+    Command("run", "Run the whole product on this machine, with no cluster, and play Workflows through it."),
+    Command("serve", "Serve the admission webhook alone, with policies from files or a cluster."),
+    Command("controller", "Release queued Workflows of a cluster; several may run, one of them leads."),
+    Command(
+        "review",
+        "Show what the webhook would decide about Workflows, templates and crons, and how it changes them.",
+    ),
+    Command(
+        "lint", "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
+    ),
+    Command(
+        "locks",
+        "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",
+    ),
+    Command(
+        "check", "Check whether an installation on a cluster is healthy, and tell what to do where it is not."
+    ),
+    Command(
+        "certs", "Show the webhook's certificates, make them where they are missing, or change them now."
+    ),
+    Command("version", "Print the version of Lockkeeper and of Python."),
+)

@@ -1,0 +1,209 @@
+"""What `lockkeeper lint` finds in Argo's objects: types, locks, deadlocks, references that lead nowhere.
+
+The engine is that of the webhook. Where no policy of the files speaks about an object, it is judged by what
+Argo itself would fail or hang on; what may be in the cluster and is not among the files is no fault then.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from lockkeeper.lint.reading import Files, LintSubject
+from policy.core.argo_types.checking import misfits_of
+from policy.core.decision import Code
+from policy.core.kinds import (
+    ClusterSynchronizationPolicy,
+    ClusterSynchronizationPolicySpec,
+    CrossNamespace,
+    LockValidation,
+    MatchedKind,
+    Parameterised,
+    PolicyMatch,
+    PolicyMetadata,
+    Singular,
+    SynchronizationPolicy,
+)
+from policy.core.locks.beyond import template_finder
+from policy.core.locks.convert import converts
+from policy.core.locks.forms import ArgoVersion
+from policy.core.locks.index import Look, following
+from policy.core.locks.inject import inject
+from policy.core.locks.inspect import graph_findings
+from policy.core.locks.library import Library
+from policy.core.locks.rulebook import Rulebook
+from policy.core.locks.runs import TemplateOwner, template_owner
+from policy.core.locks.scene import ReviewedObject
+from policy.core.locks.unseen import hidden_from_rules
+from policy.core.locks.validate import lock_faults, lock_warnings
+from policy.core.schedule_checks import schedule_problems
+from policy.core.selectors import EVERYTHING
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.core.template_keys import TEMPLATE_KINDS, TemplateKey
+from policy.core.workflow import WorkflowSpec
+
+_OUR_PREFIX: Final = "lockkeeper: "
+_SINGLE: Final = (".semaphore", ".mutex")
+"""Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
+_LOCK_WARNING: Final = "LockWarning"
+SCHEDULE: Final = "Schedule"
+"""Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
+_LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
+LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
+_LINT: Final = ClusterSynchronizationPolicy(
+    metadata=PolicyMetadata(name="lint"),
+    spec=ClusterSynchronizationPolicySpec(
+        namespace_selector=EVERYTHING,
+        match=PolicyMatch(kinds=tuple(MatchedKind)),
+        validate=LockValidation(
+            cross_namespace=CrossNamespace.ALLOW,
+            singular=Singular.DENY,
+            allow_parameterised=Parameterised.ALLOW,
+        ),
+    ),
+)
+"""By what objects are judged that no policy speaks about."""
+
+
+class Level(StrEnum):
+    """How bad a finding is: an error fails or hangs in every run, or is refused by a policy."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class LintFinding(msgspec.Struct, frozen=True):
+    """One thing found: where, how bad, what about which object, and the policy that says so, if any."""
+
+    file: str
+    line: int
+    level: Level
+    code: str
+    object: str
+    field: str
+    message: str
+    policy: str = ""
+
+
+def lint(files: Files, argo: ArgoVersion) -> list[LintFinding]:
+    """Return everything found in the objects of the files, in the order of files and lines."""
+    governed = take_snapshot(files.documents, version="lint", argo=argo)
+    others = (each for each in files.documents if not isinstance(each, LOCK_POLICIES))
+    ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo)
+    ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
+    owners = {subject: _owner(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
+    _compare_with_each_other(owners, governed)
+    found = [
+        finding
+        for subject in files.subjects
+        for finding in (
+            *_types(subject),
+            *_schedules(subject, argo),
+            *_of_owner(subject, owners.get(subject), governed, ungoverned),
+        )
+    ]
+    return sorted(dict.fromkeys(found), key=lambda each: (each.file, each.line, each.level, each.message))
+
+
+def _owner(subject: LintSubject, spec: WorkflowSpec, snapshot: Snapshot) -> TemplateOwner:
+    if subject.kind in TEMPLATE_KINDS:
+        stored = snapshot.library.owner(TemplateKey(subject.namespace, subject.name))
+        if stored is not None and stored.spec is spec:
+            return stored
+    return template_owner(subject.kind, subject.name, spec, subject.at)
+
+
+def _compare_with_each_other(owners: Mapping[LintSubject, TemplateOwner], snapshot: Snapshot) -> None:
+    """Let Workflows and schedules count as templates do where locks are nested in different orders."""
+    library = snapshot.library
+    runs: dict[str, dict[TemplateKey, TemplateOwner]] = {}
+    for number, (subject, owner) in enumerate(owners.items()):
+        if not owner.is_template:
+            runs.setdefault(subject.namespace, {})[TemplateKey(subject.namespace, f"{owner} {number}")] = (
+                owner
+            )
+    for namespace, extra in runs.items():
+        index = following(library.index(namespace), frozenset(extra), _looker(extra, library))
+        library.indexes.keep(namespace, index)
+
+
+def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Look:
+    return lambda key: extra.get(key) or library.owner(key)
+
+
+def _types(subject: LintSubject) -> Iterator[LintFinding]:
+    for misfit in misfits_of(subject.kind.value, subject.value):
+        yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, misfit.path, misfit.message)
+
+
+def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]:
+    """Yield what keeps a CronWorkflow from ever running."""
+    if subject.cron is not None:
+        for problem in schedule_problems(subject.cron, argo):
+            yield _finding(subject, Level.ERROR, SCHEDULE, problem.path, problem.message)
+
+
+def _of_owner(
+    subject: LintSubject, owner: TemplateOwner | None, governed: Snapshot, ungoverned: Snapshot
+) -> Iterator[LintFinding]:
+    if owner is None:
+        return
+    rulebook = _rulebook(subject, governed, ungoverned)
+    spec, locks, active = owner.spec, rulebook.locks, rulebook.policies
+    found = locks.concerned(spec, owner.at)
+    view = locks.view(spec, open_ended=owner.is_template)
+    reviewed = ReviewedObject(
+        subject.kind,
+        owner.at,
+        msgspec.Raw(msgspec.json.encode(subject.value)),
+        template_finder(locks, governed, view),
+        subject.name,
+        governed.library,
+        view=view,
+    )
+    injected = inject(spec, found, locks, active, reviewed)
+    shown, filled = graph_findings(owner, found, rulebook, governed.library, injected.patch)
+    for reason in (*lock_faults(spec, found, rulebook), *injected.faults, *filled):
+        converted = converts(locks, active) and reason.field.endswith(_SINGLE)
+        level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
+        yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
+    for each in shown:
+        # What the object itself lacks fails in every run, though the webhook may be told to only warn of it.
+        broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
+        level = Level.ERROR if broken or each.refused else Level.WARNING
+        yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
+    hidden = hidden_from_rules(spec, found, locks, active, reviewed)
+    for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
+        field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
+        yield _finding(subject, Level.WARNING, _LOCK_WARNING, field, message)
+
+
+def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
+    """Return the policies that speak about an object, or what Argo asks for where none does."""
+    kind = MatchedKind(subject.kind.value)
+    labels = subject.metadata.labels or {}
+    locks = governed.policies(subject.namespace).locks
+    active = locks.active(labels, kind) if locks is not None else ()
+    if locks is not None and active:
+        return Rulebook(locks, active)
+    locks = ungoverned.policies(subject.namespace).locks
+    if locks is None:  # _LINT selects every namespace.
+        raise LookupError(subject.namespace)
+    return Rulebook(locks, locks.policies, lenient=True)
+
+
+def _finding(
+    subject: LintSubject, level: Level, code: str, field: str, message: str, *, policy: str = ""
+) -> LintFinding:
+    place = subject.place(field)
+    return LintFinding(
+        file=place.file,
+        line=place.line,
+        level=level,
+        code=str(code),
+        object=str(subject),
+        field=field,
+        message=message,
+        policy="" if policy == _LINT_SOURCE else policy,
+    )

@@ -1,0 +1,38 @@
+"""What the controller's metrics read from the board of policies when they are scraped."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry
+
+from lockkeeper.process.clock_and_log import utc_now
+from policy.core.locks.forms import ArgoVersion
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.service.metrics import PolicyCounts
+from policy.sources.board import SnapshotBoard
+from policy.sources.shelf import Verdict
+from webhook.metrics import SnapshotState
+
+
+def expose_board(
+    registry: CollectorRegistry,
+    *,
+    board: SnapshotBoard,
+    verdicts: Callable[[], Iterable[Verdict]],
+    leading: Callable[[], bool],
+    argo: ArgoVersion,
+) -> None:
+    """Register the gauges of policies, and those of usage, queues and limits.
+
+    The latter are shown by the leader alone. A controller that lost the lead still has its last view of
+    usage, which would be added to the leader's wherever somebody sums over both.
+    """
+    nothing = take_snapshot((), version="", argo=argo)
+
+    def shown() -> Snapshot:
+        return board.current() if leading() else nothing
+
+    def wrong() -> list[str]:
+        return [verdict.resource.kind for verdict in verdicts() if verdict.problems]
+
+    registry.register(SnapshotState(snapshot=shown, loaded_at=board.loaded_at, clock=utc_now))
+    registry.register(PolicyCounts(snapshot=board.current, wrong=wrong))

@@ -1,0 +1,167 @@
+"""The controller's port for probes and metrics: a small HTTP server in threads of its own.
+
+It is the standard library's WSGI server. gunicorn, which serves the webhook, forks its workers and takes the
+signals of the process, but what is told here lies in the memory of this one; Werkzeug's server is one for
+development by its own word, and there is no third among our requirements. What the standard library's lacks
+is here: a bound on connections, on the size of a request and on the time that it may take, and an end that
+lets answers out.
+"""
+
+from collections.abc import Callable
+from io import BufferedReader, RawIOBase
+from socket import SHUT_RDWR, socket
+from socketserver import BaseServer, ThreadingMixIn
+from sys import exc_info
+from threading import Lock, Thread
+from time import monotonic
+from typing import Final, TypeAlias
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.types import WSGIApplication
+
+import msgspec
+
+Bug: TypeAlias = Callable[[BaseException], None]
+Connection: TypeAlias = socket | tuple[bytes, socket]
+"""What socketserver calls a request; with TCP it is the socket."""
+_POLL_SECONDS: Final = 0.1
+"""How soon the server sees that it has to stop."""
+
+
+class PortLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one client may take.
+
+    `connections`: a kubelet, a Prometheus or two and some people; each costs a thread while it lasts.
+    `request`: bytes of the request line and all headers. `seconds`: from the connection to the end of its
+    request, and again for the answer.
+    """
+
+    connections: int = 16
+    request: int = 16 * 1024
+    seconds: float = 5.0
+
+
+class HealthPort:
+    """Serves an application on a socket that listens already, until it is stopped.
+
+    `bug` hears of errors of the server itself; those of a connection are the client's affair.
+    """
+
+    def __init__(
+        self, *, app: WSGIApplication, listener: socket, bug: Bug, limits: PortLimits | None = None
+    ) -> None:
+        self._server = _Server(app=app, listener=listener, bug=bug, limits=limits or PortLimits())
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="health-port", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more connections, and return when those that are open have had their answers.
+
+        That lasts no longer than the time limits of one client.
+        """
+        if self._thread.ident is not None:  # Otherwise it was never started.
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Incoming(RawIOBase):
+    """The bytes of one connection: so many and no more, and all of them in time."""
+
+    def __init__(self, connection: socket, limits: PortLimits) -> None:
+        super().__init__()
+        self._connection = connection
+        self._left = limits.request
+        self._deadline = monotonic() + limits.seconds
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # io passes it a memoryview
+        """Fill the buffer with what has arrived. Raises OSError at a limit: there is nobody to answer."""
+        seconds = self._deadline - monotonic()
+        if seconds <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        if self._left <= 0:
+            raise ConnectionAbortedError("the request is too large")
+        self._connection.settimeout(seconds)
+        count = self._connection.recv_into(buffer[: self._left])
+        self._left -= count
+        return count
+
+
+class _Handler(WSGIRequestHandler):
+    """Serves one connection, which carries one request."""
+
+    server: "_Server"
+
+    def setup(self) -> None:
+        """Put the bounded stream in the place of the socket's own."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = BufferedReader(_Incoming(self.connection, self.server.limits))
+
+    def parse_request(self) -> bool:
+        """Parse the request; what is read by then is all of it, so the time for the answer begins."""
+        parsed = super().parse_request()
+        self.connection.settimeout(self.server.limits.seconds)
+        return parsed
+
+    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the name is the standard library's
+        """Say nothing: a kubelet asks every few seconds."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each connection, on a socket that is bound already."""
+
+    def __init__(self, *, app: WSGIApplication, listener: socket, bug: Bug, limits: PortLimits) -> None:
+        # Not TCPServer's, which would open a socket of its own.
+        BaseServer.__init__(self, listener.getsockname(), _Handler)
+        self.socket = listener
+        self.server_name, self.server_port = listener.getsockname()[:2]
+        self.limits = limits
+        self._bug = bug
+        self._open: dict[Connection, None] = {}
+        self._open_lock = Lock()
+        self.setup_environ()
+        self.set_app(app)
+
+    def process_request(self, request: Connection, client_address: object) -> None:
+        """Serve a connection in a thread; where too many are open the oldest gives way.
+
+        A request is answered in milliseconds, so the oldest is a client that says nothing. Refusing the
+        newcomer would let such clients keep the kubelet out, which would then restart us.
+        """
+        with self._open_lock:
+            while len(self._open) >= self.limits.connections:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _hang_up(oldest)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Connection) -> None:
+        """Close a connection after its answer."""
+        with self._open_lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Connection, client_address: object) -> None:
+        """Tell of an error in the handling of a connection, unless the client is to blame."""
+        del request, client_address
+        error = exc_info()[1]
+        if error is not None and not isinstance(error, OSError):
+            self._bug(error)
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection under the thread that reads it; closing it is that thread's."""
+    try:
+        connection.shutdown(SHUT_RDWR)  # type: ignore[union-attr]  # with TCP it is a socket
+    except OSError:
+        return  # The client has gone by itself.

@@ -1,0 +1,109 @@
+"""Work of a leader that keeps objects right: a pass at every change of them, and every few seconds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.protocol import Cluster, EventType, Resource
+from policy.core.backoff import backoff
+
+PASS_SECONDS: Final = 5.0
+"""Without any change a pass is made this often: waits end without one."""
+_FIRST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 60.0
+"""Seconds between passes that fail: the first, doubled each time up to the last. A change of an object does
+not wait for that: what can be put right is."""
+_GAP_SECONDS: Final = 0.2
+"""Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
+_WATCH_SECONDS: Final = 60.0
+_RETRY_SECONDS: Final = 1.0
+
+
+class WatchedObject(msgspec.Struct, frozen=True):
+    """An object whose changes are a reason for a pass."""
+
+    resource: Resource
+    name: str
+    namespace: str = ""
+
+
+class Upkeep(ABC):
+    """Makes passes until it is stopped; one replica at a time, the leader, does this.
+
+    `trouble` hears of watches that fail, and `threads` is how the names of their threads begin.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        objects: Sequence[WatchedObject],
+        trouble: Callable[[str, ClusterError], object],
+        threads: str,
+        pass_seconds: float,
+    ) -> None:
+        self._watched_in = cluster
+        self._objects = objects
+        self._trouble = trouble
+        self._threads = threads
+        self._pass_seconds = pass_seconds
+        self._wake = Event()
+        self._stopped = Event()
+
+    @abstractmethod
+    def make_pass(self) -> bool:
+        """Put right what is wrong, and take every step that is due; tell whether all went well."""
+
+    def run(self) -> None:
+        """Work until stopped."""
+        for each in self._objects:
+            name = f"{self._threads}-{each.resource.plural}"
+            Thread(target=self._follow, args=(each,), name=name, daemon=True).start()
+        failures = 0
+        while not self._stopped.is_set():
+            self._wake.clear()
+            failures = 0 if self.make_pass() else failures + 1
+            delay = backoff(failures, first=_FIRST_DELAY, last=_LAST_DELAY)
+            self._wake.wait(delay if failures else self._pass_seconds)
+            self._stopped.wait(_GAP_SECONDS)
+
+    def stop(self) -> None:
+        """End the work; the watches end with their next event or time-out."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _follow(self, watched: WatchedObject) -> None:
+        """Cause passes at every change of an object, and after every gap in watching it.
+
+        After an error a new list comes first, so an API server that is away causes none.
+        """
+        while not self._stopped.is_set():
+            try:
+                self._watch(watched.resource, watched.namespace, watched.name)
+            except ClusterError as error:
+                self._trouble(f"watching {watched.resource.plural}", error)
+                self._stopped.wait(_RETRY_SECONDS)
+
+    def _watch(self, resource: Resource, namespace: str, name: str) -> None:
+        cluster = self._watched_in
+        listed = cluster.list(resource, namespace=namespace, name=name, metadata_only=True)
+        version = listed.resource_version
+        self._wake.set()
+        while not self._stopped.is_set():
+            for event in cluster.watch(
+                resource,
+                since=version,
+                namespace=namespace,
+                name=name,
+                metadata_only=True,
+                timeout=_WATCH_SECONDS,
+            ):
+                version = event.resource_version
+                if self._stopped.is_set():
+                    return
+                if event.type is not EventType.BOOKMARK:
+                    self._wake.set()

@@ -1,0 +1,243 @@
+"""What every command has in common: help with examples, exit codes, errors of one line."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from lockkeeper import __version__
+from lockkeeper.__main__ import main
+from lockkeeper.cli.commands import COMMANDS
+from tests.lockkeeper.commands import EXAMPLES, Finished, Lockkeeper
+
+POLICIES = EXAMPLES / "policies"
+
+
+def is_one_clear_line(finished: Finished) -> bool:
+    """Tell whether a command ended with one line of ours on standard error, and nothing else."""
+    return (
+        finished.code == 2
+        and finished.out == ""
+        and finished.err.startswith("lockkeeper: ")
+        and finished.err.count("\n") == 1
+        and "Traceback" not in finished.err
+    )
+
+
+def is_usage(finished: Finished, option: str) -> bool:
+    """Tell whether a command ended with argparse's usage and one error line about an option."""
+    *usage, last = finished.err.splitlines()
+    return (
+        finished.code == 2
+        and finished.out == ""
+        and usage[0].startswith("usage: lockkeeper ")
+        and f"error: argument {option}: " in last
+        and "Traceback" not in finished.err
+    )
+
+
+def test_version_prints_the_version(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """One line, from any folder."""
+    finished = lockkeeper("version", cwd=tmp_path)
+    assert finished.code == 0
+    assert finished.out.startswith(f"lockkeeper {__version__} (Python 3.")
+    assert finished.out.count("\n") == 1
+    assert finished.err == ""
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever types `lockkeeper --help` finds all there is."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert all(f"    {command.name}" in told for command in COMMANDS)
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_help_of_a_command_shows_examples_of_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An example says more than a list of options."""
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"\n  lockkeeper {name}" in told.partition("example")[2]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("fly",), ("review",), ("review", "-"), ("run",), ("review", "-", "--policies")]
+)
+def test_missing_or_unknown_arguments_are_a_usage_error(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, the usage, and what is missing."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert told.err.startswith("usage: lockkeeper")
+    assert "error: " in told.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_port_in_use_is_one_clear_line(lockkeeper: Lockkeeper, command: str) -> None:
+    """It says which address, why, and what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finished = lockkeeper(command, "--policies", POLICIES, "--port", str(port))
+    assert is_one_clear_line(finished), finished
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in finished.err
+    assert "--port" in finished.err
+    assert lockkeeper.leftovers() == []
+
+
+def test_an_address_of_another_machine_is_one_clear_line(lockkeeper: Lockkeeper) -> None:
+    """192.0.2.1 is nobody's (RFC 5737)."""
+    finished = lockkeeper("run", "--policies", POLICIES, "--host", "192.0.2.1", "--port", "0")
+    assert is_one_clear_line(finished), finished
+
+
+def test_a_missing_folder_of_policies_is_one_clear_line(lockkeeper: Lockkeeper) -> None:
+    """It names the folder."""
+    finished = lockkeeper("serve", "--policies", "no/such/folder", "--port", "0")
+    assert is_one_clear_line(finished), finished
+    assert "the folder of policies no/such/folder does not exist" in finished.err
+
+
+def test_a_file_in_place_of_a_folder_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--policies FILE` is a common slip."""
+    code = main(["review", str(EXAMPLES / "workflows"), "--policies", str(POLICIES / "locks.yaml")])
+    told = capsys.readouterr()
+    assert is_one_clear_line(Finished(code, told.out, told.err)), told
+    assert "is not a folder" in told.err
+
+
+def test_a_missing_folder_of_workflows_is_one_clear_line(lockkeeper: Lockkeeper) -> None:
+    """It is found before anything starts."""
+    finished = lockkeeper("run", "--policies", POLICIES, "--workflows", "nowhere", "--port", "0")
+    assert is_one_clear_line(finished), finished
+    assert "the folder of workflows nowhere does not exist" in finished.err
+    assert lockkeeper.leftovers() == []
+
+
+def test_an_unreadable_workflow_is_one_line_with_its_place(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """File and line, before anything starts."""
+    folder = tmp_path / "workflows"
+    folder.mkdir()
+    (folder / "broken.yaml").write_bytes(b"kind: Workflow\n\xff\xfe\x00")
+    finished = lockkeeper("run", "--policies", POLICIES, "--workflows", folder, "--once", "--port", "0")
+    assert is_one_clear_line(finished), finished
+    assert f"lockkeeper: {folder / 'broken.yaml'}:2: " in finished.err
+    assert lockkeeper.leftovers() == []
+
+
+WRONG_POLICIES = {
+    "a.yaml": (
+        "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\nmetadata: {name: a}\n"
+        "spec:\n  limts: {workflows: 1}\n"
+    ),
+    "b.yaml": (
+        "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\nmetadata: {name: b}\n"
+        "spec:\n  limits: {workflows: many}\n  onExceed: Explode\n"
+    ),
+    "good.yaml": (
+        "apiVersion: lockkeeper.dev/v1alpha1\nkind: WorkflowQuota\nmetadata: {name: c}\n"
+        "spec: {limits: {workflows: 1}}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("review", "-"), ("run", "--port", "0")],
+    ids=["review", "run"],
+)
+def test_wrong_policies_are_told_one_line_each_with_file_and_line(
+    lockkeeper: Lockkeeper, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """All errors of all files at once, exit code 2, and nothing is started."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    for name, content in WRONG_POLICIES.items():
+        (folder / name).write_text(content)
+    finished = lockkeeper(*arguments, "--policies", folder)
+    lines = finished.err.splitlines()
+    assert (finished.code, finished.out) == (2, "")
+    assert [line.partition(": spec.")[0] for line in lines] == [
+        f"lockkeeper: {folder / 'a.yaml'}:5",
+        f"lockkeeper: {folder / 'b.yaml'}:5",
+        f"lockkeeper: {folder / 'b.yaml'}:6",
+    ]
+    assert lockkeeper.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--port", "70000"),
+        ("--port", "http"),
+        ("--port", "-1"),
+        ("--argo-version", "latest"),
+        ("--argo-version", "4"),
+        ("--task-time", "long"),
+        ("--task-time", "-1"),
+        ("--task-time", "0"),
+        ("--task-time", "nan"),
+        ("--task-time", "inf"),
+        ("--task-time", "1e300"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_a_usage_error(
+    option: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The last line says which option, what was given, and what is wanted."""
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--policies", str(tmp_path), option, value])
+    told = capsys.readouterr()
+    assert is_usage(Finished(int(str(ended.value.code)), told.out, told.err), option), told.err
+    assert value in told.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--task-time", "nan"), ("--port", "70000")])
+def test_a_wrong_value_ends_the_process_with_code_2_and_no_trace(
+    lockkeeper: Lockkeeper, option: str, value: str
+) -> None:
+    """The same as a user's shell sees it."""
+    finished = lockkeeper("run", "--policies", POLICIES, option, value)
+    assert is_usage(finished, option), finished
+    assert lockkeeper.leftovers() == []
+
+
+def test_a_log_that_cannot_be_written_is_one_clear_line(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+    """A folder that is not there is found before anything starts."""
+    log = tmp_path / "none" / "log"
+    finished = lockkeeper("run", "--policies", POLICIES, "--port", "0", "--log", log)
+    assert is_one_clear_line(finished), finished
+    assert str(log) in finished.err
+    assert lockkeeper.leftovers() == []
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_a_folder_of_certificates_that_is_a_file_is_one_clear_line(
+    lockkeeper: Lockkeeper, tmp_path: Path, command: str
+) -> None:
+    """`--certs` has to be a folder that can be written."""
+    (tmp_path / "certs").write_text("")
+    finished = lockkeeper(command, "--policies", POLICIES, "--port", "0", "--certs", tmp_path / "certs")
+    assert is_one_clear_line(finished), finished
+
+
+def test_once_without_workflows_is_a_usage_error(lockkeeper: Lockkeeper) -> None:
+    """There is no play to end after."""
+    with lockkeeper.started("run", "--policies", POLICIES, "--once", "--port", "0") as running:
+        assert not running.until("Serving on")
+        assert running.wait() == 2
+
+
+def test_secret_paths_are_in_a_cluster(lockkeeper: Lockkeeper) -> None:
+    """Without one there are no webhook configurations to read them from."""
+    finished = lockkeeper("serve", "--policies", "p", "--webhook-configurations", "lockkeeper")
+    assert finished.code == 2
+    assert finished.err == "lockkeeper: --webhook-configurations are in a cluster: give --cluster too\n"

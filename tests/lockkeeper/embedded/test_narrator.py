@@ -1,0 +1,203 @@
+"""The narrator: what a person reads, and when it stops waiting."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from lockkeeper.embedded.narrator import Narrator, Tally, closing_table, lock_table
+from policy.cluster.protocol import WORKFLOWS, MergePatch
+from policy.core import marks
+from policy.core.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.patches import JsonObject, JsonValue
+from policy.core.quota_kinds import QuotaLimits
+from policy.core.snapshot import Snapshot, take_snapshot
+from policy.service.tracked import track
+from tests.lockkeeper.embedded.narrated import NarratedCluster
+from tests.patience import PATIENCE
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
+RELEASE: dict[str, JsonValue] = {marks.INSTANCE_ID: None}
+COMPLETE: dict[str, JsonValue] = {marks.COMPLETED: "true"}
+
+
+def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(narrated: NarratedCluster) -> None:
+    """With its place in the queue, its wait, its locks, and how many still run."""
+    obj = narrated.store("a", held=True)
+    narrated.narrator.created(obj, ["lock x on y"])
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.now = 2.5
+    narrated.label("a", **RELEASE)
+    narrated.see()
+    narrated.label("a", **COMPLETE)
+    narrated.see()
+    assert narrated.told() == [
+        "queued, position 1 of 1 in here (1/1 running)",
+        "running after 2.5 s in the queue [lock x on y]",
+        "finished, 0 still running here",
+    ]
+    assert narrated.narrator.tallies["here"] == Tally(1, 0, 1, 0, 1, 1, 2.5)
+
+
+def test_a_workflow_that_is_not_held_runs_at_once(narrated: NarratedCluster) -> None:
+    """No wait is told where there was none."""
+    uid = narrated.narrator.created(narrated.store("a", held=False), [])
+    narrated.see()
+    assert narrated.told() == ["running"]
+    assert narrated.narrator.settled(uid, 0)
+
+
+def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(narrated: NarratedCluster) -> None:
+    """Controller and Argo may be faster than the answer of the create."""
+    obj = narrated.store("a", held=True)
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.label("a", **RELEASE)
+    narrated.label("a", **COMPLETE)
+    narrated.see()
+    assert narrated.told() == []
+    narrated.narrator.created(obj, [])
+    assert [line.split(",")[0] for line in narrated.told()] == [
+        "queued",
+        "running after 0.0 s in the queue",
+        "finished",
+    ]
+
+
+def test_a_workflow_that_was_given_up_never_ran(narrated: NarratedCluster) -> None:
+    """Its wait was too long: it is neither told of as running nor counted as one that ran."""
+    obj = narrated.store("a", held=True)
+    uid = narrated.narrator.created(obj, [])
+    narrated.narrator.waits(track(obj), QUEUED)
+    narrated.now = 3.0
+    status: JsonObject = {"phase": "Failed", "message": "lockkeeper: it waited 3s in here and did not start"}
+    ended: JsonObject = {"metadata": {"labels": {**RELEASE, **COMPLETE}}, "status": status}
+    narrated.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
+    narrated.label("a", note="x")
+    narrated.see()
+    assert narrated.told()[1:] == ["given up: it waited 3s in here and did not start"]
+    assert narrated.narrator.tallies["here"] == Tally(1, 0, 0, 0, 0, 1, 3.0)
+    assert narrated.narrator.finished(0)
+    assert narrated.narrator.settled(uid, 0)
+    assert narrated.narrator.waiting() == []
+
+
+def test_who_prints_hears_that_nobody_reads_any_more(narrated: NarratedCluster) -> None:
+    """And goes on: what is told of is told to others, too."""
+
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    heard: list[str] = []
+    narrator = Narrator(
+        cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
+    )
+    narrator.text("a line")
+    assert heard == ["unread"]
+    with pytest.raises(BrokenPipeError):
+        Narrator(cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
+
+
+def test_a_change_of_a_held_workflow_is_not_told(narrated: NarratedCluster) -> None:
+    """A moved position is no news by itself."""
+    uid = narrated.narrator.created(narrated.store("a", held=True), [])
+    narrated.label("a", note="x")
+    narrated.see()
+    assert narrated.told() == []
+    assert not narrated.narrator.settled(uid, 0)
+    assert [each.name for each in narrated.narrator.waiting()] == ["a"]
+
+
+def test_whoever_waits_for_news_is_woken_by_it(narrated: NarratedCluster) -> None:
+    """The play goes on with the controller's word, and ends with the last Workflow."""
+    obj = narrated.store("a", held=True)
+    uid = narrated.narrator.created(obj, [])
+    with ThreadPoolExecutor(2) as threads:
+        settled = threads.submit(narrated.narrator.settled, uid, PATIENCE)
+        finished = threads.submit(narrated.narrator.finished, PATIENCE)
+        narrated.narrator.waits(track(obj), QUEUED)
+        assert settled.result(PATIENCE)
+        narrated.label("a", **RELEASE)
+        narrated.label("a", **COMPLETE)
+        narrated.see()
+        assert finished.result(PATIENCE)
+
+
+def test_waiting_for_the_end_gives_up_when_nothing_happens(narrated: NarratedCluster) -> None:
+    """A Workflow that can never run does not keep a play from ending."""
+    assert narrated.narrator.finished(0)
+    narrated.narrator.created(narrated.store("a", held=True), [])
+    assert not narrated.narrator.finished(0.01)
+
+
+def test_most_running_and_most_queued_are_peaks(narrated: NarratedCluster) -> None:
+    """They are what the limits are compared with."""
+    made = [narrated.store(name, held=True) for name in "abc"]
+    for obj in made:
+        narrated.narrator.created(obj, [])
+        narrated.narrator.waits(track(obj), QUEUED)
+    for name in "abc":
+        narrated.label(name, **RELEASE)
+        narrated.see()
+        if name == "b":
+            narrated.label("a", **COMPLETE)
+            narrated.see()
+    tally = narrated.narrator.tallies["here"]
+    assert (tally.most_queued, tally.most_running, tally.running) == (3, 2, 2)
+
+
+def test_a_slot_that_was_given_on_does_not_count_twice(narrated: NarratedCluster) -> None:
+    """The closing table must not show a limit exceeded that never was."""
+    narrated.narrator.created(narrated.store("a", held=False), [])
+    narrated.label("a", **COMPLETE)
+    narrated.narrator.created(narrated.store("b", held=False), [])
+    narrated.see()
+    assert narrated.narrator.tallies["here"].most_running == 1
+
+
+def test_every_reason_of_a_denial_has_a_line(narrated: NarratedCluster) -> None:
+    """The first beside the name, the others below it."""
+    narrated.narrator.denied("here", "a", "one\ntwo")
+    narrated.narrator.denied("here", "b", "")
+    lines = narrated.out.getvalue().splitlines()
+    assert [line.split()[-1] for line in lines] == ["one", "two", "denied:"]
+    assert narrated.narrator.tallies["here"].denied == 2
+
+
+def quota(namespace: str, name: str, workflows: int | None) -> WorkflowQuota:
+    """Return a quota."""
+    return WorkflowQuota(
+        PolicyMetadata(name, namespace), WorkflowQuotaSpec(limits=QuotaLimits(workflows=workflows))
+    )
+
+
+def snapshot(*quotas: WorkflowQuota | ConfigMap) -> Snapshot:
+    """Return a snapshot."""
+    return take_snapshot(quotas, version="v", argo=DEFAULT_VERSION)
+
+
+def test_the_closing_table_shows_the_tightest_limit() -> None:
+    """Namespaces in order of names, `unlimited` where no quota speaks."""
+    text = closing_table(
+        {"b": Tally(created=3, most_running=2, longest_wait=1.25), "a": Tally()},
+        snapshot(quota("b", "x", 5), quota("b", "y", 2), quota("b", "z", None)),
+        datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    assert text.splitlines() == [
+        "NAMESPACE  CREATED  DENIED  FINISHED  MOST RUNNING  LIMIT      MOST QUEUED  LONGEST WAIT",
+        "a          0        0       0         0             unlimited  0            0.0 s",
+        "b          3        0       0         2             2          0            1.2 s",
+    ]
+
+
+def test_the_table_of_locks_shows_limit_and_peak() -> None:
+    """In order of names."""
+    assert lock_table({"y": 2, "x": 1}, {"y": 1, "x": 1}).splitlines() == [
+        "LOCK  LIMIT  MOST HELD",
+        "x     1      1",
+        "y     2      1",
+    ]

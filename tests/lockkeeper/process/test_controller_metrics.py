@@ -1,0 +1,90 @@
+"""What the controller shows of the board: policies always, usage as long as it leads."""
+
+from lockkeeper.process.controller_metrics import expose_board
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOW_QUOTAS
+from policy.core.amounts import Usage
+from policy.core.ledger import Account
+from policy.core.locks.forms import DEFAULT_VERSION
+from policy.core.patches import JsonObject
+from policy.core.usage import NamespaceQueue, UsageView
+from policy.service.metrics import ControllerMetrics
+from policy.sources.board import SnapshotBoard
+from policy.sources.shelf import Shelf
+from tests.policy.service.world import Clock, memory, quota, snapshot_of
+
+BUSY = UsageView(
+    taken={Account("etl", "limits"): Usage(3, 12, 0)},
+    queues={"etl": NamespaceQueue({0: 5})},
+    running={"etl": Usage(3, 12, 0)},
+)
+
+
+class Exposed:
+    """The metrics of a controller with one quota in force."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.leads = True
+        self.board = SnapshotBoard(
+            snapshot=snapshot_of(quota("etl", "limits", workflows=4)), clock=self.clock
+        )
+        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.metrics = ControllerMetrics(leading=lambda: self.leads, clock=self.clock)
+        expose_board(
+            self.metrics.registry,
+            board=self.board,
+            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            leading=lambda: self.leads,
+            argo=DEFAULT_VERSION,
+        )
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric, None where it is not shown."""
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+def test_the_leader_shows_usage_queues_and_limits() -> None:
+    """As its last pass left them."""
+    exposed = Exposed()
+    exposed.board.put_usage(BUSY)
+    assert exposed.value("lockkeeper_running_workflows", namespace="etl") == 3
+    assert exposed.value("lockkeeper_queued_workflows", namespace="etl") == 5
+    labels = {"namespace": "etl", "quota": "limits", "resource": "workflows"}
+    assert exposed.value("lockkeeper_quota_used", **labels) == 3
+    assert exposed.value("lockkeeper_quota_limit", **labels) == 4
+
+
+def test_who_does_not_lead_shows_policies_only() -> None:
+    """What it knew when it led would be counted twice."""
+    exposed = Exposed()
+    exposed.board.put_usage(BUSY)
+    exposed.leads = False
+    assert exposed.value("lockkeeper_running_workflows", namespace="etl") is None
+    assert exposed.value("lockkeeper_queued_workflows", namespace="etl") is None
+    assert b"lockkeeper_quota_used{" not in exposed.metrics.render()
+    assert exposed.value("lockkeeper_policies", kind="WorkflowQuota") == 1
+    assert exposed.value("lockkeeper_snapshot_age_seconds") is not None
+
+
+def test_a_policy_that_is_wrong_is_counted_until_it_is_mended_or_gone() -> None:
+    """An alert on it ends by itself."""
+    exposed = Exposed()
+    cluster: MemoryCluster = memory(exposed.clock)
+    manifest: JsonObject = {
+        "apiVersion": WORKFLOW_QUOTAS.api_version,
+        "kind": WORKFLOW_QUOTAS.kind,
+        "metadata": {"name": "wrong"},
+        "spec": {"limits": {"workflows": "many"}},
+    }
+    stored = cluster.create(WORKFLOW_QUOTAS, manifest, namespace="etl")
+
+    def wrong() -> float | None:
+        return exposed.value("lockkeeper_policies_invalid", kind="WorkflowQuota")
+
+    assert wrong() == 0
+    exposed.shelf.put(stored)
+    assert wrong() == 1
+    exposed.shelf.drop(stored)
+    assert wrong() == 0
+    cluster.close()
