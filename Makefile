@@ -80,7 +80,7 @@ sim: $(READY) ## Check the ledger protocol over every interleaving, then simulat
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 deadlocks: $(READY) ## Compare the analysis of deadlocks with every interleaving of 20,000 graphs; ARGS="--graphs 1000"
-	@$(BIN)/python -m tests.policy.core.locks.deadlock_trial $(ARGS)
+	@$(BIN)/python -m tests.policy.core.lock_graph.deadlock_trial $(ARGS)
 
 worst: $(READY) ## Give every part of a review its worst input of 7 MiB; ARGS="--size 1000000 --seconds 0.2"
 	@$(BIN)/python -m tests.properties.worst_trial $(ARGS)

@@ -15,9 +15,9 @@ import yaml
 from bench.inprocess import best, load_policies
 from bench.reviews import CASES, NAMESPACE, Document, body, policies, uids
 from lockkeeper.process.clock_and_log import utc_now
-from policy.core.decide import apply_policies
-from policy.core.decision import Side
-from policy.core.snapshot import Snapshot
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Side
+from policy.core.policies.snapshot import Snapshot
 from webhook import wire
 
 BUDGET: Final = 150

@@ -16,14 +16,14 @@ from lockkeeper.assembly.webhook import ReviewRecorder
 from lockkeeper.process.clock_and_log import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
-from policy.core.argo_types.checking import examine
-from policy.core.argo_types.decoders import decode_template
-from policy.core.decide import apply_policies
-from policy.core.decision import Side
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.memo import MOST_KEPT, Memo
-from policy.core.snapshot import Snapshot
-from policy.sources.board import SnapshotBoard
+from policy.core.admission.decide import apply_policies
+from policy.core.argo_types.decodability import examine
+from policy.core.argo_types.scalar_decoders import decode_template
+from policy.core.decision.decision import Side
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.policies.snapshot import Snapshot
+from policy.core.values.memo import MOST_KEPT, Memo
+from policy.sources.snapshot_store import SnapshotBoard
 from webhook import wire
 from webhook.encode import encode
 from webhook.logs import Log

@@ -31,9 +31,9 @@ from policy.cluster.kube import PAGE_SIZE, KubeCluster
 from policy.cluster.kube_connection import KubeTransport
 from policy.cluster.kube_requests import ListScope
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.service.tracker import LIVE, Tracker
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.service.tracking.tracker import LIVE, Tracker
 
 BORN: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMESPACES: Final = 1_000
@@ -69,10 +69,10 @@ def metadata_of(number: int, rng: Random) -> JsonObject:
         "workflows.argoproj.io/creator": "system-serviceaccount-argo-ci",
     }
     annotations: JsonObject = {
-        marks.TASKS: str(rng.choice((1, 2, 4, 8))),
-        marks.PRIORITY: "0",
-        marks.USER: f"user-{rng.randrange(USERS)}-of-team-{number % NAMESPACES}",
-        marks.HOLDS: "1",
+        well_known.TASKS: str(rng.choice((1, 2, 4, 8))),
+        well_known.PRIORITY: "0",
+        well_known.USER: f"user-{rng.randrange(USERS)}-of-team-{number % NAMESPACES}",
+        well_known.HOLDS: "1",
         "workflows.argoproj.io/pod-name-format": "v2",
     }
     fields: JsonObject = {

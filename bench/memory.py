@@ -10,16 +10,17 @@ import msgspec
 
 from bench.listing import BORN, NAMESPACES, metadata_of
 from policy.cluster.protocol import ListingOf
-from policy.core import marks
-from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.ledger import Ledger, Root
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject
-from policy.core.quota_kinds import QuotaLimits
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.service.books import RootState
-from policy.service.tracked import LiveMetadata
-from policy.service.tracker import Tracker
+from policy.core.objects import well_known
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.quota.accounts import Root
+from policy.core.quota.ledger import Ledger
+from policy.service.release.root_state import RootState
+from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.tracker import Tracker
 
 KNOWN: Final = 100_000
 MOST: Final = 460
@@ -37,7 +38,7 @@ def policies() -> Snapshot:
 def read(number: int, rng: Random, *, held: bool) -> LiveMetadata:
     """Return a Workflow as it comes from the wire."""
     metadata = metadata_of(number, rng)
-    labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
+    labels: JsonObject = {well_known.INSTANCE_ID: well_known.HOLD_VALUE} if held else {}
     known = metadata["labels"]
     if isinstance(known, dict):
         metadata["labels"] = {**known, **labels}

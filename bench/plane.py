@@ -14,14 +14,14 @@ import msgspec
 from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Cluster
-from policy.core.decide import apply_policies
-from policy.core.decision import Operation, Review, Side
-from policy.core.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject
-from policy.core.quota_kinds import QuotaLimits
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.core.workflow import Workflow
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Operation, Review, Side
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Workflow
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import QuotaLimits
 from tests.e2e.building import control_plane_binary
 from tests.e2e.control_plane import running
 from tests.e2e.fixtures import define_kinds

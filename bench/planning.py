@@ -20,8 +20,10 @@ from typing import Final
 
 import msgspec
 
-from policy.core.amounts import Amount
-from policy.core.kinds import (
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.label_selectors import LabelSelector
+from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
     NamespaceObject,
@@ -29,14 +31,12 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.ledger import Ledger, Reservation
-from policy.core.ledger import Root as QuotaRoot
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.quota_kinds import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
-from policy.core.selectors import LabelSelector
-from policy.core.snapshot import Document, Snapshot, take_snapshot
-from policy.service.books import RootState
-from policy.service.tracked import Hold, MarkedWeight, Tracked, moment
+from policy.core.policy_kinds.quota_parts import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
+from policy.core.quota.accounts import Root as QuotaRoot
+from policy.core.quota.ledger import Ledger, Reservation
+from policy.core.values.amounts import Amount
+from policy.service.release.root_state import RootState
+from policy.service.tracking.tracked import Hold, MarkedWeight, Tracked, moment
 
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POOLS: Final = 10

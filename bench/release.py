@@ -25,14 +25,14 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
-from policy.core import holding, marks
-from policy.core.ordering import WaitReason
-from policy.core.patches import JsonObject
-from policy.service.controller import Controller
-from policy.service.releaser import ReleasePass
-from policy.service.tracked import Tracked, track
-from policy.service.tracker import LIVE
-from policy.sources.board import SnapshotBoard
+from policy.core.objects import hold, well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.queue_rules import WaitReason
+from policy.service.release.controller import Controller
+from policy.service.release.release_pass import ReleasePass
+from policy.service.tracking.tracked import Tracked, track
+from policy.service.tracking.tracker import LIVE
+from policy.sources.snapshot_store import SnapshotBoard
 from tests.e2e.building import GoIsMissingError
 
 SETTLE: Final = 2.0
@@ -126,8 +126,7 @@ def live(on: KubeCluster) -> list[Tracked]:
 def raw_rate(on: KubeCluster, workflows: Iterable[Tracked]) -> float:
     """Send every release one after the other, and return how many a second were answered."""
     patches = [
-        (each, JsonPatch(holding.release_patch(each.metadata, utc_now(), has_status=True)))
-        for each in workflows
+        (each, JsonPatch(hold.release_patch(each.metadata, utc_now(), has_status=True))) for each in workflows
     ]
     since = time.perf_counter()
     for each, patch in patches:
@@ -141,10 +140,13 @@ def hold_again(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
     def hold(each: Tracked) -> None:
         value: JsonObject = {
             "metadata": {
-                "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE},
-                "annotations": {marks.HOLDS: str(int(each.holds or "0") + 1)},
+                "labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE},
+                "annotations": {well_known.HOLDS: str(int(each.holds or "0") + 1)},
             },
-            "status": {"phase": marks.HELD_PHASE, "message": f"{marks.HELD_MESSAGE_PREFIX}: position 1"},
+            "status": {
+                "phase": well_known.HELD_PHASE,
+                "message": f"{well_known.HELD_MESSAGE_PREFIX}: position 1",
+            },
         }
         on.patch(WORKFLOWS, each.name, MergePatch(value), namespace=each.namespace)
 
@@ -191,7 +193,7 @@ def end_all(on: KubeCluster, workflows: Iterable[Tracked]) -> None:
 
 def end(on: KubeCluster, name: str, namespace: str) -> None:
     """Mark a Workflow as over, as Argo's controller does."""
-    value: JsonObject = {"metadata": {"labels": {marks.COMPLETED: "true"}}}
+    value: JsonObject = {"metadata": {"labels": {well_known.COMPLETED: "true"}}}
     on.patch(WORKFLOWS, name, MergePatch(value), namespace=namespace)
 
 

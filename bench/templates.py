@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.locks.library import Library, library_of
-from policy.core.template_keys import TemplateKey
-from policy.core.workflow import WorkflowSpec
+from policy.core.lock_graph.library import Library, library_of
+from policy.core.objects.template_keys import TemplateKey
+from policy.core.objects.workflow import WorkflowSpec
 
 COUNT: Final = 10_000
 SHARED: Final = 100

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from certs.naming import normalised_names
-from certs.schedule import Reason, reasons_against_authority, reasons_against_pair
+from certs.renewal import Reason, reasons_against_authority, reasons_against_pair
+from certs.subject_names import normalised_names
 
 _KEY_MODE: Final = 0o600
 _CERT_MODE: Final = 0o644

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from certs.files import DIRECTORY_MODE, read_files, turn, write_files
-from certs.keeping import CertificateStep
-from certs.kept import Kept, as_files, from_files
-from certs.moves import Change
+from certs.life_cycle import CertificateStep
+from certs.rotation_steps import Change
+from certs.stored_files import Kept, as_files, from_files
 
 ATTEMPTS: Final = 16
 """How often a change is decided again because others were faster; each of them has changed something."""

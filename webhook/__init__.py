@@ -6,6 +6,6 @@ Decided here: who may call, how long a review may take, and whether a denial is 
 policies want is decided in `policy.core`, room under `onExceed: Deny` by `policy.cluster.ledgers`.
 
 The path: `server` and `worker` (gunicorn, TLS), `admission` (the caller, the body), `review`, which calls
-`wire` (bytes to a Review), `policy.core.decide`, `reservations` (the ledger) and `encode`, then `logs` and
-`metrics`. A review of a policy goes from `admission` to `policy_review`. `lockkeeper.wiring` builds it all.
+`wire` (bytes to a Review), `admission.decide`, `reservations` (the ledger) and `encode`, then `logs` and
+`metrics`. A review of a policy goes from `admission` to `policy_review`. `lockkeeper.assembly` builds it all.
 """

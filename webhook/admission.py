@@ -11,8 +11,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import msgspec
 from gunicorn.http.errors import ParseException
 
-from policy.core.decision import Side
-from policy.core.prepared import prepare
+from policy.core.decision.decision import Side
+from policy.core.values.prepared import prepare
 from webhook.callers import AnyCaller, Callers, UnknownCallers, WebhookCall, call_of
 from webhook.failure import (
     MAX_BODY,

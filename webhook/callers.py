@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 
 ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE, "/policies": Side.POLICIES}
 PLAIN: Final = ""

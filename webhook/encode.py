@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from policy.core import explain
-from policy.core.decision import Code, Decision, Outcome
+from policy.core.decision import quota_messages
+from policy.core.decision.decision import Code, Decision, Outcome
 from webhook.wire import KIND, Received
 
 MAX_WARNING: Final = 256
@@ -106,13 +106,14 @@ def _status(received: Received, decision: Decision) -> DenialStatus:
     else:
         code, reason = 422, "Invalid"
     causes = tuple(
-        Cause(each.code.value, each.message, each.field) for each in decision.reasons[: explain.MAX_REASONS]
+        Cause(each.code.value, each.message, each.field)
+        for each in decision.reasons[: quota_messages.MAX_REASONS]
     )
     return DenialStatus(
         status="Failure",
         code=code,
         reason=reason,
-        message=explain.denial(decision.reasons),
+        message=quota_messages.denial(decision.reasons),
         details=Details(
             received.name[:MAX_NAME], received.group[:MAX_NAME], received.kind[:MAX_NAME], causes, retry
         ),

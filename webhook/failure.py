@@ -16,7 +16,7 @@ is a failed call to the API server, and the webhook's failurePolicy decides (adm
 
 from typing import Final
 
-from policy.core.budget import Part
+from policy.core.values.budget import Part
 
 MAX_BODY: Final = 7 * 1024 * 1024
 """Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.decision import Decision
+from policy.core.decision.decision import Decision
 from webhook.wire import Received
 
 LONGEST_NAME: Final = 253

@@ -14,10 +14,10 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from policy.core.budget import Part
-from policy.core.decision import Decision, Outcome, Side
-from policy.core.snapshot import Snapshot
-from policy.core.usage import EMPTY_QUEUE
+from policy.core.decision.decision import Decision, Outcome, Side
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.usage_view import EMPTY_QUEUE
+from policy.core.values.budget import Part
 from webhook.wire import Received
 
 DURATION_BUCKETS: Final = (

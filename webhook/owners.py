@@ -9,16 +9,16 @@ from typing import Protocol
 import msgspec
 
 from policy.cluster.errors import ClusterError
-from policy.core.decision import Operation, Review
-from policy.core.relations import UNRELATED, Related, owner_of, scheduled_by
-from policy.core.snapshot import Snapshot
-from policy.core.updates import reactivates, update_of
-from policy.core.workflow import Metadata, OwnerReference
+from policy.core.admission.update import reactivates, update_of
+from policy.core.decision.decision import Operation, Review
+from policy.core.objects.owners import UNRELATED, Related, owner_of, scheduled_by
+from policy.core.objects.workflow import Metadata, OwnerReference
+from policy.core.policies.snapshot import Snapshot
 from webhook.failure import LedgerUnavailable
 
 
 class OwnerReader(Protocol):
-    """The cluster as far as owners go; see `policy.cluster.relatives.Relatives`."""
+    """The cluster as far as owners go; see `policy.cluster.owner_reads.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the Workflow that owns a new one, the root of its line, and who else is in that line."""

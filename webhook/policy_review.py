@@ -10,15 +10,15 @@ from typing import Final
 
 import msgspec
 
-from policy.core.budget import Budget, Part, TimeSpentError
-from policy.core.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, Side
-from policy.core.findings import PolicyExaminer
-from policy.core.kinds import POLICY_KINDS, Policy
-from policy.core.marks import GROUP
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
-from policy.core.snapshot import with_policy
-from policy.core.workflow import Read
+from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.well_known import GROUP
+from policy.core.objects.workflow import Read
+from policy.core.policies.conflicts import PolicyExaminer
+from policy.core.policies.snapshot import with_policy
+from policy.core.policy_kinds.kinds import POLICY_KINDS, Policy
+from policy.core.values.budget import Budget, Part, TimeSpentError
+from policy.core.values.prepared import prepare
 from policy.sources.documents import read
 from webhook import wire
 from webhook.encode import encode

@@ -4,10 +4,18 @@ from datetime import datetime
 from typing import Protocol
 
 from policy.cluster.errors import ClusterError, Crowded
-from policy.core import explain
-from policy.core.decision import Code, Decision, Reason, ReservationRequest, Review, Side, denied
-from policy.core.ledger import Shortfall
-from policy.core.marks import RESERVATION
+from policy.core.decision import quota_messages
+from policy.core.decision.decision import (
+    Code,
+    Decision,
+    Reason,
+    ReservationRequest,
+    Review,
+    Side,
+    denied,
+)
+from policy.core.objects.well_known import RESERVATION
+from policy.core.quota.demands import Shortfall
 from webhook.failure import LedgerUnavailable
 
 
@@ -32,7 +40,7 @@ class Reservations(Protocol):
 
 
 class StoredReservations(Protocol):
-    """What is stored of Workflows; see `policy.cluster.stored.StoredWorkflows`."""
+    """What is stored of Workflows; see `policy.cluster.owner_reads.StoredWorkflows`."""
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
         """Tell whether the Workflow of that name is stored with that reservation."""
@@ -86,7 +94,7 @@ def _reserve(
         return denied(decision, (Reason(Code.TOO_MANY_CREATES, "", crowded.message),))
     if not short:
         return decision
-    return denied(decision, tuple(explain.exceeded_reason(each) for each in short))
+    return denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
 
 
 def _verify(

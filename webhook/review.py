@@ -14,16 +14,17 @@ from typing import Final, Protocol
 
 import msgspec
 
-from policy.core.argo_types.checking import DecodeReport, examine
-from policy.core.argo_types.walking import Doubt
-from policy.core.budget import Part, TimeSpentError
-from policy.core.decide import apply_policies
-from policy.core.decision import Code, Decision, ObjectKind, Operation, Outcome, Reason, Review, Side, denied
-from policy.core.problems import Problem
-from policy.core.sameness import UnreadableError
-from policy.core.schedule_checks import schedule_problems
-from policy.core.snapshot import Snapshot
-from policy.core.updates import SUBRESOURCES
+from policy.core.admission.cron_schedules import schedule_problems
+from policy.core.admission.decide import apply_policies
+from policy.core.admission.update import SUBRESOURCES
+from policy.core.argo_types.decodability import DecodeReport, examine
+from policy.core.argo_types.walk import Doubt
+from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side, denied
+from policy.core.objects.semantic_equality import UnreadableError
+from policy.core.objects.template_keys import ObjectKind
+from policy.core.policies.snapshot import Snapshot
+from policy.core.values.budget import Part, TimeSpentError
+from policy.core.values.problems import Problem
 from webhook.encode import encode
 from webhook.failure import BadRequest, OutOfTime
 from webhook.owners import NoOwners, OwnerReader, with_owner

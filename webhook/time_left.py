@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
-from policy.core.budget import Part, TimeSpentError
+from policy.core.values.budget import Part, TimeSpentError
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=10)
 """The API server's default for admissionregistration/v1."""

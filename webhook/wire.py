@@ -8,21 +8,19 @@ from typing import Final
 
 import msgspec
 
-from policy.core.budget import UNBOUNDED, Budget, Part
-from policy.core.decision import (
-    NO_OBJECT,
-    Code,
-    Decision,
-    ObjectKind,
-    Operation,
-    Outcome,
-    Reason,
-    Review,
-    Side,
+from policy.core.decision.decision import NO_OBJECT, Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.objects.template_keys import ObjectKind
+from policy.core.objects.workflow import (
+    EMPTY_METADATA,
+    CronWorkflow,
+    Metadata,
+    Read,
+    TemplateObject,
+    Workflow,
 )
-from policy.core.prepared import prepare
-from policy.core.workflow import EMPTY_METADATA, CronWorkflow, Metadata, Read, TemplateObject, Workflow
-from policy.sources.schema import walk
+from policy.core.values.budget import UNBOUNDED, Budget, Part
+from policy.core.values.prepared import prepare
+from policy.sources.schema_check import walk
 from webhook.failure import BadRequest
 
 KIND: Final = "AdmissionReview"

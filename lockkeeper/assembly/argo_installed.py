@@ -11,7 +11,7 @@ import msgspec
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, Deployment, NamespacedName
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
-from policy.core.locks.forms import ArgoVersion
+from policy.core.objects.argo_version import ArgoVersion
 
 CONTROLLER: Final = "workflow-controller"
 

@@ -25,25 +25,25 @@ from policy.cluster.protocol import (
     WORKFLOW_QUOTAS,
     Cluster,
 )
-from policy.core.amounts import Limits
-from policy.core.argo_defaults import config_maps_of
-from policy.core.extent import WHOLE
-from policy.core.figures import QuotaFigures, figures, view_of
-from policy.core.findings import Finding, PolicyName, all_findings
-from policy.core.identities import UPSTREAM, Identities
-from policy.core.locks.forms import ArgoVersion
-from policy.core.patches import JsonObject
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.core.usage import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
-from policy.service.conditions import ready
-from policy.service.metrics import ControllerRecorder
-from policy.service.policy_status import PolicyStatusWriter
-from policy.service.projector import ProjectedCluster, Projector
-from policy.service.releaser import unknown_capacity
-from policy.service.siblings import Siblings
-from policy.sources.board import Listener, Listeners, SnapshotBoard, Unsubscribe
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.identities import UPSTREAM, Identities
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.read_extent import WHOLE
+from policy.core.objects.workflow_defaults import config_maps_of
+from policy.core.policies.conflicts import Finding, PolicyName, all_findings
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policies.status_figures import QuotaFigures, figures, view_of
+from policy.core.quota.usage_view import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
+from policy.core.values.amounts import Limits
+from policy.service.locks.config_map_writer import ProjectedCluster, Projector
+from policy.service.locks.sibling_writer import Siblings
+from policy.service.release.release_pass import unknown_capacity
+from policy.service.status.conditions import ready
+from policy.service.status.metrics import ControllerRecorder
+from policy.service.status.policy_status import PolicyStatusWriter
 from policy.sources.cluster_objects import ClusterSource, Gathered
-from policy.sources.shelf import Verdict
+from policy.sources.last_good_objects import Verdict
+from policy.sources.snapshot_store import Listener, Listeners, SnapshotBoard, Unsubscribe
 from webhook.failure import NotSynced
 from webhook.logs import Log
 

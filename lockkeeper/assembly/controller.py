@@ -12,12 +12,12 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.core.amounts import Limits
-from policy.service.controller import Controller
-from policy.service.letting_go import Together
-from policy.service.releaser import ReleasePass, unknown_capacity
-from policy.service.telling import TELL_EVERY
-from policy.sources.board import SnapshotBoard
+from policy.core.values.amounts import Limits
+from policy.service.release.controller import Controller
+from policy.service.release.position_messages import TELL_EVERY
+from policy.service.release.release_pass import ReleasePass, unknown_capacity
+from policy.service.release.release_sender import Together
+from policy.sources.snapshot_store import SnapshotBoard
 
 _SENDERS: Final = 4
 """Releases that are on their way to the API server at once."""

@@ -13,14 +13,14 @@ from lockkeeper.assembly.controller import build_controller, several_at_once
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
-from policy.core.ledger import Root
-from policy.service.events import Announcer
-from policy.service.leader import Duties, Work
-from policy.service.lock_metrics import LockMetrics
-from policy.service.lock_traces import WatchedCluster
-from policy.service.lock_watch import NOTHING_SEEN, LocksView, LockWatch
-from policy.service.nodes import NodeFollower
-from policy.service.releaser import unknown_capacity
+from policy.core.quota.accounts import Root
+from policy.service.leading.leader_election import Duties, Work
+from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.locks.lock_traces import WatchedCluster
+from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView, LockWatch
+from policy.service.release.node_watch import NodeFollower
+from policy.service.release.release_pass import unknown_capacity
+from policy.service.status.events import Announcer
 
 
 class Terms:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from lockkeeper.process.clock_and_log import utc_now
-from policy.core.identities import UPSTREAM, Identities
-from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.kept_siblings import with_siblings
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.sources.board import SnapshotBoard
+from policy.core.lock_review.wanted_siblings import with_siblings
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.identities import UPSTREAM, Identities
+from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.sources.directory import Loaded, PolicyErrors
-from policy.sources.reload import DirectorySource
+from policy.sources.directory_reload import DirectorySource
+from policy.sources.snapshot_store import SnapshotBoard
 from webhook.logs import Log
 
 RELOAD_SECONDS: Final = 1.0

@@ -9,10 +9,10 @@ from wsgiref.types import WSGIApplication
 
 from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.ledgers import Ledgers
-from policy.core.decision import Decision, Outcome, Side
-from policy.core.snapshot import Snapshot
-from policy.core.workflow import EMPTY_SPEC
-from policy.sources.board import SnapshotBoard
+from policy.core.decision.decision import Decision, Outcome, Side
+from policy.core.objects.workflow import EMPTY_SPEC
+from policy.core.policies.snapshot import Snapshot
+from policy.sources.snapshot_store import SnapshotBoard
 from webhook.admission import Admission, nothing_here
 from webhook.app import create_app
 from webhook.callers import Callers, UnknownCallers

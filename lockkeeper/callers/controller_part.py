@@ -6,10 +6,10 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter
 
-from lockkeeper.callers.registered import read
+from lockkeeper.callers.caller_upkeep import CallersUpkeep
+from lockkeeper.callers.configuration_paths import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import RotationDeed
-from lockkeeper.callers.upkeep import CallersUpkeep
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, NamespacedName
 from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
 from policy.cluster.errors import ClusterError, NotFound

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 from webhook.callers import PLAIN
 
 

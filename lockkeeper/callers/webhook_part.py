@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.registered import RESOURCE_OF, Registered, read
+from lockkeeper.callers.configuration_paths import RESOURCE_OF, Registered, read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from webhook.callers import Answered, WebhookCall, is_answered
 from webhook.failure import NotSynced
 

@@ -8,7 +8,7 @@ import msgspec
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, OURS, Webhook, WebhookConfiguration
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, JsonPatch, Resource
-from policy.core.patches import JsonObject, Op, PatchOp, pointer
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 
 
 class Placed(msgspec.Struct, frozen=True):

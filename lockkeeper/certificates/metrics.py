@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
-from certs.kept import Kept
-from certs.moves import Change, Deed
+from certs.rotation_steps import Change, Deed
+from certs.stored_files import Kept
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0

@@ -7,9 +7,9 @@ import msgspec
 
 from certs.authority import Authority, CertificateFacts, ServingPair
 from certs.bundle import facts_of, is_accepted, may_vouch, signers_of, split
-from certs.kept import Kept
-from certs.naming import normalised_names
-from certs.schedule import Reason, reasons_against_authority, reasons_against_pair, renew_at
+from certs.renewal import Reason, reasons_against_authority, reasons_against_pair, renew_at
+from certs.stored_files import Kept
+from certs.subject_names import normalised_names
 
 _COLUMNS = (
     "PART",

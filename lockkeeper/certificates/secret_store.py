@@ -7,12 +7,12 @@ from typing import Final
 
 import msgspec
 
-from certs.kept import Kept, as_files, from_files
+from certs.stored_files import Kept, as_files, from_files
 from certs.stores import StoredCertificates, StoreError, WriteConflictError
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound
 from policy.cluster.protocol import Cluster, Resource
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 
 SECRETS: Final = Resource("", "v1", "secrets", "Secret")
 _LABELS: Final[Mapping[str, str]] = {

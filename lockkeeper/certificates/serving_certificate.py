@@ -15,12 +15,12 @@ from typing import Final
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
 from certs.files import Paths, read_files, write_pair
-from certs.keeping import CertificateStep, advance
-from certs.kept import FILE_NAMES, NOTHING, Kept, from_files
+from certs.life_cycle import CertificateStep, advance
 from certs.reload import NoCertificateError, ReloadingContext
+from certs.stored_files import FILE_NAMES, NOTHING, Kept, from_files
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
-from policy.core.backoff import backoff
+from policy.core.values.backoff import backoff
 
 FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one

@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import Final, Protocol, TypeAlias
 
 from certs.bundle import joined, split
-from certs.keeping import CertificateStep, advance
-from certs.kept import NOTHING, Kept
-from certs.moves import USUAL, Timing
+from certs.life_cycle import CertificateStep, advance
+from certs.rotation_steps import USUAL, Timing
+from certs.stored_files import NOTHING, Kept
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
 

@@ -5,7 +5,7 @@ from typing import Final
 from lockkeeper.checking.facts import Gap, InstallationFacts, UnreadObject
 from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, unread
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
-from policy.core.marks import NAMESPACE_NAME
+from policy.core.objects.well_known import NAMESPACE_NAME
 
 MUTATE: Final = "mutate.lockkeeper.dev"
 VALIDATE: Final = "validate.lockkeeper.dev"

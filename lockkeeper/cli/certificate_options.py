@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from typing import Final
 
-from certs.naming import normalised_names
+from certs.subject_names import normalised_names
 from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.kubernetes_objects import NamespacedName

@@ -8,10 +8,10 @@ from typing import Final
 
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
-from certs.keeping import CertificateStep, advance, begin_change, change_at_once, renew_leaf
-from certs.kept import Kept
-from certs.naming import UnusableNameError, normalised_names
+from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
+from certs.stored_files import Kept
 from certs.stores import FolderStore, Store, StoreError, settle
+from certs.subject_names import UnusableNameError, normalised_names
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.loopback import LOOPBACK_NAMES, ensure_folder
 from lockkeeper.certificates.report import Report, report_on, table

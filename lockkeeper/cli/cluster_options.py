@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.kubernetes_objects import NamespacedName
-from policy.core.identities import UPSTREAM, Identities, user_of
+from policy.core.objects.identities import UPSTREAM, Identities, user_of
 
 if TYPE_CHECKING:
     from policy.cluster.kube import KubeCluster

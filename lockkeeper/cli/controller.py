@@ -30,9 +30,9 @@ from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import Liveness, ending_at_sigterm
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.service.leader import Elector, Work
-from policy.service.lock_metrics import LockMetrics
-from policy.service.metrics import ControllerMetrics
+from policy.service.leading.leader_election import Elector, Work
+from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.status.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
 

@@ -12,7 +12,7 @@ from lockkeeper.lint.lint import Level, LintFinding, lint
 from lockkeeper.lint.reading import read_files
 from lockkeeper.lint.sarif import sarif
 from lockkeeper.process.output import as_json
-from policy.core.kinds import DEFAULT_NAMESPACE
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
 EXAMPLES = """examples:
   lockkeeper lint workflows/

@@ -14,9 +14,9 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.errors import UsageError
 from lockkeeper.process.output import as_json
 from policy.cluster.errors import ClusterError
-from policy.core.durations import duration
-from policy.core.locks.queues import live_deadlocks, lock_queues
-from policy.service.lock_traces import WatchedCluster
+from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
+from policy.core.values.durations import duration
+from policy.service.locks.lock_traces import WatchedCluster
 
 EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config

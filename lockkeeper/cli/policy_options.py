@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lockkeeper.cli.options import option_type
 from lockkeeper.process.errors import UsageError
-from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
+from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
 from policy.sources.directory import PolicyErrors
 
 

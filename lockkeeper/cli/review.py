@@ -16,12 +16,12 @@ from lockkeeper.cli.options import add_output
 from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.embedded.api_server import admission_review
 from lockkeeper.process.output import aligned, as_json
-from policy.core import explain
-from policy.core.decision import Decision, Side, denied
-from policy.core.kinds import DEFAULT_NAMESPACE
-from policy.core.ledger import shortfalls
-from policy.core.patches import JsonObject
-from policy.core.snapshot import Snapshot
+from policy.core.decision import quota_messages
+from policy.core.decision.decision import Decision, Side, denied
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
+from policy.core.quota.demands import shortfalls
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
 from webhook import wire
 from webhook.review import decide_without_ledger
@@ -116,7 +116,7 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
         wanted = decision.reservation
         short = shortfalls({}, wanted.weight, wanted.demands)
         if short:  # Not even an empty ledger would admit it.
-            decision = denied(decision, tuple(explain.exceeded_reason(each) for each in short))
+            decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch))
     return Reviewed(
         file=manifest.file,

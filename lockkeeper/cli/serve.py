@@ -39,8 +39,8 @@ from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
+from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import ClusterRelatives, StoredWorkflows
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.server import Server

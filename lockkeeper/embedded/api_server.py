@@ -15,9 +15,9 @@ import jsonpatch
 import msgspec
 
 from policy.cluster.protocol import WORKFLOWS, Cluster
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
-from policy.core.workflow import Read
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Read
+from policy.core.values.prepared import prepare
 
 _TIMEOUT_SECONDS: Final = 10
 _REVIEW_VERSION: Final = "admission.k8s.io/v1"

@@ -23,16 +23,23 @@ import yaml
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
-from policy.core import marks
-from policy.core.identities import SERVICE_ACCOUNT
-from policy.core.kinds import LEAF_TYPES
-from policy.core.locks.parameters import TagValues, workflow_values
-from policy.core.locks.places import places, type_of
-from policy.core.locks.taken import locks_in
-from policy.core.patches import JsonObject
-from policy.core.workflow import EMPTY_METADATA, EMPTY_SPEC, Metadata, Synchronization, Template, Workflow
+from policy.core.lock_model.block_locks import locks_in
+from policy.core.lock_model.parameters import TagValues, workflow_values
+from policy.core.lock_model.template_bodies import places, type_of
+from policy.core.objects import well_known
+from policy.core.objects.identities import SERVICE_ACCOUNT
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import (
+    EMPTY_METADATA,
+    EMPTY_SPEC,
+    Metadata,
+    Synchronization,
+    Template,
+    Workflow,
+)
+from policy.core.policy_kinds.kinds import LEAF_TYPES
 
-SEEN: Final = f"!{marks.INSTANCE_ID},{marks.COMPLETED}!=true"
+SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
 WATCH_SECONDS: Final = 300.0
 _LIMITS_SECONDS: Final = 1.0
 """How often waiters look whether a limit is another: a policy was edited, or a window opened."""
@@ -228,7 +235,7 @@ class SimulatedArgo:
         """Write phase, labels and times, as the controller does with every change."""
         completed = "false" if phase == "Running" else "true"
         patch: JsonObject = {
-            "metadata": {"labels": {marks.PHASE: phase, marks.COMPLETED: completed}},
+            "metadata": {"labels": {well_known.PHASE: phase, well_known.COMPLETED: completed}},
             "status": {"phase": phase, **times},
         }
         try:

@@ -32,12 +32,12 @@ from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
+from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
-from policy.cluster.relatives import ClusterRelatives
-from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.naming import CONFIG_MAP, LockName, read_limit
-from policy.core.locks.projection import project
-from policy.core.snapshot import Snapshot
+from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.policies.semaphore_projection import project
+from policy.core.policies.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.server import Server

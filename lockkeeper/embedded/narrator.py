@@ -10,13 +10,13 @@ import msgspec
 
 from lockkeeper.process.output import aligned
 from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
-from policy.core import holding, marks
-from policy.core.amounts import Amount
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
-from policy.core.snapshot import Snapshot
-from policy.core.workflow import Metadata, Read
-from policy.service.tracked import Tracked
+from policy.core.objects import hold, well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata, Read
+from policy.core.policies.snapshot import Snapshot
+from policy.core.values.amounts import Amount
+from policy.core.values.prepared import prepare
+from policy.service.tracking.tracked import Tracked
 
 WATCH_SECONDS: Final = 300.0
 _NAMESPACE_WIDTH: Final = 11
@@ -164,9 +164,9 @@ class Narrator:
     def _tell(self, story: Story, obj: JsonObject) -> None:
         """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
         seen = msgspec.convert(obj, _NarratedWorkflow)
-        if holding.is_held(seen.metadata.labels) or story.finished is not None:
+        if hold.is_held(seen.metadata.labels) or story.finished is not None:
             return
-        over = holding.is_completed(seen.metadata)
+        over = hold.is_completed(seen.metadata)
         if over and story.released is None:
             # A release and the end of a run are two changes; one that is both ended without a run.
             self._tell_given_up(story, seen)
@@ -196,7 +196,7 @@ class Narrator:
             if each.namespace == story.namespace and each.queued and not each.begun
         )
         tally.most_queued = max(tally.most_queued, depth)
-        place = message.removeprefix(f"{marks.HELD_MESSAGE_PREFIX}: ")
+        place = message.removeprefix(f"{well_known.HELD_MESSAGE_PREFIX}: ")
         self._print(story.namespace, story.name, f"queued, {place}")
 
     def _tell_running(self, story: Story, after: str) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.narrator import Narrator
 from policy.cluster.errors import ClusterError
-from policy.core.kinds import DEFAULT_NAMESPACE
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.manifests import read_manifests
 
 _SETTLE_SECONDS: Final = 2.0

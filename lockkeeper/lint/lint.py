@@ -11,9 +11,26 @@ from typing import Final
 import msgspec
 
 from lockkeeper.lint.reading import Files, LintSubject
-from policy.core.argo_types.checking import misfits_of
-from policy.core.decision import Code
-from policy.core.kinds import (
+from policy.core.admission.cron_schedules import schedule_problems
+from policy.core.argo_types.decodability import misfits_of
+from policy.core.decision.decision import Code
+from policy.core.injection.inject import inject
+from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.injection.singular_to_lists import converts
+from policy.core.injection.unknown_selection import hidden_from_rules
+from policy.core.lock_checks.graph_findings import graph_findings
+from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
+from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_graph.library import Library
+from policy.core.lock_graph.namespace_index import Look, following
+from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
+from policy.core.lock_review.missing_locks import template_finder
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.label_selectors import EVERYTHING
+from policy.core.objects.template_keys import TEMPLATE_KINDS, TemplateKey
+from policy.core.objects.workflow import WorkflowSpec
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
     ClusterSynchronizationPolicySpec,
     CrossNamespace,
@@ -25,23 +42,6 @@ from policy.core.kinds import (
     Singular,
     SynchronizationPolicy,
 )
-from policy.core.locks.beyond import template_finder
-from policy.core.locks.convert import converts
-from policy.core.locks.forms import ArgoVersion
-from policy.core.locks.index import Look, following
-from policy.core.locks.inject import inject
-from policy.core.locks.inspect import graph_findings
-from policy.core.locks.library import Library
-from policy.core.locks.rulebook import Rulebook
-from policy.core.locks.runs import TemplateOwner, template_owner
-from policy.core.locks.scene import ReviewedObject
-from policy.core.locks.unseen import hidden_from_rules
-from policy.core.locks.validate import lock_faults, lock_warnings
-from policy.core.schedule_checks import schedule_problems
-from policy.core.selectors import EVERYTHING
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.core.template_keys import TEMPLATE_KINDS, TemplateKey
-from policy.core.workflow import WorkflowSpec
 
 _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")

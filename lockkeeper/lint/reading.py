@@ -7,15 +7,15 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import ObjectKind
-from policy.core.patches import JsonObject
-from policy.core.problems import Problem
-from policy.core.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.template_keys import ObjectKind
+from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
+from policy.core.values.problems import Problem
 from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError
 from policy.sources.documents import ARGO_API_VERSION, Document, read
 from policy.sources.manifests import STANDARD_INPUT, files_of
-from policy.sources.positions import Json, item, parse
-from policy.sources.schema import decode, walk
+from policy.sources.schema_check import decode, walk
+from policy.sources.yaml_positions import Json, item, parse
 
 STATUS: Final = "status"
 _CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})

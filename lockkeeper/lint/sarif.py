@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockkeeper.lint.lint import LintFinding
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 

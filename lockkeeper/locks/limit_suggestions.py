@@ -6,10 +6,10 @@ from datetime import timedelta
 from lockkeeper.locks.live_locks import SemaphoreLimits
 from lockkeeper.process.output import aligned
 from policy.cluster.protocol import WORKFLOWS, ReadingAs
-from policy.core.durations import written
-from policy.core.locks.live import LiveWorkflow
-from policy.core.locks.replay import Range, Record, Replay, ReplayedLimit, replay
-from policy.core.locks.uses import LockUses, Use, lock_uses
+from policy.core.lock_queues.live_workflow import LiveWorkflow
+from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses
+from policy.core.lock_queues.replay import Range, Record, Replay, ReplayedLimit, replay
+from policy.core.values.durations import written
 
 HEADER = ("", "LIMIT", "MEAN WAIT", "95 OF 100 WAIT UP TO", "LONGEST QUEUE", "BUSY")
 NOTE = (

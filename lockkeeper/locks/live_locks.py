@@ -7,11 +7,11 @@ import msgspec
 
 from policy.cluster.errors import Forbidden, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
-from policy.core.locks.definitions import limit_named
-from policy.core.locks.live import LiveWorkflow, Traced
-from policy.core.locks.tracing import trace
-from policy.core.prepared import prepare
-from policy.service.tracker import LIVE
+from policy.core.lock_model.semaphore_definitions import limit_named
+from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
+from policy.core.lock_queues.trace import trace
+from policy.core.values.prepared import prepare
+from policy.service.tracking.tracker import LIVE
 
 
 class Data(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from lockkeeper.process.output import aligned
-from policy.core.durations import written
-from policy.core.locks.queues import LiveDeadlock, LockQueue
+from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue
+from policy.core.values.durations import written
 
 SHOWN: Final = 3
 """Workflows that a cell of the table names."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from policy.cluster.errors import ClusterError
-from policy.core.ordering import WaitReason
-from policy.service.events import Announcer, EventSeverity
-from policy.service.metrics import ControllerRecorder
-from policy.service.tracked import Tracked
+from policy.core.quota.queue_rules import WaitReason
+from policy.service.status.events import Announcer, EventSeverity
+from policy.service.status.metrics import ControllerRecorder
+from policy.service.tracking.tracked import Tracked
 from webhook.logs import Log
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry
 
 from lockkeeper.process.clock_and_log import utc_now
-from policy.core.locks.forms import ArgoVersion
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.service.metrics import PolicyCounts
-from policy.sources.board import SnapshotBoard
-from policy.sources.shelf import Verdict
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.service.status.metrics import PolicyCounts
+from policy.sources.last_good_objects import Verdict
+from policy.sources.snapshot_store import SnapshotBoard
 from webhook.metrics import SnapshotState
 
 

@@ -5,9 +5,9 @@ from typing import Final
 import msgspec
 
 from policy.cluster.protocol import Resource
-from policy.core.prepared import prepare
-from policy.core.selectors import EVERYTHING, LabelSelector
-from policy.core.workflow import Read
+from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.objects.workflow import Read
+from policy.core.values.prepared import prepare
 
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 MUTATING: Final = Resource(

@@ -9,7 +9,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster, EventType, Resource
-from policy.core.backoff import backoff
+from policy.core.values.backoff import backoff
 
 PASS_SECONDS: Final = 5.0
 """Without any change a pass is made this often: waits end without one."""

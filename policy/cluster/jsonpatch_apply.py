@@ -11,7 +11,7 @@ import msgspec
 
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import JsonPatch, MergePatch, Patch
-from policy.core.patches import JsonObject, JsonValue, PatchOp
+from policy.core.objects.json_patch import JsonObject, JsonValue, PatchOp
 
 _REFUSALS: Final = (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException)
 

@@ -31,7 +31,7 @@ from policy.cluster.protocol import (
     Unread,
     WatchEvent,
 )
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 
 PAGE_SIZE: Final = 500
 """Objects in one page of a list, as kubectl requests them; a page of Workflows is some MB."""

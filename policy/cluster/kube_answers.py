@@ -4,6 +4,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from policy.cluster.decoding import shaped
 from policy.cluster.errors import (
     AlreadyExists,
     ClusterError,
@@ -17,9 +18,8 @@ from policy.cluster.errors import (
 )
 from policy.cluster.kube_requests import ListScope
 from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
-from policy.cluster.shaping import shaped
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 
 SUCCESSES: Final = range(200, 300)
 _CLIENT_ERRORS: Final = range(400, 500)

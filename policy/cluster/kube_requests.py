@@ -14,7 +14,7 @@ import msgspec
 
 from policy.cluster.errors import Invalid, NotFound
 from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _JSON: Final = "application/json"
 _METADATA: Final = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{_JSON}"

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube_requests import ListScope, Transport
-from policy.core.backoff import backoff
+from policy.core.values.backoff import backoff
 
 _SILENCE: Final = 150.0
 """Seconds without even a bookmark (one a minute is usual) after which a connection counts as dead."""

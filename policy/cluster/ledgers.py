@@ -14,24 +14,14 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, Conflict, Crowded, NotFound, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
-from policy.core.amounts import Amount, Limits, Usage
-from policy.core.crowding import crowd
-from policy.core.decision import ReservationRequest
-from policy.core.ledger import (
-    Account,
-    Ledger,
-    Purpose,
-    Reservation,
-    Root,
-    Shortfall,
-    Tenant,
-    cancel,
-    not_counted,
-    reserve,
-    under_nodes,
-)
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.decision.decision import ReservationRequest
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.accounts import Account, Root, Tenant
+from policy.core.quota.demands import Shortfall
+from policy.core.quota.ledger import Ledger, Purpose, Reservation, cancel, not_counted, reserve, under_nodes
+from policy.core.quota.ledger_size import crowd
+from policy.core.values.amounts import Amount, Limits, Usage
+from policy.core.values.prepared import prepare
 
 _COUNTED_SOON: Final = timedelta(milliseconds=100)
 """Between two looks whether the leader has counted a quota that is new."""

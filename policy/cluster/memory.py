@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
+from policy.cluster.decoding import Shaping
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory_fields import applied, first_applied, is_managed, rewritten
@@ -38,9 +39,8 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
-from policy.cluster.selection import parse_selector
-from policy.cluster.shaping import Shaping
-from policy.core.patches import JsonObject
+from policy.cluster.selector_syntax import parse_selector
+from policy.core.objects.json_patch import JsonObject
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 """What Kubernetes makes name suffixes of: no vowels and no look-alikes."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.cluster.errors import Conflict
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _Path: TypeAlias = tuple[str, ...]
 _BEFORE: Final = "before-first-apply"

@@ -20,8 +20,8 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     Resource,
 )
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _SERVER_OWNED: Final = (

@@ -15,8 +15,8 @@ import msgspec
 from policy.cluster.errors import Gone
 from policy.cluster.memory_objects import StoredObject
 from policy.cluster.protocol import EventType, Resource, WatchEvent
-from policy.core.patches import JsonObject
-from policy.core.selectors import Predicate
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.label_selectors import Predicate
 
 
 class StoredChange(msgspec.Struct, frozen=True):

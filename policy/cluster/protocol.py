@@ -12,7 +12,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from policy.core.patches import JsonObject, PatchOp
+from policy.core.objects.json_patch import JsonObject, PatchOp
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 """A struct that an object is decoded into; what it does not name is never made an object of."""

@@ -26,13 +26,13 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
-from policy.core.extent import Extent
-from policy.sources.beside import ConfigMapName, config_map_maker, template_maker
+from policy.core.objects.read_extent import Extent
 from policy.sources.documents import Document
-from policy.sources.governed import WantedReads, wanted_by
-from policy.sources.portions import USUAL_BOUNDS, PortionBounds, Scope
-from policy.sources.scoped import WATCH_SECONDS, ScopedResource, Settings
-from policy.sources.shelf import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
+from policy.sources.governed_namespaces import WantedReads, wanted_by
+from policy.sources.last_good_objects import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
+from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds, Scope
+from policy.sources.namespaced_watch import WATCH_SECONDS, ScopedResource, Settings
+from policy.sources.related_objects import ConfigMapName, config_map_maker, template_maker
 
 _DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
 """What says which of the others are read."""

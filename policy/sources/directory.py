@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from policy.core.problems import Problem
+from policy.core.values.problems import Problem
 from policy.sources.documents import Document, Identity, join, read
-from policy.sources.positions import Fault, ParsedDocument, parse
+from policy.sources.yaml_positions import Fault, ParsedDocument, parse
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES: Final = 10 * 1024 * 1024

@@ -5,16 +5,16 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core import policy_checks
-from policy.core.budget import UNBOUNDED, Budget, Part
-from policy.core.kinds import DEFAULT_NAMESPACE, POLICY_KINDS, ConfigMap, NamespaceObject, Policy
-from policy.core.marks import API_VERSION, GROUP
-from policy.core.prepared import prepare
-from policy.core.problems import Problem
-from policy.core.workflow import TemplateObject
-from policy.sources.argo_defaults import with_defaults
-from policy.sources.positions import Json, child, item
-from policy.sources.schema import decode, did_you_mean, walk
+from policy.core.objects.well_known import API_VERSION, GROUP
+from policy.core.objects.workflow import TemplateObject
+from policy.core.policies import policy_checks
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE, POLICY_KINDS, ConfigMap, NamespaceObject, Policy
+from policy.core.values.budget import UNBOUNDED, Budget, Part
+from policy.core.values.prepared import prepare
+from policy.core.values.problems import Problem
+from policy.sources.argo_configuration import with_defaults
+from policy.sources.schema_check import decode, did_you_mean, walk
+from policy.sources.yaml_positions import Json, child, item
 
 Document: TypeAlias = Policy | ConfigMap | NamespaceObject | TemplateObject
 

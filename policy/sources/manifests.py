@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from policy.sources.directory import SUFFIXES, PolicyErrors, SourceError
-from policy.sources.positions import Json, parse
+from policy.sources.yaml_positions import Json, parse
 
 STANDARD_INPUT: Final = "-"
 

@@ -15,8 +15,8 @@ from certs.files import (
     write_authority,
     write_pair,
 )
-from certs.naming import UnusableNameError
-from certs.schedule import Reason
+from certs.renewal import Reason
+from certs.subject_names import UnusableNameError
 
 NAMES = ("localhost", "127.0.0.1")
 

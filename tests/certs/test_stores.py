@@ -10,8 +10,8 @@ from threading import Barrier
 import pytest
 
 from certs.files import read_authority, read_pair
-from certs.keeping import CertificateStep, advance, begin_change
-from certs.kept import NOTHING, Kept
+from certs.life_cycle import CertificateStep, advance, begin_change
+from certs.stored_files import NOTHING, Kept
 from certs.stores import (
     FolderStore,
     SettledCertificates,

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 import yaml
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.building import ROOT
 from tests.e2e.helm import Helm
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.core import marks
+from policy.core.objects import well_known
 from tests.charts.rendering import MODES, WITHOUT_CRDS, Chart, Manifest, Rendered
 
 pytestmark = pytest.mark.e2e
@@ -182,9 +182,11 @@ def test_the_conditions_know_all_of_our_marks(chart: Chart) -> None:
     expression = (
         webhooks(chart.rendered(WITHOUT_CRDS))["validate.lockkeeper.dev"].match_conditions[1].expression
     )
-    for written in (marks.COMPLETED, marks.PREFIX):
+    for written in (well_known.COMPLETED, well_known.PREFIX):
         assert f"'{written}'" in expression
-    assert all(mark.startswith(marks.PREFIX) for mark in (*marks.OUR_LABELS, *marks.OUR_ANNOTATIONS))
+    assert all(
+        mark.startswith(well_known.PREFIX) for mark in (*well_known.OUR_LABELS, *well_known.OUR_ANNOTATIONS)
+    )
 
 
 def test_the_conditions_leave_out_the_labels_that_no_policy_selects_by(chart: Chart) -> None:
@@ -194,7 +196,7 @@ def test_the_conditions_leave_out_the_labels_that_no_policy_selects_by(chart: Ch
     )
     listed = re.search(r"!\(key in \[([^\]]*)\]", expression)
     assert listed is not None
-    assert set(re.findall(r"'([^']+)'", listed[1])) == marks.CHANGING
+    assert set(re.findall(r"'([^']+)'", listed[1])) == well_known.CHANGING
 
 
 def test_argo_is_known_by_the_accounts_of_the_values(chart: Chart) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.charts.rendering import CHART, EVERYTHING, MODES, VERSION, WITHOUT_CRDS, Chart
 
 VALUES: Final[JsonObject] = yaml.safe_load((CHART / "values.yaml").read_bytes())

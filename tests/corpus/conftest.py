@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from policy.core.decision import Decision
+from policy.core.decision.decision import Decision
 from tests.corpus.expecting import POLICIES
 from tests.corpus.schema import Crd
 from tests.webhook.calling import Webhook

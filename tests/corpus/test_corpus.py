@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lockkeeper.__main__ import main
-from policy.core.decision import Outcome
+from policy.core.decision.decision import Outcome
 from tests.corpus.conftest import Example, Reviewed, mutate
 from tests.corpus.expecting import (
     DEFAULT_TASKS,

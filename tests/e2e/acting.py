@@ -11,11 +11,11 @@ from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import EVENTS, WORKFLOWS, JsonPatch, MergePatch, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject, Op, PatchOp
-from policy.core.prepared import prepare
-from policy.core.workflow import Metadata
-from policy.service.leases import LEASES, Lease
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
+from policy.core.objects.workflow import Metadata
+from policy.core.values.prepared import prepare
+from policy.service.leading.leases import LEASES, Lease
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import workflow
 from tests.e2e.grants import EDITOR, VIEWER
@@ -166,7 +166,7 @@ def hold(installed: Installed, name: str) -> None:
     """Create a Workflow that is held by a label alone, past our webhooks: it has no status to take away."""
     held: JsonObject = {
         **workflow(name),
-        "metadata": {"name": name, "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}},
+        "metadata": {"name": name, "labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE}},
     }
     installed.cluster.create(WORKFLOWS, held, namespace=NAMESPACE)
 
@@ -174,7 +174,9 @@ def hold(installed: Installed, name: str) -> None:
 def is_held(installed: Installed, name: str, namespace: str) -> bool:
     """Tell whether a Workflow waits."""
     found = installed.cluster.get(WORKFLOWS, name, namespace=namespace)
-    return (msgspec.convert(found, Held).metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+    return (msgspec.convert(found, Held).metadata.labels or {}).get(
+        well_known.INSTANCE_ID
+    ) == well_known.HOLD_VALUE
 
 
 def await_release(installed: Installed, name: str, namespace: str) -> None:

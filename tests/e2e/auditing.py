@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 from tests.e2e.charted import NAMESPACE
 
 ACCOUNTS: Final = f"system:serviceaccounts:{NAMESPACE}"

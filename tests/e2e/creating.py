@@ -17,9 +17,9 @@ import msgspec
 from policy.cluster.errors import ClusterError, TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 from tests.patience import PATIENCE
 
 WORKERS: Final = 4
@@ -145,7 +145,7 @@ class Stream:
         except ClusterError as failure:
             again = isinstance(failure, TooManyRequests)
             return Tried(sent=sent, answered=monotonic(), governed=False, error=failure.message, again=again)
-        governed = marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+        governed = well_known.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
         return Tried(sent=sent, answered=monotonic(), governed=governed)
 
 

@@ -17,8 +17,8 @@ import msgspec
 from policy.cluster.errors import AlreadyExists, ClusterError
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, EventType
-from policy.core import marks
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.workflow import Metadata
 from tests.e2e.creating import workflow
 from tests.patience import PATIENCE
 
@@ -51,7 +51,7 @@ class Referee:
     def saw(self, type_: EventType, metadata: Metadata) -> None:
         """Judge one event."""
         uid, namespace = metadata.uid or "", metadata.namespace or ""
-        held = (metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+        held = (metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
         with self.changed:
             self.events += 1
             if type_ is EventType.DELETED:

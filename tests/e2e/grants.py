@@ -11,8 +11,8 @@ import msgspec
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import MergePatch, Resource
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 from tests.e2e.auditing import Asked
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.kubectl import Kubectl

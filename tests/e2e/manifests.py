@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 QUOTA: Final = "limits"
 LOCKS: Final = "locks"

@@ -14,9 +14,9 @@ import msgspec
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, EventType
-from policy.core import marks
-from policy.core.locks.live import LiveWorkflow
-from policy.core.prepared import prepare
+from policy.core.lock_queues.live_workflow import LiveWorkflow
+from policy.core.objects import well_known
+from policy.core.values.prepared import prepare
 from tests.e2e.argo.pods import PODS, Pod
 from tests.patience import PATIENCE
 
@@ -35,7 +35,7 @@ class Observed:
 
     def see_workflow(self, workflow: LiveWorkflow) -> None:
         """Take note of one state of a Workflow."""
-        if (workflow.metadata.labels or {}).get(marks.COMPLETED) == "true":
+        if (workflow.metadata.labels or {}).get(well_known.COMPLETED) == "true":
             self.done[workflow.metadata.name or ""] = workflow.status.phase or ""
 
     def see_pod(self, kind: EventType, pod: Pod) -> None:

@@ -20,8 +20,8 @@ import msgspec
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane
 from tests.patience import PATIENCE
@@ -127,7 +127,7 @@ def _await_release(cluster: KubeCluster) -> None:
     held: JsonObject = {
         "apiVersion": WORKFLOWS.api_version,
         "kind": WORKFLOWS.kind,
-        "metadata": {"name": name, "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}},
+        "metadata": {"name": name, "labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE}},
         "spec": {},
     }
     cluster.create(WORKFLOWS, held, namespace=LEASE_NAMESPACE)

@@ -6,8 +6,8 @@ from typing import Final
 from policy.cluster.errors import NotFound
 from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED
 from tests.e2e.creating import workflow
@@ -86,8 +86,8 @@ def owned(
     """Create a Workflow that has an owner; returns what kubectl has against it."""
     metadata: JsonObject = {"name": name, "ownerReferences": [reference]}
     if reference["kind"] == CRON_WORKFLOWS.kind:
-        metadata["labels"] = {marks.CRON_WORKFLOW: reference["name"]}
-        metadata["annotations"] = {marks.SCHEDULED_TIME: f"2026-03-01T12:0{name[-1]}:00Z"}
+        metadata["labels"] = {well_known.CRON_WORKFLOW: reference["name"]}
+        metadata["annotations"] = {well_known.SCHEDULED_TIME: f"2026-03-01T12:0{name[-1]}:00Z"}
     obj = merge({**workflow(name), "metadata": metadata}, {"spec": {"parallelism": parallelism}})
     done = installed.site.kubectl.run("create", "-n", namespace, "-f", "-", *who, text=json.dumps(obj))
     return done.stderr if done.returncode else ""

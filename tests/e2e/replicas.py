@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 import pytest
 
-from lockkeeper.callers.registered import read
+from lockkeeper.callers.configuration_paths import read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
-from policy.core.decision import Side
-from policy.core.prepared import prepare
+from policy.core.decision.decision import Side
+from policy.core.values.prepared import prepare
 from tests.e2e.charted import RELEASE
 from tests.e2e.installed import WEBHOOK, Installed
 from tests.e2e.manifests import workflow

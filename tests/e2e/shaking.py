@@ -14,8 +14,8 @@ import msgspec
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.charted import GOVERNED
 from tests.e2e.creating import PACE, Created, Stored, Stream, creating, workflow
 from tests.e2e.installed import WEBHOOK, Installed
@@ -34,7 +34,7 @@ NOT_MUTATED: Final = re.compile(
     r"Lockkeeper's mutating webhook leaves it: the webhook was away, or another one changed it back\. "
     r"Try again"
 )
-_UNHELD: Final = f"!{marks.INSTANCE_ID}"
+_UNHELD: Final = f"!{well_known.INSTANCE_ID}"
 _IN_A_ROW: Final = 50
 
 
@@ -109,7 +109,7 @@ def try_again(installed: Installed, stream: Stream) -> None:
     """Send every create that failed once more; all of them have to succeed and be governed."""
     for each in stream.failed:
         stored = installed.cluster.create(WORKFLOWS, workflow(each.name), namespace=GOVERNED)
-        assert marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+        assert well_known.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
 
 
 def ready_pods(installed: Installed, deployment: str = WEBHOOK) -> list[SeenPod]:
@@ -163,4 +163,4 @@ def _is_governed(cluster: KubeCluster, namespace: str) -> bool:
         stored = cluster.create(WORKFLOWS, workflow("trial"), namespace=namespace, dry_run=True)
     except ClusterError:
         return False
-    return marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+    return well_known.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})

@@ -8,9 +8,9 @@ import msgspec
 
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 from tests.e2e.installed import Installed
 from tests.e2e.manifests import QUOTA
 from tests.e2e.replicas import await_governed
@@ -33,7 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
     @property
     def held(self) -> bool:
         """Whether it waits."""
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+        return (self.metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
 
 def complaints(said: str) -> str:
@@ -110,7 +110,7 @@ def held(installed: Installed, namespace: str, name: str) -> bool:
 def complete(installed: Installed, namespace: str, name: str) -> None:
     """Let a Workflow be over as Argo writes it, and as Argo: of others it is not believed."""
     over = {
-        "metadata": {"labels": {marks.COMPLETED: "true", marks.PHASE: "Succeeded"}},
+        "metadata": {"labels": {well_known.COMPLETED: "true", well_known.PHASE: "Succeeded"}},
         "status": {"phase": "Succeeded"},
     }
     text = msgspec.json.encode(over).decode()

@@ -12,9 +12,9 @@ import yaml
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.product import NAMESPACE, Product, leading, product, until
@@ -33,7 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def held(self) -> bool:
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+        return (self.metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def quota(cluster: KubeCluster, namespace: str, **spec: object) -> None:
             tried = cluster.create(WORKFLOWS, probe, namespace=namespace, dry_run=True)
         except TooManyRequests:
             return False  # The quota came between the two webhooks of this create.
-        return marks.USER in (msgspec.convert(tried, Seen).metadata.annotations or {})
+        return well_known.USER in (msgspec.convert(tried, Seen).metadata.annotations or {})
 
     until(known, "the webhook does not know the quota")
 
@@ -99,13 +99,15 @@ def running_now(cluster: KubeCluster, namespace: str) -> set[str]:
     return {
         name
         for name, each in seen(cluster, namespace).items()
-        if not each.held and (each.metadata.labels or {}).get(marks.COMPLETED) != "true"
+        if not each.held and (each.metadata.labels or {}).get(well_known.COMPLETED) != "true"
     }
 
 
 def finish(cluster: KubeCluster, namespace: str, name: str) -> None:
     """Do what Argo does with a Workflow that has ended."""
-    patch = MergePatch({"metadata": {"labels": {marks.COMPLETED: "true", marks.PHASE: "Succeeded"}}})
+    patch = MergePatch(
+        {"metadata": {"labels": {well_known.COMPLETED: "true", well_known.PHASE: "Succeeded"}}}
+    )
     cluster.patch(WORKFLOWS, name, patch, namespace=namespace)
 
 

@@ -14,8 +14,8 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     WORKFLOWS,
 )
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.executing import NotMadeError, executors
 from tests.e2e.argo.expressions import filled
 from tests.e2e.argo.playing import (
@@ -67,7 +67,7 @@ def test_a_held_workflow_stays_untouched(field: Field) -> None:
     field.submit("other")
     field.becomes("other", Phase.SUCCEEDED)
     assert field.object("held") == before
-    field.patch("held", metadata={"labels": {marks.INSTANCE_ID: None}})
+    field.patch("held", metadata={"labels": {well_known.INSTANCE_ID: None}})
     assert field.becomes("held", Phase.SUCCEEDED).status.started_at is not None
 
 
@@ -76,7 +76,7 @@ def test_a_status_that_the_holder_left_is_taken_over(field: Field) -> None:
     """Its phase and message are those of the queue, and are gone when it runs."""
     field.submit("held", held=True)
     field.patch("held", status={"phase": "Pending", "message": "queued by lockkeeper: position 1 of 1"})
-    field.patch("held", metadata={"labels": {marks.INSTANCE_ID: None}})
+    field.patch("held", metadata={"labels": {well_known.INSTANCE_ID: None}})
     field.becomes("held", Phase.SUCCEEDED)
 
 
@@ -95,7 +95,7 @@ def test_a_retried_workflow_runs_again(field: Field) -> None:
     field.submit("again")
     first = field.becomes("again", Phase.SUCCEEDED)
     status = {**json_of(first.status), "nodes": None, "phase": None, "finishedAt": None}
-    field.patch("again", metadata={"labels": {marks.COMPLETED: None}}, status=status)
+    field.patch("again", metadata={"labels": {well_known.COMPLETED: None}}, status=status)
     second = field.becomes("again", Phase.SUCCEEDED)
     assert second.status.started_at == first.status.started_at
     assert second.is_completed
@@ -105,7 +105,7 @@ def test_with_an_instance_id_it_sees_those_alone(field: Field) -> None:
     """Installations with several controllers part them so."""
     field.submit("theirs", held=True)
     field.submit("nobodys")
-    with controlled(field, finish_after=TASK, instance_id=marks.HOLD_VALUE):
+    with controlled(field, finish_after=TASK, instance_id=well_known.HOLD_VALUE):
         field.becomes("theirs", Phase.SUCCEEDED)
     assert "status" not in field.object("nobodys")
 
@@ -126,7 +126,7 @@ def test_the_first_put_writes_the_spec_anew(field: Field) -> None:
     ]
     assert field.object("new")["spec"] == {"entrypoint": "main", "arguments": {}, "templates": templates}
     metadata = field.workflow("new").metadata
-    assert metadata.labels == {marks.PHASE: "Running", marks.COMPLETED: "false"}
+    assert metadata.labels == {well_known.PHASE: "Running", well_known.COMPLETED: "false"}
     assert metadata.annotations == {"workflows.argoproj.io/pod-name-format": "v2"}
 
 
@@ -137,7 +137,7 @@ def test_it_completes_when_its_pod_has_succeeded(field: Field) -> None:
     pod = field.pod("one")
     metadata = pod["metadata"]
     assert isinstance(metadata, dict)
-    assert metadata["labels"] == {"workflows.argoproj.io/workflow": "one", marks.COMPLETED: "false"}
+    assert metadata["labels"] == {"workflows.argoproj.io/workflow": "one", well_known.COMPLETED: "false"}
     assert pod["spec"] == {
         "restartPolicy": "Never",
         "containers": [{"name": "main", "image": "busybox", "command": ["true"]}],
@@ -148,7 +148,9 @@ def test_it_completes_when_its_pod_has_succeeded(field: Field) -> None:
     done = field.becomes("one", Phase.SUCCEEDED)
     assert done.is_completed
     assert done.status.finished_at is not None
-    until(lambda: field.pods()["one"].metadata.labels[marks.COMPLETED] == "true", "the Pod is not labelled")
+    until(
+        lambda: field.pods()["one"].metadata.labels[well_known.COMPLETED] == "true", "the Pod is not labelled"
+    )
     field.cluster.delete(WORKFLOWS, "one", namespace=NAMESPACE)
     until(lambda: not field.pods(), "the Pod outlives its owner")
 
@@ -273,7 +275,7 @@ def test_a_suspended_workflow_runs_and_does_nothing(field: Field) -> None:
 def test_one_that_was_ended_while_held_never_runs(field: Field) -> None:
     """It fails as soon as it is let go."""
     field.submit("held", held=True, shutdown="Stop")
-    field.patch("held", metadata={"labels": {marks.INSTANCE_ID: None}})
+    field.patch("held", metadata={"labels": {well_known.INSTANCE_ID: None}})
     assert field.becomes("held", Phase.FAILED, "Stopped with strategy 'Stop'").status.nodes == {}
 
 
@@ -406,7 +408,7 @@ def test_every_example_of_argo_comes_to_an_end(field: Field, corpus: Path) -> No
             if manifest["kind"] == kind:
                 namespace = NAMESPACE if resource.namespaced else ""
                 field.cluster.create(resource, manifest, namespace=namespace)
-    unfinished = f"{marks.COMPLETED}!=true"
+    unfinished = f"{well_known.COMPLETED}!=true"
     until(lambda: not field.cluster.list(WORKFLOWS, labels=unfinished).items, "some never end", seconds=20)
     assert len(field.cluster.list(WORKFLOWS).items) > 190
 

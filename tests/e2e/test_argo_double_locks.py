@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.playing import (
     NAMESPACE,
     TASK,
@@ -213,7 +213,7 @@ def test_deleting_a_holder_lets_the_next_one_go(field: Field) -> None:
         field.becomes("a", Phase.RUNNING)
         field.cluster.delete(WORKFLOWS, "a", namespace=NAMESPACE)
         field.becomes("b", Phase.RUNNING)
-        field.patch("b", metadata={"labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}})
+        field.patch("b", metadata={"labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE}})
         field.becomes("c", Phase.RUNNING)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.fixtures import TASK_SECONDS
 from tests.e2e.argo.installing import Argo, workflow_controller
 from tests.e2e.argo.playing import container, semaphore
@@ -62,7 +62,7 @@ def workflow(cluster: KubeCluster, name: str) -> Workflow:
 
 def submit(cluster: KubeCluster, name: str, *, held: bool = False, **spec: JsonValue) -> None:
     """Create a Workflow of one task."""
-    labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
+    labels: JsonObject = {well_known.INSTANCE_ID: well_known.HOLD_VALUE} if held else {}
     obj: JsonObject = {
         "apiVersion": WORKFLOWS.api_version,
         "kind": WORKFLOWS.kind,
@@ -86,11 +86,11 @@ def test_a_held_workflow_is_not_touched_before_it_is_let_go(kube_cluster: KubeCl
     submit(kube_cluster, "other")
     until_phase(kube_cluster, "other", Phase.RUNNING)
     assert kube_cluster.get(WORKFLOWS, "held", namespace=TEAM) == before
-    release = MergePatch({"metadata": {"labels": {marks.INSTANCE_ID: None}}})
+    release = MergePatch({"metadata": {"labels": {well_known.INSTANCE_ID: None}}})
     kube_cluster.patch(WORKFLOWS, "held", release, namespace=TEAM)
     running = until_phase(kube_cluster, "held", Phase.RUNNING)
     assert running.status.started_at is not None
-    assert running.metadata.labels == {marks.PHASE: "Running", marks.COMPLETED: "false"}
+    assert running.metadata.labels == {well_known.PHASE: "Running", well_known.COMPLETED: "false"}
 
 
 @pytest.mark.usefixtures("argo")

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from lockkeeper.callers.registered import read
+from lockkeeper.callers.configuration_paths import read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from tests.e2e.asking import metric
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.helm import VERSIONS

@@ -17,8 +17,8 @@ import pytest
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.kept import Kept
-from certs.moves import Deed, Timing
+from certs.rotation_steps import Deed, Timing
+from certs.stored_files import Kept
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
@@ -30,7 +30,7 @@ from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALI
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
 from tests.lockkeeper.certificates.certificate_world import Noted, ca_bundles, edit_bundle

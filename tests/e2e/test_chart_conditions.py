@@ -23,8 +23,8 @@ from policy.cluster.protocol import (
     Patch,
     Resource,
 )
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
@@ -43,7 +43,7 @@ TEMPLATES: Final[list[JsonValue]] = [
 ]
 STORED: Final[JsonObject] = {"templates": [{"name": "main"}]}
 STAYING: Final = (
-    *(marks.CRON_WORKFLOW, marks.CREATOR, marks.CREATOR_EMAIL, marks.CREATOR_NAME),
+    *(well_known.CRON_WORKFLOW, well_known.CREATOR, well_known.CREATOR_EMAIL, well_known.CREATOR_NAME),
     "workflows.argoproj.io/workflow-template",
     "workflows.argoproj.io/cluster-workflow-template",
     "workflows.argoproj.io/resubmitted-from-workflow",
@@ -56,10 +56,10 @@ ENDING: Final = "deleted-and-kept"
 def labels(**values: str | None) -> JsonObject:
     """Return metadata with our marks and Argo's as labels."""
     names = {
-        "hold": marks.INSTANCE_ID,
-        "completed": marks.COMPLETED,
-        "phase": marks.PHASE,
-        "reservation": marks.RESERVATION,
+        "hold": well_known.INSTANCE_ID,
+        "completed": well_known.COMPLETED,
+        "phase": well_known.PHASE,
+        "reservation": well_known.RESERVATION,
     }
     return {"metadata": {"labels": {names[name]: value for name, value in values.items()}}}
 
@@ -87,10 +87,10 @@ ARGOS_TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "Argo is told that it is finished": (labels(completed="false"), labels(completed="true")),
     "Argo is told to label it": ({}, {"metadata": {"labels": {"team": "a"}}}),
     "Argo is told to move it by a label of its own": (
-        {"metadata": {"labels": {marks.CRON_WORKFLOW: "a"}}},
-        {"metadata": {"labels": {marks.CRON_WORKFLOW: "b"}}},
+        {"metadata": {"labels": {well_known.CRON_WORKFLOW: "a"}}},
+        {"metadata": {"labels": {well_known.CRON_WORKFLOW: "b"}}},
     ),
-    "Argo is told to weigh it": ({}, {"metadata": {"annotations": {marks.TASKS: "0"}}}),
+    "Argo is told to weigh it": ({}, {"metadata": {"annotations": {well_known.TASKS: "0"}}}),
 }
 """What spec.workflowMetadata can make it write."""
 
@@ -98,7 +98,7 @@ QUIET: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "nothing changes": ({}, {}),
     **{
         f"Argo's label {key} changes": ({}, {"metadata": {"labels": {key: "other"}}})
-        for key in sorted(marks.CHANGING - {marks.COMPLETED})
+        for key in sorted(well_known.CHANGING - {well_known.COMPLETED})
     },
     "an annotation of the user": ({}, {"metadata": {"annotations": {"note": "a"}}}),
     "a finalizer": ({}, {"metadata": {"finalizers": ["example.com/done"]}}),
@@ -135,12 +135,18 @@ TOLD: Final[dict[str, tuple[JsonObject, JsonObject]]] = {
     "a status that is not Argo's": ({}, {"status": {"phase": "Succeeded"}}),
     "the status goes away": ({"status": {"phase": "Running"}}, {"status": None}),
     "a mark that is not known yet": ({}, {"metadata": {"annotations": {"lockkeeper.dev/new": "1"}}}),
-    "the hold goes away": (labels(hold=marks.HOLD_VALUE), labels(hold=None)),
-    "the hold is replaced by another instance id": (labels(hold=marks.HOLD_VALUE), labels(hold="prod")),
+    "the hold goes away": (labels(hold=well_known.HOLD_VALUE), labels(hold=None)),
+    "the hold is replaced by another instance id": (labels(hold=well_known.HOLD_VALUE), labels(hold="prod")),
     "a reservation is claimed": ({}, labels(reservation="stolen")),
     **{
         f"the mark {mark} changes": ({}, {"metadata": {"annotations": {mark: "1"}}})
-        for mark in (marks.ORIGINAL_INSTANCE_ID, marks.HOLDS, marks.TASKS, marks.PRIORITY, marks.USER)
+        for mark in (
+            well_known.ORIGINAL_INSTANCE_ID,
+            well_known.HOLDS,
+            well_known.TASKS,
+            well_known.PRIORITY,
+            well_known.USER,
+        )
     },
     "a stored spec is slipped in": ({}, {"status": {"storedWorkflowTemplateSpec": STORED}}),
     "a stored template changes": (
@@ -232,7 +238,7 @@ def test_what_is_deleted_and_kept_by_a_finalizer_is_asked_about_like_any_other(s
     changes: tuple[JsonObject, ...] = (
         {"spec": {"parallelism": 1000}},
         {"status": {"storedTemplates": {"a": {"name": "a"}}}},
-        {"metadata": {"annotations": {marks.TASKS: "0"}}},
+        {"metadata": {"annotations": {well_known.TASKS: "0"}}},
         labels(completed="true"),
     )
     for change in changes:
@@ -289,7 +295,7 @@ def test_our_controller_lets_go_without_being_asked_about(site: Site) -> None:
     """It has decided already, and a queue must not stand still because the webhook is away."""
     name = name_of("the hold goes away")
     controller = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}-controller"
-    patch = f'[{{"op": "remove", "path": "/metadata/labels/{marks.INSTANCE_ID.replace("/", "~1")}"}}]'
+    patch = f'[{{"op": "remove", "path": "/metadata/labels/{well_known.INSTANCE_ID.replace("/", "~1")}"}}]'
     command = ("-n", GOVERNED, "patch", "workflow", name, "--type=json", f"--patch={patch}")
     somebody = site.kubectl.run(*command, "--as=somebody", "--as-group=system:masters")
     assert ASKED in somebody.stderr
@@ -298,7 +304,7 @@ def test_our_controller_lets_go_without_being_asked_about(site: Site) -> None:
 
 def test_a_namespace_cannot_be_taken_out_by_its_labels(site: Site) -> None:
     """The label that the selector goes by is the API server's, and it puts it right again."""
-    label: JsonObject = {"metadata": {"labels": {marks.NAMESPACE_NAME: NAMESPACE}}}
+    label: JsonObject = {"metadata": {"labels": {well_known.NAMESPACE_NAME: NAMESPACE}}}
     site.cluster.patch(NAMESPACES, GOVERNED, MergePatch(label))
     with pytest.raises(Unavailable, match=ASKED):
         add(site, "hidden", {})

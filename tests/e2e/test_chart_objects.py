@@ -20,7 +20,7 @@ import yaml
 from certs.authority import create_authority
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, EventType, MergePatch, Resource
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.charts.rendering import EVERYTHING, MODES, Chart
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS

@@ -22,7 +22,7 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl

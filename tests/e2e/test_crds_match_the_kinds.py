@@ -10,13 +10,13 @@ import yaml
 from msgspec import inspect
 
 from policy.cluster.ledgers import LedgerStatus
-from policy.core.kinds import (
+from policy.core.objects.well_known import API_VERSION
+from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicySpec,
     ClusterWorkflowQuotaSpec,
     SynchronizationPolicySpec,
     WorkflowQuotaSpec,
 )
-from policy.core.marks import API_VERSION
 from tests.e2e.building import ROOT
 
 CRDS = ROOT / "charts" / "lockkeeper" / "files" / "crds"

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from policy.core.cron import Cron, zone_named
-from policy.core.cron_fields import FIELDS, SHORTHANDS, CronField
+from policy.core.values.cron_fields import FIELDS, SHORTHANDS, CronField
+from policy.core.values.cron_schedule import Cron, zone_named
 from tests.e2e.building import CACHE
 from tests.e2e.made_once import alone
 

@@ -9,9 +9,9 @@ import pytest
 
 from policy.cluster.kube import connect
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOW_QUOTAS
-from policy.core.ledger import RESERVATION_TTL
-from policy.core.patches import JsonObject
-from policy.service.controller import IDLE_PASS
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.ledger import RESERVATION_TTL
+from policy.service.release.controller import IDLE_PASS
 from tests.e2e.acting import leader
 from tests.e2e.draining import Referee, create_all, watched
 from tests.e2e.installed import CONTROLLER, WEBHOOK, Installed, installation

@@ -17,16 +17,25 @@ import pytest
 from policy.cluster.errors import NotFound
 from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.decision import Code
-from policy.core.patches import JsonObject
+from policy.core.decision.decision import Code
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.installing import ACCOUNT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.installed import Installed, running_site
 from tests.e2e.product import until
 from tests.e2e.replicas import ASKING, await_governed
 from tests.patience import PATIENCE
-from tests.policy.core.attempts import ATTEMPTS, FREE, POLICIES, RETRY, Attempt, State, in_state, new
+from tests.policy.core.admission.attempts import (
+    ATTEMPTS,
+    FREE,
+    POLICIES,
+    RETRY,
+    Attempt,
+    State,
+    in_state,
+    new,
+)
 from tests.policy.core.builders import USER, at, texts
 
 pytestmark = [pytest.mark.e2e, ASKING]
@@ -188,7 +197,7 @@ def test_an_editor_gets_around_nothing(installed: Installed, tmp_path: Path) -> 
 def test_argo_ends_a_workflow_and_is_not_asked(installed: Installed) -> None:
     """By its own account, and by no other."""
     change: JsonObject = {
-        "metadata": {"labels": {marks.COMPLETED: "true"}},
+        "metadata": {"labels": {well_known.COMPLETED: "true"}},
         "status": {"phase": "Succeeded"},
     }
     assert REFUSED in refusal(installed, "finished-by-argo", change)
@@ -199,23 +208,23 @@ def test_argo_ends_a_workflow_and_is_not_asked(installed: Installed) -> None:
 def test_what_a_template_made_argo_write_is_put_back(installed: Installed) -> None:
     """Its write passes, and the label is as it was."""
     change: JsonObject = {
-        "metadata": {"labels": {marks.INSTANCE_ID: marks.HOLD_VALUE, "team": "other"}},
+        "metadata": {"labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE, "team": "other"}},
         "status": {"message": "started"},
     }
     assert tried(installed, "patch", "hidden-by-argo", change, ACCOUNT) == ""
     after = stored(installed, "hidden-by-argo")
     assert at(after, "status", "message") == "started"
     labels = texts(after, "metadata", "labels")
-    assert (labels.get(marks.INSTANCE_ID), labels["team"]) == (None, "etl")
+    assert (labels.get(well_known.INSTANCE_ID), labels["team"]) == (None, "etl")
 
 
 def test_a_retry_waits_its_turn_and_keeps_its_record(installed: Installed) -> None:
     """Others run, so it is held; and the leader shows its place beside what Argo left."""
     assert refusal(installed, "retried", RETRY) == ""
     held = stored(installed, "retried")
-    assert texts(held, "metadata", "labels")[marks.INSTANCE_ID] == marks.HOLD_VALUE
+    assert texts(held, "metadata", "labels")[well_known.INSTANCE_ID] == well_known.HOLD_VALUE
     annotations = texts(held, "metadata", "annotations")
-    assert (annotations[marks.HOLDS], annotations[marks.RETRIED]) == ("2", "true")
+    assert (annotations[well_known.HOLDS], annotations[well_known.RETRIED]) == ("2", "true")
     assert at(held, "status", "nodes", "wait", "type") == "Suspend"
     until(
         lambda: "position" in str(at(stored(installed, "retried"), "status", "message")),
@@ -224,7 +233,7 @@ def test_a_retry_waits_its_turn_and_keeps_its_record(installed: Installed) -> No
     assert at(stored(installed, "retried"), "status", "storedTemplates") == at(
         held, "status", "storedTemplates"
     )
-    assert REFUSED in refusal(installed, "retried", {"metadata": {"labels": {marks.INSTANCE_ID: None}}})
+    assert REFUSED in refusal(installed, "retried", {"metadata": {"labels": {well_known.INSTANCE_ID: None}}})
 
 
 def test_who_edits_a_template_while_its_workflow_waits_changes_nothing(installed: Installed) -> None:
@@ -251,7 +260,7 @@ def test_who_edits_a_template_while_its_workflow_waits_changes_nothing(installed
     again: JsonObject = {"spec": {"parallelism": None}}
     assert refusal(installed, name, again) == ""
     assert at(stored(installed, name), "spec", "parallelism") == 3
-    assert texts(stored(installed, name), "metadata", "annotations")[marks.TASKS] == "3"
+    assert texts(stored(installed, name), "metadata", "annotations")[well_known.TASKS] == "3"
 
 
 def test_the_right_to_write_a_status_alone_is_no_way_around(installed: Installed) -> None:
@@ -275,7 +284,7 @@ def test_the_right_to_write_a_status_alone_is_no_way_around(installed: Installed
 def test_our_controller_alone_lets_go(installed: Installed) -> None:
     """It is known by the account that the chart gave it."""
     name = name_of("patch hold-removed")
-    change: JsonObject = {"metadata": {"labels": {marks.INSTANCE_ID: None}}}
+    change: JsonObject = {"metadata": {"labels": {well_known.INSTANCE_ID: None}}}
     for account in (f"{NAMESPACE}:{RELEASE}-webhook", f"default:{RELEASE}-controller"):
         user = f"system:serviceaccount:{account}"
         assert REFUSED in tried(installed, "patch", name, change, user)

@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.creating import workflow
 from tests.e2e.installed import Installed, installation
 from tests.e2e.manifests import quota
@@ -45,7 +45,7 @@ def labels(installed: Installed, name: str, namespace: str) -> JsonObject:
 
 def held(installed: Installed, name: str, namespace: str) -> bool:
     """Tell whether a Workflow waits."""
-    return labels(installed, name, namespace).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+    return labels(installed, name, namespace).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
 
 def test_a_child_runs_under_its_parents_slot_and_others_wait(installed: Installed) -> None:
@@ -56,7 +56,7 @@ def test_a_child_runs_under_its_parents_slot_and_others_wait(installed: Installe
     assert owned(installed, "b", parent, FAMILY, *pod) == ""
     assert held(installed, "b", FAMILY)
     assert owned(installed, "c", parent, FAMILY, *pod, parallelism=1) == ""
-    assert labels(installed, "c", FAMILY) == {marks.CHILD_OF: parent["uid"]}
+    assert labels(installed, "c", FAMILY) == {well_known.CHILD_OF: parent["uid"]}
     assert owned(installed, "d", parent, FAMILY, "--as=ann", ADMINISTRATORS, parallelism=1) == ""
     assert held(installed, "d", FAMILY)
 

@@ -16,7 +16,7 @@ from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from policy.cluster.kube import connect
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
-from policy.core.patches import JsonObject, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stream, creating
 from tests.e2e.installed import WEBHOOK, Installed, running_site

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
+from policy.core.objects import well_known
 from tests.e2e.charted import CHART, GOVERNED
 from tests.e2e.charted import NAMESPACE as USUAL
 from tests.e2e.installed import Installed, running_site
@@ -74,7 +74,7 @@ def test_it_governs_all_namespaces_but_that_one(site: Installed) -> None:
         "the pool is not in force",
     )
     for governed in (GOVERNED, USUAL):
-        assert marks.USER in str(annotations(site, governed, "elsewhere"))
+        assert well_known.USER in str(annotations(site, governed, "elsewhere"))
     assert annotations(site, NAMESPACE, "unlimited") is None
 
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.workflow import Metadata
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.installed import Installed, running_site
 from tests.e2e.manifests import quota
@@ -45,15 +45,15 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def held(self) -> bool:
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+        return (self.metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
     @property
     def completed(self) -> bool:
-        return (self.metadata.labels or {}).get(marks.COMPLETED) == "true"
+        return (self.metadata.labels or {}).get(well_known.COMPLETED) == "true"
 
     @property
     def governed(self) -> bool:
-        return marks.TASKS in (self.metadata.annotations or {})
+        return well_known.TASKS in (self.metadata.annotations or {})
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ import pytest
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.protocol import EVENTS, WORKFLOW_QUOTAS, WORKFLOWS
-from policy.core import marks
-from policy.core.passing_by import GRACE
-from policy.core.patches import JsonObject
+from policy.core.admission.bypass import GRACE
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e import submitting
 from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
@@ -235,7 +235,7 @@ def test_each_policy_does_what_the_manual_says(down: Installed, policies: Polici
     assert named(retried.stderr) == refusing
     for change, who in (
         ({"status": {"phase": "Running", "message": str(policies)}}, AS_ARGO),
-        ({"metadata": {"labels": {marks.PHASE: "Running"}, "finalizers": ["example.com/one"]}}, AS_ARGO),
+        ({"metadata": {"labels": {well_known.PHASE: "Running"}, "finalizers": ["example.com/one"]}}, AS_ARGO),
         ({"metadata": {"finalizers": None}}, AS_ARGO),
         ({"spec": {"shutdown": "Terminate"}}, ()),
         ({"spec": {"shutdown": None}}, AS_ARGO),

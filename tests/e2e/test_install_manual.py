@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, Release, Site, chart_site
 from tests.e2e.helm import VERSIONS
@@ -40,10 +40,13 @@ def held(site: Site) -> Iterator[dict[str, str | None]]:
     """Give Workflows that are held in two namespaces, and which instance id each had before."""
     instances: dict[str, str | None] = {"plain": None, "of-an-instance": "prod"}
     for name, instance in instances.items():
-        annotations = {marks.HOLDS: "1", **({marks.ORIGINAL_INSTANCE_ID: instance} if instance else {})}
+        annotations = {
+            well_known.HOLDS: "1",
+            **({well_known.ORIGINAL_INSTANCE_ID: instance} if instance else {}),
+        }
         metadata: JsonObject = {
             "name": name,
-            "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE},
+            "labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE},
             "annotations": dict(annotations),
         }
         for namespace in (GOVERNED, "default"):
@@ -93,7 +96,7 @@ def instance_ids(site: Site, name: str) -> set[str | None]:
         msgspec.convert(site.cluster.get(WORKFLOWS, name, namespace=namespace), Found).metadata
         for namespace in (GOVERNED, "default")
     ]
-    return {(each.labels or {}).get(marks.INSTANCE_ID) for each in found}
+    return {(each.labels or {}).get(well_known.INSTANCE_ID) for each in found}
 
 
 def test_one_line_lets_all_held_workflows_go(site: Site, held: dict[str, str | None]) -> None:

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.building import ROOT
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.installed import Installed, installation
@@ -167,7 +167,7 @@ def test_a_lock_of_the_policy_is_in_the_stored_object(installed: Installed, name
     }
     found = stored(installed, namespace, "locked")
     assert found.spec == expected
-    told = {marks.INJECTED: "loads: load-orders"}
+    told = {well_known.INJECTED: "loads: load-orders"}
     assert (found.metadata.labels, found.metadata.annotations) == (None, told)
 
 

@@ -12,7 +12,7 @@ from policy.cluster.errors import Conflict, Forbidden, Gone, NotFound, Unavailab
 from policy.cluster.kube import PAGE_SIZE, KubeCluster, connect
 from policy.cluster.kube_connection import ClusterSettingsError, connection
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.control_plane import ControlPlane
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text

@@ -28,7 +28,7 @@ from policy.cluster.kube_answers import failure
 from policy.cluster.kube_requests import KubeRequest
 from policy.cluster.kube_watch import lines
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, EventType, WatchEvent
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.policy.cluster.conftest import field
 
 

@@ -12,9 +12,11 @@ from policy.cluster.errors import Unavailable
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import QUOTA_LEDGERS
-from policy.core.amounts import Amount, Limits, Usage
-from policy.core.decision import ReservationRequest
-from policy.core.ledger import Account, Demand, Root, fence
+from policy.core.decision.decision import ReservationRequest
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.demands import Demand
+from policy.core.quota.ledger import fence
+from policy.core.values.amounts import Amount, Limits, Usage
 from tests.e2e.control_plane import ControlPlane
 from tests.policy.core.builders import counted_live
 

@@ -24,9 +24,9 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     MergePatch,
 )
-from policy.core import marks
-from policy.core.locks.live import LiveWorkflow
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.lock_queues.live_workflow import LiveWorkflow
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.argo.playing import container
 from tests.e2e.control_plane import ControlPlane
@@ -298,7 +298,7 @@ def test_a_waiter_that_argo_overlooks_is_touched_after_a_raise(place: Place) -> 
     place.edit(2)
     until(lambda: place.workflow("waiter").status.phase == "Succeeded", "it waits on")
     touched = place.cluster.get(WORKFLOWS, "waiter", namespace=place.namespace)
-    assert field(touched, "metadata", "annotations", marks.TOUCHED)
+    assert field(touched, "metadata", "annotations", well_known.TOUCHED)
     place.end("holder")
 
 

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.product import NAMESPACE, Product, leading, product, until
 from tests.patience import PATIENCE
@@ -97,7 +97,7 @@ def test_the_leaders_metrics_follow_the_queue(running: Product, kube_cluster: Ku
     names = ("a", "b", "c")
     for name in names:
         held = workflow(name)
-        held["metadata"] = {"name": name, "labels": {marks.INSTANCE_ID: marks.HOLD_VALUE}}
+        held["metadata"] = {"name": name, "labels": {well_known.INSTANCE_ID: well_known.HOLD_VALUE}}
         kube_cluster.create(WORKFLOWS, held, namespace=TEAM)
 
     def shown(name: str, **labels: str) -> float | None:
@@ -110,7 +110,7 @@ def test_the_leaders_metrics_follow_the_queue(running: Product, kube_cluster: Ku
     until(lambda: figures() == (2, 1), "the queue is not shown")
     labels = {"namespace": TEAM, "quota": "one", "resource": "workflows"}
     assert shown("lockkeeper_quota_limit", **labels) == 1
-    patch = MergePatch({"metadata": {"labels": {marks.COMPLETED: "true"}}})
+    patch = MergePatch({"metadata": {"labels": {well_known.COMPLETED: "true"}}})
     kube_cluster.patch(WORKFLOWS, "a", patch, namespace=TEAM)
     until(lambda: shown("lockkeeper_releases_total", namespace=TEAM) == 2, "the release is not counted")
     asked_for = {"verb": "update", "resource": "quotaledgers", "result": "ok"}

@@ -10,7 +10,7 @@ import pytest
 from certs.authority import create_authority, issue_serving_pair
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import Resource
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.podrunner import sample
 from tests.e2e.podrunner.api import SECRETS, SERVICES

@@ -13,7 +13,7 @@ import pytest
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, MergePatch
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.podrunner import sample
 from tests.e2e.podrunner.api import PODS, SERVICES

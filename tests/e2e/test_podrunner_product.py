@@ -10,8 +10,8 @@ import pytest
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import NAMESPACES, Resource
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.podrunner.api import PODS
 from tests.e2e.podrunner.launch import DEPLOYMENTS, Podrunner, await_rollout, podrunner, pods

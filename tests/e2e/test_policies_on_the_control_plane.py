@@ -6,9 +6,9 @@ import pytest
 from policy.cluster.errors import Invalid
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import MergePatch
-from policy.core.kinds import POLICY_KINDS
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.policy_checks import problems
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.policy_checks import problems
+from policy.core.policy_kinds.kinds import POLICY_KINDS
 from tests.e2e.building import ROOT
 from tests.e2e.kubectl import Kubectl
 from tests.policy.cluster.conftest import field

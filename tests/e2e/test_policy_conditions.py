@@ -21,9 +21,9 @@ from policy.cluster.protocol import (
     MergePatch,
     Resource,
 )
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
-from policy.service.conditions import PolicyCondition
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
+from policy.service.status.conditions import PolicyCondition
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import AWHILE, Kubectl
 from tests.e2e.product import until

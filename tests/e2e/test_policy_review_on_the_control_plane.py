@@ -10,14 +10,14 @@ import pytest
 from policy.cluster.errors import Invalid
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import NAMESPACES, SYNCHRONIZATION_POLICIES, MergePatch
-from policy.core.kinds import Policy
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policy_kinds.kinds import Policy
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.product import VALIDATING, Product, product, until
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import cluster_lock_policy, lock_policy
-from tests.policy.core.test_policy_checks import WRONG_LOCKS, WRONG_QUOTAS
+from tests.policy.core.policies.test_policy_checks import WRONG_LOCKS, WRONG_QUOTAS
 from tests.policy.wrong_policies import (
     CLUSTER_LOCKS,
     LOCKS,

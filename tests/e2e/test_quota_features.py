@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from policy.cluster.protocol import NODES, WORKFLOWS, JsonPatch
-from policy.core.patches import JsonObject, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.e2e.creating import workflow
 from tests.e2e.installed import Installed, installation
 from tests.e2e.kubectl import AWHILE

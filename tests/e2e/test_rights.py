@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from policy.cluster.protocol import Resource
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.charts.rendering import MODES, WITHOUT_CRDS, Chart
 from tests.e2e.acting import BUILDS, QUICK
 from tests.e2e.auditing import Asked, Audit

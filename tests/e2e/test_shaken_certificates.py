@@ -20,13 +20,13 @@ import pytest
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.kept import Kept
+from certs.stored_files import Kept
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.kube import connect
 from policy.cluster.protocol import WORKFLOWS, Resource
-from policy.core import marks
+from policy.core.objects import well_known
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stored, Stream, workflow
 from tests.e2e.installed import CONTROLLER, IMAGE, WEBHOOK, Installed, installation
@@ -194,7 +194,7 @@ def _open_connections(installed: Installed) -> None:
             stored = cluster.create(WORKFLOWS, workflow(f"{prefix}-{number}"), namespace=GOVERNED)
         finally:
             cluster.close()
-        return marks.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
+        return well_known.TASKS in (msgspec.convert(stored, Stored).metadata.annotations or {})
 
     prefix = f"burst-{token_hex(3)}"
     with ThreadPoolExecutor(BURST) as pool:

@@ -15,7 +15,7 @@ from time import monotonic
 import msgspec
 import pytest
 
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.charted import NAMESPACE
 from tests.e2e.creating import Stream
 from tests.e2e.installed import WEBHOOK, Installed, installation

@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from policy.cluster.protocol import CONFIG_MAPS, SYNCHRONIZATION_POLICIES, WORKFLOW_TEMPLATES, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.grants import without
 from tests.e2e.installed import Installed, installation
@@ -81,7 +81,7 @@ def limits(installed: Installed) -> object:
 
 def siblings_of(installed: Installed, name: str) -> list[str]:
     """Return the siblings of a template."""
-    found = installed.cluster.list(WORKFLOW_TEMPLATES, namespace=NAMESPACE, labels=marks.SIBLING).items
+    found = installed.cluster.list(WORKFLOW_TEMPLATES, namespace=NAMESPACE, labels=well_known.SIBLING).items
     names = [str(at(each, "metadata", "name")) for each in found]
     return [each for each in names if each.startswith(f"{name}-lk")]
 
@@ -102,7 +102,7 @@ def test_workflows_of_a_template_that_lacks_a_lock_run_under_it(installed: Insta
         (sibling,) = siblings_of(installed, "nightly")
         assert [reference(installed, name) for name in FIRST] == [{"name": sibling}] * 2
         labels = stored(installed, NAMESPACE, "first").metadata.labels or {}
-        assert labels[marks.SIBLING] == sibling.rpartition("-")[2]
+        assert labels[well_known.SIBLING] == sibling.rpartition("-")[2]
     assert set(seen.done.values()) == {"Succeeded"}
     assert seen.most == LIMIT
 

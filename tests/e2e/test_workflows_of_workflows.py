@@ -15,8 +15,8 @@ import pytest
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import NAMESPACES, QUOTA_LEDGERS, WORKFLOW_QUOTAS, WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.executing import NotMadeError, executors
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.argo.playing import container, making
@@ -61,7 +61,7 @@ class Place:
     def _is_governed(self) -> bool:
         obj = workflow("tried", container("main"))
         with suppress(TooManyRequests):  # The quota came between the two sides of the review.
-            return marks.TASKS in str(
+            return well_known.TASKS in str(
                 self.cluster.create(WORKFLOWS, obj, namespace=self.namespace, dry_run=True)
             )
         return False
@@ -83,7 +83,7 @@ class Place:
 
     def held(self, name: str) -> bool:
         """Tell whether a Workflow waits for us."""
-        return self.label(name, marks.INSTANCE_ID) == marks.HOLD_VALUE
+        return self.label(name, well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
     def label(self, name: str, key: str) -> JsonValue:
         """Return a label of a Workflow."""
@@ -161,7 +161,7 @@ def test_three_levels_run_and_end_in_one_slot(place: Place, on_exceed: str) -> N
     place.submit(workflow("root", step("main", middle), parallelism=2))
     uid = text(place.get("root"), "metadata", "uid")
     until(lambda: place.phase("last") == "Running", "the last of the line does not run")
-    assert [place.label(each, marks.CHILD_OF) for each in ("root", "middle", "last")] == [None, uid, uid]
+    assert [place.label(each, well_known.CHILD_OF) for each in ("root", "middle", "last")] == [None, uid, uid]
     assert field(place.get("root"), "status", "nodes")
     until(lambda: place.used() == [1], "more than the root counts, or nobody")
     for name in ("last", "middle", "root"):
@@ -177,7 +177,9 @@ def test_those_of_a_fan_out_who_find_no_room_go_one_after_another(place: Place) 
     tasks: list[JsonValue] = [{"name": name, "template": name} for name in names]
     place.submit(workflow("root", {"name": "main", "dag": {"tasks": tasks}}, *steps, parallelism=10))
     until(lambda: all(place.get(name) for name in names), "they are not all made")
-    assert sum(place.label(name, marks.INSTANCE_ID) != marks.HOLD_VALUE for name in names) < len(names)
+    assert sum(place.label(name, well_known.INSTANCE_ID) != well_known.HOLD_VALUE for name in names) < len(
+        names
+    )
     stranger = workflow("stranger", container("main"), parallelism=1)
     place.cluster.create(WORKFLOWS, stranger, namespace=place.namespace)
     assert place.held("stranger")
@@ -204,4 +206,4 @@ def test_who_creates_a_child_by_hand_waits(place: Place) -> None:
     metadata: JsonObject = {"name": "child", "ownerReferences": [owner]}
     place.cluster.create(WORKFLOWS, {**obj, "metadata": metadata}, namespace=place.namespace)
     assert place.held("child")
-    assert place.label("child", marks.CHILD_OF) is None
+    assert place.label("child", well_known.CHILD_OF) is None

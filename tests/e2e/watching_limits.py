@@ -11,9 +11,9 @@ import msgspec
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, EventType
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.workflow import Metadata
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import Metadata
 
 _WATCH_SECONDS: Final = 300.0
 
@@ -26,12 +26,12 @@ class Seen(msgspec.Struct, frozen=True):
     @property
     def held(self) -> bool:
         """Whether it waits."""
-        return (self.metadata.labels or {}).get(marks.INSTANCE_ID) == marks.HOLD_VALUE
+        return (self.metadata.labels or {}).get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE
 
     @property
     def completed(self) -> bool:
         """Whether it has ended."""
-        return (self.metadata.labels or {}).get(marks.COMPLETED) == "true"
+        return (self.metadata.labels or {}).get(well_known.COMPLETED) == "true"
 
 
 class Witness:

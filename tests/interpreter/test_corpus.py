@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import yaml
 
-from policy.core.decide import apply_policies
-from policy.core.decision import Side
-from policy.core.snapshot import Document, Snapshot
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Side
+from policy.core.policies.snapshot import Document, Snapshot
 from tests.corpus.schema import Crd
 from tests.interpreter.asking import wanted_by
 from tests.interpreter.drawing import LOCKS, policies_with

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, find, given, settings
 from hypothesis import strategies as st
 
-from policy.core.decide import apply_policies
-from policy.core.decision import Decision, Side
-from policy.core.snapshot import Snapshot
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Decision, Side
+from policy.core.policies.snapshot import Snapshot
 from tests.interpreter.asking import wanted_by
 from tests.interpreter.drawing import STORED, library, policies_with, rules, workflows
 from tests.interpreter.running import Interpreter, Json, Run

@@ -6,11 +6,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.core.decide import apply_policies
-from policy.core.decision import Decision, Side
-from policy.core.locks.kept_siblings import wanted_siblings, with_siblings
-from policy.core.snapshot import Snapshot
-from policy.core.template_keys import TemplateKey
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Decision, Side
+from policy.core.lock_review.wanted_siblings import wanted_siblings, with_siblings
+from policy.core.objects.template_keys import TemplateKey
+from policy.core.policies.snapshot import Snapshot
 from tests.interpreter.asking import wanted_by
 from tests.interpreter.drawing import STORED, library, policies_with, rules, workflows
 from tests.interpreter.running import Interpreter, Json, Run

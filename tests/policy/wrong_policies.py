@@ -12,7 +12,7 @@ from policy.cluster.protocol import (
     WORKFLOW_QUOTAS,
     Resource,
 )
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy import wrong_quotas
 
 RESOURCES: Final[dict[str, Resource]] = {

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 QUOTA: Final = "WorkflowQuota"
 POOL: Final = "ClusterWorkflowQuota"

@@ -7,8 +7,8 @@ from time import thread_time
 from types import FrameType
 from typing import Final
 
-from policy.core.decision import Side
-from policy.core.workflow import Read, Workflow
+from policy.core.decision.decision import Side
+from policy.core.objects.workflow import Read, Workflow
 from tests.properties.shapes import example as example_of
 from tests.properties.shapes import nodes
 from tests.webhook.calling import Webhook

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
-from policy.core.argo_types.table import STRUCTS
-from policy.core.workflow import Call, Template
+from policy.core.argo_types.type_table import STRUCTS
+from policy.core.objects.workflow import Call, Template
 
 Json: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str | int, ...]

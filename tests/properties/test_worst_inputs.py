@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from tests.properties.worst_inputs import SPECS, WORST
 from tests.properties.worst_policies import POLICIES
 from tests.properties.worst_trial import SLACK, WORLDS, Spent, spent

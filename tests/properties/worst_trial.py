@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from tests.properties.asking import SIDES, reviewing
 from tests.properties.worst_inputs import DIRECT, STRUCTURAL, WORST
 from tests.properties.worst_policies import POLICIES

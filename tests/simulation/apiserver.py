@@ -12,9 +12,9 @@ import jsonpatch
 import msgspec
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.decision import Operation, Side
-from policy.core.patches import JsonObject
+from policy.core.decision.decision import Operation, Side
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.policy.service.world import labels_of, part
 from tests.simulation.lives import Submission
 from tests.simulation.network import Network, Sender
@@ -118,7 +118,7 @@ class ApiServer:
         """Return the object after the mutating side, and the uid of its call where it answered."""
         answer = None if request.mutator_away else self._call(Side.MUTATE, request, request.obj)
         if answer is None:
-            if marks.RESERVATION in labels_of(request.obj) and not self._marks_may_slip_through:
+            if well_known.RESERVATION in labels_of(request.obj) and not self._marks_may_slip_through:
                 raise Dropped
             return self._named(request, request.obj), ""
         if not answer.allowed:
@@ -127,7 +127,7 @@ class ApiServer:
         if request.spoilt:
             annotations = part(obj, "metadata", "annotations")
             if isinstance(annotations, dict):
-                annotations.pop(marks.USER, None)
+                annotations.pop(well_known.USER, None)
         return self._named(request, obj), answer.uid
 
     def _validate(self, request: Request, obj: JsonObject, mutating: str) -> Submission:

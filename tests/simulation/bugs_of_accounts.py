@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.decision import ReservationRequest
-from policy.core.ledger import Reservation, Root
-from policy.service.controller import Controller
-from policy.service.moving import Movers
-from policy.service.releaser import ReleasePass
-from policy.service.tracked import Tracked
-from policy.service.tracker import Tracker
+from policy.core.decision.decision import ReservationRequest
+from policy.core.quota.accounts import Root
+from policy.core.quota.ledger import Reservation
+from policy.service.leading.ledger_moves import Movers
+from policy.service.release.controller import Controller
+from policy.service.release.release_pass import ReleasePass
+from policy.service.tracking.tracked import Tracked
+from policy.service.tracking.tracker import Tracker
 from tests.simulation.bugs_of_reviews import Spoilt
 from tests.simulation.faithful import Faithful
 from webhook.reservations import Reservations

@@ -5,14 +5,15 @@ from datetime import datetime
 
 from policy.cluster.list_and_watch import WatchInbox, _Arrival
 from policy.cluster.protocol import WORKFLOWS, EventOf, ListingOf
-from policy.core import marks
-from policy.core.ledger import Ledger, Purpose, Root, cancel, expire
-from policy.service.controller import Controller
-from policy.service.fencing import Fences
-from policy.service.letting_go import ReleaseSender
-from policy.service.releaser import ReleasePass
-from policy.service.tracked import LiveMetadata
-from policy.service.tracker import Tracker
+from policy.core.objects import well_known
+from policy.core.quota.accounts import Root
+from policy.core.quota.ledger import Ledger, Purpose, cancel, expire
+from policy.service.leading.fences import Fences
+from policy.service.release.controller import Controller
+from policy.service.release.release_pass import ReleasePass
+from policy.service.release.release_sender import ReleaseSender
+from policy.service.tracking.tracked import LiveMetadata
+from policy.service.tracking.tracker import Tracker
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 
@@ -130,8 +131,8 @@ class _ExpiresSoon(ReleasePass):
     """Drops create reservations that no object carries, long before the API server may have given up."""
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
-        listing = self._cluster.list(WORKFLOWS, labels=marks.RESERVATION, metadata_only=True)
-        carried = {part(each, "metadata", "labels", marks.RESERVATION) for each in listing.items}
+        listing = self._cluster.list(WORKFLOWS, labels=well_known.RESERVATION, metadata_only=True)
+        carried = {part(each, "metadata", "labels", well_known.RESERVATION) for each in listing.items}
         for each in list(ledger.reservations.values()):
             if (
                 each.purpose is Purpose.CREATE

@@ -7,9 +7,11 @@ from functools import partial
 import msgspec
 
 from policy.cluster.ledgers import Ledgers
-from policy.core.decision import ReservationRequest, Side
-from policy.core.ledger import Ledger, Purpose, Root, Shortfall, with_reservations
-from policy.core.patches import JsonObject
+from policy.core.decision.decision import ReservationRequest, Side
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.accounts import Root
+from policy.core.quota.demands import Shortfall
+from policy.core.quota.ledger import Ledger, Purpose, with_reservations
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 from webhook.reservations import Reservations

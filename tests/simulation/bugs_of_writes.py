@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from policy.cluster.decoding import Shaping
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster, JsonPatch, Listing, Patch, Resource, WatchEvent
-from policy.cluster.shaping import Shaping
-from policy.core import holding, marks
-from policy.core.patches import JsonObject, Op, PatchOp
+from policy.core.objects import hold, well_known
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.policy.service.world import part
 from tests.simulation.faithful import Faithful
 
@@ -78,7 +78,7 @@ class _Untested(Forwarding):
 
 def _lenient(operations: Sequence[PatchOp]) -> list[PatchOp]:
     """Return a release that fits whatever it finds held: it does not insist on removing a status."""
-    return [each for each in operations if not (each.op is Op.REMOVE and each.path == holding.STATUS)]
+    return [each for each in operations if not (each.op is Op.REMOVE and each.path == hold.STATUS)]
 
 
 class UntestedPatch(Faithful):
@@ -116,7 +116,7 @@ class _DropsInstance(Forwarding):
             patch = JsonPatch(
                 tuple(
                     PatchOp(Op.REMOVE, each.path)
-                    if each.op is Op.REPLACE and each.path == holding.INSTANCE_LABEL
+                    if each.op is Op.REPLACE and each.path == hold.INSTANCE_LABEL
                     else each
                     for each in patch.operations
                 )
@@ -173,8 +173,8 @@ class _NoPriority(Forwarding):
 
 def _plain(obj: JsonObject) -> JsonObject:
     annotations = part(obj, "metadata", "annotations")
-    if isinstance(annotations, dict) and marks.PRIORITY in annotations:
-        annotations[marks.PRIORITY] = "0"
+    if isinstance(annotations, dict) and well_known.PRIORITY in annotations:
+        annotations[well_known.PRIORITY] = "0"
     return obj
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.core.decision import Side
-from policy.service.controller import Controller
-from policy.service.releaser import ReleasePass
+from policy.core.decision.decision import Side
+from policy.service.release.controller import Controller
+from policy.service.release.release_pass import ReleasePass
 from webhook.reservations import Reservations
 
 

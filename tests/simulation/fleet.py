@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from policy.service.tracked import Tracked
+from policy.service.tracking.tracked import Tracked
 from tests.simulation.choices import Choices
 from tests.simulation.network import Network
 from tests.simulation.policies import Book, Quota, Version

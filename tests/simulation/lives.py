@@ -2,9 +2,9 @@
 
 import msgspec
 
-from policy.core import marks
-from policy.core.ledger import Account
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.accounts import Account
 from tests.policy.service.world import labels_of, part
 from tests.simulation.policies import Bound, Subject
 
@@ -100,17 +100,17 @@ class Life:
 def facts_of(obj: JsonObject) -> Facts:
     """Read a stored Workflow."""
     labels = labels_of(obj)
-    instance = labels.get(marks.INSTANCE_ID, "")
+    instance = labels.get(well_known.INSTANCE_ID, "")
     return Facts(
         uid=str(part(obj, "metadata", "uid")),
         namespace=str(part(obj, "metadata", "namespace")),
         name=str(part(obj, "metadata", "name")),
         created=str(part(obj, "metadata", "creationTimestamp")),
-        held=instance == marks.HOLD_VALUE,
-        done=labels.get(marks.COMPLETED) == "true",
-        holds=str(part(obj, "metadata", "annotations", marks.HOLDS) or ""),
+        held=instance == well_known.HOLD_VALUE,
+        done=labels.get(well_known.COMPLETED) == "true",
+        holds=str(part(obj, "metadata", "annotations", well_known.HOLDS) or ""),
         instance=instance,
-        reservation=labels.get(marks.RESERVATION, ""),
-        root=labels.get(marks.CHILD_OF, ""),
-        marked=part(obj, "metadata", "annotations", marks.USER) is not None,
+        reservation=labels.get(well_known.RESERVATION, ""),
+        root=labels.get(well_known.CHILD_OF, ""),
+        marked=part(obj, "metadata", "annotations", well_known.USER) is not None,
     )

@@ -7,8 +7,8 @@ import msgspec
 
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, Resource
-from policy.core.patches import JsonObject
-from policy.service.tracked import Tracked
+from policy.core.objects.json_patch import JsonObject
+from policy.service.tracking.tracked import Tracked
 from tests.simulation.choices import Choices
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Waiters

@@ -7,8 +7,8 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, NotFound
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.service.world import draft, is_held, labels_of, name_of, part
 from tests.simulation.apiserver import ApiServer, Dropped, Refused, Request
 from tests.simulation.client import Client
@@ -104,7 +104,9 @@ class Author:
     def _resubmit(self, stored: JsonObject) -> None:
         """Create a copy that carries our labels and annotations, as `argo resubmit` does."""
         copied = manifest(self._row)
-        labels = {k: v for k, v in labels_of(stored).items() if k not in (marks.COMPLETED, marks.PHASE)}
+        labels = {
+            k: v for k, v in labels_of(stored).items() if k not in (well_known.COMPLETED, well_known.PHASE)
+        }
         metadata: JsonObject = {"name": f"{self._row.name}-again", "labels": {**labels}}
         annotations = part(stored, "metadata", "annotations")
         if isinstance(annotations, dict):
@@ -135,7 +137,7 @@ class Author:
                 return False
             except ClusterError:
                 continue
-            if labels_of(found).get(marks.COMPLETED) == "true":
+            if labels_of(found).get(well_known.COMPLETED) == "true":
                 return True
         return False
 
@@ -186,7 +188,7 @@ def manifest(row: Row, above: Life | None = None) -> JsonObject:
     """Return the Workflow of a row as its author writes it, or a Pod of the one above."""
     labels = {"class": row.klass}
     if row.original:
-        labels[marks.INSTANCE_ID] = row.original
+        labels[well_known.INSTANCE_ID] = row.original
     obj = draft(row.name, tasks=row.tasks, priority=row.priority, labels=labels)
     if row.generated:
         obj["metadata"] = {"generateName": f"{row.name}-", "labels": {**labels}}
@@ -207,7 +209,11 @@ def completed(obj: JsonObject) -> JsonObject:
     """Return a Workflow as Argo leaves it at its end."""
     metadata = obj["metadata"]
     kept = metadata if isinstance(metadata, dict) else {}
-    labels: dict[str, JsonValue] = {**labels_of(obj), marks.COMPLETED: "true", marks.PHASE: "Succeeded"}
+    labels: dict[str, JsonValue] = {
+        **labels_of(obj),
+        well_known.COMPLETED: "true",
+        well_known.PHASE: "Succeeded",
+    }
     return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Succeeded"}}
 
 
@@ -215,6 +221,6 @@ def reactivated(obj: JsonObject) -> JsonObject:
     """Return a finished Workflow as `argo retry` sends it."""
     metadata = obj["metadata"]
     kept = metadata if isinstance(metadata, dict) else {}
-    labels: dict[str, JsonValue] = {**labels_of(obj), marks.PHASE: "Running"}
-    labels.pop(marks.COMPLETED, None)
+    labels: dict[str, JsonValue] = {**labels_of(obj), well_known.PHASE: "Running"}
+    labels.pop(well_known.COMPLETED, None)
     return {**obj, "metadata": {**kept, "labels": labels}, "status": {"phase": "Running"}}

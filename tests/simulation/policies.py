@@ -8,11 +8,11 @@ from typing import Final
 
 import msgspec
 
-from policy.core.kinds import OnExceed
-from policy.core.ledger import Account
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.selectors import EVERYTHING, LabelSelector
-from policy.core.snapshot import Document, Snapshot, take_snapshot
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.quota.accounts import Account
 from tests.policy.service.world import member, pool, quota
 
 POOL: Final = "shared"

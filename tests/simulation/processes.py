@@ -7,17 +7,17 @@ from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
+from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import Cluster
-from policy.cluster.relatives import ClusterRelatives
-from policy.core.decision import Decision, Side
-from policy.core.ordering import WaitReason
-from policy.core.snapshot import Snapshot
-from policy.core.usage import UsageView
-from policy.service.controller import Controller
-from policy.service.leader import Elector
-from policy.service.releaser import ReleasePass
-from policy.service.tracked import Tracked
-from policy.sources.board import SnapshotBoard
+from policy.core.decision.decision import Decision, Side
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.queue_rules import WaitReason
+from policy.core.quota.usage_view import UsageView
+from policy.service.leading.leader_election import Elector
+from policy.service.release.controller import Controller
+from policy.service.release.release_pass import ReleasePass
+from policy.service.tracking.tracked import Tracked
+from policy.sources.snapshot_store import SnapshotBoard
 from tests.simulation.client import Client
 from tests.simulation.network import Network
 from tests.simulation.policies import Book, Version

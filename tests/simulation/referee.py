@@ -14,12 +14,13 @@ import msgspec
 
 from policy.cluster.ledgers import LedgerObject, LedgerStatus
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Resource
-from policy.core.children import MAX_CHILDREN
-from policy.core.identities import SERVICE_ACCOUNT
-from policy.core.kinds import OnExceed
-from policy.core.ledger import Account, Purpose, Reservation
-from policy.core.patches import JsonObject
-from policy.service.tracked import Tracked
+from policy.core.admission.child_exemption import MAX_CHILDREN
+from policy.core.objects.identities import SERVICE_ACCOUNT
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.quota.accounts import Account
+from policy.core.quota.ledger import Purpose, Reservation
+from policy.service.tracking.tracked import Tracked
 from tests.simulation.lives import Life, Submission, facts_of
 from tests.simulation.network import Sender
 from tests.simulation.policies import Book, Bound, Subject, Version

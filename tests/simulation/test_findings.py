@@ -6,13 +6,13 @@ import msgspec
 
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
-from policy.core import marks
-from policy.core.decide import apply_policies
-from policy.core.decision import Decision, Operation, Side
-from policy.core.kinds import OnExceed
-from policy.core.ledger import Root
-from policy.core.patches import JsonObject
-from policy.core.snapshot import Snapshot
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Decision, Operation, Side
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.quota.accounts import Root
 from tests.policy.service.world import (
     NOON,
     Clock,
@@ -122,7 +122,7 @@ def test_a_refused_create_with_a_generated_name_gives_its_slot_back_at_once() ->
     metadata.setdefault("name", "a-x7k2p")
     annotations = metadata["annotations"]
     assert isinstance(annotations, dict)
-    annotations.pop(marks.USER)  # Another webhook has taken our mark away again.
+    annotations.pop(well_known.USER)  # Another webhook has taken our mark away again.
     assert not town.asked(obj, Side.VALIDATE, DENIES).allowed
     assert town.reserved == set()
 
@@ -164,5 +164,5 @@ def test_a_retry_is_held_like_a_new_workflow() -> None:
     old = review_of(finished, namespace="etl", user="ann", uid="before").workflow
     review = msgspec.structs.replace(created, operation=Operation.UPDATE, old=old)
     again = patched(obj, apply_policies(review, QUEUES, NOON))
-    assert labels_of(again)[marks.INSTANCE_ID] == marks.HOLD_VALUE
-    assert part(again, "metadata", "annotations", marks.HOLDS) == "2"
+    assert labels_of(again)[well_known.INSTANCE_ID] == well_known.HOLD_VALUE
+    assert part(again, "metadata", "annotations", well_known.HOLDS) == "2"

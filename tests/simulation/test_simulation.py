@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from policy.cluster import ledgers
-from policy.service import controller, leader
+from policy.service.leading import leader_election
+from policy.service.release import controller
 from tests.patience import PATIENCE
 from tests.simulation.faithful import Faithful
 from tests.simulation.features import WORKING
@@ -65,7 +66,7 @@ def test_a_trace_does_not_depend_on_the_process(hash_seed: str) -> None:
 
 def test_the_product_has_its_own_threads_back_after_a_run() -> None:
     """The simulation lends its own for the time of a run only."""
-    modules = (controller, leader, ledgers)
+    modules = (controller, leader_election, ledgers)
     before = [dict(vars(module)) for module in modules]
     simulate(1, features=WORKING, parts=Faithful())
     assert [dict(vars(module)) for module in modules] == before

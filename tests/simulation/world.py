@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from policy.cluster.memory import MemoryCluster
-from policy.core.amounts import ZERO
-from policy.core.ledger import RESERVATION_TTL
-from policy.service.controller import IDLE_PASS
-from policy.service.fencing import Deposed
+from policy.core.quota.ledger import RESERVATION_TTL
+from policy.core.values.amounts import ZERO
+from policy.service.leading.fences import Deposed
+from policy.service.release.controller import IDLE_PASS
 from tests.simulation.apiserver import ApiServer
 from tests.simulation.choices import Choices
 from tests.simulation.fleet import Fleet

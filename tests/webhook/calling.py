@@ -13,9 +13,11 @@ import msgspec
 from lockkeeper.assembly.webhook import ReviewRecorder
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
-from policy.core.decision import Decision, ReservationRequest
-from policy.core.ledger import Reservation, Root, Shortfall
-from policy.core.snapshot import Snapshot
+from policy.core.decision.decision import Decision, ReservationRequest
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.accounts import Root
+from policy.core.quota.demands import Shortfall
+from policy.core.quota.ledger import Reservation
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, snapshot_of
 from webhook.admission import Admission

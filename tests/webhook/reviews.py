@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import yaml
 
-from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
-from policy.core.snapshot import Snapshot, take_snapshot
+from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
+from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.sources.documents import read
 from tests.webhook.oracle import Json
 

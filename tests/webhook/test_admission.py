@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from policy.core.snapshot import Snapshot
+from policy.core.policies.snapshot import Snapshot
 from tests.webhook.calling import CountingStream, Webhook
 from tests.webhook.reviews import UID, admission_review, encoded, quota, workflow
 from webhook.admission import MAX_DISCARDED, uid_of

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from tests.webhook.calling import CountingStream, Webhook
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
 from webhook.callers import (

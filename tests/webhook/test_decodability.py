@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import admission_review, encoded, lock_policy, quota, snapshot_of, workflow

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from policy.core.budget import Part
+from policy.core.values.budget import Part
 from tests.webhook.calling import Webhook
 from tests.webhook.reviews import admission_review, encoded, workflow
 from webhook import failure

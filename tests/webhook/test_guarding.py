@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from policy.cluster.jsonpatch_apply import merge
-from policy.core import marks
-from policy.core.decision import Code, Decision, Outcome, Side
-from policy.core.patches import JsonObject, JsonValue
-from tests.policy.core.attempts import ARGO, ATTEMPTS, State, in_state, label, policies
+from policy.core.decision.decision import Code, Decision, Outcome, Side
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from tests.policy.core.admission.attempts import ARGO, ATTEMPTS, State, in_state, label, policies
 from tests.policy.core.builders import NAMESPACE, NOW, USER
 from webhook import wire
 from webhook.review import decide_without_ledger
@@ -59,7 +59,7 @@ def test_it_is_refused_on_the_wire_as_in_the_core(name: str) -> None:
 def test_a_wrong_type_hides_nothing(side: Side) -> None:
     """Neither one that the update brings, nor one that was stored before us."""
     held = in_state(State.HELD)
-    freed = label(marks.INSTANCE_ID, None)
+    freed = label(well_known.INSTANCE_ID, None)
     assert codes(decided(held, merge(merge(held, freed), WRONG), side)) >= {Code.WRONG_TYPE}
     stored = merge(held, WRONG)
     for freely in (merge(stored, freed), merge(held, freed)):
@@ -72,7 +72,7 @@ def test_a_spec_that_has_no_parts_hides_nothing_and_is_no_error_of_ours(spec: Js
     """Neither one that the update brings, nor one that was stored before us."""
     held = in_state(State.HELD)
     odd: JsonObject = {**held, "spec": spec}
-    freed = merge(odd, label(marks.INSTANCE_ID, None))
+    freed = merge(odd, label(well_known.INSTANCE_ID, None))
     assert codes(decided(held, odd, side)) >= {Code.WRONG_TYPE}
     assert codes(decided(held, freed, side)) >= {Code.WRONG_TYPE, Code.HOLD_REMOVED}
     assert codes(decided(odd, freed, side)) == {Code.HOLD_REMOVED}

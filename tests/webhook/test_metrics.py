@@ -3,9 +3,9 @@
 from datetime import timedelta
 from itertools import pairwise
 
-from policy.core.amounts import Usage
-from policy.core.ledger import Account
-from policy.core.usage import NamespaceQueue, UsageView
+from policy.core.quota.accounts import Account
+from policy.core.quota.usage_view import NamespaceQueue, UsageView
+from policy.core.values.amounts import Usage
 from tests.webhook.calling import START, Clock, Webhook
 from tests.webhook.reviews import admission_review, encoded, named, quota, snapshot_of, workflow
 from webhook.metrics import DURATION_BUCKETS, Metrics, SnapshotState

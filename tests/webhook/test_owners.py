@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.core import marks
-from policy.core.decision import Operation, Review
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.relations import UNRELATED, Related
-from policy.core.workflow import OwnerReference
-from tests.policy.core.attempts import ARGO
+from policy.core.decision.decision import Operation, Review
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.owners import UNRELATED, Related
+from policy.core.objects.workflow import OwnerReference
+from tests.policy.core.admission.attempts import ARGO
 from tests.policy.core.builders import decoded, quota, review, snapshot, workflow
 from webhook.failure import LedgerUnavailable
 from webhook.owners import NoOwners, with_owner
@@ -22,7 +22,7 @@ CRON: JsonObject = {
     "controller": True,
 }
 PARENT: JsonObject = {**CRON, "kind": "Workflow", "name": "parent", "uid": "uid-p"}
-TIME: JsonObject = {marks.SCHEDULED_TIME: "2026-03-01T12:00:00Z"}
+TIME: JsonObject = {well_known.SCHEDULED_TIME: "2026-03-01T12:00:00Z"}
 
 
 class Noted:
@@ -67,7 +67,7 @@ def test_the_owner_of_a_child_that_runs_again_is_read() -> None:
     noted, policies = Noted(), snapshot(quota())
     for owner, asked in ((PARENT, ["child of team-a/parent"]), (CRON, [])):
         again = _review([owner], ARGO, annotations=TIME)
-        over = workflow(labels={marks.COMPLETED: "true"})
+        over = workflow(labels={well_known.COMPLETED: "true"})
         with_owner(
             msgspec.structs.replace(again, operation=Operation.UPDATE, old=decoded(over)), policies, noted
         )

@@ -9,12 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.kinds import Policy
-from policy.core.patches import JsonObject
-from policy.core.snapshot import Snapshot
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import Policy
 from policy.sources.documents import read
-from tests.policy.core import test_policy_checks as checks
 from tests.policy.core.builders import cluster_lock_policy, lock_policy
+from tests.policy.core.policies import test_policy_checks as checks
 from tests.policy.wrong_policies import (
     EVERYTHING,
     LOCKS,

@@ -8,12 +8,13 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
 from policy.cluster.memory import MemoryCluster
+from policy.cluster.owner_reads import StoredWorkflows
 from policy.cluster.protocol import WORKFLOWS
-from policy.cluster.relatives import StoredWorkflows
-from policy.core.amounts import Usage
-from policy.core.crowding import MOST_CREATES, MOST_OF_NAME
-from policy.core.ledger import Account, Purpose, Reservation, Root, with_reservations
-from policy.core.marks import RESERVATION
+from policy.core.objects.well_known import RESERVATION
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.ledger import Purpose, Reservation, with_reservations
+from policy.core.quota.ledger_size import MOST_CREATES, MOST_OF_NAME
+from policy.core.values.amounts import Usage
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
 from tests.webhook.reviews import UID, admission_review, encoded, lock_policy, named, quota, workflow

@@ -6,8 +6,8 @@ from datetime import timedelta
 import jsonpatch
 import pytest
 
-from policy.core.decision import Decision, Side
-from policy.core.snapshot import Snapshot
+from policy.core.decision.decision import Decision, Side
+from policy.core.policies.snapshot import Snapshot
 from tests.webhook.calling import Clock, Webhook
 from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json, patch_of

@@ -15,7 +15,7 @@ import pytest
 
 from certs.authority import issue_serving_pair
 from certs.files import Paths, read_authority, write_pair
-from policy.core.marks import RESERVATION
+from policy.core.objects.well_known import RESERVATION
 from tests.certs.serials import serial_in
 from tests.patience import PATIENCE
 from tests.properties.worst_inputs import DIRECT, WORST

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.budget import Part, TimeSpentError
-from policy.core.decision import Side
+from policy.core.decision.decision import Side
+from policy.core.values.budget import Part, TimeSpentError
 from tests.webhook.calling import SlowLedgers, Webhook
 from tests.webhook.reviews import EVERYTHING, admission_review, encoded, quota, workflow
 from webhook.failure import OutOfTime

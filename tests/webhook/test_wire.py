@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from policy.core.decision import Code, Decision, Operation, Outcome, Reason, Side
-from policy.core.patches import Op, PatchOp
-from policy.core.workflow import Workflow
+from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Side
+from policy.core.objects.json_patch import Op, PatchOp
+from policy.core.objects.workflow import Workflow
 from tests.webhook.conftest import Verify
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import UID, admission_review, encoded, workflow

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policy.core.argo_types.table import Scalar
-from policy.core.patches import JsonValue
+from policy.core.argo_types.type_table import Scalar
+from policy.core.objects.json_patch import JsonValue
 
 BOUNDS: Final[Mapping[Scalar, tuple[int, int]]] = {
     Scalar.INT32: (-(2**31), 2**31 - 1),

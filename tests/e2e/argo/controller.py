@@ -12,8 +12,8 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.following import Change, Everything, Feed, Inbox, Stop
 from tests.e2e.argo.locks import Locks
 from tests.e2e.argo.operating import Operator
@@ -66,8 +66,8 @@ class WorkflowController:
         self._operator = Operator(
             locks=self._locks, work=self._work, fetch=self._fetch_in, clock=clock, again=self._again
         )
-        own = f"{marks.INSTANCE_ID}={instance_id}" if instance_id else f"!{marks.INSTANCE_ID}"
-        unfinished = f"{marks.COMPLETED}!=true"
+        own = f"{well_known.INSTANCE_ID}={instance_id}" if instance_id else f"!{well_known.INSTANCE_ID}"
+        unfinished = f"{well_known.COMPLETED}!=true"
         self._feeds = [
             Feed(cluster, say, CONFIG_MAPS, namespace, ""),
             *([Feed(cluster, say, PODS, namespace, f"{WORKFLOW_LABEL},{unfinished}")] if self._pods else []),
@@ -214,7 +214,7 @@ class WorkflowController:
             self._drop(key)
             return
         labels = _metadata(obj).labels or {}
-        if labels.get(marks.INSTANCE_ID, "") != self._own_id:
+        if labels.get(well_known.INSTANCE_ID, "") != self._own_id:
             self._drop(key)
         else:
             self._workflows[key] = obj

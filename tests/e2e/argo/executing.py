@@ -17,8 +17,8 @@ import yaml
 
 from policy.cluster.errors import NotFound
 from policy.cluster.protocol import STATUS, WORKFLOWS, Cluster, MergePatch
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 from tests.e2e.argo.following import Change, Everything, Feed, Inbox, Stop
 from tests.e2e.argo.pods import PODS, TEMPLATE_VARIABLE, WORKFLOW_LABEL, PodMetadata
 from tests.e2e.argo.shapes import Anything, as_json

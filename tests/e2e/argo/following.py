@@ -9,7 +9,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster, EventType, Listing, Resource
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 
 _WATCH_SECONDS: Final = 300.0
 _BETWEEN_LISTS: Final = 0.5

@@ -19,7 +19,7 @@ import yaml
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.double import WATCHING
 from tests.e2e.building import ROOT
 from tests.e2e.control_plane import ControlPlane

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.expressions import filled
 from tests.e2e.argo.locks import LimitError, Locks, names_of
 from tests.e2e.argo.planning import Branch, Fetch, PlanError, Step, known_of, plan, resolve
@@ -256,8 +256,8 @@ def _written(obj: JsonObject, workflow: Workflow) -> JsonObject:
     metadata = as_json(obj["metadata"])
     labels = {
         **(workflow.metadata.labels or {}),
-        marks.PHASE: phase.value,
-        marks.COMPLETED: "true" if phase in FULFILLED else "false",
+        well_known.PHASE: phase.value,
+        well_known.COMPLETED: "true" if phase in FULFILLED else "false",
     }
     annotations = {**(workflow.metadata.annotations or {}), "workflows.argoproj.io/pod-name-format": "v2"}
     return {

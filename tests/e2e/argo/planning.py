@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.cluster.protocol import CLUSTER_WORKFLOW_TEMPLATES, WORKFLOW_TEMPLATES, Resource
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 from tests.e2e.argo.expressions import UnknownError, evaluated, filled, holds
 from tests.e2e.argo.shapes import Anything, Call, Spec, Template, TemplateRef, Workflow, as_json
 

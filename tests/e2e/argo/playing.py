@@ -13,8 +13,8 @@ import msgspec
 
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.argo.controller import WorkflowController
 from tests.e2e.argo.pods import PODS, Pod
 from tests.e2e.argo.shapes import Phase, Workflow, as_json, read_workflow
@@ -68,7 +68,7 @@ class Field:
     def submit(self, name: str, *templates: JsonObject, held: bool = False, **spec: JsonValue) -> None:
         """Create a Workflow, whose first template is the entry unless `spec` says otherwise."""
         written = [*(templates or (container("main"),))]
-        labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
+        labels: JsonObject = {well_known.INSTANCE_ID: well_known.HOLD_VALUE} if held else {}
         whole: JsonObject = {"entrypoint": written[0]["name"], "templates": [*written], **spec}
         self.create(WORKFLOWS, name, labels, spec=whole)
 

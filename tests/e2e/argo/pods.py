@@ -7,9 +7,9 @@ import msgspec
 import yaml
 
 from policy.cluster.protocol import WORKFLOWS, Resource
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.prepared import prepare
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.prepared import prepare
 from tests.e2e.argo.planning import Step
 from tests.e2e.argo.shapes import Anything, Workflow, as_json
 
@@ -72,7 +72,7 @@ def pod_of(workflow: Workflow, step: Step) -> JsonObject:
     labels: dict[str, JsonValue] = {
         **_literal((own.labels if own else None) or {}),
         WORKFLOW_LABEL: metadata.name,
-        marks.COMPLETED: "false",
+        well_known.COMPLETED: "false",
     }
     annotations: dict[str, JsonValue] = {
         **_literal((own.annotations if own else None) or {}),

@@ -11,9 +11,9 @@ from zlib import crc32
 
 import msgspec
 
-from policy.core import marks
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 
 Anything: TypeAlias = dict[str, object]
 """An object that is kept as it is."""
@@ -233,7 +233,7 @@ class Workflow(Given, frozen=True):
     @property
     def is_completed(self) -> bool:
         """Whether the controller has nothing more to do with it."""
-        return (self.metadata.labels or {}).get(marks.COMPLETED) == "true"
+        return (self.metadata.labels or {}).get(well_known.COMPLETED) == "true"
 
     @property
     def order(self) -> tuple[int, datetime, str]:

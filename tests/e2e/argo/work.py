@@ -8,8 +8,8 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Forbidden, Invalid, NotFound, TooManyRequests
 from policy.cluster.protocol import Cluster, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.planning import Step
 from tests.e2e.argo.pods import PODS, Pod, pod_name, pod_of
 from tests.e2e.argo.shapes import Workflow
@@ -123,9 +123,9 @@ class PodWork:
 
     def file(self, workflow: Workflow) -> None:
         """Label the Pods as done with."""
-        patch = MergePatch({"metadata": {"labels": {marks.COMPLETED: "true"}}})
+        patch = MergePatch({"metadata": {"labels": {well_known.COMPLETED: "true"}}})
         for name, pod in self._pods.pop(workflow.key, {}).items():
-            if pod.metadata.labels.get(marks.COMPLETED) != "true":
+            if pod.metadata.labels.get(well_known.COMPLETED) != "true":
                 try:
                     self._cluster.patch(PODS, name, patch, namespace=workflow.metadata.namespace)
                 except ClusterError:

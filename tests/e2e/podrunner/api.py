@@ -22,8 +22,8 @@ from policy.cluster.kube import KubeCluster
 from policy.cluster.kube_connection import connection
 from policy.cluster.kube_requests import KubeRequest, Method, Transport
 from policy.cluster.protocol import MergePatch, Resource
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.object_parts import Metadata
 
 PODS: Final = Resource("", "v1", "pods", "Pod")

@@ -5,8 +5,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.object_parts import Metadata
 from tests.e2e.podrunner.refusals import Missing
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 
 FORMER_ROOT: Final = ".former-root"
 """Where the machine's root is seen while a container is made, and not after."""

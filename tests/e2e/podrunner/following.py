@@ -10,8 +10,8 @@ import msgspec
 from policy.cluster.errors import ClusterError, Gone
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import EventType, Resource
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.api import Tell
 from tests.e2e.podrunner.object_parts import Metadata
 

@@ -14,7 +14,7 @@ import pytest
 from policy.cluster.errors import NotFound
 from policy.cluster.kube import KubeCluster, connect
 from policy.cluster.protocol import Resource
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.podrunner.api import PODS, SERVICES
 from tests.e2e.podrunner.object_parts import Metadata

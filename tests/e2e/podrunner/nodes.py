@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from policy.cluster.errors import ClusterError
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.podrunner.api import NODES, Api, Tell, insist
 from tests.e2e.podrunner.pod_status import stamp
 

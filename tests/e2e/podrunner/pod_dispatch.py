@@ -5,8 +5,8 @@ from collections.abc import Coroutine
 
 import msgspec
 
-from policy.core.patches import JsonObject
-from policy.core.selectors import Predicate
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.label_selectors import Predicate
 from tests.e2e.podrunner.nodes import Addresses
 from tests.e2e.podrunner.object_parts import Metadata
 from tests.e2e.podrunner.pod_fields import Place

@@ -6,7 +6,7 @@ means for the settings of security.
 
 from enum import StrEnum
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.object_parts import FieldPath, Metadata, Part
 from tests.e2e.podrunner.probe_objects import Handler, Probe
 from tests.e2e.podrunner.volume_objects import Volume

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.podrunner.container_life import ContainerLife, Ended, Running, State, Waiting
 from tests.e2e.podrunner.pod_fields import Place
 from tests.e2e.podrunner.pod_objects import Pod

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.podrunner.api import Api, Tell, insist
 from tests.e2e.podrunner.pod_objects import Pod
 from tests.e2e.podrunner.pod_status import FAILED, RUNNING, SUCCEEDED, stamp

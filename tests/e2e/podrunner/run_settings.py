@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 
 ANNOTATION: Final = "podrunner.lockkeeper.dev/"
 """Before what the podrunner says of a Pod or Service, and before what a test says to it."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from policy.cluster.kube import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.podrunner.api import SECRETS, SERVICES
 from tests.e2e.podrunner.launch import DEPLOYMENTS
 

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 import msgspec
 
-from policy.core.prepared import prepare
+from policy.core.values.prepared import prepare
 from tests.e2e.product import until
 from tests.patience import PATIENCE
 

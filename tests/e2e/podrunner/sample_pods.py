@@ -1,7 +1,7 @@
 """Single Pods of a test, beside the sample's Deployment: created, looked at, deleted."""
 
 from policy.cluster.kube import KubeCluster
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.podrunner.api import PODS
 from tests.e2e.podrunner.launch import SeenPod, pods
 from tests.e2e.podrunner.sample import NAMESPACE

@@ -8,8 +8,8 @@ import msgspec
 
 from policy.cluster.errors import Forbidden
 from policy.cluster.kube import KubeCluster
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.api import NODES, PODS
 from tests.e2e.product import until
 

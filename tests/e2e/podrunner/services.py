@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from policy.core.patches import JsonObject
-from policy.core.prepared import prepare
+from policy.core.objects.json_patch import JsonObject
+from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.api import SERVICES, Api, Tell, insist
 from tests.e2e.podrunner.endpoints import Endpoints
 from tests.e2e.podrunner.hosts import Hosts

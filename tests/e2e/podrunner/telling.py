@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.e2e.podrunner.api import PODS, Api, Tell, insist
 from tests.e2e.podrunner.object_parts import Metadata
 

@@ -12,8 +12,8 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, NamespacedName
 from policy.cluster.errors import NotFound
 from policy.cluster.memory import MemoryCluster
-from policy.core.locks.forms import ArgoVersion
-from policy.core.patches import JsonObject
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.json_patch import JsonObject
 from webhook.logs import Log
 
 NAME: Final = NamespacedName("argo", "workflow-controller")

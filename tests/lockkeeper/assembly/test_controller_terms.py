@@ -20,10 +20,10 @@ from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import SYNCHRONIZATION_POLICIES, WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject
-from policy.service.lock_metrics import LockMetrics
-from policy.sources.board import Listeners
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject
+from policy.service.locks.lock_metrics import LockMetrics
+from policy.sources.snapshot_store import Listeners
 from tests.patience import PATIENCE
 from webhook.logs import Log
 

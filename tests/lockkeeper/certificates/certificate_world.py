@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from certs.kept import Kept
-from certs.moves import Change, Deed
+from certs.rotation_steps import Change, Deed
+from certs.stored_files import Kept
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
@@ -18,7 +18,7 @@ from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import Cluster, JsonPatch, Patch, Resource
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.patience import PATIENCE
 
 NAMES: Final = ("lockkeeper-webhook.lockkeeper.svc", "127.0.0.1")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from certs.authority import create_authority
 from certs.bundle import split
-from certs.kept import Kept
+from certs.stored_files import Kept
 from lockkeeper.certificates.controller_part import ControllerCertificates
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import NamespacedName

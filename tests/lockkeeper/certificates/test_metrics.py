@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from certs.keeping import advance
-from certs.kept import NOTHING, Kept
+from certs.life_cycle import advance
+from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.metrics import (
     REPEAT_AFTER,
     CertificateExpiry,

@@ -8,9 +8,9 @@ from threading import Barrier
 import pytest
 
 from certs.bundle import is_accepted, split
-from certs.keeping import CertificateStep, advance
-from certs.kept import NOTHING, Kept
-from certs.moves import Deed
+from certs.life_cycle import CertificateStep, advance
+from certs.rotation_steps import Deed
+from certs.stored_files import NOTHING, Kept
 from certs.stores import (
     ATTEMPTS,
     SettledCertificates,
@@ -22,7 +22,7 @@ from certs.stores import (
 from lockkeeper.certificates.secret_store import SECRETS
 from policy.cluster.errors import Forbidden, NotFound, Unavailable
 from policy.cluster.protocol import MergePatch
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.lockkeeper.certificates.certificate_world import (
     NAMES,
     NAMESPACE,

@@ -14,9 +14,9 @@ import pytest
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from certs.bundle import split
 from certs.files import Paths, write_pair
-from certs.keeping import advance, begin_change, renew_leaf
-from certs.kept import NOTHING, Kept
-from certs.moves import PROPAGATION, Deed
+from certs.life_cycle import advance, begin_change, renew_leaf
+from certs.rotation_steps import PROPAGATION, Deed
+from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.metrics import CertificatePart, Doing
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate

@@ -10,9 +10,9 @@ import pytest
 
 from certs.authority import create_authority
 from certs.bundle import is_accepted, split
-from certs.keeping import begin_change
-from certs.kept import NOTHING, Kept
-from certs.moves import OVERLAP, PROPAGATION, Deed
+from certs.life_cycle import begin_change
+from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
+from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.controller_part import NO_BUNDLE, BundleReadiness
 from lockkeeper.certificates.metrics import CertificatePart, Doing
 from lockkeeper.certificates.secret_store import SECRETS

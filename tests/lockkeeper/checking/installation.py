@@ -13,8 +13,8 @@ from lockkeeper.checking.judgement import Check, Judgement, State
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
-from policy.core.patches import JsonObject, JsonValue
-from policy.service.leases import LEASES, new_lease
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.service.leading.leases import LEASES, new_lease
 from tests.policy.service.world import Clock, Spy, memory
 
 NAMESPACE: Final = "traffic"

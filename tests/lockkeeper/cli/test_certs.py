@@ -10,9 +10,9 @@ import pytest
 from certs.authority import create_authority, issue_serving_pair
 from certs.bundle import is_accepted, split
 from certs.files import Paths, ensure, write_authority, write_pair
-from certs.keeping import advance, begin_change
-from certs.kept import NOTHING, Kept
-from certs.moves import OVERLAP, PROPAGATION
+from certs.life_cycle import advance, begin_change
+from certs.rotation_steps import OVERLAP, PROPAGATION
+from certs.stored_files import NOTHING, Kept
 from certs.stores import FolderStore
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.report import report_on, table

@@ -13,10 +13,19 @@ from lockkeeper.locks.table import ShownLocks, shown, table
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
-from policy.core.locks.queues import LockQueue, live_deadlocks, lock_queues
-from policy.core.patches import JsonObject
+from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
+from policy.core.objects.json_patch import JsonObject
 from tests.lockkeeper.commands import Lockkeeper
-from tests.policy.core.locks.running import BEGIN, NAMESPACE, mutex, node, running, semaphore, stamp, traced
+from tests.policy.core.lock_graph.running import (
+    BEGIN,
+    NAMESPACE,
+    mutex,
+    node,
+    running,
+    semaphore,
+    stamp,
+    traced,
+)
 
 DB = semaphore("db")
 KNOT = (

@@ -17,11 +17,11 @@ from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.embedded.api_server import admission_review
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
-from policy.core.decision import Decision, Side
-from policy.core.kinds import DEFAULT_NAMESPACE
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.snapshot import Snapshot
+from policy.core.decision.decision import Decision, Side
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.manifests import Manifest, read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper
 from webhook.review import Reviewing, review

@@ -7,8 +7,8 @@ from random import Random
 from lockkeeper.embedded.narrator import Narrator
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 
 class NarratedCluster:
@@ -23,7 +23,7 @@ class NarratedCluster:
 
     def store(self, name: str, *, held: bool) -> JsonObject:
         """Store a Workflow."""
-        labels: JsonObject = {marks.INSTANCE_ID: marks.HOLD_VALUE} if held else {}
+        labels: JsonObject = {well_known.INSTANCE_ID: well_known.HOLD_VALUE} if held else {}
         obj: JsonObject = {
             "apiVersion": WORKFLOWS.api_version,
             "kind": WORKFLOWS.kind,

@@ -24,7 +24,7 @@ from lockkeeper.embedded.api_server import (
 )
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 
 UID = "uid-1"
 

@@ -11,8 +11,8 @@ import pytest
 from lockkeeper.embedded.argo import Locks, SimulatedArgo, plan_run
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch
-from policy.core import marks
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.patience import PATIENCE
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -132,7 +132,7 @@ def test_a_workflow_runs_its_templates_one_after_another_and_succeeds(hand: ByHa
     }
     metadata = ended["metadata"]
     assert isinstance(metadata, dict)
-    assert metadata["labels"] == {marks.PHASE: "Succeeded", marks.COMPLETED: "true"}
+    assert metadata["labels"] == {well_known.PHASE: "Succeeded", well_known.COMPLETED: "true"}
 
 
 def test_a_workflow_without_leaf_templates_succeeds_at_once(hand: ByHand) -> None:
@@ -383,7 +383,9 @@ def test_what_was_there_before_argo_started_runs_too(store: MemoryCluster) -> No
     thread.start()
     labels = next(
         event.object["metadata"]
-        for event in store.watch(WORKFLOWS, since=since, labels=f"{marks.COMPLETED}=true", timeout=PATIENCE)
+        for event in store.watch(
+            WORKFLOWS, since=since, labels=f"{well_known.COMPLETED}=true", timeout=PATIENCE
+        )
     )
     argo.stop()
     thread.join(PATIENCE)
@@ -391,24 +393,24 @@ def test_what_was_there_before_argo_started_runs_too(store: MemoryCluster) -> No
     assert labels["name"] == "early"
 
 
-@pytest.mark.parametrize("instance", [marks.HOLD_VALUE, "another-argo"])
+@pytest.mark.parametrize("instance", [well_known.HOLD_VALUE, "another-argo"])
 def test_a_workflow_that_is_held_or_foreign_is_not_touched(
     store: MemoryCluster, threaded: SimulatedArgo, instance: str
 ) -> None:
     """Not a byte of it changes until it is let go; then it runs."""
-    held = add(store, "a", labels={marks.INSTANCE_ID: instance})
+    held = add(store, "a", labels={well_known.INSTANCE_ID: instance})
     since = store.list(WORKFLOWS).resource_version
     add(store, "b")
-    for event in store.watch(WORKFLOWS, since=since, labels=f"{marks.COMPLETED}=true", timeout=PATIENCE):
+    for event in store.watch(WORKFLOWS, since=since, labels=f"{well_known.COMPLETED}=true", timeout=PATIENCE):
         assert event.type is EventType.ADDED
         break
     assert store.get(WORKFLOWS, "a", namespace="here") == held
-    value: JsonObject = {"metadata": {"labels": {marks.INSTANCE_ID: None}}}
+    value: JsonObject = {"metadata": {"labels": {well_known.INSTANCE_ID: None}}}
     let_go = store.patch(WORKFLOWS, "a", MergePatch(value), namespace="here")
     metadata = let_go["metadata"]
     assert isinstance(metadata, dict)
     since = str(metadata["resourceVersion"])
-    for event in store.watch(WORKFLOWS, since=since, labels=f"{marks.COMPLETED}=true", timeout=PATIENCE):
+    for event in store.watch(WORKFLOWS, since=since, labels=f"{well_known.COMPLETED}=true", timeout=PATIENCE):
         done = event.object["metadata"]
         assert isinstance(done, dict)
         assert done["name"] == "a"

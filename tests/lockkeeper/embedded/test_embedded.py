@@ -7,18 +7,18 @@ import pytest
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.embedded.argo import SimulatedArgo
 from lockkeeper.embedded.embedded import closing, limit_of
-from policy.core import marks
-from policy.core.kinds import ConfigMap, PolicyMetadata
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonValue
-from policy.core.snapshot import take_snapshot
+from policy.core.objects import well_known
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonValue
+from policy.core.policies.snapshot import take_snapshot
+from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata
 from tests.lockkeeper.commands import EXAMPLES
 from tests.lockkeeper.embedded.narrated import NarratedCluster
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
-RELEASE: dict[str, JsonValue] = {marks.INSTANCE_ID: None}
-COMPLETE: dict[str, JsonValue] = {marks.COMPLETED: "true"}
+RELEASE: dict[str, JsonValue] = {well_known.INSTANCE_ID: None}
+COMPLETE: dict[str, JsonValue] = {well_known.COMPLETED: "true"}
 
 
 @pytest.mark.parametrize(

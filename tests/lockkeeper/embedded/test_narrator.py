@@ -8,20 +8,20 @@ import pytest
 
 from lockkeeper.embedded.narrator import Narrator, Tally, closing_table, lock_table
 from policy.cluster.protocol import WORKFLOWS, MergePatch
-from policy.core import marks
-from policy.core.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.quota_kinds import QuotaLimits
-from policy.core.snapshot import Snapshot, take_snapshot
-from policy.service.tracked import track
+from policy.core.objects import well_known
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.snapshot import Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.service.tracking.tracked import track
 from tests.lockkeeper.embedded.narrated import NarratedCluster
 from tests.patience import PATIENCE
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 QUEUED = "queued by lockkeeper: position 1 of 1 in here (1/1 running)"
-RELEASE: dict[str, JsonValue] = {marks.INSTANCE_ID: None}
-COMPLETE: dict[str, JsonValue] = {marks.COMPLETED: "true"}
+RELEASE: dict[str, JsonValue] = {well_known.INSTANCE_ID: None}
+COMPLETE: dict[str, JsonValue] = {well_known.COMPLETED: "true"}
 
 
 def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(narrated: NarratedCluster) -> None:

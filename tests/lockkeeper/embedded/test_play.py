@@ -7,7 +7,7 @@ import pytest
 
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
 from lockkeeper.embedded.play import create_child, injected_locks, lock_names, play
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.lockkeeper.embedded.narrated import NarratedCluster
 
 

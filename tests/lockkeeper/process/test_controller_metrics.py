@@ -3,14 +3,14 @@
 from lockkeeper.process.controller_metrics import expose_board
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS
-from policy.core.amounts import Usage
-from policy.core.ledger import Account
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.patches import JsonObject
-from policy.core.usage import NamespaceQueue, UsageView
-from policy.service.metrics import ControllerMetrics
-from policy.sources.board import SnapshotBoard
-from policy.sources.shelf import Shelf
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject
+from policy.core.quota.accounts import Account
+from policy.core.quota.usage_view import NamespaceQueue, UsageView
+from policy.core.values.amounts import Usage
+from policy.service.status.metrics import ControllerMetrics
+from policy.sources.last_good_objects import Shelf
+from policy.sources.snapshot_store import SnapshotBoard
 from tests.policy.service.world import Clock, memory, quota, snapshot_of
 
 BUSY = UsageView(

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from lockkeeper.process.liveness import LONGEST_TURN, Liveness, ending_at_sigterm
-from policy.service.fencing import Deposed
+from policy.service.leading.fences import Deposed
 from tests.webhook.calling import Clock
 from webhook.logs import Log
 

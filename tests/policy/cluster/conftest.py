@@ -21,7 +21,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e import switch
 from tests.patience import PATIENCE
 

@@ -6,7 +6,7 @@ import pytest
 
 from policy.cluster.errors import Conflict
 from policy.cluster.protocol import CONFIG_MAPS, Applying, MergePatch
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.cluster.conftest import Place, field
 
 OURS = "ours"

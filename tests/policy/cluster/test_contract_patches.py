@@ -4,7 +4,7 @@ import pytest
 
 from policy.cluster.errors import Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch, Patch
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
+from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp, pointer, set_entries
 from tests.policy.cluster.conftest import Place, field, text
 
 

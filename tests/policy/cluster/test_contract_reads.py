@@ -6,7 +6,7 @@ import pytest
 
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch, WatchEvent
-from policy.core.patches import JsonValue
+from policy.core.objects.json_patch import JsonValue
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text
 

@@ -12,7 +12,7 @@ from policy.cluster.protocol import (
     MergePatch,
     Patch,
 )
-from policy.core.patches import JsonObject, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text
 

@@ -4,7 +4,7 @@ import pytest
 
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, JsonPatch, MergePatch, Preconditions
-from policy.core.patches import JsonObject, JsonValue, Op, PatchOp
+from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text
 

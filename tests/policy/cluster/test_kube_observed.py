@@ -19,7 +19,7 @@ from policy.cluster.protocol import (
     MergePatch,
     Preconditions,
 )
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 
 LEDGER: JsonObject = {"metadata": {"name": "namespace.etl"}}
 STATUS_OF_A_QUOTA = requests.apply(

@@ -15,9 +15,11 @@ from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.ledgers import MAX_ATTEMPTS, Ledgers, _decode, _encode
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS
-from policy.core.amounts import ZERO, Amount, Limits, Usage
-from policy.core.decision import ReservationRequest
-from policy.core.ledger import Account, Demand, Ledger, Purpose, Reservation, Root, cancel, fence
+from policy.core.decision.decision import ReservationRequest
+from policy.core.quota.accounts import Account, Root
+from policy.core.quota.demands import Demand
+from policy.core.quota.ledger import Ledger, Purpose, Reservation, cancel, fence
+from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 from tests.policy.service.world import NOON, PATIENCE, Call, Clock, Spy, memory
 
 ROOT = Root.of_namespace("ci")

@@ -9,7 +9,7 @@ import pytest
 from policy.cluster.errors import ClusterError, Gone, Unavailable
 from policy.cluster.list_and_watch import ListerWatcher, WatchInbox, list_and_watch
 from policy.cluster.protocol import EventType, Listing, WatchEvent
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from tests.patience import PATIENCE
 
 

@@ -21,7 +21,7 @@ from policy.cluster.protocol import (
     MergePatch,
     WatchEvent,
 )
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import field, text
 

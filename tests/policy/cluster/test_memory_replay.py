@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, EventType, Listing, MergePatch
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.cluster.conftest import field, text
 
 Step: TypeAlias = Callable[[MemoryCluster], object]

@@ -7,10 +7,15 @@ from typing import Final
 import jsonpatch
 import msgspec
 
-from policy.core.amounts import UNLIMITED, Amount, Limits, Usage
-from policy.core.decide import apply_policies
-from policy.core.decision import Decision, ObjectKind, Operation, Review, Side
-from policy.core.kinds import (
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Decision, Operation, Review, Side
+from policy.core.lock_model.lock_policies import LockPolicies
+from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
+from policy.core.objects.json_patch import JsonObject, JsonValue, PatchOp
+from policy.core.objects.template_keys import ObjectKind
+from policy.core.objects.workflow import CronWorkflow, Template, TemplateObject, Workflow, WorkflowSpec
+from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     ConfigMap,
@@ -19,12 +24,10 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.ledger import Account, Demand, Ledger, recount
-from policy.core.locks.forms import DEFAULT_VERSION, ArgoVersion
-from policy.core.locks.policies import LockPolicies
-from policy.core.patches import JsonObject, JsonValue, PatchOp
-from policy.core.snapshot import Document, Snapshot, take_snapshot
-from policy.core.workflow import CronWorkflow, Template, TemplateObject, Workflow, WorkflowSpec
+from policy.core.quota.accounts import Account
+from policy.core.quota.demands import Demand
+from policy.core.quota.ledger import Ledger, recount
+from policy.core.values.amounts import UNLIMITED, Amount, Limits, Usage
 
 NAMESPACE: Final = "team-a"
 USER: Final = "ann"

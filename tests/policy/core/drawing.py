@@ -4,7 +4,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.core.builders import NAMESPACE, semaphore, semaphore_target
 
 TARGETS: Final[tuple[tuple[str, JsonObject], ...]] = (

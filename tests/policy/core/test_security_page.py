@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.policy.core.attempts import ATTEMPTS
+from tests.policy.core.admission.attempts import ATTEMPTS
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGE: Final = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

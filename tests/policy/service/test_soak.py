@@ -17,15 +17,16 @@ import pytest
 from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.memory import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Cluster, EventType
-from policy.core.amounts import ZERO
-from policy.core.decide import apply_policies
-from policy.core.decision import Side
-from policy.core.kinds import OnExceed
-from policy.core.ledger import RESERVATION_TTL, Root
-from policy.core.patches import JsonObject
-from policy.core.selectors import LabelSelector
-from policy.core.snapshot import Snapshot
-from policy.service.letting_go import FIRST_DELAY
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Side
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.label_selectors import LabelSelector
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.quota.accounts import Root
+from policy.core.quota.ledger import RESERVATION_TTL
+from policy.core.values.amounts import ZERO
+from policy.service.release.release_sender import FIRST_DELAY
 from tests.policy.service.world import (
     NOON,
     PATIENCE,

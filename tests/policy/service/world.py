@@ -15,6 +15,7 @@ from typing import Final
 import jsonpatch
 import msgspec
 
+from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory import MemoryCluster
@@ -29,11 +30,15 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
-from policy.cluster.shaping import Shaping
-from policy.core import holding, marks
-from policy.core.decide import apply_policies
-from policy.core.decision import Decision, Operation, Review, Side
-from policy.core.kinds import (
+from policy.core.admission.decide import apply_policies
+from policy.core.decision.decision import Decision, Operation, Review, Side
+from policy.core.objects import hold, well_known
+from policy.core.objects.argo_version import DEFAULT_VERSION
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
+from policy.core.objects.workflow import Workflow
+from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
+from policy.core.policy_kinds.kinds import (
     ClusterWorkflowQuota,
     ClusterWorkflowQuotaSpec,
     NamespaceObject,
@@ -42,19 +47,14 @@ from policy.core.kinds import (
     WorkflowQuota,
     WorkflowQuotaSpec,
 )
-from policy.core.locks.forms import DEFAULT_VERSION
-from policy.core.ordering import WaitReason
-from policy.core.patches import JsonObject, JsonValue
-from policy.core.quota_kinds import BorrowingSpec, QuotaLimits
-from policy.core.selectors import EVERYTHING, LabelSelector
-from policy.core.snapshot import Document, Snapshot, take_snapshot
-from policy.core.usage import NO_USAGE, UsageView
-from policy.core.workflow import Workflow
-from policy.service.controller import IDLE_PASS, Controller
-from policy.service.releaser import ReleasePass
-from policy.service.tracked import Tracked
-from policy.service.tracker import LIVE, Tracker
-from policy.sources.board import SnapshotBoard
+from policy.core.policy_kinds.quota_parts import BorrowingSpec, QuotaLimits
+from policy.core.quota.queue_rules import WaitReason
+from policy.core.quota.usage_view import NO_USAGE, UsageView
+from policy.service.release.controller import IDLE_PASS, Controller
+from policy.service.release.release_pass import ReleasePass
+from policy.service.tracking.tracked import Tracked
+from policy.service.tracking.tracker import LIVE, Tracker
+from policy.sources.snapshot_store import SnapshotBoard
 
 PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8
 """Seconds until something that never comes fails a test; no passing test waits for it.
@@ -101,7 +101,7 @@ class Call(msgspec.Struct, frozen=True):
     def releases(self) -> bool:
         """Whether this is the patch that lets a Workflow go."""
         return isinstance(self.patch, JsonPatch) and any(
-            each.path == holding.INSTANCE_LABEL and each.op in ("remove", "replace")
+            each.path == hold.INSTANCE_LABEL and each.op in ("remove", "replace")
             for each in self.patch.operations
         )
 
@@ -370,7 +370,7 @@ def submit(
 
 def complete(cluster: Cluster, name: str, *, namespace: str) -> JsonObject:
     """Let a Workflow finish, as Argo's controller marks it."""
-    value: JsonObject = {"metadata": {"labels": {marks.COMPLETED: "true"}}}
+    value: JsonObject = {"metadata": {"labels": {well_known.COMPLETED: "true"}}}
     return cluster.patch(WORKFLOWS, name, MergePatch(value), namespace=namespace)
 
 

@@ -14,13 +14,13 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     Cluster,
 )
-from policy.core.extent import WHOLE
-from policy.core.kinds import WorkflowQuota
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.objects.read_extent import WHOLE
+from policy.core.policy_kinds.kinds import WorkflowQuota
 from policy.sources.cluster_objects import ClusterSource, Gathered
 from policy.sources.documents import Document
-from policy.sources.portions import USUAL_BOUNDS, PortionBounds
-from policy.sources.shelf import Verdict
+from policy.sources.last_good_objects import Verdict
+from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds
 
 RESOURCES = (
     WORKFLOW_QUOTAS,

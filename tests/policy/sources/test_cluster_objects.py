@@ -16,8 +16,8 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     MergePatch,
 )
-from policy.core.kinds import ConfigMap, NamespaceObject
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policy_kinds.kinds import ConfigMap, NamespaceObject
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import field
 from tests.policy.sources.following import Following, limits, lock_policy, quota

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from policy.core.workflow import TemplateObject
+from policy.core.objects.workflow import TemplateObject
 from policy.sources.directory import PolicyErrors, load_tree, read_tree
 from policy.sources.documents import read
-from policy.sources.positions import parse
+from policy.sources.yaml_positions import parse
 
 EXAMPLES = 217
 REPEATS_A_KEY = "k8s-patch-json-workflow.yaml"

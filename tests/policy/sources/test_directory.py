@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from policy.core.kinds import ConfigMap, WorkflowQuota
-from policy.core.problems import Problem
+from policy.core.policy_kinds.kinds import ConfigMap, WorkflowQuota
+from policy.core.values.problems import Problem
 from policy.sources.directory import (
     MAX_FILE_BYTES,
     Loaded,

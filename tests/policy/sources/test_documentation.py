@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from policy.core.patches import JsonObject
+from policy.core.objects.json_patch import JsonObject
 from policy.sources.documents import read
 from tests.conftest import ROOT
 

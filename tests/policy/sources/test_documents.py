@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
-from policy.core.kinds import (
+from policy.core.objects.json_patch import JsonObject
+from policy.core.objects.workflow import TemplateObject
+from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     ConfigMap,
@@ -11,9 +13,7 @@ from policy.core.kinds import (
     SynchronizationPolicy,
     WorkflowQuota,
 )
-from policy.core.patches import JsonObject
-from policy.core.problems import Problem
-from policy.core.workflow import TemplateObject
+from policy.core.values.problems import Problem
 from policy.sources.documents import Contents, Identity, join, read
 
 OURS = "apiVersion: lockkeeper.dev/v1alpha1, metadata: {name: a}"

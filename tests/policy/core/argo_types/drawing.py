@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
 
-from policy.core.argo_types.table import STRUCTS, ListType, MapType, Scalar, StructType, Type
-from policy.core.patches import JsonValue
+from policy.core.argo_types.type_table import STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.objects.json_patch import JsonValue
 
 Steps: TypeAlias = tuple[str | int, ...]
 

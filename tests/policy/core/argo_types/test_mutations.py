@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.argo_types.checking import FITS, examine, fits
-from policy.core.argo_types.table import KINDS, StructType
-from policy.core.patches import JsonObject, JsonValue
+from policy.core.argo_types.decodability import FITS, examine, fits
+from policy.core.argo_types.type_table import KINDS, StructType
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.core.argo_types.drawing import fitting, places, with_value, written, wrong
 
 KIND: Final = st.sampled_from(sorted(KINDS))

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.argo_types.scalars import DECODES, whole
-from policy.core.argo_types.table import Scalar
-from policy.core.patches import JsonValue
+from policy.core.argo_types.type_table import Scalar
+from policy.core.objects.json_patch import JsonValue
 
 
 @pytest.mark.parametrize(

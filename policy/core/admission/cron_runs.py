@@ -1,0 +1,80 @@
+"""Runs of a CronWorkflow: Forbid and Replace keep their meaning although Argo does not see a run that waits.
+
+A queued run drops out of the CronWorkflow's list of active ones within seconds, so its controller starts one
+more at every tick (argo-verified 2).
+
+- Forbid: a run is refused while an earlier one waits or runs.
+- Replace: of the runs that wait only the newest stays. At the tick Argo ends the one that runs, so the new
+  one inherits its slot: in a full queue no run would ever finish otherwise.
+- Allow: every run waits in the queue.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from policy.core.decision.decision import Code, Reason
+from policy.core.objects import hold, well_known
+from policy.core.objects.hold import is_completed
+from policy.core.objects.owners import scheduled_by
+from policy.core.objects.workflow import Metadata
+
+_FORBID: Final = "Forbid"
+_REPLACE: Final = "Replace"
+_BEGINNING: Final = datetime.fromtimestamp(0, UTC)
+
+
+def refusal(policy: str, name: str, runs: Iterable[Metadata]) -> tuple[Reason, ...]:
+    """Return why a CronWorkflow may not start another run, where it forbids that."""
+    if policy != _FORBID:
+        return ()
+    for run in runs:
+        state = "waits in the queue" if hold.is_held(run.labels) else "is not over"
+        message = (
+            f"the CronWorkflow {name} has concurrencyPolicy Forbid, and its run {run.name} {state}: this one "
+            "is skipped, as Argo would skip it"
+        )
+        return (Reason(Code.CRON_FORBIDS, "metadata.ownerReferences", message),)
+    return ()
+
+
+def marks_of_run(policy: str, runs: Iterable[Metadata]) -> Mapping[str, str]:
+    """Return the annotations of a run: under which policy it was started, and whose slot it inherits."""
+    found = {well_known.CRON: policy}
+    heirs = [_inherited(run) for run in sorted(runs, key=_age)]
+    left = [uid for uid in heirs if uid]
+    if policy == _REPLACE and left:
+        found[well_known.INHERITS] = left[-1]
+    return found
+
+
+def _inherited(run: Metadata) -> str:
+    """Return whose slot a successor of this run takes: its own if it runs, else what it inherits itself."""
+    if hold.is_held(run.labels):
+        return (run.annotations or {}).get(well_known.INHERITS, "")
+    return run.uid or ""
+
+
+def superseded(live: Iterable[Metadata]) -> list[Metadata]:
+    """Return the runs that wait and are to be dropped, a newer one having taken their place."""
+    waiting: dict[tuple[str, str], list[Metadata]] = {}
+    for run in live:
+        owner = scheduled_by(run)
+        if owner is not None and is_replaceable(run):
+            waiting.setdefault((run.namespace or "", owner.uid), []).append(run)
+    return [run for runs in waiting.values() for run in sorted(runs, key=_age)[:-1]]
+
+
+def is_replaceable(run: Metadata) -> bool:
+    """Return whether a run waits that a newer one would replace."""
+    replaces = (run.annotations or {}).get(well_known.CRON) == _REPLACE
+    return replaces and hold.is_held(run.labels) and not is_completed(run)
+
+
+def is_heir(metadata: Metadata) -> bool:
+    """Return whether a Workflow that waits takes over the slot of another: it is released first."""
+    return well_known.INHERITS in (metadata.annotations or {})
+
+
+def _age(run: Metadata) -> tuple[datetime, str]:
+    return run.creation_timestamp or _BEGINNING, (run.annotations or {}).get(well_known.SCHEDULED_TIME, "")

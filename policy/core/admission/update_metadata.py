@@ -1,0 +1,145 @@
+"""Guarding a Workflow's metadata: the hold, our marks, and the labels by which controllers select it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from policy.core.decision.decision import Code, Reason
+from policy.core.objects import hold, well_known
+from policy.core.objects.hold import is_completed
+from policy.core.objects.label_selectors import Labels
+from policy.core.objects.workflow import Metadata, WorkflowMetadata, WorkflowSpec
+from policy.core.policies.governing import governing
+from policy.core.policies.snapshot import NamespacePolicies, Snapshot
+
+TERMINAL: Final = frozenset({"Succeeded", "Failed", "Error"})
+"""Phases of a Workflow that is over."""
+_LABELS: Final = "metadata.labels"
+_ANNOTATIONS: Final = "metadata.annotations"
+Entries = Mapping[str, str]
+_FIELD: Final = "spec.workflowMetadata"
+_ARGOS: Final = frozenset({well_known.INSTANCE_ID, well_known.COMPLETED, well_known.PHASE})
+
+
+def mark_faults(old: Metadata, new: Metadata, due: Entries) -> Iterator[Reason]:
+    """Yield the marks of ours that an update removes, changes or invents.
+
+    `due` are the annotations that we write ourselves because of this update.
+    """
+    for field, before, after in (
+        (_LABELS, old.labels or {}, new.labels or {}),
+        (_ANNOTATIONS, old.annotations or {}, new.annotations or {}),
+    ):
+        for key in sorted(differing(before, after)):
+            if key.startswith(well_known.PREFIX) and (key not in due or after.get(key) != due[key]):
+                verb = _verb(before, after, key)
+                message = f"is written by Lockkeeper alone, and this update {verb} it: leave it as it is"
+                yield Reason(Code.GUARDED_MARK, f"{field}[{key}]", message)
+
+
+def sight_faults(old: Metadata, new: Metadata, phase: str) -> Iterator[Reason]:
+    """Yield what would take a Workflow out of the queue, or a running one out of Argo's watch and ours."""
+    before, after = old.labels or {}, new.labels or {}
+    field = f"{_LABELS}[{well_known.INSTANCE_ID}]"
+    if before.get(well_known.INSTANCE_ID) != after.get(well_known.INSTANCE_ID) and not (
+        is_completed(old) and is_completed(new) and not hold.is_held(after)
+    ):
+        if hold.is_held(before):
+            message = (
+                "holds the Workflow until it is its turn, and Lockkeeper alone removes it: wait, or delete "
+                "the Workflow"
+            )
+            yield Reason(Code.HOLD_REMOVED, field, message)
+        else:
+            message = "may not change while the Workflow is not over: nobody would see it to its end"
+            yield Reason(Code.OUT_OF_SIGHT, field, message)
+    if is_completed(new) and not is_completed(old) and phase not in TERMINAL:
+        message = "says that the Workflow is over and it is not: stop it with spec.shutdown, or delete it"
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{well_known.COMPLETED}]", message)
+
+
+def relabel_faults(old: Metadata, new: Metadata, policies: NamespacePolicies) -> Iterator[Reason]:
+    """Yield the labels by which a running Workflow would leave the policies that it was admitted under."""
+    before, after = hold.original_labels(old), hold.original_labels(new)
+    if selected(policies, before) == selected(policies, after):
+        return
+    keys = sorted(differing(before, after) & selecting_keys(policies))
+    message = (
+        "decides which policies govern the Workflow, and may not change before it is over: delete the "
+        "Workflow and create it anew"
+    )
+    for key in keys:
+        yield Reason(Code.OUT_OF_SIGHT, f"{_LABELS}[{key}]", message)
+
+
+def selected(policies: NamespacePolicies, labels: Labels) -> tuple[str, ...]:
+    """Return the names of the policies of a namespace that govern a Workflow with these labels."""
+    quotas = tuple(quota.source for quota in governing(policies.quotas, labels))
+    locks = policies.locks.active(labels) if policies.locks is not None else ()
+    return quotas + tuple(policy.source for policy in locks)
+
+
+def selecting_keys(policies: NamespacePolicies) -> frozenset[str]:
+    """Return the labels that the policies of a namespace select by."""
+    selectors = [quota.selector for quota in policies.quotas]
+    if policies.locks is not None:
+        selectors += [policy.workflows for policy in policies.locks.policies]
+    keys = [key for each in selectors for key in each.match_labels]
+    keys += [requirement.key for each in selectors for requirement in each.match_expressions]
+    return frozenset(keys)
+
+
+def differing(before: Entries, after: Entries) -> frozenset[str]:
+    """Return the keys whose values are not the same in two maps."""
+    return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _verb(before: Entries, after: Entries, key: str) -> str:
+    if key not in after:
+        return "removes"
+    return "changes" if key in before else "adds"
+
+
+def metadata_faults(
+    spec: WorkflowSpec, metadata: Metadata, policies: NamespacePolicies, snapshot: Snapshot
+) -> Iterator[Reason]:
+    """Yield what is wrong with the metadata that Argo is to write, the Workflow's own and its template's."""
+    if spec.workflow_metadata is not None:
+        yield from _faults(spec.workflow_metadata, metadata, policies, "")
+    ref = spec.workflow_template_ref
+    template = snapshot.template(policies.namespace, ref) if ref is not None else None
+    if ref is not None and template is not None and template.workflow_metadata is not None:
+        yield from _faults(template.workflow_metadata, metadata, policies, f" in the template {ref.name}")
+
+
+def _faults(
+    written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
+) -> Iterator[Reason]:
+    labels = written.labels or {}
+    original = hold.original_instance_id(metadata)
+    for kind, keys in (
+        ("labels", labels),
+        ("labelsFrom", written.labels_from or {}),
+        ("annotations", written.annotations or {}),
+    ):
+        for key in sorted(keys):
+            if kind == "labels" and key == well_known.INSTANCE_ID and labels[key] == original:
+                continue
+            if key.startswith(well_known.PREFIX) or (kind != "annotations" and key in _ARGOS):
+                message = f"is not for Workflows to set{where}: leave it out"
+                yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)
+    yield from _moves(written, metadata, policies, where)
+
+
+def _moves(
+    written: WorkflowMetadata, metadata: Metadata, policies: NamespacePolicies, where: str
+) -> Iterator[Reason]:
+    """Yield the labels by which the Workflow would move to other policies than it is admitted under."""
+    before = hold.original_labels(metadata)
+    after = {**before, **(written.labels or {})}
+    computed = frozenset(written.labels_from or {})
+    moving = computed if selected(policies, before) == selected(policies, after) else {*computed, *after}
+    message = f"decides which policies govern the Workflow: set it in metadata.labels, not{where or ' here'}"
+    for key in sorted(selecting_keys(policies).intersection(moving)):
+        if key in computed or before.get(key) != after.get(key):
+            kind = "labelsFrom" if key in computed else "labels"
+            yield Reason(Code.HOSTILE_METADATA, f"{_FIELD}.{kind}[{key}]", message)

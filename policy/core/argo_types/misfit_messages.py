@@ -1,0 +1,179 @@
+"""Messages about a value that does not decode: what is there, what Argo reads, and what to write."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from policy.core.argo_types.scalars import BOUNDS, whole
+from policy.core.argo_types.type_table import STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.objects.json_patch import JsonValue
+from policy.core.values.problems import nearest
+
+_NOUNS: Final[Mapping[Scalar, str]] = {
+    Scalar.STRING: "a string",
+    Scalar.BOOL: "true or false",
+    Scalar.INT32: "a whole number",
+    Scalar.INT64: "a whole number",
+    Scalar.UINT64: "a whole number, not negative",
+    Scalar.BYTES: "base64",
+    Scalar.TIME: "a time",
+    Scalar.QUANTITY: "a quantity",
+    Scalar.INT_OR_STRING: "a whole number or a string",
+    Scalar.ANY_STRING: "a string, a number or a boolean",
+    Scalar.PLUGIN: "a map with one entry",
+    Scalar.RAW: "anything",
+}
+_EXAMPLES: Final[Mapping[Scalar, str]] = {
+    Scalar.BYTES: "the bytes in base64",
+    Scalar.TIME: 'it as "2026-01-31T08:00:00Z"',
+    Scalar.QUANTITY: 'a number and its unit, as "500m" or "2Gi"',
+    Scalar.PLUGIN: "one entry, the plugin's name with its settings below",
+}
+_WORDS: Final = {
+    "yes": True,
+    "on": True,
+    "y": True,
+    "true": True,
+    "no": False,
+    "off": False,
+    "n": False,
+    "false": False,
+}
+_SHOWN: Final = 60
+_FIELDS_SHOWN: Final = 4
+_LONGEST: Final = 64
+"""Bits of an integer that is written out; Python refuses to print thousands of digits."""
+
+
+def kind(value: JsonValue, wanted: Type) -> str:
+    """Return what kind of fault it is, to compare those of an object before and after a change."""
+    return f"{_json_type(value)} for {_noun(wanted)}"
+
+
+def misfit(value: JsonValue, wanted: Type) -> str:
+    """Return the sentence about a value that does not decode."""
+    return f"is {_found(value)}, Argo reads {_noun(wanted)}: {_fix(value, wanted)}"
+
+
+def lost(value: JsonValue) -> str:
+    """Return the sentence about a list or map where Argo reads any string."""
+    return f"is {_found(value)}, which Argo reads as an empty string: write it as one string"
+
+
+def unknown_in_step(field: str, known: Iterable[str]) -> str:
+    """Return the sentence about a field of a step that the struct lacks."""
+    near = _nearest(field, known)
+    advice = f'did you mean "{near}"?' if near else "remove it"
+    return f"is no field of a step, and Argo reads no step with an unknown field: {advice}"
+
+
+def unknown(field: str, known: Iterable[str]) -> str:
+    """Return the sentence about a field that is dropped, or nothing where no known one is like it."""
+    near = _nearest(field, known)
+    return f'is no field that Argo knows, and is dropped: did you mean "{near}"?' if near else ""
+
+
+def _nearest(field: str, known: Iterable[str]) -> str:
+    folded = {each.casefold(): each for each in known}
+    near = nearest(field[:_SHOWN].casefold(), folded, likeness=0.8)
+    return folded[near] if near else ""
+
+
+def _noun(wanted: Type) -> str:
+    match wanted:
+        case ListType(Scalar.STRING):
+            return "a list of strings"
+        case ListType():
+            return "a list"
+        case MapType(Scalar.STRING):
+            return "a map of strings"
+        case MapType() | StructType():
+            return "a map"
+        case Scalar():
+            return _NOUNS[wanted]
+
+
+def _json_type(value: JsonValue) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "list"
+        case _:
+            return "map"
+
+
+def _found(value: JsonValue) -> str:
+    match value:
+        case list():
+            return "a list"
+        case dict():
+            return "a map" if value else "an empty map"
+        case _:
+            return f"the {_json_type(value)} {_shown(value)}"
+
+
+def _shown(value: JsonValue) -> str:
+    if isinstance(value, int) and value.bit_length() > _LONGEST:
+        return "of many digits"
+    if isinstance(value, str) and len(value) > _SHOWN:
+        value = f"{value[:_SHOWN]}…"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _fix(value: JsonValue, wanted: Type) -> str:
+    match wanted:
+        case ListType(entry):
+            return f"write {_as_list(value, entry)}"
+        case MapType():
+            return "write a map, name: value"
+        case StructType(name):
+            return f"write a map{_fields(name)}"
+        case Scalar():
+            return _fix_scalar(value, wanted)
+
+
+def _as_list(value: JsonValue, entry: Type) -> str:
+    if entry is Scalar.STRING and isinstance(value, str) and len(value) <= _SHOWN:
+        return f"[{_shown(value)}]"
+    return "a list, each entry with a dash before it" if isinstance(value, dict) else "a list, [...]"
+
+
+def _fields(name: str) -> str:
+    fields = list(STRUCTS[name])
+    more = ", ..." if len(fields) > _FIELDS_SHOWN else ""
+    return f" of {', '.join(fields[:_FIELDS_SHOWN])}{more}" if fields else ", {}"
+
+
+def _fix_scalar(value: JsonValue, wanted: Scalar) -> str:
+    match wanted:
+        case Scalar.STRING | Scalar.INT_OR_STRING if isinstance(value, bool | int | float):
+            return f'write "{_shown(value)}"'
+        case Scalar.BOOL:
+            return _fix_bool(value)
+        case Scalar.INT32 | Scalar.INT64 | Scalar.UINT64:
+            return _fix_integer(value, wanted)
+        case _:
+            return f"write {_EXAMPLES.get(wanted, 'one string')}"
+
+
+def _fix_bool(value: JsonValue) -> str:
+    word = _WORDS.get(value.casefold()) if isinstance(value, str) else None
+    if word is None:
+        return "write true or false, without quotes"
+    return f"write {json.dumps(word)}, without quotes"
+
+
+def _fix_integer(value: JsonValue, wanted: Scalar) -> str:
+    low, high = BOUNDS[wanted]
+    if whole(value) is not None:
+        return f"write one from {low} to {high}"
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < _SHOWN:
+        return f"write {int(value)}, without quotes"
+    if isinstance(value, str) and "{{" in value:
+        return "write a number; nothing is filled in here"
+    return "write a number without a fraction" if isinstance(value, float) else "write a number"

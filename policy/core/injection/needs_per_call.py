@@ -1,0 +1,263 @@
+"""Which calls of each template need which locks, when some of them run under a lock already."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.injection.call_sites import SPEC_ITSELF, CallSite, sites_of
+from policy.core.injection.effective_rules import conditions_clash, one_rule_each
+from policy.core.lock_model.conditions import depends_on_inputs, negated, without_condition
+from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_layer
+from policy.core.lock_model.lock_names import NO_LOCKS
+from policy.core.lock_model.rules import CompiledRule, chosen_name
+from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
+from policy.core.objects.workflow import Template, WorkflowSpec
+from policy.core.policy_kinds.kinds import Strategy
+from policy.core.values.budget import STEPS, Budget, Part, paced
+
+Rules: TypeAlias = tuple[CompiledRule, ...]
+_DEEPEST: Final = 20
+"""Layers in front of each other that are looked through."""
+_CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
+
+
+class HeldAround(msgspec.Struct, frozen=True):
+    """The locks that are held around something: on every way to it, and on some way."""
+
+    always: frozenset[str] = NO_LOCKS
+    sometimes: frozenset[str] = NO_LOCKS
+
+    def under(self, locks: frozenset[str], *, sure: frozenset[str], is_layer: bool) -> "HeldAround":
+        """Return what is held below a body that holds these locks, of which `sure` in any case.
+
+        A condition over inputs means something else in another template, but behind a layer, which passes
+        its inputs on as they are.
+        """
+        always = self.always | sure
+        if not is_layer:
+            always = frozenset(each for each in always if not depends_on_inputs(each))
+        return HeldAround(always, self.sometimes | locks | {without_condition(each) for each in locks})
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """The bodies of an object and who calls them, bodies by number.
+
+    `tops` gives the place of a body in spec.templates; those that stand inline have none. `names`
+    gives its number by its name; of two of one name the first counts.
+    """
+
+    bodies: Sequence[TemplateBody]
+    inbound: Sequence[Sequence[CallSite]]
+    tops: Mapping[int, int]
+    names: Mapping[str, int]
+    foreign: Sequence[CallSite]
+    order: Sequence[int]
+
+
+def outline(spec: WorkflowSpec, at: str, budget: Budget, *, is_template: bool) -> Outline:
+    """Return who calls whom in an object, callers before what they call."""
+    bodies: list[TemplateBody] = []
+    inbound: list[list[CallSite]] = []
+    tops: dict[int, int] = {}
+    for index, template in enumerate(paced(spec.templates or (), budget, Part.INJECTION)):
+        tops[len(bodies)] = index
+        _collect(template, f"{at}/templates/{index}", bodies, inbound, None)
+    names: dict[str, int] = {}
+    for number in tops:
+        names.setdefault(bodies[number].template.name or "", number)
+    foreign: list[CallSite] = []
+    anywhere = is_template
+    for count, site in enumerate(sites_of(spec, bodies, at)):
+        if not count % STEPS:
+            budget.check(Part.INJECTION)
+        if site.ref is not None:
+            foreign.append(site)
+        elif "{{" in (site.template or ""):
+            anywhere = True  # Known at run time only: it may be any of them.
+        elif (number := names.get(site.template or "", SPEC_ITSELF)) != SPEC_ITSELF:
+            inbound[number].append(site)
+    for number in tops:
+        if anywhere or not inbound[number]:
+            inbound[number].append(CallSite("", SPEC_ITSELF, None))
+    return Outline(bodies, inbound, tops, names, foreign, _callers_first(inbound))
+
+
+def _collect(
+    template: Template,
+    pointer: str,
+    bodies: list[TemplateBody],
+    inbound: list[list[CallSite]],
+    site: CallSite | None,
+) -> None:
+    number = len(bodies)
+    bodies.append(TemplateBody(template, pointer, remarkable=True))
+    inbound.append([] if site is None else [site])
+    if calls_none(template):
+        return
+    for call, where in calls(template, pointer):
+        if call.inline is not None:
+            one = CallSite("", number, None, task=call.name or "")
+            _collect(call.inline, f"{where}/inline", bodies, inbound, one)
+
+
+def _callers_first(inbound: Sequence[Sequence[CallSite]]) -> list[int]:
+    """Return the numbers of bodies, each after its callers, but for those of a circle."""
+    order: list[int] = []
+    seen: set[int] = set()
+    for start in range(len(inbound)):
+        if start in seen:
+            continue
+        stack = [(start, False)]
+        while stack:
+            number, done = stack.pop()
+            if done:
+                order.append(number)
+            elif number not in seen:
+                seen.add(number)
+                stack.append((number, True))
+                stack += [
+                    (site.caller, False)
+                    for site in inbound[number]
+                    if site.caller != SPEC_ITSELF and site.caller not in seen
+                ]
+    return order
+
+
+class Needs:
+    """What each call of each body needs; `wanted` are the rules of a body, by number.
+
+    A body's locks are known when those of its callers are; what calls itself in a circle is looked at twice.
+    """
+
+    def __init__(
+        self,
+        found: Outline,
+        wanted: Sequence[Rules],
+        own: Sequence[frozenset[str]],
+        whole: frozenset[str],
+        budget: Budget,
+    ) -> None:
+        self._budget = budget
+        self._found, self._wanted, self._own = found, wanted, own
+        self._whole = HeldAround(whole, whole)
+        self._below: dict[int, HeldAround] = {}
+        self._copies = frozenset(base for each in found.names if (base := base_name(each)) != each)
+        self.by_site: list[list[Rules]] = [[] for _ in wanted]
+        for number in found.order:
+            self._settle(number)
+
+    def above(self, site: CallSite) -> HeldAround | None:
+        """Return what is held around a call, or None where its caller is not settled yet."""
+        return self._whole if site.caller == SPEC_ITSELF else self._below.get(site.caller)
+
+    def torn(self, number: int, rule: CompiledRule) -> CallSite | None:
+        """Return a call that is made both with and without the lock of a rule held around it."""
+        for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
+            above = self.above(site)
+            if above is not None and rule.plain_name in above.sometimes - above.always:
+                return site
+        return None
+
+    def _settle(self, number: int) -> None:
+        template = self._found.bodies[number].template
+        if not self._wanted[number] and calls_none(template):
+            self.by_site[number] = [() for _ in self._found.inbound[number]]
+            return  # Nothing runs below it, and nothing is wanted of it: so are most templates.
+        self._budget.check(Part.INJECTION)
+        sites = self._found.inbound[number]
+        around = [(site, self._around(site)) for site in sites]
+        known = [above for _, above in around if above is not None]
+        above = HeldAround(
+            frozenset.intersection(*(each.always for each in known)) if known else NO_LOCKS,
+            frozenset().union(*(each.sometimes for each in known)),
+        )
+        needs = [
+            tuple(
+                rule
+                for rule in self._called(number, site)
+                if self._needs(rule, number, site, above=each or above)
+            )
+            for site, each in paced(around, self._budget, Part.INJECTION)
+        ]
+        self.by_site[number] = needs
+        put = [frozenset(name for rule in each for name in _put(rule)) for each in needs]
+        own = self._own[number]
+        self._below[number] = above.under(
+            own | frozenset(rule.lock_name for each in needs for rule in each),
+            sure=own | (frozenset.intersection(*put) if put else NO_LOCKS),
+            is_layer=is_layer(self._found.bodies[number].template),
+        )
+
+    def _around(self, site: CallSite) -> HeldAround | None:
+        """Return what is held around a call, and what was chosen for."""
+        above = self.above(site)
+        if above is None or site.call is None or site.call.name not in _CHOICES:
+            return above
+        return HeldAround(above.always | self._chosen(site.caller), above.sometimes)
+
+    def _chosen(self, number: int) -> frozenset[str]:
+        """Return the names of what a choice decides for all that runs behind it."""
+        template = self._found.bodies[number].template
+        tasks = {task.name: task for task in (template.dag.tasks if template.dag is not None else None) or ()}
+        locked, free = tasks.get(LOCKED_TASK), tasks.get(FREE_TASK)
+        if locked is None or free is None or not is_layer(template) or not locked.when:
+            return NO_LOCKS
+        if free.when != negated(locked.when):
+            return NO_LOCKS
+        taken = self._taken(locked.template) - self._taken(free.template)
+        return frozenset(chosen_name(each, locked.when) for each in taken)
+
+    def _taken(self, name: str | None, deep: int = 0) -> frozenset[str]:
+        """Return the locks that a template takes, with those of what stands behind it as a layer."""
+        number = self._found.names.get(name or "", SPEC_ITSELF)
+        if number == SPEC_ITSELF or deep > _DEEPEST:
+            return NO_LOCKS
+        template = self._found.bodies[number].template
+        if not is_layer(template) or template.dag is None:
+            return self._own[number]
+        behind = (self._taken(task.template, deep + 1) for task in template.dag.tasks or ())
+        return self._own[number].union(*behind)
+
+    def _called(self, number: int, site: CallSite) -> Rules:
+        """Return the rules that act on a call of a body."""
+        called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
+        return one_rule_each(called) if len(called) > 1 else tuple(called)
+
+    def clashing(self, number: int) -> CompiledRule | None:
+        """Return a rule whose condition another one contradicts for a call of a body."""
+        for site in paced(self._found.inbound[number], self._budget, Part.INJECTION):
+            called = [rule for rule in self._wanted[number] if selects_call(rule, site)]
+            for rule in called:
+                if any(conditions_clash(rule, other) for other in called):
+                    return rule
+        return None
+
+    def _needs(self, rule: CompiledRule, number: int, site: CallSite, *, above: HeldAround) -> bool:
+        if not (self._own[number] | above.always).isdisjoint(rule.names):
+            return False
+        if rule.strategy is Strategy.CLONE and not site.pointer:
+            # The original stays as it is for whoever calls it from elsewhere.
+            return not (any(each.pointer for each in self._found.inbound[number]) or self._copied(number))
+        return True
+
+    def _copied(self, number: int) -> bool:
+        """Tell whether there is something in the object that was made of a body."""
+        return (self._found.bodies[number].template.name or "") in self._copies
+
+    def around(self, site: CallSite) -> HeldAround:
+        """Return what is held around a call of a template of another object."""
+        return self._around(site) or HeldAround()
+
+
+def selects_call(rule: CompiledRule, site: CallSite) -> bool:
+    """Tell whether a rule selects a call by the name of its task or step."""
+    tasks = rule.selector.tasks
+    return tasks is None or (site.task is not None and tasks.fits(site.task))
+
+
+def _put(rule: CompiledRule) -> tuple[str, ...]:
+    """Return what is known of whatever runs behind a rule's lock, or behind the choice to take it."""
+    if rule.choice is None:
+        return (rule.lock_name,)
+    return (chosen_name(rule.lock_name, rule.choice.holds),)

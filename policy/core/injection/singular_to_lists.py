@@ -1,0 +1,135 @@
+"""The single `semaphore` and `mutex` written as lists, where the installed Argo would drop them.
+
+From 4.0 on Argo takes no lock for them and runs unlocked (argo-workflows C.2), so they are never left as they
+are.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from policy.core.injection.block_patch import holds_one
+from policy.core.lock_model.lock_policies import LockPolicies
+from policy.core.lock_model.rules import CompiledLockPolicy, item_of, refuses_singular
+from policy.core.lock_model.template_bodies import TemplateBody
+from policy.core.objects.json_patch import Op, PatchOp, patched
+from policy.core.objects.workflow import (
+    Call,
+    Dag,
+    MutexRef,
+    SemaphoreRef,
+    Synchronization,
+    Template,
+    WorkflowSpec,
+)
+
+
+def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
+    """Tell whether single locks are written as lists: Argo drops them, and no policy refuses them."""
+    if locks.argo.reads_singular:
+        return False
+    return not (locks.refuses_singular and refuses_singular(active))
+
+
+def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
+    """Tell whether there is a single lock; `found` has all bodies that hold locks."""
+    # Most bodies hold none, and are not asked.
+    blocks = [each.template.synchronization for each in found if each.template.synchronization is not None]
+    return any(map(holds_one, (*blocks, spec.synchronization, spec.default_locks)))
+
+
+def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
+    """Return a spec with every single lock as a list, and the operations that make the object so."""
+    writer = _Writer()
+    defaults = spec.template_defaults
+    changed = msgspec.structs.replace(
+        spec,
+        synchronization=writer.block(spec.synchronization, f"{at}/synchronization"),
+        template_defaults=writer.template(defaults, f"{at}/templateDefaults")
+        if defaults is not None
+        else None,
+        templates=tuple(
+            writer.template(each, f"{at}/templates/{index}")
+            for index, each in enumerate(spec.templates or ())
+        ),
+    )
+    return changed, tuple(writer.patch)
+
+
+def converted_text(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
+    """Return the text of an object after operations of `convert`, for what is made from that text."""
+    try:
+        obj: Any = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw  # What was read of it could be; of the rest nothing can be made anew.
+    if not isinstance(obj, dict):
+        return raw
+    return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
+
+
+class _Writer:
+    """Rewrites bodies and gathers the operations."""
+
+    def __init__(self) -> None:
+        self.patch: list[PatchOp] = []
+
+    def template(self, template: Template, pointer: str) -> Template:
+        """Return a body with its own block and those of inline bodies rewritten."""
+        before = len(self.patch)
+        changed = msgspec.structs.replace(
+            template,
+            synchronization=self.block(template.synchronization, f"{pointer}/synchronization"),
+            dag=self._dag(template.dag, f"{pointer}/dag"),
+            steps=self._steps(template.steps, f"{pointer}/steps"),
+        )
+        return changed if len(self.patch) > before else template
+
+    def block(self, block: Synchronization | None, where: str) -> Synchronization | None:
+        """Return a block with its single locks in the lists."""
+        if block is None or not holds_one(block):
+            return block
+        semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
+        mutexes: tuple[MutexRef, ...] | None = block.mutexes
+        if block.semaphore is not None:
+            self._move(block.semaphore, block.semaphores or (), where, "semaphore", "semaphores")
+            semaphores = tuple(dict.fromkeys((*(block.semaphores or ()), block.semaphore)))
+        if block.mutex is not None:
+            self._move(block.mutex, block.mutexes or (), where, "mutex", "mutexes")
+            mutexes = tuple(dict.fromkeys((*(block.mutexes or ()), block.mutex)))
+        return Synchronization(semaphores=semaphores, mutexes=mutexes)
+
+    def _move(
+        self,
+        ref: SemaphoreRef | MutexRef,
+        beside: Sequence[SemaphoreRef | MutexRef],
+        where: str,
+        single: str,
+        plural: str,
+    ) -> None:
+        if not beside:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(ref)]))
+        elif ref not in beside:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(ref)))
+        self.patch.append(PatchOp(Op.REMOVE, f"{where}/{single}"))
+
+    def _dag(self, dag: Dag | None, where: str) -> Dag | None:
+        if dag is None or not any(task.inline is not None for task in dag.tasks or ()):
+            return dag
+        tasks = [self._call(task, f"{where}/tasks/{index}") for index, task in enumerate(dag.tasks or ())]
+        return msgspec.structs.replace(dag, tasks=tuple(tasks))
+
+    def _steps(
+        self, steps: tuple[tuple[Call, ...], ...] | None, where: str
+    ) -> tuple[tuple[Call, ...], ...] | None:
+        if not any(step.inline is not None for group in steps or () for step in group):
+            return steps
+        return tuple(
+            tuple(self._call(step, f"{where}/{number}/{index}") for index, step in enumerate(group))
+            for number, group in enumerate(steps or ())
+        )
+
+    def _call(self, call: Call, where: str) -> Call:
+        if call.inline is None:
+            return call
+        return msgspec.structs.replace(call, inline=self.template(call.inline, f"{where}/inline"))

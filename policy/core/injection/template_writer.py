@@ -1,0 +1,231 @@
+"""Makes the templates that calls are led to: copies with locks, wrappers and choices; and the patch for it.
+
+The operations come in an order that lets copies be made of what they should be: first calls are changed, then
+templates are copied, then the originals get their own locks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from policy.core.decision.decision import Code, Reason
+from policy.core.injection.block_patch import additions
+from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
+from policy.core.injection.effective_rules import locks_of
+from policy.core.injection.layer_safety import TaskUses, task_uses, why_not_around, why_not_called
+from policy.core.injection.needs_per_call import Outline, Rules
+from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_model.block_locks import merged
+from policy.core.lock_model.input_values import Caller
+from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
+from policy.core.lock_model.lock_policies import LockPolicies
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.json_patch import JsonObject, Op, PatchOp
+from policy.core.objects.workflow import RawTemplate, Synchronization, Template, WorkflowSpec
+from policy.core.policy_kinds.kinds import Strategy
+from policy.core.values.budget import Part
+
+_MAX_TEMPLATES: Final = 200
+_FIRST_WITH_BOUND: Final = ArgoVersion(4, 0)
+"""Argo's full CRDs bound the number of templates since then."""
+_MAX_BYTES: Final = 1_500_000
+"""What etcd takes is 1.5 MiB; the controller's status comes on top."""
+
+
+class Refused(Exception):  # noqa: N818 - what it is, as the other refusals are named
+    """A lock that cannot be put so; the text says why."""
+
+
+class LockPlacement(msgspec.Struct, frozen=True):
+    """Locks sorted by how they are put: on the body, on a layer in front, or by a choice."""
+
+    direct: Rules
+    wraps: Rules
+    choices: Rules
+
+    @classmethod
+    def of(cls, rules: Rules) -> "LockPlacement":
+        """Sort rules by strategy and condition."""
+        choices = tuple(rule for rule in rules if rule.choice is not None)
+        rest = [rule for rule in rules if rule.choice is None]
+        return cls(
+            direct=tuple(rule for rule in rest if rule.strategy is not Strategy.WRAPPER),
+            wraps=tuple(rule for rule in rest if rule.strategy is Strategy.WRAPPER),
+            choices=choices,
+        )
+
+    @property
+    def layered(self) -> bool:
+        """Whether a layer stands in front of the body."""
+        return bool(self.wraps or self.choices)
+
+
+class TemplateWriter:
+    """Gathers the changes of one object."""
+
+    def __init__(
+        self, spec: WorkflowSpec, outline: Outline, locks: LockPolicies, reviewed: ReviewedObject
+    ) -> None:
+        argo, self._namespace = locks.argo, locks.namespace
+        self._spec, self.outline, self.argo, self._reviewed = spec, outline, argo, reviewed
+        self.defaults = spec.default_locks
+        self._count = len(spec.templates or ())
+        self._present = {each.name: each for each in spec.templates or ()}
+        self._made: set[str] = set()
+        self.budget = reviewed.budget
+        self._used: dict[int, TaskUses] = {}
+        self._puts: dict[str, frozenset[str]] = {}
+        self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
+        self._calls: list[PatchOp] = []
+        self._copies: list[PatchOp] = []
+        self._own: list[PatchOp] = []
+        self._text: Mapping[str, Any] | None = None
+
+    def finish(self) -> tuple[PatchOp, ...] | Reason:
+        """Return the patch, or why it would make the object too large for Argo or etcd."""
+        patch = (*self._calls, *self._copies, *self._own)
+        before = len(self._spec.templates or ())
+        if self.argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
+            message = (
+                f"would have {self._count} templates with those that hold locks; Argo takes "
+                f"{_MAX_TEMPLATES}. Split the Workflow, or use strategy Direct"
+            )
+            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
+        if self._made and len(self._reviewed.raw) + len(msgspec.json.encode(patch)) > _MAX_BYTES:
+            message = "would be too large for etcd with the templates that hold locks. Split the Workflow"
+            return Reason(Code.LOCK_CONFLICT, f"{self._reviewed.at[1:].replace('/', '.')}.templates", message)
+        return patch
+
+    def why_not(self, body: RawTemplate | None, sites: Sequence[CallSite]) -> str:
+        """Return why no layer may stand between these calls and a body, empty where one may."""
+        self.budget.check(Part.INJECTION)
+        if body is None:
+            return "its text is not known"
+        why = why_not_around(body, self.text())
+        for site in sites:
+            if not why and not site.changeable and self._reviewed.is_template:
+                why = "other objects may call it and use what a layer does not have"
+            why = why or why_not_called(site, self._uses(site.caller))
+        return why
+
+    def _uses(self, caller: int) -> TaskUses | None:
+        """Return what a body uses of its tasks, None for the spec; looked at once for all of its calls."""
+        if caller == SPEC_ITSELF:
+            return None
+        if caller not in self._used:
+            self._used[caller] = task_uses(self.body(caller) or {})
+        return self._used[caller]
+
+    def text(self) -> Mapping[str, Any]:
+        """Return the spec as it is written."""
+        if self._text is None:
+            self._text = self._reviewed.spec()
+        return self._text
+
+    @property
+    def retried(self) -> bool:
+        """Whether Argo would retry every template that does not say otherwise."""
+        text = self.text()
+        return bool(text.get("retryStrategy") or (text.get("templateDefaults") or {}).get("retryStrategy"))
+
+    def block(self, number: int) -> Synchronization | None:
+        """Return the locks of a body at run time."""
+        return merged(self.outline.bodies[number].template.synchronization, self.defaults)
+
+    def body(self, number: int) -> RawTemplate | None:
+        """Return a body as it is written, None where the text is not known."""
+        pointer = self.outline.bodies[number].pointer[len(self._reviewed.at) :]
+        found: Any = self.text()
+        for part in pointer.strip("/").split("/"):
+            if not found:
+                return None
+            found = found[int(part)] if isinstance(found, list) else found.get(part)
+        return found or None
+
+    def add(
+        self,
+        name: str,
+        value: JsonObject,
+        held: frozenset[str],
+        *,
+        holder: Template | None = None,
+        passed: Caller | None = None,
+    ) -> None:
+        """Add a template that was made, once; one of that name that is there already must hold its locks.
+
+        `holder` is what a copy is a copy of, and `passed` the call of that.
+        """
+        if self._is_new(name, held):
+            self._append(value, held, holder, passed)
+
+    def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
+        """Add a copy of a template of the object, with more locks."""
+        if not self._is_new(name, locks_of(rules)):
+            return
+        at = f"{self._reviewed.at}/templates"
+        self._copies.append(PatchOp(Op.COPY, f"{at}/-", from_=f"{at}/{index}"))
+        self._copies.append(PatchOp(Op.REPLACE, f"{at}/{self._count}/name", name))
+        self._copies += self._additions(f"{at}/{self._count}", template, rules)
+        self.holders.append((template, locks_of(rules) | self._held(template), None))
+        self._count += 1
+
+    def _is_new(self, name: str, held: frozenset[str]) -> bool:
+        present = self._present.get(name)
+        if present is not None:
+            if held <= self._held(present):
+                return False
+            raise Refused(f'the name "{name}" of the template that would hold it is taken: rename that one')
+        if name in self._made:
+            return False
+        self._made.add(name)
+        return True
+
+    def replace_or_add(self, name: str, value: JsonObject, held: frozenset[str], *, renamed: bool) -> None:
+        """Add a layer; one that takes the name of the template that was renamed is new in any case."""
+        if renamed:
+            self._made.add(name)
+            self._append(value, held, None)
+        else:
+            self.add(name, value, held)
+
+    def _append(
+        self, value: JsonObject, held: frozenset[str], holder: Template | None, passed: Caller | None = None
+    ) -> None:
+        if holder is None:
+            holder = msgspec.convert(value, Template)
+        self.holders.append((holder, held | self._held(holder), passed))
+        self._copies.append(PatchOp(Op.ADD, f"{self._reviewed.at}/templates/-", value))
+        self._count += 1
+
+    def lead(self, site: CallSite, name: str) -> None:
+        """Make a call run a template of the object."""
+        self._calls += site.leads_to(name)
+
+    def rename(self, index: int, name: str) -> None:
+        """Give a template another name."""
+        if name in self._present:
+            raise Refused(f'the name "{name}" that it would get is taken: rename that one')
+        self._calls.append(PatchOp(Op.REPLACE, f"{self._reviewed.at}/templates/{index}/name", name))
+
+    def put(self, pointer: str, template: Template, rules: Rules) -> None:
+        """Put locks on a template in place; on one that stands inline before what it stands in is copied."""
+        inline = pointer.count("/") > self._reviewed.at.count("/") + 2
+        operations = self._calls if inline else self._own
+        operations += self._additions(pointer, template, rules)
+        self._puts[pointer] = locks_of(rules)
+
+    def put_on(self, pointer: str) -> frozenset[str]:
+        """Return the locks that were put on a template in place."""
+        return self._puts.get(pointer, NO_LOCKS)
+
+    def _held(self, template: Template) -> frozenset[str]:
+        return held_locks(merged(template.synchronization, self.defaults), self._namespace)
+
+    def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
+        if not rules:
+            return []
+        made = additions(pointer, template.synchronization, rules, self.argo, self.defaults)
+        if isinstance(made, Reason):
+            raise Refused(made.message)
+        return made

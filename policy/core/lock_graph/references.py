@@ -1,0 +1,97 @@
+"""Every place in a template body or a run that calls another template (argo-workflows E)."""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.lock_graph.certain_tasks import certain_tasks, maybe_skipped
+from policy.core.objects.json_patch import pointer as escaped
+from policy.core.objects.workflow import Call, Hook, Parameters, Template, TemplateRef
+from policy.core.values.budget import UNBOUNDED, Budget
+
+_EXIT_EVENT: Final = "exit"
+
+
+class Via(StrEnum):
+    """The kinds of call."""
+
+    ENTRYPOINT = "entrypoint"
+    TASK = "task"
+    STEP = "step"
+    HOOK = "hook"
+    EXIT = "exit handler"
+    ROOT = "template"
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """One call: what it names, where it stands, and whether it is made whenever its caller runs (`certain`).
+
+    Exactly one of `template`, `ref` and `inline` says what is called. `follows` tells that the call is made
+    whenever the task (by its number in a DAG) or step runs that it belongs to.
+    """
+
+    via: Via
+    name: str
+    pointer: str
+    template: str | None = None
+    ref: TemplateRef | None = None
+    inline: Template | None = None
+    arguments: Parameters | None = None
+    certain: bool = True
+    follows: bool = True
+    task: int | None = None
+
+
+def references(template: Template, pointer: str, budget: Budget = UNBOUNDED) -> Iterator[Reference]:
+    """Yield the calls of a template body, in the order in which they stand there."""
+    if template.dag is not None:
+        sure = certain_tasks(template.dag, budget)
+        for index, task in enumerate(template.dag.tasks or ()):
+            for each in _of_call(task, Via.TASK, f"{pointer}/dag/tasks/{index}", certain=sure[index]):
+                yield each if sure[index] else msgspec.structs.replace(each, task=index)
+    for group_index, group in enumerate(template.steps or ()):
+        for index, step in enumerate(group):
+            where = f"{pointer}/steps/{group_index}/{index}"
+            yield from _of_call(step, Via.STEP, where, certain=not maybe_skipped(step))
+
+
+def of_exit(
+    name: str | None, pointer: str, arguments: Parameters | None = None, *, certain: bool = True
+) -> Iterator[Reference]:
+    """Yield the call of an `onExit`, which Argo makes whatever became of the caller."""
+    if name:
+        yield Reference(Via.EXIT, "onExit", pointer, name, arguments=arguments, certain=certain)
+
+
+def of_hooks(hooks: Mapping[str, Hook] | None, pointer: str, *, certain: bool = True) -> Iterator[Reference]:
+    """Yield the calls of lifecycle hooks; only an exit hook without an expression is sure to fire."""
+    for event, hook in (hooks or {}).items():
+        exits = event == _EXIT_EVENT
+        follows = exits and not hook.expression
+        yield Reference(
+            via=Via.EXIT if exits else Via.HOOK,
+            name=event,
+            pointer=f"{pointer}/hooks{escaped(event)}",
+            template=hook.template,
+            ref=hook.template_ref,
+            arguments=hook.arguments,
+            certain=certain and follows,
+            follows=follows,
+        )
+
+
+def _of_call(call: Call, via: Via, where: str, *, certain: bool) -> Iterator[Reference]:
+    yield Reference(
+        via=via,
+        name=call.name or "",
+        pointer=where,
+        template=call.template,
+        ref=call.template_ref,
+        inline=call.inline,
+        arguments=call.arguments,
+        certain=certain,
+    )
+    yield from of_exit(call.on_exit, f"{where}/onExit", certain=certain)
+    yield from of_hooks(call.hooks, where, certain=certain)

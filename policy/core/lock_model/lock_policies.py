@@ -1,0 +1,315 @@
+"""Synchronization policies compiled for one namespace: definitions, rules, and what is valid."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
+
+from policy.core.decision.decision import Reason
+from policy.core.lock_model.foreign_templates import ForeignTemplate, MissingLock
+from policy.core.lock_model.generated_names import base_name, is_layer
+from policy.core.lock_model.input_values import Caller
+from policy.core.lock_model.key_rules import key_rule
+from policy.core.lock_model.pod_view import NOTHING_SAID, PodView, is_veiled
+from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
+from policy.core.lock_model.semaphore_definitions import Definitions, LabelsOf, LockPolicy, definitions_in
+from policy.core.lock_model.sibling_names import Sibling
+from policy.core.lock_model.template_bodies import TemplateBody, collect, images_of, type_of
+from policy.core.lock_model.template_selectors import LONGEST_TEXT, Match
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.label_selectors import EVERYTHING, Labels
+from policy.core.objects.read_extent import WHOLE, Extent
+from policy.core.objects.workflow import EMPTY_SPEC, Template, WorkflowSpec
+from policy.core.policy_kinds.kinds import (
+    ClusterSynchronizationPolicy,
+    MatchedKind,
+    Strategy,
+    SynchronizationPolicy,
+    TemplateType,
+)
+from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
+from policy.core.values.memo import MOST_KEPT, Memo
+
+_CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
+RuleKey: TypeAlias = tuple[str | None, str | None]
+"""Name and image of a container template."""
+
+
+_Fits: TypeAlias = Callable[[str], object]
+RuleTest: TypeAlias = tuple[CompiledRule, frozenset[TemplateType], _Fits | None, _Fits | None]
+"""A rule taken apart, for templates not seen before: types, and what names and images have to fit."""
+
+
+class FoundOut:
+    """What reviews have found out by the lock policies of one namespace, which own it.
+
+    A change of policies or templates makes both anew. What is bounded has keys of somebody's choice: names
+    and images of templates, which Workflows repeat run after run (`rules`), and references to templates of
+    other objects (`foreign`, `lacking`, `siblings`). The locks of `faults` are those that rules write.
+    """
+
+    def __init__(self) -> None:
+        self.rules: Memo[RuleKey, tuple[CompiledRule, ...]] = Memo(most=MOST_KEPT)
+        self.faults: Memo[str, tuple[Reason, ...]] = Memo()
+        self.foreign: Memo[tuple[str, str, str, bool], ForeignTemplate | None] = Memo(most=MOST_KEPT)
+        self.lacking: Memo[tuple[str, str, str], tuple[MissingLock, ...]] = Memo(most=MOST_KEPT)
+        self.siblings: Memo[tuple[str, str, tuple[str, ...]], Sibling | None] = Memo(most=MOST_KEPT)
+
+
+class LockPolicies(msgspec.Struct, frozen=True):
+    """All lock policies of one namespace.
+
+    `argo` says what may be written. `by_pod` tells that a rule asks what templates run, `structural` that
+    one may ask for more than an edit in place, `conditional` that one has a condition, and `on_callers` that
+    one may put a lock on a DAG or steps, which then hold it for all that these call. What reviews have
+    `found_out` is kept beside them.
+    """
+
+    namespace: str
+    argo: ArgoVersion
+    policies: tuple[CompiledLockPolicy, ...]
+    rules: tuple[CompiledRule, ...]
+    tests: tuple[RuleTest, ...]
+    definitions: Definitions
+    everyone_for: frozenset[MatchedKind]
+    looks_closer: bool
+    by_pod: bool
+    structural: bool
+    conditional: bool
+    refuses_singular: bool
+    on_callers: bool
+    lock_names: frozenset[str]
+    found_out: FoundOut
+
+    def active(
+        self, labels: Labels, kind: MatchedKind = MatchedKind.WORKFLOW
+    ) -> tuple[CompiledLockPolicy, ...]:
+        """Return the policies that speak about an object of a kind with these labels."""
+        if kind in self.everyone_for:
+            return self.policies
+        return tuple(
+            policy for policy in self.policies if kind in policy.kinds and policy.workflows.matches(labels)
+        )
+
+    def concerned(
+        self,
+        spec: WorkflowSpec,
+        at: str = "/spec",
+        view: PodView | None = None,
+        budget: Budget = UNBOUNDED,
+    ) -> list[TemplateBody]:
+        """Return the template bodies that hold a lock, call others, or are selected by a rule.
+
+        So are those of which that has to be looked at closely. Most templates of most Workflows are none of
+        these, and a review should not pay for them.
+        """
+        found: list[TemplateBody] = []
+        recall, by_pod = self.found_out.rules.get, self.by_pod
+        view = self.view(spec) if view is None else view
+        plain = not view.hides and not self.looks_closer
+        for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
+            if template.dag is None and template.steps is None and template.synchronization is None:
+                container = template.container
+                rules = recall((template.name, container.image)) if container is not None else None
+                if (
+                    rules is None
+                    or not plain
+                    or template.sidecars is not None
+                    or template.init_containers is not None
+                    or template.pod_spec_patch is not None
+                ):
+                    veiled = by_pod and (view.hides or is_veiled(template, closely=self.looks_closer))
+                    if not (veiled or self._as_written(template, view)):
+                        continue
+                elif not rules:
+                    continue  # Nearly all templates are of this kind.
+            collect(template, f"{at}/templates/{index}", found)
+        return found
+
+    def view(self, spec: WorkflowSpec, *, open_ended: bool = False) -> PodView:
+        """Return how a spec's templates run, as far as a rule asks for that."""
+        return PodView(spec, self.namespace, open_ended=open_ended) if self.by_pod else NOTHING_SAID
+
+    def rules_for(
+        self, template: Template, view: PodView = NOTHING_SAID, caller: Caller | None = None
+    ) -> tuple[CompiledRule, ...]:
+        """Return the rules that select a template of a spec, in the order of policies and rules.
+
+        `caller` is the call of a template of another object.
+        """
+        container = template.container
+        if container is not None and not (view.hides or self.looks_closer):
+            remembered = self.found_out.rules.get((template.name, container.image))
+            if (
+                remembered is not None
+                and template.sidecars is None
+                and template.init_containers is None
+                and template.pod_spec_patch is None
+            ):
+                return remembered
+        if self.by_pod and (view.hides or is_veiled(template, closely=self.looks_closer)):
+            return tuple(rule for rule, match in self.matches(template, view, caller) if match is Match.YES)
+        return self._as_written(template, view)
+
+    def _as_written(self, template: Template, view: PodView) -> tuple[CompiledRule, ...]:
+        """Return the rules that select a template which runs what stands in it."""
+        container = template.container
+        if container is None:
+            rules = self._match(template)
+        else:
+            key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
+            remembered = self.found_out.rules.get(key)
+            rules = self._remember(key, self._match(template)) if remembered is None else remembered
+        if not rules or not self.looks_closer:
+            return rules
+        return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, view.spec))
+
+    def _remember(self, key: RuleKey, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
+        """Keep what was found out, but not for long texts that somebody made up; return it."""
+        name, image = key
+        if len(name or "") + len(image or "") <= LONGEST_TEXT:
+            self.found_out.rules.keep(key, rules)
+        return rules
+
+    def matches(
+        self, template: Template, view: PodView, caller: Caller | None = None
+    ) -> tuple[tuple[CompiledRule, Match], ...]:
+        """Return the rules that may select a template by what it runs, and whether they do; once a review."""
+        if view is NOTHING_SAID:
+            return tuple(self._matches(template, PodView(EMPTY_SPEC, self.namespace), caller))
+        if caller is not None:
+            return tuple(self._matches(template, view, caller))
+        kept = view.kept.get(id(template))
+        if kept is None:  # The template is kept, too, so that nothing else gets its id meanwhile.
+            kept = view.kept[id(template)] = (template, tuple(self._matches(template, view, None)))
+        return kept[1]
+
+    def _matches(
+        self, template: Template, view: PodView, caller: Caller | None
+    ) -> Iterator[tuple[CompiledRule, Match]]:
+        type_ = type_of(template)
+        if type_ is None or is_layer(template):
+            return
+        name = base_name(template.name or "")
+        meant = [rule for rule in self.rules if rule.selector.is_meant(name, type_)]
+        pod = view.pod(template, caller) if meant else None
+        for rule in meant:
+            match = rule.selector.match(pod) if pod is not None else Match.NO
+            if match is not Match.NO:
+                yield rule, match
+
+    def may_come_to_select(self, template: Template, *, hides: bool) -> bool:
+        """Tell whether a rule may select a template by what whoever calls it says of its Pod."""
+        if not (self.by_pod and (hides or is_veiled(template, closely=self.looks_closer))):
+            return False
+        type_, name = type_of(template), base_name(template.name or "")
+        return type_ is not None and any(rule.selector.is_meant(name, type_) for rule in self.rules)
+
+    def _match(self, template: Template) -> tuple[CompiledRule, ...]:
+        """Return the rules whose name, image and type match; what injection generated counts as its base."""
+        type_ = type_of(template)
+        if type_ is None or is_layer(template):
+            return ()
+        name, images = base_name(template.name or ""), images_of(template)
+        if len(name) > LONGEST_TEXT or (images and max(map(len, images)) > LONGEST_TEXT):
+            return tuple(rule for rule in self.rules if rule.selector.may_select(name, images, type_))
+        return tuple(
+            [
+                rule
+                for rule, types, fits_name, fits_image in self.tests
+                if type_ in types
+                and (fits_name is None or fits_name(name))
+                and (fits_image is None or any(map(fits_image, images)))
+            ]
+        )
+
+
+def compile_lock_policies(
+    policies: Iterable[LockPolicy],
+    *,
+    namespace: str,
+    labels_of: LabelsOf,
+    config_maps: Mapping[tuple[str, str], Mapping[str, str]],
+    argo: ArgoVersion,
+    extent: Extent = WHOLE,
+) -> LockPolicies | None:
+    """Compile the policies that govern a namespace; None where none does."""
+    everyone = tuple(policies)
+    governing = [policy for policy in everyone if _governs(policy, namespace, labels_of)]
+    if not governing:
+        return None
+    compiled = [(_compile_policy(policy), policy) for policy in governing]
+    rules = tuple(
+        compile_rule(rule, own, namespace, _own_namespace(policy))
+        for own, policy in compiled
+        for rule in policy.spec.inject
+    )
+    return LockPolicies(
+        namespace=namespace,
+        argo=argo,
+        policies=tuple(own for own, _ in compiled),
+        rules=rules,
+        tests=tuple(_test(rule) for rule in rules),
+        definitions=definitions_in(everyone, config_maps, labels_of, extent=extent),
+        everyone_for=_everyone_for([own for own, _ in compiled]),
+        by_pod=any(rule.selector.by_pod for rule in rules),
+        looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
+        structural=any(_is_structural(rule) for rule in rules),
+        conditional=any(rule.when is not None for rule in rules),
+        refuses_singular=refuses_singular(own for own, _ in compiled),
+        on_callers=any(rule.selector.types & _CALLER_TYPES for rule in rules),
+        lock_names=frozenset(name for rule in rules for name in rule.names),
+        found_out=FoundOut(),
+    )
+
+
+def _test(rule: CompiledRule) -> RuleTest:
+    select = rule.selector
+    return (
+        rule,
+        select.types,
+        select.names.compiled.fullmatch if select.names is not None else None,
+        select.images.compiled.fullmatch if select.images is not None else None,
+    )
+
+
+def _everyone_for(policies: list[CompiledLockPolicy]) -> frozenset[MatchedKind]:
+    """Return the kinds whose objects all policies speak about, whatever their labels are."""
+    if any(policy.workflows != EVERYTHING for policy in policies):
+        return frozenset()
+    return frozenset(MatchedKind).intersection(*(policy.kinds for policy in policies))
+
+
+def _own_namespace(policy: LockPolicy) -> str | None:
+    """Return the namespace of a policy, None for one of the cluster."""
+    return policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
+
+
+def _is_structural(rule: CompiledRule) -> bool:
+    return (
+        rule.strategy in (Strategy.CLONE, Strategy.WRAPPER)
+        or rule.choice is not None
+        or rule.selector.tasks is not None
+    )
+
+
+def _governs(policy: LockPolicy, namespace: str, labels_of: LabelsOf) -> bool:
+    if isinstance(policy, ClusterSynchronizationPolicy):
+        return policy.spec.namespace_selector.matches(labels_of(namespace))
+    return policy.metadata.namespace == namespace
+
+
+def _compile_policy(policy: LockPolicy) -> CompiledLockPolicy:
+    scope = "" if isinstance(policy, ClusterSynchronizationPolicy) else f"{policy.metadata.namespace}/"
+    validation = policy.spec.validate
+    pattern = validation.key_pattern
+    return CompiledLockPolicy(
+        source=f"{policy.kind} {scope}{policy.metadata.name}",
+        workflows=policy.spec.match.workflows,
+        require_defined=validation.require_defined,
+        key_rule=key_rule(pattern) if pattern is not None else None,
+        cross_namespace=validation.cross_namespace,
+        validation=validation,
+        kinds=frozenset(policy.spec.match.kinds),
+        referenced=policy.spec.match.referenced,
+    )

@@ -1,0 +1,160 @@
+"""Names of locks with parameters in them: filled in as far as the values are known at admission.
+
+A value that is not known stays as its `{{tag}}`, written as the outermost caller would write it; so two names
+that come out as the same text are the same lock, whatever the value will be (argo-workflows C.4).
+
+A text may be megabytes of somebody's choice, so its tags are found in one pass. Argo's template engine reads
+a tag from `{{` to the next `}}`; an expression that looks for both begins anew at every `{{`, which takes
+hours where there are many of them and no end.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from policy.core.lock_model.lock_names import parameterised
+from policy.core.objects.workflow import Parameters, Template
+
+BEGIN: Final = "{{"
+END: Final = "}}"
+TagValues: TypeAlias = Mapping[str, str]
+"""What tags stand for, such as `workflow.parameters.env` or `inputs.parameters.db`."""
+
+_INPUTS: Final = "inputs.parameters."
+_WORKFLOW: Final = "workflow.parameters."
+NAMESPACE_TAG: Final = "workflow.namespace"
+NO_VALUES: Final[TagValues] = {}
+_LONGEST_VALUE: Final = 253
+"""Characters of a value that may become a part of a name; a longer one is left unknown."""
+
+_LASTING: Final = re.compile(r"\{\{=?\s*workflow\.(?!outputs)[\w.-]+\s*\}\}")
+_INPUT: Final = re.compile(r"inputs\.parameters(?:\.([\w-]+)|\[['\"]([\w-]+)['\"]\])")
+_CHOICE: Final = re.compile(r"=[^?]*\?\s*'([^'{}]*)'\s*:\s*'([^'{}]*)'\s*")
+
+
+def tags(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each tag begins and ends, its braces included."""
+    at = text.find(BEGIN)
+    while at >= 0:
+        end = text.find(END, at + len(BEGIN))
+        if end < 0:
+            return
+        yield at, end + len(END)
+        at = text.find(BEGIN, end + len(END))
+
+
+def replaced(text: str, new: Callable[[str], str]) -> str:
+    """Return a text with every tag replaced; `new` gets a tag with its braces."""
+    parts: list[str] = []
+    last = 0
+    for begin, end in tags(text):
+        parts += (text[last:begin], new(text[begin:end]))
+        last = end
+    return "".join(parts) + text[last:] if parts else text
+
+
+def inner(tag: str) -> str:
+    """Return what stands between the braces of a tag."""
+    return tag[len(BEGIN) : -len(END)]
+
+
+def fill_tags(text: str, values: TagValues) -> str:
+    """Return a text with every tag filled in whose value is known."""
+    if not parameterised(text):
+        return text
+
+    def known(tag: str) -> str:
+        return values.get(inner(tag).removeprefix("=").strip(), tag)
+
+    return replaced(text, known)
+
+
+def choices(text: str) -> tuple[str, ...]:
+    """Return what a text with `{{= condition ? 'one' : 'other'}}` in it may become, else the text itself."""
+    begin, end = next(tags(text), (0, 0))
+    choice = _CHOICE.fullmatch(inner(text[begin:end])) if end else None
+    if choice is None:
+        return (text,)
+    before, after = text[:begin], text[end:]
+    return tuple(dict.fromkeys(f"{before}{each}{after}" for each in choice.groups()))
+
+
+def inputs_in(text: str) -> set[str]:
+    """Return the names of the input parameters that a text depends on."""
+    if not parameterised(text) or "inputs.parameters" not in text:
+        return set()
+    return {first or second for first, second in _INPUT.findall(text)}
+
+
+def input_named(tag: str) -> str | None:
+    """Return the name of the input that a tag stands for, None where it stands for something else."""
+    found = _INPUT.fullmatch(tag)
+    return None if found is None else found[1] or found[2]
+
+
+def text_of(value: Any) -> str | None:
+    """Return a parameter's value as Argo reads it, or None where there is none to go by."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int)):
+        return str(value)
+    return None
+
+
+def workflow_values(arguments: Iterable[Parameters | None], namespace: str) -> dict[str, str]:
+    """Return the values that hold in a whole run; of the given arguments the first to name one wins."""
+    values = {NAMESPACE_TAG: namespace}
+    for each in arguments:
+        for parameter in (each.parameters if each is not None else None) or ():
+            text = text_of(parameter.value)
+            if text is not None and len(text) <= _LONGEST_VALUE and not parameterised(text):
+                values.setdefault(f"{_WORKFLOW}{parameter.name}", text)
+    return values
+
+
+def bind_inputs(
+    template: Template,
+    wanted: Iterable[str],
+    arguments: Parameters | None,
+    outer: TagValues,
+    where: str,
+) -> dict[str, str]:
+    """Return the values of the wanted inputs of a template that is called at `where`.
+
+    `outer` holds in the caller. A value that only the run gives (an item, another task's output) is marked
+    with where it was given, so that equal texts of two calls are not taken for the same value.
+    """
+    given = {each.name: each.value for each in (arguments.parameters if arguments else None) or ()}
+    own = {each.name: each for each in (template.inputs.parameters if template.inputs else None) or ()}
+    bound: dict[str, str] = {}
+    for name in wanted:
+        text = text_of(given.get(name))
+        if text is None and name in own:
+            text = text_of(own[name].value)
+            text = text_of(own[name].default) if text is None else text
+        if text is None or len(text) > _LONGEST_VALUE:
+            text = f"{{{{{_INPUTS}{name}}}}}"
+        bound[f"{_INPUTS}{name}"] = _placed(fill_tags(text, outer), where)
+    return bound
+
+
+def open_inputs(wanted: Iterable[str], where: str) -> dict[str, str]:
+    """Return values for inputs that anybody may give, or that are too many to follow."""
+    return {f"{_INPUTS}{name}": _placed(f"{{{{{_INPUTS}{name}}}}}", where) for name in wanted}
+
+
+def as_written(name: str) -> str:
+    """Return the name of a lock as its author wrote it, without the marks of where values were given."""
+    return replaced(name, lambda tag: f"{tag.partition('@')[0]}}}}}" if "@" in tag else tag)
+
+
+def _placed(text: str, where: str) -> str:
+    """Return a text with where it was given after each tag that may stand for something else elsewhere."""
+    if not parameterised(text):
+        return text
+
+    def placed(tag: str) -> str:
+        lasting = "@" in tag or _LASTING.fullmatch(tag)
+        return tag if lasting else f"{{{{{inner(tag).strip()}@{where}}}}}"
+
+    return replaced(text, placed)

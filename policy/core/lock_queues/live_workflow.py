@@ -1,0 +1,178 @@
+"""A live Workflow as far as locks are concerned: the fields that are read, and the record that is kept."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+
+from policy.core.objects.workflow import Metadata, Read, Synchronization, TemplateRef
+from policy.core.values.prepared import prepare
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone, as Argo writes it; one without could not be compared with ours."""
+_ACTIVE: Final = frozenset({"", "Pending", "Running"})
+
+
+class Waited(Read, frozen=True):
+    """The lock that a node waits for."""
+
+    waiting: str | None = None
+
+
+class WorkflowNode(Read, frozen=True):
+    """One node of a run."""
+
+    name: str | None = None
+    type: str | None = None
+    phase: str | None = None
+    template_name: str | None = None
+    template_ref: TemplateRef | None = None
+    template_scope: str | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    children: tuple[str, ...] | None = None
+    synchronization_status: Waited | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it is not over."""
+        return (self.phase or "") in _ACTIVE
+
+    @property
+    def waits_for(self) -> str:
+        """The lock that it waits for now, "" where it does not."""
+        status = self.synchronization_status
+        return (status.waiting or "") if status is not None and self.active else ""
+
+
+class Holding(Read, frozen=True):
+    """A lock and who of this Workflow holds it: several of a semaphore, one of a mutex."""
+
+    semaphore: str | None = None
+    mutex: str | None = None
+    holders: tuple[str, ...] | None = None
+    holder: str | None = None
+
+
+class LockList(Read, frozen=True):
+    """The holders of one kind of lock."""
+
+    holding: tuple[Holding, ...] | None = None
+
+
+class LockStatus(Read, frozen=True):
+    """`status.synchronization`."""
+
+    semaphore: LockList | None = None
+    mutex: LockList | None = None
+
+
+class LiveCall(Read, frozen=True):
+    """A DAG task or a step: whether it leads to templates elsewhere."""
+
+    template_ref: TemplateRef | None = None
+    inline: "LiveTemplate | None" = None
+
+
+class LiveDag(Read, frozen=True):
+    """The tasks of a DAG."""
+
+    tasks: tuple[LiveCall, ...] | None = None
+
+
+class LiveTemplate(Read, frozen=True):
+    """The locks of a template, and what it calls."""
+
+    name: str | None = None
+    synchronization: Synchronization | None = None
+    dag: LiveDag | None = None
+    steps: tuple[tuple[LiveCall, ...], ...] | None = None
+
+
+class LiveSpec(Read, frozen=True):
+    """What of a spec concerns locks."""
+
+    priority: int | None = None
+    suspend: bool | None = None
+    shutdown: str | None = None
+    active_deadline_seconds: int | str | None = None
+    templates: tuple[LiveTemplate, ...] | None = None
+    synchronization: Synchronization | None = None
+    workflow_template_ref: TemplateRef | None = None
+
+
+class LiveStatus(Read, frozen=True):
+    """What of a status concerns locks."""
+
+    phase: str | None = None
+    message: str | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    nodes: dict[str, WorkflowNode] | None = None
+    compressed_nodes: str | None = None
+    offload_node_status_version: str | None = None
+    synchronization: LockStatus | None = None
+    stored_workflow_template_spec: LiveSpec | None = None
+    stored_templates: dict[str, LiveTemplate] | None = None
+
+
+class LiveWorkflow(Read, frozen=True):
+    """A Workflow as it is watched."""
+
+    metadata: Metadata = Metadata()
+    spec: LiveSpec = LiveSpec()
+    status: LiveStatus = LiveStatus()
+
+
+WorkflowNodes = dict[str, WorkflowNode]
+prepare(LiveWorkflow, WorkflowNodes)
+
+
+class LockHold(msgspec.Struct, frozen=True, gc=False):
+    """A lock that a node holds; the node "" is the Workflow itself.
+
+    `stuck_on` are the nodes that wait for locks below the holder, where nothing else goes on there: it gives
+    the lock back when one of them gets on. Empty: something goes on, or it is not known.
+    """
+
+    lock: str
+    node: str
+    stuck_on: tuple[str, ...]
+
+
+class LockWait(msgspec.Struct, frozen=True, gc=False):
+    """A lock that a node waits for; the node "" is the Workflow itself."""
+
+    lock: str
+    node: str
+    since: datetime
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """A live Workflow as it is kept.
+
+    `named` are the locks that its own spec names; `indexed` those by which Argo finds it when a ConfigMap
+    changes (argo-workflows C.5). `open_ended` says that it may come to locks that are not named there.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    priority: int
+    deadline: datetime | None
+    holds: tuple[LockHold, ...]
+    waits: tuple[LockWait, ...]
+    named: frozenset[str]
+    indexed: frozenset[str]
+    open_ended: bool
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Its place in every queue of Argo: priority, then age."""
+        return (-self.priority, self.created, self.name)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"

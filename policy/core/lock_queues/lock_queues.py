@@ -1,0 +1,175 @@
+"""The queue of every lock: who holds it, who waits, since when; and which waits nobody can end any more.
+
+Deadlocks are found on what really happens, node by node: a waiter is stuck when its lock has as many stuck
+holders as its limit, and a holder is stuck when all that is under way below it is stuck. The largest such set
+is what never moves by itself: a Workflow that waits for itself (argo-verified 6), and circles of several. A
+holder that is not known, or of which nothing is known, counts as one that goes on: nothing is called a
+deadlock that may not be one.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TypeAlias
+
+import msgspec
+
+from policy.core.lock_model.semaphore_definitions import LimitOf
+from policy.core.lock_queues.live_workflow import LockHold, LockWait, Traced
+
+_Unit: TypeAlias = tuple[str, str]
+"""A Workflow's uid and one of its nodes, "" for itself."""
+
+
+class LockHolder(msgspec.Struct, frozen=True):
+    """One holder of a lock."""
+
+    workflow: Traced
+    held: LockHold
+
+
+class LockWaiter(msgspec.Struct, frozen=True):
+    """One who waits for a lock."""
+
+    workflow: Traced
+    waits: LockWait
+    stuck: bool
+
+
+class LockQueue(msgspec.Struct, frozen=True):
+    """One lock; waiters stand in the order in which Argo serves them."""
+
+    lock: str
+    limit: int | None
+    holders: tuple[LockHolder, ...]
+    waiters: tuple[LockWaiter, ...]
+
+    @property
+    def free(self) -> int:
+        """How many more could hold it; none where the limit is not known."""
+        return max(0, (self.limit or 0) - len(self.holders))
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Since when the one who waits longest waits."""
+        return min((each.waits.since for each in self.waiters), default=None)
+
+    @property
+    def deadlocked(self) -> bool:
+        """Whether anybody waits for ever."""
+        return any(each.stuck for each in self.waiters)
+
+
+def lock_queues(workflows: Iterable[Traced], limit_of: LimitOf) -> tuple[LockQueue, ...]:
+    """Return every lock that is held or waited for, by name."""
+    holders: dict[str, list[LockHolder]] = {}
+    waiting: dict[str, list[tuple[Traced, LockWait]]] = {}
+    for workflow in workflows:
+        for held in workflow.holds:
+            holders.setdefault(held.lock, []).append(LockHolder(workflow, held))
+        for waits in workflow.waits:
+            waiting.setdefault(waits.lock, []).append((workflow, waits))
+    names = sorted(holders.keys() | waiting.keys())
+    limits = {name: limit_of(name) for name in names}
+    stuck = _stuck(holders, waiting, limits)
+    return tuple(
+        LockQueue(
+            name,
+            limits[name],
+            tuple(holders.get(name, ())),
+            tuple(
+                LockWaiter(workflow, waits, (workflow.uid, waits.node) in stuck)
+                for workflow, waits in sorted(waiting.get(name, ()), key=_place)
+            ),
+        )
+        for name in names
+    )
+
+
+def _place(waiter: tuple[Traced, LockWait]) -> tuple[object, ...]:
+    workflow, waits = waiter
+    return (*workflow.order, workflow.namespace, waits.since, waits.node)
+
+
+def _stuck(
+    holders: Mapping[str, list[LockHolder]],
+    waiting: Mapping[str, list[tuple[Traced, LockWait]]],
+    limits: Mapping[str, int | None],
+) -> set[_Unit]:
+    """Return the largest set of waiters of which each waits for holders that wait for others of the set."""
+    stuck = {(workflow.uid, waits.node) for each in waiting.values() for workflow, waits in each}
+    moved = True
+    while moved and stuck:
+        blocked = {
+            lock
+            for lock in waiting
+            if (limit := limits[lock]) is not None
+            and sum(_is_stuck(each, stuck) for each in holders.get(lock, ())) >= limit > 0
+        }
+        left = {
+            (workflow.uid, waits.node)
+            for lock in blocked
+            for workflow, waits in waiting[lock]
+            if (workflow.uid, waits.node) in stuck
+        }
+        moved, stuck = left != stuck, left
+    return stuck
+
+
+def _is_stuck(holder: LockHolder, stuck: set[_Unit]) -> bool:
+    on = holder.held.stuck_on
+    return bool(on) and all((holder.workflow.uid, node) in stuck for node in on)
+
+
+class LiveDeadlock(msgspec.Struct, frozen=True):
+    """What one Workflow waits for in vain: each lock, and by whom it is held."""
+
+    workflow: Traced
+    locks: tuple[str, ...]
+    text: str
+
+
+def live_deadlocks(found: Iterable[LockQueue]) -> tuple[LiveDeadlock, ...]:
+    """Return a deadlock for every Workflow that has a stuck waiter, by name."""
+    by_workflow: dict[str, list[LockQueue]] = {}
+    who: dict[str, Traced] = {}
+    for queue in found:
+        for waiter in queue.waiters:
+            if waiter.stuck:
+                who[waiter.workflow.uid] = waiter.workflow
+                mine = by_workflow.setdefault(waiter.workflow.uid, [])
+                if queue not in mine:
+                    mine.append(queue)
+    return tuple(
+        LiveDeadlock(
+            workflow,
+            tuple(queue.lock for queue in by_workflow[uid]),
+            _text(workflow, by_workflow[uid]),
+        )
+        for uid, workflow in sorted(who.items(), key=lambda each: each[1].key)
+    )
+
+
+def _others(workflow: Traced, queue: LockQueue) -> list[str]:
+    """Return who else holds a lock; whoever reads it may not see the Workflows of other namespaces."""
+    keys = {each.workflow.key: each.workflow.namespace for each in queue.holders}
+    keys.pop(workflow.key, None)
+    near = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
+    far = len(keys) - len(near)
+    return near + ([f"{far} of other namespaces"] if far else [])
+
+
+def _text(workflow: Traced, stuck: list[LockQueue]) -> str:
+    """Return what is said of a deadlock: which locks, who holds them, and what helps."""
+    parts = []
+    for queue in stuck:
+        others = _others(workflow, queue)
+        if not others:
+            parts.append(f"{queue.lock}, which only itself holds")
+        else:
+            itself = any(each.workflow.key == workflow.key for each in queue.holders)
+            named = f"itself and {', '.join(others)}" if itself else ", ".join(others)
+            parts.append(f"{queue.lock}, which {named} will not give back: it waits too")
+    return (
+        f"waits for ever for {'; and for '.join(parts)}. Terminate it (argo terminate {workflow.name}), "
+        "and take one of the locks away or ask for all of them in one place"
+    )

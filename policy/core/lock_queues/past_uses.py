@@ -1,0 +1,107 @@
+"""Which locks the Workflows that exist have used, from when to when: what a replay is made of.
+
+A node keeps when it came to its lock (`startedAt` counts the wait, argo-workflows F.1) and when it was done,
+but not when it got the lock. A Workflow that waits as a whole has no `startedAt` before it has its lock.
+Locks of a node are those of its template; a name that is worked out at run time cannot be known afterwards.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from policy.core.lock_model.lock_names import NO_BLOCK, lock_name, parameterised, refs_in
+from policy.core.lock_queues.live_workflow import LiveSpec, LiveTemplate, LiveWorkflow, WorkflowNode
+from policy.core.lock_queues.trace import nodes_of
+from policy.core.objects.workflow import Synchronization, TemplateRef
+
+_HOLDING: Final = frozenset({"Pod", "Retry", "DAG", "Steps", "Suspend", "HTTP", "Plugin"})
+"""Types of node that take the locks of their template; groups of items and of steps take none."""
+
+
+class Use(msgspec.Struct, frozen=True):
+    """One use of a lock; `began` is None where that is not written down, `ended` where it is not over."""
+
+    lock: str
+    arrived: datetime
+    began: datetime | None
+    ended: datetime | None
+    priority: int
+    created: datetime
+
+
+class LockUses(msgspec.Struct, frozen=True):
+    """What some Workflows have used, and how many uses are not known because their key is worked out."""
+
+    uses: tuple[Use, ...]
+    unknown: int
+
+
+def lock_uses(workflows: Iterable[LiveWorkflow]) -> LockUses:
+    """Return all uses of locks by Workflows, finished and live ones."""
+    uses: list[Use] = []
+    unknown = 0
+    for workflow in workflows:
+        for use in _of_one(workflow):
+            if use is None:
+                unknown += 1
+            else:
+                uses.append(use)
+    return LockUses(tuple(uses), unknown)
+
+
+def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
+    """Yield the uses of one Workflow; None for one whose lock is not known."""
+    metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
+    created = metadata.creation_timestamp
+    if created is None:
+        return
+    namespace, priority = metadata.namespace or "", spec.priority or 0
+    stored = status.stored_workflow_template_spec
+    whole = spec.synchronization or (stored.synchronization if stored is not None else None)
+    for lock in _locks(whole, namespace):
+        yield (
+            None
+            if lock is None
+            else Use(lock, created, status.started_at, status.finished_at, priority, created)
+        )
+    nodes = nodes_of(status) or {}
+    below_retries = {
+        child for node in nodes.values() if node.type == "Retry" for child in node.children or ()
+    }
+    templates = _templates(spec, stored, status.stored_templates or {})
+    for node_id, node in nodes.items():
+        if node.type not in _HOLDING or node_id in below_retries or node.started_at is None:
+            continue
+        template = templates.get(_template_of(node))
+        for lock in _locks(template.synchronization if template is not None else None, namespace):
+            if lock is None:
+                yield None
+            else:
+                yield Use(lock, node.started_at, None, node.finished_at, priority, created)
+
+
+def _templates(
+    spec: LiveSpec, stored: LiveSpec | None, elsewhere: Mapping[str, LiveTemplate]
+) -> Mapping[str, LiveTemplate]:
+    """Return templates by where nodes say that theirs is: `name`, or `scope/object/name`."""
+    found = dict(elsewhere)
+    for each in (*((stored.templates or ()) if stored is not None else ()), *(spec.templates or ())):
+        found[each.name or ""] = each
+    return found
+
+
+def _template_of(node: WorkflowNode) -> str:
+    ref: TemplateRef | None = node.template_ref
+    if ref is not None and ref.name:
+        scope = "cluster" if ref.cluster_scope else "namespaced"
+        return f"{scope}/{ref.name}/{ref.template or ''}"
+    scope, name = node.template_scope or "", node.template_name or ""
+    return name if not scope or scope.startswith("local/") else f"{scope}/{name}"
+
+
+def _locks(block: Synchronization | None, namespace: str) -> Iterator[str | None]:
+    """Yield the locks of a block, None for one whose name is worked out."""
+    for name in dict.fromkeys(lock_name(ref, namespace) for _, ref in refs_in(block or NO_BLOCK)):
+        yield None if parameterised(name) else name

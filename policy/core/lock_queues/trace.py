@@ -1,0 +1,210 @@
+"""From a live Workflow to the record that is kept of it: what it holds, waits for and may still ask for.
+
+Which signals can be trusted stands in argo-workflows C.6: holders in `status.synchronization`, waiters in
+nodes (template level) and in the Workflow's own message (workflow level). `status.synchronization.*.waiting`
+lingers and is not read.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from sys import intern
+from typing import Final
+
+import msgspec
+
+from policy.core.lock_model.lock_names import NO_BLOCK, lock_name, parameterised, refs_in
+from policy.core.lock_queues.live_workflow import (
+    LiveCall,
+    LiveSpec,
+    LiveStatus,
+    LiveTemplate,
+    LiveWorkflow,
+    LockHold,
+    LockStatus,
+    LockWait,
+    Traced,
+    WorkflowNode,
+    WorkflowNodes,
+)
+from policy.core.objects.workflow import Synchronization
+
+_MOST_NODES_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of decompressed nodes that are read; of more nothing is known."""
+_WAITING: Final = re.compile(
+    r"Waiting for (?P<busy>.+) lock\. Lock status: |Failed to get semaphore limit for (?P<lost>.+)"
+)
+_GROUPS: Final = frozenset({"DAG", "Steps", "StepGroup", "TaskGroup", "Retry"})
+_GZIP: Final = 31
+"""Window bits by which zlib reads gzip."""
+
+
+def trace(workflow: LiveWorkflow, *, unborn: datetime) -> Traced:
+    """Return what is kept of a Workflow; `unborn` stands for a creation time that is missing."""
+    metadata, spec, status = workflow.metadata, workflow.spec, workflow.status
+    namespace = intern(metadata.namespace or "")
+    created = metadata.creation_timestamp or unborn
+    nodes = nodes_of(status)
+    holds = tuple(_holds(workflow, nodes))
+    named, indexed, open_ended = _named(spec, status.stored_workflow_template_spec, namespace)
+    return Traced(
+        namespace=namespace,
+        name=metadata.name or "",
+        uid=metadata.uid or "",
+        created=created,
+        priority=spec.priority or 0,
+        deadline=_deadline(spec, status),
+        holds=holds,
+        waits=tuple(_waits(status, nodes or {}, holds, created)),
+        named=named,
+        indexed=indexed,
+        open_ended=open_ended,
+    )
+
+
+def nodes_of(status: LiveStatus) -> Mapping[str, WorkflowNode] | None:
+    """Return the nodes, decompressed where they are; None where they are somewhere else."""
+    if status.nodes is not None:
+        return status.nodes
+    if status.compressed_nodes:
+        return _decompressed(status.compressed_nodes)
+    return None if status.offload_node_status_version else {}
+
+
+def _decompressed(text: str) -> Mapping[str, WorkflowNode] | None:
+    try:
+        unzipper = zlib.decompressobj(_GZIP)
+        raw = unzipper.decompress(base64.b64decode(text, validate=True), _MOST_NODES_BYTES)
+        return None if unzipper.unconsumed_tail else msgspec.json.decode(raw, type=WorkflowNodes)
+    except (binascii.Error, zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _deadline(spec: LiveSpec, status: LiveStatus) -> datetime | None:
+    try:
+        seconds = int(spec.active_deadline_seconds or 0)
+        if seconds <= 0 or status.started_at is None:
+            return None
+        return status.started_at + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _holds(workflow: LiveWorkflow, nodes: Mapping[str, WorkflowNode] | None) -> Iterator[LockHold]:
+    block = workflow.status.synchronization or LockStatus()
+    for listed in (block.semaphore, block.mutex):
+        for each in (listed.holding if listed is not None else None) or ():
+            lock = intern(each.semaphore or each.mutex or "")
+            for key in each.holders or ((each.holder,) if each.holder else ()):
+                node = _node_of(key, nodes or {})
+                stuck_on = () if nodes is None or _goes_on(workflow) else _stuck_on(node, nodes)
+                yield LockHold(lock, node, stuck_on)
+
+
+def _goes_on(workflow: LiveWorkflow) -> bool:
+    """Tell whether somebody else will bring a Workflow on: it is suspended, or is to end or to go."""
+    spec = workflow.spec
+    return bool(spec.suspend or spec.shutdown) or workflow.metadata.deletion_timestamp is not None
+
+
+def _node_of(key: str, nodes: Mapping[str, WorkflowNode]) -> str:
+    """Return the node of a holder key: `namespace/workflow/node`, or before Argo 3.5 the node alone."""
+    parts = key.split("/", 2)
+    if len(parts) == 3:  # noqa: PLR2004 - the form above
+        return parts[2]
+    return key if len(parts) == 1 and key in nodes else ""
+
+
+def _stuck_on(holder: str, nodes: Mapping[str, WorkflowNode]) -> tuple[str, ...]:
+    """Return the nodes that wait below a holder, or nothing where something goes on there.
+
+    A group (DAG, steps, retry) below which nothing is active is about to begin something, or backs off.
+    """
+    if not any(node.waits_for for node in nodes.values()):
+        return ()
+    below = list(nodes) if not holder else _descendants(holder, nodes)
+    waiting: list[str] = []
+    for node_id in below:
+        node = nodes[node_id]
+        if not node.active:
+            continue
+        if node.waits_for:
+            waiting.append(node_id)
+        elif node.type not in _GROUPS or not any(
+            nodes[each].active for each in _descendants(node_id, nodes) if each != node_id
+        ):
+            return ()
+    return tuple(waiting)
+
+
+def _descendants(node_id: str, nodes: Mapping[str, WorkflowNode]) -> list[str]:
+    """Return a node and all below it that are known, each once."""
+    found: dict[str, None] = {}
+    todo = [node_id]
+    while todo:
+        each = todo.pop()
+        if each in nodes and each not in found:
+            found[each] = None
+            todo.extend(nodes[each].children or ())
+    return list(found)
+
+
+def _waits(
+    status: LiveStatus, nodes: Mapping[str, WorkflowNode], holds: Iterable[LockHold], created: datetime
+) -> Iterator[LockWait]:
+    found = _WAITING.match(status.message or "")
+    own = (found["busy"] or found["lost"]) if found is not None else ""
+    # Argo leaves the message on one that got its lock while it is suspended (argo-verified 1).
+    if own and not any(each.lock == own and not each.node for each in holds):
+        yield LockWait(intern(own), "", created)
+    for node_id, node in nodes.items():
+        if node.waits_for:
+            yield LockWait(intern(node.waits_for), node_id, node.started_at or created)
+
+
+def _named(
+    spec: LiveSpec, stored: LiveSpec | None, namespace: str
+) -> tuple[frozenset[str], frozenset[str], bool]:
+    """Return the locks that specs name, those that Argo's index knows, and whether there may be others."""
+    named: set[str] = set()
+    indexed: set[str] = set()
+    open_ended = spec.workflow_template_ref is not None and stored is None
+    for each in (spec, *((stored,) if stored is not None else ())):
+        blocks = [(each.synchronization, True), *_blocks(each.templates or ())]
+        open_ended = open_ended or any(_leads_away(one) for one in each.templates or ())
+        for block, found_by_argo in blocks:
+            for _, ref in refs_in(block or NO_BLOCK):
+                lock = lock_name(ref, namespace)
+                if parameterised(lock):
+                    open_ended = True
+                    continue
+                named.add(intern(lock))
+                if found_by_argo and ref.namespace in (None, "", namespace):
+                    indexed.add(intern(lock))
+    return frozenset(named), frozenset(indexed), open_ended
+
+
+def _blocks(templates: Iterable[LiveTemplate]) -> Iterator[tuple[Synchronization | None, bool]]:
+    """Yield every block of locks of templates; those of inline ones Argo's index does not know."""
+    for template in templates:
+        yield template.synchronization, True
+        for call in _calls(template):
+            if call.inline is not None:
+                yield from ((block, False) for block, _ in _blocks((call.inline,)))
+
+
+def _calls(template: LiveTemplate) -> Iterator[LiveCall]:
+    if template.dag is not None:
+        yield from template.dag.tasks or ()
+    for group in template.steps or ():
+        yield from group
+
+
+def _leads_away(template: LiveTemplate) -> bool:
+    return any(
+        call.template_ref is not None or (call.inline is not None and _leads_away(call.inline))
+        for call in _calls(template)
+    )

@@ -1,0 +1,169 @@
+"""Judging templates and schedules: a WorkflowTemplate, a ClusterWorkflowTemplate or a CronWorkflow.
+
+Policies speak about them that name their kind. An edit of the rest of the object is none of ours, and neither
+is what was wrong before: only what an edit brings is refused.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from policy.core.decision.decision import (
+    IGNORED,
+    UNGOVERNED,
+    Decision,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    brought,
+    settled,
+)
+from policy.core.injection.result import with_note
+from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_model.lock_policies import LockPolicies
+from policy.core.lock_review.left_out import left_out_faults
+from policy.core.lock_review.missing_locks import template_finder
+from policy.core.lock_review.siblings import review_sibling
+from policy.core.lock_review.workflow_locks import LockPart, review_spec_locks
+from policy.core.objects.label_selectors import Labels
+from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
+from policy.core.objects.workflow import (
+    EMPTY_METADATA,
+    EMPTY_SPEC,
+    CronWorkflow,
+    Metadata,
+    Read,
+    TemplateObject,
+    WorkflowSpec,
+)
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import MatchedKind
+from policy.core.values.budget import Budget
+from policy.core.values.problems import Hints
+
+_SPEC: Final = "/spec"
+_WORKFLOW_SPEC: Final = "/spec/workflowSpec"
+
+
+class _ReviewedTemplate(msgspec.Struct, frozen=True):
+    """What is judged: the part of the object that Workflows are made of, and where it stands."""
+
+    kind: MatchedKind
+    at: str
+    spec: WorkflowSpec
+    metadata: Metadata
+    labels: Labels
+
+
+class _Unread(Read, frozen=True):
+    """An object of which the spec is only compared."""
+
+    spec: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_UNREAD: Final = msgspec.json.Decoder(_Unread)
+_TEMPLATE: Final = msgspec.json.Decoder(TemplateObject)
+_CRON: Final = msgspec.json.Decoder(CronWorkflow)
+
+
+def review_template(review: Review, snapshot: Snapshot) -> Decision:
+    """Decide about the create or the update of a template or a schedule."""
+    subject = _subject(review.template, review.cron, review.kind)
+    written = review.operation in (Operation.CREATE, Operation.UPDATE) and not review.sub_resource
+    if subject is None or not written:
+        return IGNORED
+    sibling = review_sibling(review, snapshot)
+    if sibling is not None:
+        return sibling
+    if review.operation is Operation.UPDATE and not _is_edited(review):
+        return IGNORED
+    everywhere = subject.kind is MatchedKind.CLUSTER_WORKFLOW_TEMPLATE
+    locks = snapshot.policies("" if everywhere else review.namespace).locks
+    active = locks.active(subject.labels, subject.kind) if locks is not None else ()
+    if locks is None or not active:
+        return UNGOVERNED
+    hints = Hints()
+    part = _judge(subject, review.raw, locks, snapshot, hints, budget=review.budget)
+    reasons = (*part.reasons, *_unknown(subject, review, snapshot))
+    if reasons and review.operation is Operation.UPDATE:
+        reasons = brought(_before(review, locks, snapshot, hints), reasons)
+    decision = Decision(
+        outcome=Outcome.ALLOWED,
+        warnings=part.warnings,
+        patch=with_note(part.patch, subject.metadata, part.note),
+        injected=part.injected,
+        policies=part.policies,
+    )
+    return settled(decision, review.side, reasons)
+
+
+def _subject(
+    template: TemplateObject | None, cron: CronWorkflow | None, kind: ObjectKind
+) -> _ReviewedTemplate | None:
+    """Return what is judged of an object, None where it has nothing to judge."""
+    if template is not None and kind in TEMPLATE_KINDS:
+        labels = template.metadata.labels or {}
+        return _ReviewedTemplate(MatchedKind(kind.value), _SPEC, template.spec, template.metadata, labels)
+    if cron is None:
+        return None
+    made = cron.spec.workflow_metadata if cron.spec is not None else None
+    spec = (cron.spec.workflow_spec if cron.spec is not None else None) or EMPTY_SPEC
+    labels = (made.labels if made is not None else None) or {}
+    return _ReviewedTemplate(
+        MatchedKind.CRON_WORKFLOW, _WORKFLOW_SPEC, spec, cron.metadata or EMPTY_METADATA, labels
+    )
+
+
+def _is_edited(review: Review) -> bool:
+    """Tell whether an update is about the spec; Argo runs what is deleted while a finalizer keeps it."""
+    return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
+
+
+def _judge(
+    subject: _ReviewedTemplate,
+    raw: msgspec.Raw,
+    locks: LockPolicies,
+    snapshot: Snapshot,
+    hints: Hints,
+    *,
+    budget: Budget,
+) -> LockPart:
+    active = locks.active(subject.labels, subject.kind)
+    view = locks.view(subject.spec, open_ended=subject.kind.value in TEMPLATE_KINDS)
+    reviewed = ReviewedObject(
+        kind=ObjectKind(subject.kind.value),
+        at=subject.at,
+        raw=raw,
+        find=template_finder(locks, snapshot, view),
+        name=subject.metadata.name or "",
+        library=snapshot.library,
+        hints=hints,
+        view=view,
+        budget=budget,
+    )
+    return review_spec_locks(subject.spec, locks, active, reviewed, snapshot)
+
+
+def _unknown(subject: _ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:
+    """Yield what leads to a template that may be left out: Workflows that wait may run it by this one."""
+    if subject.kind is MatchedKind.WORKFLOW_TEMPLATE:
+        yield from left_out_faults(subject.spec, review.namespace, snapshot)
+
+
+def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hints) -> tuple[Reason, ...]:
+    """Return what is wrong with the object as it was; one that cannot be read had nothing right."""
+    cron = review.kind is ObjectKind.CRON_WORKFLOW
+    try:
+        old = _subject(
+            None if cron else _TEMPLATE.decode(review.old_raw),
+            _CRON.decode(review.old_raw) if cron else None,
+            review.kind,
+        )
+    except msgspec.ValidationError:
+        return ()
+    if old is None:
+        return ()
+    part = _judge(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
+    return (*part.reasons, *_unknown(old, review, snapshot))

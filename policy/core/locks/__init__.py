@@ -1,1 +1,0 @@
-"""Locks: how Argo reads them, which are wrong, and where policies want them."""

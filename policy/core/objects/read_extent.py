@@ -1,0 +1,67 @@
+"""How much of the cluster a snapshot holds: which ConfigMaps were read, and what is left out of a namespace.
+
+Templates and ConfigMaps are written by the users of a namespace, and every replica keeps them in memory.
+So each namespace has a bound, beyond which the newest are left out; policies and answers report it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from policy.core.objects.template_keys import kind_in
+
+CONFIG_MAP: Final = "ConfigMap"
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """How many objects of a kind are left out, beside how many that are kept; `bound` is the bound in words.
+
+    The namespace is empty for objects of the cluster.
+    """
+
+    kind: str
+    namespace: str
+    count: int
+    kept: int
+    bound: str
+
+    def __str__(self) -> str:
+        where = f"namespace {self.namespace}" if self.namespace else "the cluster"
+        return (
+            f"{where} has more {self.kind}s than are read ({self.bound}): the oldest {self.kept} are known, "
+            f"and the newest {self.count} are left out"
+        )
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Of which namespaces templates and ConfigMaps are held, None for all, and what of them is left out.
+
+    `named` are single ConfigMaps of namespaces that are not read otherwise.
+    """
+
+    templates: frozenset[str] | None = None
+    config_maps: frozenset[str] | None = None
+    named: frozenset[tuple[str, str]] = frozenset()
+    left_out: Mapping[tuple[str, str], LeftOut] = {}
+
+    def reads(self, namespace: str, config_map: str) -> bool:
+        """Return whether a ConfigMap would be known here, if it existed."""
+        return (
+            self.config_maps is None or namespace in self.config_maps or (namespace, config_map) in self.named
+        )
+
+    def reads_templates(self, namespace: str) -> bool:
+        """Return whether the templates of a namespace are known here."""
+        return self.templates is None or namespace in self.templates
+
+    def beyond_config_maps(self, namespace: str) -> LeftOut | None:
+        """Return which ConfigMaps of a namespace are left out, None where all are known."""
+        return self.left_out.get((CONFIG_MAP, namespace))
+
+    def beyond_templates(self, scope: str) -> LeftOut | None:
+        """Return which templates of a namespace, or of the cluster (""), are left out, None where none is."""
+        return self.left_out.get((kind_in(scope).value, scope)) if self.left_out else None
+
+
+WHOLE: Final = Extent()

@@ -1,0 +1,317 @@
+"""The fields of Argo's objects that Lockkeeper reads; everything else passes through untouched.
+
+Shapes follow Argo 4.1 `pkg/apis/workflow/v1alpha1/workflow_types.go`. Every field may be null, because
+Go decodes null as the zero value. A value of another type does not decode: Argo's own controller would
+crash on it (argo-verified V.0), so it is refused with its path.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from policy.core.values.prepared import prepare
+
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""Go's integers; a number beyond them does not decode there."""
+HIGHEST_PRIORITY: Final = 2**31 - 1
+LOWEST_PRIORITY: Final = -(2**31)
+"""Bounds of `spec.priority`, which is an int32 to Argo."""
+RawTemplate: TypeAlias = Mapping[str, Any]
+"""A template as it is written, with the fields that are not read."""
+
+
+class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base of the narrow structs: camelCase on the wire, unknown fields ignored."""
+
+
+class Present(Read, frozen=True):
+    """An object of which only the presence matters."""
+
+
+class OwnerReference(Read, frozen=True):
+    """Who owns an object (`metav1.OwnerReference`)."""
+
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Read, frozen=True):
+    """The object metadata that decisions and the tracker need."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    owner_references: tuple[OwnerReference, ...] | None = None
+
+
+class ConfigMapKeyRef(Read, frozen=True):
+    """`corev1.ConfigMapKeySelector`: where Argo reads a semaphore's limit."""
+
+    name: str | None = None
+    key: str | None = None
+
+
+class DatabaseRef(Read, frozen=True):
+    """A limit kept in Argo's SQL database (3.7 and later)."""
+
+    key: str | None = None
+
+
+class SemaphoreRef(Read, frozen=True):
+    """One semaphore: `configMapKeyRef` or `database`, in `namespace` or the Workflow's own."""
+
+    config_map_key_ref: ConfigMapKeyRef | None = None
+    database: DatabaseRef | None = None
+    namespace: str | None = None
+
+
+class MutexRef(Read, frozen=True):
+    """One mutex: a name, in `namespace` or the Workflow's own."""
+
+    name: str | None = None
+    namespace: str | None = None
+    database: bool | None = None
+
+
+class Synchronization(Read, frozen=True):
+    """The locks of a Workflow or template: lists since Argo 3.6, single fields until 3.7."""
+
+    semaphores: tuple[SemaphoreRef, ...] | None = None
+    mutexes: tuple[MutexRef, ...] | None = None
+    semaphore: SemaphoreRef | None = None
+    mutex: MutexRef | None = None
+
+
+class VolumeMount(Read, frozen=True):
+    """Which volume a container mounts."""
+
+    name: str | None = None
+
+
+class Container(Read, frozen=True):
+    """A container or script: its image, and what it mounts."""
+
+    image: str | None = None
+    volume_mounts: tuple[VolumeMount, ...] | None = None
+    name: str | None = None
+
+
+class ContainerSet(Read, frozen=True):
+    """A set of containers that share one pod."""
+
+    containers: tuple[Container, ...] | None = None
+    volume_mounts: tuple[VolumeMount, ...] | None = None
+
+
+class PersistentVolumeClaim(Read, frozen=True):
+    """The claim of a volume."""
+
+    claim_name: str | None = None
+
+
+class Volume(Read, frozen=True):
+    """A volume of a template or of the whole Workflow; only claims are read."""
+
+    name: str | None = None
+    persistent_volume_claim: PersistentVolumeClaim | None = None
+
+
+class Executor(Read, frozen=True):
+    """As whom the executor acts, which makes the object of a resource template."""
+
+    service_account_name: str | None = None
+
+
+class ResourceTemplate(Read, frozen=True):
+    """What a resource template does, and the text of the object that it does it to."""
+
+    action: str | None = None
+    manifest: str | None = None
+    set_owner_reference: bool | None = None
+    success_condition: str | None = None
+
+
+class TemplateRef(Read, frozen=True):
+    """A reference to a template of a WorkflowTemplate or ClusterWorkflowTemplate."""
+
+    name: str | None = None
+    template: str | None = None
+    cluster_scope: bool | None = None
+
+
+class Parameter(Read, frozen=True):
+    """A parameter of `arguments` or `inputs`; Argo reads a value of any scalar type as its text."""
+
+    name: str | None = None
+    value: Any = None
+    default: Any = None
+
+
+class Parameters(Read, frozen=True):
+    """`arguments` or `inputs`, of which only the parameters are read."""
+
+    parameters: tuple[Parameter, ...] | None = None
+
+
+class Hook(Read, frozen=True):
+    """A lifecycle hook: what runs at an event; without an `expression` only the event `exit` fires."""
+
+    template: str | None = None
+    template_ref: TemplateRef | None = None
+    arguments: Parameters | None = None
+    expression: str | None = None
+
+
+class Call(Read, frozen=True):
+    """A DAG task or a step: what it runs. `synchronization` does not belong here; Argo drops it."""
+
+    name: str | None = None
+    template: str | None = None
+    template_ref: TemplateRef | None = None
+    inline: "Template | None" = None
+    synchronization: Present | None = None
+    arguments: Parameters | None = None
+    when: str | None = None
+    with_param: str | None = None
+    with_sequence: Present | None = None
+    dependencies: tuple[str, ...] | None = None
+    depends: str | None = None
+    on_exit: str | None = None
+    hooks: dict[str, Hook] | None = None
+
+
+class Dag(Read, frozen=True):
+    """A DAG template's tasks; `target` names those that are wanted, absent all."""
+
+    tasks: tuple[Call, ...] | None = None
+    target: str | None = None
+
+
+class TemplateMetadata(Read, frozen=True):
+    """Labels that a template puts on its pods."""
+
+    labels: dict[str, str] | None = None
+
+
+class Template(Read, frozen=True):
+    """A template body: exactly one of the type fields is set (CEL rule of the full CRD)."""
+
+    name: str | None = None
+    container: Container | None = None
+    script: Container | None = None
+    dag: Dag | None = None
+    steps: tuple[tuple[Call, ...], ...] | None = None
+    synchronization: Synchronization | None = None
+    metadata: TemplateMetadata | None = None
+    inputs: Parameters | None = None
+    daemon: bool | None = None
+    service_account_name: str | None = None
+    executor: Executor | None = None
+    container_set: ContainerSet | None = None
+    volumes: tuple[Volume, ...] | None = None
+    init_containers: tuple[Container, ...] | None = None
+    sidecars: tuple[Container, ...] | None = None
+    resource: ResourceTemplate | None = None
+    suspend: Present | None = None
+    http: Present | None = None
+    data: Present | None = None
+    plugin: Present | None = None
+    pod_spec_patch: str | None = None
+
+
+class WorkflowMetadata(Read, frozen=True):
+    """Labels and annotations that Argo's controller puts on the Workflow itself, when it starts it."""
+
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    labels_from: dict[str, Present] | None = None
+
+
+class WorkflowSpec(Read, frozen=True):
+    """The spec of a Workflow, a WorkflowTemplate or a ClusterWorkflowTemplate."""
+
+    entrypoint: str | None = None
+    templates: tuple[Template, ...] | None = None
+    template_defaults: Template | None = None
+    workflow_template_ref: TemplateRef | None = None
+    synchronization: Synchronization | None = None
+    arguments: Parameters | None = None
+    on_exit: str | None = None
+    hooks: dict[str, Hook] | None = None
+    service_account_name: str | None = None
+    executor: Executor | None = None
+    volumes: tuple[Volume, ...] | None = None
+    parallelism: Int64 | None = None
+    priority: Int32 | None = None
+    workflow_metadata: WorkflowMetadata | None = None
+    pod_spec_patch: str | None = None
+    pod_metadata: TemplateMetadata | None = None
+
+    @property
+    def default_locks(self) -> Synchronization | None:
+        """The locks that templateDefaults give to every template."""
+        return self.template_defaults.synchronization if self.template_defaults is not None else None
+
+    def template(self, name: str | None) -> Template | None:
+        """Return the template of a name; of two the first counts."""
+        return next((each for each in self.templates or () if each.name == name), None)
+
+
+class Workflow(Read, frozen=True):
+    """A Workflow as it is reviewed. `status` values stay raw: only emptiness and our own are checked."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: Metadata | None = None
+    spec: WorkflowSpec | None = None
+    status: dict[str, msgspec.Raw] | None = None
+
+
+class TemplateObject(Read, frozen=True):
+    """A WorkflowTemplate or ClusterWorkflowTemplate.
+
+    `text` is its spec as JSON: a caller of one of its templates may need all of it. Whoever reads the object
+    puts it there, whatever came under that name.
+    """
+
+    kind: str = ""
+    metadata: Metadata = Metadata()
+    spec: WorkflowSpec = WorkflowSpec()
+    text: str = msgspec.field(default="", name="lockkeeper.dev/text")
+
+
+class CronWorkflowSpec(Read, frozen=True):
+    """The part of a CronWorkflow that makes Workflows, and what happens when they overlap."""
+
+    workflow_spec: WorkflowSpec | None = None
+    workflow_metadata: Metadata | None = None
+    concurrency_policy: str | None = None
+    schedule: str | None = None
+    schedules: tuple[str, ...] | None = None
+    timezone: str | None = None
+
+
+class CronWorkflow(Read, frozen=True):
+    """A CronWorkflow."""
+
+    kind: str | None = None
+    metadata: Metadata | None = None
+    spec: CronWorkflowSpec | None = None
+
+
+EMPTY_SPEC: Final = WorkflowSpec()
+EMPTY_METADATA: Final = Metadata()
+
+prepare(Workflow, TemplateObject, CronWorkflow)

@@ -1,0 +1,287 @@
+"""The immutable snapshot that a review decides on: policies compiled once, looked up by namespace.
+
+All that can be prepared when policies change is prepared here, so that a review only looks things up. What
+depends on a namespace is compiled at its first review and kept in `Compiled`; the snapshot never changes.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from policy.core.lock_graph.library import Library, library_of
+from policy.core.lock_model.lock_policies import LockPolicies, compile_lock_policies
+from policy.core.lock_model.semaphore_definitions import LockPolicy
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.identities import UPSTREAM, Identities
+from policy.core.objects.read_extent import WHOLE, Extent
+from policy.core.objects.template_keys import TemplateKey, key_of
+from policy.core.objects.well_known import NAMESPACE_NAME
+from policy.core.objects.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
+from policy.core.objects.workflow_defaults import NO_DEFAULTS, WorkflowDefaults, defaults_in
+from policy.core.policy_kinds.kinds import (
+    ClusterSynchronizationPolicy,
+    ClusterWorkflowQuota,
+    ConfigMap,
+    NamespaceObject,
+    Policy,
+    SynchronizationPolicy,
+    WorkflowQuota,
+)
+from policy.core.quota.accounts import Root
+from policy.core.quota.compiled_quota import CompiledQuota, queue_rules
+from policy.core.quota.pool_members import borrows, defaults_of, one_answer, quotas_of_member
+from policy.core.quota.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
+from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.quota.usage_view import NO_USAGE, UsageView
+from policy.core.values.memo import MOST_KEPT, Memo
+
+Document = Policy | ConfigMap | NamespaceObject | TemplateObject
+PolicyT = TypeVar("PolicyT", bound=Policy)
+
+
+class NamespacePolicies(msgspec.Struct, frozen=True):
+    """Everything that governs one namespace.
+
+    `root` names the ledger that its accounts stand in, and `pool` the pool that it belongs to, if any.
+    `rules` say how its Workflows wait.
+    """
+
+    namespace: str
+    root: Root
+    quotas: tuple[CompiledQuota, ...]
+    locks: LockPolicies | None
+    pool: str = ""
+    rules: QueueRules = USUAL_RULES
+
+    @property
+    def governed(self) -> bool:
+        """Whether any policy speaks about this namespace."""
+        return bool(self.quotas) or self.locks is not None
+
+
+class Compiled:
+    """What was compiled of one set of policies so far; one object, and so the same set, whatever the usage.
+
+    It belongs to the snapshots of that set. Namespaces are bounded, for reviews may name any; pools are those
+    that there are.
+    """
+
+    def __init__(self) -> None:
+        self.namespaces: Memo[str, NamespacePolicies] = Memo(most=MOST_KEPT)
+        self.pools: Memo[str, CompiledPool] = Memo()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Policies, namespaces and templates at one moment, with the latest view of usage beside them."""
+
+    version: str
+    argo: ArgoVersion
+    quotas: Mapping[str, tuple[WorkflowQuota, ...]]
+    pools: tuple[ClusterWorkflowQuota, ...]
+    lock_policies: tuple[LockPolicy, ...]
+    config_maps: Mapping[tuple[str, str], Mapping[str, str]]
+    namespace_labels: Mapping[str, Mapping[str, str]]
+    templates: Mapping[TemplateKey, WorkflowSpec]
+    compiled: Compiled
+    texts: Mapping[TemplateKey, str]
+    headers: Mapping[TemplateKey, Metadata]
+    library: Library
+    usage: UsageView = NO_USAGE
+    identities: Identities = UPSTREAM
+    argo_defaults: WorkflowDefaults = NO_DEFAULTS
+    extent: Extent = WHOLE
+
+    def policies(self, namespace: str) -> NamespacePolicies:
+        """Return what governs a namespace, compiled at its first review."""
+        known = self.compiled.namespaces
+        return known.get(namespace) or known.keep(namespace, _compile_namespace(self, namespace))
+
+    def pool(self, namespace: str) -> CompiledPool | None:
+        """Return the pool that a namespace belongs to, compiled when it is asked for first.
+
+        A member that nobody has told of, because namespaces are not known, is put into it.
+        """
+        policies = self.policies(namespace)
+        if not policies.pool:
+            return None
+        found = self.compiled.pools.get(policies.pool)
+        if found is None:
+            pool = next(each for each in self.pools if each.metadata.name == policies.pool)
+            found = self.compiled.pools.keep(policies.pool, _compile_pool(self, pool))
+        if namespace in found.shares:
+            return found
+        shares = {**found.shares, namespace: _shares(policies.quotas)}
+        return msgspec.structs.replace(found, shares=shares, trees=Memo())
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
+        return self.namespace_labels.get(namespace) or {NAMESPACE_NAME: namespace}
+
+    def template(self, namespace: str, ref: TemplateRef) -> WorkflowSpec | None:
+        """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
+        return self.templates.get(key_of(ref, namespace))
+
+    def header(self, key: TemplateKey) -> Metadata:
+        """Return the metadata of a template, empty for one that is not known."""
+        return self.headers.get(key, EMPTY_METADATA)
+
+    def prepare(self) -> "Snapshot":
+        """Find out beforehand what templates show of locks, where policies speak about these; return this."""
+        for namespace in {scope for scope, _ in self.templates if scope}:
+            if self.policies(namespace).locks is not None:
+                self.library.index(namespace)
+        return self
+
+    def with_usage(self, usage: UsageView) -> "Snapshot":
+        """Return the same policies with another view of usage; shares all that was compiled."""
+        return msgspec.structs.replace(self, usage=usage)
+
+
+def take_snapshot(
+    documents: Iterable[Document],
+    *,
+    version: str,
+    argo: ArgoVersion,
+    identities: Identities = UPSTREAM,
+    before: Snapshot | None = None,
+    extent: Extent = WHOLE,
+) -> Snapshot:
+    """Build the snapshot of documents that were already found valid; pools are ordered oldest first.
+
+    With the snapshot `before`, only templates that changed are looked at anew. `extent` says how much of the
+    cluster the documents are.
+    """
+    quotas: dict[str, list[WorkflowQuota]] = {}
+    pools: list[ClusterWorkflowQuota] = []
+    locks: list[LockPolicy] = []
+    config_maps: dict[tuple[str, str], Mapping[str, str]] = {}
+    namespaces: dict[str, Mapping[str, str]] = {}
+    templates: dict[TemplateKey, WorkflowSpec] = {}
+    texts: dict[TemplateKey, str] = {}
+    headers: dict[TemplateKey, Metadata] = {}
+    for document in documents:
+        meta = document.metadata
+        match document:
+            case WorkflowQuota():
+                quotas.setdefault(document.metadata.namespace, []).append(document)
+            case ClusterWorkflowQuota():
+                pools.append(document)
+            case SynchronizationPolicy() | ClusterSynchronizationPolicy():
+                locks.append(document)
+            case ConfigMap():
+                config_maps[document.metadata.namespace, document.metadata.name] = document.data
+            case NamespaceObject():
+                name = document.metadata.name
+                namespaces[name] = {**document.metadata.labels, NAMESPACE_NAME: name}
+            case TemplateObject():
+                scope = "" if document.kind == "ClusterWorkflowTemplate" else meta.namespace or "default"
+                key = TemplateKey(scope, meta.name or "")
+                templates[key], texts[key] = document.spec, document.text
+                headers[key] = document.metadata
+    return Snapshot(
+        version=version,
+        argo=argo,
+        quotas={name: tuple(sorted(each, key=_by_name)) for name, each in quotas.items()},
+        pools=tuple(sorted(pools, key=_by_age)),
+        lock_policies=tuple(sorted(locks, key=_by_kind_and_name)),
+        config_maps=config_maps,
+        namespace_labels=namespaces,
+        templates=templates,
+        compiled=Compiled(),
+        library=library_of(templates, before.library if before is not None else None),
+        identities=identities,
+        argo_defaults=defaults_in(config_maps, identities.argo_controllers),
+        texts=texts,
+        headers=headers,
+        extent=extent,
+    )
+
+
+def with_policy(snapshot: Snapshot, policy: Policy) -> Snapshot:
+    """Return what would be in force with a policy that is new, or in the place of the one of its name.
+
+    A pool that was not stored yet counts as the newest.
+    """
+    if isinstance(policy, WorkflowQuota):
+        namespace = policy.metadata.namespace
+        beside = _without(snapshot.quotas.get(namespace, ()), policy)
+        own = tuple(sorted((*beside, policy), key=_by_name))
+        return _anew(snapshot, quotas={**snapshot.quotas, namespace: own})
+    if isinstance(policy, ClusterWorkflowQuota):
+        older = _without(snapshot.pools, policy)
+        stored = bool(policy.metadata.creation_timestamp)
+        pools = tuple(sorted((*older, policy), key=_by_age)) if stored else (*older, policy)
+        return _anew(snapshot, pools=pools)
+    locks = tuple(sorted((*_without(snapshot.lock_policies, policy), policy), key=_by_kind_and_name))
+    return _anew(snapshot, lock_policies=locks)
+
+
+def _anew(snapshot: Snapshot, **changed: object) -> Snapshot:
+    """Return a snapshot with other policies, of which nothing is compiled yet."""
+    return msgspec.structs.replace(snapshot, compiled=Compiled(), **changed)
+
+
+def _without(policies: tuple[PolicyT, ...], one: Policy) -> tuple[PolicyT, ...]:
+    """Return the policies but the one of this kind and name."""
+    named = (one.kind, one.metadata.namespace, one.metadata.name)
+    return tuple(
+        each for each in policies if (each.kind, each.metadata.namespace, each.metadata.name) != named
+    )
+
+
+def _by_name(quota: WorkflowQuota) -> str:
+    return quota.metadata.name
+
+
+def _by_age(pool: ClusterWorkflowQuota) -> tuple[str, str]:
+    return pool.metadata.creation_timestamp, pool.metadata.name
+
+
+def _by_kind_and_name(policy: LockPolicy) -> tuple[str, str, str]:
+    return policy.kind, policy.metadata.namespace, policy.metadata.name
+
+
+def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
+    pool = pool_of(snapshot, namespace)
+    quotas = quotas_of_member(snapshot.quotas.get(namespace, ()), namespace, pool)
+    if pool is not None:
+        whole = whole_of_member(pool.metadata.name, pool.spec, namespace)
+        quotas = one_answer((*quotas, whole)) if borrows(pool) else (*quotas, whole)
+    locks = compile_lock_policies(
+        snapshot.lock_policies,
+        namespace=namespace,
+        labels_of=snapshot.labels_of,
+        config_maps=snapshot.config_maps,
+        extent=snapshot.extent,
+        argo=snapshot.argo,
+    )
+    return NamespacePolicies(
+        namespace=namespace,
+        root=Root.of_namespace(namespace) if pool is None else Root.of_pool(pool.metadata.name),
+        quotas=quotas,
+        locks=locks,
+        pool="" if pool is None else pool.metadata.name,
+        rules=queue_rules(quotas),
+    )
+
+
+def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:
+    """Return the pool that a namespace belongs to: one at most, the oldest that selects it."""
+    labels = snapshot.labels_of(namespace)
+    return next((pool for pool in snapshot.pools if pool.spec.namespace_selector.matches(labels)), None)
+
+
+def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
+    name = pool.metadata.name
+    quota = compile_whole(name, pool.spec)
+    members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
+    shares = {
+        each: _shares(one_answer((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
+        for each in members
+    }
+    return compile_pool(name, pool.spec, quota, shares, defaults_of(pool, ""))
+
+
+def _shares(quotas: Iterable[CompiledQuota]) -> tuple[CompiledQuota, ...]:
+    return tuple(quota for quota in quotas if quota.is_share)

@@ -1,0 +1,99 @@
+"""Sentences about waiting: the reason, what it is about, and the next thing to do."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from policy.core.argo_types.walk import Misfit
+from policy.core.decision import quota_messages
+from policy.core.policy_kinds.quota_parts import StopPolicy
+from policy.core.queue.positions import Position
+from policy.core.quota.demands import Shortfall
+from policy.core.quota.queue_rules import QueueRules, WaitReason
+from policy.core.values.durations import written
+
+NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"
+_RETRY_LATER: Final = "try again when the queue is shorter, or ask for a higher spec.queue.maxLength"
+
+
+def reason(standing: Position, rules: QueueRules) -> str:
+    """Return why one waits and what to do about it; the namespace's `rules` say how it is held."""
+    waiter, short = standing.waiter, standing.short
+    match standing.reason:
+        case WaitReason.MISCONFIGURED:
+            text = f"it is not let go: {waiter.fault}"
+        case WaitReason.ON_HOLD:
+            text = _on_hold(waiter.namespace, rules)
+        case WaitReason.EXCEEDS_MAX_QUOTA:
+            text = quota_messages.never_fits(short[0])
+        case WaitReason.WAITING_FOR_QUOTA if short[0].must_rise:
+            text = quota_messages.must_rise(short[0])
+        case WaitReason.WAITING_FOR_QUOTA:
+            text = f"waits for {_room(short[0])}; it starts when enough of what runs has ended"
+        case WaitReason.WAITING_FOR_HIGHER_PRIORITY if short:
+            text = (
+                f"waits for {_room(short[0])}; the rest is reserved for higher priorities than "
+                f"{waiter.priority}, so raise spec.priority or wait until more of what runs has ended"
+            )
+        case WaitReason.WAITING_FOR_HIGHER_PRIORITY:
+            text = f"there is room, but others that wait go first; {_forward(rules)}"
+        case _:
+            text = "it is being released"
+    return text
+
+
+def undecodable(misfits: Sequence[Misfit]) -> str:
+    """Return why a Workflow that Argo cannot decode is not released, and how to correct it."""
+    first = misfits[0]
+    more = f", and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+    return (
+        f"{first.path}: {first.message}{more}. Argo cannot decode such a Workflow, and its controller would "
+        "stop for everybody: correct it with kubectl edit, or delete it"
+    )
+
+
+def _on_hold(namespace: str, rules: QueueRules) -> str:
+    """Return the sentence for a queue that releases nothing."""
+    drained = rules.stop_policy is StopPolicy.HOLD_AND_DRAIN
+    what = "nothing starts, and nothing new may queue" if drained else "nothing starts"
+    return f"{namespace} is on hold ({rules.stop_policy}): {what} until spec.stopPolicy is None"
+
+
+def refusal(namespace: str, depth: int, rules: QueueRules) -> str | None:
+    """Return why a new Workflow may not join a queue of this depth (code 429), None where it may."""
+    if rules.stop_policy is StopPolicy.HOLD_AND_DRAIN:
+        return _on_hold(namespace, rules)
+    if rules.max_length is not None and depth >= rules.max_length:
+        return f"the queue of {namespace} is full: {depth} wait, {rules.max_length} may; {_RETRY_LATER}"
+    return None
+
+
+def waited_too_long(namespace: str, waited: timedelta, longest: timedelta) -> str:
+    """Return the message of a Workflow that is failed because it was not released in time."""
+    return (
+        f"lockkeeper: it waited {written(waited)} in {namespace} and did not start: spec.queue.maxWait is "
+        f"{written(longest)}. Submit it again, or ask for a higher limit"
+    )
+
+
+def _forward(rules: QueueRules) -> str:
+    """Return what brings one forward that only its priority keeps back."""
+    if rules.aging is None:
+        return "a higher spec.priority brings it forward"
+    return (
+        f"it passes more of the priorities above its own with every {written(rules.aging)} that it waits, "
+        "and a higher spec.priority brings it forward at once"
+    )
+
+
+def _room(short: Shortfall) -> str:
+    """Return what is missing: `room in WorkflowQuota team-a/main (tasks: 5 needed, 18 of 20 used)`."""
+    limits, used, weight = short.demand.limits, short.used, short.requested
+    rows = []
+    if not limits.workflows.covers(used.workflows + weight.workflows):
+        rows.append(f"workflows: {weight.workflows} needed, {used.workflows} of {limits.workflows} used")
+    if not limits.tasks.covers(used.tasks + weight.tasks) or (
+        limits.tasks.value is not None and used.unbounded + weight.unbounded
+    ):
+        rows.append(f"tasks: {weight.task_amount} needed, {used.task_amount} of {limits.tasks} used")
+    return f"room in {short.demand.source} ({'; '.join(rows)})"

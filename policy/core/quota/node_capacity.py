@@ -1,0 +1,247 @@
+"""Limits that follow the capacity of nodes: how much the ready ones carry, and how a limit settles on it.
+
+A limit rises at once with the capacity. It falls only when the capacity stayed below it for the stabilization
+time without a break, and then to the most that was there meanwhile; so a node that is away for a short time
+does not move it. Falling late does no harm: Pods without a node wait, and lowering never kills.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from policy.core.objects.label_selectors import LabelSelector
+from policy.core.objects.workflow import Read
+from policy.core.values.amounts import UNLIMITED, Amount, Limits
+from policy.core.values.prepared import prepare
+
+_LEAVING: Final = frozenset(
+    {"ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted", "karpenter.sh/disruption"}
+)
+"""Taints by which autoscalers mark a node that is about to be removed."""
+_READY: Final = "Ready"
+_TRUE: Final = "True"
+_MILLI: Final = 1000
+_FORM: Final = re.compile(
+    r"([+-]?)([0-9]{0,30})(?:\.([0-9]{0,30}))?(?:([eE][+-]?[0-9]{1,2})|(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]))?",
+    re.ASCII,
+)
+_TENS: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY: Final = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_MILLI_DIGITS: Final = 3
+
+
+class NodeMetadata(Read, frozen=True):
+    """Name, labels, and whether the node is being deleted."""
+
+    name: str = ""
+    labels: dict[str, str] | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class Taint(Read, frozen=True):
+    """A taint of which only the key matters."""
+
+    key: str = ""
+
+
+class NodeSpec(Read, frozen=True):
+    """Whether the node takes Pods."""
+
+    unschedulable: bool | None = None
+    taints: tuple[Taint, ...] | None = None
+
+
+class NodeCondition(Read, frozen=True):
+    """One condition, as the kubelet or the node controller writes it."""
+
+    type: str = ""
+    status: str = ""
+
+
+class NodeStatus(Read, frozen=True):
+    """What the node offers, and how it is."""
+
+    allocatable: dict[str, str] | None = None
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class Node(Read, frozen=True):
+    """A node, as far as its capacity is concerned."""
+
+    metadata: NodeMetadata = NodeMetadata()
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+prepare(Node)
+
+
+class CapacityRule(msgspec.Struct, frozen=True):
+    """How nodes make limits. What a rule gives no rate for, it does not bound."""
+
+    selector: LabelSelector
+    workflows_per_node: int | None
+    tasks_per_node: int | None
+    tasks_per_cpu: int | None
+    lowest: Limits
+    highest: Limits
+    stabilization: timedelta
+
+    @property
+    def counts_tasks(self) -> bool:
+        """Whether tasks follow nodes."""
+        return self.tasks_per_node is not None or self.tasks_per_cpu is not None
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What the ready nodes carry; None where the rule does not bound it."""
+
+    workflows: int | None
+    tasks: int | None
+
+
+class FollowingBound(msgspec.Struct, frozen=True):
+    """One bound that follows a measure: its value, and since when and how far the measure is below."""
+
+    value: int
+    below_since: datetime | None = None
+    most_since: int = 0
+
+    def due(self, stabilization: timedelta) -> datetime | None:
+        """Return when the bound will fall if nothing changes until then."""
+        return None if self.below_since is None else self.below_since + stabilization
+
+
+class Following(msgspec.Struct, frozen=True):
+    """The state of a rule: one bound for each resource that it speaks of."""
+
+    workflows: FollowingBound | None = None
+    tasks: FollowingBound | None = None
+
+
+START: Final = Following()
+
+
+def takes_pods(node: Node) -> bool:
+    """Return whether a node is ready, is schedulable, and stays."""
+    if node.spec.unschedulable or node.metadata.deletion_timestamp is not None:
+        return False
+    if any(taint.key in _LEAVING for taint in node.spec.taints or ()):
+        return False
+    return any(each.type == _READY and each.status == _TRUE for each in node.status.conditions or ())
+
+
+def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
+    """Return what the nodes of a rule carry, between its bounds; a task does not span nodes."""
+    counted = [
+        node for node in nodes if takes_pods(node) and rule.selector.matches(node.metadata.labels or {})
+    ]
+    workflows = tasks = None
+    if rule.workflows_per_node is not None:
+        workflows = _within(
+            len(counted) * rule.workflows_per_node, rule.lowest.workflows, rule.highest.workflows
+        )
+    if rule.tasks_per_node is not None:
+        tasks = len(counted) * rule.tasks_per_node
+    elif rule.tasks_per_cpu is not None:
+        tasks = sum(_cpu(node) * rule.tasks_per_cpu // _MILLI for node in counted)
+    if tasks is not None:
+        tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
+    return Capacity(workflows, tasks)
+
+
+def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datetime) -> Following:
+    """Return the state after a measurement; call it when nodes or the rule change, and at `next_fall`.
+
+    An edit of the bounds acts at once, unlike a change of the nodes.
+    """
+    workflows = _bounded(before.workflows, rule.lowest.workflows, rule.highest.workflows)
+    tasks = _bounded(before.tasks, rule.lowest.tasks, rule.highest.tasks)
+    return Following(
+        workflows=_settle(workflows, measured.workflows, rule.stabilization, now),
+        tasks=_settle(tasks, measured.tasks, rule.stabilization, now),
+    )
+
+
+def resumed(shown: Limits) -> Following:
+    """Return the state of a new leader, which continues from the limits that the status shows."""
+    return Following(
+        workflows=None if shown.workflows.value is None else FollowingBound(shown.workflows.value),
+        tasks=None if shown.tasks.value is None else FollowingBound(shown.tasks.value),
+    )
+
+
+def limits_of(state: Following) -> Limits:
+    """Return the limits of a state; what is not bounded is unlimited."""
+    return Limits(_amount(state.workflows), _amount(state.tasks))
+
+
+def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
+    """Return when a limit will fall if nothing changes until then, None if none will."""
+    falls = [each.due(rule.stabilization) for each in (state.workflows, state.tasks) if each is not None]
+    return min((each for each in falls if each is not None), default=None)
+
+
+def _bounded(before: FollowingBound | None, lowest: Amount, highest: Amount) -> FollowingBound | None:
+    if before is None:
+        return None
+    value = _within(before.value, lowest, highest)
+    return before if value == before.value else FollowingBound(value)
+
+
+def _settle(
+    before: FollowingBound | None, measured: int | None, stabilization: timedelta, now: datetime
+) -> FollowingBound | None:
+    if measured is None:
+        return None
+    if before is None or measured >= before.value:
+        return FollowingBound(measured)
+    since = now if before.below_since is None else before.below_since
+    most = measured if before.below_since is None else max(before.most_since, measured)
+    if now - since < stabilization:
+        return FollowingBound(before.value, since, most)
+    return FollowingBound(most) if measured >= most else FollowingBound(most, now, measured)
+
+
+def _cpu(node: Node) -> int:
+    """Return a node's millicores; one that gives none, or an unreadable one, has no capacity."""
+    allocatable: Mapping[str, str] = node.status.allocatable or {}
+    try:
+        return millicores(allocatable.get("cpu", "0"))
+    except ValueError:
+        return 0
+
+
+def _within(value: int, lowest: Amount, highest: Amount) -> int:
+    floor = lowest.value or 0
+    return max(floor, value if highest.value is None else min(value, highest.value))
+
+
+def _amount(settled: FollowingBound | None) -> Amount:
+    return UNLIMITED if settled is None else Amount(settled.value)
+
+
+def millicores(text: str) -> int:
+    """Return a quantity of CPU in thousandths of a core, rounded down: of `4`, `3920m`, `0.5`, `1e3`, `1Ki`.
+
+    Raises:
+        ValueError: it is no quantity, or negative.
+    """
+    parts = _FORM.fullmatch(text)
+    if parts is None or not (parts[2] or parts[3]) or parts[1] == "-":
+        raise ValueError(f"{text!r} is no quantity of CPU")
+    fraction = parts[3] or ""
+    number = int((parts[2] or "") + fraction)
+    exponent = _MILLI_DIGITS - len(fraction)
+    suffix = parts[5]
+    if suffix in _BINARY:
+        number <<= 10 * (_BINARY.index(suffix) + 1)
+    elif suffix is not None:
+        exponent += _TENS[suffix]
+    elif parts[4]:
+        exponent += int(parts[4][1:])
+    power: int = 10 ** abs(exponent)
+    return number * power if exponent >= 0 else number // power

@@ -1,0 +1,159 @@
+"""Elastic limits: other limits while a window is open, from each moment of its schedule for its duration.
+
+A duration is elapsed time: ten hours stay ten hours in the night that the clocks change; when a window opens
+then is said in `values.cron_schedule`. Where several are open, each bound is that of the window that started
+last; of two that started together, the one listed last. So a short window inside a long one wins, and one
+that names only Workflows leaves tasks as they were.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from policy.core.policy_kinds.kinds import SemaphoreDefinition, SemaphoreWindow
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WindowSpec
+from policy.core.values.amounts import UNLIMITED, Amount, AmountField, Limits
+from policy.core.values.cron_schedule import Cron, zone_named
+from policy.core.values.durations import duration
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A window that was found valid."""
+
+    name: str
+    cron: Cron
+    length: timedelta
+    limits: QuotaLimits
+
+
+class LimitsPeriod(msgspec.Struct, frozen=True):
+    """The limits from `since` until just before `until`, and the open windows, last started first."""
+
+    limits: Limits
+    since: datetime
+    until: datetime
+    opened: tuple[str, ...] = ()
+
+    def holds(self, now: datetime) -> bool:
+        """Return whether this is what is in force at `now`."""
+        return self.since <= now < self.until
+
+
+class ElasticLimits:
+    """The limits of a quota with its windows, prepared once; a look at them is one comparison.
+
+    What is in force is kept until it changes. That is only remembering: `at` depends on `now` alone.
+    """
+
+    def __init__(self, base: QuotaLimits, windows: Iterable[Window]) -> None:
+        self._base = base
+        self._windows = tuple(windows)
+        self._latest = in_force(base, (), ALWAYS) if not self._windows else None
+        self.base = Limits(Amount.parse(base.workflows), Amount.parse(base.tasks))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ElasticLimits):
+            return NotImplemented
+        return (self._base, self._windows) == (other._base, other._windows)
+
+    __hash__ = None  # type: ignore[assignment]  # Nobody looks one up, and its windows are no keys.
+
+    def at(self, now: datetime) -> LimitsPeriod:
+        """Return what is in force at `now` (aware)."""
+        latest = self._latest  # Read once: another thread may put another there.
+        if latest is None or not latest.holds(now):
+            latest = self._latest = in_force(self._base, self._windows, now)
+        return latest
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the limits are the same at all times."""
+        return not self._windows
+
+    @property
+    def highest(self) -> Limits:
+        """Return the most that ever is in force: what does not fit that can never fit."""
+        return Limits(
+            _highest([self._base.workflows, *(each.limits.workflows for each in self._windows)]),
+            _highest([self._base.tasks, *(each.limits.tasks for each in self._windows)]),
+        )
+
+
+def in_force(base: QuotaLimits, windows: Sequence[Window], now: datetime) -> LimitsPeriod:
+    """Return the limits at `now` (aware), and for how long they stay."""
+    now = now.astimezone(UTC)
+    since, until = ALWAYS, NEVER
+    started: list[tuple[datetime, int, Window]] = []
+    for index, window in enumerate(windows):
+        start, following = window.cron.last(now), window.cron.next(now)
+        if following is not None:
+            until = min(until, following)
+        if start is None:
+            continue
+        end = start + window.length
+        if end > now:
+            started.append((start, index, window))
+            since, until = max(since, start), min(until, end)
+        else:
+            since = max(since, end)
+    started.sort(key=lambda each: each[:2], reverse=True)
+    latest_first = [window for _, _, window in started]
+    return LimitsPeriod(
+        limits=Limits(
+            _first([*(each.limits.workflows for each in latest_first), base.workflows]),
+            _first([*(each.limits.tasks for each in latest_first), base.tasks]),
+        ),
+        since=since,
+        until=until,
+        opened=tuple(window.name for window in latest_first),
+    )
+
+
+def compile_windows(specs: Iterable[WindowSpec]) -> tuple[Window, ...]:
+    """Return windows that `window_problems` found nothing wrong with.
+
+    Raises:
+        ValueError: something is wrong with one all the same.
+    """
+    return tuple(
+        Window(
+            name=spec.name,
+            cron=Cron(spec.schedule, zone_named(spec.time_zone)),
+            length=duration(spec.duration),
+            limits=spec.limits,
+        )
+        for spec in specs
+    )
+
+
+def semaphore_limits(definition: SemaphoreDefinition) -> ElasticLimits:
+    """Return the limit of a valid definition over time; at a time it is `.limits.workflows`."""
+    compiled = compile_windows(as_quota_window(each) for each in definition.windows)
+    return ElasticLimits(QuotaLimits(workflows=definition.limit), compiled)
+
+
+def as_quota_window(spec: SemaphoreWindow) -> WindowSpec:
+    """Return a window of a semaphore as one of a quota, whose Workflows are the number."""
+    return WindowSpec(
+        name=spec.name,
+        schedule=spec.schedule,
+        duration=spec.duration,
+        limits=QuotaLimits(workflows=spec.limit),
+        time_zone=spec.time_zone,
+    )
+
+
+def _first(fields: Sequence[AmountField | None]) -> Amount:
+    return next((Amount.parse(field) for field in fields if field is not None), UNLIMITED)
+
+
+def _highest(fields: Sequence[AmountField | None]) -> Amount:
+    """Return the loosest of a base (first; absent is unlimited) and of windows (absent sets nothing)."""
+    amounts = [Amount.parse(fields[0]), *(Amount.parse(field) for field in fields[1:] if field is not None)]
+    bounds = [amount.value for amount in amounts if amount.value is not None]
+    return Amount(max(bounds)) if len(bounds) == len(amounts) else UNLIMITED

@@ -1,0 +1,222 @@
+"""Writes the semaphores of policies into the ConfigMaps that Argo reads; the work of a leader's term.
+
+There is no queue. Every pass compares what policies ask for now with each ConfigMap as it was last seen, and
+reads and writes those that differ. A pass follows every change of policies and ConfigMaps, and the opening
+and closing of every window.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, Conflict, Forbidden, Trouble
+from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
+from policy.core.lock_model.lock_names import read_limit, semaphore_name
+from policy.core.lock_model.semaphore_definitions import ConfigMapAddress
+from policy.core.policies.config_map_plan import (
+    FIELD_MANAGER,
+    OURS,
+    ForeignKey,
+    ObservedConfigMap,
+    Plan,
+    config_map,
+    plan,
+)
+from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some
+from policy.core.policies.semaphore_projection import NOTHING, ProjectedKey, project
+from policy.core.policies.snapshot import Snapshot
+from policy.core.values.backoff import RetryTimes
+from policy.service.leading.leader_election import Passes
+
+_SETTLE: Final = 0.1
+"""Seconds from a change to the pass over it, so that a burst makes one pass."""
+_PAUSE: Final = 0.02
+"""Seconds after each write, so that there are at most fifty a second."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds until a pass is made in any case: a clock that was set right moves windows."""
+KEPT_WAIT: Final = 15.0
+"""Seconds until it is looked again whether the lock of a key that nobody defines is still in use."""
+FIRST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 60.0
+"""Seconds until a ConfigMap that could not be written is tried again, doubled each time."""
+TERMINATING: Final = "because it is being terminated"
+"""What the API server says about a namespace that is being deleted."""
+_WHERE: Final = "\0"
+"""Stands in a message for the namespaces that it is about."""
+
+
+class ProjectedCluster(Cluster, Applying, Protocol):
+    """A cluster that can apply."""
+
+
+class _ConfigMapAsLastSeen(msgspec.Struct, frozen=True):
+    """A ConfigMap as the last look left it: what was asked for, what the watch showed, what came of it."""
+
+    wanted: Mapping[str, ProjectedKey]
+    shown: Mapping[str, str] | None
+    plan: Plan
+    again: float | None = None
+
+
+class _Unwritten(msgspec.Struct, frozen=True):
+    """What a ConfigMap was to hold that could not be written, and why."""
+
+    wanted: Mapping[str, ProjectedKey]
+    error: ClusterError
+
+
+class Projector(Passes):
+    """`run` writes until `stop`; `wake` makes a pass soon.
+
+    `in_use` says by Argo's name whether any Workflow holds or wants a lock; in doubt it says yes.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: ProjectedCluster,
+        snapshot: Callable[[], Snapshot],
+        in_use: Callable[[str], bool],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
+        pause: float = _PAUSE,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._in_use = in_use
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._found = found
+        self._pause = pause
+        self._listed = False
+        self._settled: dict[ConfigMapAddress, _ConfigMapAsLastSeen] = {}
+        self._failed: RetryTimes[ConfigMapAddress, float, _Unwritten] = RetryTimes(
+            first=FIRST_DELAY, last=_LAST_DELAY
+        )
+        self._ours: set[ConfigMapAddress] = set()
+        super().__init__(settle=_SETTLE)
+
+    def run_pass(self) -> float:
+        """Write what is not as it should be; returns the seconds until the next pass is due."""
+        if not self._listed:
+            try:
+                self._list_ours()
+            except ClusterError as error:
+                self._trouble("listing ConfigMaps of semaphores", error)
+                return FIRST_DELAY
+        snapshot, now = self._snapshot(), self._clock()
+        projection = project(snapshot, now)
+        for address in sorted(projection.config_maps.keys() | self._ours):
+            if self._stopped.is_set():
+                return LONGEST_WAIT
+            wanted = projection.config_maps.get(address, NOTHING)
+            self._keep(address, wanted, snapshot.config_maps.get(address))
+        self._forget(projection.config_maps.keys() | self._ours)
+        self._found(self._findings())
+        due = [self._failed.next_due(), *(each.again for each in self._settled.values())]
+        left = [each - self._stopwatch() for each in due if each is not None]
+        return max(0.0, min(LONGEST_WAIT, (projection.until - now).total_seconds(), *left))
+
+    def _list_ours(self) -> None:
+        """Find the ConfigMaps that leaders before wrote."""
+        listing = self._cluster.list(CONFIG_MAPS, labels=OURS, metadata_only=True)
+        self._ours = {msgspec.convert(item, ObservedConfigMap).address for item in listing.items}
+        self._listed = True
+
+    def _keep(
+        self, address: ConfigMapAddress, wanted: Mapping[str, ProjectedKey], shown: Mapping[str, str] | None
+    ) -> None:
+        """Look at one ConfigMap, unless it is as the last look left it or is not to be tried yet."""
+        failed = self._failed.get(address)
+        if failed is not None and failed.about.wanted == wanted and self._stopwatch() < failed.due:
+            return
+        settled = self._settled.get(address)
+        if settled is not None and settled.wanted == wanted and settled.shown == shown:
+            due = settled.again is not None and self._stopwatch() >= settled.again
+            if not due:
+                return
+        try:
+            made = self._write(address, {key: each.value for key, each in wanted.items()})
+        except ClusterError as error:
+            self._put_off(address, wanted, error)
+            return
+        self._failed.forget(address)
+        self._settled[address] = _ConfigMapAsLastSeen(
+            wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
+        )
+        if made.empty:
+            self._ours.discard(address)
+        else:
+            self._ours.add(address)
+
+    def _write(self, address: ConfigMapAddress, wanted: Mapping[str, str]) -> Plan:
+        namespace, name = address
+        items = self._cluster.list(CONFIG_MAPS, namespace=namespace, name=name).items
+        standing = msgspec.convert(items[0], ObservedConfigMap) if items else None
+        made = plan(standing, wanted, lambda key: self._in_use(semaphore_name(namespace, name, key)))
+        if made.data is not None:
+            obj = config_map(address, made.data)
+            self._cluster.apply(CONFIG_MAPS, obj, field_manager=FIELD_MANAGER)
+            self._stopped.wait(self._pause)
+        return made
+
+    def _put_off(
+        self, address: ConfigMapAddress, wanted: Mapping[str, ProjectedKey], error: ClusterError
+    ) -> None:
+        """Try again later; another owner who came between our look and our write is no trouble yet."""
+        failure = self._failed.failed(address, self._stopwatch(), _Unwritten(wanted, error))
+        if not goes_away(error) and (failure.times > 1 or not isinstance(error, Conflict)):
+            self._trouble(f"writing the semaphores of ConfigMap {'/'.join(address)}", error)
+
+    def _forget(self, present: set[ConfigMapAddress]) -> None:
+        self._settled = {at: each for at, each in self._settled.items() if at in present}
+        self._failed.keep(present)
+
+    def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
+        """Return what there is to say about each policy whose keys are not as it asks."""
+        said: dict[tuple[PolicyName, str, FindingKind, str], list[str]] = {}
+        for (namespace, name), settled in self._settled.items():
+            for key, foreign in settled.plan.foreign.items():
+                asked = settled.wanted[key]
+                text = (
+                    f"{foreign.owner} owns key {key} of ConfigMap {name} and gives it "
+                    f'{_shown(foreign, asked)} in place of "{asked.value}", and that counts in {_WHERE}: '
+                    "remove the key there, or the definition here"
+                )
+                kind = FindingKind.OWNED_ELSEWHERE
+                said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
+        for (namespace, name), failed in self._failed.about():
+            if goes_away(failed.error):
+                continue
+            text = f"ConfigMap {name} of {_WHERE} cannot be written: {failed.error.message}"
+            if isinstance(failed.error, Forbidden):
+                text += "; the chart's values semaphores.configMaps say which ConfigMaps may be"
+            for asked in failed.wanted.values():
+                kind = FindingKind.NOT_WRITTEN
+                said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
+        found: dict[PolicyName, list[Finding]] = {}
+        for (policy, path, kind, text), namespaces in sorted(said.items(), key=lambda each: each[0][1:]):
+            message = text.replace(_WHERE, some(sorted(namespaces)))
+            found.setdefault(policy, []).append(Finding(kind, path, message))
+        return {policy: tuple(findings) for policy, findings in found.items()}
+
+
+def _shown(foreign: ForeignKey, asked: ProjectedKey) -> str:
+    """Return what is said of a value that is not ours: whoever reads a policy may not read ConfigMaps.
+
+    A policy may name any key, so only a number of its own namespace is shown.
+    """
+    limit = read_limit(foreign.value)
+    if not asked.policy.namespace:
+        return "another value"
+    return "a value that is no number" if limit is None else f'"{limit}"'
+
+
+def goes_away(error: ClusterError) -> bool:
+    """Tell whether a write was refused because its namespace is being deleted: that is nobody's fault."""
+    return isinstance(error, Forbidden) and TERMINATING in error.message

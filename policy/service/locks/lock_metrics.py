@@ -1,0 +1,98 @@
+"""Metrics of the queues of locks, named in docs/metrics.md; shown by the leader, from what it saw last.
+
+Names of locks are the users' own, so only so many are shown: those with the longest queues first. They are
+read when somebody scrapes, and a lock that nobody uses any more is gone: no series pile up.
+"""
+
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from policy.core.lock_queues.lock_queues import LockQueue
+from policy.core.lock_queues.nudges import Why
+from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView
+
+_MOST_LOCKS: Final = 500
+_LABELS: Final = ("namespace", "lock")
+
+
+class LockMetrics(Collector):
+    """The metrics of locks of one controller process; a LockRecorder. `clock` gives aware times."""
+
+    def __init__(self, *, registry: CollectorRegistry, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._view: Callable[[], LocksView] = lambda: NOTHING_SEEN
+        self._touches = Counter(
+            "lockkeeper_lock_touches",
+            "Workflows that wait for a lock and were touched, so that Argo looks at them: by reason.",
+            ["why"],
+            registry=registry,
+        )
+        self._deadlocks = Counter(
+            "lockkeeper_lock_deadlocks", "Deadlocks of Workflows that were told.", registry=registry
+        )
+        registry.register(self)
+
+    def show(self, view: Callable[[], LocksView]) -> None:
+        """Show what `view` gives from now on."""
+        self._view = view
+
+    def touched(self, why: Why) -> None:
+        """Count a touch."""
+        self._touches.labels(why.value).inc()
+
+    def deadlocked(self) -> None:
+        """Count a deadlock."""
+        self._deadlocks.inc()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not ask for a view."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the gauges of all locks, as far as they are shown."""
+        view, now = self._view(), self._clock()
+        shown = sorted(view.queues, key=lambda each: (-len(each.waiters), -len(each.holders), each.lock))
+        for name, text, value in (
+            ("lockkeeper_lock_limit", "Limit of a lock.", lambda each: each.limit),
+            ("lockkeeper_lock_holders", "Who holds a lock now.", lambda each: len(each.holders)),
+            ("lockkeeper_lock_waiters", "Who waits for a lock.", lambda each: len(each.waiters)),
+            (
+                "lockkeeper_lock_oldest_wait_seconds",
+                "How long the one who waits longest has waited.",
+                lambda each: _waited(each, now),
+            ),
+        ):
+            yield _family(name, text, shown[:_MOST_LOCKS], value)
+        locks = GaugeMetricFamily("lockkeeper_locks", "Locks that are held or waited for.")
+        locks.add_metric([], len(view.queues))
+        yield locks
+        stuck = GaugeMetricFamily(
+            "lockkeeper_lock_deadlocked_workflows",
+            "Workflows that wait for locks which never come free.",
+            labels=["namespace"],
+        )
+        for namespace, count in Counts(each.workflow.namespace for each in view.deadlocks).items():
+            stuck.add_metric([namespace], count)
+        yield stuck
+
+
+def _family(
+    name: str, text: str, shown: Iterable[LockQueue], value: Callable[[LockQueue], float | None]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=_LABELS)
+    for each in shown:
+        namespace, _, lock = each.lock.partition("/")
+        found = value(each)
+        if found is not None:
+            family.add_metric([namespace, lock], found)
+    return family
+
+
+def _waited(queue: LockQueue, now: datetime) -> float:
+    return max(0.0, (now - queue.oldest).total_seconds()) if queue.oldest is not None else 0.0

@@ -1,0 +1,217 @@
+"""Watches the queues of locks in a leader's term: shows them, reports deadlocks, touches who is overlooked.
+
+Nothing is remembered beyond the term. A deadlock is reported once it has stood for a moment, because
+Workflows are seen one after another; the event has a name of its own, so another leader does not report it
+again.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError, NotFound, Trouble
+from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch
+from policy.core.lock_model.lock_names import LockName
+from policy.core.lock_model.semaphore_definitions import limit_named
+from policy.core.lock_queues.lock_queues import (
+    LiveDeadlock,
+    LockQueue,
+    live_deadlocks,
+    lock_queues,
+)
+from policy.core.lock_queues.nudges import Touch, Why, free_locks, none_touched, touches
+from policy.core.objects import well_known
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy
+from policy.service.leading.leader_election import Passes
+from policy.service.locks.lock_traces import Follower, Traces, WatchedCluster, scopes
+from policy.service.status.events import Action, EventSeverity, ReportedEvent, event_of
+
+_SETTLE: Final = 0.5
+"""Seconds between two looks at most: Workflows change all the time."""
+_IDLE: Final = 5.0
+"""Seconds between two looks while nothing changes: deadlines pass and locks stay free."""
+STANDS_AFTER: Final = 2.0
+"""Seconds that a deadlock stands before it is reported."""
+_MOST_NOTE: Final = 1000
+"""Characters of an event's note; the API takes 1024."""
+
+
+class LockRecorder(Protocol):
+    """Who counts what is done about locks."""
+
+    def touched(self, why: Why) -> None:
+        """A Workflow was touched."""
+        ...
+
+    def deadlocked(self) -> None:
+        """A deadlock was reported."""
+        ...
+
+
+class LocksView(msgspec.Struct, frozen=True):
+    """Every lock that is held or waited for, and the deadlocks that stand."""
+
+    queues: tuple[LockQueue, ...] = ()
+    deadlocks: tuple[LiveDeadlock, ...] = ()
+
+
+NOTHING_SEEN: Final = LocksView()
+
+
+class LockWatch(Passes):
+    """The work of one term: `run` watches until `stop`; `view` is what was seen last."""
+
+    def __init__(
+        self,
+        *,
+        cluster: WatchedCluster,
+        snapshot: Callable[[], Snapshot],
+        clock: Callable[[], datetime],
+        stopwatch: Callable[[], float],
+        recorder: LockRecorder,
+        trouble: Trouble,
+        me: str,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._clock = clock
+        self._stopwatch = stopwatch
+        self._recorder = recorder
+        self._trouble = trouble
+        self._me = me
+        super().__init__(settle=_SETTLE)
+        self._followers: dict[str, Follower] = {}
+        self._asked: set[str] = set()
+        self._free: Mapping[str, datetime] = {}
+        self._touched = none_touched()
+        self._standing: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._reported: set[tuple[str, tuple[str, ...]]] = set()
+        self.traces = Traces(changed=self.wake, clock=clock)
+        self.view = NOTHING_SEEN
+
+    def uses(self, lock: str) -> bool:
+        """Tell whether any Workflow holds or wants a lock; a namespace that is asked for is watched."""
+        if not self.traces.uses(lock):
+            return False
+        namespace = LockName.parse(lock).namespace
+        if namespace not in self._asked:
+            self._asked.add(namespace)
+            self.wake()
+        return True
+
+    def run(self) -> None:
+        """Watch until stopped; no error of the cluster ends it."""
+        try:
+            super().run()
+        finally:
+            for follower in self._followers.values():
+                follower.stop()
+
+    def run_pass(self) -> float:
+        """Look; returns the seconds until something that stood now is to be reported."""
+        self.look()
+        return STANDS_AFTER if self._standing.keys() - self._reported else _IDLE
+
+    def look(self) -> None:
+        """Follow what is to be followed, and act on how the queues stand now."""
+        snapshot = self._snapshot()
+        self._follow(snapshot)
+        now = self._clock()
+        found = lock_queues(self.traces.busy(), lambda lock: limit_of(lock, snapshot))
+        self.view = LocksView(found, self._report_new(live_deadlocks(found)))
+        self._free = free_locks(found, self._free, now)
+        for touch in touches(found, free_since=self._free, before=self._touched, now=now):
+            self._touch(touch, now)
+        self._touched.keep({waiter.workflow.uid for queue in found for waiter in queue.waiters})
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        """Begin to follow what came to be watched, and end the others."""
+        wanted = scopes(_governed(snapshot) | self._asked)
+        for scope in wanted - self._followers.keys():
+            follower = Follower(cluster=self._cluster, scope=scope, traces=self.traces, trouble=self._trouble)
+            self._followers[scope] = follower
+            follower.start()
+        if wanted <= self.traces.watched():  # What is seen already stays so until the new scopes are listed.
+            for scope in self._followers.keys() - wanted:
+                self._followers.pop(scope).stop()
+                self.traces.forget(scope)
+
+    def _report_new(self, found: tuple[LiveDeadlock, ...]) -> tuple[LiveDeadlock, ...]:
+        """Report the deadlocks that have stood for a moment, each once; returns all of those."""
+        seconds = self._stopwatch()
+        keys = {(each.workflow.uid, each.locks): each for each in found}
+        self._standing = {key: self._standing.get(key, seconds) for key in keys}
+        self._reported &= keys.keys()
+        stand = [key for key, since in self._standing.items() if seconds - since >= STANDS_AFTER]
+        for key in stand:
+            if key not in self._reported and self._report(keys[key]):
+                self._reported.add(key)
+        return tuple(keys[key] for key in stand)
+
+    def _report(self, deadlock: LiveDeadlock) -> bool:
+        """Make an event of a deadlock; tells whether that is done with."""
+        workflow = deadlock.workflow
+        try:
+            event = event_of(_event_of_deadlock(deadlock, self._clock()), me=self._me)
+            self._cluster.create(EVENTS, event, namespace=workflow.namespace)
+        except AlreadyExists:
+            return True
+        except ClusterError as error:
+            self._trouble(f"telling that {workflow.key} is in a deadlock", error)
+            return isinstance(error, NotFound)
+        self._recorder.deadlocked()
+        return True
+
+    def _touch(self, touch: Touch, now: datetime) -> None:
+        workflow = touch.workflow
+        self._touched.failed(workflow.uid, now, None)
+        stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        patch = MergePatch({"metadata": {"annotations": {well_known.TOUCHED: stamp}, "uid": workflow.uid}})
+        try:
+            self._cluster.patch(WORKFLOWS, workflow.name, patch, namespace=workflow.namespace)
+        except NotFound:
+            return
+        except ClusterError as error:
+            self._trouble(f"touching {workflow.key}, which waits for a lock", error)
+        else:
+            self._recorder.touched(touch.why)
+
+
+def _governed(snapshot: Snapshot) -> set[str]:
+    """Return the namespaces that a policy of locks speaks about."""
+    found: set[str] = set()
+    for policy in snapshot.lock_policies:
+        if isinstance(policy, ClusterSynchronizationPolicy):
+            selector = policy.spec.namespace_selector
+            found.update(
+                name for name, labels in snapshot.namespace_labels.items() if selector.matches(labels)
+            )
+        else:
+            found.add(policy.metadata.namespace)
+    return found
+
+
+def limit_of(lock: str, snapshot: Snapshot) -> int | None:
+    """Return the limit of a lock as Argo reads it now; None where that is not known."""
+    maps = snapshot.config_maps
+    return limit_named(lock, lambda namespace, name, key: maps.get((namespace, name), {}).get(key))
+
+
+def _event_of_deadlock(deadlock: LiveDeadlock, now: datetime) -> ReportedEvent:
+    """Return what is reported of a deadlock; one deadlock has one name."""
+    workflow = deadlock.workflow
+    note = deadlock.text if len(deadlock.text) <= _MOST_NOTE else f"{deadlock.text[: _MOST_NOTE - 1]}…"
+    return ReportedEvent(
+        namespace=workflow.namespace,
+        name=workflow.name,
+        uid=workflow.uid,
+        reason="LockDeadlock",
+        note=note,
+        type=EventSeverity.WARNING,
+        at=now,
+        action=Action.WAITING,
+        once="\0".join((workflow.uid, *deadlock.locks)),
+    )

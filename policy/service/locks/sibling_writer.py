@@ -1,0 +1,251 @@
+"""Keeps the siblings of templates that policies want; the work of a leader's term.
+
+There is no queue. Every pass compares what is wanted with the templates as they were last seen: it makes what
+is missing, makes anew what somebody changed, and removes what nobody wants and nobody uses.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
+from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
+from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
+from policy.core.lock_review.wanted_siblings import (
+    SiblingInputs,
+    manifest,
+    sibling_inputs,
+    wanted_siblings,
+)
+from policy.core.objects import well_known
+from policy.core.objects.workflow import Metadata
+from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some
+from policy.core.policies.snapshot import Snapshot
+from policy.core.values.backoff import RetryTimes
+from policy.service.leading.leader_election import Passes
+from policy.service.locks.config_map_writer import goes_away
+from policy.service.tracking.tracker import LIVE
+
+_SETTLE: Final = 0.1
+"""Seconds from a change to the pass over it, so that a burst makes one pass. Workflows may wait for it."""
+_PAUSE: Final = 0.02
+"""Seconds after each write, so that there are at most fifty a second."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds until a pass is made in any case."""
+KEPT: Final = 300.0
+"""Seconds that a sibling stays after it came to be unwanted, and until it is looked again whether it is used.
+
+A webhook that has not heard of the change leads to it for some moments more, and a policy that is taken back
+for a short while should not make everything anew."""
+SEEN_WITHIN: Final = 10.0
+"""Seconds until what was written is made again, should the watch not show it."""
+FIRST_DELAY: Final = 1.0
+_LAST_DELAY: Final = 300.0
+"""Seconds until one that could not be made is tried again, doubled each time."""
+
+_Address = tuple[str, str]
+"""Namespace and name."""
+
+
+class Siblings(Passes):
+    """`run` keeps them until `stop`; `wake` makes a pass soon.
+
+    `found` takes what there is to say about policies whose siblings cannot be made.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        snapshot: Callable[[], Snapshot],
+        stopwatch: Callable[[], float],
+        trouble: Trouble,
+        found: Callable[[Mapping[PolicyName, tuple[Finding, ...]]], None],
+        pause: float = _PAUSE,
+    ) -> None:
+        self._cluster = cluster
+        self._snapshot = snapshot
+        self._stopwatch = stopwatch
+        self._trouble = trouble
+        self._found = found
+        self._pause = pause
+        self._ground: SiblingInputs | None = None
+        self._wanted: dict[_Address, Sibling] = {}
+        self._written: dict[_Address, float] = {}
+        self._failed: RetryTimes[_Address, float, ClusterError] = RetryTimes(
+            first=FIRST_DELAY, last=_LAST_DELAY
+        )
+        self._unwanted: dict[_Address, float] = {}
+        self._known: dict[_Address, Metadata] = {}
+        self._listed = False
+        super().__init__(settle=_SETTLE)
+
+    def run_pass(self) -> float:
+        """Make and remove what is due; returns the seconds until the next pass is."""
+        snapshot = self._snapshot()
+        ground = sibling_inputs(snapshot)
+        if ground != self._ground:  # Of all that changes in a cluster hardly anything concerns siblings.
+            self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
+            self._ground = ground
+        for address, sibling in self._wanted.items():
+            if not self._stopped.is_set() and not sibling.made and not self._waits(address):
+                self._try(address, partial(self._make, sibling, snapshot))
+        self._look(snapshot)
+        for address in self._to_remove():
+            if not self._stopped.is_set():
+                self._try(address, partial(self._remove, address))
+        self._forget()
+        self._found(self._findings())
+        return self._until_due()
+
+    def _waits(self, address: _Address) -> bool:
+        """Tell whether a sibling is not to be tried yet: it failed, or the watch has still to show it."""
+        now = self._stopwatch()
+        written = self._written.get(address, -SEEN_WITHIN)
+        return now < written + SEEN_WITHIN or self._failed.is_early(address, now)
+
+    def _try(self, address: _Address, work: Callable[[], None]) -> None:
+        """Do something about one sibling; an error is reported, and puts off this one alone."""
+        try:
+            work()
+        except ClusterError as error:
+            self._failed.failed(address, self._stopwatch(), error)
+            if not goes_away(error):
+                self._trouble(f"keeping the sibling {'/'.join(address)} of a template", error)
+        else:
+            self._failed.forget(address)
+        self._stopped.wait(self._pause)
+
+    def _make(self, sibling: Sibling, snapshot: Snapshot) -> None:
+        """Create a sibling; what stands in its place goes first, if it says that it is one.
+
+        Raises:
+            Conflict: something else stands in its place.
+        """
+        standing = snapshot.headers.get(sibling.key)
+        if standing is not None and not is_sibling(standing):
+            raise Conflict(f"WorkflowTemplate {sibling.name} is somebody else's: delete it")
+        if standing is not None:
+            self._delete(sibling.key, standing)
+        uid = snapshot.header(sibling.origin).uid or ""
+        try:
+            made = self._cluster.create(
+                WORKFLOW_TEMPLATES, manifest(sibling, uid), namespace=sibling.namespace
+            )
+            self._known[sibling.key] = header_of(msgspec.convert(made.get("metadata"), Metadata))
+        except AlreadyExists:
+            if standing is not None:
+                raise
+            # The watch has still to show it.
+        self._written[sibling.key] = self._stopwatch()
+        if standing is not None:
+            raise Conflict(
+                f"WorkflowTemplate {sibling.name} was not as it had been made, and is made anew: look for "
+                "who edits it, or for a webhook that changes it"
+            )
+
+    def _look(self, snapshot: Snapshot) -> None:
+        """Take note of all siblings that stand, those of namespaces too that no policy speaks about any more.
+
+        The templates of those are not read, so leaders before are asked for once, and our own are remembered.
+        """
+        if not self._listed:
+            try:
+                found = self._cluster.list(
+                    WORKFLOW_TEMPLATES, labels=well_known.SIBLING, metadata_only=True
+                ).items
+            except NotFound:
+                found = ()
+            except ClusterError as error:
+                self._trouble("listing the siblings of templates", error)
+                return
+            headers = [msgspec.convert(item.get("metadata"), Metadata) for item in found]
+            self._known = {(each.namespace or "", each.name or ""): header_of(each) for each in headers}
+            self._listed = True
+        reads, shown = snapshot.extent.reads_templates, snapshot.headers
+        self._known = {
+            at: each
+            for at, each in self._known.items()
+            if not reads(at[0]) or (at not in shown and at in self._written)
+        }
+        self._known.update((at, header) for at, header in shown.items() if is_sibling(header))
+
+    def _to_remove(self) -> Iterator[_Address]:
+        """Yield the siblings that nobody has wanted for long enough."""
+        now = self._stopwatch()
+        standing = {key for key, header in self._known.items() if is_sibling(header)}
+        unwanted = standing - self._wanted.keys()
+        self._unwanted = {key: self._unwanted.get(key, now) for key in unwanted}
+        for address, since in sorted(self._unwanted.items()):
+            if now >= since + KEPT and not self._waits(address):
+                yield address
+
+    def _remove(self, address: _Address) -> None:
+        """Delete a sibling unless a Workflow that is not over names it; then look again later."""
+        namespace, _ = address
+        standing = self._known[address]
+        mark = (standing.labels or {})[well_known.SIBLING]
+        used = self._cluster.list(
+            WORKFLOWS, namespace=namespace, labels=f"{well_known.SIBLING}={mark},{LIVE}", metadata_only=True
+        )
+        if used.items:
+            self._unwanted[address] = self._stopwatch()
+            return
+        self._delete(address, standing)
+        self._written[address] = self._stopwatch()
+        del self._known[address]  # Where the watch does not show that it is gone.
+
+    def _delete(self, address: _Address, standing: Metadata) -> None:
+        """Delete just the object that the watch showed; one that is gone or another is no matter."""
+        namespace, name = address
+        gone = Preconditions(uid=standing.uid or None)
+        try:
+            self._cluster.delete(WORKFLOW_TEMPLATES, name, namespace=namespace, preconditions=gone)
+        except NotFound:
+            return
+
+    def _forget(self) -> None:
+        present = self._wanted.keys() | self._unwanted.keys()
+        made = {key for key, each in self._wanted.items() if each.made}
+        self._written = {at: each for at, each in self._written.items() if at in present - made}
+        self._failed.keep(present - made)
+
+    def _until_due(self) -> float:
+        now = self._stopwatch()
+        left = [since + SEEN_WITHIN - now for since in self._written.values()]
+        left += [since + KEPT - now for since in self._unwanted.values()]
+        due = self._failed.next_due()
+        left.append(LONGEST_WAIT if due is None else due - now)
+        return max(_SETTLE, min([LONGEST_WAIT, *left]))
+
+    def _findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
+        """Return what there is to say about the policies whose siblings cannot be made."""
+        said: dict[tuple[str, str, str], set[str]] = {}
+        for address, error in self._failed.about():
+            sibling = self._wanted.get(address)
+            if sibling is None or goes_away(error):
+                continue
+            origin = str(sibling.origin)
+            for policy in sibling.policies:
+                said.setdefault((policy, origin, _why(error)), set()).add(sibling.namespace)
+        found: dict[PolicyName, list[Finding]] = {}
+        for (policy, origin, why), namespaces in sorted(said.items()):
+            text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"
+            finding = Finding(FindingKind.NOT_WRITTEN, "spec.match.referenced", text)
+            found.setdefault(_named(policy), []).append(finding)
+        return {policy: tuple(findings) for policy, findings in found.items()}
+
+
+def _why(error: ClusterError) -> str:
+    if isinstance(error, Forbidden):
+        return f"{error.message}; the chart's value siblings.enabled gives the right to make it"
+    return error.message
+
+
+def _named(source: str) -> PolicyName:
+    """Return the policy of a source: `Kind name`, or `Kind namespace/name`."""
+    kind, _, rest = source.partition(" ")
+    namespace, _, name = rest.rpartition("/")
+    return PolicyName(kind, namespace, name)

@@ -1,0 +1,161 @@
+"""The limits of one quota root as they are in force: told to its planner when time, nodes or edits move them.
+
+An edit that moves limits only is taken over by a planner as it stands. Whoever waits needs room on the same
+accounts as before, so a queue of any length need not be read anew for a number that was changed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.queue.fair_share import FairShare
+from policy.core.queue.planner import Planner
+from policy.core.quota.accounts import Tenant
+from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.pools import CompiledPool
+from policy.core.quota.windows import ALWAYS, NEVER
+from policy.core.values.amounts import Limits
+
+
+class LimitsInForce:
+    """The policies of some namespaces of one root, and until when their limits stay as they are.
+
+    `capacity` is what nodes allow the pool, None where nobody has measured it.
+    """
+
+    def __init__(self, *, snapshot: Snapshot, namespaces: Sequence[str], capacity: Limits | None) -> None:
+        self.snapshot = snapshot
+        self.namespaces = namespaces
+        self.capacity = capacity
+        self.pool = _pool_of(snapshot, namespaces)
+        self.until = ALWAYS
+
+    @property
+    def lender(self) -> CompiledPool | None:
+        """The pool, where its members borrow."""
+        return self.pool if self.pool is not None and self.pool.borrows else None
+
+    def fair_share(self, history: Mapping[Tenant, int], now: datetime) -> FairShare:
+        """Return fair share as it begins with what was used before."""
+        limits, pool = self._whole(now), self.pool
+        if pool is None:
+            return FairShare(now=now, limits=limits, history=history)
+        return FairShare(
+            now=now, limits=limits, half_life=pool.half_life, weights=pool.weights, history=history
+        )
+
+    def at(self, planner: Planner, now: datetime, capacity: Limits | None) -> bool:
+        """Tell the planner the limits of `now`, if any were moved; tells whether that may be."""
+        if capacity == self.capacity and now < self.until:
+            return False
+        self.capacity = capacity
+        self._put(planner, now)
+        return True
+
+    def take_over(self, snapshot: Snapshot, planner: Planner) -> bool:
+        """Go on by another snapshot, if nothing but limits, windows and rules is different in it.
+
+        Tells whether that is so. The next `at` puts them in force.
+        """
+        pool = _pool_of(snapshot, self.namespaces)
+        pairs = [(self.snapshot.policies(each), snapshot.policies(each)) for each in self.namespaces]
+        if not _same_pool(self.pool, pool) or not all(
+            old.pool == new.pool and _same_wants(old.quotas, new.quotas) for old, new in pairs
+        ):
+            return False
+        moved = self.pool != pool or any(old.quotas != new.quotas for old, new in pairs)
+        self.snapshot, self.pool = snapshot, pool
+        for old, new in pairs:
+            if old.rules != new.rules:
+                planner.set_rules(new.namespace, new.rules)
+                moved = True
+        if moved:
+            self.until = ALWAYS
+        return True
+
+    def _put(self, planner: Planner, now: datetime) -> None:
+        """Tell the planner the limits of this moment, and remember how long they stay."""
+        pool, lender = self.pool, self.lender
+        self.until = NEVER if pool is None else pool.until(now)
+        if lender is not None:
+            planner.set_pool(lender.pool_at(now, self.capacity))  # Which says what shares are of, too.
+        else:
+            planner.fair.limits = self._whole(now)
+        for namespace in self.namespaces:
+            for quota in self.snapshot.policies(namespace).quotas:
+                self.until = min(self.until, quota.elastic.at(now).until)
+                if quota.is_share or quota.on_exceed is OnExceed.WARN:
+                    continue
+                limits = quota.limits_at(now)
+                if pool is not None and not quota.account.namespace:
+                    if pool is lender:
+                        continue
+                    limits = pool.limits_at(now, self.capacity)
+                if limits != planner.headroom.limits.get(quota.account):
+                    planner.set_limits(quota.account, limits, ever=quota.highest)
+
+    def _whole(self, now: datetime) -> Limits:
+        """Return the limits of which somebody's usage is a share."""
+        if self.pool is not None:
+            return self.pool.limits_at(now, self.capacity)
+        quotas = [quota for each in self.namespaces for quota in self.snapshot.policies(each).quotas]
+        return quotas[0].limits_at(now) if quotas else Limits()
+
+
+def _pool_of(snapshot: Snapshot, namespaces: Iterable[str]) -> CompiledPool | None:
+    """Return the pool that some namespaces belong to, None where they belong to none."""
+    return next((pool for each in namespaces if (pool := snapshot.pool(each)) is not None), None)
+
+
+def _same_pool(old: CompiledPool | None, new: CompiledPool | None) -> bool:
+    """Tell whether two pools differ in limits and windows at most."""
+    if old is None or new is None:
+        return old is new
+    return (
+        _with_limits_of(old, new) == new
+        and _same_wants((old.quota,), (new.quota,))
+        and old.shares.keys() == new.shares.keys()
+        and all(_same_wants(shares, new.shares[name]) for name, shares in old.shares.items())
+    )
+
+
+def _same_wants(old: Sequence[CompiledQuota], new: Sequence[CompiledQuota]) -> bool:
+    """Tell whether these ask for room on the same accounts, for the same Workflows, with equal reserves."""
+    return len(old) == len(new) and all(_wants_alike(*pair) for pair in zip(old, new, strict=True))
+
+
+def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
+    """Tell whether two differ in limits, windows and rules at most.
+
+    Whoever waits also remembers by what limits rise, and how far, to be told of it.
+    """
+    if old.rises != new.rises or (old.rises and old.highest != new.highest):
+        return False
+    with_limits = msgspec.structs.replace(
+        old,
+        elastic=new.elastic,
+        highest=new.highest,
+        moves=new.moves,
+        rules=new.rules,
+        bounds_tasks=new.bounds_tasks,
+        constant=new.constant,
+    )
+    return with_limits == new
+
+
+def _with_limits_of(old: CompiledPool, new: CompiledPool) -> CompiledPool:
+    """Return a pool with all that says the limits of another, or was worked out of them."""
+    return msgspec.structs.replace(
+        old,
+        quota=new.quota,
+        shares=new.shares,
+        said=new.said,
+        defaults=new.defaults,
+        borrowing=new.borrowing,
+        lending=new.lending,
+        capacity=new.capacity,
+        rises=new.rises,
+    )

@@ -1,0 +1,172 @@
+"""Follows the nodes of the cluster while a pool's limits do, and says what they allow each pool.
+
+The rules are those of `quota.node_capacity`: a limit rises with the nodes at once, and falls when they have
+stayed away for a while. A new leader goes on from what the ledger says.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, Trouble
+from policy.cluster.list_and_watch import RETRY_SECONDS, WatchInbox, whole_objects
+from policy.cluster.protocol import NODES, Cluster, EventType, Listing, WatchEvent
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.node_capacity import (
+    START,
+    Following,
+    Node,
+    follow,
+    limits_of,
+    measure,
+    next_fall,
+    resumed,
+)
+from policy.core.quota.pools import CompiledPool
+from policy.core.values.amounts import Limits
+from policy.sources.snapshot_store import Listener, Listeners, Unsubscribe
+
+_LOOK_SECONDS: Final = 5.0
+"""How often, while no pool follows nodes, it is looked whether one does by now."""
+_WATCH_SECONDS: Final = 300.0
+_SETTLE_SECONDS: Final = 0.05
+"""From a change to the measuring after it: nodes come and go many at a time."""
+
+
+class NodeFollower:
+    """The work of one term, and a Consumer of nodes. `capacity` may be asked from any thread.
+
+    `before` returns what the ledger says that nodes allowed a pool last.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        snapshot: Callable[[], Snapshot],
+        before: Callable[[str], Limits | None],
+        clock: Callable[[], datetime],
+        trouble: Trouble,
+    ) -> None:
+        self._snapshot = snapshot
+        self._before = before
+        self._clock = clock
+        self._trouble = trouble
+        self._listeners = Listeners()
+        self._stopped = Event()
+        self._inbox = WatchInbox(self, name="node-watch", stopped=self._stopped)
+        self._source = whole_objects(cluster, NODES, timeout=_WATCH_SECONDS)
+        self._nodes: dict[str, Node] = {}
+        self._states: dict[str, Following] = {}
+        self._listed = False
+
+    def capacity(self, pool: str) -> Limits | None:
+        """Return what nodes allow a pool, None where nobody has measured that yet."""
+        state = self._states.get(pool)
+        return None if state is None else limits_of(state)
+
+    def on_change(self, listener: Listener) -> Unsubscribe:
+        """Call `listener` when a pool is allowed more or less than before."""
+        return self._listeners.add(listener)
+
+    def wake(self) -> None:
+        """Look at the policies again soon."""
+        self._inbox.wake()
+
+    def stop(self) -> None:
+        """End the work; its watch ends with the next event or time-out."""
+        self._stopped.set()
+        self._inbox.wake()
+
+    def listed(self, listing: Listing) -> None:
+        """Start anew from a listing."""
+        nodes = [_node(item) for item in listing.items]
+        self._nodes = {node.metadata.name: node for node in nodes}
+        self._listed = True
+
+    def changed(self, event: WatchEvent) -> None:
+        """Take in a node that came, changed or went."""
+        node = _node(event.object)
+        if event.type is EventType.DELETED:
+            self._nodes.pop(node.metadata.name, None)
+        else:
+            self._nodes[node.metadata.name] = node
+
+    def failed(self, error: ClusterError) -> None:
+        """List again; the watch has ended."""
+        self._trouble("watching nodes", error)
+        self._listed = False
+
+    def run(self) -> None:
+        """Follow until stopped; no error of the cluster ends it."""
+        while not self._stopped.is_set():
+            pools = self._following()
+            if pools and not self._listed:
+                try:
+                    self._inbox.list(self._source)
+                except ClusterError as error:
+                    self._trouble("listing nodes", error)
+                    self._stopped.wait(RETRY_SECONDS)
+                    continue
+            due = self._measure(pools)
+            wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, max(0.0, due.total_seconds()))
+            self._inbox.deliver(wait, settle=_SETTLE_SECONDS)
+
+    def _following(self) -> dict[str, CompiledPool]:
+        """Return the pools whose limits follow nodes; those of no namespace allow nobody anything yet."""
+        snapshot = self._snapshot()
+        wanted = {pool.metadata.name for pool in snapshot.pools if pool.spec.elastic is not None}
+        found: dict[str, CompiledPool] = {}
+        for namespace in snapshot.namespace_labels if wanted else ():
+            name = snapshot.policies(namespace).pool
+            if name in wanted and name not in found:
+                pool = snapshot.pool(namespace)
+                if pool is not None:
+                    found[name] = pool
+        return found
+
+    def _measure(self, pools: dict[str, CompiledPool]) -> timedelta | None:
+        """Bring all limits up to date; returns after which time one falls if nothing is heard until then."""
+        now = self._clock()
+        moved = self._states.keys() != pools.keys()
+        states: dict[str, Following] = {}
+        falls: list[datetime] = []
+        for name, pool in pools.items():
+            rule = pool.capacity
+            if rule is None:
+                continue
+            state = self._states.get(name)
+            if state is None:
+                state = self._resumed(name)
+            states[name] = follow(state, measure(rule, self._nodes.values()), rule, now)
+            moved = moved or limits_of(states[name]) != self.capacity(name)
+            fall = next_fall(states[name], rule)
+            if fall is not None:
+                falls.append(fall)
+        self._states = states
+        if moved:
+            self._listeners.call()
+        return min(falls) - now if falls else None
+
+    def _resumed(self, pool: str) -> Following:
+        """Return the state to go on from: what the ledger says, if it can be read."""
+        try:
+            shown = self._before(pool)
+        except ClusterError as error:
+            self._trouble(f"reading what nodes allowed {pool}", error)
+            return START
+        return START if shown is None else resumed(shown)
+
+
+def _node(obj: JsonObject) -> Node:
+    """Return what is read of a node; one that cannot be read carries nothing."""
+    try:
+        return msgspec.convert(obj, Node)
+    except msgspec.ValidationError:
+        metadata = obj.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else ""
+        return Node(msgspec.structs.replace(Node().metadata, name=str(name)))

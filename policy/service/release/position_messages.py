@@ -1,0 +1,167 @@
+"""The message in the status of those who wait: their position and the reason, written at a bounded rate.
+
+Those in front see each change. Whoever is further back was answered at the create; the position moves too
+often there to be written each time. Who can never start, or may not, sees it at once, wherever it stands.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
+from policy.core.decision import quota_messages
+from policy.core.objects import hold, well_known
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.queue import wait_messages
+from policy.core.queue.positions import Position, positions
+from policy.core.quota.accounts import Root
+from policy.core.quota.queue_rules import WaitReason
+from policy.core.quota.usage_view import UsageView
+from policy.service.release.release_sender import Reporter
+from policy.service.release.root_state import RootState
+from policy.service.tracking.tracked import Tracked
+from policy.service.tracking.tracker import Tracker
+
+REFRESHED_POSITIONS: Final = 10
+"""How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
+TOLD_AT_ONCE: Final = 50
+"""Writes of one pass at most: the next release must not wait for a long queue to be told."""
+TOLD_IN_A_HURRY: Final = 2
+"""Writes while something else waits to be done: a few, or in a busy cluster nobody would ever be told."""
+TELL_EVERY: Final = timedelta(seconds=1)
+"""How often a namespace is told again at most."""
+_OBVIOUS: Final = frozenset({WaitReason.WAITING_FOR_QUOTA, WaitReason.RELEASING})
+"""Reasons that the position and the figures beside it say already."""
+_FOR_EVER: Final = frozenset({WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED})
+"""Reasons that do not pass by waiting."""
+_SPARE: Final = 100
+
+
+class PositionMessages:
+    """Keeps what held Workflows show of their wait. `untold` says that some were left for the next pass."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        reporter: Reporter,
+        every: timedelta = TELL_EVERY,
+    ) -> None:
+        self._cluster = cluster
+        self._every = every
+        self._clock = clock
+        self._reporter = reporter
+        self._shown: dict[str, tuple[str, str]] = {}  # By uid: of which hold it is, and the message.
+        self._reasons: dict[str, WaitReason] = {}
+        self._most_shown = _SPARE
+        self._told_at: dict[str, datetime] = {}
+        self._waiting: dict[str, Root] = {}  # The root of each namespace where something is to be told.
+        self.untold = False
+
+    def next_round(self) -> datetime | None:
+        """Return when a namespace that was told a moment ago may be told again."""
+        times = [self._told_at[each] + self._every for each in self._waiting if each in self._told_at]
+        return min(times, default=None)
+
+    def changed(self, root: Root, namespaces: Iterable[str]) -> None:
+        """Take note of namespaces of a root where positions may have changed."""
+        self._waiting.update(dict.fromkeys(namespaces, root))
+
+    def write(
+        self,
+        states: Mapping[Root, RootState],
+        tracker: Tracker,
+        view: UsageView,
+        stopping: Callable[[], bool],
+        pressed: Callable[[], bool],
+    ) -> None:
+        """Write what has changed, as much as one pass may; little once something else is `pressed` for."""
+        now = self._clock()
+        told = 0
+        self._forget_gone(tracker)
+        for namespace, root in list(self._waiting.items()):
+            told_at = self._told_at.get(namespace)
+            if told_at is not None and now - told_at < self._every:
+                continue
+            own = states.get(root)
+            if own is None or namespace not in own.known:
+                del self._waiting[namespace]
+                continue
+            for tracked, message, found in self._due(own, namespace, tracker, view, now):
+                enough = told >= TOLD_AT_ONCE or (told >= TOLD_IN_A_HURRY and pressed())
+                if stopping() or enough:
+                    self.untold = enough
+                    return
+                told += 1
+                self._show(tracked, message)
+                self._report(tracked, found, own)
+            self._told_at[namespace] = now
+            del self._waiting[namespace]
+        self.untold = False
+
+    def _forget_gone(self, tracker: Tracker) -> None:
+        """Forget those that are gone, each time as many again may be as were there at the last time."""
+        if len(self._shown) > self._most_shown:
+            self._shown = {uid: shown for uid, shown in self._shown.items() if tracker.get(uid) is not None}
+            self._reasons = {uid: each for uid, each in self._reasons.items() if uid in self._shown}
+            self._most_shown = 2 * len(self._shown) + _SPARE
+
+    def _due(
+        self, state: RootState, namespace: str, tracker: Tracker, view: UsageView, now: datetime
+    ) -> Iterator[tuple[Tracked, str, Position]]:
+        """Yield who is to be told what: those in front, then those who can never start."""
+        depth = view.queues[namespace].depth if namespace in view.queues else 0
+        for found in self._worth_writing(state, namespace):
+            tracked = tracker.get(found.waiter.uid)
+            if tracked is None:
+                continue
+            message = self._message(found, tracked, state, view, now, depth=depth)
+            if self._shown.get(tracked.uid) != (tracked.release, message):
+                yield tracked, message, found
+
+    def _worth_writing(self, state: RootState, namespace: str) -> Iterator[Position]:
+        yield from positions(state.planner, namespace, REFRESHED_POSITIONS)
+        pending = state.planner.pending
+        never = [waiter for group in pending.groups(namespace) if group.never for waiter in group]
+        if any(each.uid not in self._shown for each in (*never, *pending.of(namespace).faulty.values())):
+            for found in positions(state.planner, namespace)[REFRESHED_POSITIONS:]:
+                if found.reason in _FOR_EVER and found.waiter.uid not in self._shown:
+                    yield found
+
+    def _message(
+        self,
+        found: Position,
+        tracked: Tracked,
+        state: RootState,
+        view: UsageView,
+        now: datetime,
+        *,
+        depth: int,
+    ) -> str:
+        quotas = [each for each in state.quotas_of(tracked) if each.on_exceed is not OnExceed.WARN]
+        place = quota_messages.queue_message(
+            tracked.namespace, quotas, view, now, position=found.position, depth=depth
+        )
+        if found.reason in _OBVIOUS and not any(each.must_rise for each in found.short):
+            return f"{well_known.HELD_MESSAGE_PREFIX}: {place}"
+        why = wait_messages.reason(found, state.planner.pending.rules(tracked.namespace))
+        return f"{well_known.HELD_MESSAGE_PREFIX}: {place}; {why}"
+
+    def _report(self, tracked: Tracked, found: Position, state: RootState) -> None:
+        """Tell of the reason of a wait, if it is another one than was told."""
+        if self._reasons.get(tracked.uid) is not found.reason and found.reason is not WaitReason.RELEASING:
+            self._reasons[tracked.uid] = found.reason
+            rules = state.planner.pending.rules(tracked.namespace)
+            self._reporter.reason(tracked, found.reason, wait_messages.reason(found, rules))
+
+    def _show(self, tracked: Tracked, message: str) -> None:
+        """Write the message into a held Workflow, unless it is gone or released meanwhile."""
+        try:
+            patch = JsonPatch(hold.refresh_patch(tracked.metadata, message))
+            self._cluster.patch(WORKFLOWS, tracked.name, patch, namespace=tracked.namespace)
+        except ClusterError:
+            return  # It is told with the next change.
+        self._shown[tracked.uid] = (tracked.release, message)
+        self._reporter.waits(tracked, message)

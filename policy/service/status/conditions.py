@@ -1,0 +1,166 @@
+"""What a policy's status says: conditions made of the verdict on it, and of what the whole set shows.
+
+- Ready: whether the policy is in force as its author wrote it last;
+- Invalid: whether something is wrong with it, and what;
+- Conflicting: whether another policy counts instead of it, or refuses what it does;
+- Incomplete: that not all templates or ConfigMaps of a namespace are known; absent where they are.
+
+Pure: what stands in the cluster and the time are given, and what is to be written is returned.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.conflicts import Finding, FindingKind
+from policy.core.values.prepared import prepare
+from policy.sources.last_good_objects import Verdict
+
+MAX_MESSAGE: Final = 4000
+"""Characters of a message; the CRDs allow 32768, and people read the first ten lines."""
+MAX_PART: Final = 500
+"""Characters of one part of a message: a path may be as long as a key that somebody made up."""
+_TRUE: Final = "True"
+_FALSE: Final = "False"
+
+
+class ConditionType(StrEnum):
+    """The conditions that Lockkeeper writes; those of others it leaves alone."""
+
+    READY = "Ready"
+    INVALID = "Invalid"
+    CONFLICTING = "Conflicting"
+    INCOMPLETE = "Incomplete"
+
+
+_NO_CONFLICT: Final = frozenset({FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED})
+_OURS: Final = frozenset(each.value for each in ConditionType)
+
+
+class PolicyCondition(msgspec.Struct, frozen=True, rename="camel"):
+    """`metav1.Condition`."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    observed_generation: int = 0
+    last_transition_time: str = ""
+
+
+prepare(PolicyCondition)
+
+
+class ToWrite(msgspec.Struct, frozen=True):
+    """Fields of a status that are to be written; `urgent` where they say more than other figures."""
+
+    status: JsonObject
+    urgent: bool
+
+
+def status_to_write(
+    verdict: Verdict, findings: Sequence[Finding], *, now: datetime, figures: JsonObject | None = None
+) -> ToWrite | None:
+    """Return the fields of the status that are to be written, or None where they stand there already.
+
+    A condition keeps its lastTransitionTime while its status is the same, whatever else it says. `figures`
+    are those of a quota.
+    """
+    standing, foreign = _conditions(verdict.status)
+    wanted = [_since(each, standing.get(each.type), now) for each in conditions_of(verdict, findings)]
+    observed = verdict.status.get("observedGeneration") if isinstance(verdict.status, dict) else None
+    shown = verdict.status if isinstance(verdict.status, dict) else {}
+    moved = {key: value for key, value in (figures or {}).items() if shown.get(key) != value}
+    if observed == verdict.generation and standing == {each.type: each for each in wanted}:
+        return ToWrite(moved, urgent=False) if moved else None
+    ours: list[JsonValue] = [msgspec.to_builtins(each) for each in wanted]
+    conditions: JsonObject = {"observedGeneration": verdict.generation, "conditions": [*ours, *foreign]}
+    return ToWrite({**moved, **conditions}, urgent=True)
+
+
+def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[PolicyCondition, ...]:
+    """Return the conditions of a policy, with no time of transition yet."""
+    conflicts = [each for each in findings if each.kind not in _NO_CONFLICT]
+    usual = (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
+    beyond = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
+    if not beyond:
+        return usual
+    kind, generation = ConditionType.INCOMPLETE, verdict.generation
+    return (*usual, PolicyCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
+
+
+def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> PolicyCondition:
+    """Return the condition that says whether a policy is in force."""
+    kind, generation = ConditionType.READY, verdict.generation
+    if verdict.problems:
+        kept = verdict.in_force
+        reason = "LastGoodInForce" if kept else "NotInForce"
+        rest = f"generation {kept} of it stays in force" if kept else "nothing of it is in force"
+        return PolicyCondition(
+            kind, _FALSE, reason, f"it is wrong, and {rest}: {_faults(verdict)}", generation
+        )
+    idle = [str(each) for each in findings if each.kind is FindingKind.SELECTS_NOTHING]
+    if idle:
+        message = f"it is in force, but there is nothing for it to do: {_joined(idle)}"
+        return PolicyCondition(kind, _TRUE, FindingKind.SELECTS_NOTHING, message, generation)
+    return PolicyCondition(kind, _TRUE, "InForce", "it is in force", generation)
+
+
+def _invalid(verdict: Verdict) -> PolicyCondition:
+    kind, generation = ConditionType.INVALID, verdict.generation
+    if verdict.problems:
+        return PolicyCondition(kind, _TRUE, "ProblemsFound", _faults(verdict), generation)
+    return PolicyCondition(kind, _FALSE, "NoProblems", "nothing is wrong with it", generation)
+
+
+def _conflicting(verdict: Verdict, conflicts: Sequence[Finding]) -> PolicyCondition:
+    kind, generation = ConditionType.CONFLICTING, verdict.generation
+    if conflicts:
+        message = _joined([str(each) for each in conflicts])
+        return PolicyCondition(kind, _TRUE, conflicts[0].kind, message, generation)
+    return PolicyCondition(kind, _FALSE, "NoConflict", "no other policy counts instead of it", generation)
+
+
+def _faults(verdict: Verdict) -> str:
+    return _joined([": ".join(filter(None, (each.path, each.message))) for each in verdict.problems])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return the parts in one line, as many as there is room for, and how many more there are."""
+    shown: list[str] = []
+    room = MAX_MESSAGE
+    for part in parts:
+        text = part if len(part) <= MAX_PART else f"{part[: MAX_PART - 1]}…"
+        room -= len(text) + len("; ")
+        if room < 0:
+            return f"{'; '.join(shown)}; and {len(parts) - len(shown)} more"
+        shown.append(text)
+    return "; ".join(shown)
+
+
+def _since(wanted: PolicyCondition, standing: PolicyCondition | None, now: datetime) -> PolicyCondition:
+    """Return the condition with the time since when it has its status."""
+    kept = standing is not None and standing.status == wanted.status and standing.last_transition_time
+    time = kept or now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return msgspec.structs.replace(wanted, last_transition_time=time)
+
+
+def _conditions(status: JsonValue) -> tuple[Mapping[str, PolicyCondition], list[JsonValue]]:
+    """Return our conditions by type, and those of others; what cannot be read is as if it were not there."""
+    listed = status.get("conditions") if isinstance(status, dict) else None
+    ours: dict[str, PolicyCondition] = {}
+    foreign: list[JsonValue] = []
+    for each in listed if isinstance(listed, list) else ():
+        try:
+            condition = msgspec.convert(each, PolicyCondition)
+        except msgspec.ValidationError:
+            continue
+        if condition.type in _OURS:
+            ours[condition.type] = condition
+        else:
+            foreign.append(each)
+    return ours, foreign

@@ -1,0 +1,316 @@
+"""One resource of which only some namespaces are read: a watch of all, and a list of each that is wanted.
+
+What comes by the watch for a scope that is being listed waits until the list is there. The watch began
+before, so what it brings anew ends in the state of the list, and nothing between the two is lost.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from threading import Condition, Event, Lock
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from policy.cluster.errors import ClusterError, NotFound, Trouble
+from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
+from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
+from policy.core.objects.read_extent import LeftOut
+from policy.sources.documents import Document
+from policy.sources.namespace_bounds import KeptObject, Portion, PortionBound, Scope
+from policy.sources.related_objects import Maker, ObjectFacts, PartialObject
+
+WATCH_SECONDS: Final = 300.0
+_ABSENT_SECONDS: Final = 30.0
+_SHARE_OF_TIME: Final = 20
+"""A list that took one second is not made anew, for what is left out, for so many."""
+_MOST_WAITING: Final = 1_000
+"""Changes that wait for a list; with more of them the list is made again."""
+_ANCHOR: Final = "lockkeeper-reads-none"
+"""A name that nothing has: its list is empty, and has the version to watch from."""
+
+
+class _Reading(msgspec.Struct):
+    """A list that is being made, and what the watch brought meanwhile; None where that became too much."""
+
+    scope: Scope
+    epoch: int
+    waiting: list[EventOf[PartialObject]] | None = msgspec.field(default_factory=list)
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What one resource is and how its objects are kept.
+
+    An `optional` one may be absent from the cluster; with `last_good`, an object that cannot be read any more
+    stays as it was. What is left out is looked at `again` after so many seconds at the soonest.
+    """
+
+    resource: Resource
+    maker: Maker
+    bound: PortionBound
+    again: float
+    optional: bool
+    last_good: bool
+
+
+class ScopedResource:
+    """Follows one resource until stopped; `watch` and `read` are the work of a thread each.
+
+    `lock` guards everything here and whatever its owner guards with it. `changed` is called under it when
+    documents are others, or more is covered. `pages` lets one page be in memory at a time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        cluster: Cluster,
+        lock: Lock,
+        pages: Lock,
+        stopped: Event,
+        changed: Callable[[], None],
+        trouble: Trouble,
+    ) -> None:
+        self.resource = settings.resource
+        self._settings = settings
+        self._cluster = cluster
+        self._news = Condition(lock)
+        self._pages = pages
+        self._stopped = stopped
+        self._changed = changed
+        self._trouble = trouble
+        self._wanted: dict[tuple[str, str], Scope] = {}
+        self._portions: dict[Scope, Portion] = {}
+        self._epochs: dict[Scope, int] = {}
+        self._due: dict[Scope, float] = {}
+        self._reading: _Reading | None = None
+        self._epoch = 0
+        self._absent = False
+
+    # What is asked of it, under the lock.
+
+    def want(self, scopes: Iterable[Scope]) -> bool:
+        """Read these scopes from now on and no others; tells whether all were read already."""
+        self._wanted = {(scope.namespace, scope.name): scope for scope in scopes}
+        wanted = set(self._wanted.values())
+        for scope in self._portions.keys() - wanted:
+            del self._portions[scope]
+            self._epochs.pop(scope, None)
+            self._due.pop(scope, None)
+        if self._absent or wanted <= self._portions.keys():
+            return True
+        self._news.notify_all()
+        return False
+
+    def documents(self) -> Iterator[Document]:
+        """Yield all that is kept."""
+        for portion in self._portions.values():
+            yield from portion.documents()
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """Yield of which namespaces something is left out."""
+        for scope, portion in self._portions.items():
+            if portion.left_out:
+                yield LeftOut(
+                    kind=self.resource.kind,
+                    namespace=scope.namespace,
+                    count=portion.left_out,
+                    kept=len(portion.kept),
+                    bound=str(portion.bound),
+                )
+
+    def wake(self) -> None:
+        """Let `read` see that it is stopped."""
+        self._news.notify_all()
+
+    # The watch.
+
+    def watch(self) -> None:
+        """Watch until stopped; after an error wait a little, and read everything anew."""
+        while not self._stopped.is_set():
+            try:
+                self._watch_once()
+            except ClusterError as error:
+                self._trouble(f"watching {self.resource.plural}", error)
+                self._stopped.wait(RETRY_SECONDS)
+
+    def _watch_once(self) -> None:
+        version = self._anchor()
+        with self._news:
+            self._absent = version is None
+            self._epoch += 1
+            self._reading = None
+            if version is None:
+                self._portions.clear()
+                self._epochs.clear()
+                self._changed()
+            self._news.notify_all()
+        if version is None:
+            self._stopped.wait(_ABSENT_SECONDS)
+            return
+        watch_from(
+            version,
+            lambda since: self._cluster.watch_as(
+                self.resource, PartialObject, since=since, timeout=WATCH_SECONDS
+            ),
+            changed=self._take,
+            stopped=self._stopped.is_set,
+        )
+
+    def _anchor(self) -> str | None:
+        """Return a version before every list that follows, None where there is no such resource (yet)."""
+        namespace = _ANCHOR if self.resource.namespaced else ""
+        try:
+            return self._cluster.list(
+                self.resource, namespace=namespace, name=_ANCHOR, metadata_only=True
+            ).resource_version
+        except NotFound:
+            if not self._settings.optional:
+                raise
+            return None
+
+    def _take(self, event: EventOf[PartialObject]) -> None:
+        if not isinstance(event.object, PartialObject):
+            return
+        with self._news, suppress(msgspec.ValidationError):
+            facts = event.object.facts()
+            scope = self._wanted.get((facts.namespace, "")) or self._wanted.get((facts.namespace, facts.name))
+            if scope is None:
+                return
+            reading = self._reading
+            if reading is not None and reading.scope == scope and reading.waiting is not None:
+                reading.waiting.append(event)
+                if len(reading.waiting) > _MOST_WAITING:
+                    reading.waiting = None
+            portion = self._portions.get(scope)
+            if portion is not None and self._fold(portion, event, scope):
+                self._changed()
+
+    def _fold(self, portion: Portion, event: EventOf[PartialObject], scope: Scope) -> bool:
+        """Take one change in; tells whether documents are others, or something is left out for once.
+
+        How much that is by then, the next list says: a flood is not to make everything compiled anew.
+        """
+        if not isinstance(event.object, PartialObject):
+            return False
+        facts, before = event.object.facts(), portion.left_out
+        if event.type is EventType.DELETED:
+            changed = portion.drop(facts.uid)
+        else:
+            new = event.type is EventType.ADDED
+            changed = self._put(portion, event.object, facts, scope, new=new)
+        if portion.stale:
+            self._news.notify_all()
+        return changed or (portion.left_out > 0 and not before)
+
+    def _put(
+        self, portion: Portion, shape: PartialObject, facts: ObjectFacts, scope: Scope, *, new: bool = True
+    ) -> bool:
+        if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name), new=new):
+            return False
+        made = self._made(shape, facts, scope)
+        if made is not None:
+            return portion.put(made)
+        if self._settings.last_good or facts.uid not in portion.kept:
+            return False
+        return portion.drop(facts.uid)
+
+    def _made(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> KeptObject | None:
+        """Return what is kept of an object; what cannot be read is as if there were nothing to keep."""
+        try:
+            return self._settings.maker(shape, facts, scope)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+
+    # The lists.
+
+    def read(self) -> None:
+        """List what is wanted and not read yet, and what is left out in part, until stopped."""
+        while not self._stopped.is_set():
+            with self._news:
+                reading, wait = self._next()
+                if reading is None:
+                    if not self._stopped.is_set():
+                        self._news.wait(wait)
+                    continue
+                self._reading = reading
+                before = self._portions.get(reading.scope)
+            began = monotonic()
+            try:
+                portion = self._listed(reading.scope, before)
+            except ClusterError as error:
+                with self._news:
+                    self._reading = None
+                    self._put_off(reading.scope)
+                self._trouble(f"listing {self.resource.plural} of {reading.scope.namespace}", error)
+                self._stopped.wait(RETRY_SECONDS)
+                continue
+            with self._news:
+                self._finish(reading, portion, monotonic() - began)
+
+    def _put_off(self, scope: Scope) -> None:
+        """Let the others go first: what cannot be listed is not in the way of what can."""
+        key = (scope.namespace, scope.name)
+        if self._wanted.get(key) == scope:
+            self._wanted[key] = self._wanted.pop(key)
+
+    def _next(self) -> tuple[_Reading | None, float | None]:
+        """Return what to list next, or how long nothing is due."""
+        if not self._epoch or self._absent:
+            return None, None
+        now, soonest = monotonic(), None
+        for scope in self._wanted.values():
+            if self._epochs.get(scope) != self._epoch:
+                return _Reading(scope, self._epoch), None
+        for scope, portion in self._portions.items():
+            if portion.stale:
+                left = self._due.get(scope, 0.0) - now
+                if left <= 0:
+                    return _Reading(scope, self._epoch), None
+                soonest = left if soonest is None else min(soonest, left)
+        return None, soonest
+
+    def _listed(self, scope: Scope, before: Portion | None) -> Portion:
+        """Return a portion made of a list; what is the same as before stays the same object."""
+        portion = Portion(bound=self._settings.bound)
+        old = {} if before is None else dict(before.kept)
+        pages = self._cluster.pages_as(
+            self.resource, PartialObject, namespace=scope.namespace, name=scope.name
+        )
+        while True:
+            with self._pages:
+                page = next(pages, None)
+                if page is None or self._stopped.is_set():
+                    return portion
+                for item in page.items:
+                    if isinstance(item, PartialObject):
+                        self._add(portion, item, scope, old)
+
+    def _add(self, portion: Portion, item: PartialObject, scope: Scope, old: dict[str, KeptObject]) -> None:
+        with suppress(msgspec.ValidationError):
+            facts = item.facts()
+            if not portion.takes(facts.uid, (facts.creation_timestamp or "", facts.name)):
+                return
+            made, known = self._made(item, facts, scope), old.get(facts.uid)
+            if known is not None and (
+                (made is None and self._settings.last_good)
+                or (made is not None and made.document == known.document)
+            ):
+                made = known
+            if made is not None:
+                portion.put(made)
+
+    def _finish(self, reading: _Reading, portion: Portion, seconds: float) -> None:
+        """Put a list in force, and what the watch brought meanwhile on top of it."""
+        current, self._reading = self._reading, None
+        scope = reading.scope
+        wanted = self._wanted.get((scope.namespace, scope.name)) == scope
+        if current is not reading or reading.waiting is None or not wanted:
+            return  # Begun before the watch that goes on now, or wanted no more: it is listed again, or not.
+        portion.stale = False
+        self._portions[scope] = portion
+        self._epochs[scope] = reading.epoch
+        self._due[scope] = monotonic() + max(self._settings.again, seconds * _SHARE_OF_TIME)
+        for event in reading.waiting:
+            self._fold(portion, event, scope)
+        self._changed()

@@ -1,0 +1,108 @@
+"""What keeps a CronWorkflow from ever running is told by field, for the version of Argo that is there."""
+
+import pytest
+
+from policy.core.admission.cron_schedules import schedule_problems
+from policy.core.objects.argo_version import ArgoVersion
+from policy.core.objects.workflow import CronWorkflow, CronWorkflowSpec, Metadata
+
+V35, V37, V41 = ArgoVersion(3, 5), ArgoVersion(3, 7), ArgoVersion(4, 1)
+GOOD = ("0 3 * * *",)
+
+
+def _told(
+    argo: ArgoVersion = V41,
+    *,
+    name: str = "nightly",
+    schedule: str | None = None,
+    schedules: tuple[str, ...] | None = None,
+    timezone: str | None = None,
+    policy: str | None = None,
+) -> list[str]:
+    spec = CronWorkflowSpec(
+        schedule=schedule, schedules=schedules, timezone=timezone, concurrency_policy=policy
+    )
+    cron = CronWorkflow(metadata=Metadata(name=name), spec=spec)
+    return [f"{each.path}: {each.message}" for each in schedule_problems(cron, argo)]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "0 3 * * *",
+        "@daily",
+        "@every 1h30m",
+        "@every .5h",
+        "CRON_TZ=Europe/Berlin 0 3 * * ?",
+        "0 0 */2 * mon",
+        "5/10 * * jan-mar sun",
+    ],
+)
+def test_what_argos_parser_takes_is_silent(schedule: str) -> None:
+    """In every version that reads its field."""
+    assert _told(schedules=(schedule, *GOOD), policy="Forbid") == []
+    assert _told(V37, schedules=(schedule,), policy="") == []
+    assert _told(V37, schedule=schedule) == []
+    assert _told(V35, schedule=schedule, policy="Replace") == []
+
+
+def test_a_single_schedule_is_dropped_from_argo_4_on() -> None:
+    """It is the commonest reason why nothing runs after an upgrade."""
+    (told,) = _told(schedule="0 3 * * *")
+    assert told == (
+        "spec.schedule: is dropped by Argo 4.1, which reads schedules, so it never runs: "
+        'write schedules: ["0 3 * * *"]'
+    )
+    assert _told(schedule="nonsense", schedules=GOOD) == []
+
+
+def test_a_list_is_dropped_before_argo_3_6() -> None:
+    """There the single field is the only one."""
+    (told,) = _told(V35, schedules=GOOD)
+    assert told.startswith("spec.schedules: is dropped by Argo 3.5")
+
+
+@pytest.mark.parametrize(
+    ("argo", "path"), [(V41, "spec.schedules"), (V37, "spec.schedule"), (V35, "spec.schedule")]
+)
+def test_one_without_a_schedule_never_runs(argo: ArgoVersion, path: str) -> None:
+    """An empty list is none."""
+    (told,) = _told(argo, schedules=())
+    assert told.startswith(f"{path}: ")
+    assert "without a schedule" in told
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        ("61 * * * *", "minute '61' is not within 0 to 59"),
+        ("0 3 * * 7", "write 0 or sun for Sunday"),
+        ("0 3 L * *", "L, W and # are not known"),
+        ("0 0 30 2 *", "never comes"),
+        ("0 3 * *", "is no schedule"),
+        ("@every day", "names no duration"),
+        ("@nightly", "is no schedule"),
+        ("TZ=Mars/Phobos 0 3 * * *", "is no time zone"),
+    ],
+)
+def test_a_schedule_that_argo_cannot_read_is_told_with_its_place(schedule: str, text: str) -> None:
+    """One of several that is wrong stops them all."""
+    (told,) = _told(schedules=(*GOOD, schedule))
+    assert told.startswith("spec.schedules[1]: ")
+    assert text in told
+
+
+def test_a_zone_stands_in_one_place() -> None:
+    """Argo puts the zone before the schedule, and two of them cannot be read."""
+    (told,) = _told(schedules=("CRON_TZ=Europe/Berlin 0 3 * * *",), timezone="Asia/Tokyo")
+    assert "keep one of them" in told
+    (told,) = _told(schedules=GOOD, timezone="Europe/Berln")
+    assert told.startswith("spec.timezone: 'Europe/Berln' is no time zone")
+
+
+def test_a_wrong_concurrency_policy_and_a_long_name_are_told() -> None:
+    """Argo looks at both only when it would run."""
+    (told,) = _told(schedules=GOOD, policy="forbid")
+    assert told == "spec.concurrencyPolicy: 'forbid' is none of Allow, Forbid, Replace: Argo never runs it"
+    (told,) = _told(schedules=GOOD, name="n" * 53)
+    assert told.startswith("metadata.name: has 53 characters")

@@ -1,0 +1,306 @@
+"""What quotas say of a Workflow that comes: whether its queue takes it, and what is reserved for it."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from policy.core.admission.priorities import Priority, priority_of
+from policy.core.admission.quota import GENERATED, MAX_PREFIX, by_effect, generated_name
+from policy.core.decision.decision import Code, Decision, Outcome, ReservationRequest
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.conflicts import PolicyName
+from policy.core.policies.snapshot import Document, Snapshot
+from policy.core.policies.status_figures import MemberFigures, QuotaFigures, view_of
+from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.quota.accounts import Account
+from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView
+from policy.core.values.amounts import Usage
+from policy.sources.snapshot_store import SnapshotBoard
+from tests.policy.core.builders import (
+    NAMESPACE,
+    NOW,
+    limits,
+    mutate,
+    namespace_object,
+    patched,
+    pool,
+    quota,
+    snapshot,
+    spec_of,
+    template_object,
+    texts,
+    validate,
+    weight,
+    workflow,
+)
+
+SOURCE = "WorkflowQuota team-a/main"
+GOLD: JsonObject = {"matchLabels": {"tier": "gold"}}
+
+
+def waiting(policies: Snapshot, count: int) -> Snapshot:
+    """Return the policies where so many wait in the namespace."""
+    return policies.with_usage(UsageView(queues={NAMESPACE: NamespaceQueue({0: count})}))
+
+
+def queueing(**spec: JsonValue) -> Snapshot:
+    """Return a quota that queues."""
+    return snapshot(quota("main", namespace=NAMESPACE, **spec))
+
+
+def refusals(decision: Decision) -> list[tuple[Code, str, str]]:
+    """Return code, policy and sentence of each reason."""
+    return [(each.code, each.policy, each.message) for each in decision.reasons]
+
+
+def test_quotas_are_parted_by_what_they_do_when_full() -> None:
+    """`by_effect` keeps the order and drops none."""
+    documents = (
+        quota("a", onExceed="Deny"),
+        quota("b"),
+        quota("c", onExceed="Warn"),
+        quota("d", onExceed="Queue"),
+    )
+    quotas = snapshot(*documents).policies(NAMESPACE).quotas
+    parted = {effect: [each.account.quota for each in found] for effect, found in by_effect(quotas).items()}
+    assert parted == {OnExceed.DENY: ["a"], OnExceed.QUEUE: ["b", "d"], OnExceed.WARN: ["c"]}
+
+
+@pytest.mark.parametrize(("depth", "refused"), [(0, False), (4, False), (5, True), (6, True)])
+def test_a_queue_takes_as_many_as_may_wait(depth: int, refused: bool) -> None:  # noqa: FBT001
+    """Whoever comes too many is told so at the create, and may come again later."""
+    policies = waiting(queueing(queue={"maxLength": 5}), depth)
+    decision = mutate(workflow(), policies)
+    assert decision.outcome is (Outcome.DENIED if refused else Outcome.QUEUED)
+    text = (
+        f"the queue of team-a is full: {depth} wait, 5 may; try again when the queue is shorter, or ask for "
+        "a higher spec.queue.maxLength"
+    )
+    assert refusals(decision) == ([(Code.QUEUE_FULL, SOURCE, text)] if refused else [])
+
+
+def test_a_queue_of_no_length_takes_nobody() -> None:
+    """It is a way to say that nothing may be held."""
+    assert [each.code for each in mutate(workflow(), queueing(queue={"maxLength": 0})).reasons] == [
+        Code.QUEUE_FULL
+    ]
+
+
+def test_the_length_of_other_queues_does_not_count() -> None:
+    """Nor is anybody refused whose queue nobody has counted."""
+    policies = queueing(queue={"maxLength": 5})
+    elsewhere = UsageView(queues={"team-b": NamespaceQueue({0: 99})})
+    for view in (elsewhere, UNKNOWN_USAGE):
+        assert mutate(workflow(), policies.with_usage(view)).outcome is Outcome.QUEUED
+
+
+@pytest.mark.parametrize("selector", [{}, {"selector": GOLD}], ids=["all", "gold"])
+def test_a_queue_that_drains_takes_nobody(selector: JsonObject) -> None:
+    """Also where the quota speaks of some of them only, and of those alone."""
+    policies = queueing(stopPolicy="HoldAndDrain", **selector)
+    decision = mutate(workflow(labels={"tier": "gold"}), policies)
+    text = (
+        "team-a is on hold (HoldAndDrain): nothing starts, and nothing new may queue until "
+        "spec.stopPolicy is None"
+    )
+    assert refusals(decision) == [(Code.QUEUE_FULL, SOURCE, text)]
+    others = mutate(workflow(), policies)
+    assert others.allowed is bool(selector)
+
+
+def test_a_queue_on_hold_still_takes_whoever_comes() -> None:
+    """They wait until it goes on."""
+    assert mutate(workflow(), queueing(stopPolicy="Hold")).outcome is Outcome.QUEUED
+
+
+def test_who_is_denied_or_warned_by_all_quotas_joins_no_queue() -> None:
+    """A queue that is full is none of its business."""
+    for effect in ("Deny", "Warn"):
+        policies = waiting(queueing(onExceed=effect, queue={"maxLength": 0}), 3)
+        assert mutate(workflow(), policies).outcome is Outcome.ALLOWED
+
+
+TEMPLATE = template_object("base", {"priority": 7})
+REF: JsonObject = {"workflowTemplateRef": {"name": "base"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "documents", "priority"),
+    [
+        ({}, [], 0),
+        ({"priority": 3}, [], 3),
+        (REF, [TEMPLATE], 7),
+        ({**REF, "priority": 3}, [TEMPLATE], 3),
+        ({**REF, "priority": 0}, [TEMPLATE], 0),
+        (REF, [], 0),
+        (REF, [template_object("base", {})], 0),
+    ],
+)
+def test_the_priority_is_that_of_the_template_where_the_workflow_has_none(
+    spec: JsonObject, documents: list[Document], priority: int
+) -> None:
+    """It is written on the object, because the queue sees metadata only."""
+    policies = snapshot(quota(), *documents)
+    quotas = policies.policies(NAMESPACE).quotas
+    assert priority_of(spec_of(spec), NAMESPACE, quotas, policies) == Priority(priority)
+    obj = workflow({"entrypoint": "main", **spec})
+    annotations = texts(patched(obj, mutate(obj, policies).patch), "metadata", "annotations")
+    assert annotations[well_known.PRIORITY] == str(priority)
+
+
+def test_a_name_that_is_made_is_cut_as_the_api_server_cuts_it() -> None:
+    """63 characters at most, however long the prefix is."""
+    uid = "12345678-90ab-cdef-1234-567890abcdef"
+    assert generated_name("build-", uid) == "build-567890abcdef"
+    assert generated_name("x" * 99, uid) == "x" * MAX_PREFIX + "567890abcdef"
+    assert len(generated_name("x" * 99, uid)) == MAX_PREFIX + GENERATED == 63
+
+
+def asked(policies: Snapshot, **spec: JsonValue) -> ReservationRequest:
+    """Return what is to be reserved for a Workflow."""
+    found = mutate(workflow({"entrypoint": "main", **spec}), policies).reservation
+    assert found is not None
+    return found
+
+
+def test_what_is_reserved_for_higher_priorities_is_no_part_of_what_is_asked() -> None:
+    """The limit that must hold is smaller for whoever is not above the level."""
+    policies = snapshot(
+        quota(limits={"workflows": 10}, onExceed="Deny", reserve=[{"abovePriority": 5, "workflows": 3}])
+    )
+    assert asked(policies).demands[0].limits == limits(7)
+    assert asked(policies, priority=6).demands[0].limits == limits(10)
+
+
+def pool_that(**spec: JsonValue) -> Snapshot:
+    """Return a pool that denies, with one member that has a share."""
+    spec.setdefault("limits", {"workflows": 10})
+    made = pool("shared", created="", onExceed="Deny", **spec)
+    own = quota("share", namespace=NAMESPACE, limits={"workflows": 4}, onExceed="Deny")
+    return snapshot(made, own, namespace_object(NAMESPACE), namespace_object("team-b"))
+
+
+def test_of_a_pool_that_borrows_room_in_the_tree_is_asked() -> None:
+    """The share is no limit of its own; what the member uses has an account."""
+    found = asked(pool_that(borrowing={}))
+    assert found.share is not None
+    assert found.share.member == NAMESPACE
+    bounds = {each.account: each.limits for each in found.demands}
+    assert bounds == {Account(NAMESPACE, "share"): limits(), Account("", "shared"): limits(10)}
+    assert found.accounts == (*bounds, Account.share("shared", NAMESPACE))
+
+
+def test_of_a_pool_that_does_not_borrow_each_limit_is_asked_by_itself() -> None:
+    """No tree is there."""
+    found = asked(pool_that())
+    assert (found.share, found.nodes) == (None, None)
+    assert [each.limits for each in found.demands] == [limits(4), limits(10)]
+
+
+def test_what_nodes_allow_is_asked_with_what_is_kept_of_it() -> None:
+    """The ledger says how much that is; a reserve is kept of it all the same."""
+    elastic: JsonObject = {"workflowsPerNode": 2, "min": {"workflows": 3}}
+    policies = pool_that(elastic=elastic, reserve=[{"abovePriority": 5, "workflows": 2}])
+    low, high = asked(policies).nodes, asked(policies, priority=6).nodes
+    assert low is not None
+    assert high is not None
+    assert (low.account, low.lowest) == (Account("", "shared"), limits(3))
+    assert (low.withheld, high.withheld) == (Usage(2), Usage(0))
+
+
+def test_the_user_is_told_to_the_ledger() -> None:
+    """Should a quota that bounds users come into force before the object is seen."""
+    assert asked(pool_that()).user == "ann"
+
+
+def test_an_object_that_claims_a_reservation_has_it_looked_up_also_where_nothing_denies() -> None:
+    """The quota that denied may have been changed between both sides of admission."""
+    obj = workflow(labels={well_known.RESERVATION: "claimed"})
+    found = validate(obj, queueing()).reservation
+    assert found is not None
+    assert (found.id, found.demands) == ("claimed", ())
+    assert mutate(workflow(), queueing()).reservation is None
+
+
+def test_a_window_that_is_open_counts_in_what_is_asked_and_told() -> None:
+    """The decision is of its moment."""
+    window: JsonObject = {
+        "name": "noon",
+        "schedule": "0 12 * * *",
+        "duration": "1h",
+        "limits": {"workflows": 1},
+    }
+    policies = snapshot(quota(limits={"workflows": 10}, windows=[window]))
+    usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
+    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(taken=usage)))
+    assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
+
+
+def told_by_status(running: int, queued: int) -> UsageView:
+    """Return the view of a webhook, which reads the status of the quota and nothing else."""
+    return view_of({PolicyName("WorkflowQuota", NAMESPACE, "main"): QuotaFigures(running, queued)})
+
+
+def test_by_figures_of_a_status_a_place_is_told_as_about() -> None:
+    """They are some seconds old, so how many run now is not told; the leader writes the rest."""
+    policies = snapshot(quota(limits={"workflows": 10})).with_usage(told_by_status(10, 13))
+    decision = mutate(workflow(), policies)
+    assert decision.warnings == ("lockkeeper: queued, about position 14 of 14 in team-a",)
+    status = next(operation.value for operation in decision.patch if operation.path == "/status")
+    message = "queued by lockkeeper: about position 14 of 14 in team-a"
+    assert status == {"phase": "Pending", "message": message}
+
+
+@pytest.mark.parametrize(
+    ("running", "queued", "warned"),
+    [(0, 0, False), (0, 2, False), (1, 1, False), (0, 3, True), (2, 1, True), (3, 0, True), (9, 0, True)],
+)
+def test_by_figures_of_a_status_nobody_who_fits_beside_those_in_front_is_warned(
+    running: int,
+    queued: int,
+    warned: bool,  # noqa: FBT001
+) -> None:
+    """They count one as waiting that was let go since: the second of three creates in a row goes, too."""
+    policies = snapshot(quota(limits={"workflows": 3})).with_usage(told_by_status(running, queued))
+    assert bool(mutate(workflow(), policies).warnings) == warned
+
+
+def test_those_that_joined_since_the_status_count_as_in_front() -> None:
+    """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
+    board = SnapshotBoard(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
+    board.put_usage(told_by_status(0, 0))
+    said = []
+    for _ in range(3):
+        said.append(mutate(workflow(), board.current()).warnings)
+        board.joined(NAMESPACE, 0)
+    assert said == [
+        (),
+        ("lockkeeper: queued, about position 2 of 2 in team-a",),
+        ("lockkeeper: queued, about position 3 of 3 in team-a",),
+    ]
+
+
+def test_those_in_front_are_taken_to_weigh_the_same() -> None:
+    """A status does not tell what each of them needs; tasks are short as well as Workflows."""
+    policies = snapshot(quota(limits={"tasks": 20})).with_usage(told_by_status(0, 2))
+    assert mutate(workflow({"parallelism": 6}), policies).warnings == ()
+    assert mutate(workflow({"parallelism": 7}), policies).warnings != ()
+
+
+def test_those_in_front_do_not_fill_the_limit_of_one_user() -> None:
+    """Whose they are is not known; whoever has room of his own is not warned of the others."""
+    policies = snapshot(quota(limits={"workflows": 10}, perUser={"workflows": 1}))
+    assert mutate(workflow(), policies.with_usage(told_by_status(0, 3))).warnings == ()
+
+
+def test_those_in_front_fill_a_pool_that_borrows() -> None:
+    """Room in its tree is asked with them."""
+    member = MemberFigures(NAMESPACE, running=1, queued=2)
+    figures = QuotaFigures(1, 2, namespaces=(member,))
+    view = view_of({PolicyName("ClusterWorkflowQuota", "", "shared"): figures})
+    for limit, warned in ((3, True), (4, False)):
+        policies = snapshot(
+            pool("shared", created="", limits={"workflows": limit}, borrowing={}), namespace_object(NAMESPACE)
+        )
+        assert bool(mutate(workflow(), policies.with_usage(view)).warnings) == warned

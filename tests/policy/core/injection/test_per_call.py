@@ -1,0 +1,247 @@
+"""Locks that an edit in place cannot put: what is written then, by examples (tests/interpreter runs it)."""
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from policy.core.decision.decision import Code, Decision, Outcome
+from policy.core.lock_model.generated_names import generated_name
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.policies.snapshot import Document
+from tests.policy.core.builders import (
+    at,
+    definition,
+    lock_policy,
+    mutate,
+    patched,
+    rule,
+    semaphore,
+    semaphore_target,
+    snapshot,
+    template_object,
+    validate,
+    workflow,
+)
+
+DB: Final = semaphore_target("db")
+HELD: Final[JsonObject] = {"semaphores": [semaphore("db")]}
+LOAD: Final[JsonObject] = {
+    "name": "load",
+    "inputs": {"parameters": [{"name": "p", "default": "1"}]},
+    "container": {"image": "db:1"},
+    "outputs": {"parameters": [{"name": "o", "valueFrom": {"path": "/o"}}]},
+}
+PASSED: Final[JsonObject] = {"parameters": [{"name": "p", "value": "{{inputs.parameters.p}}"}]}
+LIBRARY: Final = template_object("lib", {"templates": [LOAD]})
+
+
+def _task(name: str, **parts: JsonValue) -> JsonObject:
+    return {"name": name, "template": "load", **parts}
+
+
+def _workflow(*tasks: JsonObject, **spec: JsonValue) -> JsonObject:
+    """Return a Workflow of a DAG of these tasks and the template `load`."""
+    main: JsonObject = {"name": "main", "dag": {"tasks": list(tasks)}}
+    arguments: JsonObject = {"parameters": [{"name": "env", "value": "prod"}]}
+    return workflow({"entrypoint": "main", "arguments": arguments, "templates": [main, LOAD], **spec})
+
+
+def _policy(lock: JsonObject = DB, *, more: JsonObject | None = None, **templates: JsonValue) -> Document:
+    found: JsonObject = {**rule("r", lock, **templates), **(more or {})}
+    return lock_policy(semaphores=[definition("db")], inject=[found])
+
+
+def _put(obj: JsonObject, *documents: Document) -> list[JsonObject]:
+    """Return the templates after injection, which the validating side finds right."""
+    policies = snapshot(*documents)
+    decision = mutate(obj, policies)
+    assert decision.reasons == ()
+    changed = patched(msgspec.json.decode(msgspec.json.encode(obj)), decision.patch)
+    assert validate(changed, policies).outcome is Outcome.ALLOWED
+    templates = at(changed, "spec", "templates")
+    assert isinstance(templates, list)
+    return [each for each in templates if isinstance(each, dict)]
+
+
+def _refused(obj: JsonObject, *documents: Document) -> Decision:
+    decision = mutate(obj, snapshot(*documents))
+    assert decision.patch == ()
+    return decision
+
+
+def test_callers_that_a_rule_selects_get_a_copy_and_the_others_the_original() -> None:
+    """Strategy Clone by Auto: nothing but the name that the task runs has changed for it."""
+    main, load, copy = _put(_workflow(_task("load-a"), _task("b")), _policy(tasks=["load-*"]))
+    name = generated_name("load", "copy", "team-a/ConfigMap/limits/db")
+    assert at(main, "dag", "tasks") == [{"name": "load-a", "template": name}, _task("b")]
+    assert load == LOAD
+    assert copy == {**LOAD, "name": name, "synchronization": HELD}
+
+
+def test_where_all_callers_need_the_lock_there_is_no_copy() -> None:
+    """The template itself is edited, for `tasks` and for strategy Clone."""
+    for policy in (_policy(tasks=["*"]), _policy(names=["load"], more={"strategy": "Clone"})):
+        assert _put(_workflow(_task("a"), _task("b")), policy)[1:] == [{**LOAD, "synchronization": HELD}]
+
+
+def test_a_template_of_another_object_gets_a_dag_around_it() -> None:
+    """Inputs go in, outputs come out, and the lock is held meanwhile."""
+    ref: JsonObject = {"name": "lib", "template": "load"}
+    call: JsonObject = {
+        "name": "a",
+        "templateRef": ref,
+        "arguments": {"parameters": [{"name": "p", "value": "2"}]},
+    }
+    main, _, wrapper = _put(_workflow(call), _policy(images=["db:*"], types=["container"]), LIBRARY)
+    name = str(wrapper["name"])
+    assert at(main, "dag", "tasks", 0) == {"name": "a", "template": name, "arguments": call["arguments"]}
+    assert wrapper == {
+        "name": name,
+        "inputs": LOAD["inputs"],
+        "outputs": {
+            "parameters": [{"name": "o", "valueFrom": {"parameter": "{{tasks.base.outputs.parameters.o}}"}}]
+        },
+        "dag": {"tasks": [{"name": "base", "templateRef": ref, "arguments": PASSED}]},
+        "synchronization": HELD,
+    }
+
+
+def test_a_dag_around_a_template_is_kept_from_the_retries_of_the_workflow() -> None:
+    """Attempts would multiply (argo-verified V.7)."""
+    policy = _policy(names=["load"], more={"strategy": "Wrapper"})
+    obj = _workflow(_task("a"), retryStrategy={"limit": 2})
+    assert _put(obj, policy)[-1]["retryStrategy"] == {"limit": "0"}
+    assert "retryStrategy" not in _put(_workflow(_task("a")), policy)[-1]
+
+
+def test_a_condition_on_a_semaphore_is_said_in_its_key() -> None:
+    """The template stays as it is otherwise (argo-verified V.8a)."""
+    when: JsonObject = {"when": "{{workflow.parameters.env}} == prod"}
+    key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'db-unlimited'}}"
+    load = _put(_workflow(_task("a")), _policy(names=["load"], more=when))[1]
+    assert load == {**LOAD, "synchronization": {"semaphores": [semaphore(key)]}}
+
+
+def test_a_condition_on_a_mutex_is_a_choice_of_two_tasks() -> None:
+    """As argo-verified V.8b has it; it takes the template's name, so that no caller changes."""
+    when: JsonObject = {"when": "{{workflow.parameters.env}} == prod"}
+    main, free, locked, choice = _put(
+        _workflow(_task("a")), _policy({"mutex": "m"}, more=when, names=["load"])
+    )
+    assert at(main, "dag", "tasks") == [_task("a")]
+    assert free == {**LOAD, "name": free["name"]}
+    assert locked == {**LOAD, "name": locked["name"], "synchronization": {"mutexes": [{"name": "m"}]}}
+    value = (
+        "tasks.locked.status == 'Succeeded' ? tasks.locked.outputs.parameters['o'] : "
+        "tasks.free.outputs.parameters['o']"
+    )
+    assert choice == {
+        "name": "load",
+        "inputs": LOAD["inputs"],
+        "outputs": {"parameters": [{"name": "o", "valueFrom": {"expression": value}}]},
+        "dag": {
+            "tasks": [
+                {
+                    "name": "locked",
+                    "template": locked["name"],
+                    "when": "{{= workflow.parameters.env == 'prod' }}",
+                    "arguments": PASSED,
+                },
+                {
+                    "name": "free",
+                    "template": free["name"],
+                    "when": "{{= !(workflow.parameters.env == 'prod') }}",
+                    "arguments": PASSED,
+                },
+            ]
+        },
+    }
+
+
+def test_a_condition_over_a_parameter_that_is_not_there_takes_the_lock_always() -> None:
+    """Argo would end the Workflow, for it could not evaluate it."""
+    when: JsonObject = {"when": "{{workflow.parameters.other}} == prod"}
+    load = _put(_workflow(_task("a")), _policy(names=["load"], more=when))[1]
+    assert load["synchronization"] == HELD
+
+
+def test_what_runs_under_the_lock_already_is_left_alone() -> None:
+    """Taking it again would wait for itself; other callers get a copy with it."""
+    outer: JsonObject = {"name": "outer", "synchronization": HELD, "dag": {"tasks": [_task("x")]}}
+    obj = _workflow(_task("a"), {"name": "b", "template": "outer"})
+    templates = at(obj, "spec", "templates")
+    assert isinstance(templates, list)
+    templates.append(outer)
+    main, load, same, copy = _put(obj, _policy(names=["load"]))
+    assert (load, same) == (LOAD, outer)
+    assert at(main, "dag", "tasks", 0, "template") == copy["name"]
+
+
+def test_a_direct_rule_for_some_callers_is_refused() -> None:
+    """The template in place is everybody's."""
+    (reason,) = _refused(
+        _workflow(_task("load-a"), _task("b")), _policy(tasks=["load-*"], more={"strategy": "Direct"})
+    ).reasons
+    assert (reason.code, reason.field) == (Code.LOCK_CONFLICT, "spec.templates[1].synchronization")
+    assert reason.message == (
+        "needs the lock team-a/ConfigMap/limits/db, but it has callers that must stay unlocked; strategy "
+        "Direct locks them all"
+    )
+
+
+def test_more_templates_than_argo_takes_are_refused() -> None:
+    """Its full CRD has room for two hundred."""
+    obj = _workflow(_task("load-a"), _task("b"))
+    templates = at(obj, "spec", "templates")
+    assert isinstance(templates, list)
+    templates += [{"name": f"t{number}", "suspend": {}} for number in range(198)]
+    (reason,) = _refused(obj, _policy(tasks=["load-*"])).reasons
+    assert (reason.code, reason.field) == (Code.LOCK_CONFLICT, "spec.templates")
+    assert reason.message.startswith("would have 201 templates with those that hold locks; Argo takes 200.")
+
+
+def test_a_name_that_somebody_took_is_not_overwritten() -> None:
+    """A template of that name that does not hold the lock is somebody's own."""
+    name = generated_name("load", "copy", "team-a/ConfigMap/limits/db")
+    obj = _workflow(_task("load-a"), _task("b"))
+    templates = at(obj, "spec", "templates")
+    assert isinstance(templates, list)
+    templates.append({"name": name, "suspend": {}})
+    (reason,) = _refused(obj, _policy(tasks=["load-*"])).reasons
+    assert f'the name "{name}" of the template that would hold it is taken' in reason.message
+
+
+@pytest.mark.parametrize("referenced", ["Warn", "Deny"])
+def test_what_a_template_of_another_object_calls_cannot_be_reached(referenced: str) -> None:
+    """A warning says so, or a refusal, as the policy has it."""
+    both: JsonObject = {"name": "both", "steps": [[{"name": "s", "template": "load"}]]}
+    library = template_object("lib", {"templates": [both, LOAD]})
+    policy = lock_policy(
+        semaphores=[definition("db")],
+        inject=[rule("r", DB, names=["load"])],
+        match={"referenced": referenced},
+    )
+    obj = workflow(
+        {
+            "entrypoint": "main",
+            "templates": [
+                {
+                    "name": "main",
+                    "dag": {"tasks": [{"name": "a", "templateRef": {"name": "lib", "template": "both"}}]},
+                }
+            ],
+        }
+    )
+    decision = mutate(obj, snapshot(policy, library))
+    if referenced == "Warn":
+        assert decision.warnings == (
+            (
+                "lockkeeper: load: lock team-a/ConfigMap/limits/db is not injected, the template comes from "
+                "lib; write the lock there"
+            ),
+        )
+    else:
+        assert [(each.code, each.field) for each in decision.reasons] == [
+            (Code.LOCK_CONFLICT, "spec.templates[0].dag.tasks[0].templateRef")
+        ]

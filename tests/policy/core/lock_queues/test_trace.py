@@ -1,0 +1,170 @@
+"""What is kept of a live Workflow: what it holds, waits for, and may still ask for."""
+
+import base64
+import gzip
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from policy.core.lock_queues.live_workflow import LockHold, LockWait
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from tests.policy.core.lock_graph.running import BEGIN, mutex, node, running, semaphore, stamp, traced
+
+DB = semaphore("db")
+GPU = semaphore("gpu")
+
+
+def test_holders_are_those_that_argo_lists() -> None:
+    """By node, or the Workflow itself; an entry without holders lingers and counts nothing."""
+    record = traced(
+        running(holds={DB: ["n1", "n2"], GPU: [], mutex("m"): [""]}, nodes={"n1": node(), "n2": node()})
+    )
+    assert record.holds == (LockHold(DB, "n1", ()), LockHold(DB, "n2", ()), LockHold(mutex("m"), "", ()))
+
+
+def test_a_waiter_is_a_node_that_says_so_and_is_not_over() -> None:
+    """What waited before lingers in finished nodes."""
+    record = traced(
+        running(
+            nodes={
+                "n1": node(phase="Pending", waiting=DB, at=5),
+                "n2": node(phase="Succeeded", waiting=DB),
+                "n3": node(phase="Running"),
+            }
+        )
+    )
+    assert record.waits == (LockWait(DB, "n1", BEGIN + timedelta(seconds=5)),)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [f"Waiting for {DB} lock. Lock status: 0/1", f"Failed to get semaphore limit for {DB}"],
+)
+def test_a_workflow_that_waits_as_a_whole_says_so_in_its_message(message: str) -> None:
+    """Unless it holds the lock by now: Argo leaves the message on one that is suspended."""
+    assert traced(running(phase="Pending", message=message)).waits == (LockWait(DB, "", BEGIN),)
+    holding = running(holds={DB: [""]}, phase="Pending", message=message)
+    assert traced(holding).waits == ()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "stuck_on"),
+    [
+        ({"d": node("DAG", "Running", "w"), "w": node(phase="Pending", waiting=GPU)}, ("w",)),
+        ({"d": node("DAG", "Running", "w", "p"), "w": node(phase="Pending", waiting=GPU), "p": node()}, ()),
+        (
+            {
+                "d": node("DAG", "Running", "w", "r"),
+                "w": node(phase="Pending", waiting=GPU),
+                "r": node("Retry", "Running", "f"),
+                "f": node(phase="Failed"),
+            },
+            (),
+        ),
+        (
+            {
+                "d": node("DAG", "Running", "s"),
+                "s": node(phase="Succeeded", waiting="", at=1) | {"children": ["e"]},
+                "e": node("Steps", "Running", "g"),
+                "g": node("StepGroup", "Running", "w", "x"),
+                "w": node(phase="Pending", waiting=GPU),
+                "x": node(phase="Pending", waiting=DB),
+            },
+            ("w", "x"),
+        ),
+        (
+            {
+                "d": node("DAG", "Running", "s"),
+                "s": node(phase="Succeeded"),
+                "z": node(phase="Pending", waiting=GPU),
+            },
+            (),
+        ),
+    ],
+    ids=["all waits", "a task runs", "a retry backs off", "deep below", "between two tasks"],
+)
+def test_a_holder_is_stuck_where_all_below_it_waits(
+    nodes: dict[str, JsonObject], stuck_on: tuple[str, ...]
+) -> None:
+    """Anything else may bring the lock back by itself."""
+    (held,) = traced(running(holds={DB: ["d"]}, nodes=nodes)).holds
+    assert sorted(held.stuck_on) == sorted(stuck_on)
+
+
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"shutdown": "Terminate"}])
+def test_one_that_is_suspended_or_to_end_is_not_stuck(spec: JsonObject) -> None:
+    """Whoever suspended it goes on some day; whoever terminated it waits for seconds."""
+    nodes = {"w": node(phase="Pending", waiting=GPU)}
+    asked = running(holds={DB: [""]}, nodes=nodes, spec=spec)
+    assert [each.stuck_on for each in traced(asked).holds] == [()]
+
+
+def test_compressed_nodes_are_read() -> None:
+    """As Argo writes them when a Workflow grows large; what cannot be read is as if it went on."""
+    nodes = {"d": node("DAG", "Running", "w"), "w": node(phase="Pending", waiting=GPU)}
+    packed = base64.b64encode(gzip.compress(msgspec.json.encode(nodes))).decode()
+    record = traced(running(holds={DB: ["d"]}, nodes=None) | {"status": _status(packed)})
+    assert record.waits == (LockWait(GPU, "w", BEGIN),)
+    assert record.holds[0].stuck_on == ("w",)
+    spoilt = traced(running(holds={DB: ["d"]}) | {"status": _status(packed[:24])})
+    assert (spoilt.waits, spoilt.holds[0].stuck_on) == ((), ())
+
+
+def _status(packed: str) -> JsonObject:
+    holding: list[JsonValue] = [{"semaphore": DB, "holders": ["team-a/a/d"]}]
+    return {"compressedNodes": packed, "synchronization": {"semaphore": {"holding": holding}}}
+
+
+def block(key: str, **more: JsonValue) -> JsonObject:
+    """Return a block of one semaphore."""
+    return {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": key}, **more}]}
+
+
+def test_what_argo_finds_by_a_config_map_is_told_from_what_it_overlooks() -> None:
+    """By its index it knows own templates and semaphores of the own namespace, and no inline ones."""
+    inline: JsonObject = {"name": "t", "inline": {"synchronization": block("inline")}}
+    spec: JsonObject = {
+        "synchronization": block("whole"),
+        "templates": [
+            {"name": "main", "dag": {"tasks": [inline]}},
+            {"name": "leaf", "synchronization": block("db")},
+            {"name": "far", "synchronization": block("db", namespace="team-b")},
+        ],
+    }
+    record = traced(running(spec=spec))
+    assert record.indexed == {semaphore("whole"), DB}
+    assert record.named == {semaphore("whole"), DB, semaphore("inline"), semaphore("db", "team-b")}
+    assert not record.open_ended
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"workflowTemplateRef": {"name": "x"}},
+        {"templates": [{"dag": {"tasks": [{"templateRef": {"name": "x", "template": "y"}}]}}]},
+        {"templates": [{"steps": [[{"inline": {"steps": [[{"templateRef": {"name": "x"}}]]}}]]}]},
+        {"templates": [{"synchronization": block("{{inputs.parameters.x}}")}]},
+    ],
+    ids=["workflowTemplateRef", "templateRef", "templateRef below inline", "parameter"],
+)
+def test_one_that_may_come_to_other_locks_says_so(spec: JsonObject) -> None:
+    """Then a key is not taken away while it lives."""
+    assert traced(running(spec=spec)).open_ended
+
+
+def test_the_spec_that_was_stored_at_the_start_counts() -> None:
+    """A Workflow that refers to a template carries it there."""
+    stored: JsonObject = {"templates": [{"name": "leaf", "synchronization": block("db")}]}
+    record = traced(running(spec={"workflowTemplateRef": {"name": "x"}}, storedWorkflowTemplateSpec=stored))
+    assert (set(record.indexed), record.open_ended) == ({DB}, False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "deadline"),
+    [(30, BEGIN + timedelta(seconds=40)), ("30", BEGIN + timedelta(seconds=40)), (None, None), ("x", None)],
+)
+def test_a_deadline_counts_from_the_start(seconds: JsonValue, deadline: object) -> None:
+    """Not from the creation: who is held has its whole time."""
+    spec: JsonObject = {"activeDeadlineSeconds": seconds}
+    assert traced(running(spec=spec, startedAt=stamp(10))).deadline == deadline

@@ -1,0 +1,24 @@
+"""The view of usage: where a newcomer would stand in the queue of its namespace."""
+
+import pytest
+
+from policy.core.quota.usage_view import NamespaceQueue, UsageView
+
+NAMESPACE = "team-a"
+
+
+@pytest.mark.parametrize(
+    ("priority", "place"), [(5, (1, 7)), (2, (3, 7)), (1, (3, 7)), (0, (7, 7)), (-1, (7, 7))]
+)
+def test_a_newcomer_stands_behind_all_of_its_priority_and_above(
+    priority: int, place: tuple[int, int]
+) -> None:
+    """Position and depth count the newcomer itself."""
+    view = UsageView(queues={NAMESPACE: NamespaceQueue({2: 2, 0: 4})})
+    assert view.newcomer_place(NAMESPACE, priority) == place
+
+
+def test_the_first_of_a_namespace_is_first_of_one() -> None:
+    """Queues of other namespaces do not count."""
+    view = UsageView(queues={"team-b": NamespaceQueue({0: 9})})
+    assert view.newcomer_place(NAMESPACE, 0) == (1, 1)

@@ -1,0 +1,209 @@
+"""Workflows that bypassed admission are counted and reported, once and a few at a time, and left alone."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from policy.cluster.protocol import WORKFLOWS, MergePatch
+from policy.core.admission.bypass import GRACE
+from policy.core.objects import well_known
+from policy.core.objects.json_patch import JsonValue
+from policy.core.policies.snapshot import Snapshot
+from policy.core.policy_kinds.kinds import ManagedFieldsEntry, WorkflowQuota
+from policy.core.quota.accounts import Account, Root
+from policy.service.release.bypass_reports import MOST_UNREPORTED, REPORT_EVERY, REPORTED_AT_ONCE
+from tests.policy.core.builders import namespace_object, pool, quota, snapshot
+from tests.policy.service.world import (
+    NOON,
+    Clock,
+    Leader,
+    Spy,
+    complete,
+    draft,
+    is_held,
+    submit,
+)
+
+EARLIER = "2026-11-23T11:00:00Z"
+
+
+def standing(
+    namespace: str = "etl", *, created: str = EARLIER, edited: str = "", **spec: JsonValue
+) -> WorkflowQuota:
+    """Return a quota that the cluster has had for an hour."""
+    spec.setdefault("limits", {"workflows": 1})
+    made = quota("q", namespace=namespace, **spec)
+    managed = (
+        (ManagedFieldsEntry(edited), ManagedFieldsEntry("2026-11-23T11:59:59Z", "status")) if edited else ()
+    )
+    metadata = msgspec.structs.replace(made.metadata, creation_timestamp=created, managed_fields=managed)
+    return msgspec.structs.replace(made, metadata=metadata)
+
+
+def slip_in(spy: Spy, *names: str, namespace: str = "etl", labels: dict[str, str] | None = None) -> None:
+    """Create Workflows while the webhook is away."""
+    for name in names:
+        spy.create(WORKFLOWS, draft(name, labels=labels), namespace=namespace)
+
+
+def told(leader: Leader) -> list[str]:
+    """Return who was told of in one more pass."""
+    leader.work()
+    return [name for name, _ in leader.told.passed]
+
+
+def test_one_that_came_past_the_webhook_is_told_of_once_and_left_alone(spy: Spy, clock: Clock) -> None:
+    """It counts, so the one that queues waits for it; and it runs on."""
+    leader = Leader(spy, snapshot(standing()), clock)
+    slip_in(spy, "sly")
+    before = spy.get(WORKFLOWS, "sly", namespace="etl")
+    submit(spy, leader.snapshot, draft("good"), namespace="etl")
+    assert told(leader) == ["sly"]
+    clock.advance(REPORT_EVERY)
+    assert told(leader) == ["sly"]
+    assert leader.view.not_admitted == {"etl": 1}
+    assert leader.held("etl") == {"sly": False, "good": True}
+    assert spy.get(WORKFLOWS, "sly", namespace="etl") == before
+    assert leader.ledgers.read(Root.of_namespace("etl")).used[Account("etl", "q")].workflows == 1
+    assert leader.told.passed[0][1] == (
+        "Lockkeeper was not asked when it was created, though WorkflowQuota etl/q governs it: the webhook "
+        "was away or passed over. It goes on and counts as running, so the limit may be exceeded and others "
+        "wait until it ends. To have it wait its turn, delete it and create it anew"
+    )
+
+
+def test_it_says_where_its_tasks_count_without_bound(spy: Spy, clock: Clock) -> None:
+    """Nobody weighed it, so nobody else whose tasks are limited starts beside it."""
+    leader = Leader(spy, snapshot(standing(limits={"tasks": 9})), clock)
+    slip_in(spy, "sly")
+    leader.work()
+    assert "counts as running and as one whose tasks have no bound" in leader.told.passed[0][1]
+
+
+@pytest.mark.parametrize("on_exceed", ["Queue", "Deny"])
+def test_what_was_admitted_is_not_told_of_however_it_goes_on(spy: Spy, clock: Clock, on_exceed: str) -> None:
+    """Held, let go, and finished: it keeps its mark."""
+    leader = Leader(spy, snapshot(standing(onExceed=on_exceed)), clock)
+    for name in ("a", "b"):
+        submit(spy, leader.snapshot, draft(name), namespace="etl")
+    for _ in range(3):
+        assert told(leader) == []
+        clock.advance(REPORT_EVERY)
+    complete(spy, "a", namespace="etl")
+    assert told(leader) == []
+    assert leader.view.not_admitted == {}
+
+
+def before_the_quota() -> Snapshot:
+    """Return a quota of this moment: the Workflow may be as old."""
+    return snapshot(standing(created=NOON.strftime("%Y-%m-%dT%H:%M:%SZ")))
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        before_the_quota(),
+        snapshot(standing(edited=NOON.strftime("%Y-%m-%dT%H:%M:%SZ"))),
+        snapshot(standing(onExceed="Warn")),
+        snapshot(standing(selector={"matchLabels": {"tier": "gold"}})),
+        snapshot(standing(created="")),
+        snapshot(standing(created="yesterday")),
+        snapshot(standing("elsewhere")),
+    ],
+    ids=["younger", "edited", "warns", "others", "no time", "no such time", "elsewhere"],
+)
+def test_one_that_nobody_had_to_ask_about_is_no_news(spy: Spy, clock: Clock, policies: Snapshot) -> None:
+    """It stood before the quota was as it is, or no quota bounds it, or nobody knows."""
+    leader = Leader(spy, policies, clock)
+    slip_in(spy, "free")
+    assert told(leader) == []
+    assert leader.view.not_admitted == {}
+
+
+def test_an_edit_before_it_was_created_and_a_status_that_was_written_later_change_nothing(
+    spy: Spy, clock: Clock
+) -> None:
+    """The status of a quota is written all the time."""
+    leader = Leader(spy, snapshot(standing(edited="2026-11-23T11:30:00Z")), clock)
+    slip_in(spy, "sly")
+    assert told(leader) == ["sly"]
+
+
+def test_a_webhook_has_a_moment_to_hear_of_a_quota(spy: Spy, clock: Clock) -> None:
+    """What came by then was rightly let through."""
+    leader = Leader(spy, before_the_quota(), clock)
+    clock.advance(GRACE)
+    slip_in(spy, "soon")
+    assert told(leader) == []
+    clock.advance(timedelta(seconds=1))
+    slip_in(spy, "late")
+    assert told(leader) == ["late"]
+
+
+def test_what_ran_when_a_namespace_came_into_a_pool_is_no_news(spy: Spy, clock: Clock) -> None:
+    """The pool is old, and its policy was not edited."""
+    old = pool(created=EARLIER, limits={"workflows": 9}, namespaceSelector={"matchLabels": {"pool": "x"}})
+    leader = Leader(spy, snapshot(old, namespace_object("etl")), clock)
+    slip_in(spy, "free")
+    assert told(leader) == []
+    clock.advance(timedelta(minutes=1))
+    leader.snapshot = snapshot(old, namespace_object("etl", pool="x"))
+    assert told(leader) == []
+    spy.patch(WORKFLOWS, "free", MergePatch({"metadata": {"labels": {"seen": "again"}}}), namespace="etl")
+    assert told(leader) == []
+    clock.advance(GRACE + timedelta(seconds=1))
+    slip_in(spy, "sly")
+    assert told(leader) == ["sly"]
+
+
+def test_members_of_a_pool_are_told_of_by_its_default_quota(spy: Spy, clock: Clock) -> None:
+    """The default has no policy of its own: it is as old as that of the pool."""
+    made = pool(created=EARLIER, onExceed="Warn", namespaceDefaults={"limits": {"workflows": 1}})
+    leader = Leader(spy, snapshot(made, namespace_object("etl")), clock)
+    slip_in(spy, "sly")
+    assert told(leader) == ["sly"]
+    assert "ClusterWorkflowQuota shared (namespaceDefaults) governs it" in leader.told.passed[0][1]
+
+
+def test_one_that_is_held_without_marks_waits_its_turn_and_is_no_news(spy: Spy, clock: Clock) -> None:
+    """Somebody put the hold there by hand; it did not start."""
+    leader = Leader(spy, snapshot(standing(limits={"workflows": 0})), clock)
+    slip_in(spy, "waits", labels={well_known.INSTANCE_ID: well_known.HOLD_VALUE})
+    assert told(leader) == []
+    assert is_held(spy.get(WORKFLOWS, "waits", namespace="etl"))
+
+
+def test_many_are_told_of_a_few_each_second_and_all_are_counted(spy: Spy, clock: Clock) -> None:
+    """One namespace does not keep another's from being told of, and of thousands only some are told of."""
+    leader = Leader(spy, snapshot(standing(), standing("ml")), clock)
+    slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNREPORTED + 20)))
+    slip_in(spy, "other", namespace="ml")
+    found = told(leader)
+    assert len(found) == REPORTED_AT_ONCE
+    assert "other" in found
+    assert leader.view.not_admitted == {"etl": MOST_UNREPORTED + 20, "ml": 1}
+    assert len(told(leader)) == REPORTED_AT_ONCE
+    assert leader.releaser.next_event() == clock() + REPORT_EVERY
+    for _ in range(MOST_UNREPORTED // REPORTED_AT_ONCE + 3):
+        clock.advance(REPORT_EVERY)
+        told(leader)
+    names = [name for name, _ in leader.told.passed]
+    assert len(names) == len(set(names)) == MOST_UNREPORTED + 1
+
+
+def test_one_that_is_over_is_neither_counted_nor_told_of_any_more(spy: Spy, clock: Clock) -> None:
+    """It may end while it waits to be told of."""
+    leader = Leader(spy, snapshot(standing()), clock)
+    names = [f"w{number}" for number in range(REPORTED_AT_ONCE + 2)]
+    slip_in(spy, *names)
+    first = set(told(leader))
+    for name in set(names) - first:
+        complete(spy, name, namespace="etl")
+    clock.advance(REPORT_EVERY)
+    assert set(told(leader)) == first
+    assert leader.view.not_admitted == {"etl": REPORTED_AT_ONCE}
+    for name in first:
+        complete(spy, name, namespace="etl")
+    leader.work()
+    assert leader.view.not_admitted == {}

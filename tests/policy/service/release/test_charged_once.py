@@ -1,0 +1,23 @@
+"""In a pool that borrows, a Workflow that is released and then seen to run is charged for once."""
+
+from policy.core.quota.accounts import Tenant
+from tests.policy.core.builders import quota
+from tests.policy.service.release.bookkeeping import Desk, live, one_pool
+
+
+def test_a_release_that_is_seen_to_run_is_no_second_start() -> None:
+    """Or whoever is released by the queue would fall behind those who started otherwise."""
+    policies = one_pool(
+        5,
+        quota("a", limits={"workflows": 2}),
+        quota("b", limits={"workflows": 2}),
+        borrowing={"enabled": True},
+    )
+    desk = Desk(policies, live("u1"))
+    assert desk.work() == ["u1"]
+    fair, team = desk.state.planner.fair, Tenant("a")
+    charged = fair.rank(team)
+    assert charged > 0
+    desk.runs("u1")
+    desk.work()
+    assert fair.rank(team) == charged

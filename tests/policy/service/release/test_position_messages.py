@@ -1,0 +1,167 @@
+"""What held Workflows show of their wait: right in front, at a bounded rate, and why."""
+
+from datetime import timedelta
+
+from policy.cluster.errors import Unavailable
+from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.snapshot import Snapshot
+from policy.core.quota.queue_rules import WaitReason
+from policy.service.release.position_messages import REFRESHED_POSITIONS, TELL_EVERY
+from tests.policy.core.builders import quota, snapshot
+from tests.policy.service.world import (
+    NOON,
+    Call,
+    Clock,
+    Leader,
+    Spy,
+    complete,
+    draft,
+    member,
+    pool,
+    snapshot_of,
+    submit,
+)
+
+HALF: timedelta = TELL_EVERY / 2
+
+
+def policies(workflows: int, **spec: str) -> Snapshot:
+    """Return the namespaces etl and ml, where so many run at a time."""
+    return snapshot(
+        *(quota("q", namespace=name, limits={"workflows": workflows}, **spec) for name in ("etl", "ml"))
+    )
+
+
+def queue_up(leader: Leader, *names: str, namespace: str = "etl", tasks: int | None = 1) -> None:
+    """Create held Workflows."""
+    for name in names:
+        submit(leader.cluster, leader.snapshot, draft(name, tasks=tasks), namespace=namespace)
+
+
+def told(leader: Leader) -> list[tuple[str, str]]:
+    """Return what was told since this was asked last, without what all have in front."""
+    found = [(name, text.removeprefix("queued by lockkeeper: ")) for name, text in leader.told.messages]
+    leader.told.messages.clear()
+    return found
+
+
+def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, clock: Clock) -> None:
+    """A queue that moves fast costs one round a second; another namespace does not wait for it."""
+    leader = Leader(spy, policies(1), clock)
+    queue_up(leader, "a", "b", "c")
+    leader.work()
+    assert [name for name, _ in told(leader)] == ["b", "c"]
+    complete(spy, "a", namespace="etl")
+    queue_up(leader, "x", "y", namespace="ml")
+    clock.advance(HALF)
+    leader.work()
+    assert [name for name, _ in told(leader)] == ["y"]
+    assert leader.releaser.next_event() == NOON + TELL_EVERY
+    clock.advance(HALF)
+    leader.work()
+    assert told(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
+
+
+def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
+    """Nobody is told where it stood in between."""
+    leader = Leader(spy, policies(1), clock)
+    names = [f"w{number}" for number in range(5)]
+    queue_up(leader, *names)
+    leader.work()
+    told(leader)
+    for name in names[:3]:
+        complete(spy, name, namespace="etl")
+        leader.work()
+    assert told(leader) == []
+    clock.advance(TELL_EVERY)
+    leader.work()
+    assert told(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
+
+
+def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Clock) -> None:
+    """Its author would wait for ever; it is told once, beyond those in front."""
+    bounds = (
+        quota("q", namespace="etl", limits={"tasks": 3}),
+        quota("one", namespace="etl", limits={"workflows": 1}),
+    )
+    leader = Leader(spy, snapshot(*bounds), clock)
+    names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 2)]
+    queue_up(leader, *names)
+    queue_up(leader, "wide", tasks=4)
+    leader.work()
+    found = dict(told(leader))
+    assert set(found) == {*names[1 : 1 + REFRESHED_POSITIONS], "wide"}
+    assert "it can never start: it needs tasks=4" in found["wide"]
+    complete(spy, "w00", namespace="etl")
+    clock.advance(TELL_EVERY)
+    leader.work()
+    assert "wide" not in dict(told(leader))
+
+
+def test_a_queue_on_hold_says_so(spy: Spy, clock: Clock) -> None:
+    """And what ends it."""
+    leader = Leader(spy, policies(1, stopPolicy="Hold"), clock)
+    queue_up(leader, "a")
+    assert leader.work() == 0
+    ((_, text),) = told(leader)
+    assert text == (
+        "position 1 of 1 in etl (0/1 running); "
+        "etl is on hold (Hold): nothing starts until spec.stopPolicy is None"
+    )
+
+
+def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clock: Clock) -> None:
+    """The next change tells it."""
+    leader = Leader(spy, policies(1), clock)
+    queue_up(leader, "a", "b")
+
+    def fail(call: Call) -> None:
+        if call.verb == "patch" and call.name == "b":
+            raise Unavailable("no answer")
+
+    spy.before = fail
+    leader.work()
+    assert told(leader) == []
+    spy.before = lambda _: None
+    clock.advance(TELL_EVERY)
+    queue_up(leader, "c")
+    leader.work()
+    assert [name for name, _ in told(leader)] == ["b", "c"]
+
+
+def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
+    """It has to be gone soon."""
+    leader = Leader(spy, policies(0), clock)
+    queue_up(leader, "a")
+    leader.lead()
+    leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
+    assert told(leader) == []
+    assert not leader.releaser.untold
+
+
+def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
+    """Nobody runs, so its position says nothing of when it starts."""
+    window: JsonObject = {"name": "w", "schedule": "0 3 1 1 *", "duration": "1h", "limits": {"tasks": 9}}
+    leader = Leader(spy, snapshot(quota("q", namespace="etl", limits={"tasks": 2}, windows=[window])), clock)
+    queue_up(leader, "wide", tasks=5)
+    leader.work()
+    why = "it needs tasks=5 and WorkflowQuota etl/q allows tasks=2 now: it starts only when its windows allow"
+    assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
+
+
+def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
+    """Never that 0 of less than nothing are used: this is what an Event says."""
+    members = [member(name, of="data") for name in ("etl", "ml")]
+    leader = Leader(spy, snapshot_of(pool("data", workflows=10, borrows=10), *members), clock)
+    queue_up(leader, *(f"w{number}" for number in range(8)))
+    leader.work()
+    leader.snapshot = snapshot_of(pool("data", workflows=2, borrows=10), *members)
+    queue_up(leader, "late", namespace="ml")
+    clock.advance(TELL_EVERY)
+    leader.work()
+    ((name, why, text),) = leader.told.reasons
+    assert (name, why) == ("late", WaitReason.WAITING_FOR_QUOTA)
+    assert text == (
+        "waits for room in ClusterWorkflowQuota data for ml (workflows: 1 needed, 0 of 0 used); it "
+        "starts when enough of what runs has ended"
+    )

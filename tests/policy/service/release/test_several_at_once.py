@@ -1,0 +1,75 @@
+"""Releases of one pass that are sent by several threads: as by one, all of them, and each once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from policy.cluster.errors import Unavailable
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOWS
+from policy.core.quota.ledger import Reservation
+from policy.service.release.release_sender import ReleaseSender
+from policy.service.tracking.tracker import LIVE, Tracker
+from tests.policy.service.world import Call, Clock, Leader, Spy, draft, is_held, quota, snapshot_of, submit
+
+NAMES = [f"run-{number:02d}" for number in range(20)]
+
+
+@pytest.fixture
+def hands() -> Iterator[ThreadPoolExecutor]:
+    """Give some threads."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def reserved(cluster: MemoryCluster, clock: Clock) -> tuple[Tracker, list[Reservation]]:
+    """Return held Workflows as they are tracked, with a release reserved for each."""
+    snapshot = snapshot_of(quota("etl", "q", workflows=0))
+    for name in NAMES:
+        submit(cluster, snapshot, draft(name), namespace="etl")
+    leader = Leader(cluster, snapshot, clock)
+    leader.see()
+    found = [Reservation(each.release, "etl", each.name, (), each.weight, clock()) for each in leader.tracker]
+    return leader.tracker, found
+
+
+def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor) -> None:
+    """They are told in their order, whichever was answered first."""
+    tracker, found = reserved(cluster, clock)
+    spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    assert letting_go.send(found, tracker, lambda: False) == len(NAMES)
+    assert letting_go.send(found, tracker, lambda: False) == 0
+    assert told.released_names == NAMES
+    assert sorted(call.name for call in spy.calls if call.releases) == NAMES
+    assert not any(is_held(item) for item in cluster.list(WORKFLOWS, labels=LIVE).items)
+
+
+def test_one_that_fails_holds_nobody_up(
+    cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
+) -> None:
+    """It is tried again after a while, by itself."""
+    tracker, found = reserved(cluster, clock)
+    spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
+
+    def fail(call: Call) -> None:
+        if call.releases and call.name == NAMES[3]:
+            raise Unavailable("no answer")
+
+    spy.before = fail
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    assert letting_go.send(found, tracker, lambda: False) == len(NAMES) - 1
+    assert [name for name, _ in told.failures] == [NAMES[3]]
+    assert letting_go.unsent == 1
+
+
+def test_nothing_is_sent_once_the_leader_stops(
+    cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
+) -> None:
+    """Whoever leads next completes what is reserved."""
+    tracker, found = reserved(cluster, clock)
+    spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
+    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
+    assert letting_go.send(found, tracker, lambda: True) == 0
+    assert not spy.calls

@@ -1,0 +1,425 @@
+"""The tracker: events folded into a listing are the listing of later."""
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policy.cluster.errors import ClusterError
+from policy.cluster.memory import MemoryCluster
+from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
+from policy.core.objects import well_known
+from policy.core.objects.hold import Weighed
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.amounts import UNLIMITED, Amount, Usage
+from policy.service.tracking.tracked import LiveMetadata, Reader, Tracked, track
+from policy.service.tracking.tracker import LIVE, Tracker
+from tests.policy.service.world import draft, memory, name_of
+
+HOLD: dict[str, JsonValue] = {well_known.INSTANCE_ID: well_known.HOLD_VALUE}
+LETTERS = "abcde"
+WORKFLOWS_KNOWN = 20_000
+MEMORY = 600
+"""Bytes of each."""
+
+
+def add(cluster: MemoryCluster, name: str, **labels: str) -> JsonObject:
+    """Create a Workflow in one namespace."""
+    return cluster.create(WORKFLOWS, draft(name, labels=labels), namespace="here")
+
+
+def label(cluster: MemoryCluster, name: str, **labels: JsonValue) -> None:
+    """Set labels of a Workflow, or remove them with None."""
+    cluster.patch(WORKFLOWS, name, MergePatch({"metadata": {"labels": labels}}), namespace="here")
+
+
+def listed(cluster: MemoryCluster) -> Listing:
+    """Return the live Workflows as the controller lists them."""
+    return cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
+
+
+def events(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
+    """Return what the controller's watch shows up to now."""
+    return list(cluster.watch(WORKFLOWS, since=since, labels=LIVE, metadata_only=True, timeout=0))
+
+
+def metadata_of(number: int) -> JsonObject:
+    """Return the metadata of a Workflow that a quota made a reservation for."""
+    return {
+        "name": f"nightly-report-{number:06d}",
+        "namespace": f"team-{number % 100}",
+        "uid": str(UUID(int=number << 96)),
+        "resourceVersion": str(number),
+        "creationTimestamp": f"2026-03-01T12:{number // 60 % 60:02d}:{number % 60:02d}Z",
+        "labels": {"team": "red", "build": str(number), well_known.RESERVATION: str(UUID(int=number))},
+        "annotations": {
+            well_known.TASKS: "4",
+            well_known.PRIORITY: "0",
+            well_known.USER: f"user-{number % 9}",
+        },
+    }
+
+
+def copied(found: LiveMetadata) -> LiveMetadata:
+    """Return the same in memory of its own, as it comes from the wire."""
+    return msgspec.json.decode(msgspec.json.encode(found), type=LiveMetadata)
+
+
+def follow(tracker: Tracker, cluster: MemoryCluster) -> Callable[[], list[EventType]]:
+    """List into a tracker; what is returned folds in everything since and tells the types of the events."""
+    listing = listed(cluster)
+    tracker.reset(listing)
+    since = listing.resource_version
+
+    def catch_up() -> list[EventType]:
+        nonlocal since
+        found = events(cluster, since)
+        for event in found:
+            tracker.apply(event)
+            since = event.resource_version
+        return [event.type for event in found]
+
+    return catch_up
+
+
+def order(tracker: Tracker) -> list[str]:
+    """Return the names in the order of arrival."""
+    return [each.name for each in sorted(tracker, key=lambda one: one.arrival)]
+
+
+changes = st.tuples(
+    st.sampled_from(["create", "complete", "retry", "hold", "release", "delete", "note"]),
+    st.sampled_from(LETTERS),
+)
+
+
+def change(cluster: MemoryCluster, what: str, name: str, number: int) -> None:
+    """Make one change; one that does not apply changes nothing."""
+    try:
+        match what:
+            case "create":
+                add(cluster, name)
+            case "delete":
+                cluster.delete(WORKFLOWS, name, namespace="here")
+            case "complete":
+                label(cluster, name, **{well_known.COMPLETED: "true"})
+            case "retry":
+                label(cluster, name, **{well_known.COMPLETED: None})
+            case "hold":
+                label(cluster, name, **HOLD)
+            case "release":
+                label(cluster, name, **{well_known.INSTANCE_ID: None})
+            case "note":
+                label(cluster, name, note=str(number))
+    except ClusterError:
+        return
+
+
+@given(before=st.lists(changes, max_size=8), after=st.lists(changes, max_size=20), turns=st.integers(1, 4))
+def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
+    before: list[tuple[str, str]], after: list[tuple[str, str]], turns: int
+) -> None:
+    """Whatever happens, and however the events are cut into pieces, the leader knows what is live."""
+    cluster = memory()
+    for number, (what, name) in enumerate(before):
+        change(cluster, what, name, number)
+    tracker = Tracker()
+    tracker.keep({"note"})
+    catch_up = follow(tracker, cluster)
+    for number, (what, name) in enumerate(after):
+        change(cluster, what, name, number)
+        if number % turns == 0:
+            catch_up()
+    catch_up()
+    wanted = [track(item) for item in listed(cluster).items]
+    assert len(tracker) == len(wanted)
+    for each in wanted:
+        found = tracker.get(each.uid)
+        assert found is not None
+        assert (found.name, found.hold, found.weighed) == (each.name, each.hold, each.weighed)
+        assert found.labels == {key: value for key, value in each.labels.items() if key == "note"}
+
+
+@given(steps=st.lists(changes, max_size=30), relist_at=st.sets(st.integers(0, 30)))
+def test_a_workflow_keeps_its_place_in_the_order_while_it_lives(
+    steps: list[tuple[str, str]], relist_at: set[int]
+) -> None:
+    """Neither a change nor a new listing sends anybody to the end of the queue."""
+    cluster = memory()
+    tracker = Tracker()
+    catch_up = follow(tracker, cluster)
+    arrivals: dict[str, int] = {}
+    for number, (what, name) in enumerate(steps):
+        change(cluster, what, name, number)
+        if number in relist_at:
+            catch_up = follow(tracker, cluster)
+        else:
+            catch_up()
+        now = {each.uid: each.arrival for each in tracker}
+        assert all(now[uid] == arrivals[uid] for uid in now.keys() & arrivals.keys())
+        assert all(now[uid] > max(arrivals.values(), default=-1) for uid in now.keys() - arrivals.keys())
+        assert len(set(now.values())) == len(now)
+        arrivals = now
+
+
+def test_a_workflow_that_completes_arrives_as_deleted() -> None:
+    """The watch asks for live ones only, so no pass counts one that is done."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a")
+    catch_up = follow(tracker, cluster)
+    label(cluster, "a", **{well_known.COMPLETED: "true"})
+    assert catch_up() == [EventType.DELETED]
+    assert len(tracker) == 0
+
+
+def test_a_workflow_that_is_retried_arrives_as_added() -> None:
+    """`argo retry` takes the label away, and the Workflow counts again."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", **{well_known.COMPLETED: "true"})
+    catch_up = follow(tracker, cluster)
+    assert len(tracker) == 0
+    label(cluster, "a", **{well_known.COMPLETED: None})
+    assert catch_up() == [EventType.ADDED]
+    assert order(tracker) == ["a"]
+
+
+def test_completed_false_is_live() -> None:
+    """Argo writes the label with `false` while it runs."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", **{well_known.COMPLETED: "false"})
+    follow(tracker, cluster)
+    assert order(tracker) == ["a"]
+
+
+def test_arrival_follows_the_order_of_creation_not_of_names() -> None:
+    """Workflows of one second keep the order in which they came."""
+    cluster, tracker = memory(), Tracker()
+    catch_up = follow(tracker, cluster)
+    for name in ("c", "a", "b"):
+        add(cluster, name)
+    catch_up()
+    label(cluster, "c", note="later")
+    catch_up()
+    follow(tracker, cluster)
+    assert order(tracker) == ["c", "a", "b"]
+
+
+def test_one_deleted_and_created_anew_by_its_name_is_another_and_arrives_last() -> None:
+    """Identity is the uid, not the name."""
+    cluster, tracker = memory(), Tracker()
+    first = track(add(cluster, "a"))
+    add(cluster, "b")
+    catch_up = follow(tracker, cluster)
+    cluster.delete(WORKFLOWS, "a", namespace="here")
+    second = track(add(cluster, "a"))
+    catch_up()
+    assert order(tracker) == ["b", "a"]
+    assert tracker.get(first.uid) is None
+    assert tracker.get(second.uid) is not None
+
+
+def test_a_new_listing_forgets_what_is_gone() -> None:
+    """What was deleted while the watch was broken counts no longer."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a")
+    add(cluster, "b")
+    follow(tracker, cluster)
+    cluster.delete(WORKFLOWS, "a", namespace="here")
+    tracker.reset(listed(cluster))
+    assert order(tracker) == ["b"]
+
+
+def test_a_bookmark_changes_nothing() -> None:
+    """It carries a version and no object of ours."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a")
+    follow(tracker, cluster)
+    bookmark: JsonObject = {"kind": "Workflow", "metadata": {"resourceVersion": "99"}}
+    tracker.apply(WatchEvent(EventType.BOOKMARK, bookmark, "99"))
+    assert order(tracker) == ["a"]
+
+
+def test_the_deletion_of_a_stranger_is_no_trouble() -> None:
+    """An event for a Workflow that was never listed is folded into nothing."""
+    cluster, tracker = memory(), Tracker()
+    tracker.apply(WatchEvent(EventType.DELETED, add(cluster, "a"), "9"))
+    assert len(tracker) == 0
+
+
+def test_workflows_are_given_by_namespace() -> None:
+    """A root is balanced over its own Workflows alone."""
+    cluster, tracker = memory(), Tracker()
+    for namespace, name in (("x", "a"), ("y", "a"), ("x", "b")):
+        cluster.create(WORKFLOWS, draft(name), namespace=namespace)
+    follow(tracker, cluster)
+    names = {place: [each.name for each in tracker.of((place,))] for place in tracker.namespaces()}
+    assert names == {"x": ["a", "b"], "y": ["a"]}
+
+
+def marked(annotations: dict[str, str], labels: dict[str, str] | None = None) -> Tracked:
+    """Return what is tracked of a Workflow with these marks."""
+    metadata: JsonObject = {"uid": "u", "annotations": {**annotations}, "labels": {**(labels or {})}}
+    return track({"metadata": metadata})
+
+
+def test_the_marks_of_admission_are_read_back() -> None:
+    """Metadata carries no spec, so weight, priority and user come from annotations."""
+    tracked = marked(
+        {well_known.TASKS: "7", well_known.PRIORITY: "-3", well_known.USER: "ann"},
+        {well_known.INSTANCE_ID: well_known.HOLD_VALUE, well_known.RESERVATION: "r"},
+    )
+    assert tracked.weighed == Weighed(Amount(7), -3, "ann")
+    assert tracked.weight == Usage(1, 7)
+    assert (tracked.held, tracked.reservation) == (True, "r")
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        {},
+        {well_known.TASKS: "unlimited"},
+        {well_known.TASKS: "-1", well_known.PRIORITY: "high"},
+        {well_known.TASKS: "٣", well_known.PRIORITY: "٣"},
+        {well_known.TASKS: "1.5", well_known.PRIORITY: "-"},
+        {well_known.TASKS: "1_0", well_known.PRIORITY: "--1"},
+    ],
+)
+def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
+    """What bypassed us, or was scribbled on, counts for too much rather than too little."""
+    tracked = marked(annotations)
+    assert tracked.weighed == Weighed(UNLIMITED, 0, "")
+    assert tracked.weight == Usage(1, 0, 1)
+
+
+@pytest.mark.parametrize("mark", [well_known.TASKS, well_known.PRIORITY])
+def test_a_mark_of_thousands_of_digits_is_no_trouble(mark: str) -> None:
+    """An annotation that any user can write must not end the controller for everybody."""
+    tracked = marked({mark: "9" * 5_000})
+    assert tracked.uid == "u"
+
+
+def test_a_foreign_instance_id_is_no_hold() -> None:
+    """Workflows of another Argo controller run."""
+    tracked = marked({}, {well_known.INSTANCE_ID: "other"})
+    assert not tracked.held
+
+
+def test_held_and_running_part_the_live_ones() -> None:
+    """Each Workflow is one of the two."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "waits", **{well_known.INSTANCE_ID: well_known.HOLD_VALUE})
+    add(cluster, "runs")
+    follow(tracker, cluster)
+    assert [each.name for each in tracker if each.held] == ["waits"]
+    assert [each.name for each in tracker if not each.held] == ["runs"]
+
+
+def test_an_object_without_metadata_of_its_own_is_tracked_by_its_uid() -> None:
+    """Absent labels, annotations and times are empty, not an error."""
+    tracked = track({"metadata": {"uid": "u", "name": "a", "namespace": "here"}})
+    assert (tracked.name, tracked.namespace, tracked.labels, tracked.reservation) == ("a", "here", {}, "")
+    assert name_of(draft("a")) == tracked.name
+
+
+def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
+    """A hundred thousand Workflows have many labels, and quotas ask for few."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", team="red", build="4711")
+    tracker.keep({"team"})
+    follow(tracker, cluster)
+    assert [each.labels for each in tracker] == [{"team": "red"}]
+    assert tracker.keeps({"team"})
+    assert not tracker.keeps({"team", "build"})
+
+
+def test_a_label_that_was_not_asked_for_before_needs_a_new_listing() -> None:
+    """What was not kept cannot be judged; less than was kept can."""
+    cluster, tracker = memory(), Tracker()
+    add(cluster, "a", team="red", build="4711")
+    tracker.keep({"team"})
+    follow(tracker, cluster)
+    tracker.keep(())
+    assert not tracker.outdated
+    tracker.keep({"build"})
+    assert tracker.outdated
+    assert not tracker.keeps({"build"})
+    tracker.reset(listed(cluster))
+    assert tracker.keeps({"build"})
+    assert [each.labels for each in tracker] == [{"build": "4711"}]
+
+
+def test_selectors_go_by_the_labels_apart_from_the_hold() -> None:
+    """A quota may select the Workflows of one Argo controller; a hold is none."""
+    tracked = marked(
+        {well_known.ORIGINAL_INSTANCE_ID: "other"},
+        {well_known.INSTANCE_ID: well_known.HOLD_VALUE, "team": "red"},
+    )
+    assert tracked.labels == {well_known.INSTANCE_ID: "other", "team": "red"}
+    assert (tracked.metadata.labels or {})[well_known.INSTANCE_ID] == well_known.HOLD_VALUE
+    assert marked({}, {well_known.INSTANCE_ID: well_known.HOLD_VALUE}).labels == {}
+
+
+LABELS = (
+    "team",
+    "build/number",
+    well_known.INSTANCE_ID,
+    well_known.RESERVATION,
+    well_known.CHILD_OF,
+    "nobody-asks",
+)
+
+
+@given(
+    labels=st.dictionaries(st.sampled_from(LABELS), st.sampled_from(["a", "b", "", well_known.HOLD_VALUE])),
+    keys=st.sets(st.sampled_from(LABELS)),
+    original=st.sampled_from([None, "other", well_known.HOLD_VALUE]),
+)
+def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
+    labels: dict[str, str], keys: set[str], original: str | None
+) -> None:
+    """A list makes nothing of the labels that nobody asks for."""
+    annotations = {} if original is None else {well_known.ORIGINAL_INSTANCE_ID: original}
+    metadata = {**metadata_of(1), "labels": labels, "annotations": annotations}
+    body = msgspec.json.encode({"metadata": metadata})
+    reader = Reader(keys)
+    narrow, whole = (msgspec.json.decode(body, type=shape) for shape in (reader.shape, LiveMetadata))
+    assert reader.read(narrow, 7) == reader.read(whole, 7)
+    assert "nobody-asks" in keys or "nobody-asks" not in str(narrow)
+
+
+def test_what_has_no_metadata_is_in_no_shape() -> None:
+    """It is told apart from a Workflow whatever labels are asked for."""
+    for shape in (LiveMetadata, Reader({"team"}).shape):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(b"{}", type=shape)
+
+
+@given(st.one_of(st.text(), st.uuids().map(str), st.uuids().map(lambda each: str(each).upper())))
+def test_a_reservation_is_read_back_as_it_was_written(reservation: str) -> None:
+    """Uids are kept as numbers; anybody may write something else."""
+    assert marked({}, {well_known.RESERVATION: reservation}).reservation == reservation
+
+
+def test_a_live_workflow_takes_little_memory() -> None:
+    """A leader may know a hundred thousand; the bound is generous, `make bench-release` has the figure."""
+    found = [
+        msgspec.convert({"metadata": metadata_of(number)}, LiveMetadata) for number in range(WORKFLOWS_KNOWN)
+    ]
+    tracker = Tracker()
+    tracker.keep({"team"})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        tracker.reset(ListingOf(tuple([copied(each) for each in found]), "1"))
+        tracker.take_changes()
+        gc.collect()
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(tracker) == WORKFLOWS_KNOWN
+    assert used / WORKFLOWS_KNOWN <= MEMORY

@@ -1,0 +1,40 @@
+"""Who hears of changes of the snapshot in force."""
+
+from datetime import UTC, datetime
+
+from policy.core.quota.usage_view import NO_USAGE
+from policy.sources.snapshot_store import SnapshotBoard
+from tests.policy.core.builders import snapshot
+
+NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
+
+
+def test_who_unsubscribes_is_called_no_more_and_the_others_still_are() -> None:
+    """Two subscriptions of the same listener are two, and to unsubscribe twice is to do so once."""
+    board = SnapshotBoard(snapshot=snapshot(), clock=lambda: NOW)
+    heard: list[str] = []
+
+    def listen() -> None:
+        heard.append("policies")
+
+    first, _ = board.on_policies(listen), board.on_policies(listen)
+    board.put_policies(snapshot())
+    assert heard == ["policies", "policies"]
+    first()
+    first()
+    board.put_policies(snapshot())
+    assert heard == ["policies", "policies", "policies"]
+
+
+def test_a_listener_may_unsubscribe_while_it_is_called() -> None:
+    """The others that hear of the same change are not passed over."""
+    board = SnapshotBoard(snapshot=snapshot(), clock=lambda: NOW)
+    heard: list[str] = []
+
+    def leave() -> None:
+        unsubscribe()
+
+    unsubscribe = board.on_usage(leave)
+    board.on_usage(lambda: heard.append("usage"))
+    board.put_usage(NO_USAGE)
+    assert heard == ["usage"]
