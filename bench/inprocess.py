@@ -15,7 +15,7 @@ from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.assembly.webhook import ReviewRecorder
 from lockkeeper.process.clock_and_log import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.admission.decide import apply_policies
 from policy.core.argo_types.decodability import examine
 from policy.core.argo_types.scalar_decoders import decode_template

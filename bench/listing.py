@@ -26,10 +26,10 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from lockkeeper.certificates.loopback import loopback_certificate
-from policy.cluster import kube_requests as requests
-from policy.cluster.kube import PAGE_SIZE, KubeCluster
-from policy.cluster.kube_connection import KubeTransport
-from policy.cluster.kube_requests import ListScope
+from policy.cluster.kube import requests
+from policy.cluster.kube.connection import KubeTransport
+from policy.cluster.kube.kube_cluster import PAGE_SIZE, KubeCluster
+from policy.cluster.kube.requests import ListScope
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -12,7 +12,7 @@ import jsonpatch
 import msgspec
 
 from lockkeeper.process.clock_and_log import utc_now
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, Cluster
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Operation, Review, Side

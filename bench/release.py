@@ -22,7 +22,7 @@ from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, clu
 from lockkeeper.assembly.controller import several_at_once
 from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import hold, well_known

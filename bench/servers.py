@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from bench.processes import HOST, NULL, OURS
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.process.clock_and_log import tell
-from webhook.server import Server, bind
+from webhook.serving.server import Server, bind
 from webhook.settings import ServerSettings
 
 

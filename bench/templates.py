@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.lock_graph.library import Library, library_of
+from policy.core.lock_graph.template_library import Library, library_of
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.objects.workflow import WorkflowSpec
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from certs.renewal import Reason, reasons_against_authority, reasons_against_pair
+from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
 from certs.subject_names import normalised_names
 
 _KEY_MODE: Final = 0o600
@@ -48,7 +48,7 @@ class IssuedCertificate:
     """A certificate was made, and every reason why."""
 
     part: Part
-    reasons: tuple[Reason, ...]
+    reasons: tuple[RenewalReason, ...]
 
     def __str__(self) -> str:
         return f"made a new {self.part}: {', '.join(self.reasons)}"

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certs.bundle import belongs, is_accepted, split
-from certs.renewal import Reason
+from certs.renewal import RenewalReason
 from certs.rotation_steps import (
     USUAL,
-    Change,
+    CertificateChange,
     Deed,
     Desk,
     Timing,
@@ -53,7 +53,7 @@ class CertificateStep:
     """What has to be kept from now on, and what makes it different; no changes mean that all is well."""
 
     kept: Kept
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CertificateChange, ...] = ()
 
 
 def advance(
@@ -84,7 +84,7 @@ def advance(
     served = is_accepted(kept.cert, desk.trusted(), now=now) and belongs(kept.cert, kept.key)
     nothing_works = desk.signing is None and not served
     if _has_propagated(desk, in_place_since, now, timing):
-        desk = switch(desk, (Reason.PROPAGATED,), now=now)
+        desk = switch(desk, (RenewalReason.PROPAGATED,), now=now)
     elif desk.coming is not None and nothing_works:
         desk = switch(desk, desk.faults, now=now)
     elif nothing_works:
@@ -105,7 +105,7 @@ def renew_leaf(kept: Kept, *, now: datetime, names: Iterable[str], timing: Timin
     if desk.signing is None:
         return CertificateStep(kept)
     wanted = normalised_names(names)
-    return _step(kept, sign(desk, (Reason.ASKED,), names=wanted, now=now, timing=timing))
+    return _step(kept, sign(desk, (RenewalReason.ASKED,), names=wanted, now=now, timing=timing))
 
 
 def begin_change(kept: Kept, *, now: datetime, timing: Timing = USUAL) -> CertificateStep:
@@ -113,7 +113,7 @@ def begin_change(kept: Kept, *, now: datetime, timing: Timing = USUAL) -> Certif
     desk = sort_out(kept, former=b"", now=now)
     if desk.coming is not None:
         return CertificateStep(kept)
-    return _step(kept, announce(desk, (Reason.ASKED,), now=now, timing=timing))
+    return _step(kept, announce(desk, (RenewalReason.ASKED,), now=now, timing=timing))
 
 
 def change_at_once(
@@ -125,7 +125,7 @@ def change_at_once(
         UnusableNameError: as `advance`.
     """
     wanted = normalised_names(names)
-    asked = (Reason.ASKED,)
+    asked = (RenewalReason.ASKED,)
     desk = start_over(Desk(kept, (), None, None, ()), asked, now=now, timing=timing)
     return _step(kept, sign(desk, asked, names=wanted, now=now, timing=timing))
 
@@ -141,4 +141,6 @@ def _step(before: Kept, desk: Desk) -> CertificateStep:
     after = put_together(before, desk)
     if after == before:
         return CertificateStep(before)
-    return CertificateStep(after, desk.changes or (Change(Deed.REPAIRED, (Reason.SPOILT,)),))
+    return CertificateStep(
+        after, desk.changes or (CertificateChange(Deed.REPAIRED, (RenewalReason.SPOILT,)),)
+    )

@@ -19,7 +19,7 @@ from certs.authority import (
 )
 
 
-class Reason(enum.StrEnum):
+class RenewalReason(enum.StrEnum):
     """Why certificates are changed: why one has to be replaced, or why a step of a change may be taken."""
 
     MISSING = "there is none yet"
@@ -43,20 +43,20 @@ def renew_at(validity: Validity) -> datetime:
     return validity.not_before + (validity.not_after - validity.not_before) * 2 / 3
 
 
-def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[Reason, ...]:
+def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[RenewalReason, ...]:
     """Return every reason of the calendar to replace the CA now; none means that it is good."""
     if now < validity.not_before:
-        return (Reason.NOT_YET_VALID,)
+        return (RenewalReason.NOT_YET_VALID,)
     if now > validity.not_after:
-        return (Reason.EXPIRED,)
+        return (RenewalReason.EXPIRED,)
     if now >= renew_at(validity):
-        return (Reason.TWO_THIRDS_OVER,)
+        return (RenewalReason.TWO_THIRDS_OVER,)
     return ()
 
 
 def reasons_to_renew_leaf(
     validity: Validity, *, authority: Validity, signed_by_authority: bool, now: datetime
-) -> tuple[Reason, ...]:
+) -> tuple[RenewalReason, ...]:
     """Return every reason to replace the leaf now; none means that it is good.
 
     Args:
@@ -67,32 +67,32 @@ def reasons_to_renew_leaf(
     """
     reasons = list(reasons_to_renew_authority(validity, now=now))
     if not signed_by_authority:
-        reasons.append(Reason.OTHER_CA)
+        reasons.append(RenewalReason.OTHER_CA)
     elif authority.not_after < validity.not_after:
-        reasons.append(Reason.OUTLIVES_CA)
+        reasons.append(RenewalReason.OUTLIVES_CA)
     return tuple(reasons)
 
 
-def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[Reason, ...]:
+def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[RenewalReason, ...]:
     """Return every reason to replace the CA; None means that it is missing."""
     if authority is None:
-        return (Reason.MISSING,)
+        return (RenewalReason.MISSING,)
     try:
         facts = describe(authority.cert_pem)
         belongs = key_matches(authority.cert_pem, authority.key_pem)
     except UnusableCertificateError:
-        return (Reason.UNREADABLE,)
+        return (RenewalReason.UNREADABLE,)
     reasons = list(reasons_to_renew_authority(facts.validity, now=now))
     if not belongs:
-        reasons.append(Reason.KEY_MISMATCH)
+        reasons.append(RenewalReason.KEY_MISMATCH)
     if not facts.is_authority:
-        reasons.append(Reason.NOT_A_CA)
+        reasons.append(RenewalReason.NOT_A_CA)
     return tuple(reasons)
 
 
 def reasons_against_pair(
     pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
-) -> tuple[Reason, ...]:
+) -> tuple[RenewalReason, ...]:
     """Return every reason to replace the serving certificate; None means that it is missing.
 
     Args:
@@ -102,12 +102,12 @@ def reasons_against_pair(
         now: the time of the check.
     """
     if pair is None:
-        return (Reason.MISSING,)
+        return (RenewalReason.MISSING,)
     try:
         facts = describe(pair.cert_pem)
         belongs = key_matches(pair.cert_pem, pair.key_pem)
     except UnusableCertificateError:
-        return (Reason.UNREADABLE,)
+        return (RenewalReason.UNREADABLE,)
     reasons = list(
         reasons_to_renew_leaf(
             facts.validity,
@@ -117,7 +117,7 @@ def reasons_against_pair(
         )
     )
     if not belongs:
-        reasons.append(Reason.KEY_MISMATCH)
+        reasons.append(RenewalReason.KEY_MISMATCH)
     if facts.names != names:
-        reasons.append(Reason.OTHER_NAMES)
+        reasons.append(RenewalReason.OTHER_NAMES)
     return tuple(reasons)

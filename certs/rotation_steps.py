@@ -18,7 +18,7 @@ from certs.authority import (
     issue_serving_pair,
 )
 from certs.bundle import belongs, joined, may_vouch_yet, split
-from certs.renewal import Reason, reasons_against_authority, reasons_against_pair
+from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
 from certs.stored_files import Kept
 
 PROPAGATION: Final = timedelta(seconds=30)
@@ -42,11 +42,11 @@ class Deed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CertificateChange:
     """One thing that was done, and every reason why."""
 
     deed: Deed
-    reasons: tuple[Reason, ...]
+    reasons: tuple[RenewalReason, ...]
 
     def __str__(self) -> str:
         return f"{self.deed}: {', '.join(self.reasons)}"
@@ -74,11 +74,11 @@ class Desk:
     """
 
     kept: Kept
-    faults: tuple[Reason, ...]
+    faults: tuple[RenewalReason, ...]
     signing: Authority | None
     coming: Authority | None
     others: tuple[bytes, ...]
-    changes: tuple[Change, ...] = ()
+    changes: tuple[CertificateChange, ...] = ()
 
     def trusted(self) -> tuple[bytes, ...]:
         """Return the certificates of all CAs that clients are to trust, the signing one first."""
@@ -114,19 +114,19 @@ def put_together(before: Kept, desk: Desk) -> Kept:
     )
 
 
-def start_over(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime, timing: Timing) -> Desk:
+def start_over(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing) -> Desk:
     """Make a CA that signs at once."""
     made = create_authority(now=now, lifetime=timing.authority_lifetime)
     return replace(desk, signing=made, faults=(), changes=_with(desk, Deed.NEW_AUTHORITY, reasons))
 
 
-def announce(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime, timing: Timing) -> Desk:
+def announce(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing) -> Desk:
     """Make the next CA, for clients to trust before anything is signed with it."""
     made = create_authority(now=now, lifetime=timing.authority_lifetime)
     return replace(desk, coming=made, changes=_with(desk, Deed.ANNOUNCED, reasons))
 
 
-def switch(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime) -> Desk:
+def switch(desk: Desk, reasons: tuple[RenewalReason, ...], *, now: datetime) -> Desk:
     """Sign with the next CA; the old one stays trusted, and its key is deleted."""
     return replace(
         desk,
@@ -139,7 +139,7 @@ def switch(desk: Desk, reasons: tuple[Reason, ...], *, now: datetime) -> Desk:
 
 
 def sign(
-    desk: Desk, reasons: tuple[Reason, ...], *, names: frozenset[str], now: datetime, timing: Timing
+    desk: Desk, reasons: tuple[RenewalReason, ...], *, names: frozenset[str], now: datetime, timing: Timing
 ) -> Desk:
     """Make a new serving certificate, where there is a CA that can sign it.
 
@@ -158,7 +158,7 @@ def sign_where_due(desk: Desk, *, names: frozenset[str], now: datetime, timing: 
     if desk.signing is None:
         return desk
     reasons = reasons_against_pair(desk.kept.pair, authority=desk.signing, names=names, now=now)
-    if reasons == (Reason.TWO_THIRDS_OVER,) and _ends_with(desk.signing, desk.kept.cert):
+    if reasons == (RenewalReason.TWO_THIRDS_OVER,) and _ends_with(desk.signing, desk.kept.cert):
         return desk  # A new one would end at the same time, and be due again at once.
     return sign(desk, reasons, names=names, now=now, timing=timing) if reasons else desk
 
@@ -170,7 +170,7 @@ def retire_where_due(desk: Desk, *, now: datetime, timing: Timing) -> Desk:
     issued = describe(desk.kept.cert).validity.not_before + BACKDATE
     if now - issued < timing.overlap:
         return desk
-    return replace(desk, others=(), changes=_with(desk, Deed.RETIRED, (Reason.OVERLAP_OVER,)))
+    return replace(desk, others=(), changes=_with(desk, Deed.RETIRED, (RenewalReason.OVERLAP_OVER,)))
 
 
 def _meant_to_sign(kept: Kept, certs: tuple[bytes, ...], own: bytes | None) -> Authority | None:
@@ -182,13 +182,13 @@ def _meant_to_sign(kept: Kept, certs: tuple[bytes, ...], own: bytes | None) -> A
     return Authority(certs[0] if certs else kept.bundle, kept.authority_key)
 
 
-def _may_sign(faults: tuple[Reason, ...]) -> bool:
-    return set(faults) <= {Reason.TWO_THIRDS_OVER}
+def _may_sign(faults: tuple[RenewalReason, ...]) -> bool:
+    return set(faults) <= {RenewalReason.TWO_THIRDS_OVER}
 
 
 def _ends_with(authority: Authority, cert_pem: bytes) -> bool:
     return describe(cert_pem).validity.not_after >= describe(authority.cert_pem).validity.not_after
 
 
-def _with(desk: Desk, deed: Deed, reasons: tuple[Reason, ...]) -> tuple[Change, ...]:
-    return (*desk.changes, Change(deed, reasons))
+def _with(desk: Desk, deed: Deed, reasons: tuple[RenewalReason, ...]) -> tuple[CertificateChange, ...]:
+    return (*desk.changes, CertificateChange(deed, reasons))

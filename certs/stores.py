@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from certs.files import DIRECTORY_MODE, read_files, turn, write_files
 from certs.life_cycle import CertificateStep
-from certs.rotation_steps import Change
+from certs.rotation_steps import CertificateChange
 from certs.stored_files import Kept, as_files, from_files
 
 ATTEMPTS: Final = 16
@@ -40,7 +40,7 @@ class SettledCertificates:
     """What is kept now, and the changes that were written for it."""
 
     kept: Kept
-    changes: tuple[Change, ...]
+    changes: tuple[CertificateChange, ...]
 
 
 class Store(Protocol):

@@ -8,7 +8,7 @@ from typing import Final
 
 from lockkeeper.cli.commands import COMMANDS
 from lockkeeper.process.clock_and_log import tell
-from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import UsageError
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""

@@ -28,8 +28,8 @@ from webhook.logs import Log
 from webhook.metrics import Metrics
 from webhook.policy_review import review_policy
 from webhook.review import Reviewing, review
+from webhook.serving.timed_socket import without_permit
 from webhook.time_left import budget_of, long_reviews_of
-from webhook.timed_socket import without_permit
 
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""

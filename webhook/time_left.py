@@ -1,13 +1,14 @@
 """How much time a review has, and what is left of it while it goes on.
 
 The API server appends `?timeout=5s` to the webhook's URL (client-go). A review that has taken longer than
-LONG needs a place among the long ones (`webhook.permits`) to go on.
+LONG needs a place among the long ones (`webhook.time_left`) to go on.
 """
 
 import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
+from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
@@ -31,7 +32,7 @@ LONG: Final = 0.1
 
 
 class LongReviews(Protocol):
-    """Where reviews that take long get their places; see `webhook.permits.LongReviewPlaces`."""
+    """Where reviews that take long get their places; see `webhook.time_left.LongReviewPlaces`."""
 
     def enter(self, seconds: float) -> bool:
         """Wait for a place, and tell whether there was one in time."""
@@ -113,3 +114,52 @@ def parse_duration(text: str) -> timedelta | None:
         return None
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     return timedelta(seconds=min(seconds, 86_400.0)) if seconds > 0 else None
+
+
+class Permits:
+    """A counting semaphore made of a queue of tokens, which is several times faster than threading's."""
+
+    def __init__(self, most: int) -> None:
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most):
+            self._tokens.put(None)
+
+    def acquire(self) -> None:
+        """Wait for a permit."""
+        self._tokens.get()
+
+    def release(self) -> None:
+        """Give the permit to another thread."""
+        self._tokens.put(None)
+
+
+class LongReviewPlaces:
+    """So many places for reviews that take long, beside the permits of a worker."""
+
+    def __init__(self, permits: Permits, places: int) -> None:
+        self._permits = permits
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._places.put(None)
+
+    def enter(self, seconds: float) -> bool:
+        """Take a free place, or wait for one without a permit; tell whether there was one in time."""
+        try:
+            self._places.get_nowait()
+        except Empty:
+            return self._wait(seconds)
+        return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._places.put(None)
+
+    def _wait(self, seconds: float) -> bool:
+        self._permits.release()
+        try:
+            self._places.get(timeout=max(0.0, seconds))
+        except Empty:
+            return False
+        finally:
+            self._permits.acquire()
+        return True

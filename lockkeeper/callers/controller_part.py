@@ -11,7 +11,7 @@ from lockkeeper.callers.configuration_paths import read
 from lockkeeper.callers.replicas import Replicas
 from lockkeeper.callers.secret_rotation import RotationDeed
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, NamespacedName
-from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
+from lockkeeper.process.liveness import NOT_SEEN, CachedReadiness
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log

@@ -13,7 +13,7 @@ from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.sources import Certificates, GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
 from lockkeeper.process.kubernetes_objects import NamespacedName
-from lockkeeper.process.readiness import NOT_SEEN, CachedReadiness
+from lockkeeper.process.liveness import NOT_SEEN, CachedReadiness
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
-from certs.rotation_steps import Change, Deed
+from certs.rotation_steps import CertificateChange, Deed
 from certs.stored_files import Kept
 from webhook.logs import Log
 
@@ -38,7 +38,7 @@ class CertificatePart(StrEnum):
 class CertificateReporter(Protocol):
     """Who wants to know."""
 
-    def changed(self, changes: Iterable[Change]) -> None:
+    def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were made or moved on."""
         ...
 
@@ -86,7 +86,7 @@ class CertificateLog:
         self._lock = Lock()
         self._last: dict[Doing, tuple[str, float]] = {}
 
-    def changed(self, changes: Iterable[Change]) -> None:
+    def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were made or moved on."""
         for change in changes:
             self._metrics.changes[change.deed].inc()

@@ -7,7 +7,7 @@ import msgspec
 
 from certs.authority import Authority, CertificateFacts, ServingPair
 from certs.bundle import facts_of, is_accepted, may_vouch, signers_of, split
-from certs.renewal import Reason, reasons_against_authority, reasons_against_pair, renew_at
+from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair, renew_at
 from certs.stored_files import Kept
 from certs.subject_names import normalised_names
 
@@ -124,7 +124,7 @@ def _authority_problems(kept: Kept, bundle: tuple[bytes, ...], now: datetime) ->
     if not kept.authority_key:  # Kept elsewhere: the certificates are given, and not renewed by us.
         return [] if may_vouch(bundle[0], now=now) else ["CA: it is no CA, or not valid now"]
     reasons = reasons_against_authority(Authority(bundle[0], kept.authority_key), now=now)
-    return [f"CA: {reason}" for reason in reasons if reason is not Reason.TWO_THIRDS_OVER]
+    return [f"CA: {reason}" for reason in reasons if reason is not RenewalReason.TWO_THIRDS_OVER]
 
 
 def _leaf_problems(kept: Kept, bundle: tuple[bytes, ...], names: Sequence[str], now: datetime) -> list[str]:
@@ -136,7 +136,9 @@ def _leaf_problems(kept: Kept, bundle: tuple[bytes, ...], names: Sequence[str], 
     for authority in signers_of(kept.cert, bundle)[:1]:
         wanted = normalised_names(names) if names else facts.names
         reasons = reasons_against_pair(pair, authority=Authority(authority, b""), names=wanted, now=now)
-        problems = [f"serving certificate: {each}" for each in reasons if each is not Reason.TWO_THIRDS_OVER]
+        problems = [
+            f"serving certificate: {each}" for each in reasons if each is not RenewalReason.TWO_THIRDS_OVER
+        ]
     if not is_accepted(kept.cert, bundle, now=now):
         problems.append("serving certificate: nobody who trusts the bundle accepts it")
     return problems

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from socket import socket
 
-from lockkeeper.process.errors import UsageError
-from webhook.server import bind
+from lockkeeper.process.output import UsageError
+from webhook.serving.server import bind
 from webhook.settings import DEFAULT_PORT
 
 _MAX_PORT = 65_535

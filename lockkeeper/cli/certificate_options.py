@@ -6,8 +6,8 @@ from typing import Final
 
 from certs.subject_names import normalised_names
 from lockkeeper.cli.options import option_type
-from lockkeeper.process.errors import UsageError
 from lockkeeper.process.kubernetes_objects import NamespacedName
+from lockkeeper.process.output import UsageError
 
 secret_name: Final = option_type(partial(NamespacedName.parse, kind="Secret"))
 """Reads the name of a Secret."""

@@ -19,8 +19,7 @@ from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
 from lockkeeper.cli.options import add_output
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.errors import UsageError
-from lockkeeper.process.output import aligned, as_json
+from lockkeeper.process.output import UsageError, aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 

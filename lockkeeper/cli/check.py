@@ -6,14 +6,12 @@ from threading import Event
 from typing import Final
 
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judge import judge_installation, nothing_seen, table
-from lockkeeper.checking.judgement import State
+from lockkeeper.checking.judgement import State, judge_installation, nothing_seen, table
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
 from lockkeeper.cli.options import add_output
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.errors import UsageError
-from lockkeeper.process.output import as_json
+from lockkeeper.process.output import UsageError, as_json
 from policy.cluster.errors import TooManyRequests, Unavailable
 
 EXAMPLES = """examples:

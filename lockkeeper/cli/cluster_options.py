@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lockkeeper.cli.options import option_type
-from lockkeeper.process.errors import UsageError
 from lockkeeper.process.kubernetes_objects import NamespacedName
+from lockkeeper.process.output import UsageError
 from policy.core.objects.identities import UPSTREAM, Identities, user_of
 
 if TYPE_CHECKING:
-    from policy.cluster.kube import KubeCluster
-    from policy.cluster.kube_observed import Observer
+    from policy.cluster.kube.kube_cluster import KubeCluster
+    from policy.cluster.kube.observed import Observer
 
 deployment_name: Final = option_type(partial(NamespacedName.parse, kind="Deployment"))
 """Reads the name of a Deployment."""
@@ -35,8 +35,8 @@ def reach(kubeconfig: Path | None, *, observer: "Observer | None" = None) -> "Ku
         UsageError: there are no settings that lead to one.
     """
     # The official client takes a second to import, which commands without a cluster should not wait for.
-    from policy.cluster.kube import connect  # noqa: PLC0415 - see above
-    from policy.cluster.kube_connection import ClusterSettingsError  # noqa: PLC0415 - see above
+    from policy.cluster.kube.connection import ClusterSettingsError  # noqa: PLC0415 - see above
+    from policy.cluster.kube.kube_cluster import connect  # noqa: PLC0415 - see above
 
     try:
         return connect(kubeconfig, observer=observer)

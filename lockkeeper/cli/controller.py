@@ -23,11 +23,10 @@ from lockkeeper.cli.certificate_options import add_certificate_secret, check_cer
 from lockkeeper.cli.cluster_options import add_argo_deployment, add_kubeconfig, deployment_name, reach
 from lockkeeper.cli.policy_options import add_argo_version
 from lockkeeper.process.clock_and_log import tell, utc_now, write_to
-from lockkeeper.process.controller_log import ControllerLog
-from lockkeeper.process.controller_metrics import expose_board
-from lockkeeper.process.errors import UsageError
+from lockkeeper.process.controller_log import ControllerLog, expose_board
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import Liveness, ending_at_sigterm
+from lockkeeper.process.output import UsageError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.leading.leader_election import Elector, Work

@@ -11,8 +11,7 @@ from lockkeeper.locks.limit_suggestions import replays, report, used
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
 from lockkeeper.locks.table import shown, table
 from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.errors import UsageError
-from lockkeeper.process.output import as_json
+from lockkeeper.process.output import UsageError, as_json
 from policy.cluster.errors import ClusterError
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lockkeeper.cli.options import option_type
-from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import UsageError
 from policy.core.objects.argo_version import DEFAULT_VERSION, ArgoVersion
 from policy.sources.directory import PolicyErrors
 

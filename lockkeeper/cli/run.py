@@ -11,7 +11,7 @@ from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.cli.address_options import add_address, listen
 from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
-from lockkeeper.process.errors import UsageError
+from lockkeeper.process.output import UsageError
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600

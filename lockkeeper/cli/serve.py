@@ -34,16 +34,16 @@ from lockkeeper.cli.cluster_options import (
 from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog
-from lockkeeper.process.errors import UsageError
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
+from lockkeeper.process.output import UsageError
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
-from webhook.server import Server
+from webhook.serving.server import Server
 from webhook.settings import ServerSettings
 
 EXAMPLES = """examples:

@@ -31,7 +31,7 @@ from lockkeeper.embedded.play import create_child, play
 from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
@@ -40,7 +40,7 @@ from policy.core.policies.semaphore_projection import project
 from policy.core.policies.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.server import Server
+from webhook.serving.server import Server
 from webhook.settings import ServerSettings
 
 _EXAMPLE: Final = "examples/review.json"

@@ -21,9 +21,9 @@ from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_graph.library import Library
 from policy.core.lock_graph.namespace_index import Look, following
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
+from policy.core.lock_graph.template_library import Library
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING

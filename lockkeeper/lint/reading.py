@@ -63,7 +63,7 @@ def read_files(paths: Sequence[str], namespace: str) -> Files:
     Raises:
         PolicyErrors: something cannot be read, or a policy or ConfigMap is wrong; everything at once.
     """
-    reading = _Reading(namespace)
+    reading = _LintReader(namespace)
     for path in paths:
         if path == STANDARD_INPUT:
             reading.add("standard input", sys.stdin.buffer.read())
@@ -80,7 +80,7 @@ def read_files(paths: Sequence[str], namespace: str) -> Files:
     return Files(tuple(reading.subjects), tuple(reading.documents), reading.count)
 
 
-class _Reading:
+class _LintReader:
     """Collects what the files hold."""
 
     def __init__(self, namespace: str) -> None:

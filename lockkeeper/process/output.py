@@ -16,3 +16,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 def as_json(value: object) -> str:
     """Return what a program reads, indented."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+class UsageError(Exception):
+    """Something that the caller asked for cannot be done; each of its lines says what to do."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+        super().__init__(*lines)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)

@@ -18,8 +18,16 @@ from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.demands import Shortfall
-from policy.core.quota.ledger import Ledger, Purpose, Reservation, cancel, not_counted, reserve, under_nodes
-from policy.core.quota.ledger_size import crowd
+from policy.core.quota.ledger import (
+    Ledger,
+    Purpose,
+    Reservation,
+    cancel,
+    crowd,
+    not_counted,
+    reserve,
+    under_nodes,
+)
 from policy.core.values.amounts import Amount, Limits, Usage
 from policy.core.values.prepared import prepare
 

@@ -99,7 +99,7 @@ def load_tree(tree: PolicyFiles) -> Loaded:
     Raises:
         PolicyErrors: at least one file or document is wrong; nothing is loaded then.
     """
-    reading = _Reading()
+    reading = _DirectoryReader()
     for file, content in tree.files:
         reading.add(file, content)
     errors = [*tree.errors, *reading.errors]
@@ -108,7 +108,7 @@ def load_tree(tree: PolicyFiles) -> Loaded:
     return Loaded(tuple(reading.documents), tuple(reading.origins), tuple(reading.ignored), tree.fingerprint)
 
 
-class _Reading:
+class _DirectoryReader:
     """Collects what the files hold, one file after the other."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ def signature(path: Path) -> Signature:
     return Signature(tuple(_facts(entry) for entry in entries), max(times, default=0.0))
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _FileEntry(msgspec.Struct, frozen=True):
     """A policy file by its name below the folder, or why it, or a folder, cannot be read."""
 
     name: str
@@ -188,7 +188,7 @@ class _Entry(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def _facts(entry: _Entry) -> tuple[str | int, ...]:
+def _facts(entry: _FileEntry) -> tuple[str | int, ...]:
     status = entry.status
     if status is None:
         return (entry.name, entry.reason)
@@ -202,7 +202,7 @@ def _facts(entry: _Entry) -> tuple[str | int, ...]:
     )
 
 
-def _entries(root: Path) -> Iterator[_Entry]:
+def _entries(root: Path) -> Iterator[_FileEntry]:
     """Yield the policy files below a folder; links to folders are followed, as ConfigMap mounts have them."""
     visited: set[tuple[int, int]] = set()
     pending = [""]
@@ -212,7 +212,7 @@ def _entries(root: Path) -> Iterator[_Entry]:
             status = (root / folder).stat()
             inside = sorted((root / folder).iterdir())
         except OSError as error:
-            yield _Entry(folder, None, _FOLDER_REASONS.get(error.errno or 0, _unreadable(error)))
+            yield _FileEntry(folder, None, _FOLDER_REASONS.get(error.errno or 0, _unreadable(error)))
             continue
         # A link may lead to a folder around it.
         if (status.st_dev, status.st_ino) in visited:
@@ -228,14 +228,14 @@ def _entries(root: Path) -> Iterator[_Entry]:
                 yield found
 
 
-def _look(path: Path, name: str) -> _Entry:
+def _look(path: Path, name: str) -> _FileEntry:
     try:
-        return _Entry(name, path.stat())
+        return _FileEntry(name, path.stat())
     except OSError as error:
-        return _Entry(name, None, _unreadable(error))
+        return _FileEntry(name, None, _unreadable(error))
 
 
-def _content(path: Path, entry: _Entry) -> bytes | str:
+def _content(path: Path, entry: _FileEntry) -> bytes | str:
     """Return the bytes of a file, or why there are none."""
     if entry.status is None:
         return entry.reason

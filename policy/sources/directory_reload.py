@@ -27,7 +27,7 @@ SETTLE_TRIES: Final = 3
 _LOG: Final = logging.getLogger(__name__)
 
 
-class _Reading(NamedTuple):
+class _DirectoryState(NamedTuple):
     """The files of one reading, and their signature if they held still meanwhile."""
 
     tree: PolicyFiles
@@ -122,19 +122,19 @@ class DirectorySource(Generic[T]):
                 # The thread must outlive a bug: without it policies would silently stay as they are.
                 _LOG.exception("checking the policies in %s failed", self._path)
 
-    def _read(self) -> _Reading:
+    def _read(self) -> _DirectoryState:
         """Read the files, again where they changed meanwhile: half of a change is no policy."""
         before = signature(self._path)
         for _ in range(SETTLE_TRIES):
             tree = read_tree(self._path)
             after = signature(self._path)
             if after == before:
-                return _Reading(tree, before)
+                return _DirectoryState(tree, before)
             before = after
         # Whoever never stops writing is read as far as possible, and again at the next check.
-        return _Reading(read_tree(self._path), None)
+        return _DirectoryState(read_tree(self._path), None)
 
-    def _swap(self, reading: _Reading) -> T:
+    def _swap(self, reading: _DirectoryState) -> T:
         """Compile what was read and put it in force.
 
         Raises:
@@ -150,7 +150,7 @@ class DirectorySource(Generic[T]):
         self._remember(reading)
         return snapshot
 
-    def _remember(self, reading: _Reading) -> None:
+    def _remember(self, reading: _DirectoryState) -> None:
         """Note what was read, so that only a change is read again.
 
         Young files, and files that could not be read, are told from changed ones by their contents only.

@@ -30,7 +30,7 @@ _ANCHOR: Final = "lockkeeper-reads-none"
 """A name that nothing has: its list is empty, and has the version to watch from."""
 
 
-class _Reading(msgspec.Struct):
+class _ScopeListing(msgspec.Struct):
     """A list that is being made, and what the watch brought meanwhile; None where that became too much."""
 
     scope: Scope
@@ -83,7 +83,7 @@ class ScopedResource:
         self._portions: dict[Scope, Portion] = {}
         self._epochs: dict[Scope, int] = {}
         self._due: dict[Scope, float] = {}
-        self._reading: _Reading | None = None
+        self._reading: _ScopeListing | None = None
         self._epoch = 0
         self._absent = False
 
@@ -254,19 +254,19 @@ class ScopedResource:
         if self._wanted.get(key) == scope:
             self._wanted[key] = self._wanted.pop(key)
 
-    def _next(self) -> tuple[_Reading | None, float | None]:
+    def _next(self) -> tuple[_ScopeListing | None, float | None]:
         """Return what to list next, or how long nothing is due."""
         if not self._epoch or self._absent:
             return None, None
         now, soonest = monotonic(), None
         for scope in self._wanted.values():
             if self._epochs.get(scope) != self._epoch:
-                return _Reading(scope, self._epoch), None
+                return _ScopeListing(scope, self._epoch), None
         for scope, portion in self._portions.items():
             if portion.stale:
                 left = self._due.get(scope, 0.0) - now
                 if left <= 0:
-                    return _Reading(scope, self._epoch), None
+                    return _ScopeListing(scope, self._epoch), None
                 soonest = left if soonest is None else min(soonest, left)
         return None, soonest
 
@@ -300,7 +300,7 @@ class ScopedResource:
             if made is not None:
                 portion.put(made)
 
-    def _finish(self, reading: _Reading, portion: Portion, seconds: float) -> None:
+    def _finish(self, reading: _ScopeListing, portion: Portion, seconds: float) -> None:
         """Put a list in force, and what the watch brought meanwhile on top of it."""
         current, self._reading = self._reading, None
         scope = reading.scope

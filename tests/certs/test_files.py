@@ -15,7 +15,7 @@ from certs.files import (
     write_authority,
     write_pair,
 )
-from certs.renewal import Reason
+from certs.renewal import RenewalReason
 from certs.subject_names import UnusableNameError
 
 NAMES = ("localhost", "127.0.0.1")
@@ -34,8 +34,8 @@ def test_an_empty_directory_gets_a_ca_and_a_certificate(tmp_path: Path, now: dat
     """The embedded mode starts with nothing."""
     result = ensure(tmp_path / "new" / "tls", names=NAMES, now=now)
     assert result.changes == (
-        IssuedCertificate("CA", (Reason.MISSING,)),
-        IssuedCertificate("serving certificate", (Reason.MISSING,)),
+        IssuedCertificate("CA", (RenewalReason.MISSING,)),
+        IssuedCertificate("serving certificate", (RenewalReason.MISSING,)),
     )
     assert_whole(result)
 
@@ -80,7 +80,7 @@ def test_other_names_need_another_certificate_but_no_other_ca(tmp_path: Path, no
     """Clients keep their trust when the server gets a new name."""
     first = ensure(tmp_path, names=NAMES, now=now)
     second = ensure(tmp_path, names=[*NAMES, "lockkeeper.test"], now=now)
-    assert second.changes == (IssuedCertificate("serving certificate", (Reason.OTHER_NAMES,)),)
+    assert second.changes == (IssuedCertificate("serving certificate", (RenewalReason.OTHER_NAMES,)),)
     assert second.authority == first.authority
     assert describe(second.pair.cert_pem).names == {*NAMES, "lockkeeper.test"}
 
@@ -89,7 +89,7 @@ def test_the_leaf_is_renewed_before_the_ca(tmp_path: Path, now: datetime) -> Non
     """Both go by their own two thirds."""
     first = ensure(tmp_path, names=NAMES, now=now)
     later = ensure(tmp_path, names=NAMES, now=now + timedelta(days=61))
-    assert later.changes == (IssuedCertificate("serving certificate", (Reason.TWO_THIRDS_OVER,)),)
+    assert later.changes == (IssuedCertificate("serving certificate", (RenewalReason.TWO_THIRDS_OVER,)),)
     assert later.authority == first.authority
     assert_whole(later)
 
@@ -100,8 +100,8 @@ def test_a_new_ca_takes_a_new_leaf_along(tmp_path: Path, now: datetime) -> None:
     ensure(tmp_path, names=NAMES, now=now + timedelta(days=240))
     later = ensure(tmp_path, names=NAMES, now=now + timedelta(days=245))
     assert later.changes == (
-        IssuedCertificate("CA", (Reason.TWO_THIRDS_OVER,)),
-        IssuedCertificate("serving certificate", (Reason.OTHER_CA,)),
+        IssuedCertificate("CA", (RenewalReason.TWO_THIRDS_OVER,)),
+        IssuedCertificate("serving certificate", (RenewalReason.OTHER_CA,)),
     )
     assert_whole(later)
 
@@ -126,8 +126,8 @@ def test_a_corrupt_ca_is_made_anew_with_its_leaf(tmp_path: Path, now: datetime, 
     (tmp_path / name).write_bytes(b"nonsense")
     result = ensure(tmp_path, names=NAMES, now=now)
     assert result.changes == (
-        IssuedCertificate("CA", (Reason.UNREADABLE,)),
-        IssuedCertificate("serving certificate", (Reason.OTHER_CA,)),
+        IssuedCertificate("CA", (RenewalReason.UNREADABLE,)),
+        IssuedCertificate("serving certificate", (RenewalReason.OTHER_CA,)),
     )
     assert_whole(result)
 
@@ -140,7 +140,7 @@ def test_a_swap_that_broke_off_half_way_is_repaired(
     write_pair(tmp_path, issue_serving_pair(authority, names=NAMES, now=now))
     (tmp_path / "tls.key").write_bytes(stranger.key_pem)
     result = ensure(tmp_path, names=NAMES, now=now)
-    assert result.changes == (IssuedCertificate("serving certificate", (Reason.KEY_MISMATCH,)),)
+    assert result.changes == (IssuedCertificate("serving certificate", (RenewalReason.KEY_MISMATCH,)),)
     assert_whole(result)
 
 
@@ -151,7 +151,7 @@ def test_a_leaf_in_the_place_of_the_ca_is_replaced(
     leaf = issue_serving_pair(authority, names=NAMES, now=now)
     write_authority(tmp_path, Authority(leaf.cert_pem, leaf.key_pem))
     result = ensure(tmp_path, names=NAMES, now=now)
-    assert result.changes[0] == IssuedCertificate("CA", (Reason.NOT_A_CA,))
+    assert result.changes[0] == IssuedCertificate("CA", (RenewalReason.NOT_A_CA,))
 
 
 def test_processes_that_start_together_agree(tmp_path: Path, now: datetime) -> None:

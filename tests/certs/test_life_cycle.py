@@ -17,7 +17,7 @@ from certs.authority import (
 )
 from certs.bundle import belongs, is_accepted, joined, split
 from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
-from certs.renewal import Reason
+from certs.renewal import RenewalReason
 from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept, as_files, from_files
 from certs.subject_names import UnusableNameError
@@ -83,7 +83,7 @@ def test_a_due_certificate_is_renewed_by_the_same_ca(fresh: Kept, now: datetime)
 def test_other_names_need_another_certificate_at_once(fresh: Kept, now: datetime) -> None:
     """A name added to the settings works as soon as it is read."""
     step = advance(fresh, now=now, names=[*NAMES, "extra.example"], in_place_since=None)
-    assert [change.reasons for change in step.changes] == [(Reason.OTHER_NAMES,)]
+    assert [change.reasons for change in step.changes] == [(RenewalReason.OTHER_NAMES,)]
     assert describe(step.kept.cert).names == {*NAMES, "extra.example"}
 
 
@@ -103,7 +103,7 @@ def test_a_change_of_ca_takes_three_steps(fresh: Kept, now: datetime) -> None:
 
     switched = look(announced.kept, at + PROPAGATION, since=at)
     assert deeds(switched) == [Deed.SWITCHED, Deed.NEW_LEAF]
-    assert switched.changes[0].reasons == (Reason.PROPAGATED,)
+    assert switched.changes[0].reasons == (RenewalReason.PROPAGATED,)
     assert split(switched.kept.bundle) == (announced.kept.next_cert, fresh.bundle)
     assert (switched.kept.authority_key, switched.kept.next_key) == (announced.kept.next_key, b"")
     assert is_signed_by(switched.kept.cert, announced.kept.next_cert)
@@ -168,7 +168,7 @@ def test_an_expired_ca_is_replaced_at_once(fresh: Kept, now: datetime) -> None:
     """After a year without any controller nothing is trusted, so there is nothing to wait for."""
     step = look(fresh, now + 400 * DAY)
     assert deeds(step) == [Deed.NEW_AUTHORITY, Deed.NEW_LEAF]
-    assert step.changes[0].reasons == (Reason.EXPIRED,)
+    assert step.changes[0].reasons == (RenewalReason.EXPIRED,)
     assert len(split(step.kept.bundle)) == 1
 
 
@@ -183,7 +183,7 @@ def test_an_expired_ca_with_a_next_one_switches_at_once(fresh: Kept, now: dateti
 def test_an_expired_certificate_is_renewed_by_a_ca_that_still_signs(fresh: Kept, now: datetime) -> None:
     """Clients trust the CA, so the outage ends with the write."""
     step = look(fresh, now + 100 * DAY)
-    assert [change.reasons for change in step.changes] == [(Reason.EXPIRED,)]
+    assert [change.reasons for change in step.changes] == [(RenewalReason.EXPIRED,)]
 
 
 @pytest.mark.parametrize("part", ["cert", "key"])
@@ -201,7 +201,7 @@ def test_a_certificate_of_another_ca_is_replaced(fresh: Kept, stranger: Authorit
     """No client would accept it, whatever it says."""
     pair = issue_serving_pair(stranger, names=NAMES, now=now)
     step = look(replace(fresh, cert=pair.cert_pem, key=pair.key_pem), now)
-    assert [change.reasons for change in step.changes] == [(Reason.OTHER_CA,)]
+    assert [change.reasons for change in step.changes] == [(RenewalReason.OTHER_CA,)]
 
 
 @pytest.mark.parametrize("bundle", [b"", b"nonsense", SPOILT])
@@ -272,7 +272,7 @@ def test_a_clock_that_was_set_back_starts_over_and_keeps_the_old_ca(fresh: Kept,
 def test_a_certificate_on_demand_comes_from_the_same_ca(fresh: Kept, now: datetime) -> None:
     """And so it may be served at once."""
     step = renew_leaf(fresh, now=now, names=NAMES)
-    assert [change.reasons for change in step.changes] == [(Reason.ASKED,)]
+    assert [change.reasons for change in step.changes] == [(RenewalReason.ASKED,)]
     assert step.kept.cert != fresh.cert
     assert is_whole(step.kept, now)
     assert step.kept.bundle == fresh.bundle

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certs.authority import Validity
-from certs.renewal import Reason, reasons_to_renew_authority, reasons_to_renew_leaf, renew_at
+from certs.renewal import RenewalReason, reasons_to_renew_authority, reasons_to_renew_leaf, renew_at
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - timezones=
@@ -39,9 +39,9 @@ def test_once_due_a_certificate_stays_due(validity: Validity, one: datetime, oth
 def test_outside_its_life_a_certificate_is_always_due(validity: Validity, now: datetime) -> None:
     """No client would take it."""
     if now < validity.not_before:
-        assert reasons_to_renew_authority(validity, now=now) == (Reason.NOT_YET_VALID,)
+        assert reasons_to_renew_authority(validity, now=now) == (RenewalReason.NOT_YET_VALID,)
     if now > validity.not_after:
-        assert reasons_to_renew_authority(validity, now=now) == (Reason.EXPIRED,)
+        assert reasons_to_renew_authority(validity, now=now) == (RenewalReason.EXPIRED,)
 
 
 @given(validities, validities, st.booleans(), moments)
@@ -55,7 +55,7 @@ def test_a_leaf_is_due_whenever_its_own_dates_say_so(
     own = reasons_to_renew_authority(leaf, now=now)
     reasons = reasons_to_renew_leaf(leaf, authority=authority, signed_by_authority=signed, now=now)
     assert reasons[: len(own)] == own
-    assert (Reason.OTHER_CA in reasons) == (not signed)
+    assert (RenewalReason.OTHER_CA in reasons) == (not signed)
     assert bool(reasons) == (bool(own) or not signed or authority.not_after < leaf.not_after)
 
 
@@ -73,7 +73,7 @@ def test_a_leaf_that_its_ca_does_not_survive_is_due() -> None:
     leaf = Validity(START, START + timedelta(days=90))
     authority = Validity(START, START + timedelta(days=89))
     reasons = reasons_to_renew_leaf(leaf, authority=authority, signed_by_authority=True, now=START)
-    assert reasons == (Reason.OUTLIVES_CA,)
+    assert reasons == (RenewalReason.OUTLIVES_CA,)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import NAMESPACES
 from tests.e2e.argo.crds import CorpusIsMissingError, argo_crds
 from tests.e2e.building import ROOT, GoIsMissingError, control_plane_binary

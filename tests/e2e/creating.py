@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError, TooManyRequests
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import Resource
 from tests.e2e.argo.crds import CorpusIsMissingError, argo_crds
 from tests.e2e.building import ROOT, GoIsMissingError, control_plane_binary

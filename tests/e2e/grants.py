@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import NotFound
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.prepared import prepare

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import NAMESPACES
 from tests.e2e.charted import NAMESPACE, Release, Site, chart_site
 from tests.e2e.podrunner.launch import Podrunner, SeenPod, await_rollout, podrunner, pods

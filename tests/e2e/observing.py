@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, EventType
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.objects import well_known

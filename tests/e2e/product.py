@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import NotFound
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

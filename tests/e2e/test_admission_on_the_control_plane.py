@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from policy.cluster.errors import TooManyRequests
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

@@ -28,7 +28,7 @@ from lockkeeper.certificates.sources import OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane

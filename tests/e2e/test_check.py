@@ -15,12 +15,11 @@ import pytest
 
 from certs.authority import create_authority
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judge import judge_installation
-from lockkeeper.checking.judgement import Check, Judgement, State
+from lockkeeper.checking.judgement import Check, Judgement, State, judge_installation
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.e2e.building import ROOT

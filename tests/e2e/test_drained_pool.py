@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 import pytest
 
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, QUOTA_LEDGERS, WORKFLOW_QUOTAS
 from policy.core.objects.json_patch import JsonObject
 from policy.core.quota.ledger import RESERVATION_TTL

@@ -14,7 +14,7 @@ import pytest
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE

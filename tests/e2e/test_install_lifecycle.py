@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from policy.cluster.protocol import EventType, Resource
 from tests.e2e.charted import CHART, GOVERNED, NAMESPACE, RELEASE
 from tests.e2e.creating import Stream, creating

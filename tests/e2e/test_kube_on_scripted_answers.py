@@ -23,10 +23,10 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube import PAGE_SIZE, SMALL_PAGE_SIZE, KubeCluster
-from policy.cluster.kube_answers import failure
-from policy.cluster.kube_requests import KubeRequest
-from policy.cluster.kube_watch import lines
+from policy.cluster.kube.answers import failure
+from policy.cluster.kube.kube_cluster import PAGE_SIZE, SMALL_PAGE_SIZE, KubeCluster
+from policy.cluster.kube.lasting_watch import lines
+from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import NAMESPACES, WORKFLOWS, EventType, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from tests.policy.cluster.conftest import field

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import QUOTA_LEDGERS
 from policy.core.decision.decision import ReservationRequest

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import TooManyRequests
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     EVENTS,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

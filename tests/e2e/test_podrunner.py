@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from certs.authority import create_authority, issue_serving_pair
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, MergePatch
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.control_plane import ControlPlane

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from policy.cluster.kube_requests import KubeRequest
+from policy.cluster.kube.requests import KubeRequest
 from tests.e2e.podrunner.api import Api
 from tests.e2e.podrunner.atomic_folder import AtomicFolder, File
 from tests.e2e.podrunner.configuration import Configuration

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import NotFound
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.prepared import prepare

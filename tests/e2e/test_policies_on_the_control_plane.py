@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import Invalid
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import MergePatch
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.policy_checks import problems

@@ -11,7 +11,7 @@ import pytest
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
@@ -23,7 +23,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
-from policy.service.status.conditions import PolicyCondition
+from policy.service.status.conditions import WrittenCondition
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import AWHILE, Kubectl
 from tests.e2e.product import until
@@ -116,10 +116,10 @@ def add(
 
 def stands(
     cluster: KubeCluster, resource: Resource, name: str, namespace: str = ""
-) -> dict[str, PolicyCondition]:
+) -> dict[str, WrittenCondition]:
     """Return the conditions of a policy by type."""
     found: JsonValue = field(cluster.get(resource, name, namespace=namespace), "status", "conditions")
-    return {each.type: each for each in msgspec.convert(found or [], list[PolicyCondition])}
+    return {each.type: each for each in msgspec.convert(found or [], list[WrittenCondition])}
 
 
 def every_policy(cluster: KubeCluster) -> list[JsonObject]:
@@ -239,7 +239,7 @@ def test_what_was_judged_wrong_before_a_leader_came_is_written_by_it(
     kube_cluster.patch(SYNCHRONIZATION_POLICIES, "locks", tampered, namespace=namespace, subresource="status")
     kube_cluster.patch(SYNCHRONIZATION_POLICIES, "locks", MergePatch({"spec": WRONG}), namespace=namespace)
 
-    def found() -> dict[str, PolicyCondition]:
+    def found() -> dict[str, WrittenCondition]:
         return stands(kube_cluster, SYNCHRONIZATION_POLICIES, "locks", namespace)
 
     with leading(control_plane):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import Invalid
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import NAMESPACES, SYNCHRONIZATION_POLICIES, MergePatch
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policy_kinds.kinds import Policy

@@ -24,7 +24,7 @@ from certs.stored_files import Kept
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core.objects import well_known
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from policy.cluster.protocol import WORKFLOWS, EventType
 from tests.e2e.argo.installing import workflow_controller
 from tests.e2e.charted import NAMESPACE

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.errors import TooManyRequests
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import NAMESPACES, QUOTA_LEDGERS, WORKFLOW_QUOTAS, WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import WORKFLOWS, EventType
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

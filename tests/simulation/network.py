@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracked import Tracked

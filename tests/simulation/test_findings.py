@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Side

@@ -18,7 +18,7 @@ from tests.simulation.scheduler import SECOND, Actor, Scheduler
 
 T = TypeVar("T")
 PACKAGES: Final = ("policy.", "webhook.")
-REAL: Final = ("policy.cluster.memory", "policy.cluster.kube")
+REAL: Final = ("policy.cluster.memory.memory_cluster", "policy.cluster.kube.kube_cluster")
 """The cluster in memory is the world that actors meet in; it never waits within one call."""
 
 

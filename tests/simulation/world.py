@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.quota.ledger import RESERVATION_TTL
 from policy.core.values.amounts import ZERO
 from policy.service.leading.fences import Deposed

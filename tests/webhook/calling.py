@@ -12,7 +12,7 @@ import msgspec
 
 from lockkeeper.assembly.webhook import ReviewRecorder
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.decision.decision import Decision, ReservationRequest
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Root

@@ -9,8 +9,8 @@ import pytest
 
 from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, quota, workflow
-from tests.webhook.serving import Served
-from webhook.worker import WAITING_THREADS
+from tests.webhook.running_server import Served
+from webhook.serving.worker import WAITING_THREADS
 
 PORT = re.compile(r"probes and metrics on port (\d+)")
 

@@ -1,6 +1,6 @@
 """Who may compute, and what a long review that waits for a place does with its permit."""
 
-from webhook.permits import LongReviewPlaces, Permits
+from webhook.time_left import LongReviewPlaces, Permits
 
 
 class WrittenDown(Permits):

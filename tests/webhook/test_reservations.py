@@ -7,13 +7,12 @@ from typing import NoReturn
 import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import StoredWorkflows
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects.well_known import RESERVATION
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.ledger import Purpose, Reservation, with_reservations
-from policy.core.quota.ledger_size import MOST_CREATES, MOST_OF_NAME
+from policy.core.quota.ledger import MOST_CREATES, MOST_OF_NAME, Purpose, Reservation, with_reservations
 from policy.core.values.amounts import Usage
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of

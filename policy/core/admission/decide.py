@@ -28,10 +28,10 @@ from policy.core.decision.decision import (
     denied,
     settled,
 )
-from policy.core.injection.result import with_note
+from policy.core.injection.injection_result import with_note
 from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.redirect import with_marks
-from policy.core.lock_review.template import review_template
+from policy.core.lock_review.template_locks import review_template
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.objects import hold
 from policy.core.objects.identities import requester

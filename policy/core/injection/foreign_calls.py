@@ -18,19 +18,18 @@ from policy.core.injection.effective_rules import (
     one_rule_each,
     rule_on,
 )
+from policy.core.injection.injection_result import faults_of, put_on, skipped
 from policy.core.injection.layer_templates import calling, calling_other, choice, wrapper
 from policy.core.injection.needs_per_call import Needs, Rules, selects_call
-from policy.core.injection.result import faults_of, put_on, skipped
 from policy.core.injection.reviewed_object import FindTemplate
 from policy.core.injection.template_writer import Refused, TemplateWriter
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.foreign_templates import ForeignTemplate
 from policy.core.lock_model.generated_names import can_name, generated_name, is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
 from policy.core.lock_model.pod_view import PodView
 from policy.core.lock_model.rules import CompiledRule, item_of, list_of
-from policy.core.lock_model.template_bodies import TemplateBody
+from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody
 from policy.core.objects.json_patch import JsonObject, field_path
 from policy.core.objects.template_keys import described
 from policy.core.objects.workflow import RawTemplate, TemplateRef, WorkflowSpec

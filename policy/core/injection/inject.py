@@ -13,8 +13,16 @@ import msgspec
 from policy.core.decision.decision import Code, Injection, Reason
 from policy.core.injection.block_patch import additions
 from policy.core.injection.effective_rules import effective_rules, locks_of, why_not_put
+from policy.core.injection.injection_result import (
+    NOTHING,
+    Injected,
+    Notes,
+    faults_of,
+    put_on,
+    skipped,
+    template_name,
+)
 from policy.core.injection.per_call import arranged
-from policy.core.injection.result import NOTHING, Injected, Notes, faults_of, put_on, skipped, template_name
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.singular_to_lists import any_single, convert, converted_text, converts
 from policy.core.lock_checks.rulebook import MAX_FAULTS, Rulebook

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT
-from policy.core.lock_graph.library import NO_LIBRARY, Library
-from policy.core.lock_model.foreign_templates import ForeignTemplate
+from policy.core.lock_graph.template_library import NO_LIBRARY, Library
 from policy.core.lock_model.pod_view import PodView
+from policy.core.lock_model.template_bodies import ForeignTemplate
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
 from policy.core.objects.workflow import TemplateRef
 from policy.core.values.budget import UNBOUNDED, Budget

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from policy.core.injection.result import skipped, template_name
+from policy.core.injection.injection_result import skipped, template_name
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks

@@ -16,10 +16,10 @@ from policy.core.lock_checks.parameterised_names import filled_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
 from policy.core.lock_graph.fast_path import is_plain
-from policy.core.lock_graph.library import Library
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_graph import Added, Graph, Unknown, resolve
+from policy.core.lock_graph.template_library import Library
 from policy.core.lock_model.block_locks import locks_in
 from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.semaphore_definitions import LimitOf, limit_lookup

@@ -8,7 +8,7 @@ _NodeT = TypeVar("_NodeT", bound=Hashable)
 
 def components(nodes: Iterable[_NodeT], after: Callable[[_NodeT], Iterable[_NodeT]]) -> list[list[_NodeT]]:
     """Return the strongly connected parts, each after all that can reach it (Tarjan's algorithm)."""
-    search = _Search(after)
+    search = _ComponentSearch(after)
     for node in nodes:
         if node not in search.number:
             search.run(node)
@@ -16,7 +16,7 @@ def components(nodes: Iterable[_NodeT], after: Callable[[_NodeT], Iterable[_Node
     return search.found
 
 
-class _Search(Generic[_NodeT]):
+class _ComponentSearch(Generic[_NodeT]):
     """The state of the search: numbers in order of discovery, and the nodes whose part is still open."""
 
     def __init__(self, after: Callable[[_NodeT], Iterable[_NodeT]]) -> None:

@@ -171,11 +171,11 @@ def _branches_exist(graph: Graph) -> bool:
 
 def _causes_in_all_branches(graph: Graph, limit_of: LimitOf, budget: Budget = UNBOUNDED) -> set[_Cause]:
     """Return what hangs every run, a different one perhaps in each branch; nothing where some run ends."""
-    search = _Search(limit_of, budget)
+    search = _DeadlockSearch(limit_of, budget)
     return search.causes if search.hangs(graph.root, ()) else set()
 
 
-class _Search:
+class _DeadlockSearch:
     """Looks at each body with the locks held above it, once."""
 
     def __init__(self, limit_of: LimitOf, budget: Budget) -> None:

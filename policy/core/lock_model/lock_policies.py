@@ -6,7 +6,6 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.decision.decision import Reason
-from policy.core.lock_model.foreign_templates import ForeignTemplate, MissingLock
 from policy.core.lock_model.generated_names import base_name, is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.key_rules import key_rule
@@ -14,7 +13,14 @@ from policy.core.lock_model.pod_view import NOTHING_SAID, PodView, is_veiled
 from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, compile_rule, refuses_singular
 from policy.core.lock_model.semaphore_definitions import Definitions, LabelsOf, LockPolicy, definitions_in
 from policy.core.lock_model.sibling_names import Sibling
-from policy.core.lock_model.template_bodies import TemplateBody, collect, images_of, type_of
+from policy.core.lock_model.template_bodies import (
+    ForeignTemplate,
+    MissingLock,
+    TemplateBody,
+    collect,
+    images_of,
+    type_of,
+)
 from policy.core.lock_model.template_selectors import LONGEST_TEXT, Match
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING, Labels

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policy.core.objects.workflow import Call, Template, WorkflowSpec
-from policy.core.policy_kinds.kinds import TemplateType
+from policy.core.lock_model.rules import CompiledRule
+from policy.core.objects.workflow import Call, RawTemplate, Template, WorkflowSpec
+from policy.core.policy_kinds.kinds import MatchedKind, TemplateType
 
 
 class TemplateBody(msgspec.Struct, frozen=True):
@@ -100,3 +101,28 @@ def images_of(template: Template) -> tuple[str, ...]:
     if template.container_set is not None:
         return tuple(each.image or "" for each in template.container_set.containers or ())
     return ()
+
+
+class ForeignTemplate(msgspec.Struct, frozen=True):
+    """A template of another object: as it is read, and the text of that object's spec, if it is known."""
+
+    kind: MatchedKind
+    template: Template
+    text: str
+
+    def body(self) -> RawTemplate | None:
+        """Return the template as it is written, or None where its text is not known."""
+        templates = (msgspec.json.decode(self.text).get("templates") or ()) if self.text else ()
+        found: RawTemplate | None = next(
+            (each for each in templates if each.get("name") == self.template.name), None
+        )
+        return found
+
+
+class MissingLock(msgspec.Struct, frozen=True):
+    """A lock that a rule wants on a template of another object (`of`), where it is missing."""
+
+    rule: CompiledRule
+    template: str
+    of: str
+    kind: MatchedKind

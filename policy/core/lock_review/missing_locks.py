@@ -12,16 +12,15 @@ from typing import Final
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.inject import inject
-from policy.core.injection.result import skipped
+from policy.core.injection.injection_result import skipped
 from policy.core.injection.reviewed_object import FindTemplate, ReviewedObject
 from policy.core.injection.unknown_selection import MOST_WARNINGS, unseen
 from policy.core.lock_checks.graph_findings import NOTHING, Inspection
-from policy.core.lock_model.foreign_templates import ForeignTemplate, MissingLock
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.pod_view import NOTHING_SAID, PodView
 from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
-from policy.core.lock_model.template_bodies import TemplateBody, calls
+from policy.core.lock_model.template_bodies import ForeignTemplate, MissingLock, TemplateBody, calls
 from policy.core.lock_review.workflow_overlay import overlaid
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, known_key

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from policy.core.lock_graph.library import library_of
+from policy.core.lock_graph.template_library import library_of
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.lock_model.sibling_names import Sibling, is_sibling
 from policy.core.lock_review.siblings import policy_sets, possible_sibling

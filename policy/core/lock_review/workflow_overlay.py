@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from policy.core.injection.reviewed_object import ReviewedObject
-from policy.core.lock_model.foreign_templates import MissingLock
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledRule
+from policy.core.lock_model.template_bodies import MissingLock
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.template_keys import ObjectKind, key_of
 from policy.core.objects.workflow import Parameter, Parameters, Template, WorkflowSpec

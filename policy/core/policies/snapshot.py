@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from policy.core.lock_graph.library import Library, library_of
+from policy.core.lock_graph.template_library import Library, library_of
 from policy.core.lock_model.lock_policies import LockPolicies, compile_lock_policies
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.objects.argo_version import ArgoVersion

@@ -16,7 +16,7 @@ from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.service.release.release_sender import Reporter
 from policy.service.tracking.tracked import Tracked
-from policy.service.tracking.tracker import Change, Tracker
+from policy.service.tracking.tracker import Tracker, WorkflowChange
 
 REPORT_EVERY: Final = timedelta(seconds=1)
 REPORTED_AT_ONCE: Final = 5
@@ -45,7 +45,7 @@ class Bypasses:
         self._reported_at = now - REPORT_EVERY
         self.counted: Counter[str] = Counter()
 
-    def see(self, changes: Iterable[Change], snapshot: Snapshot, now: datetime) -> None:
+    def see(self, changes: Iterable[WorkflowChange], snapshot: Snapshot, now: datetime) -> None:
         """Look at what has changed; nearly all of it was admitted."""
         if self._compiled is not snapshot.compiled:
             self._compiled = snapshot.compiled

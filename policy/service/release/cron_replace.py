@@ -13,7 +13,7 @@ from policy.core.admission.cron_runs import is_replaceable, superseded
 from policy.core.objects.owners import scheduled_by
 from policy.core.objects.workflow import Metadata
 from policy.service.tracking.tracked import Tracked
-from policy.service.tracking.tracker import Change
+from policy.service.tracking.tracker import WorkflowChange
 
 _MOST_AT_ONCE: Final = 50
 """Runs that one pass deletes at most: releases must not wait for thousands."""
@@ -29,7 +29,7 @@ class CronKeeper:
         self._due: dict[str, None] = {}
         self.left = False
 
-    def see(self, changes: Iterable[Change]) -> None:
+    def see(self, changes: Iterable[WorkflowChange]) -> None:
         """Take note of what changed."""
         for change in changes:
             tracked = change.after or change.before

@@ -15,7 +15,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.queue.wait_messages import NOT_LOOKED_AT
 from policy.service.release.release_sender import Reporter, fault_in
 from policy.service.tracking.tracked import Tracked, track
-from policy.service.tracking.tracker import Change
+from policy.service.tracking.tracker import WorkflowChange
 
 MOST_AT_ONCE: Final = 20
 """Objects that one pass reads at most: releases must not wait for thousands."""
@@ -47,7 +47,7 @@ class Inspector:
         known = looked is not None and looked.version == workflow.hold.version
         return looked.fault if looked is not None and known else NOT_LOOKED_AT
 
-    def see(self, changes: Iterable[Change]) -> None:
+    def see(self, changes: Iterable[WorkflowChange]) -> None:
         """Take note of what is to be looked at."""
         for each in changes:
             after = each.after
@@ -83,7 +83,7 @@ class Inspector:
         """Return when there is more to be looked at."""
         return (self._again or now) if self._due else None
 
-    def _forget(self, change: Change) -> None:
+    def _forget(self, change: WorkflowChange) -> None:
         """Let go of what is known of one that is over or was let go."""
         tracked = change.after or change.before
         if tracked is not None:

@@ -41,7 +41,7 @@ from policy.service.release.release_sender import ReleaseSender, Reporter, Toget
 from policy.service.release.root_state import RootState
 from policy.service.release.usage_views import UsageViews
 from policy.service.tracking.tracked import track
-from policy.service.tracking.tracker import LIVE, Change, Tracker
+from policy.service.tracking.tracker import LIVE, Tracker, WorkflowChange
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LOOK_EVERY: Final = RESERVATION_TTL / 3
@@ -211,7 +211,9 @@ class ReleasePass:
             state.departed(departed)
         self._dirty.update(snapshot.policies(each).root for each in tracker.departures())
 
-    def _looked_at_first(self, changes: list[Change], tracker: Tracker, now: datetime) -> list[Change]:
+    def _looked_at_first(
+        self, changes: list[WorkflowChange], tracker: Tracker, now: datetime
+    ) -> list[WorkflowChange]:
         """Look at what came past admission; what is known now of one that did not change is a change, too."""
         self._inspector.see(changes)
         looked = self._inspector.look(now)
@@ -219,9 +221,9 @@ class ReleasePass:
             return changes
         known = {each.after.uid for each in changes if each.after is not None}
         found = (tracker.get(uid) for uid in looked if uid not in known)
-        return [*changes, *(Change(each, each) for each in found if each is not None)]
+        return [*changes, *(WorkflowChange(each, each) for each in found if each is not None)]
 
-    def _new_places(self, changes: Sequence[Change], snapshot: Snapshot, tracker: Tracker) -> bool:
+    def _new_places(self, changes: Sequence[WorkflowChange], snapshot: Snapshot, tracker: Tracker) -> bool:
         """Tell whether a Workflow lives where no state is kept, though it should be."""
         for each in changes:
             if each.after is None:
@@ -232,7 +234,7 @@ class ReleasePass:
                 return bool(policies.quotas) or tracker.holds_in(each.after.namespace)
         return False
 
-    def _take(self, changes: Sequence[Change], snapshot: Snapshot, now: datetime) -> None:
+    def _take(self, changes: Sequence[WorkflowChange], snapshot: Snapshot, now: datetime) -> None:
         for each in changes:
             tracked = each.after or each.before
             if tracked is None:
@@ -244,7 +246,7 @@ class ReleasePass:
                 self._dirty.add(root)
 
     def _rebuild(
-        self, tracker: Tracker, snapshot: Snapshot, changes: Sequence[Change], now: datetime
+        self, tracker: Tracker, snapshot: Snapshot, changes: Sequence[WorkflowChange], now: datetime
     ) -> None:
         """Make the states anew, from what is tracked, of roots whose policies or namespaces have changed."""
         housed = {

@@ -61,7 +61,9 @@ class Reporter(Protocol):
 class Together(Protocol):
     """Does something for each of some releases; gives what became of them, in their order, as `map` does."""
 
-    def __call__(self, do: Callable[["Due"], "Outcome"], due: Iterable["Due"], /) -> Iterator["Outcome"]:
+    def __call__(
+        self, do: Callable[["Due"], "SendResult"], due: Iterable["Due"], /
+    ) -> Iterator["SendResult"]:
         """Do it for each, one after the other or several at once."""
         ...
 
@@ -78,7 +80,7 @@ class Due(msgspec.Struct, frozen=True):
     tasks: Amount | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class SendResult(msgspec.Struct, frozen=True):
     """What became of a release: sent and answered, failed, or neither, because nobody waits for it.
 
     `unsafe` says that the Workflow was read, and Argo could not decode it.
@@ -141,8 +143,8 @@ class ReleaseSender:
                 tasks = each.weight.task_amount if tracked.weighed_by else None
                 due.append(Due(tracked, each.id, unsure, tasks))
 
-        def attempt(one: Due) -> Outcome:
-            return Outcome(one) if stopping() else self._release(one)
+        def attempt(one: Due) -> SendResult:
+            return SendResult(one) if stopping() else self._release(one)
 
         return sum(self._noted(outcome) for outcome in self._together(attempt, due))
 
@@ -186,7 +188,7 @@ class ReleaseSender:
     def _put_off(self, key: str) -> None:
         self._delays.failed(key, self._clock(), None)
 
-    def _release(self, due: Due) -> Outcome:
+    def _release(self, due: Due) -> SendResult:
         """Let a Workflow go; one that changed meanwhile is read again once, one that is gone is left.
 
         It may run in several threads at once, and so it takes note of nothing.
@@ -199,24 +201,24 @@ class ReleaseSender:
             except (Conflict, Invalid):
                 return self._read_and_release(due)
         except NotFound:
-            return Outcome(due)
+            return SendResult(due)
         except ClusterError as error:
-            return Outcome(due, error=error)
-        return Outcome(due, released=True)
+            return SendResult(due, error=error)
+        return SendResult(due, released=True)
 
-    def _read_and_release(self, due: Due) -> Outcome:
+    def _read_and_release(self, due: Due) -> SendResult:
         """Let a Workflow go as it stands now, unless it does not wait for this or Argo cannot decode it."""
         obj = self._cluster.get(WORKFLOWS, due.workflow.name, namespace=due.workflow.namespace)
         fresh = track(obj)
         if not fresh.held or fresh.release != due.release:
-            return Outcome(due)
+            return SendResult(due)
         fault = fault_in(obj)
         if fault:
-            return Outcome(due, error=Invalid(fault), unsafe=True)
+            return SendResult(due, error=Invalid(fault), unsafe=True)
         self._patch(due, fresh, has_status="status" in obj)
-        return Outcome(due, released=True)
+        return SendResult(due, released=True)
 
-    def _noted(self, outcome: Outcome) -> bool:
+    def _noted(self, outcome: SendResult) -> bool:
         """Take note of what became of a release; tells whether it was answered."""
         due = outcome.due
         if outcome.unsafe:

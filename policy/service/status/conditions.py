@@ -41,7 +41,7 @@ _NO_CONFLICT: Final = frozenset({FindingKind.SELECTS_NOTHING, FindingKind.BOUND_
 _OURS: Final = frozenset(each.value for each in ConditionType)
 
 
-class PolicyCondition(msgspec.Struct, frozen=True, rename="camel"):
+class WrittenCondition(msgspec.Struct, frozen=True, rename="camel"):
     """`metav1.Condition`."""
 
     type: str
@@ -52,7 +52,7 @@ class PolicyCondition(msgspec.Struct, frozen=True, rename="camel"):
     last_transition_time: str = ""
 
 
-prepare(PolicyCondition)
+prepare(WrittenCondition)
 
 
 class ToWrite(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ def status_to_write(
     return ToWrite({**moved, **conditions}, urgent=True)
 
 
-def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[PolicyCondition, ...]:
+def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[WrittenCondition, ...]:
     """Return the conditions of a policy, with no time of transition yet."""
     conflicts = [each for each in findings if each.kind not in _NO_CONFLICT]
     usual = (ready(verdict, findings), _invalid(verdict), _conflicting(verdict, conflicts))
@@ -90,39 +90,39 @@ def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Policy
     if not beyond:
         return usual
     kind, generation = ConditionType.INCOMPLETE, verdict.generation
-    return (*usual, PolicyCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
+    return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
 
 
-def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> PolicyCondition:
+def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenCondition:
     """Return the condition that says whether a policy is in force."""
     kind, generation = ConditionType.READY, verdict.generation
     if verdict.problems:
         kept = verdict.in_force
         reason = "LastGoodInForce" if kept else "NotInForce"
         rest = f"generation {kept} of it stays in force" if kept else "nothing of it is in force"
-        return PolicyCondition(
+        return WrittenCondition(
             kind, _FALSE, reason, f"it is wrong, and {rest}: {_faults(verdict)}", generation
         )
     idle = [str(each) for each in findings if each.kind is FindingKind.SELECTS_NOTHING]
     if idle:
         message = f"it is in force, but there is nothing for it to do: {_joined(idle)}"
-        return PolicyCondition(kind, _TRUE, FindingKind.SELECTS_NOTHING, message, generation)
-    return PolicyCondition(kind, _TRUE, "InForce", "it is in force", generation)
+        return WrittenCondition(kind, _TRUE, FindingKind.SELECTS_NOTHING, message, generation)
+    return WrittenCondition(kind, _TRUE, "InForce", "it is in force", generation)
 
 
-def _invalid(verdict: Verdict) -> PolicyCondition:
+def _invalid(verdict: Verdict) -> WrittenCondition:
     kind, generation = ConditionType.INVALID, verdict.generation
     if verdict.problems:
-        return PolicyCondition(kind, _TRUE, "ProblemsFound", _faults(verdict), generation)
-    return PolicyCondition(kind, _FALSE, "NoProblems", "nothing is wrong with it", generation)
+        return WrittenCondition(kind, _TRUE, "ProblemsFound", _faults(verdict), generation)
+    return WrittenCondition(kind, _FALSE, "NoProblems", "nothing is wrong with it", generation)
 
 
-def _conflicting(verdict: Verdict, conflicts: Sequence[Finding]) -> PolicyCondition:
+def _conflicting(verdict: Verdict, conflicts: Sequence[Finding]) -> WrittenCondition:
     kind, generation = ConditionType.CONFLICTING, verdict.generation
     if conflicts:
         message = _joined([str(each) for each in conflicts])
-        return PolicyCondition(kind, _TRUE, conflicts[0].kind, message, generation)
-    return PolicyCondition(kind, _FALSE, "NoConflict", "no other policy counts instead of it", generation)
+        return WrittenCondition(kind, _TRUE, conflicts[0].kind, message, generation)
+    return WrittenCondition(kind, _FALSE, "NoConflict", "no other policy counts instead of it", generation)
 
 
 def _faults(verdict: Verdict) -> str:
@@ -142,21 +142,21 @@ def _joined(parts: Sequence[str]) -> str:
     return "; ".join(shown)
 
 
-def _since(wanted: PolicyCondition, standing: PolicyCondition | None, now: datetime) -> PolicyCondition:
+def _since(wanted: WrittenCondition, standing: WrittenCondition | None, now: datetime) -> WrittenCondition:
     """Return the condition with the time since when it has its status."""
     kept = standing is not None and standing.status == wanted.status and standing.last_transition_time
     time = kept or now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return msgspec.structs.replace(wanted, last_transition_time=time)
 
 
-def _conditions(status: JsonValue) -> tuple[Mapping[str, PolicyCondition], list[JsonValue]]:
+def _conditions(status: JsonValue) -> tuple[Mapping[str, WrittenCondition], list[JsonValue]]:
     """Return our conditions by type, and those of others; what cannot be read is as if it were not there."""
     listed = status.get("conditions") if isinstance(status, dict) else None
-    ours: dict[str, PolicyCondition] = {}
+    ours: dict[str, WrittenCondition] = {}
     foreign: list[JsonValue] = []
     for each in listed if isinstance(listed, list) else ():
         try:
-            condition = msgspec.convert(each, PolicyCondition)
+            condition = msgspec.convert(each, WrittenCondition)
         except msgspec.ValidationError:
             continue
         if condition.type in _OURS:

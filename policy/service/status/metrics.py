@@ -98,7 +98,7 @@ class PolicyCounts(Collector):
 
 
 class _ApiMetrics:
-    """Counts requests to the API server; an `Observer` of `policy.cluster.kube_observed`."""
+    """Counts requests to the API server; an `Observer` of `policy.cluster.kube.observed`."""
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
         self._requests = Counter(

@@ -14,9 +14,8 @@ from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unre
 from policy.core.admission.child_exemption import within
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.service.tracking.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked, track
+from policy.service.tracking.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked
 
-__all__ = ["LIVE", "Change", "LiveMetadata", "Tracked", "Tracker", "track"]
 LIVE: Final = f"{well_known.COMPLETED}!=true"
 """The selector of the watch; `!=` also matches objects without the label: new ones and retried ones."""
 _Found: TypeAlias = LiveMetadata | JsonObject | Unread | None
@@ -26,7 +25,7 @@ _Runs: TypeAlias = Callable[[str], bool]
 """Tells of a uid whether that Workflow has a slot for others: it lives, and does not wait."""
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class WorkflowChange(msgspec.Struct, frozen=True, gc=False):
     """A Workflow as it was and as it is; None where it does not live."""
 
     before: Tracked | None
@@ -160,9 +159,9 @@ class Tracker:
         else:
             self._put(tracked)
 
-    def take_changes(self) -> list[Change]:
+    def take_changes(self) -> list[WorkflowChange]:
         """Return what has changed since they were taken last, each Workflow once."""
-        changes = [Change(before, self._live.get(uid)) for uid, before in self._before.items()]
+        changes = [WorkflowChange(before, self._live.get(uid)) for uid, before in self._before.items()]
         self._before = {}
         return [each for each in changes if each.before is not None or each.after is not None]
 

@@ -37,7 +37,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Final, TextIO
 
-from policy.cluster.kube import connect
+from policy.cluster.kube.kube_cluster import connect
 from tests.e2e.argo.controller import WorkflowController
 
 WATCHING: Final = "argo double: watching"

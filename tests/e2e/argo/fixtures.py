@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from tests.e2e.argo.installing import Argo, workflow_controller
 from tests.e2e.control_plane import ControlPlane
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import yaml
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, WORKFLOWS, Resource
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.argo.double import WATCHING

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, MergePatch, Resource
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

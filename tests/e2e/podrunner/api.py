@@ -18,9 +18,9 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube import KubeCluster
-from policy.cluster.kube_connection import connection
-from policy.cluster.kube_requests import KubeRequest, Method, Transport
+from policy.cluster.kube.connection import connection
+from policy.cluster.kube.kube_cluster import KubeCluster
+from policy.cluster.kube.requests import KubeRequest, Method, Transport
 from policy.cluster.protocol import MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError, Gone
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import EventType, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import NotFound
-from policy.cluster.kube import KubeCluster, connect
+from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import Resource
 from policy.core.values.prepared import prepare
 from tests.e2e.control_plane import ControlPlane

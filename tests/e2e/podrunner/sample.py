@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.podrunner.api import SECRETS, SERVICES

@@ -1,6 +1,6 @@
 """Single Pods of a test, beside the sample's Deployment: created, looked at, deleted."""
 
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.core.objects.json_patch import JsonObject
 from tests.e2e.podrunner.api import PODS
 from tests.e2e.podrunner.launch import SeenPod, pods

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import Forbidden
-from policy.cluster.kube import KubeCluster
+from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare
 from tests.e2e.podrunner.api import NODES, PODS

@@ -11,7 +11,7 @@ from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, NamespacedName
 from policy.cluster.errors import NotFound
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.json_patch import JsonObject
 from webhook.logs import Log

@@ -18,7 +18,7 @@ from lockkeeper.assembly.controller_terms import Terms
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import SYNCHRONIZATION_POLICIES, WORKFLOW_QUOTAS, WORKFLOWS, MergePatch
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject

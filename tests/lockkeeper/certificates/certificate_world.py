@@ -9,14 +9,14 @@ from typing import Final
 
 import msgspec
 
-from certs.rotation_steps import Change, Deed
+from certs.rotation_steps import CertificateChange, Deed
 from certs.stored_files import Kept
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING
 from policy.cluster.errors import ClusterError
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Cluster, JsonPatch, Patch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from tests.patience import PATIENCE
@@ -48,7 +48,7 @@ class Noted:
 
     def __init__(self) -> None:
         self._heard = Condition()
-        self.changes: list[Change] = []
+        self.changes: list[CertificateChange] = []
         self.places: list[str] = []
         self.ends: list[datetime] = []
         self.failures: list[tuple[Doing, str]] = []
@@ -58,7 +58,7 @@ class Noted:
         """What was done to the certificates."""
         return [change.deed for change in self.changes]
 
-    def changed(self, changes: Iterable[Change]) -> None:
+    def changed(self, changes: Iterable[CertificateChange]) -> None:
         with self._heard:
             self.changes += changes
             self._heard.notify_all()

@@ -13,7 +13,7 @@ from certs.stored_files import Kept
 from lockkeeper.certificates.controller_part import ControllerCertificates
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.process.kubernetes_objects import NamespacedName
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from tests.lockkeeper.certificates.certificate_world import (
     NAMES,
     NAMESPACE,

@@ -19,7 +19,7 @@ from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import CertificateUpkeep
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
-from lockkeeper.process.readiness import LOOK_SECONDS
+from lockkeeper.process.liveness import LOOK_SECONDS
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.lockkeeper.certificates.certificate_world import (

@@ -19,7 +19,7 @@ from lockkeeper.checking.facts import ProbeTrouble, Target
 from lockkeeper.checking.tls_probe import CONNECTIONS, ask, trusting
 from lockkeeper.process.health_port import HealthPort
 from tests.webhook.reviews import quota
-from tests.webhook.serving import Served
+from tests.webhook.running_server import Served
 from webhook.app import create_app
 from webhook.metrics import Metrics
 

@@ -11,7 +11,7 @@ from lockkeeper.cli import locks
 from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
 from lockkeeper.locks.table import ShownLocks, shown, table
 from policy.cluster.errors import Forbidden
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource
 from policy.core.lock_queues.lock_queues import LockQueue, live_deadlocks, lock_queues
 from policy.core.objects.json_patch import JsonObject

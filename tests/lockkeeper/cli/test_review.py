@@ -16,7 +16,7 @@ from lockkeeper.__main__ import main
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.embedded.api_server import admission_review
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.decision.decision import Decision, Side
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from lockkeeper.embedded.narrator import Narrator
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

@@ -22,7 +22,7 @@ from lockkeeper.embedded.api_server import (
     admission_review,
     read_answer,
 )
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 

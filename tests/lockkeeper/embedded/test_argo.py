@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from lockkeeper.embedded.argo import Locks, SimulatedArgo, plan_run
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

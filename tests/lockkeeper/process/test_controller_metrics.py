@@ -1,7 +1,7 @@
 """What the controller shows of the board: policies always, usage as long as it leads."""
 
-from lockkeeper.process.controller_metrics import expose_board
-from policy.cluster.memory import MemoryCluster
+from lockkeeper.process.controller_log import expose_board
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOW_QUOTAS
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject

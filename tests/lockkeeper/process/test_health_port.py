@@ -14,7 +14,7 @@ from lockkeeper.process.health_port import HealthPort, PortLimits
 from tests.patience import PATIENCE
 from webhook.app import PROMETHEUS, create_app
 from webhook.metrics import Metrics
-from webhook.server import bind
+from webhook.serving.server import bind
 
 HASTY: Final = PortLimits(connections=4, request=2048, seconds=0.3)
 

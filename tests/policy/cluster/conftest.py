@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 import pytest
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,

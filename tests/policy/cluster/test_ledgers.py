@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from policy.cluster.errors import Conflict, Unavailable
 from policy.cluster.ledgers import MAX_ATTEMPTS, Ledgers, _decode, _encode
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS
 from policy.core.decision.decision import ReservationRequest
 from policy.core.quota.accounts import Account, Root

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, MergePatch
 from policy.core.admission.child_exemption import MAX_DEPTH

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from tests.policy.service.world import Clock, Spy, memory
 
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import Conflict, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Cluster, EventType
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Side

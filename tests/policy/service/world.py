@@ -18,7 +18,7 @@ import msgspec
 from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     WORKFLOWS,
     Cluster,

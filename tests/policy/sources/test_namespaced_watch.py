@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from policy.cluster.errors import NotFound, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     CONFIG_MAPS,

@@ -12,7 +12,7 @@ from jsonpointer import JsonPointer
 
 from policy.core.decision.decision import Code, Injection, Reason
 from policy.core.injection.inject import inject
-from policy.core.injection.result import Injected
+from policy.core.injection.injection_result import Injected
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from policy.core.lock_graph.library import Library, library_of
 from policy.core.lock_graph.namespace_index import NamespaceIndex
+from policy.core.lock_graph.template_library import Library, library_of
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.objects.workflow import WorkflowSpec

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from policy.core.lock_graph.deadlocks import ENDLESS, analyse
-from policy.core.lock_graph.library import library_of
+from policy.core.lock_graph.template_library import library_of
 from policy.core.objects.template_keys import TemplateKey
 from tests.policy.core.builders import NAMESPACE, spec_of
 from tests.policy.core.lock_graph.graphs import graph_of

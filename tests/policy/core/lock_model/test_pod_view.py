@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from policy.core.decision.decision import Outcome
-from policy.core.lock_review.template import review_template
+from policy.core.lock_review.template_locks import review_template
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.builders import (

@@ -242,7 +242,7 @@ def test_values_are_looked_for_in_a_bounded_number_of_calls() -> None:
 
 def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
-    from policy.core.lock_review.template import review_template  # noqa: PLC0415 - the only test of templates here
+    from policy.core.lock_review.template_locks import review_template  # noqa: PLC0415 - the only test of templates here
 
     policies = snapshot(
         lock_policy(

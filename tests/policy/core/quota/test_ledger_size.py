@@ -8,16 +8,19 @@ from policy.core.objects.identities import LONGEST_USER, UPSTREAM, requester
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.demands import Demand
 from policy.core.quota.ledger import (
+    MOST_CREATES,
+    MOST_OF_NAME,
+    MOST_OF_USER,
     RESERVATION_TTL,
     Ledger,
     Purpose,
     Reservation,
     cancel,
+    crowd,
     expire,
     reserve,
     with_reservations,
 )
-from policy.core.quota.ledger_size import MOST_CREATES, MOST_OF_NAME, MOST_OF_USER, crowd
 from policy.core.values.amounts import Amount, Limits, Usage
 from tests.policy.core.builders import counted_live
 

@@ -5,7 +5,7 @@ import pytest
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import ClusterError, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.objects.json_patch import JsonObject
 from policy.service.leading.leader_election import Elector

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import ClusterError, Forbidden
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, Listing, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.config_map_plan import LABEL

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import ClusterError, Forbidden
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_TEMPLATES,
     WORKFLOW_TEMPLATES,

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from policy.cluster.jsonpatch_apply import merge
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.admission.decide import apply_policies

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from policy.cluster.errors import Gone, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     QUOTA_LEDGERS,
     WORKFLOWS,

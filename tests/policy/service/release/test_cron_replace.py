@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.admission.child_exemption import MAX_CHILDREN, MAX_DEPTH
 from policy.core.decision.decision import Decision, Outcome, Side

@@ -6,7 +6,7 @@ from threading import Condition, Thread
 import pytest
 
 from policy.cluster.errors import ClusterError, Gone
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import NODES
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import Conflict, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, EventType, JsonPatch, MergePatch, WatchEvent
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects import hold, well_known

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

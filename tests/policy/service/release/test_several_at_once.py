@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.quota.ledger import Reservation
 from policy.service.release.release_sender import ReleaseSender

@@ -12,7 +12,7 @@ from policy.core.values.problems import Problem
 from policy.service.status.conditions import (
     MAX_MESSAGE,
     MAX_PART,
-    PolicyCondition,
+    WrittenCondition,
     conditions_of,
     status_to_write,
 )
@@ -57,7 +57,7 @@ def written(judged: Verdict, *findings: Finding, now: datetime = NOON) -> JsonOb
 
 def times(status: JsonObject) -> dict[str, str]:
     """Return the time of transition of each condition."""
-    found = msgspec.convert(status["conditions"], list[PolicyCondition])
+    found = msgspec.convert(status["conditions"], list[WrittenCondition])
     return {each.type: each.last_transition_time for each in found}
 
 
@@ -121,7 +121,7 @@ def test_every_condition_names_the_generation_that_was_judged() -> None:
     """`kubectl wait` and others look at it to tell an old answer from a new one."""
     status = written(verdict(generation=9))
     assert status["observedGeneration"] == 9
-    found = msgspec.convert(status["conditions"], list[PolicyCondition])
+    found = msgspec.convert(status["conditions"], list[WrittenCondition])
     assert {each.observed_generation for each in found} == {9}
     assert [each.type for each in found] == ["Ready", "Invalid", "Conflicting"]
 

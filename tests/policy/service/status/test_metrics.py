@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from policy.cluster.errors import Conflict, Gone, NotFound, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.objects.label_selectors import EVERYTHING
 from policy.core.objects.read_extent import Extent, LeftOut
 from policy.core.policy_kinds.kinds import (

@@ -10,7 +10,7 @@ import pytest
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, Unavailable
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CLUSTER_WORKFLOW_QUOTAS,
     NAMESPACES,
@@ -21,7 +21,7 @@ from policy.cluster.protocol import (
 )
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.service.status.conditions import PolicyCondition
+from policy.service.status.conditions import WrittenCondition
 from policy.service.status.policy_status import FIRST_DELAY, LAST_DELAY, PolicyStatusWriter
 from policy.sources.last_good_objects import Shelf, Verdict
 from tests.policy.cluster.conftest import field, text
@@ -96,11 +96,11 @@ def edit(cluster: MemoryCluster, name: str, workflows: JsonValue) -> JsonObject:
 
 def stands(
     cluster: MemoryCluster, name: str, resource: Resource = WORKFLOW_QUOTAS, namespace: str = "team-a"
-) -> dict[str, PolicyCondition]:
+) -> dict[str, WrittenCondition]:
     """Return the conditions that stand on a policy."""
     status = cluster.get(resource, name, namespace=namespace).get("status")
     listed = status.get("conditions") if isinstance(status, dict) else None
-    return {each.type: each for each in msgspec.convert(listed or [], list[PolicyCondition])}
+    return {each.type: each for each in msgspec.convert(listed or [], list[WrittenCondition])}
 
 
 def version(cluster: MemoryCluster, name: str) -> str:

@@ -1,6 +1,6 @@
 """A leader keeps few labels of a Workflow; a quota that asks for others must still count what runs."""
 
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.objects.label_selectors import LabelSelector
 from tests.policy.service.world import Clock, Leader, draft, quota, snapshot_of, submit
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
 from policy.core.objects import well_known
 from policy.core.objects.hold import Weighed

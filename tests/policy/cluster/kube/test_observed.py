@@ -6,10 +6,10 @@ from itertools import count
 
 import pytest
 
-from policy.cluster import kube_requests as requests
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
-from policy.cluster.kube_observed import ObservedTransport, asked
-from policy.cluster.kube_requests import KubeRequest, ListScope
+from policy.cluster.kube import requests
+from policy.cluster.kube.observed import ObservedTransport, asked
+from policy.cluster.kube.requests import KubeRequest, ListScope
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,

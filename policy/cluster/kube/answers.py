@@ -16,7 +16,7 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube_requests import ListScope
+from policy.cluster.kube.requests import ListScope
 from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare

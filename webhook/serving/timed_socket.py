@@ -10,7 +10,7 @@ from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Final
 
-from webhook.permits import LongReviewPlaces, Permits
+from webhook.time_left import LongReviewPlaces, Permits
 
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""

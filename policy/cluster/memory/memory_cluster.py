@@ -16,8 +16,10 @@ from uuid import UUID
 from policy.cluster.decoding import Shaping
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.jsonpatch_apply import apply_patch
-from policy.cluster.memory_fields import applied, first_applied, is_managed, rewritten
-from policy.cluster.memory_objects import (
+from policy.cluster.memory.change_log import ChangeLog, WatchedObjects
+from policy.cluster.memory.managed_fields import applied, first_applied, is_managed, rewritten
+from policy.cluster.memory.object_table import ObjectTable
+from policy.cluster.memory.stored_objects import (
     StoredMetadata,
     StoredObject,
     has_status_apart,
@@ -29,8 +31,6 @@ from policy.cluster.memory_objects import (
     with_status_of,
     without_owner,
 )
-from policy.cluster.memory_table import ObjectTable
-from policy.cluster.memory_watch import ChangeLog, WatchedObjects
 from policy.cluster.protocol import (
     STATUS,
     Listing,

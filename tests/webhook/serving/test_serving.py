@@ -21,7 +21,7 @@ from tests.patience import PATIENCE
 from tests.properties.worst_inputs import DIRECT, WORST
 from tests.webhook.oracle import Json, patch_of, verify_admission_response
 from tests.webhook.reviews import admission_review, encoded, named, quota, workflow
-from tests.webhook.serving import Connection, Served, serve_command
+from tests.webhook.running_server import Connection, Served, serve_command
 from webhook.failure import MAX_BODY
 
 NAMES = ("localhost", "127.0.0.1")

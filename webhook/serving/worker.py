@@ -27,9 +27,9 @@ from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from webhook.connections import MOST, ConnectionTable, Stage
-from webhook.permits import LongReviewPlaces, Permits
-from webhook.timed_socket import RECEIVE_SECONDS, TimedSocket, WaitingThreads
+from webhook.serving.connections import MOST, ConnectionTable, Stage
+from webhook.serving.timed_socket import RECEIVE_SECONDS, TimedSocket, WaitingThreads
+from webhook.time_left import LongReviewPlaces, Permits
 
 FIRST_BYTE_SECONDS: Final = 3.0
 """From the connection to its first byte: a client of TLS speaks first, and at once."""

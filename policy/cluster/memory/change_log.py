@@ -13,7 +13,7 @@ from time import monotonic
 import msgspec
 
 from policy.cluster.errors import Gone
-from policy.cluster.memory_objects import StoredObject
+from policy.cluster.memory.stored_objects import StoredObject
 from policy.cluster.protocol import EventType, Resource, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import Predicate

@@ -5,7 +5,7 @@ It knows nothing of versions, events or locks: `memory.py` calls it under its ow
 
 from typing import TypeAlias
 
-from policy.cluster.memory_objects import StoredObject
+from policy.cluster.memory.stored_objects import StoredObject
 from policy.cluster.protocol import Resource
 
 _Address: TypeAlias = tuple[Resource, str, str]

@@ -12,9 +12,9 @@ from wsgiref.types import WSGIApplication
 
 from gunicorn.app.base import BaseApplication
 
+from webhook.serving.timed_socket import TimedSocket
+from webhook.serving.worker import WAITING_THREADS, TimedWorker, note_review
 from webhook.settings import ServerSettings
-from webhook.timed_socket import TimedSocket
-from webhook.worker import WAITING_THREADS, TimedWorker, note_review
 
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 HUNG_AFTER: Final = 60

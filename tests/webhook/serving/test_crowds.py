@@ -14,10 +14,10 @@ import pytest
 
 from tests.patience import PATIENCE
 from tests.webhook.reviews import admission_review, encoded, quota, workflow
-from tests.webhook.serving import Served
-from webhook.connections import PER_PEER
-from webhook.timed_socket import RECEIVE_SECONDS
-from webhook.worker import WAITING_THREADS
+from tests.webhook.running_server import Served
+from webhook.serving.connections import PER_PEER
+from webhook.serving.timed_socket import RECEIVE_SECONDS
+from webhook.serving.worker import WAITING_THREADS
 
 CROWD = 200
 """More than there are threads, by far."""

@@ -1,6 +1,6 @@
 """Where a write of a status goes on the wire; what comes of it the contract says."""
 
-from policy.cluster import kube_requests as requests
+from policy.cluster.kube import requests
 from policy.cluster.protocol import CLUSTER_WORKFLOW_QUOTAS, STATUS, WORKFLOW_QUOTAS, MergePatch
 
 PATCH = MergePatch({"status": {"running": 1}})

@@ -28,7 +28,7 @@ class Stage(StrEnum):
     HEAD = "head"
 
 
-class _Entry(msgspec.Struct, Generic[Key]):
+class _ConnectionEntry(msgspec.Struct, Generic[Key]):
     """One connection; `until` is when its time is over, where it is silent."""
 
     key: Key
@@ -56,7 +56,7 @@ class ConnectionTable(Generic[Key]):
     def __init__(self, *, most: int = MOST, per_peer: int = PER_PEER) -> None:
         self._most = most
         self._per_peer = per_peer
-        self._all: dict[Key, _Entry[Key]] = {}
+        self._all: dict[Key, _ConnectionEntry[Key]] = {}
         self._peers: dict[str, _Peer[Key]] = {}
 
     def add(self, key: Key, peer: str) -> Key | None:
@@ -68,7 +68,7 @@ class ConnectionTable(Generic[Key]):
         elif len(self._all) >= self._most:
             way = self.first_to_close()
         found.count += 1
-        self._all[key] = _Entry(key, peer)
+        self._all[key] = _ConnectionEntry(key, peer)
         return way
 
     def set_silent(self, key: Key, stage: Stage, until: float) -> None:
@@ -127,7 +127,7 @@ class ConnectionTable(Generic[Key]):
         for each in self._all.values():
             each.until = min(each.until, until)
 
-    def _queue(self, entry: _Entry[Key]) -> dict[Key, None]:
+    def _queue(self, entry: _ConnectionEntry[Key]) -> dict[Key, None]:
         peer = self._peers[entry.peer]
         return peer.reviewed if entry.reviewed else peer.silent
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from policy.cluster import kube_requests as requests
 from policy.cluster.errors import NotFound
+from policy.cluster.kube import requests
 from policy.cluster.protocol import WORKFLOWS
 
 

@@ -11,9 +11,9 @@ from threading import Event
 from time import monotonic
 from typing import Final, Protocol, TypeVar
 
-from policy.cluster import kube_requests as requests
 from policy.cluster.errors import TooManyRequests, Unavailable
-from policy.cluster.kube_requests import ListScope, Transport
+from policy.cluster.kube import requests
+from policy.cluster.kube.requests import ListScope, Transport
 from policy.core.values.backoff import backoff
 
 _SILENCE: Final = 150.0

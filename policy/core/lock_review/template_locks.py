@@ -20,7 +20,7 @@ from policy.core.decision.decision import (
     brought,
     settled,
 )
-from policy.core.injection.result import with_note
+from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_review.left_out import left_out_faults

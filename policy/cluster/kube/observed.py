@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.kube_requests import KubeRequest, Method, Transport
+from policy.cluster.kube.requests import KubeRequest, Method, Transport
 
 _OK: Final = "ok"
 _BY_METHOD: Final = {

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.cluster.errors import ClusterError
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, EventType, Listing, MergePatch
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.policy.cluster.conftest import field, text

@@ -22,8 +22,8 @@ from urllib3.connection import HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.kube_answers import SUCCESSES, failure
-from policy.cluster.kube_requests import KubeRequest, Method
+from policy.cluster.kube.answers import SUCCESSES, failure
+from policy.cluster.kube.requests import KubeRequest, Method
 
 _USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.connections import ConnectionTable, Stage
+from webhook.serving.connections import ConnectionTable, Stage
 
 LATE = 100.0
 

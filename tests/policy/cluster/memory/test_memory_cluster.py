@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from policy.cluster.errors import AlreadyExists, Conflict, Gone, Invalid
-from policy.cluster.memory import MemoryCluster
+from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,

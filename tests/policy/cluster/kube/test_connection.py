@@ -18,8 +18,8 @@ from typing import Final
 import pytest
 
 from policy.cluster.errors import Unavailable
-from policy.cluster.kube_connection import ClosingSocket, connection
-from policy.cluster.kube_requests import KubeRequest, Method
+from policy.cluster.kube.connection import ClosingSocket, connection
+from policy.cluster.kube.requests import KubeRequest, Method
 
 VERSION: Final = KubeRequest(Method.GET, "/version")
 RESETTING: Final = """

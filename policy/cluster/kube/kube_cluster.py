@@ -7,19 +7,19 @@ from threading import Event
 from time import monotonic
 from typing import Final
 
-from policy.cluster import kube_requests as requests
 from policy.cluster.errors import Gone
-from policy.cluster.kube_answers import (
+from policy.cluster.kube import requests
+from policy.cluster.kube.answers import (
     PagesAs,
     decoded_event,
     decoded_event_as,
     decoded_object,
     decoded_page,
 )
-from policy.cluster.kube_connection import connection
-from policy.cluster.kube_observed import ObservedTransport, Observer
-from policy.cluster.kube_requests import ListScope, Transport
-from policy.cluster.kube_watch import Watcher
+from policy.cluster.kube.connection import connection
+from policy.cluster.kube.lasting_watch import Watcher
+from policy.cluster.kube.observed import ObservedTransport, Observer
+from policy.cluster.kube.requests import ListScope, Transport
 from policy.cluster.protocol import (
     EventOf,
     Listing,
