@@ -33,24 +33,24 @@ from webhook.time_left import budget_of, long_reviews_of
 
 MAX_DISCARDED: Final = 16 * 1024 * 1024
 """Bytes of a body that is too large which are still read, so that its sender hears why."""
-MAX_DIGITS: Final = 18
-UNKNOWN: Final = (
+_MAX_DIGITS: Final = 18
+_UNKNOWN: Final = (
     "this path is not in the webhook configurations of Lockkeeper: only the API server is answered, "
     "which knows it from there"
 )
 _CHUNK: Final = 64 * 1024
 _JSON: Final = ("Content-Type", "application/json")
 _TEXT: Final = ("Content-Type", "text/plain; charset=utf-8")
-Headers: TypeAlias = list[tuple[str, str]]
+_Headers: TypeAlias = list[tuple[str, str]]
 
 
-class UidOnly(msgspec.Struct):
+class _UidOnly(msgspec.Struct):
     """Just enough of a review to name it in a log line about our own fault."""
 
     request: dict[str, msgspec.Raw] = {}
 
 
-prepare(UidOnly)
+prepare(_UidOnly)
 
 
 class Admission:
@@ -83,11 +83,11 @@ class Admission:
             return self._other(environ, start_response)
         known, side = self._callers.know(call), call.side
         body = b""
-        headers: Headers = [_TEXT]
+        headers: _Headers = [_TEXT]
         try:
             if not known:
                 self._ask(call, environ)
-            body = read_body(environ)
+            body = _read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             answer_to = review_policy if side is Side.POLICIES else review
             answer = answer_to(body, side, budget, self._parts, long_reviews_of(environ))
@@ -118,7 +118,7 @@ class Admission:
             return
         self._unknown.note(call, environ.get("REMOTE_ADDR", ""))
         self._metrics.unknown_caller(call.side)
-        raise UnknownCaller(UNKNOWN)
+        raise UnknownCaller(_UNKNOWN)
 
 
 def nothing_here(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -128,7 +128,7 @@ def nothing_here(_environ: WSGIEnvironment, start_response: StartResponse) -> It
     return (answer,)
 
 
-def read_body(environ: WSGIEnvironment) -> bytes:
+def _read_body(environ: WSGIEnvironment) -> bytes:
     """Return the body of a POST of JSON, at most MAX_BODY bytes, with a length or in chunks.
 
     Raises:
@@ -143,7 +143,7 @@ def read_body(environ: WSGIEnvironment) -> bytes:
     declared = environ.get("CONTENT_LENGTH", "")
     if declared and not (declared.isascii() and declared.isdigit()):
         raise BadRequest("Content-Length is no length")
-    if len(declared) > MAX_DIGITS or (declared and int(declared) > MAX_BODY):
+    if len(declared) > _MAX_DIGITS or (declared and int(declared) > MAX_BODY):
         _discard(stream, MAX_DISCARDED)
         raise TooLarge
     try:
@@ -172,7 +172,7 @@ def _discard(stream: BinaryIO, most: int) -> None:
 def uid_of(body: bytes) -> str:
     """Return the uid of the review in a body, or "" where none can be read."""
     try:
-        raw = msgspec.json.decode(body, type=UidOnly).request.get("uid")
+        raw = msgspec.json.decode(body, type=_UidOnly).request.get("uid")
         return msgspec.json.decode(raw, type=str) if raw is not None else ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""

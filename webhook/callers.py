@@ -17,7 +17,7 @@ from policy.core.decision.decision import Side
 ROUTES: Final = {"/mutate": Side.MUTATE, "/validate": Side.VALIDATE, "/policies": Side.POLICIES}
 PLAIN: Final = ""
 """The secret of a path that has none."""
-LOG_SECONDS: Final = 10.0
+_LOG_SECONDS: Final = 10.0
 """Between two log lines about callers that are not known."""
 
 
@@ -101,7 +101,7 @@ class UnknownCallers:
         """Take note of a call; its secret is logged nowhere, wrong as it may be."""
         with self._lock:
             now = self._stopwatch()
-            if self._said_at is not None and now - self._said_at < LOG_SECONDS:
+            if self._said_at is not None and now - self._said_at < _LOG_SECONDS:
                 self._unsaid += 1
                 return
             more, self._unsaid, self._said_at = self._unsaid, 0, now

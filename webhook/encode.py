@@ -10,20 +10,20 @@ from policy.core.decision import quota_messages
 from policy.core.decision.decision import Code, Decision, Outcome
 from webhook.wire import KIND, Received
 
-MAX_WARNING: Final = 256
+_MAX_WARNING: Final = 256
 """Runes of one warning that the API server is sure to keep (apiserver `pkg/warning`)."""
-MAX_WARNINGS: Final = 16
-MAX_NAME: Final = 253
+_MAX_WARNINGS: Final = 16
+_MAX_NAME: Final = 253
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """The API server drops a warning with such characters (apimachinery `NewWarningHeader`)."""
 _RETRYABLE: Final = frozenset({Code.EXCEEDED_QUOTA, Code.NOT_MUTATED})
 _SOON: Final = frozenset({Code.NOT_MUTATED, Code.SIBLING_AWAITED, Code.TOO_MANY_CREATES})
-RETRY_SECONDS: Final = 1
+_RETRY_SECONDS: Final = 1
 """Until a create may be tried again that the mutating side missed, or that a template is made for."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class Cause(msgspec.Struct, frozen=True):
+class _Cause(msgspec.Struct, frozen=True):
     """One reason, as `metav1.StatusCause` carries it."""
 
     reason: str
@@ -31,43 +31,43 @@ class Cause(msgspec.Struct, frozen=True):
     field: str
 
 
-class Details(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class _Details(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """`metav1.StatusDetails` of a denial; the API server makes a Retry-After header of the seconds."""
 
     name: str
     group: str
     kind: str
-    causes: tuple[Cause, ...]
+    causes: tuple[_Cause, ...]
     retry_after_seconds: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class DenialStatus(msgspec.Struct, frozen=True):
+class _DenialStatus(msgspec.Struct, frozen=True):
     """`metav1.Status` of a denial."""
 
     status: str
     code: int
     reason: str
     message: str
-    details: Details
+    details: _Details
 
 
-class AdmissionResponse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class _AdmissionResponse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """`AdmissionResponse`. patch and patchType come together or not at all (VerifyAdmissionResponse)."""
 
     uid: str
     allowed: bool
-    status: DenialStatus | msgspec.UnsetType = msgspec.UNSET
+    status: _DenialStatus | msgspec.UnsetType = msgspec.UNSET
     patch: str | msgspec.UnsetType = msgspec.UNSET
     patch_type: str | msgspec.UnsetType = msgspec.UNSET
     warnings: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     audit_annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
-class AnsweredReview(msgspec.Struct, frozen=True, rename="camel"):
+class _AnsweredReview(msgspec.Struct, frozen=True, rename="camel"):
     """The AdmissionReview that goes back."""
 
     api_version: str
-    response: AdmissionResponse
+    response: _AdmissionResponse
     kind: str = KIND
 
 
@@ -75,7 +75,7 @@ def encode(received: Received, decision: Decision) -> bytes:
     """Return the AdmissionReview body that answers a review with a decision."""
     unset, allowed = msgspec.UNSET, decision.outcome is not Outcome.DENIED
     patch = _ENCODER.encode(decision.patch) if decision.patch else None
-    response = AdmissionResponse(
+    response = _AdmissionResponse(
         uid=received.review.uid,
         allowed=allowed,
         status=unset if allowed else _status(received, decision),
@@ -86,10 +86,10 @@ def encode(received: Received, decision: Decision) -> bytes:
         if decision.policies
         else unset,
     )
-    return _ENCODER.encode(AnsweredReview(received.api_version, response))
+    return _ENCODER.encode(_AnsweredReview(received.api_version, response))
 
 
-def _status(received: Received, decision: Decision) -> DenialStatus:
+def _status(received: Received, decision: Decision) -> _DenialStatus:
     """Return the Status: 422 for what its user has to mend, 403 or 429 where trying again may help.
 
     Argo takes 403 for transient. 429 with seconds is what kubectl and every other client of Kubernetes' own
@@ -98,7 +98,7 @@ def _status(received: Received, decision: Decision) -> DenialStatus:
     found = {reason.code for reason in decision.reasons}
     retry: int | msgspec.UnsetType = msgspec.UNSET
     if found <= _SOON:
-        code, reason, retry = 429, "TooManyRequests", RETRY_SECONDS
+        code, reason, retry = 429, "TooManyRequests", _RETRY_SECONDS
     elif found == {Code.QUEUE_FULL}:
         code, reason = 429, "TooManyRequests"  # Without seconds: that takes longer than a client waits.
     elif found & _RETRYABLE:
@@ -106,20 +106,20 @@ def _status(received: Received, decision: Decision) -> DenialStatus:
     else:
         code, reason = 422, "Invalid"
     causes = tuple(
-        Cause(each.code.value, each.message, each.field)
+        _Cause(each.code.value, each.message, each.field)
         for each in decision.reasons[: quota_messages.MAX_REASONS]
     )
-    return DenialStatus(
+    return _DenialStatus(
         status="Failure",
         code=code,
         reason=reason,
         message=quota_messages.denial(decision.reasons),
-        details=Details(
-            received.name[:MAX_NAME], received.group[:MAX_NAME], received.kind[:MAX_NAME], causes, retry
+        details=_Details(
+            received.name[:_MAX_NAME], received.group[:_MAX_NAME], received.kind[:_MAX_NAME], causes, retry
         ),
     )
 
 
 def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    kept = [_CONTROL.sub(" ", text) for text in warnings[:MAX_WARNINGS]]
-    return tuple(text if len(text) <= MAX_WARNING else f"{text[: MAX_WARNING - 1]}…" for text in kept)
+    kept = [_CONTROL.sub(" ", text) for text in warnings[:_MAX_WARNINGS]]
+    return tuple(text if len(text) <= _MAX_WARNING else f"{text[: _MAX_WARNING - 1]}…" for text in kept)

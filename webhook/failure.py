@@ -20,7 +20,7 @@ from policy.core.values.budget import Part
 
 MAX_BODY: Final = 7 * 1024 * 1024
 """Two objects of the API server's 3 MiB limit and 1 MiB for the envelope, as controller-runtime has it."""
-MAX_MESSAGE: Final = 1024
+_MAX_MESSAGE: Final = 1024
 """Characters of a message to the sender: it may repeat what was sent, which may be megabytes."""
 
 
@@ -31,7 +31,7 @@ class ReviewError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 1]}…"
+        self.message = message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 1]}…"
 
 
 class BadRequest(ReviewError):  # noqa: N818 - named after the HTTP status

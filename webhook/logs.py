@@ -14,22 +14,22 @@ import msgspec
 from policy.core.decision.decision import Decision
 from webhook.wire import Received
 
-LONGEST_NAME: Final = 253
+_LONGEST_NAME: Final = 253
 """Characters of a Kubernetes name; the API server checks it only after admission."""
-LONGEST_UID: Final = 128
-LONGEST_TEXT: Final = 4096
+_LONGEST_UID: Final = 128
+_LONGEST_TEXT: Final = 4096
 """Characters of a message, which may repeat what a request said."""
-LONGEST_TRACE: Final = 16 * 1024
-MOST_POLICIES: Final = 32
+_LONGEST_TRACE: Final = 16 * 1024
+_MOST_POLICIES: Final = 32
 """All strings of a line are cut and all lists are short, so that no line is longer than some 64 KiB."""
-PAUSE: Final = 0.05
+_PAUSE: Final = 0.05
 """Seconds between two writes; at thousands of reviews a second each carries hundreds of lines."""
-CLOSE_WITHIN: Final = 2.0
+_CLOSE_WITHIN: Final = 2.0
 WriteLine: TypeAlias = Callable[[bytes], object]
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-class ReviewLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class _ReviewLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The log line of an answered review; `took_us` is in microseconds."""
 
     time: datetime
@@ -50,7 +50,7 @@ class ReviewLine(msgspec.Struct, frozen=True, omit_defaults=True):
     policies: tuple[str, ...] = ()
 
 
-class FaultLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class _FaultLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The log line of a request that was not answered with a decision."""
 
     time: datetime
@@ -72,42 +72,42 @@ class Log:
     def review(self, received: Received, decision: Decision, seconds: float) -> None:
         """Log an answered review."""
         review = received.review
-        line = ReviewLine(
+        line = _ReviewLine(
             time=self._clock(),
             level="info",
             event="review",
-            uid=_cut(review.uid, LONGEST_UID),
+            uid=_cut(review.uid, _LONGEST_UID),
             webhook=review.side.value,
             operation=review.operation.value,
-            kind=_cut(received.kind, LONGEST_NAME),
-            namespace=_cut(review.namespace, LONGEST_NAME),
-            name=_cut(received.name, LONGEST_NAME),
-            user=_cut(review.user, LONGEST_NAME),
+            kind=_cut(received.kind, _LONGEST_NAME),
+            namespace=_cut(review.namespace, _LONGEST_NAME),
+            name=_cut(received.name, _LONGEST_NAME),
+            user=_cut(review.user, _LONGEST_NAME),
             outcome=decision.outcome.value,
             took_us=int(seconds * 1_000_000),
             dry_run=review.dry_run,
             operations=len(decision.patch),
             codes=tuple(dict.fromkeys(reason.code.value for reason in decision.reasons)),
-            policies=decision.policies[:MOST_POLICIES],
+            policies=decision.policies[:_MOST_POLICIES],
         )
         self._write(_ENCODER.encode(line) + b"\n")
 
     def refused(self, uid: str, status: str, message: str) -> None:
         """Log a request that could not be answered: a wrong one, or one that we had no time for."""
-        uid, message = _cut(uid, LONGEST_UID), _cut(message, LONGEST_TEXT)
-        line = FaultLine(self._clock(), "warning", "refused", uid, message, status)
+        uid, message = _cut(uid, _LONGEST_UID), _cut(message, _LONGEST_TEXT)
+        line = _FaultLine(self._clock(), "warning", "refused", uid, message, status)
         self._write(_ENCODER.encode(line) + b"\n")
 
     def bug(self, uid: str, error: BaseException) -> None:
         """Log a bug of ours with its traceback."""
-        trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
-        uid, message = _cut(uid, LONGEST_UID), _cut(f"{type(error).__name__}: {error}", LONGEST_TEXT)
-        line = FaultLine(self._clock(), "error", "bug", uid, message, trace=trace)
+        trace = "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
+        uid, message = _cut(uid, _LONGEST_UID), _cut(f"{type(error).__name__}: {error}", _LONGEST_TEXT)
+        line = _FaultLine(self._clock(), "error", "bug", uid, message, trace=trace)
         self._write(_ENCODER.encode(line) + b"\n")
 
     def event(self, event: str, message: str, *, level: str = "info") -> None:
         """Log something that is not a review: policies loaded, refused, shutting down."""
-        line = FaultLine(self._clock(), level, event, "", _cut(message, LONGEST_TRACE))
+        line = _FaultLine(self._clock(), level, event, "", _cut(message, _LONGEST_TRACE))
         self._write(_ENCODER.encode(line) + b"\n")
 
 
@@ -134,12 +134,12 @@ class LineWriter:
         """Write what is left and end; lines that come later are lost."""
         self._closing.set()
         self._lines.put(None)
-        self._thread.join(CLOSE_WITHIN)
+        self._thread.join(_CLOSE_WITHIN)
 
     def _run(self) -> None:
         while not self._closing.is_set():
             batch = [self._lines.get()]
-            self._closing.wait(PAUSE)
+            self._closing.wait(_PAUSE)
             self._write(batch)
         self._write([])
 

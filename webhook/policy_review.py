@@ -26,28 +26,28 @@ from webhook.failure import BadRequest, NotSynced, OutOfTime
 from webhook.review import Reviewing
 from webhook.time_left import UNLIMITED, LongReviews, TimeLeft
 
-JUDGED: Final = (Operation.CREATE, Operation.UPDATE)
+_JUDGED: Final = (Operation.CREATE, Operation.UPDATE)
 _GENERATED: Final = "generated"
 """Stands for the name of an object that has only a generateName yet."""
 
 
-class PolicyRequest(wire.Head, frozen=True, kw_only=True):
+class _PolicyRequest(wire.Head, frozen=True, kw_only=True):
     """A request about a policy, with the object as it shall be and as it is."""
 
     object: msgspec.Raw = msgspec.Raw(b"null")
     old_object: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class PolicyEnvelope(Read, frozen=True):
+class _PolicyEnvelope(Read, frozen=True):
     """An AdmissionReview about a policy."""
 
     api_version: str | None = None
     kind: str | None = None
-    request: PolicyRequest | None = None
+    request: _PolicyRequest | None = None
 
 
-prepare(PolicyEnvelope)
-_ENVELOPE: Final = msgspec.json.Decoder(PolicyEnvelope)
+prepare(_PolicyEnvelope)
+_ENVELOPE: Final = msgspec.json.Decoder(_PolicyEnvelope)
 
 
 def review_policy(
@@ -76,7 +76,7 @@ def review_policy(
     return answer
 
 
-def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
+def _decode(body: bytes, side: Side) -> tuple[wire.Received, _PolicyRequest]:
     wire.bounded(body)
     try:
         envelope = _ENVELOPE.decode(body)
@@ -100,10 +100,10 @@ def _decode(body: bytes, side: Side) -> tuple[wire.Received, PolicyRequest]:
     return received, request
 
 
-def _decide(request: PolicyRequest, parts: Reviewing, budget: Budget) -> Decision:
+def _decide(request: _PolicyRequest, parts: Reviewing, budget: Budget) -> Decision:
     """Decide about a request: the spec of a policy that is new, or other than before."""
     ours = request.kind.group == GROUP and request.kind.kind in POLICY_KINDS and not request.sub_resource
-    if not ours or request.operation not in JUDGED:
+    if not ours or request.operation not in _JUDGED:
         return IGNORED
     wanted = _decoded(request.object, "object")
     if not isinstance(wanted, dict):

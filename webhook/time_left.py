@@ -22,7 +22,7 @@ SHARE: Final = 0.85
 _DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s))+")
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-LONGEST_TEXT: Final = 1000
+_LONGEST_TEXT: Final = 1000
 """Characters of a duration that is read."""
 LONGEST: Final = timedelta(seconds=30)
 """The API server allows no webhook more than this."""
@@ -43,7 +43,7 @@ class LongReviews(Protocol):
         ...
 
 
-class Unlimited:
+class _Unlimited:
     """Places for all reviews: without a server there are no permits to share."""
 
     def enter(self, _seconds: float) -> bool:
@@ -54,7 +54,7 @@ class Unlimited:
         """Nothing was taken."""
 
 
-UNLIMITED: Final[LongReviews] = Unlimited()
+UNLIMITED: Final[LongReviews] = _Unlimited()
 
 
 def long_reviews_of(environ: WSGIEnvironment) -> LongReviews:
@@ -110,7 +110,7 @@ def budget_of(query: str) -> timedelta:
 
 def parse_duration(text: str) -> timedelta | None:
     """Return a Go duration (`1m30s`, `500ms`), or None where the text is none or not above zero."""
-    if len(text) > LONGEST_TEXT or not _DURATION.fullmatch(text):
+    if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
         return None
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
     return timedelta(seconds=min(seconds, 86_400.0)) if seconds > 0 else None

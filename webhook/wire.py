@@ -25,14 +25,14 @@ from webhook.failure import BadRequest
 
 KIND: Final = "AdmissionReview"
 VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})
-ARGO_GROUP: Final = "argoproj.io"
+_ARGO_GROUP: Final = "argoproj.io"
 MAX_UID: Final = 128
 """Characters; the API server's have 36. A uid goes into answers, logs, labels and the ledger."""
 MAX_MISFITS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
-LARGE: Final = 256 * 1024
+_LARGE: Final = 256 * 1024
 """Bytes of a body below which nobody need count what it holds."""
-MAX_CONTAINERS: Final = 400_000
+_MAX_CONTAINERS: Final = 400_000
 """Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
 Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
 
@@ -52,7 +52,7 @@ class UserInfo(Read, frozen=True):
     groups: tuple[str, ...] | None = None
 
 
-NOBODY: Final = UserInfo()
+_NOBODY: Final = UserInfo()
 
 
 class Head(Read, frozen=True, kw_only=True):
@@ -68,35 +68,35 @@ class Head(Read, frozen=True, kw_only=True):
     dry_run: bool | None = None
 
 
-class AdmissionRequest(Head, frozen=True, kw_only=True):
+class _AdmissionRequest(Head, frozen=True, kw_only=True):
     """A request with its objects left as they came."""
 
     object: msgspec.Raw = NO_OBJECT
     old_object: msgspec.Raw = NO_OBJECT
 
 
-class Envelope(Read, frozen=True):
+class _Envelope(Read, frozen=True):
     """An AdmissionReview."""
 
     api_version: str | None = None
     kind: str | None = None
-    request: AdmissionRequest | None = None
+    request: _AdmissionRequest | None = None
 
 
-prepare(Envelope)
+prepare(_Envelope)
 
 
-class Headed(Read, frozen=True):
+class _Headed(Read, frozen=True):
     """A Workflow of which the spec is not read."""
 
     metadata: Metadata | None = None
     status: dict[str, msgspec.Raw] | None = None
 
 
-prepare(Headed)
+prepare(_Headed)
 
 
-class Objects(msgspec.Struct, frozen=True):
+class _Objects(msgspec.Struct, frozen=True):
     """The objects of a request; at most the one of its kind is there, and of a Workflow the old one."""
 
     workflow: Workflow | None = None
@@ -113,11 +113,11 @@ class Received(msgspec.Struct, frozen=True):
     name: str
     kind: str
     fault: Decision | None = None
-    group: str = ARGO_GROUP
+    group: str = _ARGO_GROUP
 
 
-_HEADED: Final = msgspec.json.Decoder(Headed | None)
-_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
+_HEADED: Final = msgspec.json.Decoder(_Headed | None)
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
 _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
 _CRON: Final = msgspec.json.Decoder(CronWorkflow | None)
@@ -148,8 +148,8 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     if request is None:
         raise BadRequest("request is missing")
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
-    if request.kind.group != ARGO_GROUP or request.operation not in _STORED:
-        return _received(api_version, request, side, ObjectKind.OTHER, Objects(), budget=budget)
+    if request.kind.group != _ARGO_GROUP or request.operation not in _STORED:
+        return _received(api_version, request, side, ObjectKind.OTHER, _Objects(), budget=budget)
     try:
         budget.check(Part.READING)
         objects = _objects(request, kind)
@@ -163,27 +163,27 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
 
 def bounded(body: bytes) -> None:
     """Raise BadRequest for a body of nothing but brackets, which would fill the memory."""
-    if len(body) > LARGE and body.count(b"{") + body.count(b"[") > MAX_CONTAINERS:
-        raise BadRequest(f"the review holds more than {MAX_CONTAINERS} lists and maps")
+    if len(body) > _LARGE and body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
+        raise BadRequest(f"the review holds more than {_MAX_CONTAINERS} lists and maps")
 
 
-def _objects(request: AdmissionRequest, kind: ObjectKind) -> Objects:
+def _objects(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
     """Return the objects of a request, each decoded once as far as anybody reads it."""
     match kind:
         case ObjectKind.WORKFLOW:
             workflow = _WORKFLOW.decode(request.object)
             if workflow is None and request.operation is Operation.CREATE:
                 raise BadRequest("request.object is missing: a CREATE carries the new object")
-            return Objects(workflow, _old_workflow(request))
+            return _Objects(workflow, _old_workflow(request))
         case ObjectKind.WORKFLOW_TEMPLATE | ObjectKind.CLUSTER_WORKFLOW_TEMPLATE:
-            return Objects(template=_TEMPLATE.decode(request.object))
+            return _Objects(template=_TEMPLATE.decode(request.object))
         case ObjectKind.CRON_WORKFLOW:
-            return Objects(cron=_CRON.decode(request.object))
+            return _Objects(cron=_CRON.decode(request.object))
         case ObjectKind.OTHER:
-            return Objects()
+            return _Objects()
 
 
-def _old_workflow(request: AdmissionRequest) -> Workflow | None:
+def _old_workflow(request: _AdmissionRequest) -> Workflow | None:
     """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
     old: Workflow | None = None
     if request.operation is Operation.UPDATE:
@@ -194,14 +194,14 @@ def _old_workflow(request: AdmissionRequest) -> Workflow | None:
     return old
 
 
-def _partly(request: AdmissionRequest, kind: ObjectKind) -> Objects:
+def _partly(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
     """Return what can be read of a request whose object does not fit.
 
     An update of a Workflow is guarded all the same: a wrong type must not hide what else it changes.
     """
     if kind is not ObjectKind.WORKFLOW or request.operation is not Operation.UPDATE:
-        return Objects()
-    return Objects(_without_spec(request.object), _old_workflow(request))
+        return _Objects()
+    return _Objects(_without_spec(request.object), _old_workflow(request))
 
 
 def _without_spec(raw: msgspec.Raw) -> Workflow | None:
@@ -212,7 +212,7 @@ def _without_spec(raw: msgspec.Raw) -> Workflow | None:
     return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
-def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
+def _fault(request: _AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
     """Return the denial of an object that does not fit what we read, unless it was stored like that before.
 
     Where Argo cannot decode it either, `webhook.review` says so in Argo's words.
@@ -243,16 +243,16 @@ def checked(api_version: str | None, kind: str | None, request: Head | None) -> 
 
 def _received(
     api_version: str,
-    request: AdmissionRequest,
+    request: _AdmissionRequest,
     side: Side,
     kind: ObjectKind,
-    objects: Objects,
+    objects: _Objects,
     *,
     budget: Budget,
 ) -> Received:
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
-    user = request.user_info or NOBODY
+    user = request.user_info or _NOBODY
     review = Review(
         uid=request.uid,
         side=side,

@@ -13,7 +13,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from policy.core.objects.argo_version import ArgoVersion
 
-CONTROLLER: Final = "workflow-controller"
+_CONTROLLER: Final = "workflow-controller"
 
 
 def version_of(image: str) -> ArgoVersion | None:
@@ -56,7 +56,7 @@ class InstalledArgo:
                 self._trouble("reading the version of Argo", error)
             return self._version
         containers = msgspec.convert(found, Deployment).containers
-        images = sorted(containers, key=lambda each: each.name != CONTROLLER)
+        images = sorted(containers, key=lambda each: each.name != _CONTROLLER)
         image = images[0].image if images else ""
         version = version_of(image)
         text = f"Argo {version} is installed ({where} runs {image})"

@@ -47,15 +47,15 @@ from policy.sources.snapshot_store import Listener, Listeners, SnapshotBoard, Un
 from webhook.failure import NotSynced
 from webhook.logs import Log
 
-NOT_READ: Final = "the policies of the cluster are not read yet"
+_NOT_READ: Final = "the policies of the cluster are not read yet"
 _ARGO_SECONDS: Final = 60.0
 """How often the Deployment of Argo is looked at; an upgrade takes longer than that to roll out."""
 _FIGURES_AGE: Final = 4.0
 """Seconds until everybody who joined a queue is in its figures."""
 _FIGURES_SECONDS: Final = 0.5
 """Between two looks of a webhook at the figures of quotas."""
-LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
-QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
+_LOCK_POLICIES: Final = (SYNCHRONIZATION_POLICIES, CLUSTER_SYNCHRONIZATION_POLICIES)
+_QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
@@ -148,7 +148,7 @@ class ClusterPolicies:
             NotSynced: the policies were not all read yet; to allow would be to let everything pass.
         """
         if not self._source.synced.is_set():
-            raise NotSynced(NOT_READ)
+            raise NotSynced(_NOT_READ)
         return self.board.current()
 
     def wait(self, seconds: float) -> bool:
@@ -157,7 +157,7 @@ class ClusterPolicies:
 
     def missing(self) -> list[str]:
         """Return why nothing can be decided yet, or nothing."""
-        return [] if self._source.synced.is_set() else [NOT_READ]
+        return [] if self._source.synced.is_set() else [_NOT_READ]
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the latest verdict on each policy, whoever leads: a new leader takes them over."""
@@ -262,7 +262,7 @@ class ClusterPolicies:
         verdicts = self.verdicts()
         if None not in self._reported.values():
             return verdicts
-        return tuple(each for each in verdicts if each.resource not in LOCK_POLICIES)
+        return tuple(each for each in verdicts if each.resource not in _LOCK_POLICIES)
 
     def on_verdicts(self, listener: Listener) -> Unsubscribe:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
@@ -299,7 +299,7 @@ def _figures_in(verdicts: Iterable[Verdict]) -> dict[PolicyName, QuotaFigures]:
     """Return the figures that stand in the status of quotas, as far as they can be read."""
     found = {}
     for verdict in verdicts:
-        if verdict.resource not in QUOTAS or not isinstance(verdict.status, dict):
+        if verdict.resource not in _QUOTAS or not isinstance(verdict.status, dict):
             continue
         if "running" in verdict.status:
             with suppress(msgspec.ValidationError):

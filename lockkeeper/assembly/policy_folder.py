@@ -29,7 +29,7 @@ class LoadCounter(Protocol):
         ...
 
 
-def snapshot_of(
+def _snapshot_of(
     argo: ArgoVersion, identities: Identities = UPSTREAM, *, alone: bool = False
 ) -> Callable[[Loaded], Snapshot]:
     """Return the function that compiles loaded documents for an installed Argo.
@@ -61,7 +61,7 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
         """Take note of nothing: there is no later change of a folder that is read once."""
 
     source = DirectorySource(
-        policies, compile=snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
+        policies, compile=_snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore
     )
     return source.load()
 
@@ -88,7 +88,7 @@ class FolderPolicies:
         self._say = say
         self.source = DirectorySource(
             folder,
-            compile=snapshot_of(argo, identities, alone=alone),
+            compile=_snapshot_of(argo, identities, alone=alone),
             on_change=self._changed,
             on_error=self._refused,
         )

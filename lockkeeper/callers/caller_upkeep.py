@@ -18,7 +18,7 @@ from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import Cluster, Resource
 
 _SECRET_BYTES: Final = 32
-STEPS_AT_ONCE: Final = 4
+_STEPS_AT_ONCE: Final = 4
 """Steps after which a pass ends in any case; two are usual."""
 
 
@@ -72,7 +72,7 @@ class CallersUpkeep(Upkeep):
         good = True
         for resource in CONFIGURATIONS:
             try:
-                for _ in range(STEPS_AT_ONCE):
+                for _ in range(_STEPS_AT_ONCE):
                     if not self._step(resource, audience):
                         break
             except NotFound:

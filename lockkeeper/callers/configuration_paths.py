@@ -13,9 +13,9 @@ from webhook.callers import Answered, call_of, path_of
 
 ANNOTATION: Final = "lockkeeper.dev/callers"
 """Never shown in a log or a message; it is as secret as the paths beside it."""
-LONGEST: Final = 16
+_LONGEST: Final = 16
 """Secrets that are kept as former ones, should somebody write one path after the other."""
-SIDES: Final[dict[str, Side]] = {f"{side.value}{OURS}": side for side in Side}
+_SIDES: Final[dict[str, Side]] = {f"{side.value}{OURS}": side for side in Side}
 """The names of our webhooks."""
 RESOURCE_OF: Final[dict[Side, Resource]] = {
     Side.MUTATE: MUTATING,
@@ -61,9 +61,9 @@ def read(obj: JsonObject) -> Registered:
     """Return what stands in a configuration; an annotation that makes no sense is none."""
     configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
-        OwnWebhook(index, hook.name, SIDES[hook.name], _secret_of(hook, SIDES[hook.name]))
+        OwnWebhook(index, hook.name, _SIDES[hook.name], _secret_of(hook, _SIDES[hook.name]))
         for index, hook in enumerate(configuration.webhooks or ())
-        if hook.name in SIDES and hook.client_config.service is not None
+        if hook.name in _SIDES and hook.client_config.service is not None
     ]
     metadata = configuration.metadata
     text = (metadata.annotations or {}).get(ANNOTATION)
@@ -76,7 +76,7 @@ def read(obj: JsonObject) -> Registered:
 
 def correction(found: Registered, secrets: Secrets) -> JsonPatch | None:
     """Return what writes secrets and paths, or None where all stands there; it fails after a change."""
-    kept = msgspec.structs.replace(secrets, former=secrets.former[-LONGEST:])
+    kept = msgspec.structs.replace(secrets, former=secrets.former[-_LONGEST:])
     wrong = [hook for hook in found.hooks if hook.secret != kept.secret]
     if not wrong and kept == found.secrets:
         return None

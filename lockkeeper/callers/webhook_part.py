@@ -19,13 +19,13 @@ from policy.core.decision.decision import Side
 from webhook.callers import Answered, WebhookCall, is_answered
 from webhook.failure import NotSynced
 
-FOLLOW_SECONDS: Final = 5.0
+_FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
 """Between two looks for the sake of calls that are not known, when there are many."""
 _LOOKS_AT_ONCE: Final = 4.0
 _WAIT_SECONDS: Final = 1.0
 """For a look that is under way."""
-NOT_READ: Final = "the webhook configurations are not read yet"
+_NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
 
@@ -40,7 +40,7 @@ class FollowedCallers:
         clock: Callable[[], datetime],
         stopwatch: Callable[[], float],
         trouble: Trouble,
-        follow_seconds: float = FOLLOW_SECONDS,
+        follow_seconds: float = _FOLLOW_SECONDS,
     ) -> None:
         self._cluster = cluster
         self._name = name
@@ -69,7 +69,7 @@ class FollowedCallers:
 
     def missing(self) -> list[str]:
         """Return why nobody can be told from anybody yet, or nothing."""
-        return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{NOT_READ}: {self._name}"]
+        return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{_NOT_READ}: {self._name}"]
 
     def know(self, call: WebhookCall) -> bool:
         """Tell whether a call shows the secret of its side, as far as was read."""
@@ -88,7 +88,7 @@ class FollowedCallers:
             finally:
                 self._looking.release()
         if self.missing():
-            raise NotSynced(NOT_READ)
+            raise NotSynced(_NOT_READ)
         return self.know(call)
 
     def look(self) -> None:

@@ -22,7 +22,7 @@ _COLUMNS = (
     "TRUSTED",
     "IN CABUNDLE",
 )
-LATE = timedelta(hours=1)
+_LATE = timedelta(hours=1)
 """How long after a certificate became due somebody should have renewed it."""
 
 
@@ -148,7 +148,7 @@ def _overdue(rows: Sequence[Row], now: datetime) -> list[Row]:
     return [
         row
         for row in rows
-        if row.part in ("CA", "serving certificate") and row.renewal_at + LATE < now <= row.not_after
+        if row.part in ("CA", "serving certificate") and row.renewal_at + _LATE < now <= row.not_after
     ]
 
 

@@ -22,11 +22,11 @@ from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
 from policy.core.values.backoff import backoff
 
-FOLLOW_SECONDS: Final = 5.0
+_FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one
 Secret is cheap, and it needs the right to `get` alone, where a watch would need `list` and `watch` too."""
-FIRST_DELAY: Final = 0.5
-LAST_DELAY: Final = 10.0
+_FIRST_DELAY: Final = 0.5
+_LAST_DELAY: Final = 10.0
 """Seconds between attempts to get the first certificate: the first, doubled each time up to the last."""
 
 
@@ -43,7 +43,7 @@ class ServingCertificate:
         names: Iterable[str],
         clock: Callable[[], datetime],
         reporter: CertificateReporter,
-        follow_seconds: float = FOLLOW_SECONDS,
+        follow_seconds: float = _FOLLOW_SECONDS,
     ) -> None:
         self._folder = folder
         self._names = tuple(names)
@@ -198,7 +198,7 @@ def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
         if attempt():
             return True
         failures += 1
-        stopped.wait(backoff(failures, first=FIRST_DELAY, last=LAST_DELAY))
+        stopped.wait(backoff(failures, first=_FIRST_DELAY, last=_LAST_DELAY))
     return False
 
 

@@ -16,7 +16,7 @@ from lockkeeper.certificates.sources import Certificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
 from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
 
-STEPS_AT_ONCE: Final = 8
+_STEPS_AT_ONCE: Final = 8
 """Steps after which a pass ends in any case; two are usual."""
 
 
@@ -50,7 +50,7 @@ class CertificateUpkeep(Upkeep):
     def make_pass(self) -> bool:
         """Put the bundle in place and take every step that is due; tell whether all went well."""
         try:
-            for _ in range(STEPS_AT_ONCE):
+            for _ in range(_STEPS_AT_ONCE):
                 good = self._place()
                 if not self._certificates.renew(self._in_place_since):
                     return good

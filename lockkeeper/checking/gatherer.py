@@ -42,15 +42,15 @@ from policy.cluster.protocol import (
 from policy.service.leading.leases import LEASES, Lease
 from webhook.callers import call_of
 
-POLICIES: Final = (
+_POLICIES: Final = (
     WORKFLOW_QUOTAS,
     CLUSTER_WORKFLOW_QUOTAS,
     SYNCHRONIZATION_POLICIES,
     CLUSTER_SYNCHRONIZATION_POLICIES,
 )
 _HEADLESS: Final = "None"
-HTTPS: Final = 443
-Read = TypeVar("Read")
+_HTTPS: Final = 443
+_Read = TypeVar("_Read")
 
 
 class Gatherer:
@@ -95,7 +95,7 @@ class Gatherer:
             if webhook.name.endswith(OURS)
         ]
         return InstallationFacts(
-            policies={resource.kind: self._policies(resource) for resource in POLICIES},
+            policies={resource.kind: self._policies(resource) for resource in _POLICIES},
             ledgers=self._is_served(QUOTA_LEDGERS),
             # Of the release's own namespace only: in others there may be very many.
             workflows=self._is_served(WORKFLOWS, self._namespace),
@@ -172,7 +172,7 @@ class Gatherer:
         found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
         spec = ServiceSpec() if isinstance(found, UnreadObject) else found
         if spec.cluster_ip in ("", _HEADLESS):
-            return msgspec.structs.replace(spec, cluster_ip=server_name(service))
+            return msgspec.structs.replace(spec, cluster_ip=_server_name(service))
         return spec
 
 
@@ -183,14 +183,16 @@ def right(verb: str, resource: Resource, namespace: str = "", name: str = "") ->
     return " ".join(filter(None, (verb, what, name))) + where
 
 
-def server_name(service: ServiceReference) -> str:
+def _server_name(service: ServiceReference) -> str:
     """Return the name by which the API server checks the certificate of a Service."""
     return f"{service.name}.{service.namespace}.svc"
 
 
 def _service_target(service: ServiceReference, place: ServiceSpec, ca_bundle: str) -> Target:
     """Return where a Service is served."""
-    target = Target(place.cluster_ip, service.port, server_name(service), ready_path(service.path), ca_bundle)
+    target = Target(
+        place.cluster_ip, service.port, _server_name(service), ready_path(service.path), ca_bundle
+    )
     return msgspec.structs.replace(target, health_port=place.health_port)
 
 
@@ -198,7 +200,7 @@ def url_target(url: str, ca_bundle: str) -> Target:
     """Return where a URL leads to."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    return Target(host, parts.port or HTTPS, host, ready_path(parts.path), ca_bundle)
+    return Target(host, parts.port or _HTTPS, host, ready_path(parts.path), ca_bundle)
 
 
 def ready_path(path: str) -> str:
@@ -208,7 +210,7 @@ def ready_path(path: str) -> str:
     return path.rpartition("/")[0] + "/readyz"
 
 
-def _attempt(read: Callable[[], Read], wanted: str) -> Read | UnreadObject:
+def _attempt(read: Callable[[], _Read], wanted: str) -> _Read | UnreadObject:
     """Return what is read, or why it is not. Raises what concerns the whole cluster."""
     try:
         return read()

@@ -7,8 +7,8 @@ from lockkeeper.checking.judgement import Check, Judgement, Judgements, State, u
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.core.objects.well_known import NAMESPACE_NAME
 
-MUTATE: Final = "mutate.lockkeeper.dev"
-VALIDATE: Final = "validate.lockkeeper.dev"
+_MUTATE: Final = "mutate.lockkeeper.dev"
+_VALIDATE: Final = "validate.lockkeeper.dev"
 _POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
@@ -39,8 +39,8 @@ def judge_kinds(facts: InstallationFacts) -> Judgements:
 def judge_registration(facts: InstallationFacts) -> Judgements:
     """Judge whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
-        (MUTATING.kind, facts.mutating, (MUTATE,)),
-        (VALIDATING.kind, facts.validating, (VALIDATE, _POLICY_REVIEW)),
+        (MUTATING.kind, facts.mutating, (_MUTATE,)),
+        (VALIDATING.kind, facts.validating, (_VALIDATE, _POLICY_REVIEW)),
     ):
         if isinstance(found, UnreadObject):
             if found.gap is Gap.ABSENT:

@@ -12,7 +12,7 @@ from lockkeeper.checking.facts import ProbeResult, ProbeTrouble, Target
 
 CONNECTIONS: Final = 4
 """A Service hands each connection to one of its Pods, so one alone would leave the others unseen."""
-SECONDS: Final = 5.0
+_SECONDS: Final = 5.0
 _LONGEST_ANSWER: Final = 4096
 
 
@@ -55,7 +55,7 @@ def trusting(ca_bundle: str) -> ssl.SSLContext:
 def _ask_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
     try:
         with (
-            create_connection((target.host, target.port), SECONDS) as plain,
+            create_connection((target.host, target.port), _SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=target.server_name) as secure,
         ):
             expires = _end_of(secure)
@@ -75,14 +75,14 @@ def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str
     """Return status and text of the readiness, on its own port or on the connection that is given."""
     if on_admission is not None:
         return _asked(on_admission, target, target.ready_path)
-    with create_connection((target.host, target.health_port), SECONDS) as plain:
+    with create_connection((target.host, target.health_port), _SECONDS) as plain:
         return _asked(plain, target, target.ready_path)
 
 
 def _takes(target: Target, context: ssl.SSLContext, path: str) -> bool:
     """Tell whether a path is one that is answered: it wants a POST then, and says so."""
     with (
-        create_connection((target.host, target.port), SECONDS) as plain,
+        create_connection((target.host, target.port), _SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=target.server_name) as secure,
     ):
         return _asked(secure, target, path)[0] == HTTPStatus.METHOD_NOT_ALLOWED
@@ -96,7 +96,7 @@ def _end_of(secure: ssl.SSLSocket) -> datetime:
 
 def _asked(connected: socket, target: Target, path: str) -> tuple[int, str]:
     """Return status and text of what a path says."""
-    connection = HTTPConnection(target.server_name, target.port, timeout=SECONDS)
+    connection = HTTPConnection(target.server_name, target.port, timeout=_SECONDS)
     connection.sock = connected
     connection.request("GET", path, headers={"Connection": "close"})
     answer = connection.getresponse()

@@ -23,7 +23,7 @@ from lockkeeper.process.output import UsageError, aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper certs status --kubeconfig ~/.kube/config
   lockkeeper certs status -o json --dir DIR            a folder that `serve --certs DIR` uses
   lockkeeper certs init --namespace lockkeeper
@@ -33,11 +33,11 @@ EXAMPLES = """examples:
 On a cluster the certificates are in a Secret; without --kubeconfig it is the cluster of this Pod.
 Exit codes: 0 all is well, 1 something is wrong or expired, 2 it cannot be read or written."""
 
-RELEASE: Final = "lockkeeper"
+_RELEASE: Final = "lockkeeper"
 _ALL_IS_WELL: Final = "nothing to do: all is well"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions, and the options of each."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     for name, summary, act in (
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             add_output(action, "json")
             action.add_argument(
                 "--webhook-configurations",
-                default=RELEASE,
+                default=_RELEASE,
                 metavar="NAME",
                 help="name of the webhook configurations (default %(default)s)",
             )
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--ca", action="store_true", help="change the CA, not only what it signed")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
     with _errors_in_one_line():
         code: int = arguments.act(arguments)
@@ -71,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, metavar="DIR", help="a folder of certificates, not a cluster")
     parser.add_argument(
-        "-n", "--namespace", default=RELEASE, help="namespace of the Secret (default %(default)s)"
+        "-n", "--namespace", default=_RELEASE, help="namespace of the Secret (default %(default)s)"
     )
     parser.add_argument(
-        "--secret", default=f"{RELEASE}-certs", metavar="NAME", help="the Secret (default %(default)s)"
+        "--secret", default=f"{_RELEASE}-certs", metavar="NAME", help="the Secret (default %(default)s)"
     )
     parser.add_argument(
         "--names",

@@ -14,7 +14,7 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.output import UsageError, as_json
 from policy.cluster.errors import TooManyRequests, Unavailable
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper check --kubeconfig ~/.kube/config
   lockkeeper check --kubeconfig ~/.kube/config --namespace traffic --name lockkeeper-blue -o json
   lockkeeper check                                         inside a cluster, as helm test does
@@ -25,7 +25,7 @@ Exit codes: 0 fine, 1 a check failed or warns, 2 the cluster does not answer or 
 _FINDINGS: Final = (State.FAILED, State.WARNING)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     parser.add_argument(
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "json")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Gather, judge and print."""
     with closing(reach(arguments.kubeconfig)) as cluster:
         gatherer = Gatherer(

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Final, NamedTuple
 
 
-class Command(NamedTuple):
+class _Command(NamedTuple):
     """A command: its name, which is also that of its module in this package, and its line of help."""
 
     name: str
@@ -21,25 +21,25 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
-    Command("run", "Run the whole product on this machine, with no cluster, and play Workflows through it."),
-    Command("serve", "Serve the admission webhook alone, with policies from files or a cluster."),
-    Command("controller", "Release queued Workflows of a cluster; several may run, one of them leads."),
-    Command(
+    _Command("run", "Run the whole product on this machine, with no cluster, and play Workflows through it."),
+    _Command("serve", "Serve the admission webhook alone, with policies from files or a cluster."),
+    _Command("controller", "Release queued Workflows of a cluster; several may run, one of them leads."),
+    _Command(
         "review",
         "Show what the webhook would decide about Workflows, templates and crons, and how it changes them.",
     ),
-    Command(
+    _Command(
         "lint", "Find wrong locks, deadlocks, wrong types, schedules and references in files of Workflows."
     ),
-    Command(
+    _Command(
         "locks",
         "Show who holds and who waits for every lock, who waits for ever, and what other limits would do.",
     ),
-    Command(
+    _Command(
         "check", "Check whether an installation on a cluster is healthy, and tell what to do where it is not."
     ),
-    Command(
+    _Command(
         "certs", "Show the webhook's certificates, make them where they are missing, or change them now."
     ),
-    Command("version", "Print the version of Lockkeeper and of Python."),
+    _Command("version", "Print the version of Lockkeeper and of Python."),
 )

@@ -35,7 +35,7 @@ from policy.service.status.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
 
@@ -45,11 +45,11 @@ certificates and the caBundle of the webhook configurations. Probes and metrics 
 lease up at once.
 Exit codes: 0 stopped by a signal, 1 a bug ended it, 2 something to mend before it can work."""
 
-SYNC_SECONDS = 0.5
+_SYNC_SECONDS = 0.5
 """How often, until all policies were read, the end is looked for."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     add_argo_version(parser)
@@ -91,16 +91,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then work until a signal ends it."""
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:
         raise UsageError("give one of --certs-secret and --ca-secret")
     with ending_at_sigterm():  # To make it takes a second of imports; it takes the signal over when it runs.
-        return ControllerProcess(arguments).run()
+        return _ControllerProcess(arguments).run()
 
 
-class ControllerProcess:
+class _ControllerProcess:
     """Everything that one controller is made of."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -169,7 +169,7 @@ class ControllerProcess:
 
     def _campaign(self) -> None:
         """Join the election once the policies are known: a leader without them would release everything."""
-        while not self._policies.wait(SYNC_SECONDS):
+        while not self._policies.wait(_SYNC_SECONDS):
             if self._elector.stopping:
                 break
         self._elector.run()

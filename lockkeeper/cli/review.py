@@ -26,7 +26,7 @@ from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, r
 from webhook import wire
 from webhook.review import decide_without_ledger
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
   kustomize build . | lockkeeper review - --policies policies/ -o json
@@ -35,7 +35,7 @@ Every document is reviewed by itself, as if nothing else ran. Exit codes: 0 noth
 2 a file or a policy cannot be read."""
 
 
-class Reviewed(msgspec.Struct, frozen=True, rename="camel"):
+class _Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     """The decision about one document, as `-o json` and `-o yaml` show it."""
 
     file: str
@@ -52,7 +52,7 @@ class Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     changed: JsonObject | None
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "files",
@@ -100,7 +100,7 @@ def _read(file: str) -> list[Manifest]:
     return read_manifests(Path(file))
 
 
-def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> Reviewed:
+def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -> _Reviewed:
     """Send a document down the webhook's own path: the same decoding, the same decision."""
     namespace = manifest.namespace or namespace
     group, _, version = manifest.api_version.rpartition("/")
@@ -118,7 +118,7 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
         if short:  # Not even an empty ledger would admit it.
             decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch))
-    return Reviewed(
+    return _Reviewed(
         file=manifest.file,
         line=manifest.line,
         kind=manifest.kind,
@@ -141,7 +141,7 @@ def _reasons(decision: Decision) -> tuple[dict[str, str], ...]:
     )
 
 
-def _print_table(manifests: Sequence[Manifest], reviewed: Sequence[Reviewed], show: str) -> None:
+def _print_table(manifests: Sequence[Manifest], reviewed: Sequence[_Reviewed], show: str) -> None:
     rows = [("FILE", "KIND", "NAMESPACE", "NAME", "DECISION", "WHY")]
     for each in reviewed:
         place = f"{each.file}:{each.line}"
@@ -160,7 +160,7 @@ def _print_table(manifests: Sequence[Manifest], reviewed: Sequence[Reviewed], sh
             print(_diff(manifest.value, each.changed), end="")
 
 
-def _why(reviewed: Reviewed) -> str:
+def _why(reviewed: _Reviewed) -> str:
     if reviewed.reasons:
         return ", ".join(dict.fromkeys(reason["code"] for reason in reviewed.reasons))
     if reviewed.locks:

@@ -15,7 +15,7 @@ from lockkeeper.process.output import UsageError
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
 
@@ -24,7 +24,7 @@ Workflows of --workflows are created one after another through the HTTPS webhook
 Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser)
     add_address(parser)
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end after the play")
     parser.add_argument(
         "--task-time",
-        type=seconds,
+        type=_seconds,
         default=timedelta(seconds=0.5),
         metavar="SECONDS",
         help="how long each task of the simulated Argo takes (default 0.5)",
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def seconds(text: str) -> timedelta:
+def _seconds(text: str) -> timedelta:
     """Return a time above 0, up to an hour, or an error that argparse shows."""
     try:
         value = float(text)

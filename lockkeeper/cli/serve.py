@@ -46,7 +46,7 @@ from webhook.metrics import Metrics
 from webhook.serving.server import Server
 from webhook.settings import ServerSettings
 
-EXAMPLES = """examples:
+_EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
   lockkeeper serve --cluster --kubeconfig ~/.kube/config
   curl --cacert DIR/ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/mutate
@@ -56,11 +56,11 @@ and limits of quotas that deny count only the creates of the last 90 seconds; wi
 `lockkeeper controller` lets go, and the ledgers in the cluster count.
 Exit codes: 0 stopped by a signal, 2 something to mend before it can serve."""
 
-SYNC_SECONDS: Final = 1.5
+_SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def _configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser, required=False)
     parser.add_argument(
@@ -112,7 +112,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with TemporaryDirectory(prefix="lockkeeper-") as temporary:
         offer = _offer(arguments, Path(temporary))
         offer.establish()
-        process = WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
+        process = _WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
         server = Server(
             settings=ServerSettings(
                 host=arguments.host, port=number, certificate=offer.paths.cert, key=offer.paths.key
@@ -128,7 +128,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return server.serve()
 
 
-class WebhookProcess:
+class _WebhookProcess:
     """What the worker process builds: the application, with threads that keep policies and certificate."""
 
     def __init__(
@@ -199,9 +199,9 @@ class WebhookProcess:
         policies.start()
         # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
         # otherwise refuse the first reviews, because its Pod counts as ready.
-        policies.wait(SYNC_SECONDS)
+        policies.wait(_SYNC_SECONDS)
         if callers is not None:
-            callers.wait(SYNC_SECONDS)
+            callers.wait(_SYNC_SECONDS)
         return build_admission(
             board=policies.board,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),

@@ -39,8 +39,8 @@ from policy.core.objects.workflow import (
 )
 from policy.core.policy_kinds.kinds import LEAF_TYPES
 
-SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
-WATCH_SECONDS: Final = 300.0
+_SEEN: Final = f"!{well_known.INSTANCE_ID},{well_known.COMPLETED}!=true"
+_WATCH_SECONDS: Final = 300.0
 _LIMITS_SECONDS: Final = 1.0
 """How often waiters look whether a limit is another: a policy was edited, or a window opened."""
 LimitOf = Callable[[str], int]
@@ -135,7 +135,7 @@ class SimulatedArgo:
 
     def run(self) -> None:
         """Work until stopped."""
-        listing = self._cluster.list(WORKFLOWS, labels=SEEN)
+        listing = self._cluster.list(WORKFLOWS, labels=_SEEN)
         for item in listing.items:
             self._inbox.put(item)
         Thread(target=self._watch, args=(listing.resource_version,), name="argo-watch", daemon=True).start()
@@ -145,7 +145,7 @@ class SimulatedArgo:
 
     def _watch(self, version: str) -> None:
         while not self._stopped.is_set():
-            for event in self._cluster.watch(WORKFLOWS, since=version, labels=SEEN, timeout=WATCH_SECONDS):
+            for event in self._cluster.watch(WORKFLOWS, since=version, labels=_SEEN, timeout=_WATCH_SECONDS):
                 version = event.resource_version
                 if event.type in (EventType.ADDED, EventType.MODIFIED):
                     self._inbox.put(event.object)

@@ -45,9 +45,9 @@ from webhook.settings import ServerSettings
 
 _EXAMPLE: Final = "examples/review.json"
 """A review of this project's own, as seen from its folder."""
-AT_ONCE: Final = timedelta(0)
+_AT_ONCE: Final = timedelta(0)
 """Somebody watches: who waits is told of every move."""
-DONE: Final = b"d"
+_DONE: Final = b"d"
 """The worker's word to its parent: the play ended and went well."""
 _STOPPED: Final = b"s"
 """The worker's word that it ended by itself; one that was killed says nothing."""
@@ -103,7 +103,7 @@ class Embedded:
         os.set_blocking(self._said, False)
         words = _read(self._said)
         if self._settings.once:
-            return 0 if DONE in words else 1
+            return 0 if _DONE in words else 1
         return server if _STOPPED in words else 1
 
     def _say(self, word: bytes) -> None:
@@ -113,7 +113,7 @@ class Embedded:
         """End well: whoever read the output, `head` perhaps, has what he wanted."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if self._settings.once:
-            self._say(DONE)
+            self._say(_DONE)
         os.kill(self._parent, signal.SIGTERM)
 
     def _build(self) -> WSGIApplication:
@@ -132,7 +132,7 @@ class Embedded:
         narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
         reporter = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(
-            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=AT_ONCE
+            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
         )
         board.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
@@ -188,7 +188,7 @@ class Embedded:
             narrator.text(closing(failures, narrator, argo, snapshot()))
             if self._settings.once:
                 if not failures:
-                    self._say(DONE)
+                    self._say(_DONE)
                 os.kill(self._parent, signal.SIGTERM)
                 return
         authority = self._paths.authority_cert

@@ -18,7 +18,7 @@ from policy.core.values.amounts import Amount
 from policy.core.values.prepared import prepare
 from policy.service.tracking.tracked import Tracked
 
-WATCH_SECONDS: Final = 300.0
+_WATCH_SECONDS: Final = 300.0
 _NAMESPACE_WIDTH: Final = 11
 _NAME_WIDTH: Final = 26
 
@@ -93,7 +93,7 @@ class Narrator:
     def follow(self, version: str) -> None:
         """Read the watch from a version on, for ever; the body of a daemon thread."""
         while True:
-            for event in self._cluster.watch(WORKFLOWS, since=version, timeout=WATCH_SECONDS):
+            for event in self._cluster.watch(WORKFLOWS, since=version, timeout=_WATCH_SECONDS):
                 version = event.resource_version
                 self._see(event)
 

@@ -47,10 +47,10 @@ _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")
 """Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
 _LOCK_WARNING: Final = "LockWarning"
-SCHEDULE: Final = "Schedule"
+_SCHEDULE: Final = "Schedule"
 """Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
 _LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
-LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
+_LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
 _LINT: Final = ClusterSynchronizationPolicy(
     metadata=PolicyMetadata(name="lint"),
     spec=ClusterSynchronizationPolicySpec(
@@ -89,7 +89,7 @@ class LintFinding(msgspec.Struct, frozen=True):
 def lint(files: Files, argo: ArgoVersion) -> list[LintFinding]:
     """Return everything found in the objects of the files, in the order of files and lines."""
     governed = take_snapshot(files.documents, version="lint", argo=argo)
-    others = (each for each in files.documents if not isinstance(each, LOCK_POLICIES))
+    others = (each for each in files.documents if not isinstance(each, _LOCK_POLICIES))
     ungoverned = take_snapshot((*others, _LINT), version="lint", argo=argo)
     ungoverned = msgspec.structs.replace(ungoverned, library=governed.library)
     owners = {subject: _owner(subject, subject.spec, governed) for subject in files.subjects if subject.spec}
@@ -141,7 +141,7 @@ def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]
     """Yield what keeps a CronWorkflow from ever running."""
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
-            yield _finding(subject, Level.ERROR, SCHEDULE, problem.path, problem.message)
+            yield _finding(subject, Level.ERROR, _SCHEDULE, problem.path, problem.message)
 
 
 def _of_owner(

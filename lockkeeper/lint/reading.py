@@ -17,7 +17,7 @@ from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.schema_check import decode, walk
 from policy.sources.yaml_positions import Json, item, parse
 
-STATUS: Final = "status"
+_STATUS: Final = "status"
 _CLUSTER_SCOPED: Final = frozenset({"ClusterWorkflowTemplate", "Namespace"})
 _TYPES: Final[dict[str, type]] = {
     "Workflow": Workflow,
@@ -127,7 +127,7 @@ class _LintReader:
     def _add_subject(self, value: JsonObject, kind: str, origin: DocumentOrigin) -> None:
         fits = not walk(value, _TYPES[kind])
         # What `kubectl get -o yaml` writes of a status is a record, and says nothing of what will run.
-        wanted: JsonObject = {key: entry for key, entry in value.items() if key != STATUS}
+        wanted: JsonObject = {key: entry for key, entry in value.items() if key != _STATUS}
         decoded = decode(wanted, _TYPES[kind]) if fits else None
         metadata, spec, at = Metadata(), None, "/spec"
         cron: CronWorkflow | None = None

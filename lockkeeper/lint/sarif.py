@@ -6,7 +6,7 @@ from typing import Final
 from lockkeeper.lint.lint import LintFinding
 from policy.core.objects.json_patch import JsonObject
 
-SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def sarif(findings: Sequence[LintFinding], version: str) -> JsonObject:
@@ -14,7 +14,7 @@ def sarif(findings: Sequence[LintFinding], version: str) -> JsonObject:
     codes = sorted({each.code for each in findings})
     driver: JsonObject = {"name": "lockkeeper", "version": version, "rules": [{"id": code} for code in codes]}
     return {
-        "$schema": SCHEMA,
+        "$schema": _SCHEMA,
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": [_result(each) for each in findings]}],
     }

@@ -11,8 +11,8 @@ from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses
 from policy.core.lock_queues.replay import Range, Record, Replay, ReplayedLimit, replay
 from policy.core.values.durations import written
 
-HEADER = ("", "LIMIT", "MEAN WAIT", "95 OF 100 WAIT UP TO", "LONGEST QUEUE", "BUSY")
-NOTE = (
+_HEADER = ("", "LIMIT", "MEAN WAIT", "95 OF 100 WAIT UP TO", "LONGEST QUEUE", "BUSY")
+_NOTE = (
     "Waits are those of a replay: the arrivals and lengths that were seen, with another limit; in brackets\n"
     "the range over 20 replays with the lengths moved along. Arrivals are taken as they were. Whether what\n"
     "a lock protects can take more, only you know."
@@ -50,7 +50,7 @@ def report(found: Sequence[Replay], seen: LockUses, most_wait: timedelta) -> str
         return "no semaphore with a known limit was used by the Workflows that are still there"
     parts = [_one(each, most_wait) for each in found]
     if any(each.outcomes for each in found):
-        parts.append(NOTE)
+        parts.append(_NOTE)
     if seen.unknown:
         parts.append(f"{seen.unknown} uses are left out: the key of their lock is worked out at run time.")
     return "\n\n".join(parts)
@@ -60,7 +60,7 @@ def _one(each: Replay, most_wait: timedelta) -> str:
     lines = [_heading(each.record)]
     if each.silent:
         return "\n".join([*lines, f"  {each.silent}"])
-    rows = [HEADER, *(_row(outcome, each.record.limit) for outcome in each.outcomes)]
+    rows = [_HEADER, *(_row(outcome, each.record.limit) for outcome in each.outcomes)]
     lines += [aligned(rows), f"  {_suggestion(each, most_wait)}"]
     return "\n".join(lines)
 

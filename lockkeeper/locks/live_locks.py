@@ -14,13 +14,13 @@ from policy.core.values.prepared import prepare
 from policy.service.tracking.tracker import LIVE
 
 
-class Data(msgspec.Struct, frozen=True):
+class _Data(msgspec.Struct, frozen=True):
     """The data of a ConfigMap."""
 
     data: dict[str, str] | None = None
 
 
-prepare(Data)
+prepare(_Data)
 
 
 class SemaphoreLimits:
@@ -39,7 +39,7 @@ class SemaphoreLimits:
         if found is None:
             try:
                 obj = self._cluster.get(CONFIG_MAPS, name, namespace=namespace)
-                found = msgspec.convert(obj, Data).data or {}
+                found = msgspec.convert(obj, _Data).data or {}
             except (NotFound, Forbidden):
                 found = {}
             self._read[namespace, name] = found

@@ -10,9 +10,9 @@ from lockkeeper.process.output import aligned
 from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue
 from policy.core.values.durations import written
 
-SHOWN: Final = 3
+_SHOWN: Final = 3
 """Workflows that a cell of the table names."""
-HEADER: Final = ("LOCK", "LIMIT", "HELD", "WAITING", "OLDEST WAIT", "HOLDERS", "NEXT")
+_HEADER: Final = ("LOCK", "LIMIT", "HELD", "WAITING", "OLDEST WAIT", "HOLDERS", "NEXT")
 
 
 class ShownHolder(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ def table(found: Sequence[LockQueue], stuck: Sequence[LiveDeadlock], now: dateti
     """Return what people read: a line a lock, then the deadlocks."""
     if not found:
         return "no lock is held or waited for"
-    rows = [HEADER, *(_row(queue, now) for queue in found)]
+    rows = [_HEADER, *(_row(queue, now) for queue in found)]
     lines = [aligned(rows)]
     lines += ["", *(f"DEADLOCK  {each.workflow.key} {each.text}" for each in stuck)] if stuck else []
     return "\n".join(lines)
@@ -103,8 +103,8 @@ def _row(queue: LockQueue, now: datetime) -> tuple[str, ...]:
 def _some(names: Sequence[str]) -> str:
     """Return some names, each once, and how many more there are."""
     each_once = list(dict.fromkeys(names))
-    more = len(each_once) - SHOWN
-    text = ", ".join(each_once[:SHOWN])
+    more = len(each_once) - _SHOWN
+    text = ", ".join(each_once[:_SHOWN])
     return f"{text} and {more} more" if more > 0 else text or "-"
 
 

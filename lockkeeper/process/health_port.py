@@ -21,7 +21,7 @@ from wsgiref.types import WSGIApplication
 import msgspec
 
 Bug: TypeAlias = Callable[[BaseException], None]
-Connection: TypeAlias = socket | tuple[bytes, socket]
+_Connection: TypeAlias = socket | tuple[bytes, socket]
 """What socketserver calls a request; with TCP it is the socket."""
 _POLL_SECONDS: Final = 0.1
 """How soon the server sees that it has to stop."""
@@ -126,12 +126,12 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = listener.getsockname()[:2]
         self.limits = limits
         self._bug = bug
-        self._open: dict[Connection, None] = {}
+        self._open: dict[_Connection, None] = {}
         self._open_lock = Lock()
         self.setup_environ()
         self.set_app(app)
 
-    def process_request(self, request: Connection, client_address: object) -> None:
+    def process_request(self, request: _Connection, client_address: object) -> None:
         """Serve a connection in a thread; where too many are open the oldest gives way.
 
         A request is answered in milliseconds, so the oldest is a client that says nothing. Refusing the
@@ -145,13 +145,13 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._open[request] = None
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: Connection) -> None:
+    def shutdown_request(self, request: _Connection) -> None:
         """Close a connection after its answer."""
         with self._open_lock:
             self._open.pop(request, None)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Connection, client_address: object) -> None:
+    def handle_error(self, request: _Connection, client_address: object) -> None:
         """Tell of an error in the handling of a connection, unless the client is to blame."""
         del request, client_address
         error = exc_info()[1]
@@ -159,7 +159,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._bug(error)
 
 
-def _hang_up(connection: Connection) -> None:
+def _hang_up(connection: _Connection) -> None:
     """End a connection under the thread that reads it; closing it is that thread's."""
     try:
         connection.shutdown(SHUT_RDWR)  # type: ignore[union-attr]  # with TCP it is a socket

@@ -71,7 +71,7 @@ class ShelfChange(msgspec.Struct, frozen=True):
     moved: bool = False
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel"):
+class _Meta(msgspec.Struct, frozen=True, rename="camel"):
     """The metadata that a verdict names."""
 
     name: str = ""
@@ -81,7 +81,7 @@ class Meta(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
 
 
-prepare(Meta)
+prepare(_Meta)
 
 
 class Shelf:
@@ -141,7 +141,7 @@ class Shelf:
         """Take an object out."""
         return self._remove(_meta(obj).uid)
 
-    def _look_again(self, before: Verdict, meta: Meta, obj: JsonObject) -> ShelfChange:
+    def _look_again(self, before: Verdict, meta: _Meta, obj: JsonObject) -> ShelfChange:
         """Note how an object stands whose spec is the one that was judged."""
         if before.resource_version == meta.resource_version:
             return ShelfChange()
@@ -155,8 +155,8 @@ class Shelf:
         return ShelfChange(documents=document is not None, moved=verdict is not None)
 
 
-def _meta(obj: JsonObject) -> Meta:
-    return msgspec.convert(obj.get("metadata") or {}, Meta)
+def _meta(obj: JsonObject) -> _Meta:
+    return msgspec.convert(obj.get("metadata") or {}, _Meta)
 
 
 def _slim(document: Document) -> Document:

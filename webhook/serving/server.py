@@ -16,18 +16,18 @@ from webhook.serving.timed_socket import TimedSocket
 from webhook.serving.worker import WAITING_THREADS, TimedWorker, note_review
 from webhook.settings import ServerSettings
 
-MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
-HUNG_AFTER: Final = 60
+_MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
+_HUNG_AFTER: Final = 60
 """Seconds without a heartbeat after which the worker is taken for hung; the API server waits 30 at most."""
 
 
-class Arbiter(Protocol):
+class _Arbiter(Protocol):
     """What we need of gunicorn's master."""
 
     num_workers: int
 
 
-class Worker(Protocol):
+class _Worker(Protocol):
     """What we need of gunicorn's worker."""
 
     alive: bool
@@ -63,7 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._respawn = respawn
         self._on_ready = on_ready
         self._on_leave = on_leave
-        self._worker: Worker | None = None
+        self._worker: _Worker | None = None
         super().__init__()
 
     def draining(self) -> bool:
@@ -80,13 +80,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "threads": settings.threads + WAITING_THREADS,
             "keepalive": settings.keep_alive,
             "graceful_timeout": settings.graceful_timeout,
-            "timeout": HUNG_AFTER,
+            "timeout": _HUNG_AFTER,
             "backlog": settings.backlog,
             "certfile": str(settings.certificate),
             "keyfile": str(settings.key),
-            "ssl_context": lambda _config, _default: patient(self._tls()),
+            "ssl_context": lambda _config, _default: _patient(self._tls()),
             "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
-            "worker_tmp_dir": str(MEMORY_FOLDER) if MEMORY_FOLDER.is_dir() else None,
+            "worker_tmp_dir": str(_MEMORY_FOLDER) if _MEMORY_FOLDER.is_dir() else None,
             "loglevel": "error",
             "post_worker_init": self._remember,
             "child_exit": self._ended,
@@ -119,18 +119,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             os._exit(code)
         return code
 
-    def _remember(self, worker: Worker) -> None:
+    def _remember(self, worker: _Worker) -> None:
         self._worker = worker
         if self._on_ready is not None:
             self._on_ready()
 
-    def _ended(self, arbiter: Arbiter, _worker: object) -> None:
+    def _ended(self, arbiter: _Arbiter, _worker: object) -> None:
         """End with the worker where it may not be replaced; harmless while the server is stopping anyway."""
         if not self._respawn:
             arbiter.num_workers = 0
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _interrupted(self, worker: Worker) -> None:
+    def _interrupted(self, worker: _Worker) -> None:
         """Leave at once: a second signal, of the terminal or the parent, may end the worker half way."""
         self._leave(None, worker)
 
@@ -139,7 +139,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._on_leave()
 
 
-def patient(context: SSLContext) -> SSLContext:
+def _patient(context: SSLContext) -> SSLContext:
     """Return the context, made to wrap connections in the socket that TimedWorker expects."""
     context.sslsocket_class = TimedSocket
     return context

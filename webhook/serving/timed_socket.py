@@ -14,7 +14,7 @@ from webhook.time_left import LongReviewPlaces, Permits
 
 RECEIVE_SECONDS: Final = 5.0
 """Time for the handshake, for the head of a request, and for its body; the API server sends each at once."""
-SEND_SECONDS: Final = 5.0
+_SEND_SECONDS: Final = 5.0
 """Time in which an answer has to be taken."""
 
 
@@ -114,7 +114,7 @@ class TimedSocket(ssl.SSLSocket):
                 return super().send(data, flags)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
                 if not self.send_by:
-                    self.send_by = time.monotonic() + SEND_SECONDS
+                    self.send_by = time.monotonic() + _SEND_SECONDS
                 mask = POLLIN if isinstance(wanted, ssl.SSLWantReadError) else POLLOUT
                 self._wait(mask, self.send_by, "the answer was not taken in time")
 

@@ -31,19 +31,19 @@ from webhook.serving.connections import MOST, ConnectionTable, Stage
 from webhook.serving.timed_socket import RECEIVE_SECONDS, TimedSocket, WaitingThreads
 from webhook.time_left import LongReviewPlaces, Permits
 
-FIRST_BYTE_SECONDS: Final = 3.0
+_FIRST_BYTE_SECONDS: Final = 3.0
 """From the connection to its first byte: a client of TLS speaks first, and at once."""
 WAITING_THREADS: Final = 64
 """Threads beside those that compute: for clients who are slow with a body or in taking their answer."""
-SPARE_THREADS: Final = 2
+_SPARE_THREADS: Final = 2
 """Of those, some that never wait: for heads, and for clients who have just been hung up on."""
-LONGEST_HEAD: Final = 16 * 1024
+_LONGEST_HEAD: Final = 16 * 1024
 """Bytes of a request's head; the API server's are below 1 KiB."""
-ACCEPTS: Final = 64
+_ACCEPTS: Final = 64
 """Connections that are taken at once, when many come."""
-DRAIN_SECONDS: Final = 0.5
+_DRAIN_SECONDS: Final = 0.5
 """For the rest of a body that was refused unread, so that its connection can be used again."""
-SWEEP_SECONDS: Final = 0.5
+_SWEEP_SECONDS: Final = 0.5
 _HEAD_END: Final = b"\r\n\r\n"
 _CHUNK: Final = 16 * 1024
 _NOT_AN_ERROR: Final = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)
@@ -92,7 +92,7 @@ class ClientConnection(TConn):  # type: ignore[misc]  # gunicorn has no types
             heard += unreader.take_buffered()
         while _HEAD_END not in heard:
             chunk = self.sock.recv_now(_CHUNK)
-            if chunk == b"" or len(heard) > LONGEST_HEAD:
+            if chunk == b"" or len(heard) > _LONGEST_HEAD:
                 raise EOFError
             if chunk and not heard and _HEAD_END in chunk:
                 unreader.unread(chunk)  # As nearly always: a head comes in one piece.
@@ -120,7 +120,7 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         computing = max(1, self.cfg.threads - WAITING_THREADS)
         self.permits = Permits(computing)
         self.long_reviews = LongReviewPlaces(self.permits, max(1, computing - 1))
-        self.waiting = WaitingThreads(WAITING_THREADS - SPARE_THREADS)
+        self.waiting = WaitingThreads(WAITING_THREADS - _SPARE_THREADS)
         self.connections: ConnectionTable[ClientConnection] = ConnectionTable()
         self.handshakes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="handshakes")
         self.worker_connections = 2 * MOST  # Never reached: silent ones give way, the others are in threads.
@@ -129,7 +129,7 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def accept(self, listener: socket) -> None:
         """Take the connections that are there, so many at most before others are served."""
-        for _ in range(ACCEPTS):
+        for _ in range(_ACCEPTS):
             try:
                 client, address = listener.accept()
             except OSError as error:
@@ -145,7 +145,7 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         conn = ClientConnection(self.cfg, client, address, listener.getsockname())
         self.nr_conns += 1
         self._make_way(self.connections.add(conn, _peer(address)))
-        self._await(conn, Stage.FIRST_BYTE, time.monotonic() + FIRST_BYTE_SECONDS)
+        self._await(conn, Stage.FIRST_BYTE, time.monotonic() + _FIRST_BYTE_SECONDS)
 
     def handle(self, conn: ClientConnection) -> object:
         """Serve a request if all of its head is there, with a permit to compute."""
@@ -189,7 +189,7 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         now = time.monotonic()
         if force:
             gone = self.connections.all_silent()
-        elif now - self._swept < SWEEP_SECONDS:
+        elif now - self._swept < _SWEEP_SECONDS:
             return
         else:
             gone = self.connections.overdue(now)
@@ -202,11 +202,11 @@ class TimedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Look for silent connections more often than gthread does."""
-        super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+        super().wait_for_and_dispatch_events(min(timeout, _SWEEP_SECONDS))
 
     def _keepalive_after(self, conn: ClientConnection, keepalive: object) -> bool:
         """Wait for the rest of a body that nobody wanted, and briefly: the connection can close as well."""
-        conn.sock.receive_by = min(conn.sock.receive_by, time.monotonic() + DRAIN_SECONDS)
+        conn.sock.receive_by = min(conn.sock.receive_by, time.monotonic() + _DRAIN_SECONDS)
         return bool(super()._keepalive_after(conn, keepalive))
 
     def _cap_keepalive(self, deadline: float) -> None:

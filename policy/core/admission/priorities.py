@@ -18,8 +18,8 @@ from policy.core.objects.workflow import WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
 
-PRIORITY: Final = "spec.priority"
-POINTER: Final = pointer("spec", "priority")
+_PRIORITY: Final = "spec.priority"
+_POINTER: Final = pointer("spec", "priority")
 
 
 class Priority(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ def priority_of(
         value,
         faults=tuple(_faults(written, whose, capping)),
         warnings=tuple(_lowered(written, whose, capping, writable=writable)),
-        patch=(PatchOp(Op.ADD, POINTER, value),) if pinned else (),
+        patch=(PatchOp(Op.ADD, _POINTER, value),) if pinned else (),
     )
 
 
@@ -77,7 +77,7 @@ def _faults(written: int, whose: str, quotas: Iterable[CompiledQuota]) -> Iterab
         most = quota.max_priority
         if most is not None and written > most and not quota.lowers_priority:
             message = f"{written}{whose} is above the cap of {most} for priorities: set it to {most} or less"
-            yield Reason(Code.PRIORITY_ABOVE_CAP, PRIORITY, message, quota.source)
+            yield Reason(Code.PRIORITY_ABOVE_CAP, _PRIORITY, message, quota.source)
 
 
 def _lowered(written: int, whose: str, quotas: Iterable[CompiledQuota], *, writable: bool) -> Iterable[str]:

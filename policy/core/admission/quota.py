@@ -33,7 +33,7 @@ GENERATED: Final = 12
 """Characters of the suffix: the last of an admission uid, random enough not to be met twice."""
 MAX_PREFIX: Final = 63 - GENERATED
 """What is kept of a prefix, so that the name stays within the 63 characters that the API server makes."""
-PARALLELISM_POINTER: Final = "/spec/parallelism"
+_PARALLELISM_POINTER: Final = "/spec/parallelism"
 
 
 class QuotaPart(msgspec.Struct, frozen=True):
@@ -68,14 +68,14 @@ class Subject(msgspec.Struct, frozen=True):
     version: str = ""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class _Wanted(msgspec.Struct, frozen=True):
     """What a Workflow demands: of accounts, and of a pool that borrows."""
 
     demands: tuple[Demand, ...]
     share: ShareDemand | None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class _Asked(msgspec.Struct, frozen=True):
     """A Workflow as quotas look at it, and the moment."""
 
     namespace: str
@@ -84,21 +84,21 @@ class Asked(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     now: datetime
 
-    def wanted(self, quotas: Sequence[CompiledQuota]) -> Wanted:
+    def wanted(self, quotas: Sequence[CompiledQuota]) -> _Wanted:
         """Return what it demands of these quotas, and of a pool that borrows where one of them is its."""
         user, priority = self.weighed.user, self.weighed.priority
         pool = borrowed_from(quotas, self.namespace, self.snapshot)
         share = None if pool is None else share_demand(pool, self.namespace, priority, self.now)
-        return Wanted(demands(quotas, user, now=self.now, priority=priority), share)
+        return _Wanted(demands(quotas, user, now=self.now, priority=priority), share)
 
-    def short(self, taken: Mapping[Account, Usage], wanted: Wanted) -> list[Shortfall]:
+    def short(self, taken: Mapping[Account, Usage], wanted: _Wanted) -> list[Shortfall]:
         """Return what is short where so much is taken."""
         found = shortfalls(taken, self.weight, wanted.demands)
         if wanted.share is None:
             return found
         return found + share_shortfalls(taken, self.weight, wanted.share)
 
-    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: Wanted) -> list[Shortfall]:
+    def short_behind(self, count: int, quotas: Sequence[CompiledQuota], wanted: _Wanted) -> list[Shortfall]:
         """Return what is short once so many that wait in front run, each of which is taken to weigh the same.
 
         By figures of statuses some of them may have been let go since, so a wait is foreseen only where there
@@ -112,7 +112,7 @@ class Asked(msgspec.Struct, frozen=True):
         return self.short({**taken, **ahead}, wanted)
 
 
-class Claim(msgspec.Struct, frozen=True):
+class _Claim(msgspec.Struct, frozen=True):
     """What is to be reserved, the id that the Workflow then carries, and the patch that gives it a name."""
 
     id: str = ""
@@ -120,10 +120,10 @@ class Claim(msgspec.Struct, frozen=True):
     reservation: ReservationRequest | None = None
 
 
-NO_CLAIM: Final = Claim()
+_NO_CLAIM: Final = _Claim()
 
 
-class Wait(msgspec.Struct, frozen=True):
+class _Wait(msgspec.Struct, frozen=True):
     """How a Workflow shows that it waits, what its creator is warned of, and why the queue takes nobody."""
 
     reasons: tuple[Reason, ...] = ()
@@ -131,7 +131,7 @@ class Wait(msgspec.Struct, frozen=True):
     patch: tuple[PatchOp, ...] = ()
 
 
-NO_WAIT: Final = Wait()
+_NO_WAIT: Final = _Wait()
 
 
 def apply_quotas(
@@ -159,14 +159,14 @@ def apply_quotas(
     effects = by_effect(counted)
     queueing = effects[OnExceed.QUEUE]
     weighed = hold.Weighed(tasks.amount, priority.value, subject.user)
-    asked = Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
+    asked = _Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
     warned = _exceeded(asked, effects[OnExceed.WARN])
     claim = _claim(asked, effects[OnExceed.DENY], subject, policies.root)
     run = scheduled_by(metadata) if queueing and review.related.policy else None
     origin = _origin(subject, child, run, tasks.by, queued=bool(queueing))
     spec_patch = _spec_patch(workflow, tasks, priority)
     sources = tuple([quota.source for quota in quotas])
-    wait = _wait(asked, queueing, policies.rules, subject, run) if queueing else NO_WAIT
+    wait = _wait(asked, queueing, policies.rules, subject, run) if queueing else _NO_WAIT
     marked = hold.mark_patch(
         workflow.metadata, weighed, reservation=claim.id, hold=bool(queueing), origin=origin
     )
@@ -208,7 +208,7 @@ def _newcomer(review: Review, metadata: Metadata, tasks: Amount, quotas: Sequenc
     )
 
 
-def _exceeded(asked: Asked, warning: Sequence[CompiledQuota]) -> list[str]:
+def _exceeded(asked: _Asked, warning: Sequence[CompiledQuota]) -> list[str]:
     """Return the warnings of quotas that only warn, by the latest view of usage."""
     if not warning:
         return []
@@ -218,7 +218,7 @@ def _exceeded(asked: Asked, warning: Sequence[CompiledQuota]) -> list[str]:
     ]
 
 
-def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, root: Root) -> Claim:
+def _claim(asked: _Asked, denying: Sequence[CompiledQuota], subject: Subject, root: Root) -> _Claim:
     """Return what is to be reserved; with no quota that denies, what the object claims already.
 
     The mutating side names a reservation after its own request, over whatever came with the object
@@ -229,7 +229,7 @@ def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, roo
     mutates = review.side is Side.MUTATE
     carried = "" if mutates else (metadata.labels or {}).get(RESERVATION, "")
     if not denying and not carried:
-        return NO_CLAIM
+        return _NO_CLAIM
     name, patch = metadata.name or "", list[PatchOp]()
     if mutates and not name and metadata.generate_name:
         # The reservation is bound to the name, which the API server would make only after this call.
@@ -251,7 +251,7 @@ def _claim(asked: Asked, denying: Sequence[CompiledQuota], subject: Subject, roo
         nodes=nodes,
         user=weighed.user,
     )
-    return Claim(reservation.id if denying else "", tuple(patch), reservation)
+    return _Claim(reservation.id if denying else "", tuple(patch), reservation)
 
 
 def generated_name(prefix: str, uid: str) -> str:
@@ -281,7 +281,7 @@ def _origin(
 def _spec_patch(workflow: Workflow, tasks: Tasks, priority: Priority) -> tuple[PatchOp, ...]:
     """Return what is written into the spec, so that nobody changes it from outside while it waits."""
     injected = tasks.injected
-    number = () if injected is None else (PatchOp(Op.ADD, PARALLELISM_POINTER, injected),)
+    number = () if injected is None else (PatchOp(Op.ADD, _PARALLELISM_POINTER, injected),)
     patch = number + priority.patch
     return (PatchOp(Op.ADD, "/spec", {}), *patch) if patch and workflow.spec is None else patch
 
@@ -302,12 +302,12 @@ def _told_of_child(child: Exemption, metadata: Metadata, *, queued: bool) -> tup
 
 
 def _wait(
-    asked: Asked,
+    asked: _Asked,
     queueing: Sequence[CompiledQuota],
     rules: QueueRules,
     subject: Subject,
     run: OwnerReference | None,
-) -> Wait:
+) -> _Wait:
     """Return how a Workflow waits for quotas that queue, in the queue of its namespace with these `rules`.
 
     Nobody is warned of a wait that the view does not foresee. Whether the queue is full the mutating side
@@ -344,7 +344,7 @@ def _wait(
         full = wait_messages.refusal(namespace, depth - 1, rules)
         if full is not None:
             reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
-    return Wait(
+    return _Wait(
         reasons=reasons,
         warnings=(warning,) if warning else (),
         patch=tuple(hold.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),

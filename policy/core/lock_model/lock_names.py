@@ -13,7 +13,7 @@ _INT64_DIGITS: Final = 19
 _PARAMETER_MARK: Final = "{{"
 CONFIG_MAP: Final = "ConfigMap"
 MUTEX: Final = "Mutex"
-DATABASE: Final = "Database"
+_DATABASE: Final = "Database"
 NO_LOCKS: Final[frozenset[str]] = frozenset()
 NO_BLOCK: Final = Synchronization()
 
@@ -49,9 +49,9 @@ def lock_name(ref: SemaphoreRef | MutexRef, own_namespace: str) -> str:
     """
     namespace = ref.namespace or own_namespace
     if isinstance(ref, MutexRef):
-        return f"{namespace}/{DATABASE if ref.database else MUTEX}/{ref.name or ''}"
+        return f"{namespace}/{_DATABASE if ref.database else MUTEX}/{ref.name or ''}"
     if ref.config_map_key_ref is None:
-        return f"{namespace}/{DATABASE}/{(ref.database.key if ref.database else None) or ''}"
+        return f"{namespace}/{_DATABASE}/{(ref.database.key if ref.database else None) or ''}"
     return semaphore_name(namespace, ref.config_map_key_ref.name or "", ref.config_map_key_ref.key or "")
 
 

@@ -37,7 +37,7 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.values.memo import MOST_KEPT, Memo
 
 _CALLER_TYPES: Final = frozenset({TemplateType.DAG, TemplateType.STEPS})
-RuleKey: TypeAlias = tuple[str | None, str | None]
+_RuleKey: TypeAlias = tuple[str | None, str | None]
 """Name and image of a container template."""
 
 
@@ -55,7 +55,7 @@ class FoundOut:
     """
 
     def __init__(self) -> None:
-        self.rules: Memo[RuleKey, tuple[CompiledRule, ...]] = Memo(most=MOST_KEPT)
+        self.rules: Memo[_RuleKey, tuple[CompiledRule, ...]] = Memo(most=MOST_KEPT)
         self.faults: Memo[str, tuple[Reason, ...]] = Memo()
         self.foreign: Memo[tuple[str, str, str, bool], ForeignTemplate | None] = Memo(most=MOST_KEPT)
         self.lacking: Memo[tuple[str, str, str], tuple[MissingLock, ...]] = Memo(most=MOST_KEPT)
@@ -170,7 +170,7 @@ class LockPolicies(msgspec.Struct, frozen=True):
             return rules
         return tuple(rule for rule in rules if rule.selector.selects_the_rest(template, view.spec))
 
-    def _remember(self, key: RuleKey, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
+    def _remember(self, key: _RuleKey, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
         """Keep what was found out, but not for long texts that somebody made up; return it."""
         name, image = key
         if len(name or "") + len(image or "") <= LONGEST_TEXT:

@@ -29,29 +29,29 @@ class ArgoVersion(msgspec.Struct, frozen=True, order=True):
     @property
     def reads_lists(self) -> bool:
         """Whether `semaphores` and `mutexes` work; older controllers fail at run time."""
-        return self >= FIRST_WITH_LISTS
+        return self >= _FIRST_WITH_LISTS
 
     @property
     def reads_singular(self) -> bool:
         """Whether `semaphore` and `mutex` work; from 4.0 they are dropped and the Workflow runs unlocked."""
-        return self < FIRST_WITHOUT_SINGULAR
+        return self < _FIRST_WITHOUT_SINGULAR
 
     @property
     def reads_databases(self) -> bool:
         """Whether locks may be kept in a database."""
-        return self >= FIRST_WITH_DATABASES
+        return self >= _FIRST_WITH_DATABASES
 
     @property
     def reads_namespaces(self) -> bool:
         """Whether a lock may name a namespace; older ones drop the field and take another lock."""
-        return self >= FIRST_WITH_NAMESPACES
+        return self >= _FIRST_WITH_NAMESPACES
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
 
 
-FIRST_WITH_NAMESPACES: Final = ArgoVersion(3, 5)
-FIRST_WITH_DATABASES: Final = ArgoVersion(3, 7)
-FIRST_WITH_LISTS: Final = ArgoVersion(3, 6)
-FIRST_WITHOUT_SINGULAR: Final = ArgoVersion(4, 0)
+_FIRST_WITH_NAMESPACES: Final = ArgoVersion(3, 5)
+_FIRST_WITH_DATABASES: Final = ArgoVersion(3, 7)
+_FIRST_WITH_LISTS: Final = ArgoVersion(3, 6)
+_FIRST_WITHOUT_SINGULAR: Final = ArgoVersion(4, 0)
 DEFAULT_VERSION: Final = ArgoVersion(4, 1)

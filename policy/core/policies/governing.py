@@ -18,7 +18,7 @@ from policy.core.quota.pools import CompiledPool
 from policy.core.values.amounts import ZERO, Limits, less, withheld
 
 NO_LIMITS: Final = Limits()
-ANONYMOUS: Final = "system:anonymous"
+_ANONYMOUS: Final = "system:anonymous"
 """Kubernetes' name for whoever gives none; an account without a user is the quota's own."""
 
 
@@ -76,7 +76,7 @@ def _wants(bounded: Iterable[tuple[CompiledQuota, Limits]], user: str, priority:
         ever = quota.highest if rises and not quota.is_share else None
         found.append(Want(Demand(quota.account, bound, quota.source, ever, rises), kept))
         if quota.bounds_users:
-            name = user or ANONYMOUS
+            name = user or _ANONYMOUS
             account = quota.account.of_user(name)
             found.append(Want(Demand(account, quota.per_user, f"{quota.source} for user {name}")))
     return tuple(found)
@@ -100,7 +100,7 @@ def accounts_of(
     for quota in chosen:
         found.append(quota.account)
         if quota.bounds_users:
-            found.append(quota.account.of_user(user or ANONYMOUS))
+            found.append(quota.account.of_user(user or _ANONYMOUS))
     pool = borrowed_from(chosen, namespace, snapshot)
     return tuple(found) if pool is None else (*found, Account.share(pool.name, namespace))
 

@@ -37,7 +37,7 @@ from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo
 
 Document = Policy | ConfigMap | NamespaceObject | TemplateObject
-PolicyT = TypeVar("PolicyT", bound=Policy)
+_PolicyT = TypeVar("_PolicyT", bound=Policy)
 
 
 class NamespacePolicies(msgspec.Struct, frozen=True):
@@ -222,7 +222,7 @@ def _anew(snapshot: Snapshot, **changed: object) -> Snapshot:
     return msgspec.structs.replace(snapshot, compiled=Compiled(), **changed)
 
 
-def _without(policies: tuple[PolicyT, ...], one: Policy) -> tuple[PolicyT, ...]:
+def _without(policies: tuple[_PolicyT, ...], one: Policy) -> tuple[_PolicyT, ...]:
     """Return the policies but the one of this kind and name."""
     named = (one.kind, one.metadata.namespace, one.metadata.name)
     return tuple(

@@ -79,7 +79,7 @@ class InadmissibleAt(msgspec.Struct, frozen=True):
     bucket: Hashable
 
 
-class Subgroup:
+class _Subgroup:
     """The waiters of a group with one user and one priority, oldest first; there is one at least.
 
     `timer` is when the first rises.
@@ -133,7 +133,7 @@ class Group:
         self.possible = -1
         self.borrows = False
         self._order = order
-        self._subgroups: dict[SubgroupKey, Subgroup] = {}
+        self._subgroups: dict[SubgroupKey, _Subgroup] = {}
         self._heads = LazyHeap[SubgroupKey]()
 
     def __iter__(self) -> Iterator[Waiter]:
@@ -175,7 +175,7 @@ class Group:
         key = (waiter.user, waiter.priority)
         subgroup = self._subgroups.get(key)
         if subgroup is None:
-            subgroup = self._subgroups[key] = Subgroup()
+            subgroup = self._subgroups[key] = _Subgroup()
         subgroup.put(waiter)
         if subgroup.head() is waiter:
             self.moved(key)

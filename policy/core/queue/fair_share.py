@@ -30,7 +30,7 @@ UNBOUNDED_SHARE: Final = SCALE // 1000
 """What one Workflow counts for where there is no limit to be a share of."""
 ENTRY: Final = 60
 """Seconds of its slots that a start counts for in advance."""
-DEFAULT_HALF_LIFE: Final = timedelta(days=1)
+_DEFAULT_HALF_LIFE: Final = timedelta(days=1)
 MAX_WEIGHT: Final = 1000
 _FRACTION_BITS: Final = 16
 _UNIT: Final = 1 << 32
@@ -57,7 +57,7 @@ class FairShare:
         *,
         now: datetime,
         limits: Limits,
-        half_life: timedelta = DEFAULT_HALF_LIFE,
+        half_life: timedelta = _DEFAULT_HALF_LIFE,
         weights: Mapping[str, int] | None = None,
         history: Mapping[Tenant, int] | None = None,
     ) -> None:

@@ -9,7 +9,7 @@ from policy.core.quota.demands import Demand, Shortfall, share_shortfall, shortf
 from policy.core.quota.pool_usage import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
-NO_LIMITS: Final = Limits()
+_NO_LIMITS: Final = Limits()
 
 
 class Headroom:
@@ -116,7 +116,7 @@ class Headroom:
         """Yield the limits that can never admit a shape."""
         for want in shape.wants:
             account = want.demand.account
-            most = less(self.ever.get(account, self.limits.get(account, NO_LIMITS)), want.withheld)
+            most = less(self.ever.get(account, self.limits.get(account, _NO_LIMITS)), want.withheld)
             if not most.admits(shape.weight):
                 yield Shortfall(Demand(account, most, want.demand.source), ZERO, shape.weight)
         if self.pool is not None and self.whole is not None and shape.shares:
@@ -129,7 +129,7 @@ class Headroom:
         demands = []
         for want in shape.wants:
             asked = want.demand
-            limits = self.limits.get(asked.account, NO_LIMITS)
+            limits = self.limits.get(asked.account, _NO_LIMITS)
             bound = less(limits, want.withheld) if reserves else limits
             demands.append(Demand(asked.account, bound, asked.source, asked.ever, asked.rises))
         found = shortfalls(self.taken, shape.weight, demands)
@@ -140,5 +140,5 @@ class Headroom:
         return found
 
     def _admits(self, account: Account, weight: Usage, kept: Usage) -> bool:
-        bound = less(self.limits.get(account, NO_LIMITS), kept)
+        bound = less(self.limits.get(account, _NO_LIMITS), kept)
         return bound.admits(self.taken.get(account, ZERO) + weight)

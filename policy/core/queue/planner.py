@@ -27,7 +27,7 @@ from policy.core.quota.pool_usage import ROOT, Pool
 from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage
 
-SAMPLE: Final = timedelta(minutes=1)
+_SAMPLE: Final = timedelta(minutes=1)
 """How often namespaces that only run are charged for it; a start and an end count at once."""
 
 
@@ -175,7 +175,7 @@ class Planner:
         """Let time pass: who waited long enough rises, and namespaces are charged for what runs."""
         for group in self.pending.pass_time(now):
             self.queue.look_again(group)
-        if now - self.sampled_at >= SAMPLE:
+        if now - self.sampled_at >= _SAMPLE:
             self.sampled_at = now
             self.fair.sample(now)
             if self.fair.rebase(now):

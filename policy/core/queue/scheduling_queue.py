@@ -19,8 +19,8 @@ from policy.core.queue.starvation_guard import FirstBlocked, StarvationGuard
 from policy.core.quota.accounts import Account
 from policy.core.values.amounts import Usage
 
-Bucket: TypeAlias = tuple[Hashable, bool]
-Placed: TypeAlias = tuple[Key, Group]
+_Bucket: TypeAlias = tuple[Hashable, bool]
+_Placed: TypeAlias = tuple[Key, Group]
 _UNKNOWN: Key = ()
 """Stands before every place: what has it is looked at before anybody goes."""
 
@@ -33,7 +33,7 @@ class SchedulingQueue:
         self.headroom = headroom
         self.guard = StarvationGuard(passes=passes, patience=patience)
         self._active = LazyHeap[Group | Account]()
-        self._inadmissible: dict[Account, dict[Bucket, LazyHeap[Group]]] = {}
+        self._inadmissible: dict[Account, dict[_Bucket, LazyHeap[Group]]] = {}
         self._never: dict[Group, None] = {}
         self._turns: dict[str, LazyHeap[Group]] = {}  # Of strict namespaces.
         self._behind: dict[Group, None] = {}
@@ -50,7 +50,7 @@ class SchedulingQueue:
 
     def _first(self) -> Group | None:
         """Return who is to be considered next: the first of those that fit, as far as is known."""
-        looked_at: dict[Group | Account, Placed | None] = {}
+        looked_at: dict[Group | Account, _Placed | None] = {}
         while (first := self._active.first()) is not None:
             key, item = first
             if item not in looked_at:
@@ -275,11 +275,11 @@ class SchedulingQueue:
         buckets = self._inadmissible.setdefault(where.account, {})
         buckets.setdefault((where.bucket, group.never), LazyHeap()).put(group, place)
 
-    def _placed(self, group: Group) -> Placed | None:
+    def _placed(self, group: Group) -> _Placed | None:
         place = group.place()
         return None if place is None else (place, group)
 
-    def _best_at(self, account: Account) -> Placed | None:
+    def _best_at(self, account: Account) -> _Placed | None:
         """Return the first of those that are inadmissible at an account and fit there now."""
         claimant = self.guard.claimants.get(account)
         best = self._best_of(account, fits=True)
@@ -290,9 +290,9 @@ class SchedulingQueue:
         claims = self._placed(claimant)
         return claims if best is None or (claims is not None and claims <= best) else best
 
-    def _best_of(self, account: Account, *, fits: bool = False) -> Placed | None:
+    def _best_of(self, account: Account, *, fits: bool = False) -> _Placed | None:
         """Return the first group at an account that may fit one day, and fits now if that is asked."""
-        found: Placed | None = None
+        found: _Placed | None = None
         for (_, never), heap in self._inadmissible.get(account, {}).items():
             first = None if never else self._first_of(heap)
             if first is None or (found is not None and found[0] < first[0]):
@@ -301,7 +301,7 @@ class SchedulingQueue:
                 found = first
         return found
 
-    def _first_of(self, heap: LazyHeap[Group]) -> Placed | None:
+    def _first_of(self, heap: LazyHeap[Group]) -> _Placed | None:
         while (first := heap.first()) is not None:
             key, group = first
             place = group.place()

@@ -16,9 +16,9 @@ from policy.core.values.amounts import UNLIMITED, Amount, Limits, Reserve, Usage
 from policy.core.values.durations import duration
 
 NOTHING: Final = Limits(Amount(0), Amount(0))
-UNSAID: Final = QueueSpec()
-WINDOWS_ALLOW: Final = "its windows allow it"
-STOP_ENDS: Final = "its spec.stopPolicy is None"
+_UNSAID: Final = QueueSpec()
+_WINDOWS_ALLOW: Final = "its windows allow it"
+_STOP_ENDS: Final = "its spec.stopPolicy is None"
 _STRICTNESS: Final = (StopPolicy.NONE, StopPolicy.HOLD, StopPolicy.HOLD_AND_DRAIN)
 
 
@@ -69,7 +69,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     @property
     def rises(self) -> str:
         """By what its limits get higher than at another time, in words, or nothing where they stay."""
-        return STOP_ENDS if self.stops_its_own else self.moves
+        return _STOP_ENDS if self.stops_its_own else self.moves
 
     @property
     def stops_its_own(self) -> bool:
@@ -117,13 +117,13 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
         ),
         rules=QueueRules(
             strategy=spec.queue.strategy,
-            aging=None if spec.queue == UNSAID else duration(spec.queue.aging),
+            aging=None if spec.queue == _UNSAID else duration(spec.queue.aging),
             max_length=spec.queue.max_length,
             max_wait=None if spec.queue.max_wait is None else duration(spec.queue.max_wait),
             stop_policy=spec.stop_policy,
         ),
         highest=elastic.highest,
-        moves=WINDOWS_ALLOW if spec.windows else "",
+        moves=_WINDOWS_ALLOW if spec.windows else "",
         constant=elastic.base if not spec.windows and spec.stop_policy is StopPolicy.NONE else None,
     )
 

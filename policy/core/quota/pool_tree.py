@@ -20,8 +20,8 @@ import msgspec
 
 from policy.core.values.amounts import Limits
 
-NO_LIMITS: Final = Limits()
-Pick: TypeAlias = Callable[[Limits], int | None]
+_NO_LIMITS: Final = Limits()
+_Pick: TypeAlias = Callable[[Limits], int | None]
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -34,10 +34,10 @@ class Member(msgspec.Struct, frozen=True):
 
     name: str
     parent: str | None = None
-    nominal: Limits = NO_LIMITS
-    borrowing: Limits = NO_LIMITS
-    lending: Limits = NO_LIMITS
-    said: Limits = NO_LIMITS
+    nominal: Limits = _NO_LIMITS
+    borrowing: Limits = _NO_LIMITS
+    lending: Limits = _NO_LIMITS
+    said: Limits = _NO_LIMITS
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ def _bounds(
     members: Mapping[str, Member],
     children: Mapping[str | None, Sequence[str]],
     downwards: Sequence[str],
-    pick: Pick,
+    pick: _Pick,
 ) -> dict[str, Bound]:
     """Compile one resource: gather the guarantees upwards, then cut them downwards to what there is."""
     promised: dict[str, int] = {}
@@ -132,7 +132,7 @@ def _shrink(promised: dict[str, int], names: Collection[str], budget: int) -> in
     return budget
 
 
-def _promise(member: Member, below: int, pick: Pick) -> int:
+def _promise(member: Member, below: int, pick: _Pick) -> int:
     """Return what a member is guaranteed: at least what those below it are, at most its share."""
     nominal, lending = pick(member.nominal), pick(member.lending)
     if nominal is None:

@@ -6,7 +6,7 @@ from typing import Final
 from policy.core.quota.pool_tree import Bound, Tree
 from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 
-NOTHING_WITHHELD: Final = ZERO
+_NOTHING_WITHHELD: Final = ZERO
 ROOT: Final = ""
 """Name of a pool in its own tree, where members have the names of their namespaces."""
 
@@ -57,7 +57,7 @@ class PoolUsage:
         """Return what was charged to a member itself."""
         return self._used[name]
 
-    def available(self, name: str, withheld: Usage = NOTHING_WITHHELD) -> Limits:
+    def available(self, name: str, withheld: Usage = _NOTHING_WITHHELD) -> Limits:
         """Return what a member may still have: negative after an edit, no tasks beside one without bound."""
         path = self.tree.paths[name]
         workflows = _room(self.tree.workflows, self._workflows, path, withheld.workflows)
@@ -66,7 +66,7 @@ class PoolUsage:
             tasks = min(tasks, 0)
         return Limits(Amount(workflows), Amount(tasks))
 
-    def potential(self, name: str, withheld: Usage = NOTHING_WITHHELD) -> Limits:
+    def potential(self, name: str, withheld: Usage = _NOTHING_WITHHELD) -> Limits:
         """Return what a member could have if nobody ran: what asks for more can never start."""
         path = self.tree.paths[name]
         return Limits(
@@ -74,7 +74,7 @@ class PoolUsage:
             Amount(_room(self.tree.tasks, None, path, withheld.tasks)),
         )
 
-    def fits(self, name: str, weight: Usage, withheld: Usage = NOTHING_WITHHELD) -> bool:
+    def fits(self, name: str, weight: Usage, withheld: Usage = _NOTHING_WITHHELD) -> bool:
         """Tell whether a member may have `weight` now."""
         return self.within_cap(name, weight) and self.pool_has(name, weight, withheld)
 
@@ -89,7 +89,7 @@ class PoolUsage:
         unbounded = self._unbounded[name] + weight.unbounded
         return not unbounded and self._tasks[name] + weight.tasks <= tasks
 
-    def pool_has(self, name: str, weight: Usage, withheld: Usage = NOTHING_WITHHELD) -> bool:
+    def pool_has(self, name: str, weight: Usage, withheld: Usage = _NOTHING_WITHHELD) -> bool:
         """Tell whether those above a member have room for `weight`, beside what they keep for others."""
         path = self.tree.paths[name]
         workflows = _from_above(self.tree.workflows, self._workflows, path, withheld.workflows)

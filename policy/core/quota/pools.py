@@ -27,8 +27,8 @@ from policy.core.values.amounts import Amount, Limits, Usage, withheld
 from policy.core.values.durations import duration
 from policy.core.values.memo import Memo
 
-NO_LIMITS: Final = Limits()
-NODES_COME: Final = "enough nodes are ready"
+_NO_LIMITS: Final = Limits()
+_NODES_COME: Final = "enough nodes are ready"
 
 
 class CompiledPool(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
         """
         found = self.trees.get("ever")
         if found is None:
-            lending = self.lending if self._is_fixed() else NO_LIMITS
+            lending = self.lending if self._is_fixed() else _NO_LIMITS
             tree = self._tree(self.quota.highest, None, lending=lending)
             found = self.trees.keep("ever", (ALWAYS, NEVER, tree))
         return found[2]
@@ -138,7 +138,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
         members = [self._member(name, total, now, lending) for name in self.shares]
         return compile_tree([Member(ROOT, nominal=total), *members])
 
-    def _member(self, name: str, total: Limits, now: datetime | None, lending: Limits = NO_LIMITS) -> Member:
+    def _member(self, name: str, total: Limits, now: datetime | None, lending: Limits = _NO_LIMITS) -> Member:
         """Return a member as the tree counts it: at `now`, or at the most that its limits ever are.
 
         While its share is stopped it has nothing and borrows nothing.
@@ -152,13 +152,13 @@ class CompiledPool(msgspec.Struct, frozen=True):
             if self.defaults is None or quota.source != self.defaults.source
         )
         share = word.tightest(own)
-        if share != NO_LIMITS:
+        if share != _NO_LIMITS:
             share = _where_any(share, share.tightest(_else(word, total)))
         return Member(name, ROOT, share, borrowing=self.borrowing, lending=lending, said=word)
 
     def _word(self, namespace: str, now: datetime | None) -> Limits:
         """Return what the pool itself says of the share of a member: of its name, else of all members."""
-        named, defaults = self.said.get(namespace, NO_LIMITS), self.defaults
+        named, defaults = self.said.get(namespace, _NO_LIMITS), self.defaults
         if defaults is None:
             return named
         return _else(named, defaults.elastic.highest if now is None else defaults.elastic.at(now).limits)
@@ -185,8 +185,8 @@ def compile_pool(
         quota=quota,
         shares=shares,
         borrows=borrowing is not None and borrowing.enabled,
-        borrowing=NO_LIMITS if borrowing is None else limits_of(borrowing.borrowing_limit),
-        lending=NO_LIMITS if borrowing is None else limits_of(borrowing.lending_limit),
+        borrowing=_NO_LIMITS if borrowing is None else limits_of(borrowing.borrowing_limit),
+        lending=_NO_LIMITS if borrowing is None else limits_of(borrowing.lending_limit),
         said={each: Limits(Amount(share.workflows), Amount(share.tasks)) for each, share in said.items()},
         defaults=defaults,
         capacity=_capacity_rule(spec),
@@ -236,7 +236,7 @@ def compile_whole(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuota:
         quota,
         bounds_tasks=quota.bounds_tasks or rule.counts_tasks,
         highest=quota.highest.tightest(rule.highest),
-        moves=" or ".join(filter(None, (quota.moves, NODES_COME))),
+        moves=" or ".join(filter(None, (quota.moves, _NODES_COME))),
         constant=None,
     )
 

@@ -27,7 +27,7 @@ REFRESHED_POSITIONS: Final = 10
 """How far into a namespace's queue the shown position is kept exact; further back it moves too often."""
 TOLD_AT_ONCE: Final = 50
 """Writes of one pass at most: the next release must not wait for a long queue to be told."""
-TOLD_IN_A_HURRY: Final = 2
+_TOLD_IN_A_HURRY: Final = 2
 """Writes while something else waits to be done: a few, or in a busy cluster nobody would ever be told."""
 TELL_EVERY: Final = timedelta(seconds=1)
 """How often a namespace is told again at most."""
@@ -90,7 +90,7 @@ class PositionMessages:
                 del self._waiting[namespace]
                 continue
             for tracked, message, found in self._due(own, namespace, tracker, view, now):
-                enough = told >= TOLD_AT_ONCE or (told >= TOLD_IN_A_HURRY and pressed())
+                enough = told >= TOLD_AT_ONCE or (told >= _TOLD_IN_A_HURRY and pressed())
                 if stopping() or enough:
                     self.untold = enough
                     return

@@ -36,13 +36,13 @@ from policy.service.tracking.tracked import Tracked
 
 Find: TypeAlias = Callable[[str], Tracked | None]
 Fault: TypeAlias = Callable[[Tracked], str]
-HISTORY_EVERY: Final = timedelta(minutes=1)
+_HISTORY_EVERY: Final = timedelta(minutes=1)
 """How often what was used is noted in the ledger, for the next leader's fair share."""
 AT_ONCE: Final = 500
 """Releases of one pass at most: the ledger carries them until they are seen, and must stay small."""
 
 
-FIRST: Final = 2**31
+_FIRST: Final = 2**31
 """Above every priority: of a run that takes over the slot of the one it replaces, and of who needs none."""
 
 
@@ -303,7 +303,7 @@ class RootState:
             namespace=tracked.namespace,
             name=tracked.name,
             user=user,
-            priority=FIRST if is_heir(tracked.metadata) or not quotas else priority,
+            priority=_FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
             weight=weight,
@@ -372,7 +372,7 @@ class RootState:
 
     def _history(self, now: datetime) -> Mapping[Tenant, int]:
         """Return the past as it is to be noted: anew once in a while, as it stands otherwise."""
-        if now - self._noted_at >= HISTORY_EVERY:
+        if now - self._noted_at >= _HISTORY_EVERY:
             self._noted_at, self._noted = now, self.planner.fair.history(now)
         return self._noted
 

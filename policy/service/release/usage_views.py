@@ -15,7 +15,7 @@ class UsageViews:
 
     def put(self, root: Root, state: RootState) -> None:
         """Take the view of one root."""
-        self._roots[root] = view_of(state)
+        self._roots[root] = _view_of(state)
         self._merged = None
 
     def drop(self, root: Root) -> None:
@@ -37,7 +37,7 @@ class UsageViews:
         return self._merged
 
 
-def view_of(state: RootState) -> UsageView:
+def _view_of(state: RootState) -> UsageView:
     """Return the view of one root; who is on the way counts as running."""
     running = dict(state.running)
     for load in state.going():

@@ -28,7 +28,7 @@ _TRUE: Final = "True"
 _FALSE: Final = "False"
 
 
-class ConditionType(StrEnum):
+class _ConditionType(StrEnum):
     """The conditions that Lockkeeper writes; those of others it leaves alone."""
 
     READY = "Ready"
@@ -38,7 +38,7 @@ class ConditionType(StrEnum):
 
 
 _NO_CONFLICT: Final = frozenset({FindingKind.SELECTS_NOTHING, FindingKind.BOUND_REACHED})
-_OURS: Final = frozenset(each.value for each in ConditionType)
+_OURS: Final = frozenset(each.value for each in _ConditionType)
 
 
 class WrittenCondition(msgspec.Struct, frozen=True, rename="camel"):
@@ -89,13 +89,13 @@ def conditions_of(verdict: Verdict, findings: Sequence[Finding]) -> tuple[Writte
     beyond = [str(each) for each in findings if each.kind is FindingKind.BOUND_REACHED]
     if not beyond:
         return usual
-    kind, generation = ConditionType.INCOMPLETE, verdict.generation
+    kind, generation = _ConditionType.INCOMPLETE, verdict.generation
     return (*usual, WrittenCondition(kind, _TRUE, FindingKind.BOUND_REACHED, _joined(beyond), generation))
 
 
 def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenCondition:
     """Return the condition that says whether a policy is in force."""
-    kind, generation = ConditionType.READY, verdict.generation
+    kind, generation = _ConditionType.READY, verdict.generation
     if verdict.problems:
         kept = verdict.in_force
         reason = "LastGoodInForce" if kept else "NotInForce"
@@ -111,14 +111,14 @@ def ready(verdict: Verdict, findings: Iterable[Finding] = ()) -> WrittenConditio
 
 
 def _invalid(verdict: Verdict) -> WrittenCondition:
-    kind, generation = ConditionType.INVALID, verdict.generation
+    kind, generation = _ConditionType.INVALID, verdict.generation
     if verdict.problems:
         return WrittenCondition(kind, _TRUE, "ProblemsFound", _faults(verdict), generation)
     return WrittenCondition(kind, _FALSE, "NoProblems", "nothing is wrong with it", generation)
 
 
 def _conflicting(verdict: Verdict, conflicts: Sequence[Finding]) -> WrittenCondition:
-    kind, generation = ConditionType.CONFLICTING, verdict.generation
+    kind, generation = _ConditionType.CONFLICTING, verdict.generation
     if conflicts:
         message = _joined([str(each) for each in conflicts])
         return WrittenCondition(kind, _TRUE, conflicts[0].kind, message, generation)

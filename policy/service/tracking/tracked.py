@@ -79,7 +79,7 @@ class LiveMetadata(Read, frozen=True):
     metadata: _Identified
 
 
-class Labels(Read, frozen=True):
+class _Labels(Read, frozen=True):
     """Base of the labels of a Workflow as far as somebody asks for them: a field for each."""
 
     def given(self) -> dict[str, str]:
@@ -97,7 +97,7 @@ _OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known
 def _live_metadata(keys: Collection[str]) -> type[LiveMetadata]:
     """Return the shape of a Workflow with these labels and our own; more would cost most of a list."""
     named = {f"label{number}": key for number, key in enumerate(sorted({*keys, *_OWN}))}
-    labels = _derived(Labels, [(name, str | None, None) for name in named], rename=named)
+    labels = _derived(_Labels, [(name, str | None, None) for name in named], rename=named)
     identified = _derived(_Identified, [("labels", labels | None, None)])
     shape = _derived(LiveMetadata, [("metadata", identified)])
     prepare(shape)
@@ -324,8 +324,8 @@ class Reader:
         return known
 
 
-def _given(labels: dict[str, str] | Labels | None) -> dict[str, str]:
-    return labels.given() if isinstance(labels, Labels) else labels or {}
+def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:
+    return labels.given() if isinstance(labels, _Labels) else labels or {}
 
 
 def moment(created: datetime | None, arrival: int) -> int:
