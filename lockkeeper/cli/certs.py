@@ -23,7 +23,7 @@ from lockkeeper.process.output import UsageError, aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper certs status --kubeconfig ~/.kube/config
   lockkeeper certs status -o json --dir DIR            a folder that `serve --certs DIR` uses
   lockkeeper certs init --namespace lockkeeper

@@ -14,7 +14,7 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.output import UsageError, as_json
 from policy.cluster.errors import TooManyRequests, Unavailable
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper check --kubeconfig ~/.kube/config
   lockkeeper check --kubeconfig ~/.kube/config --namespace traffic --name lockkeeper-blue -o json
   lockkeeper check                                         inside a cluster, as helm test does

@@ -35,7 +35,7 @@ from policy.service.status.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
 

@@ -14,7 +14,7 @@ from lockkeeper.lint.sarif import sarif
 from lockkeeper.process.output import as_json
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper lint workflows/
   lockkeeper lint workflows/ --policies policies/ -o github
   kustomize build . | lockkeeper lint - -o json

@@ -15,7 +15,7 @@ from lockkeeper.process.output import UsageError
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
 

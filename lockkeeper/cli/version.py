@@ -5,7 +5,7 @@ import platform
 
 from lockkeeper import __version__
 
-_EXAMPLES = "example:\n  lockkeeper version"
+EXAMPLES = "example:\n  lockkeeper version"
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
