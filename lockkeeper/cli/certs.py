@@ -37,7 +37,7 @@ _RELEASE: Final = "lockkeeper"
 _ALL_IS_WELL: Final = "nothing to do: all is well"
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions, and the options of each."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     for name, summary, act in (
@@ -61,7 +61,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--ca", action="store_true", help="change the CA, not only what it signed")
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
     with _errors_in_one_line():
         code: int = arguments.act(arguments)

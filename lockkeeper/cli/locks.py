@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
         return act(cluster, arguments)

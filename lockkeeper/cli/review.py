@@ -52,7 +52,7 @@ class _Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     changed: JsonObject | None
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "files",

@@ -24,7 +24,7 @@ Workflows of --workflows are created one after another through the HTTPS webhook
 Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser)
     add_address(parser)

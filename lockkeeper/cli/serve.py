@@ -60,7 +60,7 @@ _SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser, required=False)
     parser.add_argument(
