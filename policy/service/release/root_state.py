@@ -152,6 +152,7 @@ class RootState:
             tracked = self._find(waiter.uid)
             if tracked is not None and tracked.held:
                 self.planner.put_back(waiter, load)
+                self._waits(tracked, now)  # As it is by now: it may have been edited meanwhile.
             else:
                 self.planner.ended(load, now)
         self._released = []

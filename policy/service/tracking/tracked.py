@@ -284,6 +284,7 @@ class Reader:
         labels, said = _given(metadata.labels), metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(well_known.RESERVATION, ""), labels.get(well_known.CHILD_OF, "")
         created = metadata.creation_timestamp
+        kin = Kin(intern(parent)) if parent else None
         hold = None
         if labels.get(well_known.INSTANCE_ID) == well_known.HOLD_VALUE:
             original = None if said.original == well_known.HOLD_VALUE else said.original
@@ -302,7 +303,7 @@ class Reader:
             holds=None if said.holds is None else intern(said.holds),
             hold=hold,
             reserved=_packed(reservation),
-            kin=Kin(intern(parent)) if parent else None,
+            kin=before.kin if before is not None and before.parent == parent else kin,
         )
 
     def _labels(self, labels: dict[str, str]) -> Pairs:

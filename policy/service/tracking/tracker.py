@@ -197,12 +197,13 @@ class Tracker:
     def _share_out(self, top: Tracked, *, shared: bool) -> None:
         """Put those under the slot of a root who fit; nobody, where it is not `shared`.
 
-        Who runs comes before who waits, so that nobody loses his place to one who was held.
+        Who is there already comes first, or he would have to count without a slot of his own. Then who runs
+        comes before who waits, so that nobody loses his place to one who was held.
         """
         self._move(top, None)
         line = [self._live[each] for each in self._families.line(top.uid, self._runs) if each in self._live]
         ours = [each for each in line if shared and each.admitted and each.namespace == top.namespace]
-        ours.sort(key=lambda each: (each.held, each.came, each.uid))
+        ours.sort(key=lambda each: (each.above is None, each.held, each.came, each.uid))
         fits = within(top.mark.tasks, (each.mark.tasks for each in ours))
         under = {each.uid for each, fit in zip(ours, fits, strict=True) if fit}
         for each in line:

@@ -197,9 +197,13 @@ def free(held: Tracked) -> Tracked:
 
 
 def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
-    """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
-    quotas = [one for one in desk.state.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
-    caps = [one.max_priority for one in quotas if one.max_priority is not None]
+    """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny.
+
+    A quota that only warns bounds nobody, but its cap of priorities holds as that of any other.
+    """
+    governed = desk.state.quotas_of(each)
+    caps = [one.max_priority for one in governed if one.max_priority is not None]
+    quotas = [one for one in governed if one.on_exceed is not OnExceed.WARN]
     priority, user = min([each.weighed.priority, *caps]), each.weighed.user
     wanted = demands(quotas, user, now=desk.now, priority=priority)
     pool_there = borrowed_from(quotas, each.namespace, desk.policies)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy.cluster.protocol import WORKFLOWS
@@ -126,6 +126,7 @@ class Play:
     st.sampled_from([OnExceed.QUEUE, OnExceed.DENY]),
     st.randoms(use_true_random=False),
 )
+@example([("fan", 2, [0, 1, 1, 0, 0])], 2, OnExceed.QUEUE, Random(1))
 @settings(max_examples=60)
 def test_whoever_waits_for_whom_all_come_to_an_end_within_the_limit(
     drawn: list[tuple[str, int, object]], limit: int, on_exceed: OnExceed, rng: Random

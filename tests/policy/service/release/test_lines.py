@@ -199,6 +199,26 @@ def test_who_runs_keeps_his_place_before_an_older_one_that_waits() -> None:
     assert not is_held(scene.obj("large"))
 
 
+def test_who_runs_under_a_slot_keeps_his_place_before_an_older_one_that_has_a_slot_of_its_own() -> None:
+    """Or two would count for the one that needs no slot of its own any more, and exceed the limit."""
+    scene = Scene(snapshot_of(quota(HOME, "q", workflows=2)), tasks=2)
+    run(scene.cluster, scene.leader, "other", tasks=1)
+    scene.adopt(scene.root, "first", 1)
+    for name, tasks in (("large", 2), ("one", 1), ("two", 1)):
+        assert scene.admit(scene.root, name, tasks).outcome is Outcome.QUEUED
+    assert scene.used() == (2, 3)
+    scene.complete("first")
+    assert scene.used() == (2, 3)
+    assert [is_held(scene.obj(each)) for each in ("large", "one", "two")] == [True, False, False]
+    scene.complete("other")
+    assert scene.used() == (2, 4)
+    assert not is_held(scene.obj("large"))
+    scene.complete("one")
+    assert scene.used() == (2, 4)
+    scene.complete("two")
+    assert scene.used() == (1, 2)
+
+
 def test_a_line_runs_in_one_slot_as_deep_as_it_may_be() -> None:
     """Each of them waits for the next; the last may not have a child of its own."""
     scene = Scene()

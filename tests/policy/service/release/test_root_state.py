@@ -162,6 +162,27 @@ def test_a_queue_drains_when_what_runs_ends(desk: Desk) -> None:
     assert not any(fits(Ledger(ROOT), each, desk) for each in desk.live.values())
 
 
+def test_the_cap_of_a_quota_that_only_warns_keeps_from_a_reserve_above_it() -> None:
+    """The limits of such a quota bind nobody; a cap of priorities is none of them, and counts as any."""
+    reserve: JsonValue = [{"abovePriority": -1, "workflows": 1}]
+    cap = quota("cap", namespace="a", onExceed="Warn", perWorkflow={"maxPriority": -1})
+    policies_there = one_pool(None, cap, elastic=ELASTIC, reserve=reserve)
+    desk = Desk(policies_there, live("u1"), live("u2", namespace="b", arrival=1))
+    assert not fits(desk.ledger, desk.live["u1"], desk)
+    assert desk.work() == ["u2"]
+    assert set(desk.waiting()) == {"u1"}
+
+
+def test_who_is_edited_while_a_write_fails_waits_as_it_is_by_then() -> None:
+    """Not as it was when its release was planned: nothing else would tell of the edit again."""
+    desk = Desk(one_pool(1), live("u1", priority=1), live("u2", arrival=1))
+    desk.fail()
+    desk.see(live("u1", priority=-1))
+    desk.settled(most=0)
+    assert {uid: each.priority for uid, each in desk.waiting().items()} == {"u1": -1, "u2": 0}
+    assert desk.work() == ["u2"]
+
+
 def test_who_waits_in_a_window_goes_though_all_is_kept_for_others_outside_of_it() -> None:
     """What is guaranteed to the other member is nothing at noon; nobody is taken for one who never fits."""
     noon: JsonObject = {"name": "noon", "schedule": "0 11 * * *", "duration": "2h"}

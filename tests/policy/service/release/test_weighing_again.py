@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.admission.task_reweighing import WeighedAgain, weighed_again
 from policy.core.objects import well_known
@@ -17,7 +18,19 @@ from policy.core.policy_kinds.quota_parts import QuotaLimits
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import Amount
-from tests.policy.service.world import Clock, Leader, Spy, complete, draft, part, quota, snapshot_of, submit
+from tests.policy.service.world import (
+    Call,
+    Clock,
+    Leader,
+    Spy,
+    complete,
+    draft,
+    nothing,
+    part,
+    quota,
+    snapshot_of,
+    submit,
+)
 
 ACCOUNT: Final = Account("etl", "q")
 LIMITS: Final = WorkflowQuotaSpec(limits=QuotaLimits(None, 10), per_workflow=PerWorkflow(max_tasks=10))
@@ -88,6 +101,22 @@ def test_it_is_seen_by_one_who_waits_already(leader: Leader) -> None:
     leader.snapshot = strict(quota("etl", "q", tasks=11), template(6))
     assert leader.work() == 1
     assert mark(leader, "second") == "6"
+
+
+def test_it_is_seen_by_one_whose_release_could_not_be_written(leader: Leader, spy: Spy) -> None:
+    """It is planned and waits again: with what it weighs by then, and not what it did."""
+
+    def fail(call: Call) -> None:
+        if call.writes_ledger:
+            raise Unavailable("no answer")
+
+    spy.before = fail
+    with pytest.raises(Unavailable):
+        leader.work()
+    spy.before = nothing
+    leader.snapshot = strict(QUOTA, template(6))
+    assert leader.work() == 0
+    assert leader.held("etl") == {"first": False, "second": True}
 
 
 def test_one_above_the_cap_is_not_let_go_and_told_why(leader: Leader) -> None:

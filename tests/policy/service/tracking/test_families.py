@@ -1,11 +1,14 @@
-"""Who runs under whose slot: the same whatever happened before, and never more than the root may have."""
+"""Who runs under whose slot: whoever was there first, and never more than the root may have."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.protocol import EventType, Listing, WatchEvent
+from policy.core.admission.child_exemption import within
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracker import Families, Tracker
@@ -51,11 +54,22 @@ def under(tracker: Tracker) -> dict[str, str]:
     return {each.uid: (each.under or {}).get("team", "") for each in tracker}
 
 
+def lines(live: Mapping[str, JsonObject]) -> dict[str, str]:
+    """Return under whom everybody would run if there were room for all, by a listing alone."""
+    roomy = tracker()
+    roomy.reset(Listing(tuple(live.values()), "1"))
+    for each in roomy:
+        tasks: JsonObject = {well_known.TASKS: well_known.UNBOUNDED} if each.admitted else {}
+        obj = merge(live[each.uid], {"metadata": {"annotations": tasks}})
+        roomy.apply(WatchEvent(EventType.MODIFIED, obj, "1"))
+    return under(roomy)
+
+
 @given(st.lists(changes, max_size=25))
 def test_who_runs_under_whom_follows_from_what_is_live(
     sequence: list[tuple[str, str, str, str, str]],
 ) -> None:
-    """Event by event it is what a listing of the end gives, and every change of it is told of."""
+    """Every change of it is told of. Who is left out has no room, be it event by event or by a listing."""
     followed, live = tracker(), dict[str, JsonObject]()
     told: dict[str, str] = {}
     for name, *rest in sequence:
@@ -71,9 +85,52 @@ def test_who_runs_under_whom_follows_from_what_is_live(
             if change.after is not None:
                 told[change.after.uid] = (change.after.under or {}).get("team", "")
         assert told == under(followed)
-    listed = tracker()
+    listed, wanted = tracker(), lines(live)
     listed.reset(Listing(tuple(live.values()), "1"))
-    assert under(followed) == under(listed)
+    for found in (followed, listed):
+        for each in found:
+            root = wanted[each.uid]
+            if under(found)[each.uid] != root:
+                assert under(found)[each.uid] == ""
+                below = [one for one in found if under(found)[one.uid] == root]
+                top = found.get(root)
+                assert top is not None
+                assert not all(within(top.mark.tasks, (one.mark.tasks for one in (*below, each))))
+
+
+@given(st.lists(changes, max_size=25))
+def test_nobody_loses_his_place_to_another(sequence: list[tuple[str, str, str, str, str]]) -> None:
+    """Whoever comes, goes or is let go with nobody below him, the others run under whom they ran."""
+    followed, live = tracker(), dict[str, str]()
+    for name, above, *rest in sequence:
+        gone = "is gone" in rest
+        before, known = under(followed), followed.get(name)
+        kind = EventType.DELETED if gone else EventType.MODIFIED
+        followed.apply(WatchEvent(kind, metadata(name, above, *rest), "1"))
+        live.pop(name, None)
+        if not gone:
+            live[name] = above
+        after, now = under(followed), followed.get(name)
+        grown = known is not None and now is not None and known.mark.tasks != now.mark.tasks
+        if name in live.values() or (grown and before[name]):
+            continue
+        kept = {uid: root for uid, root in before.items() if root and uid != name}
+        assert kept.items() <= after.items()
+
+
+def test_who_is_let_go_under_a_slot_keeps_his_place_before_one_with_its_own_that_is_seen_first() -> None:
+    """They go in one pass, and the leader sees them run in any order."""
+    followed = tracker()
+    for name, above, how, tasks in (
+        ("f", "", "runs", "2"),
+        ("b", "f", "runs", "1"),
+        ("c", "f", "waits", "1"),
+        ("a", "f", "waits", "2"),
+        ("a", "f", "runs", "2"),
+        ("c", "f", "runs", "1"),
+    ):
+        followed.apply(WatchEvent(EventType.MODIFIED, metadata(name, above, how, tasks, "here"), "1"))
+    assert under(followed) == {"f": "", "a": "", "b": "f", "c": "f"}
 
 
 @given(st.lists(changes, max_size=25))
