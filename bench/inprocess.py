@@ -17,8 +17,8 @@ from lockkeeper.process.clock_and_log import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.admission.decide import apply_policies
+from policy.core.argo_types.compiled_decoders import decode_template
 from policy.core.argo_types.decodability import examine
-from policy.core.argo_types.scalar_decoders import decode_template
 from policy.core.decision.decision import Side
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot

@@ -18,7 +18,6 @@ from policy.core.admission.cron_schedules import schedule_problems
 from policy.core.admission.decide import apply_policies
 from policy.core.admission.update import SUBRESOURCES
 from policy.core.argo_types.decodability import DecodeReport, examine
-from policy.core.argo_types.walk import Doubt
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Reason, Review, Side, denied
 from policy.core.objects.semantic_equality import UnreadableError
 from policy.core.objects.template_keys import ObjectKind
@@ -138,12 +137,12 @@ def _with_types(decision: Decision, review: Review, *, doubts: bool) -> Decision
     if review.kind is ObjectKind.OTHER or review.sub_resource not in SUBRESOURCES:
         return decision
     examined = _examined(review)
-    if examined.misfits:
+    if examined.mismatches:
         return denied(decision, (*_reasons(examined, review.kind), *decision.reasons))
-    return _with_warnings(decision, examined.doubts) if doubts else decision
+    return _with_warnings(decision, examined.warnings) if doubts else decision
 
 
-def _with_warnings(decision: Decision, found: Iterable[Problem | Doubt]) -> Decision:
+def _with_warnings(decision: Decision, found: Iterable[Problem]) -> Decision:
     texts = [f"lockkeeper: {each.path}: {each.message}" for each in islice(found, MAX_DOUBTS)]
     return msgspec.structs.replace(decision, warnings=(*decision.warnings, *texts)) if texts else decision
 
@@ -156,7 +155,7 @@ def _examined(review: Review) -> DecodeReport:
 
 
 def _reasons(examined: DecodeReport, kind: ObjectKind) -> tuple[Reason, ...]:
-    """Return a reason for every misfit; what would come of them is said once."""
-    first, *others = examined.misfits
+    """Return a reason for every mismatch; the consequence is stated once."""
+    first, *others = examined.mismatches
     said = Reason(Code.WRONG_TYPE, first.path, f"{first.message}. {CONSEQUENCES[kind]}")
     return (said, *(Reason(Code.WRONG_TYPE, each.path, each.message) for each in others))

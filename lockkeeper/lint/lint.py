@@ -12,7 +12,7 @@ import msgspec
 
 from lockkeeper.lint.reading import Files, LintSubject
 from policy.core.admission.cron_schedules import schedule_problems
-from policy.core.argo_types.decodability import misfits_of
+from policy.core.argo_types.decodability import mismatches_of
 from policy.core.decision.decision import Code
 from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -133,8 +133,8 @@ def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Loo
 
 
 def _types(subject: LintSubject) -> Iterator[LintFinding]:
-    for misfit in misfits_of(subject.kind.value, subject.value):
-        yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, misfit.path, misfit.message)
+    for mismatch in mismatches_of(subject.kind.value, subject.value):
+        yield _finding(subject, Level.ERROR, Code.WRONG_TYPE, mismatch.path, mismatch.message)
 
 
 def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]:

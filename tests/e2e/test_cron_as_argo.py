@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from policy.core.values.cron_fields import FIELDS, SHORTHANDS, CronField
-from policy.core.values.cron_schedule import Cron, zone_named
+from policy.core.values.cron_schedule import FIELDS, SHORTHANDS, Cron, CronField, zone_named
 from tests.e2e.building import CACHE
 from tests.e2e.made_once import alone
 

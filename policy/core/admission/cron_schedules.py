@@ -1,7 +1,7 @@
 """What keeps a CronWorkflow from ever running: what Argo's controller refuses of it once it is stored.
 
 Argo reports it in a condition that is easily overlooked (workflow/validate `CronWorkflow`, and the schedule
-fields of each version). Judged by the parser's own rules (`policy.core.values.cron_fields`).
+fields of each version). Judged by the parser's own rules (`policy.core.values.cron_schedule`).
 """
 
 import re
@@ -10,8 +10,7 @@ from typing import Final
 
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.workflow import EMPTY_METADATA, CronWorkflow, CronWorkflowSpec
-from policy.core.values.cron_fields import EVERY, zone_in
-from policy.core.values.cron_schedule import Cron, zone_named
+from policy.core.values.cron_schedule import EVERY, Cron, zone_in, zone_named
 from policy.core.values.problems import Problem
 
 _FIRST_WITH_LIST: Final = ArgoVersion(3, 6)

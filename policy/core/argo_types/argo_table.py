@@ -1,6 +1,6 @@
-"""The fields of Argo's own types, as of Argo 4.1 (`pkg/apis/workflow/v1alpha1`). `table` explains it.
+"""The fields of Argo's own types, as of Argo 4.1 (`pkg/apis/workflow/v1alpha1`); see `type_table`.
 
-Longer than other modules, because it is data. A test compares it with Argo's full CRDs, field by field.
+A test compares them with Argo's full CRDs, field by field.
 """
 
 from typing import Final
@@ -9,18 +9,13 @@ ARGO: Final = """
 ArchiveStrategy = none:NoneStrategy tar:TarStrategy zip:ZipStrategy
 Arguments = artifacts:[Artifact] parameters:[Parameter]
 ArtGCStatus = notSpecified:bool podsRecouped:{bool} strategiesProcessed:{bool}
-Artifact = archive:ArchiveStrategy archiveLogs:bool artifactGC:ArtifactGC artifactory:ArtifactoryArtifact
-  azure:AzureArtifact deleted:bool from fromExpression gcs:GCSArtifact git:GitArtifact globalName
-  hdfs:HDFSArtifact http:HTTPArtifact mode:int32 name optional:bool oss:OSSArtifact path
-  plugin:PluginArtifact raw:RawArtifact recurseMode:bool s3:S3Artifact subPath
-ArtifactGC = podMetadata:Metadata serviceAccountName strategy
 ArtifactLocation = archiveLogs:bool artifactory:ArtifactoryArtifact azure:AzureArtifact gcs:GCSArtifact
   git:GitArtifact hdfs:HDFSArtifact http:HTTPArtifact oss:OSSArtifact plugin:PluginArtifact raw:RawArtifact
   s3:S3Artifact
-ArtifactPaths = archive:ArchiveStrategy archiveLogs:bool artifactGC:ArtifactGC
-  artifactory:ArtifactoryArtifact azure:AzureArtifact deleted:bool from fromExpression gcs:GCSArtifact
-  git:GitArtifact globalName hdfs:HDFSArtifact http:HTTPArtifact mode:int32 name optional:bool
-  oss:OSSArtifact path plugin:PluginArtifact raw:RawArtifact recurseMode:bool s3:S3Artifact subPath
+Artifact = +ArtifactLocation archive:ArchiveStrategy artifactGC:ArtifactGC deleted:bool from
+  fromExpression globalName mode:int32 name optional:bool path recurseMode:bool subPath
+ArtifactGC = podMetadata:Metadata serviceAccountName strategy
+ArtifactPaths = +Artifact
 ArtifactRepository = archiveLogs:bool artifactory:ArtifactoryArtifactRepository
   azure:AzureArtifactRepository gcs:GCSArtifactRepository hdfs:HDFSArtifactRepository
   oss:OSSArtifactRepository plugin:PluginArtifactRepository s3:S3ArtifactRepository
@@ -38,12 +33,7 @@ Cache = configMap:LocalObjectReference
 ClientCertAuth = clientCertSecret:SecretKeySelector clientKeySecret:SecretKeySelector
 ClusterWorkflowTemplate = apiVersion kind metadata:ObjectMeta spec:WorkflowSpec
 Condition = message status type
-ContainerNode = args:[string] command:[string] dependencies:[string] env:[EnvVar] envFrom:[EnvFromSource]
-  image imagePullPolicy lifecycle:Lifecycle livenessProbe:Probe name ports:[ContainerPort]
-  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:ResourceRequirements restartPolicy
-  restartPolicyRules:[ContainerRestartRule] securityContext:SecurityContext startupProbe:Probe stdin:bool
-  stdinOnce:bool terminationMessagePath terminationMessagePolicy tty:bool volumeDevices:[VolumeDevice]
-  volumeMounts:[VolumeMount] workingDir
+ContainerNode = +Container dependencies:[string]
 ContainerSetRetryStrategy = duration retries:intstr
 ContainerSetTemplate = containers:[ContainerNode] retryStrategy:ContainerSetRetryStrategy
   volumeMounts:[VolumeMount]
@@ -137,12 +127,7 @@ S3ArtifactRepository = accessKeySecret:SecretKeySelector addressingStyle bucket 
   sessionTokenSecret:SecretKeySelector useSDKCreds:bool
 S3EncryptionOptions = enableEncryption:bool kmsEncryptionContext kmsKeyId
   serverSideCustomerKeySecret:SecretKeySelector
-ScriptTemplate = args:[string] command:[string] env:[EnvVar] envFrom:[EnvFromSource] image imagePullPolicy
-  lifecycle:Lifecycle livenessProbe:Probe name ports:[ContainerPort] readinessProbe:Probe
-  resizePolicy:[ContainerResizePolicy] resources:ResourceRequirements restartPolicy
-  restartPolicyRules:[ContainerRestartRule] securityContext:SecurityContext source startupProbe:Probe
-  stdin:bool stdinOnce:bool terminationMessagePath terminationMessagePolicy tty:bool
-  volumeDevices:[VolumeDevice] volumeMounts:[VolumeMount] workingDir
+ScriptTemplate = +Container source
 SemaphoreHolding = holders:[string] semaphore
 SemaphoreRef = configMapKeyRef:ConfigMapKeySelector database:SyncDatabaseRef namespace
 SemaphoreStatus = holding:[SemaphoreHolding] waiting:[SemaphoreHolding]
@@ -167,12 +152,7 @@ Template = activeDeadlineSeconds:intstr affinity:Affinity annotations:{string}
   timeout tolerations:[Toleration] volumes:[Volume]
 TemplateRef = clusterScope:bool name template
 TransformationStep = expression
-UserContainer = args:[string] command:[string] env:[EnvVar] envFrom:[EnvFromSource] image imagePullPolicy
-  lifecycle:Lifecycle livenessProbe:Probe mirrorVolumeMounts:bool name ports:[ContainerPort]
-  readinessProbe:Probe resizePolicy:[ContainerResizePolicy] resources:ResourceRequirements restartPolicy
-  restartPolicyRules:[ContainerRestartRule] securityContext:SecurityContext startupProbe:Probe stdin:bool
-  stdinOnce:bool terminationMessagePath terminationMessagePolicy tty:bool volumeDevices:[VolumeDevice]
-  volumeMounts:[VolumeMount] workingDir
+UserContainer = +Container mirrorVolumeMounts:bool
 ValueFrom = configMapKeyRef:ConfigMapKeySelector default:any event expression jqFilter jsonPath parameter
   path supplied:SuppliedValueFrom
 VolumeClaimGC = strategy

@@ -1,40 +1,69 @@
 """Whether an object decodes into Argo's Go types: one Workflow that does not stops Argo's whole controller.
 
-    fits("Workflow", raw)        quick; almost nothing for an object that is right
+    decodes("Workflow", raw)     quick; almost free for an object that is right
     examine("Workflow", raw)     slow; everything that is wrong, with the fix
 
-A held Workflow that does not decode may not be released: `misfits_of` checks one that is there as values.
+The compiled decoders give the quick answer. What they refuse, `_ObjectWalk` visits value by value, in the
+order of the object, on its own stack: an object may be nested deeper than Python calls. A held Workflow that
+does not decode may not be released: `mismatches_of` checks one that was decoded to values already.
 """
 
+import json
+import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
 import msgspec
 
-from policy.core.argo_types.scalar_decoders import decode
-from policy.core.argo_types.type_table import KINDS
-from policy.core.argo_types.walk import Doubt, Misfit, ObjectWalk
-from policy.core.objects.json_patch import JsonValue
-from policy.core.values.budget import UNBOUNDED, Budget, Part
+from policy.core.argo_types import mismatch_messages
+from policy.core.argo_types.compiled_decoders import decode
+from policy.core.argo_types.scalars import DECODES, whole
+from policy.core.argo_types.type_table import (
+    KINDS,
+    STRICT,
+    STRUCTS,
+    Fields,
+    ListType,
+    MapType,
+    Scalar,
+    StructType,
+    Type,
+)
+from policy.core.objects.json_patch import JsonObject, JsonValue
+from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part
+from policy.core.values.problems import Problem
 
-MAX_MISFITS: Final = 100
-"""Misfits that are looked for; a message shows ten."""
+MAX_MISMATCHES: Final = 100
+"""Mismatches that are looked for; a message shows ten."""
 MAX_STORED: Final = 1_000
-"""Misfits of a stored object with which those of an edit are compared; more are not compared."""
-_NOTHING: Final = msgspec.Raw(b"null")
+"""Mismatches of a stored object with which those of an edit are compared; more are not compared."""
+MAX_UNKNOWN: Final = 20
+"""Unknown fields of one object for which a similar one is searched, which takes time."""
+_FOLDED: Final = {name: {field.casefold(): field for field in fields} for name, fields in STRUCTS.items()}
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][\w-]*\Z", re.ASCII)
+_NULL: Final = msgspec.Raw(b"null")
+
+
+class TypeMismatch(msgspec.Struct, frozen=True):
+    """A value that does not decode: its field path, its type for which type, and a sentence with the fix."""
+
+    path: str
+    kind: str
+    message: str
 
 
 class DecodeReport(msgspec.Struct, frozen=True):
     """What is wrong with an object: what does not decode, and what decodes into something else."""
 
-    misfits: tuple[Misfit, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
+    mismatches: tuple[TypeMismatch, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
-FITS: Final = DecodeReport()
+NOTHING_WRONG: Final = DecodeReport()
 
 
-def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> bool:
+def decodes(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> bool:
     """Return whether an object of one of KINDS decodes; False for some that do, which `examine` finds."""
     try:
         decode(kind, raw, budget)
@@ -46,29 +75,163 @@ def fits(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> boo
 def examine(
     kind: str,
     raw: msgspec.Raw | bytes,
-    old: msgspec.Raw | bytes = _NOTHING,
+    old: msgspec.Raw | bytes = _NULL,
     budget: Budget = UNBOUNDED,
 ) -> DecodeReport:
-    """Return everything that is wrong with an object and was not wrong with the `old` one already.
+    """Return everything that is wrong with an object, apart from what was wrong with the `old` one already.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON that can be read.
-        TimeSpentError: there is more of it than can be looked at.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not readable JSON.
+        TimeSpentError: there is more of it than there is time for.
     """
-    if kind not in KINDS or fits(kind, raw, budget):
-        return FITS
+    if kind not in KINDS or decodes(kind, raw, budget):
+        return NOTHING_WRONG
     wanted, before = msgspec.json.decode(raw), msgspec.json.decode(old)
     budget.check(Part.TYPES)
-    old_walk, walk = ObjectWalk(kind, before, budget), ObjectWalk(kind, wanted, budget)
-    stored = frozenset((each.path, each.kind) for each in islice(old_walk.misfits(), MAX_STORED))
+    old_walk, walk = _ObjectWalk(kind, before, budget), _ObjectWalk(kind, wanted, budget)
+    stored = frozenset((each.path, each.kind) for each in islice(old_walk.mismatches(), MAX_STORED))
     if len(stored) == MAX_STORED:
-        return FITS
-    new = (each for each in walk.misfits() if (each.path, each.kind) not in stored)
-    misfits = tuple(islice(new, MAX_MISFITS))
-    known = frozenset(old_walk.doubts)
-    return DecodeReport(misfits, tuple(each for each in walk.doubts if each not in known))
+        return NOTHING_WRONG
+    new = (each for each in walk.mismatches() if (each.path, each.kind) not in stored)
+    mismatches = tuple(islice(new, MAX_MISMATCHES))
+    known = frozenset(old_walk.warnings)
+    return DecodeReport(mismatches, tuple(each for each in walk.warnings if each not in known))
 
 
-def misfits_of(kind: str, value: JsonValue) -> tuple[Misfit, ...]:
-    """Return what does not decode of an object that is at hand as values; nothing for other kinds."""
-    return tuple(islice(ObjectWalk(kind, value).misfits(), MAX_MISFITS)) if kind in KINDS else ()
+def mismatches_of(kind: str, value: JsonValue) -> tuple[TypeMismatch, ...]:
+    """Return what does not decode in an object that was decoded to values; nothing for other kinds."""
+    return tuple(islice(_ObjectWalk(kind, value).mismatches(), MAX_MISMATCHES)) if kind in KINDS else ()
+
+
+class _Path(msgspec.Struct, frozen=True, gc=False):
+    """The path of a value as a linked list; it becomes text only where something is reported."""
+
+    above: "_Path | None"
+    step: str | int
+
+    def __str__(self) -> str:
+        steps = []
+        place: _Path | None = self
+        while place is not None:
+            steps.append(place.step)
+            place = place.above
+        return "".join(_written(step) for step in reversed(steps)).removeprefix(".")
+
+
+def _written(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _PLAIN_KEY.match(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
+
+
+class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
+    """A value to check.
+
+    `loose`: encoding/json always reads it, and ignores the case of field names. `aside`: it is below a field
+    that the converter drops, and that encoding/json, if it reads the object, takes for a field of the table.
+    """
+
+    value: JsonValue
+    wanted: Type
+    path: _Path | None
+    loose: bool = False
+    aside: bool = False
+
+    def below(
+        self, step: str | int, value: JsonValue, wanted: Type, *, loose: bool = False, aside: bool = False
+    ) -> "_WalkedValue":
+        """Return a value one level below; `loose` and `aside` hold for all that is below."""
+        return _WalkedValue(value, wanted, _Path(self.path, step), loose or self.loose, aside or self.aside)
+
+
+class _ObjectWalk:
+    """One walk through one object, on a stack of its own."""
+
+    def __init__(self, kind: str, value: JsonValue, budget: Budget = UNBOUNDED) -> None:
+        self._budget = budget
+        self._left: list[Iterator[_WalkedValue | TypeMismatch]] = [
+            iter([_WalkedValue(value, StructType(kind), None)])
+        ]
+        self._aside: list[TypeMismatch] = []
+        self._reread = False
+        self._unknown = 0
+        self.warnings: list[Problem] = []
+
+    def mismatches(self) -> Iterator[TypeMismatch]:
+        """Yield what does not decode; `warnings` is complete at the end."""
+        steps = 0
+        while self._left:
+            steps += 1
+            if not steps % STEPS:
+                self._budget.check(Part.TYPES)
+            found = next(self._left[-1], None)
+            if found is None:
+                self._left.pop()
+            elif isinstance(found, TypeMismatch):
+                yield found
+            elif found.value is not None:
+                mismatch = self._look(found)
+                if mismatch is not None and found.aside:
+                    self._aside.append(mismatch)
+                elif mismatch is not None:
+                    yield mismatch
+        if self._reread:
+            yield from self._aside
+
+    def _look(self, place: _WalkedValue) -> TypeMismatch | None:
+        """Return what is wrong with the value itself; what it contains is checked next."""
+        value, wanted = place.value, place.wanted
+        match wanted:
+            case StructType(name) if isinstance(value, dict):
+                self._left.append(self._fields(value, name, place))
+            case MapType(entry) if isinstance(value, dict):
+                self._left.append(place.below(key, each, entry) for key, each in value.items())
+            case ListType(entry) if isinstance(value, list):
+                self._left.append(place.below(index, each, entry) for index, each in enumerate(value))
+            case Scalar.ANY_STRING:
+                self._any_string(place)
+            case Scalar() if DECODES[wanted](value):
+                return None
+            case _:
+                return TypeMismatch(
+                    str(place.path or ""),
+                    mismatch_messages.fault_kind(value, wanted),
+                    mismatch_messages.mismatch(value, wanted),
+                )
+        return None
+
+    def _fields(
+        self, value: JsonObject, name: str, place: _WalkedValue
+    ) -> Iterator[_WalkedValue | TypeMismatch]:
+        fields, strict = STRUCTS[name], name in STRICT
+        loose = place.loose or strict
+        for key, each in value.items():
+            if key in fields:
+                yield place.below(key, each, fields[key], loose=loose)
+            elif strict:
+                mismatch = TypeMismatch(
+                    str(_Path(place.path, key)), "unknown", mismatch_messages.unknown_in_step(key, fields)
+                )
+                if place.aside:
+                    self._aside.append(mismatch)
+                else:
+                    yield mismatch
+            else:
+                self._warn_of_unknown(key, fields, place)
+                same = _FOLDED[name].get(key.casefold())
+                if same is not None:
+                    yield place.below(key, each, fields[same], loose=loose, aside=not loose)
+
+    def _any_string(self, place: _WalkedValue) -> None:
+        """Warn of a list or map, which Argo loses; note an integer, for which it reads the object again."""
+        if isinstance(place.value, list | dict):
+            self.warnings.append(Problem(str(place.path or ""), mismatch_messages.lost(place.value)))
+        elif not place.loose and not place.aside and whole(place.value) is not None:
+            self._reread = True
+
+    def _warn_of_unknown(self, key: str, fields: Fields, place: _WalkedValue) -> None:
+        if self._unknown < MAX_UNKNOWN:
+            self._unknown += 1
+            hint = mismatch_messages.unknown(key, fields)
+            if hint:
+                self.warnings.append(Problem(str(_Path(place.path, key)), hint))

@@ -1,7 +1,4 @@
-"""The fields of the Kubernetes types inside Argo's (core/v1, policy/v1 and meta/v1 of Kubernetes 1.35).
-
-Longer than most modules, because it is data. `table` explains the notation.
-"""
+"""The fields of Kubernetes types that Argo embeds (core, policy and meta v1 of 1.35); see `type_table`."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Whether a plain JSON value decodes as one of the scalars, exactly as Argo's decoders see it.
+"""Whether a JSON value decodes as one of the scalar types, exactly as Argo's decoders see it.
 
 Two decoders read an object: the controller's converter and encoding/json; a value has to suit both. Null
 suits every type, as its zero. Numbers are as the API server writes them: a whole number without a fraction.

@@ -1,8 +1,8 @@
-"""The table of types, read from its text.
+"""The Go types of Argo and Kubernetes, parsed from the text of the two tables.
 
-A line names a struct and its fields, `Name = field field:type ...`; the lines below it that are indented go
-on with it. A field without a type is a string. A type is a scalar, the name of a struct, `[type]` for a list
-or `{type}` for a map from strings.
+An entry names a struct and its fields, `Name = field field:type ...`; indented lines continue it. A field
+without a type is a string. A type is a scalar, the name of a struct, `[type]` for a list or `{type}` for a
+map from strings. `+Other` embeds the fields of a struct above it, as Go does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from policy.core.argo_types.kubernetes_table import KUBERNETES
 
 
 class Scalar(StrEnum):
-    """What a value without fields decodes from; the values are the words of the table."""
+    """A type without fields; the values are the words of the table."""
 
     STRING = "string"
     BOOL = "bool"
@@ -54,22 +54,23 @@ Type: TypeAlias = Scalar | StructType | ListType | MapType
 Fields: TypeAlias = Mapping[str, Type]
 
 KINDS: Final = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
-"""The objects that are checked, each a struct of the table."""
+"""The kinds of object that are checked, each a struct of the table."""
 STRICT: Final = frozenset({"WorkflowStep"})
-"""Structs that do not decode with a field that they lack: Argo reads steps by a decoder of its own.
+"""Structs that do not decode with an unknown field: Argo reads steps by a decoder of its own.
 
 That decoder is encoding/json, which also takes `Name` for `name`, in a step and in everything below it.
 """
 
 
 def read(*texts: str) -> dict[str, dict[str, Type]]:
-    """Return the structs that texts describe; of one that several describe, the fields of all."""
+    """Return the structs that texts describe; a struct that several describe has the fields of all."""
     structs: dict[str, dict[str, Type]] = {}
     for name, words in _entries("\n".join(texts)):
-        fields = structs.setdefault(name, {})
+        fields: dict[str, Type] = {}
         for word in words:
             field, _, written = word.partition(":")
-            fields[field] = _type(written or Scalar.STRING)
+            fields |= structs[field[1:]] if field[0] == "+" else {field: _type(written or Scalar.STRING)}
+        structs.setdefault(name, {}).update(sorted(fields.items()))
     return structs
 
 
@@ -91,4 +92,4 @@ def _type(written: str) -> Type:
         return StructType(written)
 
 
-STRUCTS: Final[Mapping[str, Fields]] = read(ARGO, KUBERNETES, EARLIER)
+STRUCTS: Final[Mapping[str, Fields]] = read(KUBERNETES, ARGO, EARLIER)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from policy.core.argo_types.walk import Misfit
+from policy.core.argo_types.decodability import TypeMismatch
 from policy.core.decision import quota_messages
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.positions import Position
@@ -42,10 +42,10 @@ def reason(standing: Position, rules: QueueRules) -> str:
     return text
 
 
-def undecodable(misfits: Sequence[Misfit]) -> str:
+def undecodable(mismatches: Sequence[TypeMismatch]) -> str:
     """Return why a Workflow that Argo cannot decode is not released, and how to correct it."""
-    first = misfits[0]
-    more = f", and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+    first = mismatches[0]
+    more = f", and {len(mismatches) - 1} more" if len(mismatches) > 1 else ""
     return (
         f"{first.path}: {first.message}{more}. Argo cannot decode such a Workflow, and its controller would "
         "stop for everybody: correct it with kubectl edit, or delete it"

@@ -12,7 +12,7 @@ import msgspec
 
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
-from policy.core.argo_types.decodability import misfits_of
+from policy.core.argo_types.decodability import mismatches_of
 from policy.core.objects import hold
 from policy.core.objects.json_patch import JsonObject
 from policy.core.queue import wait_messages
@@ -239,5 +239,5 @@ class ReleaseSender:
 
 def fault_in(obj: JsonObject) -> str:
     """Return why a Workflow may not be let go, or nothing."""
-    misfits = misfits_of(WORKFLOWS.kind, obj)
-    return wait_messages.undecodable(misfits) if misfits else ""
+    mismatches = mismatches_of(WORKFLOWS.kind, obj)
+    return wait_messages.undecodable(mismatches) if mismatches else ""

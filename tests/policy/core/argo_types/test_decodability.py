@@ -6,8 +6,15 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.core.argo_types.decodability import FITS, MAX_MISFITS, MAX_STORED, examine, fits, misfits_of
-from policy.core.argo_types.walk import MAX_UNKNOWN
+from policy.core.argo_types.decodability import (
+    MAX_MISMATCHES,
+    MAX_STORED,
+    MAX_UNKNOWN,
+    NOTHING_WRONG,
+    decodes,
+    examine,
+    mismatches_of,
+)
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 MANAGED: Final[JsonValue] = {"managedFields": [{"fieldsV1": {"f:a": {}}, "time": "2026-01-01T00:00:00Z"}]}
@@ -25,11 +32,11 @@ def template(**fields: JsonValue) -> JsonObject:
 
 
 def said(obj: JsonObject, kind: str = "Workflow") -> list[str]:
-    """Return every misfit of an object as a line, the quick answer checked beside it."""
+    """Return every mismatch of an object as a line, the quick answer checked beside it."""
     raw = json.dumps(obj).encode()
-    found = examine(kind, raw).misfits
-    assert not (found and fits(kind, raw))
-    assert misfits_of(kind, obj) == found
+    found = examine(kind, raw).mismatches
+    assert not (found and decodes(kind, raw))
+    assert mismatches_of(kind, obj) == found
     return [f"{each.path}: {each.message}" for each in found]
 
 
@@ -167,7 +174,7 @@ TEMPLATE: Final = "spec.templates[0]"
         ),
     ],
 )
-def test_a_misfit_says_where_it_is_what_is_wrong_and_what_to_write(
+def test_a_mismatch_says_where_it_is_what_is_wrong_and_what_to_write(
     obj: JsonObject, path: str, message: str
 ) -> None:
     """The first established crash of a controller is the first row."""
@@ -207,7 +214,7 @@ def test_a_misfit_says_where_it_is_what_is_wrong_and_what_to_write(
         {},
     ],
 )
-def test_what_argo_reads_is_no_misfit(obj: JsonObject) -> None:
+def test_what_argo_reads_is_no_mismatch(obj: JsonObject) -> None:
     """Numbers and booleans for strings where Argo turns them, null everywhere, fields that it drops."""
     assert said(obj) == []
 
@@ -226,8 +233,8 @@ def test_every_kind_of_object_is_read_by_its_own_types(kind: str, path: str) -> 
     spec = template(suspend={"duration": 5})["spec"]
     obj: JsonObject = {"spec": {"workflowSpec": spec} if kind == "CronWorkflow" else spec}
     assert [line.partition(": ")[0] for line in said(obj, kind)] == [path]
-    assert examine("Pod", msgspec.json.encode(obj)) == FITS
-    assert misfits_of("Pod", obj) == ()
+    assert examine("Pod", msgspec.json.encode(obj)) == NOTHING_WRONG
+    assert mismatches_of("Pod", obj) == ()
 
 
 def test_a_step_with_a_field_that_argo_lacks_is_not_read_at_all() -> None:
@@ -268,10 +275,10 @@ def test_fields_of_earlier_versions_are_read_by_their_types() -> None:
     assert said(workflow(synchronization=locks)) == [
         'spec.synchronization.mutex.name: is the number 5, Argo reads a string: write "5"'
     ]
-    assert fits("CronWorkflow", msgspec.json.encode({"spec": {"schedule": "* * * * *"}}))
+    assert decodes("CronWorkflow", msgspec.json.encode({"spec": {"schedule": "* * * * *"}}))
 
 
-def test_all_misfits_are_told_in_the_order_of_the_object() -> None:
+def test_all_mismatches_are_reported_in_the_order_of_the_object() -> None:
     """An author mends them in one go."""
     obj = workflow(
         suspend="no",
@@ -288,47 +295,47 @@ def test_all_misfits_are_told_in_the_order_of_the_object() -> None:
     ]
 
 
-def test_no_more_misfits_are_looked_for_than_anyone_reads() -> None:
+def test_no_more_mismatches_are_looked_for_than_anyone_reads() -> None:
     """A body of seven megabytes holds a million of them."""
-    assert len(said(workflow(imagePullSecrets=[5] * 10_000))) == MAX_MISFITS
+    assert len(said(workflow(imagePullSecrets=[5] * 10_000))) == MAX_MISMATCHES
 
 
-def test_an_old_misfit_stops_no_update_and_a_new_one_does() -> None:
+def test_an_old_mismatch_stops_no_update_and_a_new_one_does() -> None:
     """Whoever mends one field of a stored object must not have to mend all of them at once."""
     stored = msgspec.json.encode(template(suspend={"duration": 5}, daemon="no"))
     mended = msgspec.json.encode(template(suspend={"duration": 7}, daemon=False))
     worse = msgspec.json.encode(template(suspend={"duration": []}, daemon="no", name=1))
-    assert examine("Workflow", mended, stored) == FITS
-    assert [(each.path, each.kind) for each in examine("Workflow", worse, stored).misfits] == [
+    assert examine("Workflow", mended, stored) == NOTHING_WRONG
+    assert [(each.path, each.kind) for each in examine("Workflow", worse, stored).mismatches] == [
         ("spec.templates[0].name", "number for a string"),
         ("spec.templates[0].suspend.duration", "list for a string"),
     ]
 
 
-def test_old_misfits_do_not_hide_new_ones_however_many_there_are() -> None:
+def test_old_mismatches_do_not_hide_new_ones_however_many_there_are() -> None:
     """Only the new ones are counted."""
-    many: list[JsonValue] = [5] * (3 * MAX_MISFITS)
+    many: list[JsonValue] = [5] * (3 * MAX_MISMATCHES)
     stored = msgspec.json.encode(workflow(imagePullSecrets=many))
     worse = msgspec.json.encode(workflow(imagePullSecrets=many, suspend="no"))
-    assert [each.path for each in examine("Workflow", worse, stored).misfits] == ["spec.suspend"]
+    assert [each.path for each in examine("Workflow", worse, stored).mismatches] == ["spec.suspend"]
 
 
-def test_an_object_stored_with_misfits_beyond_number_is_left_alone() -> None:
+def test_an_object_stored_with_mismatches_beyond_number_is_left_alone() -> None:
     """To tell a new one from a hundred thousand old ones would take longer than an answer may."""
     many: list[JsonValue] = [5] * (2 * MAX_STORED)
     stored = msgspec.json.encode(workflow(imagePullSecrets=many))
     worse = msgspec.json.encode(workflow(imagePullSecrets=many, suspend="no"))
-    assert examine("Workflow", worse, stored) == FITS
+    assert examine("Workflow", worse, stored) == NOTHING_WRONG
 
 
-def test_what_argo_drops_or_loses_is_doubted() -> None:
+def test_what_argo_drops_or_loses_is_warned_of() -> None:
     """It stops nothing, so that it is a warning: a list as a parameter becomes an empty string."""
     obj = workflow(
         arguments={"parameters": [{"name": "p", "value": ["a"]}]},
         templates=[{"contianer": {"image": "busybox"}, "zzz": 5, "Daemon": True}],
     )
-    doubts = examine("Workflow", msgspec.json.encode(obj)).doubts
-    assert [f"{each.path}: {each.message}" for each in doubts] == [
+    warnings = examine("Workflow", msgspec.json.encode(obj)).warnings
+    assert [f"{each.path}: {each.message}" for each in warnings] == [
         (
             "spec.arguments.parameters[0].value: is a list, which Argo reads as an empty string: "
             "write it as one string"
@@ -338,17 +345,19 @@ def test_what_argo_drops_or_loses_is_doubted() -> None:
     ]
 
 
-def test_doubts_that_were_there_before_are_not_raised_again() -> None:
+def test_warnings_that_were_there_before_are_not_raised_again() -> None:
     """An update is warned of what it brings."""
     stored = msgspec.json.encode(template(contianer={}))
     changed = msgspec.json.encode(template(contianer={}, demon=True))
-    assert [each.path for each in examine("Workflow", changed, stored).doubts] == ["spec.templates[0].demon"]
+    assert [each.path for each in examine("Workflow", changed, stored).warnings] == [
+        "spec.templates[0].demon"
+    ]
 
 
 def test_unknown_fields_without_end_cost_little() -> None:
     """A similar field is looked for a few times only."""
     obj = workflow(**{f"parallelizm{number}": number for number in range(10_000)})
-    assert len(examine("Workflow", msgspec.json.encode(obj)).doubts) == MAX_UNKNOWN
+    assert len(examine("Workflow", msgspec.json.encode(obj)).warnings) == MAX_UNKNOWN
 
 
 def test_deep_nesting_is_read_as_far_as_json_is() -> None:
@@ -356,6 +365,6 @@ def test_deep_nesting_is_read_as_far_as_json_is() -> None:
     obj: JsonObject = {"daemon": 5}
     for _ in range(2_000):
         obj = {"dag": {"tasks": [{"inline": obj}]}}
-    (found,) = misfits_of("Workflow", workflow(templates=[obj]))
+    (found,) = mismatches_of("Workflow", workflow(templates=[obj]))
     assert found.path.endswith("inline.daemon")
     assert found.path.count("inline") == 2_000

@@ -21,8 +21,8 @@ from policy.core.argo_types.type_table import (
     read,
 )
 
-# What the full CRDs of 4.1 describe has no room for fields of earlier versions.
-NOW: Final = read(ARGO, KUBERNETES)
+# What the full CRDs of 4.1 describe does not have the fields of earlier versions.
+NOW: Final = read(KUBERNETES, ARGO)
 INT_OR_STRING: Final[tuple[str | None, str | None]] = ("int-or-string", None)
 ANYTHING: Final[tuple[str | None, str | None]] = (None, None)
 SCALARS: Final[dict[Scalar, list[tuple[str | None, str | None]]]] = {
@@ -49,7 +49,7 @@ def entries(wanted: Type) -> Iterator[Type]:
         yield from entries(wanted.entry)
 
 
-def test_every_struct_that_is_named_is_there_and_every_one_is_used() -> None:
+def test_every_struct_that_is_named_exists_and_every_one_is_used() -> None:
     """A slip in a name would be found by the first object that has the field."""
     named = {
         each.name
@@ -64,19 +64,22 @@ def test_every_struct_that_is_named_is_there_and_every_one_is_used() -> None:
 
 def test_no_struct_and_no_field_is_written_twice() -> None:
     """The second would win silently."""
-    for text in (ARGO, KUBERNETES, EARLIER):
-        lines = text.replace("\n  ", " ").splitlines()
-        names = [line.split(" =")[0] for line in lines if line]
-        assert len(names) == len(set(names))
-        for line in lines:
-            fields = [word.split(":")[0] for word in line.split()[2:]]
-            assert len(fields) == len(set(fields)), line
-    assert not set(read(ARGO)) & set(read(KUBERNETES))
+    names: list[str] = []
+    for text in (KUBERNETES, ARGO):
+        structs = [line.split() for line in text.replace("\n  ", " ").splitlines() if line]
+        names += [name for name, *_ in structs]
+        for name, _sign, *words in structs:
+            fields = [field for word in words if word[0] != "+" for field in [word.split(":")[0]]]
+            fields += [field for word in words if word[0] == "+" for field in NOW[word[1:]]]
+            assert len(fields) == len(set(fields)), name
+    assert len(names) == len(set(names))
+    earlier = read(EARLIER)
+    assert all(not set(fields) & set(NOW[name]) for name, fields in earlier.items())
 
 
 def test_a_line_reads_as_the_notation_says() -> None:
-    """Strings without a type, lists, maps, structs, lines that go on, and several texts about one struct."""
-    found = read("A = a b:[int32]\n  c:{[B]}\nB =", "A = d:A")
+    """Strings without a type, lists, maps, structs, continued lines, embedded structs, several texts."""
+    found = read("A = a b:[int32]\n  c:{[B]}\nB =", "A = d:A", "C = e:bool +A")
     assert found == {
         "A": {
             "a": Scalar.STRING,
@@ -85,6 +88,7 @@ def test_a_line_reads_as_the_notation_says() -> None:
             "d": StructType("A"),
         },
         "B": {},
+        "C": {**found["A"], "e": Scalar.BOOL},
     }
 
 

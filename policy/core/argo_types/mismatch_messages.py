@@ -29,28 +29,20 @@ _EXAMPLES: Final[Mapping[Scalar, str]] = {
     Scalar.QUANTITY: 'a number and its unit, as "500m" or "2Gi"',
     Scalar.PLUGIN: "one entry, the plugin's name with its settings below",
 }
-_WORDS: Final = {
-    "yes": True,
-    "on": True,
-    "y": True,
-    "true": True,
-    "no": False,
-    "off": False,
-    "n": False,
-    "false": False,
-}
+_YES: Final = ("yes", "on", "y", "true")
+_NO: Final = ("no", "off", "n", "false")
 _SHOWN: Final = 60
 _FIELDS_SHOWN: Final = 4
 _LONGEST: Final = 64
-"""Bits of an integer that is written out; Python refuses to print thousands of digits."""
+"""Bits of the longest integer that is shown; Python refuses to print thousands of digits."""
 
 
-def kind(value: JsonValue, wanted: Type) -> str:
-    """Return what kind of fault it is, to compare those of an object before and after a change."""
+def fault_kind(value: JsonValue, wanted: Type) -> str:
+    """Return the two types as text, which tells faults before and after a change apart."""
     return f"{_json_type(value)} for {_noun(wanted)}"
 
 
-def misfit(value: JsonValue, wanted: Type) -> str:
+def mismatch(value: JsonValue, wanted: Type) -> str:
     """Return the sentence about a value that does not decode."""
     return f"is {_found(value)}, Argo reads {_noun(wanted)}: {_fix(value, wanted)}"
 
@@ -162,10 +154,9 @@ def _fix_scalar(value: JsonValue, wanted: Scalar) -> str:
 
 
 def _fix_bool(value: JsonValue) -> str:
-    word = _WORDS.get(value.casefold()) if isinstance(value, str) else None
-    if word is None:
-        return "write true or false, without quotes"
-    return f"write {json.dumps(word)}, without quotes"
+    word = value.casefold() if isinstance(value, str) else ""
+    meant = "true" if word in _YES else "false" if word in _NO else "true or false"
+    return f"write {meant}, without quotes"
 
 
 def _fix_integer(value: JsonValue, wanted: Scalar) -> str:

@@ -1,10 +1,9 @@
-"""The quick answer, whether an object fits, by decoders that are compiled from the table at import.
+"""Whether an object decodes, answered quickly by decoders that are compiled from the table at import.
 
-Templates are decoded one by one, and those that were right are remembered: most Workflows repeat them.
-
-The decoders never take what Argo does not decode. They refuse a little more: fields that the table lacks,
-which encoding/json may take for others, a time on the 29th of February, a whole number written 5.0. So
-whatever they refuse is looked at again, by `walking`.
+Templates are decoded one by one, and those that decode are remembered: most Workflows repeat them. The
+decoders never accept what Argo does not decode. They refuse a little more: fields that the table lacks, which
+encoding/json may take for others, a time on the 29th of February, a whole number written 5.0. So
+`decodability` checks again what they refuse.
 """
 
 import keyword
@@ -23,17 +22,17 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 _RECURSIVE: Final = "Template"
 """The struct that contains itself, through `inline`."""
 _TEMPLATES: Final = ListType(StructType(_RECURSIVE))
-"""What is decoded one by one: the templates of a spec."""
+"""The templates of a spec, which are decoded one by one."""
 _SPECS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "Workflow": (("spec",), ("status", "storedWorkflowTemplateSpec")),
     "WorkflowTemplate": (("spec",),),
     "ClusterWorkflowTemplate": (("spec",),),
     "CronWorkflow": (("spec", "workflowSpec"),),
 }
-"""Where the specs are that have templates."""
+"""Paths of the specs that have templates."""
 _REMEMBERED: Final = 4_096
 _LONGEST: Final = 4_096
-"""How many templates are remembered, and the bytes of one: sixteen megabytes at most."""
+"""The number of templates that are remembered, and the bytes of each: 16 MiB at most."""
 _TIME: Final = (
     r"[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
@@ -50,7 +49,7 @@ _UNITS: Final = ("", "m", "k", "M", "G", "Ki", "Mi", "Gi", "Ti")
 
 
 class _Quantity(Enum):
-    """A quantity as an enumeration: those that people write most are members, the rest is matched.
+    """A quantity as an enumeration: the most frequent ones are members, others are matched by a pattern.
 
     A template has three or four of them, and a pattern for each costs as much as all of its other fields.
     """
@@ -95,19 +94,19 @@ def _optional(wanted: Any) -> Any:
 
 
 class _Compiler:
-    """Makes one msgspec struct of each struct of the table, those first that others contain."""
+    """Builds a msgspec struct for each struct of the table; those that it contains come first."""
 
     def __init__(self) -> None:
-        self.made: dict[str, Any] = {}
+        self.structs: dict[str, Any] = {}
 
     def struct(self, name: str) -> Any:
         """Return the msgspec struct of that name."""
-        if name not in self.made:
+        if name not in self.structs:
             fields = [self._field(field, wanted) for field, wanted in STRUCTS[name].items()]
-            self.made[name] = msgspec.defstruct(
+            self.structs[name] = msgspec.defstruct(
                 name, fields, module=__name__, frozen=True, gc=False, forbid_unknown_fields=True
             )
-        return self.made[name]
+        return self.structs[name]
 
     def _field(self, name: str, wanted: Type) -> tuple[str, Any, Any]:
         attribute = f"{name}_" if keyword.iskeyword(name) else name
@@ -132,7 +131,7 @@ class _Compiler:
 
 _COMPILER: Final = _Compiler()
 Template: Final = _COMPILER.struct(_RECURSIVE)
-"""Stands here by its name because msgspec looks the struct that contains itself up in this module."""
+"""Has this name in this module because msgspec looks up here the struct that contains itself."""
 _TEMPLATE: Final = msgspec.json.Decoder(_optional(Template))
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(_COMPILER.struct(kind)) for kind in sorted(KINDS)

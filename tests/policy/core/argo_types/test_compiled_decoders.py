@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.core.argo_types.scalar_decoders import decode, decode_template
+from policy.core.argo_types.compiled_decoders import decode, decode_template
 from policy.core.argo_types.type_table import KINDS, STRUCTS, ListType, StructType
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
