@@ -102,7 +102,7 @@ def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[M
     why = _why_no_room(tasks, root, line)
     if not why:
         return found
-    if len(line) >= MAX_LINE or not all(within(hold.weighed_of(root).tasks, [tasks])):
+    if len(line) >= MAX_LINE or not all(within(hold.quota_marks_of(root).tasks, [tasks])):
         return Exemption(why=why)
     return msgspec.structs.replace(found, quotas=frozenset(), why=why)
 
@@ -142,12 +142,12 @@ def _why_no_room(tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> str
             f"{len(line)} run under the slot of {root.name} already, and the most is {MAX_CHILDREN}: "
             "run fewer at once"
         )
-    bound = hold.weighed_of(root).tasks
+    bound = hold.quota_marks_of(root).tasks
     if bound.value is None:
         return ""
     if tasks.value is None:
         return f"its tasks have no bound, and {root.name} was admitted with {bound}: give it spec.parallelism"
-    taken = [hold.weighed_of(each).tasks.value for each in line]
+    taken = [hold.quota_marks_of(each).tasks.value for each in line]
     used = sum(bound.value if each is None else each for each in taken)
     if used + tasks.value <= bound.value:
         return ""

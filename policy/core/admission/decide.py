@@ -92,7 +92,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         return UNGOVERNED
     spec, metadata = workflow.spec or EMPTY_SPEC, workflow.metadata or EMPTY_METADATA
     labels = hold.original_labels(metadata)
-    own = _BRINGS_STATUS if again is None and hold.foreign_status(workflow) else ()
+    own = _BRINGS_STATUS if again is None and hold.has_own_status(workflow) else ()
     governed_by = governing(policies.quotas, labels)
     locks = review_workflow_locks(
         spec,

@@ -80,7 +80,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
     namespace: str
     weight: Usage
-    weighed: hold.Weighed
+    weighed: hold.QuotaMarks
     snapshot: Snapshot
     now: datetime
 
@@ -158,7 +158,7 @@ def apply_quotas(
         counted = [quota for quota in quotas if quota.source not in child.quotas]
     effects = by_effect(counted)
     queueing = effects[OnExceed.QUEUE]
-    weighed = hold.Weighed(tasks.amount, priority.value, subject.user)
+    weighed = hold.QuotaMarks(tasks.amount, priority.value, subject.user)
     asked = _Asked(review.namespace, Usage.of(tasks.amount), weighed, snapshot, now)
     warned = _exceeded(asked, effects[OnExceed.WARN])
     claim = _claim(asked, effects[OnExceed.DENY], subject, policies.root)

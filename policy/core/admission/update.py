@@ -95,7 +95,7 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
 
 def origin_of(update: Update) -> hold.HoldOrigin:
     """Return where a Workflow comes from that is made to run again."""
-    return hold.HoldOrigin(hold.holds_of(update.before), retried=hold.ran_before(update.new))
+    return hold.HoldOrigin(hold.holds_of(update.before), retried=hold.has_own_status(update.new))
 
 
 def guard_retry(update: Update, snapshot: Snapshot) -> tuple[Reason, ...]:

@@ -177,7 +177,7 @@ def _task_faults(was: Tasks, now: Tasks, ground: _EditContext) -> tuple[Reason, 
     if now.amount == was.amount and now.injected == was.injected:
         return ()
     faults = brought(was.faults, now.faults)
-    admitted = hold.weighed_of(ground.metadata).tasks
+    admitted = hold.quota_marks_of(ground.metadata).tasks
     if faults or now.amount == now.amount.tightest(admitted):
         return faults
     message = (

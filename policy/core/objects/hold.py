@@ -1,7 +1,7 @@
 """The hold: how a Workflow waits without Argo touching it, and how it is released.
 
-A held Workflow carries a foreign controller instance id, the only hold that takes no slot, no lock and no
-deadline (argo-workflows A.1-A.3, argo-verified 10). Nobody else writes it meanwhile, so its status is ours.
+A held Workflow has the instance id of no Argo controller. No other hold avoids taking a slot, a lock or time
+of its deadline (argo-workflows A.1-A.3, argo-verified 10). No other client writes its status meanwhile.
 """
 
 import re
@@ -19,21 +19,21 @@ from policy.core.values.amounts import UNLIMITED, Amount
 LABELS: Final = pointer("metadata", "labels")
 ANNOTATIONS: Final = pointer("metadata", "annotations")
 STATUS: Final = pointer("status")
+_UID: Final = pointer("metadata", "uid")
 _MESSAGE: Final = pointer("status", "message")
 _STARTED_AT: Final = pointer("status", "startedAt")
 INSTANCE_LABEL: Final = LABELS + pointer(well_known.INSTANCE_ID)
-_ORIGINAL_ANNOTATION: Final = ANNOTATIONS + pointer(well_known.ORIGINAL_INSTANCE_ID)
 _TASKS_ANNOTATION: Final = ANNOTATIONS + pointer(well_known.TASKS)
-_RETRIED_ANNOTATION: Final = ANNOTATIONS + pointer(well_known.RETRIED)
 _GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-"""How Go writes a time of a whole second."""
+"""The form in which Go writes a time of a whole second."""
 _FAILED: Final = "Failed"
+_HELD_MESSAGE: Final = f'"{well_known.HELD_MESSAGE_PREFIX}'.encode()
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
 
-class Weighed(msgspec.Struct, frozen=True):
-    """What admission writes on a governed Workflow, because metadata carries no spec for the tracker."""
+class QuotaMarks(msgspec.Struct, frozen=True):
+    """What admission writes on a governed Workflow: the tracker reads metadata alone, without the spec."""
 
     tasks: Amount
     priority: int
@@ -41,10 +41,10 @@ class Weighed(msgspec.Struct, frozen=True):
 
 
 class HoldOrigin(msgspec.Struct, frozen=True):
-    """Where a Workflow comes from, as far as its marks show.
+    """The history of a Workflow, as far as its marks show.
 
-    `holds` is how often it was held before, and `retried` whether it ran before: `argo retry` makes a
-    Workflow that is over run again. The others are marks of children and of runs of a CronWorkflow.
+    `holds` is how often it was held before. `retried` is whether it ran before: `argo retry` lets a completed
+    Workflow run again. The others are marks of children and of runs of a CronWorkflow.
     """
 
     holds: int = 0
@@ -57,25 +57,25 @@ NEW: Final = HoldOrigin()
 
 
 def mark_patch(
-    present: Metadata | None, weighed: Weighed, *, reservation: str, hold: bool, origin: HoldOrigin = NEW
+    present: Metadata | None, marks: QuotaMarks, *, reservation: str, hold: bool, origin: HoldOrigin = NEW
 ) -> list[PatchOp]:
     """Return the operations that write our labels and annotations, overwriting what came with the object.
 
-    `reservation` is the request's uid where a slot is reserved, or "". Applied to an object that has them
-    already, nothing is left to do.
+    `reservation` is the request's uid where a slot is reserved, or "". For an object that has all of them
+    already, there are none.
     """
     metadata = present or EMPTY_METADATA
     labels: dict[str, str] = {**origin.labels}
     annotations = {
-        well_known.TASKS: _written(weighed.tasks),
-        well_known.PRIORITY: str(weighed.priority),
-        well_known.USER: weighed.user,
+        well_known.TASKS: _written(marks.tasks),
+        well_known.PRIORITY: str(marks.priority),
+        well_known.USER: marks.user,
         **origin.annotations,
     }
     if reservation:
         labels[well_known.RESERVATION] = reservation
     holds = origin.holds + 1 if hold else origin.holds
-    if holds:  # A number that was used names a release for ever (protocol rule 8).
+    if holds:  # A number that was used identifies a release for ever (protocol rule 8).
         annotations[well_known.HOLDS] = str(holds)
     if hold:
         original = original_instance_id(metadata)
@@ -98,7 +98,7 @@ def _written(tasks: Amount) -> str:
 def unmark_patch(metadata: Metadata) -> list[PatchOp]:
     """Return the removals of our marks from a Workflow that is to run and that no quota governs.
 
-    What a user wrote there would be read if a quota came to govern it, and who its children are charged to.
+    What a user wrote there would be read if a quota governed it later, or to charge its children.
     """
     return _stale_marks(metadata, {}, {})
 
@@ -123,7 +123,7 @@ def _stale_marks(
 
 
 def original_instance_id(metadata: Metadata) -> str | None:
-    """Return the instance id that the Workflow has apart from our hold."""
+    """Return the instance id that the Workflow has without our hold."""
     value = (metadata.labels or {}).get(well_known.INSTANCE_ID)
     if value == well_known.HOLD_VALUE:
         value = (metadata.annotations or {}).get(well_known.ORIGINAL_INSTANCE_ID)
@@ -131,18 +131,13 @@ def original_instance_id(metadata: Metadata) -> str | None:
 
 
 def original_labels(metadata: Metadata) -> Mapping[str, str]:
-    """Return the labels that a Workflow has apart from our hold: selectors of policies go by these."""
+    """Return the labels that a Workflow has without our hold: selectors of policies match these."""
     labels = metadata.labels or {}
     if labels.get(well_known.INSTANCE_ID) != well_known.HOLD_VALUE:
         return labels
     original = original_instance_id(metadata)
-    kept = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
-    return kept if original is None else {**kept, well_known.INSTANCE_ID: original}
-
-
-def ran_before(workflow: Workflow) -> bool:
-    """Return whether the status of a Workflow is the record of an earlier run, which continues from there."""
-    return _has_own_status(workflow)
+    others = {key: value for key, value in labels.items() if key != well_known.INSTANCE_ID}
+    return others if original is None else {**others, well_known.INSTANCE_ID: original}
 
 
 def holds_of(metadata: Metadata) -> int:
@@ -152,28 +147,24 @@ def holds_of(metadata: Metadata) -> int:
 
 
 def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
-    """Return the operation that shows `Pending` and the message, unless a hold shows already.
+    """Return the operation that shows `Pending` and the message, unless the status shows a hold already.
 
-    Of a Workflow that ran before, only the message: Argo continues from the rest of its status.
+    Of a Workflow that ran before, only the message changes: Argo continues from the rest of its status.
     """
-    if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
+    shown = (workflow.status or {}).get("message")
+    if shows_hold(workflow.status) or (shown is not None and bytes(shown).strip().startswith(_HELD_MESSAGE)):
         return []
-    if ran_before(workflow):
+    if has_own_status(workflow):
         return [PatchOp(Op.ADD, _MESSAGE, message)]
     status: JsonObject = {"phase": well_known.HELD_PHASE, "message": message}
     return [PatchOp(Op.ADD, STATUS, status)]
 
 
-def foreign_status(workflow: Workflow) -> bool:
-    """Return whether a new Workflow brings a status of its own.
+def has_own_status(workflow: Workflow) -> bool:
+    """Return whether a Workflow has a status of its own: the record of an earlier run.
 
-    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
-    taken away where nothing is held.
+    The null times that Argo's typed clients send are empty, and what a hold shows is our own.
     """
-    return _has_own_status(workflow)
-
-
-def _has_own_status(workflow: Workflow) -> bool:
     return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
 
@@ -185,20 +176,15 @@ def _filled(status: Mapping[str, msgspec.Raw] | None) -> dict[str, bytes]:
 
 
 def shows_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
-    """Return whether a status is what a hold shows, and nothing else."""
+    """Return whether a status is exactly what a hold shows."""
     if not status or "phase" not in status or "message" not in status:
-        return False  # What typed clients send has neither: that is most of them, and checked often.
+        return False  # Most objects come from typed clients, which send neither.
     filled = _filled(status)
     return (
         filled.keys() == {"phase", "message"}
         and filled["phase"] == f'"{well_known.HELD_PHASE}"'.encode()
-        and filled["message"].startswith(f'"{well_known.HELD_MESSAGE_PREFIX}'.encode())
+        and filled["message"].startswith(_HELD_MESSAGE)
     )
-
-
-def _tells_of_hold(status: Mapping[str, msgspec.Raw] | None) -> bool:
-    raw = (status or {}).get("message")
-    return raw is not None and bytes(raw).strip().startswith(f'"{well_known.HELD_MESSAGE_PREFIX}'.encode())
 
 
 def is_held(labels: Mapping[str, str] | None) -> bool:
@@ -207,37 +193,44 @@ def is_held(labels: Mapping[str, str] | None) -> bool:
 
 
 def is_completed(metadata: Metadata) -> bool:
-    """Return whether Argo has marked a Workflow as over; it then counts no more."""
+    """Return whether Argo has marked a Workflow as completed; it then counts no more."""
     return (metadata.labels or {}).get(well_known.COMPLETED) == "true"
 
 
 def release_patch(
     metadata: Metadata, now: datetime, *, has_status: bool, tasks: Amount | None = None
 ) -> tuple[PatchOp, ...]:
-    """Return the one patch that frees a Workflow, testing uid, hold and resourceVersion (protocol rule 6).
+    """Return the one patch that releases a Workflow (protocol rule 6).
 
-    One that ran before keeps its status, but starts now: its deadline would have run out while it waited
-    (argo-verified 11). `tasks` are given of one whose tasks were counted again.
+    One that ran before keeps its status, but starts now: its deadline would have passed while it waited
+    (argo-verified 11). `tasks` are given for one whose tasks were counted again.
     """
-    patch = [
-        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
-        PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
-        PatchOp(Op.TEST, INSTANCE_LABEL, well_known.HOLD_VALUE),
-        _restore(original_instance_id(metadata)),
-    ]
-    if well_known.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
-        patch.append(PatchOp(Op.REMOVE, _ORIGINAL_ANNOTATION))
+    patch = _back_to_argo(metadata)
     if tasks is not None:
         patch.append(PatchOp(Op.ADD, _TASKS_ANNOTATION, _written(tasks)))
-    retried = well_known.RETRIED in (metadata.annotations or {})
-    if retried:
-        patch.append(PatchOp(Op.REMOVE, _RETRIED_ANNOTATION))
-    if retried and has_status:
+    if has_status and _is_retried(metadata):
         patch.append(PatchOp(Op.ADD, _STARTED_AT, now.astimezone(UTC).strftime(_GO_TIME)))
         patch.append(PatchOp(Op.ADD, _MESSAGE, ""))
     elif has_status:
         patch.append(PatchOp(Op.REMOVE, STATUS))
     return tuple(patch)
+
+
+def _back_to_argo(metadata: Metadata) -> list[PatchOp]:
+    """Return the operations that end a hold, if uid, resourceVersion and hold are what we know."""
+    annotations = metadata.annotations or {}
+    stale = [key for key in (well_known.ORIGINAL_INSTANCE_ID, well_known.RETRIED) if key in annotations]
+    return [
+        PatchOp(Op.TEST, _UID, metadata.uid),
+        PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
+        PatchOp(Op.TEST, INSTANCE_LABEL, well_known.HOLD_VALUE),
+        _restore(original_instance_id(metadata)),
+        *(PatchOp(Op.REMOVE, ANNOTATIONS + pointer(key)) for key in stale),
+    ]
+
+
+def _is_retried(metadata: Metadata) -> bool:
+    return well_known.RETRIED in (metadata.annotations or {})
 
 
 def _restore(original: str | None) -> PatchOp:
@@ -249,49 +242,42 @@ def _restore(original: str | None) -> PatchOp:
 def refresh_patch(metadata: Metadata, message: str) -> tuple[PatchOp, ...]:
     """Return the patch that shows a new message on a Workflow that is still held."""
     status: JsonValue = {"phase": well_known.HELD_PHASE, "message": message}
-    retried = well_known.RETRIED in (metadata.annotations or {})
     return (
-        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
+        PatchOp(Op.TEST, _UID, metadata.uid),
         PatchOp(Op.TEST, INSTANCE_LABEL, well_known.HOLD_VALUE),
-        PatchOp(Op.ADD, _MESSAGE, message) if retried else PatchOp(Op.ADD, STATUS, status),
+        PatchOp(Op.ADD, _MESSAGE, message) if _is_retried(metadata) else PatchOp(Op.ADD, STATUS, status),
     )
 
 
 def give_up_patch(metadata: Metadata, message: str, now: datetime) -> tuple[PatchOp, ...]:
-    """Return the patch that ends a held Workflow for good: it failed, is complete, and is Argo's again.
+    """Return the patch that ends a held Workflow for good: it failed, is completed, and is Argo's again.
 
-    Argo does not run what carries the completed label; it does clean it up.
+    Argo does not run what has the completed label, but it does clean it up.
     """
     at = now.astimezone(UTC).strftime(_GO_TIME)
     status: JsonObject = {"phase": _FAILED, "message": message, "startedAt": at, "finishedAt": at}
     patch = [
-        PatchOp(Op.TEST, pointer("metadata", "uid"), metadata.uid),
-        PatchOp(Op.TEST, pointer("metadata", "resourceVersion"), metadata.resource_version),
-        PatchOp(Op.TEST, INSTANCE_LABEL, well_known.HOLD_VALUE),
-        _restore(original_instance_id(metadata)),
+        *_back_to_argo(metadata),
         PatchOp(Op.ADD, LABELS + pointer(well_known.COMPLETED), "true"),
         PatchOp(Op.ADD, LABELS + pointer(well_known.PHASE), _FAILED),
     ]
-    if well_known.ORIGINAL_INSTANCE_ID in (metadata.annotations or {}):
-        patch.append(PatchOp(Op.REMOVE, _ORIGINAL_ANNOTATION))
-    if well_known.RETRIED not in (metadata.annotations or {}):
+    if not _is_retried(metadata):
         return (*patch, PatchOp(Op.ADD, STATUS, status))
-    patch.append(PatchOp(Op.REMOVE, _RETRIED_ANNOTATION))
-    # One that ran before keeps the record of what it did.
+    # One that ran before keeps the record of its run.
     return (*patch, *(PatchOp(Op.ADD, STATUS + pointer(key), value) for key, value in status.items()))
 
 
-def weighed_of(metadata: Metadata) -> Weighed:
-    """Read our marks back from an object's metadata."""
+def quota_marks_of(metadata: Metadata) -> QuotaMarks:
+    """Return the quota marks in an object's metadata."""
     annotations = metadata.annotations or {}
-    return weighed_by(
+    return parse_quota_marks(
         *(annotations.get(each, "") for each in (well_known.TASKS, well_known.PRIORITY, well_known.USER))
     )
 
 
-def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
-    """Read our marks back; a Workflow that bypassed admission has none, and its tasks are unbounded."""
-    return Weighed(
+def parse_quota_marks(tasks: str, priority: str, user: str) -> QuotaMarks:
+    """Return quota marks from their texts; a bypass of admission has none, and its tasks are unbounded."""
+    return QuotaMarks(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
         priority=_priority(priority),
         user=user,
@@ -299,5 +285,5 @@ def weighed_by(tasks: str, priority: str, user: str) -> Weighed:
 
 
 def _priority(text: str) -> int:
-    """Return a priority that Argo could have read: a mark that a user wrote may have any number."""
+    """Return a priority that Argo can read: a mark that a user wrote may have any number."""
     return max(LOWEST_PRIORITY, min(int(text), HIGHEST_PRIORITY)) if _NUMBER.fullmatch(text) else 0

@@ -82,9 +82,8 @@ class CronFields(msgspec.Struct, frozen=True):
         """Return whether it matches on a day at all."""
         if local.month not in self.months.numbers:
             return False
-        return self._either(
-            local.day in self.days.numbers, local.isoweekday() % _WEEK in self.weekdays.numbers
-        )
+        weekday = local.isoweekday() % _WEEK
+        return self._either(by_month=local.day in self.days.numbers, by_week=weekday in self.weekdays.numbers)
 
     def ever_matches(self) -> bool:
         """Return whether it ever matches: 30 February does not, nor does a field that names nothing."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from policy.core.objects import hold, well_known
-from policy.core.objects.hold import Weighed
+from policy.core.objects.hold import QuotaMarks
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, OwnerReference, Read
 from policy.core.values.amounts import Amount, Usage
@@ -216,9 +216,9 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
         return "" if self.hold is None else self.hold.said.weighed_by or ""
 
     @property
-    def weighed(self) -> Weighed:
+    def weighed(self) -> QuotaMarks:
         """What admission found: the marks that weigh it."""
-        return Weighed(self.mark.tasks, self.mark.priority, self.user)
+        return QuotaMarks(self.mark.tasks, self.mark.priority, self.user)
 
     @property
     def weight(self) -> Usage:
@@ -320,7 +320,7 @@ class Reader:
         if known is None:
             if len(self._marked) >= _MOST:
                 self._marked.clear()
-            weighed = hold.weighed_by(*key, "")
+            weighed = hold.parse_quota_marks(*key, "")
             known = self._marked[key] = MarkedWeight(weighed.tasks, weighed.priority, said.tasks != "")
         return known
 

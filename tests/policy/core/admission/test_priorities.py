@@ -247,5 +247,5 @@ def test_no_priority_that_is_lowered_takes_a_reserve() -> None:
 
 def test_a_mark_that_somebody_made_up_counts_as_the_highest_priority_of_argo_at_most() -> None:
     """What bypassed admission may carry any number, and takes no place above runs that take over a slot."""
-    assert hold.weighed_by("1", "9" * 18, "ann").priority == HIGHEST_PRIORITY
-    assert hold.weighed_by("1", "-" + "9" * 18, "ann").priority == -HIGHEST_PRIORITY - 1
+    assert hold.parse_quota_marks("1", "9" * 18, "ann").priority == HIGHEST_PRIORITY
+    assert hold.parse_quota_marks("1", "-" + "9" * 18, "ann").priority == -HIGHEST_PRIORITY - 1

@@ -147,7 +147,7 @@ def test_what_passes_runs_what_was_admitted_and_no_more(state: State, change: Js
     if _over(stored):
         return
     parallelism = at(stored, "spec", "parallelism")
-    admitted = hold.weighed_of(_metadata(stored)).tasks.value
+    admitted = hold.quota_marks_of(_metadata(stored)).tasks.value
     assert isinstance(parallelism, int)
     assert admitted is not None
     assert parallelism <= admitted

@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 
 from policy.core.objects import well_known
 from policy.core.objects.hold import (
-    Weighed,
-    foreign_status,
+    QuotaMarks,
+    has_own_status,
     hold_status_patch,
     is_held,
     mark_patch,
     original_instance_id,
     original_labels,
+    quota_marks_of,
     refresh_patch,
     release_patch,
-    weighed_of,
 )
 from policy.core.objects.json_patch import JsonObject, JsonValue, PatchOp
 from policy.core.objects.workflow import Metadata
 from policy.core.values.amounts import UNLIMITED, Amount
 from tests.policy.core.builders import NOW, at, decoded, patched, texts, without, workflow
 
-WEIGHED: Final = Weighed(Amount(4), 2, "ann")
+WEIGHED: Final = QuotaMarks(Amount(4), 2, "ann")
 MESSAGE: Final = "queued by lockkeeper: position 1 of 1 in team-a"
 OURS: Final = (well_known.TASKS, well_known.PRIORITY, well_known.USER, well_known.HOLDS)
 
@@ -81,7 +81,7 @@ def _fresh(draw: st.DrawFn) -> JsonObject:
 anything = _anything()
 fresh = _fresh()
 weighed_ones = st.builds(
-    Weighed,
+    QuotaMarks,
     tasks=st.one_of(st.just(UNLIMITED), st.integers(0, 10**6).map(Amount)),
     priority=st.integers(-(2**31), 2**31 - 1),
     user=st.text(max_size=20),
@@ -95,7 +95,9 @@ def _metadata(obj: JsonObject) -> Metadata:
     return found
 
 
-def _marked(obj: JsonObject, weighed: Weighed = WEIGHED, *, reservation: str = "", hold: bool) -> JsonObject:
+def _marked(
+    obj: JsonObject, weighed: QuotaMarks = WEIGHED, *, reservation: str = "", hold: bool
+) -> JsonObject:
     return patched(obj, mark_patch(_metadata(obj), weighed, reservation=reservation, hold=hold))
 
 
@@ -111,7 +113,7 @@ def _released(obj: JsonObject) -> JsonObject:
 @given(anything, weighed_ones, reservations, st.booleans())
 def test_marking_a_marked_object_changes_nothing(
     obj: JsonObject,
-    weighed: Weighed,
+    weighed: QuotaMarks,
     reservation: str,
     hold: bool,  # noqa: FBT001
 ) -> None:
@@ -123,14 +125,14 @@ def test_marking_a_marked_object_changes_nothing(
 @given(anything, weighed_ones, reservations, st.booleans())
 def test_marks_say_what_was_decided_whatever_the_object_brought(
     obj: JsonObject,
-    weighed: Weighed,
+    weighed: QuotaMarks,
     reservation: str,
     hold: bool,  # noqa: FBT001
 ) -> None:
     """Marks of an earlier life (argo resubmit copies them) are overwritten or removed."""
     marked = _marked(obj, weighed, reservation=reservation, hold=hold)
     metadata = _metadata(marked)
-    assert weighed_of(metadata) == weighed
+    assert quota_marks_of(metadata) == weighed
     assert (
         is_held(metadata.labels) == hold
         or texts(obj, "metadata", "annotations").get(well_known.ORIGINAL_INSTANCE_ID) == well_known.HOLD_VALUE
@@ -266,7 +268,7 @@ def test_a_refresh_writes_no_status_on_a_workflow_that_was_let_go(path: tuple[st
 )
 def test_null_times_and_our_own_message_are_no_foreign_status(status: JsonValue) -> None:
     """Argo's Go clients write null times; a second pass of the webhook sees what the first one wrote."""
-    assert not foreign_status(decoded({**workflow(), "status": status}))
+    assert not has_own_status(decoded({**workflow(), "status": status}))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_null_times_and_our_own_message_are_no_foreign_status(status: JsonValue)
 )
 def test_a_status_that_argo_would_act_on_is_foreign(status: JsonValue) -> None:
     """Templates stored in a status are run; our message beside them does not hide them."""
-    assert foreign_status(decoded({**workflow(), "status": status}))
+    assert has_own_status(decoded({**workflow(), "status": status}))
 
 
 @pytest.mark.parametrize("status", [None, {}, {"startedAt": None}])
@@ -301,34 +303,34 @@ def test_a_hold_shows_itself_in_the_status_once(status: JsonValue) -> None:
 
 def test_what_came_past_us_weighs_an_unbounded_workflow_of_nobody() -> None:
     """Without marks the tracker counts with the worst case."""
-    assert weighed_of(Metadata()) == Weighed(UNLIMITED, 0, "")
+    assert quota_marks_of(Metadata()) == QuotaMarks(UNLIMITED, 0, "")
 
 
 @pytest.mark.parametrize(
     ("tasks", "priority", "weighed"),
     [
-        ("5", "-3", Weighed(Amount(5), -3, "")),
-        (well_known.UNBOUNDED, "0", Weighed(UNLIMITED, 0, "")),
-        ("", "", Weighed(UNLIMITED, 0, "")),
-        ("-1", "--1", Weighed(UNLIMITED, 0, "")),
-        ("٣", "٣", Weighed(UNLIMITED, 0, "")),  # Arabic-Indic digits
-        ("²", "²", Weighed(UNLIMITED, 0, "")),  # isdigit() is true of it, int() fails
-        ("1e3", "1.5", Weighed(UNLIMITED, 0, "")),
-        ("1_0", " 1", Weighed(UNLIMITED, 0, "")),
+        ("5", "-3", QuotaMarks(Amount(5), -3, "")),
+        (well_known.UNBOUNDED, "0", QuotaMarks(UNLIMITED, 0, "")),
+        ("", "", QuotaMarks(UNLIMITED, 0, "")),
+        ("-1", "--1", QuotaMarks(UNLIMITED, 0, "")),
+        ("٣", "٣", QuotaMarks(UNLIMITED, 0, "")),  # Arabic-Indic digits
+        ("²", "²", QuotaMarks(UNLIMITED, 0, "")),  # isdigit() is true of it, int() fails
+        ("1e3", "1.5", QuotaMarks(UNLIMITED, 0, "")),
+        ("1_0", " 1", QuotaMarks(UNLIMITED, 0, "")),
     ],
 )
 def test_marks_that_somebody_edited_do_not_stop_the_tracker(
-    tasks: str, priority: str, weighed: Weighed
+    tasks: str, priority: str, weighed: QuotaMarks
 ) -> None:
     """Annotations are anybody's to write; nonsense weighs the worst case."""
     metadata = Metadata(annotations={well_known.TASKS: tasks, well_known.PRIORITY: priority})
-    assert weighed_of(metadata) == weighed
+    assert quota_marks_of(metadata) == weighed
 
 
 @pytest.mark.parametrize("key", [well_known.TASKS, well_known.PRIORITY])
 def test_a_mark_of_very_many_digits_does_not_stop_the_tracker(key: str) -> None:
     """Python refuses to read very long integers; an annotation may have 256 kB."""
-    assert weighed_of(Metadata(annotations={key: "9" * 5000})) == Weighed(UNLIMITED, 0, "")
+    assert quota_marks_of(Metadata(annotations={key: "9" * 5000})) == QuotaMarks(UNLIMITED, 0, "")
 
 
 def _paths(patch: Iterable[PatchOp]) -> list[str]:

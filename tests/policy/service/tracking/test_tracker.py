@@ -14,7 +14,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
 from policy.core.objects import well_known
-from policy.core.objects.hold import Weighed
+from policy.core.objects.hold import QuotaMarks
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.amounts import UNLIMITED, Amount, Usage
 from policy.service.tracking.tracked import LiveMetadata, Reader, Tracked, track
@@ -273,7 +273,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
         {well_known.TASKS: "7", well_known.PRIORITY: "-3", well_known.USER: "ann"},
         {well_known.INSTANCE_ID: well_known.HOLD_VALUE, well_known.RESERVATION: "r"},
     )
-    assert tracked.weighed == Weighed(Amount(7), -3, "ann")
+    assert tracked.weighed == QuotaMarks(Amount(7), -3, "ann")
     assert tracked.weight == Usage(1, 7)
     assert (tracked.held, tracked.reservation) == (True, "r")
 
@@ -292,7 +292,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
 def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
     """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
-    assert tracked.weighed == Weighed(UNLIMITED, 0, "")
+    assert tracked.weighed == QuotaMarks(UNLIMITED, 0, "")
     assert tracked.weight == Usage(1, 0, 1)
 
 
