@@ -29,7 +29,7 @@ from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.read_extent import WHOLE
-from policy.core.objects.workflow_defaults import config_maps_of
+from policy.core.objects.workflow import config_maps_of
 from policy.core.policies.conflicts import Finding, PolicyName, all_findings
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policies.status_figures import QuotaFigures, figures, view_of

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import yaml
 
-from policy.core.objects.workflow_defaults import ARGO_CONFIG_MAP, DEFAULTS_KEY
+from policy.core.objects.workflow import ARGO_CONFIG_MAP, DEFAULTS_KEY
 from policy.core.policy_kinds.kinds import ConfigMap
 
 _WORKFLOW_DEFAULTS: Final = "workflowDefaults"

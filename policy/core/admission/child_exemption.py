@@ -23,7 +23,7 @@ import msgspec
 
 from policy.core.objects import hold, well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
-from policy.core.objects.owners import Related, accounts_of, is_live, metadata_of, owner_of
+from policy.core.objects.owners import Related, accounts_of, is_running, metadata_of, owner_of
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow
 from policy.core.policies.governing import governing
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -110,7 +110,7 @@ def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[M
 def _why_no_child(newcomer: Newcomer, parent: Workflow | None, owner: OwnerReference) -> str:
     """Return why a Workflow is not the child of its owner, or nothing."""
     above = metadata_of(parent) if parent is not None else EMPTY_METADATA
-    if parent is None or above.uid != owner.uid or not is_live(above):
+    if parent is None or above.uid != owner.uid or not is_running(above):
         return f"{owner.name} does not run, and has no slot to share"
     if well_known.TASKS not in (above.annotations or {}):
         return f"{owner.name} was not admitted under a quota, and has no slot to share"
@@ -128,7 +128,7 @@ def _why_no_slot(parent: Metadata, root: Metadata | None) -> str:
         return NO_SLOT
     if root.uid == parent.uid:
         return ""
-    if not is_live(root):
+    if not is_running(root):
         return f"{root.name}, under whose slot it runs, is being deleted"
     if well_known.TASKS not in (root.annotations or {}):
         return f"{root.name}, under whose slot it runs, was not admitted under a quota"

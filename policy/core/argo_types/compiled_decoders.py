@@ -15,8 +15,18 @@ from typing import Annotated, Any, Final, ForwardRef, Optional
 
 import msgspec
 
-from policy.core.argo_types.scalars import BASE64, BOUNDS, QUANTITY
-from policy.core.argo_types.type_table import KINDS, STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.argo_types.type_table import (
+    BASE64,
+    BOUNDS,
+    KINDS,
+    QUANTITY,
+    STRUCTS,
+    ListType,
+    MapType,
+    Scalar,
+    StructType,
+    Type,
+)
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 
 _RECURSIVE: Final = "Template"
@@ -60,7 +70,7 @@ class _Quantity(Enum):
 
 
 def _quantity() -> Any:
-    common = dict.fromkeys(f"{amount}{unit}" for amount in _AMOUNTS for unit in _UNITS)
+    common = (f"{amount}{unit}" for amount in _AMOUNTS for unit in _UNITS)
     members = {"OTHER": "0.0", **{text: text for text in common}}
     return _Quantity("Quantity", members)  # type: ignore[call-arg]  # The functional form of an Enum.
 
@@ -77,9 +87,7 @@ def _integer(scalar: Scalar) -> Any:
 _SCALARS: Final[Mapping[Scalar, Any]] = {
     Scalar.STRING: str,
     Scalar.BOOL: bool,
-    Scalar.INT32: _integer(Scalar.INT32),
-    Scalar.INT64: _integer(Scalar.INT64),
-    Scalar.UINT64: _integer(Scalar.UINT64),
+    **{scalar: _integer(scalar) for scalar in BOUNDS},
     Scalar.BYTES: _matching(BASE64),
     Scalar.TIME: _matching(_TIME),
     Scalar.QUANTITY: _quantity() | int | float,
@@ -140,10 +148,10 @@ _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
 
 
 def decode(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> None:
-    """Decode an object, to see whether that can be done.
+    """Decode an object to see whether it decodes.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it cannot, or it has to be looked at again.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it may not decode.
     """
     obj = _DECODERS[kind].decode(raw)
     for path in _SPECS[kind]:

@@ -18,8 +18,8 @@ import msgspec
 
 from policy.core.argo_types import mismatch_messages
 from policy.core.argo_types.compiled_decoders import decode
-from policy.core.argo_types.scalars import DECODES, whole
 from policy.core.argo_types.type_table import (
+    DECODES,
     KINDS,
     STRICT,
     STRUCTS,
@@ -29,6 +29,7 @@ from policy.core.argo_types.type_table import (
     Scalar,
     StructType,
     Type,
+    whole,
 )
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part
@@ -103,21 +104,6 @@ def mismatches_of(kind: str, value: JsonValue) -> tuple[TypeMismatch, ...]:
     return tuple(islice(_ObjectWalk(kind, value).mismatches(), MAX_MISMATCHES)) if kind in KINDS else ()
 
 
-class _Path(msgspec.Struct, frozen=True, gc=False):
-    """The path of a value as a linked list; it becomes text only where something is reported."""
-
-    above: "_Path | None"
-    step: str | int
-
-    def __str__(self) -> str:
-        steps = []
-        place: _Path | None = self
-        while place is not None:
-            steps.append(place.step)
-            place = place.above
-        return "".join(_written(step) for step in reversed(steps)).removeprefix(".")
-
-
 def _written(step: str | int) -> str:
     if isinstance(step, int):
         return f"[{step}]"
@@ -133,7 +119,8 @@ class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
 
     value: JsonValue
     wanted: Type
-    path: _Path | None
+    above: "_WalkedValue | None" = None
+    step: str | int = ""
     loose: bool = False
     aside: bool = False
 
@@ -141,7 +128,16 @@ class _WalkedValue(msgspec.Struct, frozen=True, gc=False):
         self, step: str | int, value: JsonValue, wanted: Type, *, loose: bool = False, aside: bool = False
     ) -> "_WalkedValue":
         """Return a value one level below; `loose` and `aside` hold for all that is below."""
-        return _WalkedValue(value, wanted, _Path(self.path, step), loose or self.loose, aside or self.aside)
+        return _WalkedValue(value, wanted, self, step, loose or self.loose, aside or self.aside)
+
+    def path(self, *below: str) -> str:
+        """Return the field path of the value, or of a field below it."""
+        steps: list[str | int] = [*below]
+        place = self
+        while place.above is not None:
+            steps.append(place.step)
+            place = place.above
+        return "".join(_written(step) for step in reversed(steps)).removeprefix(".")
 
 
 class _ObjectWalk:
@@ -149,9 +145,8 @@ class _ObjectWalk:
 
     def __init__(self, kind: str, value: JsonValue, budget: Budget = UNBOUNDED) -> None:
         self._budget = budget
-        self._left: list[Iterator[_WalkedValue | TypeMismatch]] = [
-            iter([_WalkedValue(value, StructType(kind), None)])
-        ]
+        root = _WalkedValue(value, StructType(kind))
+        self._left: list[Iterator[_WalkedValue | TypeMismatch]] = [iter([root])]
         self._aside: list[TypeMismatch] = []
         self._reread = False
         self._unknown = 0
@@ -193,11 +188,8 @@ class _ObjectWalk:
             case Scalar() if DECODES[wanted](value):
                 return None
             case _:
-                return TypeMismatch(
-                    str(place.path or ""),
-                    mismatch_messages.fault_kind(value, wanted),
-                    mismatch_messages.mismatch(value, wanted),
-                )
+                kind, message = mismatch_messages.mismatch(value, wanted)
+                return TypeMismatch(place.path(), kind, message)
         return None
 
     def _fields(
@@ -209,9 +201,8 @@ class _ObjectWalk:
             if key in fields:
                 yield place.below(key, each, fields[key], loose=loose)
             elif strict:
-                mismatch = TypeMismatch(
-                    str(_Path(place.path, key)), "unknown", mismatch_messages.unknown_in_step(key, fields)
-                )
+                message = mismatch_messages.unknown_in_step(key, fields)
+                mismatch = TypeMismatch(place.path(key), "unknown", message)
                 if place.aside:
                     self._aside.append(mismatch)
                 else:
@@ -225,7 +216,7 @@ class _ObjectWalk:
     def _any_string(self, place: _WalkedValue) -> None:
         """Warn of a list or map, which Argo loses; note an integer, for which it reads the object again."""
         if isinstance(place.value, list | dict):
-            self.warnings.append(Problem(str(place.path or ""), mismatch_messages.lost(place.value)))
+            self.warnings.append(Problem(place.path(), mismatch_messages.lost(place.value)))
         elif not place.loose and not place.aside and whole(place.value) is not None:
             self._reread = True
 
@@ -234,4 +225,4 @@ class _ObjectWalk:
             self._unknown += 1
             hint = mismatch_messages.unknown(key, fields)
             if hint:
-                self.warnings.append(Problem(str(_Path(place.path, key)), hint))
+                self.warnings.append(Problem(place.path(key), hint))

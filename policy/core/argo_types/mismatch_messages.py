@@ -4,8 +4,16 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from policy.core.argo_types.scalars import BOUNDS, whole
-from policy.core.argo_types.type_table import STRUCTS, ListType, MapType, Scalar, StructType, Type
+from policy.core.argo_types.type_table import (
+    BOUNDS,
+    STRUCTS,
+    ListType,
+    MapType,
+    Scalar,
+    StructType,
+    Type,
+    whole,
+)
 from policy.core.objects.json_patch import JsonValue
 from policy.core.values.problems import nearest
 
@@ -37,14 +45,10 @@ _LONGEST: Final = 64
 """Bits of the longest integer that is shown; Python refuses to print thousands of digits."""
 
 
-def fault_kind(value: JsonValue, wanted: Type) -> str:
-    """Return the two types as text, which tells faults before and after a change apart."""
-    return f"{_json_type(value)} for {_noun(wanted)}"
-
-
-def mismatch(value: JsonValue, wanted: Type) -> str:
-    """Return the sentence about a value that does not decode."""
-    return f"is {_found(value)}, Argo reads {_noun(wanted)}: {_fix(value, wanted)}"
+def mismatch(value: JsonValue, wanted: Type) -> tuple[str, str]:
+    """Return the types of a value that does not decode, the same before and after an edit, and a sentence."""
+    noun = _noun(wanted)
+    return f"{_json_type(value)} for {noun}", f"is {_found(value)}, Argo reads {noun}: {_fix(value, wanted)}"
 
 
 def lost(value: JsonValue) -> str:
@@ -120,13 +124,20 @@ def _shown(value: JsonValue) -> str:
 def _fix(value: JsonValue, wanted: Type) -> str:
     match wanted:
         case ListType(entry):
-            return f"write {_as_list(value, entry)}"
+            fix = _as_list(value, entry)
         case MapType():
-            return "write a map, name: value"
+            fix = "a map, name: value"
         case StructType(name):
-            return f"write a map{_fields(name)}"
-        case Scalar():
-            return _fix_scalar(value, wanted)
+            fix = f"a map{_fields(name)}"
+        case Scalar.STRING | Scalar.INT_OR_STRING if isinstance(value, bool | int | float):
+            fix = f'"{_shown(value)}"'
+        case Scalar.BOOL:
+            fix = _as_bool(value)
+        case Scalar.INT32 | Scalar.INT64 | Scalar.UINT64:
+            fix = _as_integer(value, wanted)
+        case _:
+            fix = _EXAMPLES.get(wanted, "one string")
+    return f"write {fix}"
 
 
 def _as_list(value: JsonValue, entry: Type) -> str:
@@ -141,30 +152,18 @@ def _fields(name: str) -> str:
     return f" of {', '.join(fields[:_FIELDS_SHOWN])}{more}" if fields else ", {}"
 
 
-def _fix_scalar(value: JsonValue, wanted: Scalar) -> str:
-    match wanted:
-        case Scalar.STRING | Scalar.INT_OR_STRING if isinstance(value, bool | int | float):
-            return f'write "{_shown(value)}"'
-        case Scalar.BOOL:
-            return _fix_bool(value)
-        case Scalar.INT32 | Scalar.INT64 | Scalar.UINT64:
-            return _fix_integer(value, wanted)
-        case _:
-            return f"write {_EXAMPLES.get(wanted, 'one string')}"
-
-
-def _fix_bool(value: JsonValue) -> str:
+def _as_bool(value: JsonValue) -> str:
     word = value.casefold() if isinstance(value, str) else ""
     meant = "true" if word in _YES else "false" if word in _NO else "true or false"
-    return f"write {meant}, without quotes"
+    return f"{meant}, without quotes"
 
 
-def _fix_integer(value: JsonValue, wanted: Scalar) -> str:
+def _as_integer(value: JsonValue, wanted: Scalar) -> str:
     low, high = BOUNDS[wanted]
     if whole(value) is not None:
-        return f"write one from {low} to {high}"
+        return f"one from {low} to {high}"
     if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < _SHOWN:
-        return f"write {int(value)}, without quotes"
+        return f"{int(value)}, without quotes"
     if isinstance(value, str) and "{{" in value:
-        return "write a number; nothing is filled in here"
-    return "write a number without a fraction" if isinstance(value, float) else "write a number"
+        return "a number; nothing is filled in here"
+    return "a number without a fraction" if isinstance(value, float) else "a number"

@@ -73,7 +73,7 @@ def scheduled_by(metadata: Metadata) -> OwnerReference | None:
     return owner_of(metadata, "CronWorkflow")
 
 
-def is_live(metadata: Metadata) -> bool:
+def is_running(metadata: Metadata) -> bool:
     """Return whether a Workflow runs: it has its slot, and is not deleted."""
     return metadata.deletion_timestamp is None and has_slot(metadata)
 

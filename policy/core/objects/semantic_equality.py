@@ -1,13 +1,12 @@
-"""Whether two versions of a part of a Workflow mean the same: Argo writes objects back in its own spelling.
+"""Whether two versions of a part of a Workflow mean the same: Argo writes objects back in its own form.
 
-Its controller decodes a Workflow into Go types and writes them out again, which adds empty objects, drops
-empty values, turns parameter values into strings and gives quantities one form (argo-verified 13).
-A false "same" would let a change pass, so nothing is ignored that any rule of ours looks at: zero and false
-are not empty here.
+Its controller decodes a Workflow into Go types and writes them out again. This adds empty objects, drops
+empty values, turns parameter values into strings and gives quantities one form (argo-verified 13). A change
+must not be missed, so nothing is ignored that any rule reads: zero and false are not empty here.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -26,7 +25,7 @@ _BINARY: Final = "KMGTPE"
 
 
 class UnreadableError(Exception):
-    """A value that is JSON and cannot be read: a number of thousands of digits, or nested too deep.
+    """A value that is JSON and cannot be decoded: a number of thousands of digits, or nested too deep.
 
     Such a request is wrong, whatever its object is; the API server sends none like it.
     """
@@ -37,10 +36,10 @@ class UnreadableError(Exception):
 
 
 def value_of(raw: msgspec.Raw | None) -> JsonValue:
-    """Return a part of an object as plain values; of one that is not there, None.
+    """Return a part of an object as plain values; None for an absent one.
 
     Raises:
-        UnreadableError: it cannot be read.
+        UnreadableError: it cannot be decoded.
     """
     if raw is None:
         return None
@@ -55,25 +54,23 @@ def changed(old: Parts | None, new: Parts | None, budget: Budget = UNBOUNDED) ->
     """Return the names of the parts that differ; bytes that are equal are not decoded.
 
     Raises:
-        UnreadableError: a part cannot be read.
+        UnreadableError: a part cannot be decoded.
         TimeSpentError: they are too large to compare.
     """
     before, after = old or {}, new or {}
-    return frozenset(_changed(before, after, budget))
-
-
-def _changed(before: Parts, after: Parts, budget: Budget) -> Iterator[str]:
+    names = set()
     for name in before.keys() | after.keys():
         budget.check(Part.COMPARING)
         one, other = before.get(name), after.get(name)
         if one is not None and other is not None and bytes(one) == bytes(other):
             continue
         if canonical(value_of(one), budget=budget) != canonical(value_of(other), budget=budget):
-            yield name
+            names.add(name)
+    return frozenset(names)
 
 
 def canonical(value: JsonValue, *, quantities: bool = False, budget: Budget = UNBOUNDED) -> JsonValue:
-    """Return a value in one spelling; None means everything empty."""
+    """Return a value in one form; None means everything empty."""
     if isinstance(value, dict):
         budget.check(Part.COMPARING)
         entries = (

@@ -17,8 +17,16 @@ from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.objects.read_extent import WHOLE, Extent
 from policy.core.objects.template_keys import TemplateKey, key_of
 from policy.core.objects.well_known import NAMESPACE_NAME
-from policy.core.objects.workflow import EMPTY_METADATA, Metadata, TemplateObject, TemplateRef, WorkflowSpec
-from policy.core.objects.workflow_defaults import NO_DEFAULTS, WorkflowDefaults, defaults_in
+from policy.core.objects.workflow import (
+    EMPTY_METADATA,
+    NO_DEFAULTS,
+    Metadata,
+    TemplateObject,
+    TemplateRef,
+    WorkflowDefaults,
+    WorkflowSpec,
+    defaults_in,
+)
 from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,

@@ -1,6 +1,6 @@
 """The policy objects of group `lockkeeper.dev/v1alpha1`, as their authors write them.
 
-Field names are camelCase on the wire. These structs are the schema: `policy.sources` walks them to report
+Field names are camelCase on the wire. These structs are the schema: `policy.sources` reads them to report
 every wrong field of a file, and the CRDs state the same in OpenAPI.
 """
 
@@ -25,7 +25,7 @@ from policy.core.policy_kinds.quota_parts import (
 )
 
 DEFAULT_NAMESPACE: Final = "default"
-"""Namespace of a namespaced object that names none, as kubectl would apply it."""
+"""The namespace of a namespaced object that names none, as in kubectl."""
 
 
 class OnExceed(StrEnum):
@@ -37,14 +37,14 @@ class OnExceed(StrEnum):
 
 
 class PriorityAbove(StrEnum):
-    """What becomes of a Workflow whose priority is above the cap: it is refused, or its priority lowered."""
+    """What happens to a Workflow with a priority above the cap: it is refused, or its priority is lowered."""
 
     DENY = "Deny"
     LOWER = "Lower"
 
 
 class TemplateType(StrEnum):
-    """The types of Argo template that can hold a lock by name of their body field."""
+    """The types of Argo template that can hold a lock, by the name of their body field."""
 
     CONTAINER = "container"
     SCRIPT = "script"
@@ -59,15 +59,15 @@ class TemplateType(StrEnum):
 
 
 LEAF_TYPES: Final = frozenset(TemplateType) - {TemplateType.DAG, TemplateType.STEPS, TemplateType.SUSPEND}
-"""Types that do work themselves. A lock on a dag or steps is held for its whole sub-tree, so it is never
-implied: it deadlocks with the same lock on a leaf (argo-workflows D.1)."""
+"""Types that do work themselves, the default of a rule. A dag or steps holds a lock while all of its tasks
+run, and deadlocks with the same lock on a leaf (argo-workflows D.1)."""
 
 
 class Strategy(StrEnum):
     """How a lock reaches a template.
 
-    Direct edits the template in place. Clone gives the callers that need the lock a locked copy. Wrapper
-    puts the lock on a DAG of one task around it. Auto picks the most transparent of them that does it.
+    Direct edits the template itself. Clone makes a copy with the lock for the callers that need it. Wrapper
+    puts the lock on a new DAG whose only task is the template. Auto uses the first of them that is possible.
     """
 
     AUTO = "Auto"
@@ -77,10 +77,10 @@ class Strategy(StrEnum):
 
 
 class Referenced(StrEnum):
-    """What becomes of a Workflow that reaches a template which lacks a lock where nothing can be put.
+    """What happens to a Workflow that runs a template without its lock, where none can be injected.
 
-    Such is all that a workflowTemplateRef leads to, and what the templates of other objects call. Sibling
-    leads a workflowTemplateRef to a copy of the template that has the locks, and warns of the rest.
+    These are all templates behind a workflowTemplateRef, and those that templates of other objects call.
+    Sibling points a workflowTemplateRef to a copy of the template that has the locks, and warns of the rest.
     """
 
     WARN = "Warn"
@@ -96,14 +96,14 @@ class CrossNamespace(StrEnum):
 
 
 class Singular(StrEnum):
-    """What becomes of the single `semaphore` and `mutex`, which Argo drops from 4.0 on, to run unlocked."""
+    """What happens to the fields `semaphore` and `mutex`: Argo 4.0 and later ignore them and take no lock."""
 
     CONVERT = "Convert"
     DENY = "Deny"
 
 
 class Parameterised(StrEnum):
-    """Whether the name of a lock may have a part that is unknown before the run."""
+    """Whether the name of a lock may have a part that is unknown until the Workflow runs."""
 
     ALLOW = "Allow"
     REGEX = "Regex"
@@ -111,7 +111,7 @@ class Parameterised(StrEnum):
 
 
 class Severity(StrEnum):
-    """What a finding leads to: a denial where it is certain, a warning, or nothing."""
+    """What follows from a finding: a denial where it is certain, a warning, or nothing."""
 
     DENY = "Deny"
     WARN = "Warn"
@@ -140,13 +140,13 @@ class PolicyMetadata(PolicyStruct, frozen=True):
 
     @property
     def edited(self) -> str:
-        """When it was written last, its status apart; where that is unknown, when it was created."""
+        """The time of the last write that was not to its status; if unknown, the time of its creation."""
         times = (each.time for each in self.managed_fields if each.time and not each.subresource)
         return max(times, default=self.creation_timestamp)
 
 
 class PerWorkflow(PolicyStruct, frozen=True):
-    """What one Workflow may have: its tasks (`spec.parallelism`: default and cap), and its priority (cap)."""
+    """Limits of a single Workflow: its tasks (`spec.parallelism`: default and cap) and its priority (cap)."""
 
     default_tasks: int | None = None
     max_tasks: int | None = None
@@ -171,8 +171,8 @@ class WorkflowQuotaSpec(PolicyStruct, frozen=True):
 class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
     """A pool: the limits hold for all selected namespaces together.
 
-    With `borrowing`, the limits of a member's own quota are its share, which others may use while it is idle.
-    With `elastic`, the limits follow nodes; those that are written bound them.
+    With `borrowing`, the limits of a member's own quota are its share: its nominal quota, which others may
+    borrow while it is idle. With `elastic`, the limits follow the nodes, within those that are written.
     """
 
     namespace_selector: LabelSelector
@@ -183,7 +183,7 @@ class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
 
 
 class SemaphoreWindow(PolicyStruct, frozen=True):
-    """Another limit, from each time of a cron `schedule` in `time_zone`, for a `duration`."""
+    """Another limit that starts at each time of a cron `schedule` in `time_zone` and lasts a `duration`."""
 
     name: str
     schedule: str
@@ -193,7 +193,7 @@ class SemaphoreWindow(PolicyStruct, frozen=True):
 
 
 class SemaphoreDefinition(PolicyStruct, frozen=True):
-    """A semaphore that the policy owns: the ConfigMap and key that Argo reads, and the limit."""
+    """A semaphore that the policy defines: the ConfigMap and key that Argo reads, and the limit."""
 
     config_map: str
     key: str
@@ -202,7 +202,7 @@ class SemaphoreDefinition(PolicyStruct, frozen=True):
 
 
 class SemaphoreTarget(PolicyStruct, frozen=True):
-    """The semaphore that a rule injects; `namespace` only where it is another's."""
+    """The semaphore that a rule injects; `namespace` only for one of another namespace."""
 
     config_map: str
     key: str
@@ -218,14 +218,14 @@ class LockTarget(PolicyStruct, frozen=True):
 
 
 class ResourceSelector(PolicyStruct, frozen=True):
-    """Resource templates by what they do, and to which kind of object; what is absent matches all."""
+    """Selects resource templates by action and by the kind of their object; an absent field matches all."""
 
     action: Literal["get", "create", "apply", "delete", "replace", "patch"] | None = None
     kind: str | None = None
 
 
 class TemplateSelector(PolicyStruct, frozen=True):
-    """Which templates: every given part must match; absent types are leaves.
+    """Selects templates: every given field must match; absent `types` mean the leaf types.
 
     Names, images, service accounts, volumes (claims that are mounted) and tasks are globs. `tasks` are names
     of the DAG tasks and steps that call the template: only those get the lock.
@@ -242,7 +242,7 @@ class TemplateSelector(PolicyStruct, frozen=True):
 
 
 class InjectRule(PolicyStruct, frozen=True):
-    """One lock for the templates that match; with `when`, only where that holds at run time."""
+    """One lock for the templates that match; with `when`, only if that expression is true at run time."""
 
     name: str
     templates: TemplateSelector
@@ -252,7 +252,7 @@ class InjectRule(PolicyStruct, frozen=True):
 
 
 class MatchedKind(StrEnum):
-    """The kinds of Argo object that locks are put into."""
+    """The kinds of Argo object into which locks are injected."""
 
     WORKFLOW = "Workflow"
     WORKFLOW_TEMPLATE = "WorkflowTemplate"
@@ -261,7 +261,7 @@ class MatchedKind(StrEnum):
 
 
 class PolicyMatch(PolicyStruct, frozen=True):
-    """Which objects a synchronization policy speaks about; `workflows` selects by the object's own labels."""
+    """The objects that a synchronization policy governs; `workflows` selects by the object's own labels."""
 
     kinds: tuple[MatchedKind, ...] = (MatchedKind.WORKFLOW,)
     workflows: LabelSelector = EVERYTHING
@@ -271,10 +271,10 @@ class PolicyMatch(PolicyStruct, frozen=True):
 class LockValidation(PolicyStruct, frozen=True):
     """What every lock of a matching Workflow must satisfy.
 
-    `key_pattern` is a regular expression where it starts with `^`; otherwise a shape such as
+    `key_pattern` is a regular expression if it starts with `^`; otherwise a shape such as
     `<resource-type>-<purpose>`, in which each `<word>` means lower-case letters and digits. With
-    `allow_parameterised: Regex`, what is not known of a key counts as one such word. `deadlocks: Deny`
-    refuses certain deadlocks and warns of possible ones.
+    `allow_parameterised: Regex`, the unknown part of a key counts as one such word. `deadlocks: Deny` refuses
+    certain deadlocks and warns of possible ones.
     """
 
     require_defined: bool = True
@@ -296,7 +296,7 @@ class SynchronizationPolicySpec(PolicyStruct, frozen=True):
 
 
 class ClusterSynchronizationPolicySpec(SynchronizationPolicySpec, frozen=True, kw_only=True):
-    """The same for every namespace that matches."""
+    """The same for all namespaces that match."""
 
     namespace_selector: LabelSelector
 
@@ -339,22 +339,20 @@ class ClusterSynchronizationPolicy(PolicyStruct, frozen=True):
 
 Policy = WorkflowQuota | ClusterWorkflowQuota | SynchronizationPolicy | ClusterSynchronizationPolicy
 POLICY_KINDS: Final[dict[str, type[Policy]]] = {
-    "WorkflowQuota": WorkflowQuota,
-    "ClusterWorkflowQuota": ClusterWorkflowQuota,
-    "SynchronizationPolicy": SynchronizationPolicy,
-    "ClusterSynchronizationPolicy": ClusterSynchronizationPolicy,
+    each.__name__: each
+    for each in (WorkflowQuota, ClusterWorkflowQuota, SynchronizationPolicy, ClusterSynchronizationPolicy)
 }
 
 
 class ConfigMap(msgspec.Struct, frozen=True, rename="camel"):
-    """A ConfigMap beside the policies: the limits of its keys count as definitions."""
+    """A ConfigMap among the policy files: the limits in its keys count as definitions."""
 
     metadata: PolicyMetadata
     data: dict[str, str] = {}
 
 
 class NamespaceObject(msgspec.Struct, frozen=True, rename="camel"):
-    """A Namespace beside the policies: its labels decide which pools and cluster policies cover it."""
+    """A Namespace among the policy files: its labels decide which pools and cluster policies select it."""
 
     metadata: PolicyMetadata
 

@@ -1,4 +1,4 @@
-"""The parts of quotas as authors write them: limits and when they change, how to wait, who may borrow."""
+"""The parts of a quota as its author writes them: limits, windows, queue, reserve, borrowing, fair share."""
 
 from enum import StrEnum
 from typing import Literal
@@ -14,24 +14,24 @@ class PolicyStruct(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
 
 
 class QuotaLimits(PolicyStruct, frozen=True):
-    """How much may run at once; an absent bound is unlimited, 0 lets nothing run."""
+    """How many Workflows and tasks may run at once; an absent bound is unlimited, with 0 nothing runs."""
 
     workflows: AmountField | None = None
     tasks: AmountField | None = None
 
 
 class QueueStrategy(StrEnum):
-    """Whether a Workflow that does not fit lets those behind it pass."""
+    """Whether later Workflows may start before one that does not fit."""
 
     STRICT_FIFO = "StrictFIFO"
     BEST_EFFORT_FIFO = "BestEffortFIFO"
 
 
 class StopPolicy(StrEnum):
-    """Whether anything is released.
+    """Whether Workflows are released.
 
-    Hold releases nothing. HoldAndDrain also queues nothing any more, so that the namespace empties. What runs
-    ends by itself in both.
+    Hold releases none. HoldAndDrain also queues no new ones, so that the namespace drains. In both, running
+    Workflows continue to their end.
     """
 
     NONE = "None"
@@ -40,7 +40,7 @@ class StopPolicy(StrEnum):
 
 
 class WindowSpec(PolicyStruct, frozen=True):
-    """Other limits, from each time of a cron `schedule` in `time_zone`, for a `duration`."""
+    """Other limits that start at each time of a cron `schedule` in `time_zone` and last a `duration`."""
 
     name: str
     schedule: str
@@ -50,7 +50,7 @@ class WindowSpec(PolicyStruct, frozen=True):
 
 
 class QueueSpec(PolicyStruct, frozen=True):
-    """How the Workflows of a namespace wait. Absent: no bound on length or wait."""
+    """How the Workflows of a namespace wait; absent bounds on length and wait are unlimited."""
 
     strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO
     max_length: int | None = None
@@ -59,7 +59,7 @@ class QueueSpec(PolicyStruct, frozen=True):
 
 
 class ReserveSpec(PolicyStruct, frozen=True):
-    """The last Workflows and tasks of the limits, kept for priorities above a level."""
+    """The part of the limits that is reserved for priorities above a level."""
 
     above_priority: int
     workflows: int = 0
@@ -67,16 +67,16 @@ class ReserveSpec(PolicyStruct, frozen=True):
 
 
 class ShareSpec(PolicyStruct, frozen=True):
-    """The share that a pool gives one member; of what is absent `namespaceDefaults` speak, if they do."""
+    """The nominal quota that a pool gives a member; absent fields are as in `namespaceDefaults`, if any."""
 
     workflows: int | None = None
     tasks: int | None = None
 
 
 class BorrowingSpec(PolicyStruct, frozen=True):
-    """Whether members of a pool may use what others leave idle, how much, and how much they lend at most.
+    """Whether members of a pool may borrow what others leave idle, and the most they borrow and lend.
 
-    `shares` are those of members by their namespaces. A quota of a member may lower what the pool gives.
+    `shares` are by namespace. The quota of a member may lower its share.
     """
 
     enabled: bool = True
@@ -86,14 +86,14 @@ class BorrowingSpec(PolicyStruct, frozen=True):
 
 
 class FairShareSpec(PolicyStruct, frozen=True):
-    """How the past counts between the namespaces of a pool: weights (absent: 1) and half-life."""
+    """How past usage counts between the namespaces of a pool: weights (absent: 1) and half-life."""
 
     weights: dict[str, int] = {}
     half_life: str = "1d"
 
 
 class ElasticSpec(PolicyStruct, frozen=True):
-    """Limits that follow the ready nodes that `selector` selects, between `min` and `max`."""
+    """Limits that follow the number of ready nodes that match `selector`, between `min` and `max`."""
 
     source: Literal["Nodes"] = "Nodes"
     selector: LabelSelector = EVERYTHING
@@ -105,7 +105,7 @@ class ElasticSpec(PolicyStruct, frozen=True):
     stabilization: str = "5m"
 
     def rates(self, resource: str) -> dict[str, int]:
-        """Return the given rates by which `workflows` or `tasks` follow nodes, by field."""
+        """Return the given rates of `workflows` or `tasks` per node or CPU, by field."""
         rates = {"workflowsPerNode": self.workflows_per_node}
         if resource == "tasks":
             rates = {"tasksPerNode": self.tasks_per_node, "tasksPerCPU": self.tasks_per_cpu}

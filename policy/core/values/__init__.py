@@ -1,8 +1,8 @@
-"""Exact values and rules over text that know nothing of Argo, of Kubernetes objects or of policies.
+"""Exact values and rules over text, without any knowledge of Argo, Kubernetes objects or policies.
 
-Numbers and text come in; a value goes out, or a `Problem` with the field path of what cannot be read.
-`amounts` has every number that a quota counts (integers and `UNLIMITED`, never floats), `cron_schedule` says
-when a window opens, `budget` is what long loops look at so that a review ends in time, `backoff` says when a
-failed write is tried again. Every other room of the core calls it, and it calls none of them. Next:
-`policy.core.objects`, which reads objects of Kubernetes with these values.
+Numbers and text come in; a value goes out, or a `Problem` with the field path of what is wrong. `amounts` has
+every number that a quota counts (integers and `UNLIMITED`, never floats), `cron_schedule` the times at which
+a window opens, `durations` its length. Long loops check a `budget`, so that a review ends in time; `backoff`
+delays the next try of a failed write; `memo` stores computed results, and `prepared` makes struct types safe
+for threads. Every other room of the core calls this one, and it calls none. Next: `policy.core.objects`.
 """

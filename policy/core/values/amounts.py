@@ -1,6 +1,6 @@
-"""Quota amounts: exact integers with an explicit Unlimited, and sums that can be taken apart again.
+"""Quota amounts: exact integers with an explicit Unlimited, and sums from which a part can be subtracted.
 
-Using a type instead of `int | None` prevents two bugs: `None` taken for zero, and an unlimited amount
+Using a type instead of `int | None` prevents two bugs: `None` used as zero, and an unlimited amount
 that, once added to a total, can never be subtracted (Kueue's `pkg/resources/amount.go` lists the same).
 """
 
@@ -43,7 +43,7 @@ class Amount(msgspec.Struct, frozen=True):
         return self.value is None or count <= self.value
 
     def plus(self, count: int) -> "Amount":
-        """Return `count` more; unlimited stays unlimited, and it is 0 at least."""
+        """Return the sum with `count`, which may be negative: 0 at least; unlimited stays unlimited."""
         return self if self.value is None else Amount(max(0, self.value + count))
 
     def tightest(self, other: "Amount") -> "Amount":
@@ -62,7 +62,7 @@ UNLIMITED: Final = Amount(None)
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What Workflows use: how many, how many tasks, and how many of them have no bound on their tasks.
+    """What Workflows use: their number, their tasks, and the number of those without a bound on their tasks.
 
     Keeping the unbounded ones as a count makes every sum exact and reversible:
     `(a + b) - b == a`, which a saturating total would not give.
@@ -88,11 +88,11 @@ class Usage(msgspec.Struct, frozen=True):
         )
 
     def times(self, count: int) -> "Usage":
-        """Return what so many of them use."""
+        """Return the usage of `count` such Workflows."""
         return Usage(self.workflows * count, self.tasks * count, self.unbounded * count)
 
     def most(self, other: "Usage") -> "Usage":
-        """Return what covers either of the two, where only one of them can be."""
+        """Return what covers either of the two, for when only one of them occurs."""
         return Usage(
             max(self.workflows, other.workflows),
             max(self.tasks, other.tasks),
@@ -109,7 +109,7 @@ ZERO: Final = Usage()
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much may run at once: Workflows and tasks, each with its own bound."""
+    """How many Workflows and tasks may run at once, each with its own bound."""
 
     workflows: Amount = UNLIMITED
     tasks: Amount = UNLIMITED
@@ -138,16 +138,12 @@ class Reserve(msgspec.Struct, frozen=True):
 
 
 def withheld(reserves: Iterable[Reserve], priority: int) -> Usage:
-    """Return what is kept from a Workflow of this priority."""
+    """Return what is withheld from a Workflow of this priority."""
     return sum((each.size for each in reserves if priority <= each.above_priority), ZERO)
 
 
-def less(limits: Limits, kept: Usage) -> Limits:
-    """Return limits without what is kept back; they do not fall below 0, and no limit stays no limit."""
-    if kept == ZERO:
+def less(limits: Limits, withheld: Usage) -> Limits:
+    """Return limits without what is withheld: 0 at least; unlimited stays unlimited."""
+    if withheld == ZERO:
         return limits
-    return Limits(_less(limits.workflows, kept.workflows), _less(limits.tasks, kept.tasks))
-
-
-def _less(bound: Amount, kept: int) -> Amount:
-    return bound if bound.value is None else Amount(max(0, bound.value - kept))
+    return Limits(limits.workflows.plus(-withheld.workflows), limits.tasks.plus(-withheld.tasks))

@@ -1,4 +1,4 @@
-"""How long to wait until something that failed is tried again: twice as long each time, up to a bound."""
+"""How long a failed operation waits for its next try: twice as long each time, up to a bound."""
 
 from collections.abc import Collection, Hashable, Iterator
 from datetime import datetime, timedelta
@@ -10,16 +10,16 @@ Key = TypeVar("Key", bound=Hashable)
 Time = TypeVar("Time", float, datetime)
 About = TypeVar("About")
 MOST_DOUBLINGS: Final = 10
-"""A thousand times the first wait is as good as the last, and no number grows without bound."""
+"""A thousand times the first wait is enough, and no number grows without bound."""
 
 
 def backoff(failures: int, *, first: float, last: float) -> float:
-    """Return the wait after so many failures in a row: `first` after one, `last` at most."""
+    """Return the wait after `failures` in a row: `first` after one, `last` at most."""
     return min(last, first * 2.0 ** min(max(0, failures - 1), MOST_DOUBLINGS))
 
 
 class Failure(msgspec.Struct, Generic[Time, About], frozen=True):
-    """How often something has failed in a row, when it is to be tried again, and what is known of it."""
+    """How often an operation has failed in a row, when its next try is due, and what is known about it."""
 
     times: int
     due: Time
@@ -27,7 +27,7 @@ class Failure(msgspec.Struct, Generic[Time, About], frozen=True):
 
 
 class RetryTimes(Generic[Key, Time, About]):
-    """What has failed, each by itself: one that is broken holds nobody else up.
+    """The operations that failed, each with its own delay, so that none delays another.
 
     Times are those of a clock, or the seconds of a stopwatch; `first` and `last` are seconds.
     """
@@ -38,7 +38,7 @@ class RetryTimes(Generic[Key, Time, About]):
         self._failures: dict[Key, Failure[Time, About]] = {}
 
     def failed(self, key: Key, now: Time, about: About) -> Failure[Time, About]:
-        """Put the next try off, further each time."""
+        """Delay the next try, longer each time."""
         before = self._failures.get(key)
         times = 1 if before is None else before.times + 1
         wait = backoff(times, first=self._first, last=self._last)
@@ -46,28 +46,28 @@ class RetryTimes(Generic[Key, Time, About]):
         return self._failures[key]
 
     def forget(self, key: Key) -> None:
-        """Take note that something worked, or is not to be tried any more."""
+        """Remove an operation that succeeded or is not needed any more."""
         self._failures.pop(key, None)
 
     def keep(self, keys: Collection[Key]) -> None:
-        """Forget all others."""
+        """Remove all others."""
         self._failures = {key: each for key, each in self._failures.items() if key in keys}
 
     def get(self, key: Key) -> Failure[Time, About] | None:
-        """Return what is known of something that failed, None where it did not."""
+        """Return what is known about an operation that failed, else None."""
         return self._failures.get(key)
 
     def is_early(self, key: Key, now: Time) -> bool:
-        """Tell whether something is not to be tried yet."""
+        """Return whether the next try is not due yet."""
         failure = self._failures.get(key)
         return failure is not None and now < failure.due
 
     def next_due(self) -> Time | None:
-        """Return when the next is to be tried."""
+        """Return when the next try of any is due."""
         return min((each.due for each in self._failures.values()), default=None)
 
     def about(self) -> Iterator[tuple[Key, About]]:
-        """Yield what is known of each that failed."""
+        """Yield what is known about each that failed."""
         return ((key, each.about) for key, each in self._failures.items())
 
     def __iter__(self) -> Iterator[Key]:

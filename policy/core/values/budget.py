@@ -1,8 +1,8 @@
-"""The time of a review: long work looks at it now and then, and ends where it is spent.
+"""The time of a review: long work checks it now and then, and ends when it is spent.
 
-The core reads no clock. The caller passes a `Budget`, and a caller without one, as the
-controller and the command line, has no deadline. A look costs a tenth of a microsecond, so
-work that a request can make long looks at every step that is long in itself, and at every so many short ones.
+The core reads no clock. The caller passes a `Budget`; the controller and the command line pass none and have
+no deadline. A check costs a tenth of a microsecond, so work that a request can make long checks at each long
+step, and once in `STEPS` short ones.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 Item = TypeVar("Item")
 
 STEPS: Final = 32
-"""Short steps between two looks at the time."""
+"""Short steps between two checks of the time."""
 
 
 class Part(StrEnum):
@@ -34,7 +34,7 @@ class Part(StrEnum):
 
 
 class TimeSpentError(Exception):
-    """The time of a review is spent; `part` is what it was spent in, or before."""
+    """The time of a review is spent; `part` is the part in which, or before which, it ran out."""
 
     def __init__(self, part: Part) -> None:
         super().__init__(part)
@@ -53,17 +53,17 @@ class Budget(Protocol):
 
 
 class _Unbounded:
-    """All the time that it takes."""
+    """No deadline."""
 
     def check(self, part: Part) -> None:
-        """Go on."""
+        """Continue."""
 
 
 UNBOUNDED: Final[Budget] = _Unbounded()
 
 
 def paced(items: Collection[Item], budget: Budget, part: Part) -> Iterable[Item]:
-    """Return the items, looking at the time while they are gone through; few of them as they are."""
+    """Return the items; the time is checked during the loop over them, unless they are few."""
     if len(items) <= STEPS:
         return items
     whole = items if isinstance(items, Sequence) else tuple(items)
@@ -71,7 +71,7 @@ def paced(items: Collection[Item], budget: Budget, part: Part) -> Iterable[Item]
 
 
 def _pieces(items: Sequence[Item], budget: Budget, part: Part) -> Iterator[Sequence[Item]]:
-    """Yield the items in pieces: what goes through a piece costs no more than without a budget."""
+    """Yield the items in pieces: within a piece, the loop costs no more than without a budget."""
     yield items[:STEPS]
     for start in range(STEPS, len(items), STEPS):
         budget.check(part)

@@ -1,7 +1,7 @@
-"""Lengths of time as Go and Kubernetes write them (`10h`, `1h30m`, `90s`), and days (`7d`) beside them.
+"""Durations as Go and Kubernetes write them (`10h`, `1h30m`, `90s`), and also days (`7d`).
 
-A day is 24 hours: these are elapsed times, without regard to calendars. The largest unit is first and
-each is used once, so that a CRD can state the same with one pattern.
+A day is 24 hours: these are elapsed times, not calendar days. The largest unit is first and each is used
+once, so that a CRD can state the same with one pattern.
 """
 
 import re
@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import Final
 
 _PATTERN: Final = r"^([0-9]{1,5}d)?([0-9]{1,6}h)?([0-9]{1,8}m)?([0-9]{1,9}s)?$"
-"""The form, for the CRDs too; they also ask for at least one character."""
+"""The form, also in the CRDs; they require at least one character besides."""
 _FORM: Final = 'a number of d, h, m and s, the largest first, as in "10h", "1h30m" or "90s"'
 _LONGEST: Final = timedelta(days=36_500)
 _PARTS: Final = re.compile(_PATTERN, re.ASCII)
 
 
 def duration(text: str) -> timedelta:
-    """Return the length of time that `text` gives; it may be zero.
+    """Return the duration in a text; it may be zero.
 
     Raises:
         ValueError: it is not of that form, or longer than a hundred years.
@@ -32,7 +32,7 @@ def duration(text: str) -> timedelta:
 
 
 def written(length: timedelta) -> str:
-    """Return a length in the same form: whole seconds, and no part that is zero."""
+    """Return a duration as text in the same form: whole seconds, without parts that are zero."""
     minutes, seconds = divmod(length // timedelta(seconds=1), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

@@ -1,7 +1,7 @@
-"""What was worked out before, kept beside values that never change.
+"""A cache of computed results, for owners that are immutable otherwise.
 
-A frozen struct says that its meaning stays. What it takes time to find out about it may be kept all the same,
-in a memo: an object that is seen to change, belongs to the one that made it, and has no part in its meaning.
+A frozen struct has no hidden mutable fields. What is slow to compute from it is stored in a memo: a visible,
+mutable object that belongs to its creator and does not count when two owners are compared.
 """
 
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from typing import Final, Generic, TypeVar
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 MOST_KEPT: Final = 10_000
-"""Values of a memo whose keys are somebody's choice: names in requests, of which there is no end."""
+"""Values of a memo whose keys come from requests, so that there is no bound on them."""
 
 
 class Memo(Generic[KeyT, ValueT]):
-    """Values by the keys that they were worked out for; safe for any number of threads.
+    """Values by the keys that they were computed for; safe for any number of threads.
 
-    It belongs to the object that has it as a field, and goes with it. With more than `most` it forgets all
-    and begins anew; one without `most` says where it is made what bounds its keys. Any two memos are equal,
-    whatever they keep, so that their owners are equal where they mean the same.
+    It belongs to the object that has it as a field. At `most` values it is cleared; without `most`, its
+    creator states what bounds the keys. Any two memos are equal, whatever they store, so that owners are
+    equal where their other fields are.
     """
 
-    __slots__ = ("_kept", "_most", "get")
+    __slots__ = ("_most", "_values", "get")
 
     def __init__(self, *, most: int | None = None) -> None:
-        self._kept: dict[KeyT, ValueT] = {}
+        self._values: dict[KeyT, ValueT] = {}
         self._most = most
-        # The dictionary's own, with no call of ours between: a review asks for each of its templates.
-        self.get: Callable[[KeyT], ValueT | None] = self._kept.get
+        # The method of the dictionary itself, because a review calls it for each of its templates.
+        self.get: Callable[[KeyT], ValueT | None] = self._values.get
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Memo)
@@ -36,26 +36,26 @@ class Memo(Generic[KeyT, ValueT]):
         return hash(Memo)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)
 
     def keep(self, key: KeyT, value: ValueT) -> ValueT:
-        """Keep what was worked out, in the place of what was kept before; returns it."""
-        if self._most is not None and len(self._kept) >= self._most:
-            self._kept.clear()
-        self._kept[key] = value
+        """Store a value in place of an older one, and return it."""
+        if self._most is not None and len(self._values) >= self._most:
+            self._values.clear()
+        self._values[key] = value
         return value
 
-    def get_or(self, key: KeyT, work_out: Callable[[], ValueT]) -> ValueT:
-        """Return what is kept, which may be None; what is not is worked out and kept."""
+    def get_or(self, key: KeyT, compute: Callable[[], ValueT]) -> ValueT:
+        """Return the stored value, which may be None; where there is none, compute and store it."""
         try:
-            return self._kept[key]
-        except KeyError:  # Another thread may forget all of them at any time.
-            return self.keep(key, work_out())
+            return self._values[key]
+        except KeyError:  # Another thread may clear it at any time.
+            return self.keep(key, compute())
 
     def forget(self, key: KeyT) -> None:
-        """Keep nothing for this key any more."""
-        self._kept.pop(key, None)
+        """Remove the value of a key."""
+        self._values.pop(key, None)
 
     def items(self) -> list[tuple[KeyT, ValueT]]:
-        """Return all that is kept now; others may keep more meanwhile."""
-        return list(self._kept.items())
+        """Return all that is stored now; other threads may store more meanwhile."""
+        return list(self._values.items())

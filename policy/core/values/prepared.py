@@ -1,8 +1,8 @@
-"""Struct types made ready for threads.
+"""Struct types that are safe to decode from any thread.
 
-msgspec 0.22 works out how to decode a struct at the first use of it, and two threads that do so at once crash
-the process: one of them reads what the other has half built (seen with `msgspec.convert`). So
-every struct that is decoded at run time is prepared where it is defined, while the module is imported.
+msgspec 0.22 prepares a struct at its first use, and two threads that do so at once crash the process: one
+reads what the other has half built (seen with `msgspec.convert`). So every struct that is decoded at run time
+is prepared where it is defined, while the module is imported.
 """
 
 import msgspec

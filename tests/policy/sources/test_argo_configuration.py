@@ -7,7 +7,7 @@ from policy.core.decision.decision import Code
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.identities import Identities
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow_defaults import NO_DEFAULTS, WorkflowDefaults
+from policy.core.objects.workflow import NO_DEFAULTS, WorkflowDefaults
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.sources.documents import read
 from tests.policy.core.builders import mutate, patched, quota, texts, workflow

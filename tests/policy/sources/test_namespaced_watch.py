@@ -25,8 +25,7 @@ from policy.cluster.protocol import (
     Shape,
 )
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow import TemplateObject
-from policy.core.objects.workflow_defaults import DEFAULTS_KEY
+from policy.core.objects.workflow import DEFAULTS_KEY, TemplateObject
 from policy.core.policy_kinds.kinds import ConfigMap, WorkflowQuota
 from policy.sources.documents import Document
 from policy.sources.namespace_bounds import PortionBound, PortionBounds

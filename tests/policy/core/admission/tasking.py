@@ -9,7 +9,7 @@ from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.objects.workflow_defaults import WorkflowDefaults
+from policy.core.objects.workflow import WorkflowDefaults
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.admission.attempts import update
 from tests.policy.core.builders import (

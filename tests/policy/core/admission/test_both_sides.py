@@ -15,7 +15,7 @@ from policy.core.lock_model.template_bodies import places
 from policy.core.objects import well_known
 from policy.core.objects.hold import INSTANCE_LABEL
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
-from policy.core.objects.workflow_defaults import WorkflowDefaults
+from policy.core.objects.workflow import WorkflowDefaults
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.builders import (
     NAMESPACE,

@@ -11,8 +11,7 @@ from policy.core.decision import quota_messages
 from policy.core.decision.decision import Code, Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.objects.workflow import HIGHEST_PRIORITY
-from policy.core.objects.workflow_defaults import WorkflowDefaults
+from policy.core.objects.workflow import HIGHEST_PRIORITY, WorkflowDefaults
 from policy.core.policies.snapshot import Document, Snapshot
 from tests.policy.core.admission.attempts import END, RETRY, RUN
 from tests.policy.core.builders import (

@@ -7,7 +7,7 @@ from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Outcome, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow_defaults import WorkflowDefaults
+from policy.core.objects.workflow import WorkflowDefaults
 from policy.core.policies.snapshot import Document
 from policy.core.policy_kinds.kinds import WorkflowQuota
 from tests.policy.core.admission.attempts import RETRY, update

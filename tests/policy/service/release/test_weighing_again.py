@@ -10,8 +10,7 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.core.admission.task_reweighing import WeighedAgain, weighed_again
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.objects.workflow import Metadata, TemplateObject, WorkflowSpec
-from policy.core.objects.workflow_defaults import WorkflowDefaults
+from policy.core.objects.workflow import Metadata, TemplateObject, WorkflowDefaults, WorkflowSpec
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.policy_kinds.quota_parts import QuotaLimits
