@@ -46,7 +46,7 @@ class ClusterRelatives:
         if root is None:
             return Related(parent=parent)
         selector = f"{_LIVE},{well_known.CHILD_OF}={root.uid}"
-        return Related(parent=parent, root=root, line=self._metadata(namespace, labels=selector))
+        return Related(parent=parent, root=root, descendants=self._metadata(namespace, labels=selector))
 
     def of_run(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the policy of the CronWorkflow that owns a run, and its other runs that are not over."""

@@ -94,7 +94,7 @@ def exemption(newcomer: Newcomer, related: Related, quotas: Sequence[CompiledQuo
     found = Exemption(exempt, root.uid or "", root.name or "", _depth_of(above) + 1, apart)
     if newcomer.admitted == root.uid:
         return msgspec.structs.replace(found, quotas=frozenset()) if newcomer.held else found
-    return _with_room(found, newcomer.tasks, root, related.line)
+    return _with_room(found, newcomer.tasks, root, related.descendants)
 
 
 def _with_room(found: Exemption, tasks: Amount, root: Metadata, line: Sequence[Metadata]) -> Exemption:

@@ -28,22 +28,22 @@ class ArgoVersion(msgspec.Struct, frozen=True, order=True):
 
     @property
     def reads_lists(self) -> bool:
-        """Whether `semaphores` and `mutexes` work; older controllers fail at run time."""
+        """Whether `semaphores` and `mutexes` work; older controllers fail when the Workflow runs."""
         return self >= _FIRST_WITH_LISTS
 
     @property
     def reads_singular(self) -> bool:
-        """Whether `semaphore` and `mutex` work; from 4.0 they are dropped and the Workflow runs unlocked."""
+        """Whether `semaphore` and `mutex` work; from 4.0 on they are ignored and no lock is taken."""
         return self < _FIRST_WITHOUT_SINGULAR
 
     @property
     def reads_databases(self) -> bool:
-        """Whether locks may be kept in a database."""
+        """Whether locks may be stored in a database."""
         return self >= _FIRST_WITH_DATABASES
 
     @property
     def reads_namespaces(self) -> bool:
-        """Whether a lock may name a namespace; older ones drop the field and take another lock."""
+        """Whether a lock may name a namespace; older controllers ignore the field and take another lock."""
         return self >= _FIRST_WITH_NAMESPACES
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Explicit JSON Patch operations (RFC 6902), never the diff of a re-serialised model; and applying them."""
+"""JSON Patch operations (RFC 6902), explicit ones and never the diff of two models; and their application."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 JsonObject: TypeAlias = dict[str, JsonValue]
 _INDEX: Final = re.compile(r"/(\d+)(?=/|$)")
 _END: Final = "-"
-"""In a pointer, the place behind the last entry of a list."""
+"""In a pointer, the position after the last entry of a list."""
 
 
 class Op(StrEnum):
@@ -26,7 +26,7 @@ class Op(StrEnum):
 
 
 class PatchOp(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One operation; `value` is absent for `remove` and `copy`, which has `from_` instead."""
+    """One operation; `value` is absent for `remove`, and for `copy`, which has `from_`."""
 
     op: Op
     path: str
@@ -46,71 +46,70 @@ def field_path(pointer: str) -> str:
 
 @lru_cache(maxsize=256)
 def _below(path: str, key: str) -> str:
-    """Return the pointer of an entry; the same few of our own names are needed all the time."""
+    """Return the pointer of an entry; cached, because the same few names recur."""
     return path + pointer(key)
 
 
 def set_entries(path: str, present: object | None, entries: Iterable[tuple[str, str]]) -> list[PatchOp]:
-    """Return operations that set string entries of the map at `path`, making the map where it is absent.
+    """Return operations that set string entries of the map at `path`, and create the map if it is absent.
 
     `present` is the map as it is (None when absent or null). Entries that already have their value
-    give no operation, so applying the result twice changes nothing.
+    give no operation, so a second application changes nothing.
     """
-    current = present if isinstance(present, dict) else None
-    if current is None:
-        made: dict[str, JsonValue] = dict(entries)
-        return [PatchOp(Op.ADD, path, made)] if made else []
-    return [PatchOp(Op.ADD, _below(path, key), value) for key, value in entries if current.get(key) != value]
+    if not isinstance(present, dict):
+        created: dict[str, JsonValue] = dict(entries)
+        return [PatchOp(Op.ADD, path, created)] if created else []
+    return [PatchOp(Op.ADD, _below(path, key), value) for key, value in entries if present.get(key) != value]
 
 
 def with_entries(
     patch: tuple[PatchOp, ...], path: str, present: object | None, entries: Iterable[tuple[str, str]]
 ) -> tuple[PatchOp, ...]:
-    """Return a patch that sets string entries of the map at `path` as well, which it may make itself."""
+    """Return a patch that also sets string entries of the map at `path`, which it may itself create."""
     added = dict(entries)
     if present is None:
         for number, each in enumerate(patch):
             if each.path == path and isinstance(each.value, dict):
-                made = PatchOp(each.op, path, {**each.value, **added})
-                return (*patch[:number], made, *patch[number + 1 :])
+                merged = PatchOp(each.op, path, {**each.value, **added})
+                return (*patch[:number], merged, *patch[number + 1 :])
     return (*patch, *set_entries(path, present, added.items()))
 
 
 def patched(obj: JsonObject, patch: Iterable[PatchOp]) -> JsonObject:
-    """Return the object after every operation in order; the object that was given stays as it is.
+    """Return a copy of the object after every operation in order.
 
     Raises:
-        LookupError: an operation names a place that does not exist.
+        LookupError: an operation names a path that does not exist.
     """
-    made: JsonObject = _copy(obj)
+    result: JsonObject = _copy(obj)
     for operation in patch:
-        *way, last = _parts(operation.path)
-        place = _at(made, way)
+        *parents, last = _parts(operation.path)
+        container = _at(result, parents)
         if operation.op is Op.REMOVE:
-            del place[_key(place, last)]
+            del container[_key(container, last)]
             continue
-        value = _at(made, _parts(str(operation.from_))) if operation.op is Op.COPY else operation.value
-        _set(place, last, _copy(value), inserts=operation.op is not Op.REPLACE)
-    return made
+        value = _at(result, _parts(str(operation.from_))) if operation.op is Op.COPY else operation.value
+        _set(container, last, _copy(value), inserts=operation.op is not Op.REPLACE)
+    return result
 
 
-def _set(place: Any, last: str, value: Any, *, inserts: bool) -> None:
-    if isinstance(place, list) and last == _END:
-        place.append(value)
-    elif isinstance(place, list) and inserts:
-        place.insert(int(last), value)
+def _set(container: Any, last: str, value: Any, *, inserts: bool) -> None:
+    if isinstance(container, list) and last == _END:
+        container.append(value)
+    elif isinstance(container, list) and inserts:
+        container.insert(int(last), value)
     else:
-        place[_key(place, last)] = value
+        container[_key(container, last)] = value
 
 
-def _at(place: Any, way: Iterable[str]) -> Any:
-    for step in way:
-        place = place[_key(place, step)]
-    return place
+def _at(container: Any, steps: Iterable[str]) -> Any:
+    for step in steps:
+        container = container[_key(container, step)]
+    return container
 
 
-def _key(place: Any, step: str) -> str | int:
-    return int(step) if isinstance(place, list) else step
+def _key(container: Any, step: str) -> str | int:
+    return int(step) if isinstance(container, list) else step
 
 
 def _parts(pointer: str) -> list[str]:

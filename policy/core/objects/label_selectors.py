@@ -13,11 +13,11 @@ Labels: TypeAlias = Mapping[str, str]
 Predicate: TypeAlias = Callable[[Labels], bool]
 _MAX_EXPRESSIONS: Final = 64
 _MAX_VALUES: Final = 256
-"""Bounds of a selector in the CRDs, without which the API server would refuse the cost of their rules."""
+"""Bounds of a selector in the CRDs; without them the API server refuses their rules as too expensive."""
 
 
 class Operator(StrEnum):
-    """How a requirement compares (apimachinery `LabelSelectorOperator`)."""
+    """The operator of a requirement (apimachinery `LabelSelectorOperator`)."""
 
     IN = "In"
     NOT_IN = "NotIn"
@@ -26,7 +26,7 @@ class Operator(StrEnum):
 
 
 class Requirement(msgspec.Struct, frozen=True, rename="camel"):
-    """One line of `matchExpressions`."""
+    """One entry of `matchExpressions`."""
 
     key: str
     operator: Operator
@@ -36,7 +36,7 @@ class Requirement(msgspec.Struct, frozen=True, rename="camel"):
         """Return whether the labels meet this requirement; an absent key meets NotIn, as in Kubernetes."""
         match self.operator:
             case Operator.IN:
-                return labels.get(self.key) in self.values if self.key in labels else False
+                return self.key in labels and labels[self.key] in self.values
             case Operator.NOT_IN:
                 return self.key not in labels or labels[self.key] not in self.values
             case Operator.EXISTS:
@@ -66,7 +66,7 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
         return [*self.match_labels, *(each.key for each in self.match_expressions)]
 
     def problems(self, path: str) -> list[Problem]:
-        """Return what the CRDs refuse: values where none belong, none where some are needed, or too many."""
+        """Return what the CRDs refuse: values where an operator takes none, missing ones, or too many."""
         expressions = f"{path}.matchExpressions"
         found = too_many(self.match_expressions, _MAX_EXPRESSIONS, expressions)
         for index, requirement in enumerate(self.match_expressions[:_MAX_EXPRESSIONS]):
@@ -83,7 +83,7 @@ class LabelSelector(msgspec.Struct, frozen=True, rename="camel"):
 def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
     """Yield the labels of a selector of Workflows that Argo changes while they run.
 
-    By them a Workflow would leave the policy that it was admitted under.
+    With such a label, a running Workflow would leave the policy that admitted it.
     """
     fields = [
         *((f"{path}.matchLabels[{key}]", key) for key in selector.match_labels),
@@ -102,18 +102,18 @@ def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
 
 
 def why_nothing(selector: LabelSelector) -> str:
-    """Return why no labels whatsoever can match a selector, or nothing where some can."""
+    """Return why no labels at all can match a selector, or ""."""
     equal = [Requirement(key, Operator.IN, (value,)) for key, value in selector.match_labels.items()]
     by_key: dict[str, list[Requirement]] = {}
     for each in (*equal, *selector.match_expressions):
         by_key.setdefault(each.key, []).append(each)
-    for key, asked in by_key.items():
-        lists = [each.values for each in asked if each.operator is Operator.IN]
-        # Where no list restricts the values, one that is not named represents all the others.
-        unnamed = "".join(value for each in asked for value in each.values) + "x"
+    for key, required in by_key.items():
+        lists = [each.values for each in required if each.operator is Operator.IN]
+        # Where no list restricts the values, one value that is not named represents all others.
+        unnamed = "".join(value for each in required for value in each.values) + "x"
         tried = min(lists, key=len) if lists else (unnamed,)
         candidates: list[Labels] = [{}, *({key: value} for value in tried)]
-        if not any(all(each.matches(labels) for each in asked) for labels in candidates):
+        if not any(all(each.matches(labels) for each in required) for labels in candidates):
             return f"nothing can satisfy all that it asks of the label {key}"
     return ""
 

@@ -1,7 +1,7 @@
-"""What a new Workflow is to others that exist: the child of a running one, or a run of a CronWorkflow.
+"""Relations of a new Workflow to existing ones: a child of a running one, or a run of a CronWorkflow.
 
-The creator of a Workflow is free in its ownerReferences, so nothing follows from them alone. What
-does follow is decided on what was read about the owner.
+The creator of a Workflow may write any ownerReferences, so they prove nothing alone: decisions use what was
+read about the owner.
 """
 
 from contextlib import suppress
@@ -25,11 +25,11 @@ from policy.core.objects.workflow import (
 _ARGO_GROUP: Final = "argoproj.io/"
 STORED_SPEC: Final = "storedWorkflowTemplateSpec"
 STORED_TEMPLATES: Final = "storedTemplates"
-_Kept = TypeVar("_Kept")
+_Stored = TypeVar("_Stored")
 
 
 class _StoredTemplate(Read, frozen=True):
-    """As whom a template runs that Argo has stored."""
+    """The account of a template that Argo has stored in a status."""
 
     service_account_name: str | None = None
     executor: Executor | None = None
@@ -42,15 +42,15 @@ _TEMPLATES: Final = msgspec.json.Decoder(dict[str, _StoredTemplate] | None)
 class Related(msgspec.Struct, frozen=True):
     """What was read about the owner of a new Workflow.
 
-    `parent` is the Workflow that owns it; of its status there is only what is stored. `root` is the one
-    under whose slot the parent runs, which may be the parent itself, and `line` is all that run under that
-    slot already, on whatever level. `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it, and
-    `runs` are its earlier runs that are not over.
+    `parent` is the Workflow that owns it, with only the stored templates of its status. `root` is the
+    Workflow under whose slot the parent runs, which may be the parent itself, and `descendants` are all that
+    run under that slot already. `policy` is the `concurrencyPolicy` of the CronWorkflow that owns it, and
+    `runs` are its earlier runs that are not completed.
     """
 
     parent: Workflow | None = None
     root: Metadata | None = None
-    line: tuple[Metadata, ...] = ()
+    descendants: tuple[Metadata, ...] = ()
     policy: str = ""
     runs: tuple[Metadata, ...] = ()
 
@@ -59,7 +59,7 @@ UNRELATED: Final = Related()
 
 
 def owner_of(metadata: Metadata, kind: str) -> OwnerReference | None:
-    """Return the reference to the controlling owner of one of Argo's kinds."""
+    """Return the reference to the controlling owner, if it is of this kind of Argo."""
     for owner in metadata.owner_references or ():
         if owner.controller and owner.kind == kind and owner.api_version.startswith(_ARGO_GROUP):
             return owner
@@ -67,26 +67,26 @@ def owner_of(metadata: Metadata, kind: str) -> OwnerReference | None:
 
 
 def scheduled_by(metadata: Metadata) -> OwnerReference | None:
-    """Return the CronWorkflow whose schedule started a run; one that a user submits from it has no time."""
+    """Return the CronWorkflow whose schedule started a run; what a user submits has no scheduled time."""
     if well_known.SCHEDULED_TIME not in (metadata.annotations or {}):
         return None
     return owner_of(metadata, "CronWorkflow")
 
 
 def is_running(metadata: Metadata) -> bool:
-    """Return whether a Workflow runs: it has its slot, and is not deleted."""
+    """Return whether a Workflow has its slot and is not being deleted."""
     return metadata.deletion_timestamp is None and has_slot(metadata)
 
 
 def has_slot(metadata: Metadata) -> bool:
-    """Return whether a Workflow is neither held nor over: one being deleted counts until it is removed."""
+    """Return whether a Workflow is neither held nor completed; one being deleted counts until removal."""
     return not (is_completed(metadata) or hold.is_held(metadata.labels))
 
 
 def root_of(metadata: Metadata) -> tuple[str, str] | None:
-    """Return name and uid of the Workflow that a child was charged to; None for one that is no child.
+    """Return name and uid of the Workflow to which a child was charged; None for a Workflow that is no child.
 
-    The name is "" where it is not known. Children from before there was a mark for it name their owner.
+    The name is "" if unknown. Children that were created before its mark existed have it in their owner.
     """
     uid = (metadata.labels or {}).get(well_known.CHILD_OF, "")
     if not uid:
@@ -97,10 +97,10 @@ def root_of(metadata: Metadata) -> tuple[str, str] | None:
 
 
 def accounts_of(workflow: Workflow) -> frozenset[str]:
-    """Return the ServiceAccounts that the Pods of a Workflow act as, by their names alone.
+    """Return the names of the ServiceAccounts that the Pods of a Workflow use.
 
-    A template may have one of its own, also one of another object that Argo has stored, and the executor,
-    which makes the object of a resource template, may act as yet another.
+    A template may have its own, also a stored template of another object, and the executor, which creates the
+    object of a resource template, may have another one.
     """
     spec, stored = workflow.spec or EMPTY_SPEC, _stored(workflow, STORED_SPEC, _SPEC) or EMPTY_SPEC
     own = spec.service_account_name or stored.service_account_name or "default"
@@ -115,8 +115,8 @@ def accounts_of(workflow: Workflow) -> frozenset[str]:
     return frozenset({own, *(each for each in named if each)})
 
 
-def _stored(workflow: Workflow, field: str, decoder: msgspec.json.Decoder[_Kept | None]) -> _Kept | None:
-    """Return what Argo keeps in a status of what it runs; None where that cannot be read."""
+def _stored(workflow: Workflow, field: str, decoder: msgspec.json.Decoder[_Stored | None]) -> _Stored | None:
+    """Return what Argo has stored in a status about what it runs; None where it does not decode."""
     with suppress(msgspec.ValidationError):
         return decoder.decode((workflow.status or {}).get(field) or b"null")
     return None

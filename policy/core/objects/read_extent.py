@@ -1,7 +1,7 @@
-"""How much of the cluster a snapshot holds: which ConfigMaps were read, and what is left out of a namespace.
+"""How much of the cluster a snapshot contains: which namespaces were read, and what of them is left out.
 
-Templates and ConfigMaps are written by the users of a namespace, and every replica keeps them in memory.
-So each namespace has a bound, beyond which the newest are left out; policies and answers report it.
+Users of a namespace write templates and ConfigMaps, and every replica stores them in memory. So each
+namespace has a bound, beyond which the newest objects are left out; policies and answers report it.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ CONFIG_MAP: Final = "ConfigMap"
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """How many objects of a kind are left out, beside how many that are kept; `bound` is the bound in words.
+    """How many objects of a kind are left out, and how many are stored; `bound` is the bound in words.
 
-    The namespace is empty for objects of the cluster.
+    The namespace is "" for cluster-scoped objects.
     """
 
     kind: str
@@ -35,9 +35,9 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """Of which namespaces templates and ConfigMaps are held, None for all, and what of them is left out.
+    """The namespaces whose templates and ConfigMaps are stored, None for all, and what of them is left out.
 
-    `named` are single ConfigMaps of namespaces that are not read otherwise.
+    `named` are single ConfigMaps of other namespaces.
     """
 
     templates: frozenset[str] | None = None
@@ -46,13 +46,13 @@ class Extent(msgspec.Struct, frozen=True):
     left_out: Mapping[tuple[str, str], LeftOut] = {}
 
     def reads(self, namespace: str, config_map: str) -> bool:
-        """Return whether a ConfigMap would be known here, if it existed."""
+        """Return whether a ConfigMap would be known, if it existed."""
         return (
             self.config_maps is None or namespace in self.config_maps or (namespace, config_map) in self.named
         )
 
     def reads_templates(self, namespace: str) -> bool:
-        """Return whether the templates of a namespace are known here."""
+        """Return whether the templates of a namespace are known."""
         return self.templates is None or namespace in self.templates
 
     def beyond_config_maps(self, namespace: str) -> LeftOut | None:

@@ -1,8 +1,8 @@
-"""The nodes of a status: the record of what ran, from which Argo continues at a retry.
+"""The nodes of a status: the record of a run, from which Argo continues at a retry.
 
-Argo keeps them in the status, compressed where they are many, or in its database. Only a record that can be
-read here can be compared: those in the database cannot, nor those that Argo compresses otherwise than it does
-by default (gzip), nor those that are longer than `LONGEST` or have more than `MOST_OBJECTS`.
+Argo stores them in the status, compressed if they are many, or in its database. A record in the database
+cannot be compared here, nor one that is not compressed with gzip (the default), nor one that is longer than
+`LONGEST` or has more than `MOST_OBJECTS`.
 """
 
 import binascii
@@ -22,9 +22,9 @@ PLACES: Final = frozenset({NODES, _COMPRESSED, OFFLOADED})
 LONGEST: Final = 16 << 20
 """Bytes of a record that is read; Argo compresses what is longer than 1 MiB to less than that."""
 MOST_OBJECTS: Final = 300_000
-"""Objects in it at most: Argo writes some for each node, of hundreds of bytes."""
+"""JSON objects in a record that is read; Argo writes some for each node, of hundreds of bytes."""
 MOST_REWRITTEN: Final = 1 << 20
-"""Bytes of parts that mean the same in another form, which have to be taken apart to be compared."""
+"""Bytes of parts that are decoded to be compared, because they may mean the same in another form."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RESET: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
 """Parts that a retry sets again on the nodes that it keeps (`resetNode`, workflow/util/util.go)."""
@@ -39,18 +39,18 @@ _NAMES: Final = msgspec.json.Decoder(list[str] | None)
 
 
 class _BytesLeft(msgspec.Struct):
-    """How many bytes may still be taken apart."""
+    """The bytes that may still be decoded."""
 
     left: int = MOST_REWRITTEN
 
 
 def is_offloaded(status: Parts) -> bool:
-    """Return whether the nodes are in Argo's database, whatever else is in the status."""
+    """Return whether the nodes are in Argo's database."""
     return _text(status.get(OFFLOADED)) != ""
 
 
 def nodes_in(status: Parts) -> Nodes | None:
-    """Return the nodes of a status, None where they cannot be read here."""
+    """Return the nodes of a status, None if they cannot be read here."""
     if is_offloaded(status):
         return None
     try:
@@ -65,15 +65,15 @@ def decoded(raw: msgspec.Raw | None) -> Nodes:
     """Return nodes by their ids.
 
     Raises:
-        msgspec.ValidationError: these are no nodes.
+        msgspec.ValidationError: they do not decode.
     """
     return (_DECODER.decode(raw) if raw is not None else None) or {}
 
 
 def not_reset(before: Nodes, after: Nodes, budget: Budget = UNBOUNDED) -> str | None:
-    """Return the id of a node that a retry would not leave so, None where there is none.
+    """Return the id of a node that no retry would leave in this state, None if there is none.
 
-    It removes nodes, and has others run again; of a suspended step it clears what was put in.
+    A retry removes nodes, and resets others to run again; it clears the input of a suspended step.
     """
     bound = _BytesLeft()
     for number, (name, node) in enumerate(after.items()):
@@ -121,7 +121,7 @@ def _names(raw: msgspec.Raw | None) -> list[str]:
 
 
 def _text(raw: msgspec.Raw | None) -> str:
-    """Return a text, of anything else its bytes: only an absent or empty one is empty."""
+    """Return a text; for another type its bytes, so that only an absent or empty value is empty."""
     try:
         return (_TEXT.decode(raw) if raw is not None else None) or ""
     except msgspec.ValidationError:

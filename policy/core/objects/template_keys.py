@@ -1,4 +1,4 @@
-"""Where template objects are found, and what those are called that a reference leads to."""
+"""The kind, namespace and name of template objects, and those to which a reference points."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -8,7 +8,7 @@ from policy.core.objects.workflow import TemplateRef
 
 
 class ObjectKind(StrEnum):
-    """The kinds of Argo's objects that are judged; everything else is Other."""
+    """The kinds of Argo's objects that are reviewed; everything else is Other."""
 
     WORKFLOW = "Workflow"
     WORKFLOW_TEMPLATE = "WorkflowTemplate"
@@ -29,23 +29,23 @@ class TemplateKey(NamedTuple):
 
     @property
     def kind(self) -> ObjectKind:
-        """Which kind of template object it is."""
+        """The kind of the template object."""
         return kind_in(self.namespace)
 
     @property
     def text(self) -> str:
-        """How annotations name it."""
+        """Its form in annotations."""
         return f"{self.kind}/{self.name}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
     def ref(self) -> JsonObject:
-        """Return how a Workflow of its namespace refers to it."""
+        """Return the reference to it in a Workflow of its namespace."""
         return {"name": self.name} if self.namespace else {"name": self.name, "clusterScope": True}
 
     def is_named_by(self, ref: TemplateRef) -> bool:
-        """Tell whether a reference of its namespace leads to it."""
+        """Return whether a reference in its namespace points to it."""
         return ref.name == self.name and bool(ref.cluster_scope) != bool(self.namespace)
 
 
@@ -55,14 +55,14 @@ def kind_in(namespace: str) -> ObjectKind:
 
 
 def key_of(ref: TemplateRef, namespace: str) -> TemplateKey:
-    """Return where the object is found that a reference leads to from a namespace."""
+    """Return the key of the object to which a reference in a namespace points."""
     return TemplateKey("" if ref.cluster_scope else namespace, ref.name or "")
 
 
 def known_key(ref: TemplateRef, namespace: str) -> TemplateKey | None:
-    """Return the same, None where an object of the cluster, without a namespace, refers to one of some.
+    """Return the same, but None where a cluster-scoped object refers to a namespaced one.
 
-    A template of the cluster is used in many namespaces: which, is not known there.
+    A ClusterWorkflowTemplate is used in many namespaces, so the namespace is unknown.
     """
     return key_of(ref, namespace) if ref.cluster_scope or namespace else None
 
@@ -76,10 +76,10 @@ def key_named(text: str, namespace: str) -> TemplateKey | None:
 
 
 def kind_of(ref: TemplateRef) -> ObjectKind:
-    """Return the kind of object that a reference leads to."""
+    """Return the kind of object to which a reference points."""
     return ObjectKind.CLUSTER_WORKFLOW_TEMPLATE if ref.cluster_scope else ObjectKind.WORKFLOW_TEMPLATE
 
 
 def described(ref: TemplateRef) -> str:
-    """Return what a reference leads to, in words."""
+    """Return in words to which object a reference points."""
     return f"{kind_of(ref)} {ref.name or ''}".strip()

@@ -1,9 +1,8 @@
-"""The names Lockkeeper writes on objects, and Argo's names that it reads."""
+"""The labels and annotations that Lockkeeper writes on objects, and those of Argo that it reads."""
 
 from typing import Final
 
 GROUP: Final = "lockkeeper.dev"
-
 API_VERSION: Final = "lockkeeper.dev/v1alpha1"
 
 INSTANCE_ID: Final = "workflows.argoproj.io/controller-instanceid"
@@ -18,10 +17,9 @@ _ACTORS: Final = (
     "workflows.argoproj.io/actor-email",
     "workflows.argoproj.io/actor-preferred-username",
 )
-"""Who did ACTION last: argo-server writes both when a user stops or resumes a Workflow."""
+"""The user of the last ACTION: argo-server writes both when a user stops or resumes a Workflow."""
 CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *_ACTORS})
-"""Labels of Argo's that change while a Workflow runs: they are not reviewed, and no policy selects by
-them."""
+"""Labels that Argo changes while a Workflow runs: they are not reviewed, and no policy may select by them."""
 CREATOR: Final = "workflows.argoproj.io/creator"
 CREATOR_EMAIL: Final = "workflows.argoproj.io/creator-email"
 CREATOR_NAME: Final = "workflows.argoproj.io/creator-preferred-username"
@@ -39,25 +37,25 @@ TASKS: Final = "lockkeeper.dev/tasks"
 PRIORITY: Final = "lockkeeper.dev/priority"
 USER: Final = "lockkeeper.dev/user"
 RETRIED: Final = "lockkeeper.dev/retried"
-"""Annotation of a held Workflow that ran before: its status is the record of that run, and stays."""
+"""Annotation of a held Workflow that ran before: its status, the record of that run, is not removed."""
 CHILD_OF: Final = "lockkeeper.dev/child-of"
 """Label: the uid of the Workflow under whose slot this one runs: its root Workflow."""
 ROOT: Final = "lockkeeper.dev/root"
-"""Annotation of a child: the name of that root, by which it can be read."""
+"""Annotation of a child: the name of that root."""
 DEPTH: Final = "lockkeeper.dev/depth"
-"""Annotation of a child: how many Workflows are above it, one the child of the other."""
+"""Annotation of a child: the number of its ancestors."""
 CRON: Final = "lockkeeper.dev/cron"
 """Annotation of a run that a schedule started: the `concurrencyPolicy` that it was created under."""
 INHERITS: Final = "lockkeeper.dev/inherits"
 """Annotation: the uid of the run whose slot this one takes over (concurrencyPolicy Replace)."""
 TOUCHED: Final = "lockkeeper.dev/touched"
-"""Annotation: when a Workflow that waits for a lock was changed, so that Argo looks at it again."""
+"""Annotation: when a Workflow that waits for a lock was changed, so that Argo processes it again."""
 INJECTED: Final = "lockkeeper.dev/injected"
-"""Annotation: the rules, and the templates that run under their locks. It informs users; nothing reads it."""
+"""Annotation: the rules, and the templates that run under their locks; for users only, nothing reads it."""
 SIBLING: Final = "lockkeeper.dev/sibling"
-"""Label of a template that was made for another, which lacks locks, and of the Workflows that it serves."""
+"""Label of a template that was written for another, which lacks locks, and of the Workflows that use it."""
 SIBLING_OF: Final = "lockkeeper.dev/sibling-of"
-"""Annotation of both: the kind and the name of the template that the sibling was made for."""
+"""Annotation of both: the kind and the name of that other template."""
 WEIGHED_BY: Final = "lockkeeper.dev/weighed-by"
 """Annotation: the kind and the name of the template that alone decides how many tasks a Workflow runs."""
 UNBOUNDED: Final = "unlimited"
@@ -68,9 +66,9 @@ OUR_ANNOTATIONS: Final = (
     *(ORIGINAL_INSTANCE_ID, HOLDS, TASKS, PRIORITY, USER, RETRIED, ROOT, DEPTH, CRON, INHERITS),
     WEIGHED_BY,
 )
-"""What admission writes; values of other writers are not kept."""
+"""What admission writes; it removes values of other writers."""
 PREFIX: Final = "lockkeeper.dev/"
-"""Names that begin with it are ours on Workflows."""
+"""The prefix of all our names on Workflows."""
 
 HELD_PHASE: Final = "Pending"
 HELD_MESSAGE_PREFIX: Final = "queued by lockkeeper"

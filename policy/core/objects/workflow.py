@@ -1,8 +1,8 @@
-"""The fields of Argo's objects that Lockkeeper reads; everything else passes through untouched.
+"""The fields of Argo's objects that Lockkeeper reads, and the defaults of Argo's controller for Workflows.
 
 Shapes follow Argo 4.1 `pkg/apis/workflow/v1alpha1/workflow_types.go`. Every field may be null, because
-Go decodes null as the zero value. A value of another type does not decode: Argo's own controller would
-crash on it (argo-verified V.0), so it is refused with its path.
+Go decodes null as the zero value. A value of another type does not decode: Argo's own controller would crash
+on it (argo-verified V.0), so it is refused with its path. Other fields pass through unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ from policy.core.values.prepared import prepare
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-"""Go's integers; a number beyond them does not decode there."""
+"""Go's integers; a number beyond them does not decode in Go."""
 HIGHEST_PRIORITY: Final = 2**31 - 1
 LOWEST_PRIORITY: Final = -(2**31)
 """Bounds of `spec.priority`, which is an int32 to Argo."""
 RawTemplate: TypeAlias = Mapping[str, Any]
-"""A template as it is written, with the fields that are not read."""
+"""A template as written, with all its fields."""
 
 
 class Read(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -64,7 +64,7 @@ class ConfigMapKeyRef(Read, frozen=True):
 
 
 class DatabaseRef(Read, frozen=True):
-    """A limit kept in Argo's SQL database (3.7 and later)."""
+    """A limit that is stored in Argo's SQL database (3.7 and later)."""
 
     key: str | None = None
 
@@ -129,13 +129,13 @@ class Volume(Read, frozen=True):
 
 
 class Executor(Read, frozen=True):
-    """As whom the executor acts, which makes the object of a resource template."""
+    """The account of the executor, which creates the object of a resource template."""
 
     service_account_name: str | None = None
 
 
 class ResourceTemplate(Read, frozen=True):
-    """What a resource template does, and the text of the object that it does it to."""
+    """The action of a resource template, and the manifest of its object."""
 
     action: str | None = None
     manifest: str | None = None
@@ -166,7 +166,7 @@ class Parameters(Read, frozen=True):
 
 
 class Hook(Read, frozen=True):
-    """A lifecycle hook: what runs at an event; without an `expression` only the event `exit` fires."""
+    """A lifecycle hook: what runs at an event; without an `expression` only the event `exit` runs it."""
 
     template: str | None = None
     template_ref: TemplateRef | None = None
@@ -175,7 +175,7 @@ class Hook(Read, frozen=True):
 
 
 class Call(Read, frozen=True):
-    """A DAG task or a step: what it runs. `synchronization` does not belong here; Argo drops it."""
+    """A DAG task or a step: what it runs. Argo ignores `synchronization` here."""
 
     name: str | None = None
     template: str | None = None
@@ -193,7 +193,7 @@ class Call(Read, frozen=True):
 
 
 class Dag(Read, frozen=True):
-    """A DAG template's tasks; `target` names those that are wanted, absent all."""
+    """The tasks of a DAG template; `target` names those that run, absent means all."""
 
     tasks: tuple[Call, ...] | None = None
     target: str | None = None
@@ -261,16 +261,16 @@ class WorkflowSpec(Read, frozen=True):
 
     @property
     def default_locks(self) -> Synchronization | None:
-        """The locks that templateDefaults give to every template."""
+        """The locks that templateDefaults gives to every template."""
         return self.template_defaults.synchronization if self.template_defaults is not None else None
 
     def template(self, name: str | None) -> Template | None:
-        """Return the template of a name; of two the first counts."""
+        """Return the first template of a name."""
         return next((each for each in self.templates or () if each.name == name), None)
 
 
 class Workflow(Read, frozen=True):
-    """A Workflow as it is reviewed. `status` values stay raw: only emptiness and our own are checked."""
+    """A Workflow as it is reviewed. Values of `status` stay raw: few of them are read."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -282,8 +282,8 @@ class Workflow(Read, frozen=True):
 class TemplateObject(Read, frozen=True):
     """A WorkflowTemplate or ClusterWorkflowTemplate.
 
-    `text` is its spec as JSON: a caller of one of its templates may need all of it. Whoever reads the object
-    puts it there, whatever came under that name.
+    `text` is its spec as JSON: a caller of one of its templates may need all of it. The reader of the object
+    sets it, and overwrites any value of that name.
     """
 
     kind: str = ""
@@ -293,7 +293,7 @@ class TemplateObject(Read, frozen=True):
 
 
 class CronWorkflowSpec(Read, frozen=True):
-    """The part of a CronWorkflow that makes Workflows, and what happens when they overlap."""
+    """What a CronWorkflow creates, when, and what happens when its runs overlap."""
 
     workflow_spec: WorkflowSpec | None = None
     workflow_metadata: Metadata | None = None
@@ -313,21 +313,17 @@ class CronWorkflow(Read, frozen=True):
 
 EMPTY_SPEC: Final = WorkflowSpec()
 EMPTY_METADATA: Final = Metadata()
-
-prepare(Workflow, TemplateObject, CronWorkflow)
-
-
 ARGO_CONFIG_MAP: Final = "workflow-controller-configmap"
 DEFAULTS_KEY: Final = "lockkeeper.dev/workflow-defaults"
-"""Where `sources.argo_configuration` puts them beside the ConfigMap's own keys, which have no slash."""
+"""The key under which `sources.argo_configuration` adds them; own keys of a ConfigMap have no slash."""
 _ACCOUNT_PARTS: Final = 4
 
 
 class WorkflowDefaults(msgspec.Struct, frozen=True):
-    """`spec.parallelism` and `spec.priority` of a Workflow that has none itself, nor by its template.
+    """`spec.parallelism` and `spec.priority` of a Workflow that gets none from itself or its template.
 
-    `references_only` means that Argo runs no Workflow but by a reference to a template, and lets it set
-    neither (`workflowRestrictions.templateReferencing` is Strict or Secure).
+    `references_only` means that Argo only runs Workflows that refer to a template, and these can set neither
+    field (`workflowRestrictions.templateReferencing` is Strict or Secure).
     """
 
     parallelism: int | None = None
@@ -335,14 +331,14 @@ class WorkflowDefaults(msgspec.Struct, frozen=True):
     references_only: bool = False
 
 
-prepare(WorkflowDefaults)
+prepare(Workflow, TemplateObject, CronWorkflow, WorkflowDefaults)
 NO_DEFAULTS: Final = WorkflowDefaults()
 
 
 def defaults_in(
     config_maps: Mapping[tuple[str, str], Mapping[str, str]], controllers: Iterable[str]
 ) -> WorkflowDefaults:
-    """Return the defaults of Argo's controller: those of the ConfigMap in the namespace of its account."""
+    """Return the defaults in the ConfigMap of Argo's controller, in the namespace of its account."""
     for address in config_maps_of(controllers):
         text = config_maps.get(address, {}).get(DEFAULTS_KEY)
         if text is not None:
@@ -351,6 +347,6 @@ def defaults_in(
 
 
 def config_maps_of(controllers: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Return the namespaces and names of the ConfigMaps that Argo's controllers read, by their accounts."""
+    """Return namespace and name of the ConfigMap that each of Argo's controllers reads."""
     accounts = (user.split(":") for user in sorted(controllers))  # system:serviceaccount:NAMESPACE:NAME
     return tuple((parts[2], ARGO_CONFIG_MAP) for parts in accounts if len(parts) == _ACCOUNT_PARTS)

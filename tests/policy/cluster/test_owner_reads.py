@@ -93,7 +93,7 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
     assert found.parent.spec.entrypoint == "main"
     assert found.root is not None
     assert found.root.name == "parent"
-    assert [each.name for each in found.line] == ["sibling"]
+    assert [each.name for each in found.descendants] == ["sibling"]
 
 
 @pytest.mark.parametrize("status", [{}, STATUS, COMPRESSED, OFFLOADED, {"nodes": None}])
@@ -140,7 +140,7 @@ def test_the_root_is_found_from_any_level() -> None:
         found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(parent))
         assert found.root is not None
         assert found.root.name == "root"
-        assert [each.name for each in found.line] == ["first", "second", "third"]
+        assert [each.name for each in found.descendants] == ["first", "second", "third"]
 
 
 def test_a_line_from_before_roots_were_marked_is_gone_up_level_by_level() -> None:

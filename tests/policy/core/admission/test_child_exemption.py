@@ -64,7 +64,7 @@ def _exemption(
     line = tuple(Metadata(annotations={well_known.TASKS: each}) for each in children)
     above = decoded(parent) if parent is not None else None
     top = decoded(root) if root is not None else above
-    related = Related(parent=above, root=top.metadata if top is not None else None, line=line)
+    related = Related(parent=above, root=top.metadata if top is not None else None, descendants=line)
     return exemption(Newcomer(CHILD, tasks, user, admitted, held), related, _quotas())
 
 
