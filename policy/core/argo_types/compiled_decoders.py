@@ -101,48 +101,47 @@ def _optional(wanted: Any) -> Any:
     return Optional[wanted]  # noqa: UP045 - `| None` is no operation of a ForwardRef.
 
 
-class _Compiler:
-    """Builds a msgspec struct for each struct of the table; those that it contains come first."""
-
-    def __init__(self) -> None:
-        self.structs: dict[str, Any] = {}
-
-    def struct(self, name: str) -> Any:
-        """Return the msgspec struct of that name."""
-        if name not in self.structs:
-            fields = [self._field(field, wanted) for field, wanted in STRUCTS[name].items()]
-            self.structs[name] = msgspec.defstruct(
-                name, fields, module=__name__, frozen=True, gc=False, forbid_unknown_fields=True
-            )
-        return self.structs[name]
-
-    def _field(self, name: str, wanted: Type) -> tuple[str, Any, Any]:
-        attribute = f"{name}_" if keyword.iskeyword(name) else name
-        return attribute, self._nullable(wanted), msgspec.field(name=name, default=None)
-
-    def _nullable(self, wanted: Type) -> Any:
-        """Return what decodes a type; Go decodes null as the zero of every type."""
-        match wanted:
-            case Scalar.RAW:
-                return msgspec.Raw
-            case ListType() if wanted == _TEMPLATES:
-                return _optional(list[msgspec.Raw])
-            case ListType(entry):
-                return _optional(list[self._nullable(entry)])  # type: ignore[misc]  # A type that is computed.
-            case MapType(entry):
-                return _optional(dict[str, self._nullable(entry)])  # type: ignore[misc]  # The same.
-            case StructType(name):
-                return _optional(ForwardRef(name) if name == _RECURSIVE else self.struct(name))
-            case Scalar():
-                return _optional(_SCALARS[wanted])
+_STRUCTS: Final[dict[str, Any]] = {}
+"""The msgspec struct of each struct of the table; complete after import."""
 
 
-_COMPILER: Final = _Compiler()
-Template: Final = _COMPILER.struct(_RECURSIVE)
+def _struct(name: str) -> Any:
+    """Return the msgspec struct of a name; those that it contains are built first."""
+    if name not in _STRUCTS:
+        fields = [_field(field, wanted) for field, wanted in STRUCTS[name].items()]
+        _STRUCTS[name] = msgspec.defstruct(
+            name, fields, module=__name__, frozen=True, gc=False, forbid_unknown_fields=True
+        )
+    return _STRUCTS[name]
+
+
+def _field(name: str, wanted: Type) -> tuple[str, Any, Any]:
+    attribute = f"{name}_" if keyword.iskeyword(name) else name
+    return attribute, _nullable(wanted), msgspec.field(name=name, default=None)
+
+
+def _nullable(wanted: Type) -> Any:
+    """Return what decodes a type; Go decodes null as the zero of every type."""
+    match wanted:
+        case Scalar.RAW:
+            return msgspec.Raw
+        case ListType() if wanted == _TEMPLATES:
+            return _optional(list[msgspec.Raw])
+        case ListType(entry):
+            return _optional(list[_nullable(entry)])  # type: ignore[misc]  # A type that is computed.
+        case MapType(entry):
+            return _optional(dict[str, _nullable(entry)])  # type: ignore[misc]  # The same.
+        case StructType(name):
+            return _optional(ForwardRef(name) if name == _RECURSIVE else _struct(name))
+        case Scalar():
+            return _optional(_SCALARS[wanted])
+
+
+Template: Final = _struct(_RECURSIVE)
 """Has this name in this module because msgspec looks up here the struct that contains itself."""
 _TEMPLATE: Final = msgspec.json.Decoder(_optional(Template))
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
-    kind: msgspec.json.Decoder(_COMPILER.struct(kind)) for kind in sorted(KINDS)
+    kind: msgspec.json.Decoder(_struct(kind)) for kind in sorted(KINDS)
 }
 """A decoder for each kind of object, made at import: two threads must not prepare a struct at once."""
 

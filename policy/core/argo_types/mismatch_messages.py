@@ -37,6 +37,7 @@ _EXAMPLES: Final[Mapping[Scalar, str]] = {
     Scalar.QUANTITY: 'a number and its unit, as "500m" or "2Gi"',
     Scalar.PLUGIN: "one entry, the plugin's name with its settings below",
 }
+_JSON_TYPES: Final = {bool: "boolean", int: "number", float: "number", str: "string", list: "list"}
 _YES: Final = ("yes", "on", "y", "true")
 _NO: Final = ("no", "off", "n", "false")
 _SHOWN: Final = 60
@@ -90,27 +91,15 @@ def _noun(wanted: Type) -> str:
 
 
 def _json_type(value: JsonValue) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "list"
-        case _:
-            return "map"
+    return _JSON_TYPES.get(type(value), "map")
 
 
 def _found(value: JsonValue) -> str:
-    match value:
-        case list():
-            return "a list"
-        case dict():
-            return "a map" if value else "an empty map"
-        case _:
-            return f"the {_json_type(value)} {_shown(value)}"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a map" if value else "an empty map"
+    return f"the {_json_type(value)} {_shown(value)}"
 
 
 def _shown(value: JsonValue) -> str:

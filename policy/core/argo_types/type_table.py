@@ -10,7 +10,7 @@ without a fraction.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -71,20 +71,15 @@ That decoder is encoding/json, which also takes `Name` for `name`, in a step and
 def read(*texts: str) -> dict[str, dict[str, Type]]:
     """Return the structs that texts describe; a struct that several describe has the fields of all."""
     structs: dict[str, dict[str, Type]] = {}
-    for name, words in _entries("\n".join(texts)):
+    for entry in "\n".join(texts).replace("\n  ", " ").splitlines():
+        name, sign, words = entry.partition(" =")
         fields: dict[str, Type] = {}
-        for word in words:
+        for word in words.split():
             field, _, written = word.partition(":")
             fields |= structs[field[1:]] if field[0] == "+" else {field: _type(written or Scalar.STRING)}
-        structs.setdefault(name, {}).update(sorted(fields.items()))
-    return structs
-
-
-def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
-    for entry in text.replace("\n  ", " ").splitlines():
-        name, sign, fields = entry.partition(" =")
         if sign:
-            yield name, fields.split()
+            structs.setdefault(name, {}).update(sorted(fields.items()))
+    return structs
 
 
 def _type(written: str) -> Type:

@@ -28,6 +28,7 @@ _GO_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 """The form in which Go writes a time of a whole second."""
 _FAILED: Final = "Failed"
 _HELD_MESSAGE: Final = f'"{well_known.HELD_MESSAGE_PREFIX}'.encode()
+_NONE: Final[Mapping[str, str]] = {}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _EMPTY_VALUES: Final = frozenset({b"null", b'""', b"{}", b"[]", b"0", b"false"})
 
@@ -84,7 +85,7 @@ def mark_patch(
             annotations[well_known.RETRIED] = "true"
         if original is not None:
             annotations[well_known.ORIGINAL_INSTANCE_ID] = original
-    stale = _stale_marks(metadata, labels, annotations)
+    stale = unmark_patch(metadata, labels, annotations)
     patch = [PatchOp(Op.ADD, pointer("metadata"), {})] if present is None else []
     patch += set_entries(LABELS, metadata.labels, labels.items())
     patch += set_entries(ANNOTATIONS, metadata.annotations, annotations.items())
@@ -95,18 +96,14 @@ def _written(tasks: Amount) -> str:
     return well_known.UNBOUNDED if tasks.value is None else str(tasks.value)
 
 
-def unmark_patch(metadata: Metadata) -> list[PatchOp]:
-    """Return the removals of our marks from a Workflow that is to run and that no quota governs.
-
-    What a user wrote there would be read if a quota governed it later, or to charge its children.
-    """
-    return _stale_marks(metadata, {}, {})
-
-
-def _stale_marks(
-    metadata: Metadata, labels: Mapping[str, str], annotations: Mapping[str, str]
+def unmark_patch(
+    metadata: Metadata, labels: Mapping[str, str] = _NONE, annotations: Mapping[str, str] = _NONE
 ) -> list[PatchOp]:
-    """Return removals of our marks that are not due; `argo resubmit` copies them onto new objects."""
+    """Return the removals of our marks except those given; `argo resubmit` copies them onto new objects.
+
+    A Workflow that is to run and that no quota governs has none: what a user wrote there would be read if a
+    quota governed it later, or to charge its children.
+    """
     removals = []
     for path, present, due, ours in (
         (LABELS, metadata.labels, labels, well_known.OUR_LABELS),
@@ -277,13 +274,10 @@ def quota_marks_of(metadata: Metadata) -> QuotaMarks:
 
 def parse_quota_marks(tasks: str, priority: str, user: str) -> QuotaMarks:
     """Return quota marks from their texts; a bypass of admission has none, and its tasks are unbounded."""
+    number = int(priority) if _NUMBER.fullmatch(priority) else 0
     return QuotaMarks(
         tasks=Amount(int(tasks)) if _NUMBER.fullmatch(tasks) and tasks[0] != "-" else UNLIMITED,
-        priority=_priority(priority),
+        # A user may have written any number into the mark; these are the bounds of Argo.
+        priority=max(LOWEST_PRIORITY, min(number, HIGHEST_PRIORITY)),
         user=user,
     )
-
-
-def _priority(text: str) -> int:
-    """Return a priority that Argo can read: a mark that a user wrote may have any number."""
-    return max(LOWEST_PRIORITY, min(int(text), HIGHEST_PRIORITY)) if _NUMBER.fullmatch(text) else 0

@@ -51,10 +51,8 @@ def requester(user: str, labels: Labels, identities: Identities) -> str:
         for label in _CREATOR_LABELS:
             if person := labels.get(label):
                 return person
-    return user if len(user) <= LONGEST_USER else _shortened(user)
-
-
-def _shortened(user: str) -> str:
-    """Return a unique name of bounded length for a longer one: ledgers store it once for each Workflow."""
+    if len(user) <= LONGEST_USER:
+        return user
+    # Ledgers store the name once for each Workflow, so a long one is shortened, and stays unique.
     digest = hashlib.blake2b(user.encode(errors="replace"), digest_size=16).hexdigest()
     return f"{user[: LONGEST_USER - len(digest) - 1]}~{digest}"

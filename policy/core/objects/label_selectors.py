@@ -94,11 +94,10 @@ def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
     ]
     for field, key in fields:
         if key in CHANGING:
-            message = (
-                f"{key} changes while a Workflow runs, which would leave the policy by it: select by another "
-                "label"
+            fix = "select by another label"
+            yield Problem(
+                field, f"{key} changes while a Workflow runs, which would leave the policy by it: {fix}"
             )
-            yield Problem(field, message)
 
 
 def why_nothing(selector: LabelSelector) -> str:
