@@ -14,8 +14,8 @@ from policy.core.objects import well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger
 from policy.service.release.root_state import RootState

@@ -20,8 +20,8 @@ from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Workflow
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 from tests.e2e.building import control_plane_binary
 from tests.e2e.control_plane import running
 from tests.e2e.fixtures import define_kinds

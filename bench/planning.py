@@ -25,13 +25,18 @@ from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import (
     ClusterWorkflowQuota,
-    ClusterWorkflowQuotaSpec,
     NamespaceObject,
     PolicyMetadata,
     WorkflowQuota,
+)
+from policy.core.policy_kinds.quota_parts import (
+    BorrowingSpec,
+    ClusterWorkflowQuotaSpec,
+    QueueSpec,
+    QueueStrategy,
+    QuotaLimits,
     WorkflowQuotaSpec,
 )
-from policy.core.policy_kinds.quota_parts import BorrowingSpec, QueueSpec, QueueStrategy, QuotaLimits
 from policy.core.quota.accounts import Root as QuotaRoot
 from policy.core.quota.ledger import Ledger, Reservation
 from policy.core.values.amounts import Amount

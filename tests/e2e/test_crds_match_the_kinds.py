@@ -11,12 +11,8 @@ from msgspec import inspect
 
 from policy.cluster.ledgers import LedgerStatus
 from policy.core.objects.well_known import API_VERSION
-from policy.core.policy_kinds.kinds import (
-    ClusterSynchronizationPolicySpec,
-    ClusterWorkflowQuotaSpec,
-    SynchronizationPolicySpec,
-    WorkflowQuotaSpec,
-)
+from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicySpec, SynchronizationPolicySpec
+from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec, WorkflowQuotaSpec
 from tests.e2e.building import ROOT
 
 CRDS = ROOT / "charts" / "lockkeeper" / "files" / "crds"

@@ -11,7 +11,7 @@ import msgspec
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from tests.policy.service.world import member, pool, quota
 

@@ -17,7 +17,7 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS, Resource
 from policy.core.admission.child_exemption import MAX_CHILDREN
 from policy.core.objects.identities import SERVICE_ACCOUNT
 from policy.core.objects.json_patch import JsonObject
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.ledger import Purpose, Reservation
 from policy.service.tracking.tracked import Tracked

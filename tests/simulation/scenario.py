@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from tests.simulation.choices import Choices
 from tests.simulation.policies import NAMESPACES, POOL, Quota
 from tests.simulation.scheduler import MILLISECOND, SECOND

@@ -11,7 +11,7 @@ from policy.core.decision.decision import Decision, Operation, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Root
 from tests.policy.service.world import (
     NOON,

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from policy.core.objects.label_selectors import Labels
 from policy.core.policies.governing import governing
 from policy.core.policies.snapshot import Snapshot, pool_of
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
 
 GRACE: Final = timedelta(seconds=10)

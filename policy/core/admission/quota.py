@@ -19,8 +19,7 @@ from policy.core.objects.well_known import HELD_MESSAGE_PREFIX, RESERVATION
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, OwnerReference, Workflow, WorkflowSpec
 from policy.core.policies.governing import accounts_of, borrowed_from, demands
 from policy.core.policies.snapshot import NamespacePolicies, Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.policy_kinds.quota_parts import StopPolicy
+from policy.core.policy_kinds.quota_parts import OnExceed, StopPolicy
 from policy.core.queue import wait_messages
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota

@@ -19,7 +19,7 @@ from policy.core.objects.semantic_equality import Parts
 from policy.core.objects.template_keys import kind_of
 from policy.core.objects.workflow import Int64, Read, TemplateRef, WorkflowSpec
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.values.amounts import UNLIMITED, Amount
 from policy.core.values.prepared import prepare

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Shortfall
 from policy.core.quota.usage_view import UsageView

@@ -12,13 +12,11 @@ COMPLETED: Final = "workflows.argoproj.io/completed"
 PHASE: Final = "workflows.argoproj.io/phase"
 ARCHIVING: Final = "workflows.argoproj.io/workflow-archiving-status"
 ACTION: Final = "workflows.argoproj.io/action"
-_ACTORS: Final = (
-    "workflows.argoproj.io/actor",
-    "workflows.argoproj.io/actor-email",
-    "workflows.argoproj.io/actor-preferred-username",
-)
+_ACTOR: Final = "workflows.argoproj.io/actor"
 """The user of the last ACTION: argo-server writes both when a user stops or resumes a Workflow."""
-CHANGING: Final = frozenset({COMPLETED, PHASE, ARCHIVING, ACTION, *_ACTORS})
+CHANGING: Final = frozenset(
+    {COMPLETED, PHASE, ARCHIVING, ACTION, _ACTOR, f"{_ACTOR}-email", f"{_ACTOR}-preferred-username"}
+)
 """Labels that Argo changes while a Workflow runs: they are not reviewed, and no policy may select by them."""
 CREATOR: Final = "workflows.argoproj.io/creator"
 CREATOR_EMAIL: Final = "workflows.argoproj.io/creator-email"

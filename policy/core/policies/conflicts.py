@@ -20,14 +20,13 @@ from policy.core.objects.label_selectors import EVERYTHING, Labels, LabelSelecto
 from policy.core.objects.read_extent import CONFIG_MAP
 from policy.core.policies.snapshot import Snapshot, pool_of
 from policy.core.policy_kinds.kinds import (
-    RESOURCES,
     ClusterSynchronizationPolicy,
     ClusterWorkflowQuota,
     Policy,
     SynchronizationPolicy,
     WorkflowQuota,
-    WorkflowQuotaSpec,
 )
+from policy.core.policy_kinds.quota_parts import RESOURCES, WorkflowQuotaSpec
 from policy.core.quota.accounts import Account
 from policy.core.quota.pool_members import is_for_all, left_open
 from policy.core.quota.pools import CompiledPool

@@ -9,7 +9,7 @@ import msgspec
 
 from policy.core.objects.label_selectors import Labels
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import WorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import WorkflowQuotaSpec
 from policy.core.queue.waiter import Want
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota

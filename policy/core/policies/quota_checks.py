@@ -15,15 +15,16 @@ from policy.core.policies.quota_part_checks import (
     reserve_problems,
 )
 from policy.core.policies.window_checks import window_problems
-from policy.core.policy_kinds.kinds import (
+from policy.core.policy_kinds.quota_parts import (
     RESOURCES,
     ClusterWorkflowQuotaSpec,
+    ElasticSpec,
     OnExceed,
     PerWorkflow,
     PriorityAbove,
+    QuotaLimits,
     WorkflowQuotaSpec,
 )
-from policy.core.policy_kinds.quota_parts import ElasticSpec, QuotaLimits
 from policy.core.values.amounts import INT64_MAX, AmountField
 from policy.core.values.problems import Problem
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Final
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY, LOWEST_PRIORITY
-from policy.core.policy_kinds.kinds import RESOURCES
 from policy.core.policy_kinds.quota_parts import (
+    RESOURCES,
     BorrowingSpec,
     ElasticSpec,
     FairShareSpec,

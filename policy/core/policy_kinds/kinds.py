@@ -12,35 +12,10 @@ import msgspec
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
 from policy.core.objects.well_known import API_VERSION
 from policy.core.objects.workflow import Read
-from policy.core.policy_kinds.quota_parts import (
-    BorrowingSpec,
-    ElasticSpec,
-    FairShareSpec,
-    PolicyStruct,
-    QueueSpec,
-    QuotaLimits,
-    ReserveSpec,
-    StopPolicy,
-    WindowSpec,
-)
+from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec, PolicyStruct, WorkflowQuotaSpec
 
 DEFAULT_NAMESPACE: Final = "default"
 """The namespace of a namespaced object that names none, as in kubectl."""
-
-
-class OnExceed(StrEnum):
-    """What happens to a Workflow that does not fit: is queued, is refused, or runs with a warning."""
-
-    QUEUE = "Queue"
-    DENY = "Deny"
-    WARN = "Warn"
-
-
-class PriorityAbove(StrEnum):
-    """What happens to a Workflow with a priority above the cap: it is refused, or its priority is lowered."""
-
-    DENY = "Deny"
-    LOWER = "Lower"
 
 
 class TemplateType(StrEnum):
@@ -143,43 +118,6 @@ class PolicyMetadata(PolicyStruct, frozen=True):
         """The time of the last write that was not to its status; if unknown, the time of its creation."""
         times = (each.time for each in self.managed_fields if each.time and not each.subresource)
         return max(times, default=self.creation_timestamp)
-
-
-class PerWorkflow(PolicyStruct, frozen=True):
-    """Limits of a single Workflow: its tasks (`spec.parallelism`: default and cap) and its priority (cap)."""
-
-    default_tasks: int | None = None
-    max_tasks: int | None = None
-    max_priority: int | None = None
-    on_priority_above: PriorityAbove = PriorityAbove.DENY
-
-
-class WorkflowQuotaSpec(PolicyStruct, frozen=True):
-    """Limits of the Workflows that match `selector` (absent: all)."""
-
-    selector: LabelSelector = EVERYTHING
-    limits: QuotaLimits = QuotaLimits()
-    per_workflow: PerWorkflow = PerWorkflow()
-    per_user: QuotaLimits = QuotaLimits()
-    on_exceed: OnExceed = OnExceed.QUEUE
-    queue: QueueSpec = QueueSpec()
-    stop_policy: StopPolicy = StopPolicy.NONE
-    windows: tuple[WindowSpec, ...] = ()
-    reserve: tuple[ReserveSpec, ...] = ()
-
-
-class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
-    """A pool: the limits hold for all selected namespaces together.
-
-    With `borrowing`, the limits of a member's own quota are its share: its nominal quota, which others may
-    borrow while it is idle. With `elastic`, the limits follow the nodes, within those that are written.
-    """
-
-    namespace_selector: LabelSelector
-    namespace_defaults: WorkflowQuotaSpec | None = None
-    borrowing: BorrowingSpec | None = None
-    fair_share: FairShareSpec = FairShareSpec()
-    elastic: ElasticSpec | None = None
 
 
 class SemaphoreWindow(PolicyStruct, frozen=True):
@@ -355,6 +293,3 @@ class NamespaceObject(msgspec.Struct, frozen=True, rename="camel"):
     """A Namespace among the policy files: its labels decide which pools and cluster policies select it."""
 
     metadata: PolicyMetadata
-
-
-RESOURCES: Final = ("workflows", "tasks")

@@ -1,7 +1,7 @@
-"""The parts of a quota as its author writes them: limits, windows, queue, reserve, borrowing, fair share."""
+"""The spec of a quota as its author writes it: limits, windows, queue, reserve, borrowing, fair share."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -110,3 +110,58 @@ class ElasticSpec(PolicyStruct, frozen=True):
         if resource == "tasks":
             rates = {"tasksPerNode": self.tasks_per_node, "tasksPerCPU": self.tasks_per_cpu}
         return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+class OnExceed(StrEnum):
+    """What happens to a Workflow that does not fit: is queued, is refused, or runs with a warning."""
+
+    QUEUE = "Queue"
+    DENY = "Deny"
+    WARN = "Warn"
+
+
+class PriorityAbove(StrEnum):
+    """What happens to a Workflow with a priority above the cap: it is refused, or its priority is lowered."""
+
+    DENY = "Deny"
+    LOWER = "Lower"
+
+
+class PerWorkflow(PolicyStruct, frozen=True):
+    """Limits of a single Workflow: its tasks (`spec.parallelism`: default and cap) and its priority (cap)."""
+
+    default_tasks: int | None = None
+    max_tasks: int | None = None
+    max_priority: int | None = None
+    on_priority_above: PriorityAbove = PriorityAbove.DENY
+
+
+class WorkflowQuotaSpec(PolicyStruct, frozen=True):
+    """Limits of the Workflows that match `selector` (absent: all)."""
+
+    selector: LabelSelector = EVERYTHING
+    limits: QuotaLimits = QuotaLimits()
+    per_workflow: PerWorkflow = PerWorkflow()
+    per_user: QuotaLimits = QuotaLimits()
+    on_exceed: OnExceed = OnExceed.QUEUE
+    queue: QueueSpec = QueueSpec()
+    stop_policy: StopPolicy = StopPolicy.NONE
+    windows: tuple[WindowSpec, ...] = ()
+    reserve: tuple[ReserveSpec, ...] = ()
+
+
+class ClusterWorkflowQuotaSpec(WorkflowQuotaSpec, frozen=True, kw_only=True):
+    """A pool: the limits hold for all selected namespaces together.
+
+    With `borrowing`, the limits of a member's own quota are its share: its nominal quota, which others may
+    borrow while it is idle. With `elastic`, the limits follow the nodes, within those that are written.
+    """
+
+    namespace_selector: LabelSelector
+    namespace_defaults: WorkflowQuotaSpec | None = None
+    borrowing: BorrowingSpec | None = None
+    fair_share: FairShareSpec = FairShareSpec()
+    elastic: ElasticSpec | None = None
+
+
+RESOURCES: Final = ("workflows", "tasks")

@@ -7,8 +7,15 @@ from typing import Final
 import msgspec
 
 from policy.core.objects.label_selectors import LabelSelector
-from policy.core.policy_kinds.kinds import OnExceed, PriorityAbove, WorkflowQuotaSpec
-from policy.core.policy_kinds.quota_parts import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
+from policy.core.policy_kinds.quota_parts import (
+    OnExceed,
+    PriorityAbove,
+    QueueSpec,
+    QueueStrategy,
+    QuotaLimits,
+    StopPolicy,
+    WorkflowQuotaSpec,
+)
 from policy.core.quota.accounts import Account
 from policy.core.quota.queue_rules import DEFAULT_AGING, USUAL_RULES, QueueRules
 from policy.core.quota.windows import ElasticLimits, compile_windows

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from policy.core.objects.label_selectors import EVERYTHING
-from policy.core.policy_kinds.kinds import (
+from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import (
     RESOURCES,
-    ClusterWorkflowQuota,
     OnExceed,
-    WorkflowQuota,
+    QuotaLimits,
+    StopPolicy,
     WorkflowQuotaSpec,
 )
-from policy.core.policy_kinds.quota_parts import QuotaLimits, StopPolicy
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota, compile_quota
 from policy.core.values.amounts import UNLIMITED_WORD

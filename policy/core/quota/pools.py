@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.policy_kinds.kinds import ClusterWorkflowQuotaSpec
+from policy.core.policy_kinds.quota_parts import ClusterWorkflowQuotaSpec
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_quota, limits_of, tightest
 from policy.core.quota.demands import ShareDemand

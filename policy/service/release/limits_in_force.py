@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.planner import Planner
 from policy.core.quota.accounts import Tenant

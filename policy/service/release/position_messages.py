@@ -12,7 +12,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, JsonPatch
 from policy.core.decision import quota_messages
 from policy.core.objects import hold, well_known
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue import wait_messages
 from policy.core.queue.positions import Position, positions
 from policy.core.quota.accounts import Root

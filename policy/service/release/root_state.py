@@ -23,7 +23,7 @@ from policy.core.policies.governing import (
     wants,
 )
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue.planner import Load, Planner
 from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Account, Root, Tenant

@@ -12,8 +12,8 @@ from policy.core.objects import well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 from policy.service.tracking.tracked import track
 from tests.lockkeeper.embedded.narrated import NarratedCluster
 from tests.patience import PATIENCE

@@ -22,7 +22,7 @@ from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import RESERVATION_TTL
 from policy.core.values.amounts import ZERO

@@ -40,14 +40,17 @@ from policy.core.objects.workflow import Workflow
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import (
     ClusterWorkflowQuota,
-    ClusterWorkflowQuotaSpec,
     NamespaceObject,
-    OnExceed,
     PolicyMetadata,
     WorkflowQuota,
+)
+from policy.core.policy_kinds.quota_parts import (
+    BorrowingSpec,
+    ClusterWorkflowQuotaSpec,
+    OnExceed,
+    QuotaLimits,
     WorkflowQuotaSpec,
 )
-from policy.core.policy_kinds.quota_parts import BorrowingSpec, QuotaLimits
 from policy.core.quota.queue_rules import WaitReason
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.service.release.controller import IDLE_PASS, Controller

@@ -12,7 +12,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.conflicts import PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policies.status_figures import MemberFigures, QuotaFigures, view_of
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage

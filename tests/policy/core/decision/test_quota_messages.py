@@ -15,7 +15,7 @@ from policy.core.decision.quota_messages import (
     queue_message,
 )
 from policy.core.policies.snapshot import Document
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Demand, Shortfall

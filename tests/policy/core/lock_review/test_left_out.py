@@ -15,13 +15,8 @@ from policy.core.objects.well_known import COMPLETED
 from policy.core.objects.workflow import TemplateObject, Workflow
 from policy.core.policies.conflicts import FindingKind, all_findings
 from policy.core.policies.snapshot import Document, Snapshot, take_snapshot
-from policy.core.policy_kinds.kinds import (
-    PolicyMetadata,
-    SynchronizationPolicy,
-    WorkflowQuota,
-    WorkflowQuotaSpec,
-)
-from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.policy_kinds.kinds import PolicyMetadata, SynchronizationPolicy, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import QuotaLimits, WorkflowQuotaSpec
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 BEYOND = LeftOut("WorkflowTemplate", "team-a", 40, 2000, "2000 objects, 4 MiB")

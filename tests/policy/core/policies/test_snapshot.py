@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import TemplateRef
 from policy.core.policies.snapshot import Document, Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT

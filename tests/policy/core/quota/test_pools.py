@@ -6,7 +6,7 @@ import pytest
 
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document, Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import share_shortfalls
 from policy.core.quota.pool_usage import ROOT, PoolUsage

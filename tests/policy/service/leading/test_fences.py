@@ -10,7 +10,7 @@ from policy.cluster.protocol import QUOTA_LEDGERS, WORKFLOWS
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.demands import Demand
 from policy.core.quota.ledger import RESERVATION_TTL, Ledger

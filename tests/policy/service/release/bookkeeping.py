@@ -11,8 +11,8 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.governing import borrowed_from, demands
 from policy.core.policies.snapshot import Document, Snapshot
-from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
-from policy.core.policy_kinds.quota_parts import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
+from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import OnExceed, QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
 from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.demands import NodeBound

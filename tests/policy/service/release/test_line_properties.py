@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy.cluster.protocol import WORKFLOWS
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.service.tracking.tracker import LIVE
 from tests.policy.service.release.lines import HOME, admit, child_of, judged, taken_up, used
 from tests.policy.service.world import (

@@ -13,8 +13,7 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.policy_kinds.quota_parts import QueueSpec, QueueStrategy, StopPolicy
+from policy.core.policy_kinds.quota_parts import OnExceed, QueueSpec, QueueStrategy, StopPolicy
 from policy.core.quota.accounts import Root
 from tests.policy.service.release.lines import (
     HOME,

@@ -14,15 +14,15 @@ from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import (
-    ClusterWorkflowQuota,
+from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import (
     ClusterWorkflowQuotaSpec,
+    ElasticSpec,
     OnExceed,
-    PolicyMetadata,
-    WorkflowQuota,
+    QuotaLimits,
+    WindowSpec,
     WorkflowQuotaSpec,
 )
-from policy.core.policy_kinds.quota_parts import ElasticSpec, QuotaLimits, WindowSpec
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.demands import Demand
 from policy.core.quota.ledger import RESERVATION_TTL, Ledger, Purpose, Reservation, fence

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.core.objects.hold import holds_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.policy_kinds.quota_parts import OnExceed
 from policy.core.queue.equivalence_groups import Shape
 from policy.core.queue.positions import reason_of
 from policy.core.quota.accounts import Account, Root

@@ -12,8 +12,8 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, TemplateObject, WorkflowDefaults, WorkflowSpec
 from policy.core.policies.snapshot import Document, Snapshot
-from policy.core.policy_kinds.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
-from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.policy_kinds.kinds import PolicyMetadata, WorkflowQuota
+from policy.core.policy_kinds.quota_parts import PerWorkflow, QuotaLimits, WorkflowQuotaSpec
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import Amount
