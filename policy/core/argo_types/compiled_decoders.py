@@ -143,7 +143,7 @@ _TEMPLATE: Final = msgspec.json.Decoder(_optional(Template))
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(_struct(kind)) for kind in sorted(KINDS)
 }
-"""A decoder for each kind of object, made at import: two threads must not prepare a struct at once."""
+"""A decoder for each kind of object, built at import: two threads must not prepare a struct at once."""
 
 
 def decode(kind: str, raw: msgspec.Raw | bytes, budget: Budget = UNBOUNDED) -> None:

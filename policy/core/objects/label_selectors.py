@@ -85,12 +85,10 @@ def changing_problems(selector: LabelSelector, path: str) -> Iterator[Problem]:
 
     With such a label, a running Workflow would leave the policy that admitted it.
     """
-    fields = [
-        *((f"{path}.matchLabels[{key}]", key) for key in selector.match_labels),
-        *(
-            (f"{path}.matchExpressions[{index}].key", each.key)
-            for index, each in enumerate(selector.match_expressions[:_MAX_EXPRESSIONS])
-        ),
+    fields = [(f"{path}.matchLabels[{key}]", key) for key in selector.match_labels]
+    fields += [
+        (f"{path}.matchExpressions[{index}].key", each.key)
+        for index, each in enumerate(selector.match_expressions[:_MAX_EXPRESSIONS])
     ]
     for field, key in fields:
         if key in CHANGING:

@@ -27,7 +27,7 @@ MOST_REWRITTEN: Final = 1 << 20
 """Bytes of parts that are decoded to be compared, because they may mean the same in another form."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RESET: Final = frozenset({"phase", "message", "startedAt", "finishedAt"})
-"""Parts that a retry sets again on the nodes that it keeps (`resetNode`, workflow/util/util.go)."""
+"""Parts that a retry resets on the nodes that remain (`resetNode`, workflow/util/util.go)."""
 _THINNED: Final = ("children", "outboundNodes")
 """Lists from which a retry takes the nodes that it removes."""
 _SUSPEND: Final = b'"Suspend"'

@@ -322,8 +322,7 @@ _ACCOUNT_PARTS: Final = 4
 class WorkflowDefaults(msgspec.Struct, frozen=True):
     """`spec.parallelism` and `spec.priority` of a Workflow that gets none from itself or its template.
 
-    `references_only` means that Argo only runs Workflows that refer to a template, and these can set neither
-    field (`workflowRestrictions.templateReferencing` is Strict or Secure).
+    `references_only`: Workflows have to refer to a template and cannot set either (`workflowRestrictions`).
     """
 
     parallelism: int | None = None

@@ -44,10 +44,8 @@ def test_specs_stand_where_templates_are_looked_for() -> None:
 
 @pytest.mark.parametrize(("kind", "path"), PLACES)
 @pytest.mark.parametrize("length", [0, 5_000])
-def test_a_wrong_template_is_refused_wherever_it_stands(
-    kind: str, path: tuple[str, ...], length: int
-) -> None:
-    """Whether short enough to be remembered or not, and as often as it comes."""
+def test_a_wrong_template_is_refused_wherever_it_is(kind: str, path: tuple[str, ...], length: int) -> None:
+    """Whether it is short enough to be remembered or not, and each time."""
     right: JsonValue = {"name": "a" * length}
     wrong: JsonValue = {"name": "a" * length, "daemon": "no"}
     for _ in range(2):

@@ -32,7 +32,7 @@ def template(**fields: JsonValue) -> JsonObject:
 
 
 def said(obj: JsonObject, kind: str = "Workflow") -> list[str]:
-    """Return every mismatch of an object as a line, the quick answer checked beside it."""
+    """Return every mismatch of an object as text, the quick answer checked beside it."""
     raw = json.dumps(obj).encode()
     found = examine(kind, raw).mismatches
     assert not (found and decodes(kind, raw))
@@ -174,7 +174,7 @@ TEMPLATE: Final = "spec.templates[0]"
         ),
     ],
 )
-def test_a_mismatch_says_where_it_is_what_is_wrong_and_what_to_write(
+def test_a_mismatch_has_its_place_what_is_wrong_and_what_to_write(
     obj: JsonObject, path: str, message: str
 ) -> None:
     """The first established crash of a controller is the first row."""
@@ -301,11 +301,11 @@ def test_no_more_mismatches_are_looked_for_than_anyone_reads() -> None:
 
 
 def test_an_old_mismatch_stops_no_update_and_a_new_one_does() -> None:
-    """Whoever mends one field of a stored object must not have to mend all of them at once."""
+    """A user who corrects one field of a stored object need not correct all of them at once."""
     stored = msgspec.json.encode(template(suspend={"duration": 5}, daemon="no"))
-    mended = msgspec.json.encode(template(suspend={"duration": 7}, daemon=False))
+    corrected = msgspec.json.encode(template(suspend={"duration": 7}, daemon=False))
     worse = msgspec.json.encode(template(suspend={"duration": []}, daemon="no", name=1))
-    assert examine("Workflow", mended, stored) == NOTHING_WRONG
+    assert examine("Workflow", corrected, stored) == NOTHING_WRONG
     assert [(each.path, each.kind) for each in examine("Workflow", worse, stored).mismatches] == [
         ("spec.templates[0].name", "number for a string"),
         ("spec.templates[0].suspend.duration", "list for a string"),
@@ -321,7 +321,7 @@ def test_old_mismatches_do_not_hide_new_ones_however_many_there_are() -> None:
 
 
 def test_an_object_stored_with_mismatches_beyond_number_is_left_alone() -> None:
-    """To tell a new one from a hundred thousand old ones would take longer than an answer may."""
+    """To distinguish a new one from 100,000 old ones would take longer than an answer may."""
     many: list[JsonValue] = [5] * (2 * MAX_STORED)
     stored = msgspec.json.encode(workflow(imagePullSecrets=many))
     worse = msgspec.json.encode(workflow(imagePullSecrets=many, suspend="no"))

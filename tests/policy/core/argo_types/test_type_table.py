@@ -82,7 +82,7 @@ def test_no_struct_and_no_field_is_written_twice() -> None:
     assert all(not set(fields) & set(NOW[name]) for name, fields in earlier.items())
 
 
-def test_a_line_reads_as_the_notation_says() -> None:
+def test_an_entry_is_read_as_the_notation_defines() -> None:
     """Strings without a type, lists, maps, structs, continued lines, embedded structs, several texts."""
     found = read("A = a b:[int32]\n  c:{[B]}\nB =", "A = d:A", "C = e:bool +A")
     assert found == {
@@ -98,7 +98,7 @@ def test_a_line_reads_as_the_notation_says() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_the_table_says_what_argos_full_crds_say(corpus: Path, kind: str) -> None:
+def test_the_table_agrees_with_the_full_crds_of_argo(corpus: Path, kind: str) -> None:
     """A new version of Argo shows here, field by field, and so does a slip of ours."""
     file = corpus / "crds" / "full" / f"argoproj.io_{kind.lower()}s.yaml"
     crd = yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader)
@@ -173,7 +173,7 @@ def test_a_scalar_takes_what_argo_decodes(
         "2026-04-30T08:00:00+24:60",
     ],
 )
-def test_a_time_reads_as_go_reads_rfc_3339(text: str) -> None:
+def test_a_time_is_read_as_go_reads_rfc_3339(text: str) -> None:
     """Go takes an hour of one digit, a comma, and odd zones."""
     assert DECODES[Scalar.TIME](text)
 

@@ -49,7 +49,7 @@ def test_a_version_knows_lists_single_fields_or_both(text: str, lists: bool, sin
 
 
 def test_versions_are_ordered_as_numbers_and_print_as_people_write_them() -> None:
-    """3.10 comes after 3.9."""
+    """3.10 is later than 3.9."""
     versions = [ArgoVersion.parse(text) for text in ("3.4", "3.9", "3.10", "4.0")]
     assert all(older < newer for older, newer in pairwise(versions))
     assert str(ArgoVersion.parse("v3.10.2")) == "3.10"

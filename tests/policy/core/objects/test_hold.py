@@ -26,7 +26,7 @@ from policy.core.objects.workflow import Metadata
 from policy.core.values.amounts import UNLIMITED, Amount
 from tests.policy.core.builders import NOW, at, decoded, patched, texts, without, workflow
 
-WEIGHED: Final = QuotaMarks(Amount(4), 2, "ann")
+MARKS: Final = QuotaMarks(Amount(4), 2, "ann")
 MESSAGE: Final = "queued by lockkeeper: position 1 of 1 in team-a"
 OURS: Final = (well_known.TASKS, well_known.PRIORITY, well_known.USER, well_known.HOLDS)
 
@@ -80,7 +80,7 @@ def _fresh(draw: st.DrawFn) -> JsonObject:
 
 anything = _anything()
 fresh = _fresh()
-weighed_ones = st.builds(
+marks_ones = st.builds(
     QuotaMarks,
     tasks=st.one_of(st.just(UNLIMITED), st.integers(0, 10**6).map(Amount)),
     priority=st.integers(-(2**31), 2**31 - 1),
@@ -95,10 +95,8 @@ def _metadata(obj: JsonObject) -> Metadata:
     return found
 
 
-def _marked(
-    obj: JsonObject, weighed: QuotaMarks = WEIGHED, *, reservation: str = "", hold: bool
-) -> JsonObject:
-    return patched(obj, mark_patch(_metadata(obj), weighed, reservation=reservation, hold=hold))
+def _marked(obj: JsonObject, marks: QuotaMarks = MARKS, *, reservation: str = "", hold: bool) -> JsonObject:
+    return patched(obj, mark_patch(_metadata(obj), marks, reservation=reservation, hold=hold))
 
 
 def _held(obj: JsonObject) -> JsonObject:
@@ -110,29 +108,29 @@ def _released(obj: JsonObject) -> JsonObject:
     return patched(obj, release_patch(_metadata(obj), NOW, has_status="status" in obj))
 
 
-@given(anything, weighed_ones, reservations, st.booleans())
+@given(anything, marks_ones, reservations, st.booleans())
 def test_marking_a_marked_object_changes_nothing(
     obj: JsonObject,
-    weighed: QuotaMarks,
+    marks: QuotaMarks,
     reservation: str,
     hold: bool,  # noqa: FBT001
 ) -> None:
     """Whatever an object brings, one pass is enough; the validating side relies on that."""
-    marked = _marked(obj, weighed, reservation=reservation, hold=hold)
-    assert mark_patch(_metadata(marked), weighed, reservation=reservation, hold=hold) == []
+    marked = _marked(obj, marks, reservation=reservation, hold=hold)
+    assert mark_patch(_metadata(marked), marks, reservation=reservation, hold=hold) == []
 
 
-@given(anything, weighed_ones, reservations, st.booleans())
-def test_marks_say_what_was_decided_whatever_the_object_brought(
+@given(anything, marks_ones, reservations, st.booleans())
+def test_marks_are_those_of_the_decision_whatever_the_object_had(
     obj: JsonObject,
-    weighed: QuotaMarks,
+    marks: QuotaMarks,
     reservation: str,
     hold: bool,  # noqa: FBT001
 ) -> None:
     """Marks of an earlier life (argo resubmit copies them) are overwritten or removed."""
-    marked = _marked(obj, weighed, reservation=reservation, hold=hold)
+    marked = _marked(obj, marks, reservation=reservation, hold=hold)
     metadata = _metadata(marked)
-    assert quota_marks_of(metadata) == weighed
+    assert quota_marks_of(metadata) == marks
     assert (
         is_held(metadata.labels) == hold
         or texts(obj, "metadata", "annotations").get(well_known.ORIGINAL_INSTANCE_ID) == well_known.HOLD_VALUE
@@ -152,7 +150,7 @@ def test_marking_leaves_labels_and_annotations_of_others_alone(obj: JsonObject, 
 
 
 @given(fresh)
-def test_a_release_gives_the_object_back_as_it_came(obj: JsonObject) -> None:
+def test_a_release_restores_the_object_as_it_was(obj: JsonObject) -> None:
     """But for tasks, priority, user and holds, a Workflow that waited is the one that was created."""
     released = _released(_held(obj))
     assert without(released, "metadata", "status") == without(obj, "metadata")
@@ -166,7 +164,7 @@ def test_a_release_gives_the_object_back_as_it_came(obj: JsonObject) -> None:
 
 @given(fresh)
 def test_the_instance_id_of_a_held_workflow_is_remembered(obj: JsonObject) -> None:
-    """A foreign controller's Workflow goes back to its own controller, and an unlabelled one to none."""
+    """A Workflow of another controller returns to that controller, and an unlabelled one to none."""
     own = texts(obj, "metadata", "labels").get(well_known.INSTANCE_ID)
     held = _metadata(_held(obj))
     assert is_held(held.labels)
@@ -186,8 +184,10 @@ def test_a_held_workflow_that_is_resubmitted_is_held_anew_and_released_as_the_fi
 
 
 @given(fresh)
-def test_a_held_workflow_that_is_resubmitted_where_nothing_holds_any_more_is_let_go(obj: JsonObject) -> None:
-    """With the queue's quota gone, the copied hold would hold it for ever."""
+def test_a_held_workflow_that_is_resubmitted_where_nothing_holds_any_more_is_released(
+    obj: JsonObject,
+) -> None:
+    """Where the quota was deleted, the copied hold would hold it for ever."""
     again = _marked(_held(obj), hold=False)
     assert texts(again, "metadata", "labels") == texts(obj, "metadata", "labels")
     kept = without(texts(again, "metadata", "annotations"), *OURS)
@@ -234,7 +234,7 @@ def test_a_release_of_a_workflow_without_status_does_not_try_to_remove_one() -> 
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_refresh_shows_a_new_message_on_what_is_still_held(shown: bool) -> None:  # noqa: FBT001
-    """Only the status changes, and one that somebody took away comes back."""
+    """Only the status changes, and one that a user removed is written again."""
     fresh_one = workflow(uid="uid-1", resourceVersion="7")
     held = _held(fresh_one) if shown else _marked(fresh_one, hold=True)
     refreshed = patched(held, refresh_patch(_metadata(held), f"{well_known.HELD_MESSAGE_PREFIX}: position 9"))
@@ -246,7 +246,9 @@ def test_a_refresh_shows_a_new_message_on_what_is_still_held(shown: bool) -> Non
     ("path", "value"),
     [(("metadata", "uid"), "uid-2"), (("metadata", "labels", well_known.INSTANCE_ID), "prod")],
 )
-def test_a_refresh_writes_no_status_on_a_workflow_that_was_let_go(path: tuple[str, ...], value: str) -> None:
+def test_a_refresh_writes_no_status_on_a_workflow_that_was_released(
+    path: tuple[str, ...], value: str
+) -> None:
     """The status of a running Workflow is Argo's."""
     held = _held(workflow(uid="uid-1", resourceVersion="7"))
     refresh = refresh_patch(_metadata(held), MESSAGE)
@@ -301,13 +303,13 @@ def test_a_hold_shows_itself_in_the_status_once(status: JsonValue) -> None:
     assert hold_status_patch(decoded(shown), f"{MESSAGE} and more") == []
 
 
-def test_what_came_past_us_weighs_an_unbounded_workflow_of_nobody() -> None:
+def test_a_bypass_of_admission_counts_as_an_unbounded_workflow_without_a_user() -> None:
     """Without marks the tracker counts with the worst case."""
     assert quota_marks_of(Metadata()) == QuotaMarks(UNLIMITED, 0, "")
 
 
 @pytest.mark.parametrize(
-    ("tasks", "priority", "weighed"),
+    ("tasks", "priority", "marks"),
     [
         ("5", "-3", QuotaMarks(Amount(5), -3, "")),
         (well_known.UNBOUNDED, "0", QuotaMarks(UNLIMITED, 0, "")),
@@ -319,12 +321,12 @@ def test_what_came_past_us_weighs_an_unbounded_workflow_of_nobody() -> None:
         ("1_0", " 1", QuotaMarks(UNLIMITED, 0, "")),
     ],
 )
-def test_marks_that_somebody_edited_do_not_stop_the_tracker(
-    tasks: str, priority: str, weighed: QuotaMarks
+def test_marks_that_a_user_edited_do_not_stop_the_tracker(
+    tasks: str, priority: str, marks: QuotaMarks
 ) -> None:
-    """Annotations are anybody's to write; nonsense weighs the worst case."""
+    """Any user may write annotations; nonsense counts as the worst case."""
     metadata = Metadata(annotations={well_known.TASKS: tasks, well_known.PRIORITY: priority})
-    assert quota_marks_of(metadata) == weighed
+    assert quota_marks_of(metadata) == marks
 
 
 @pytest.mark.parametrize("key", [well_known.TASKS, well_known.PRIORITY])
@@ -339,7 +341,5 @@ def _paths(patch: Iterable[PatchOp]) -> list[str]:
 
 def test_a_reservation_alone_does_not_hold() -> None:
     """A quota that denies leaves the instance id alone."""
-    patch = mark_patch(
-        Metadata(labels={well_known.INSTANCE_ID: "prod"}), WEIGHED, reservation="r", hold=False
-    )
+    patch = mark_patch(Metadata(labels={well_known.INSTANCE_ID: "prod"}), MARKS, reservation="r", hold=False)
     assert _paths(patch) == ["/metadata/labels/lockkeeper.dev~1reservation", "/metadata/annotations"]

@@ -45,6 +45,6 @@ def test_an_account_is_a_service_account_or_a_user(text: str, user: str) -> None
 
 @pytest.mark.parametrize("text", ["", ":argo", "argo:"])
 def test_half_an_account_is_none(text: str) -> None:
-    """It could match nobody, and Argo would stand still."""
+    """It would match no user, and Argo would stop."""
     with pytest.raises(ValueError, match="is no account"):
         user_of(text)

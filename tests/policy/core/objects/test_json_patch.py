@@ -28,7 +28,7 @@ GIVEN: Final[JsonObject] = {"a": {"b/c": [1, {"d": None}], "~": 2}, "list": ["x"
 
 @given(st.lists(keys, min_size=1, max_size=5))
 def test_a_pointer_is_read_back_part_by_part(parts: list[str]) -> None:
-    """Whatever stands in a key, the jsonpointer library finds the same parts in our pointer."""
+    """Whatever is in a key, the jsonpointer library finds the same parts in our pointer."""
     assert JsonPointer(pointer(*parts)).parts == parts
 
 
@@ -41,7 +41,7 @@ def test_a_pointer_leads_to_the_value_under_its_keys(parts: list[str]) -> None:
     assert JsonPointer(pointer(*parts)).resolve(document) == "here"
 
 
-def test_slashes_and_tildes_are_escaped_as_rfc_6901_says() -> None:
+def test_slashes_and_tildes_are_escaped_as_in_rfc_6901() -> None:
     """The order of escapes matters: `~1` in a key may not turn into a slash."""
     assert (
         pointer("metadata", "labels", "lockkeeper.dev/x~1y", 0) == "/metadata/labels/lockkeeper.dev~1x~01y/0"
@@ -53,7 +53,7 @@ def test_slashes_and_tildes_are_escaped_as_rfc_6901_says() -> None:
 def test_entries_are_set_and_setting_them_again_changes_nothing(
     present: dict[str, str] | None, wanted: dict[str, str]
 ) -> None:
-    """Applied by jsonpatch, the map has every entry, keeps the others, and a second pass is empty."""
+    """Applied by jsonpatch, the map has every entry, retains the others, and a second pass is empty."""
     document: JsonObject = {"map": None if present is None else dict(present)}
     patch = set_entries("/map", present, wanted.items())
     changed = patched(document, patch)["map"]
@@ -63,7 +63,7 @@ def test_entries_are_set_and_setting_them_again_changes_nothing(
 
 
 @given(maps)
-def test_an_absent_map_is_made_with_one_operation(wanted: dict[str, str]) -> None:
+def test_an_absent_map_is_created_with_one_operation(wanted: dict[str, str]) -> None:
     """Adding under a path that is not there would fail, so the whole map is added."""
     changed = patched({}, set_entries("/map", None, wanted.items()))
     assert changed == ({"map": wanted} if wanted else {})
@@ -77,13 +77,13 @@ def test_an_absent_map_is_made_with_one_operation(wanted: dict[str, str]) -> Non
         (PatchOp(Op.TEST, "/a", 1), b'{"op":"test","path":"/a","value":1}'),
     ],
 )
-def test_an_operation_is_written_as_rfc_6902_says(operation: PatchOp, wire: bytes) -> None:
+def test_an_operation_is_written_as_in_rfc_6902(operation: PatchOp, wire: bytes) -> None:
     """`remove` has no value, and a null value is written: they are different things."""
     assert msgspec.json.encode(operation) == wire
 
 
 def test_a_test_operation_stops_the_patch_where_the_object_moved_on() -> None:
-    """What we emit as `test` is one for the library that stands for the API server."""
+    """What we emit as `test` is one for the library that represents the API server."""
     with pytest.raises(jsonpatch.JsonPatchTestFailed):
         patched({"a": 2}, [PatchOp(Op.TEST, "/a", 1)])
 
@@ -101,7 +101,7 @@ def test_a_test_operation_stops_the_patch_where_the_object_moved_on() -> None:
     ],
 )
 def test_operations_make_what_another_library_makes_of_them(patch: tuple[PatchOp, ...]) -> None:
-    """Copies share nothing with what they were made of, and what was given stays as it was."""
+    """Copies share nothing with their source, and the given object does not change."""
     before = msgspec.json.encode(GIVEN)
     assert json_patch.patched(GIVEN, patch) == jsonpatch.apply_patch(GIVEN, msgspec.to_builtins(list(patch)))
     assert msgspec.json.encode(GIVEN) == before
@@ -109,13 +109,13 @@ def test_operations_make_what_another_library_makes_of_them(patch: tuple[PatchOp
 
 @pytest.mark.parametrize("path", ["/b/c", "/list/7/x"])
 def test_a_place_that_does_not_exist_is_an_error(path: str) -> None:
-    """Nothing is made up on the way."""
+    """No parent is created."""
     with pytest.raises(LookupError):
         json_patch.patched(GIVEN, [PatchOp(Op.ADD, path, 1)])
 
 
-def test_entries_go_into_a_map_that_the_patch_makes_itself() -> None:
-    """A second operation that makes the map would wipe the first one's entries out."""
+def test_entries_are_added_to_a_map_that_the_patch_itself_creates() -> None:
+    """A second operation that creates the map would remove the first one's entries out."""
     made = PatchOp(Op.ADD, "/m", {"a": "1"})
     other = PatchOp(Op.ADD, "/n", 1)
     assert with_entries((other, made), "/m", None, [("b", "2")]) == (

@@ -28,7 +28,7 @@ selectors = st.builds(
 
 
 def _meets(requirement: Requirement, labels: Mapping[str, str]) -> bool:
-    """Judge one requirement by the table of the Kubernetes documentation."""
+    """Evaluate one requirement by the table of the Kubernetes documentation."""
     value = labels.get(requirement.key)
     return {
         Operator.IN: value is not None and value in requirement.values,

@@ -59,7 +59,7 @@ def test_limits_admit_what_counting_one_by_one_admits(
 
 @given(amounts, amounts)
 def test_the_tightest_bound_covers_what_both_cover(one: Amount, other: Amount) -> None:
-    """`tightest` is the intersection of two bounds, whichever is asked."""
+    """`tightest` is the intersection of two bounds, in either order."""
     both = one.tightest(other)
     assert both == other.tightest(one)
     for bound in (one.value, other.value, 0):
@@ -96,7 +96,7 @@ def test_amounts_read_as_people_write_them() -> None:
     assert (str(Amount(7)), str(UNLIMITED)) == ("7", "unlimited")
 
 
-def test_one_unbounded_workflow_makes_the_sum_of_tasks_unlimited_until_it_is_gone() -> None:
+def test_one_unbounded_workflow_makes_the_sum_of_tasks_unlimited_until_it_is_subtracted() -> None:
     """Unlimited is a state of the sum, not a number that sticks."""
     running = Usage.of(Amount(3)) + Usage.of(UNLIMITED)
     assert running.task_amount == UNLIMITED
@@ -104,7 +104,7 @@ def test_one_unbounded_workflow_makes_the_sum_of_tasks_unlimited_until_it_is_gon
 
 
 def test_a_task_limit_never_admits_an_unbounded_workflow() -> None:
-    """Whoever may start any number of tasks fits no number."""
+    """A Workflow that may start any number of tasks fits no bound."""
     assert not Limits(tasks=Amount(10**9)).admits(Usage.of(UNLIMITED))
     assert Limits(workflows=Amount(1)).admits(Usage.of(UNLIMITED))
 
@@ -116,7 +116,7 @@ def test_only_a_task_limit_asks_how_many_tasks_a_workflow_runs() -> None:
 
 
 def test_only_priorities_above_the_level_may_use_a_reserve() -> None:
-    """At the level it is closed, above it is open; several are kept apart."""
+    """The level itself may not use it, a higher one may; several reserves add up."""
     given_reserves = [Reserve(0, Usage(2, 5)), Reserve(10, Usage(1, 1))]
     assert [withheld(given_reserves, priority) for priority in (-1, 0, 1, 10, 11)] == [
         Usage(3, 6),
@@ -128,14 +128,16 @@ def test_only_priorities_above_the_level_may_use_a_reserve() -> None:
 
 
 @given(reserves, st.integers(-3, 3), st.integers(-3, 3))
-def test_a_higher_priority_is_kept_from_no_more(given_reserves: list[Reserve], one: int, other: int) -> None:
+def test_no_more_is_withheld_from_a_higher_priority(
+    given_reserves: list[Reserve], one: int, other: int
+) -> None:
     """Raising the priority never hurts."""
     low, high = withheld(given_reserves, min(one, other)), withheld(given_reserves, max(one, other))
     assert high.workflows <= low.workflows
     assert high.tasks <= low.tasks
 
 
-def test_what_is_kept_back_lowers_limits_to_zero_at_most() -> None:
+def test_what_is_withheld_lowers_limits_to_zero_at_most() -> None:
     """And no limit stays no limit."""
     assert less(limits(5, None), Usage(2, 7)) == limits(3, None)
     assert less(limits(1, 4), Usage(2, 3)) == limits(0, 1)

@@ -28,7 +28,7 @@ def test_a_wait_never_shrinks_and_stays_within_its_bounds(failures: int, first: 
 
 
 def test_each_waits_for_its_own_failures() -> None:
-    """One that is broken holds nobody else up, and what worked begins anew."""
+    """One that fails delays no other, and one that succeeded starts again."""
     retries: RetryTimes[str, float, str] = RetryTimes(first=1.0, last=60.0)
     assert not retries.is_early("a", 0.0)
     assert [retries.failed("a", 10.0, "down").due for _ in range(3)] == [11.0, 12.0, 14.0]
@@ -48,7 +48,7 @@ def test_times_of_a_clock_and_of_a_stopwatch_count_alike() -> None:
     assert [retries.failed("a", noon, None).due for _ in range(2)][-1] == noon + timedelta(seconds=2)
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_what_is_no_longer_needed_is_removed() -> None:
     """Nothing piles up over a term."""
     retries: RetryTimes[str, float, None] = RetryTimes(first=1.0, last=60.0)
     for key in ("a", "b", "c"):

@@ -7,8 +7,8 @@ from tests.policy.core.admission.looking import Looks
 
 
 @pytest.mark.parametrize("count", [0, 1, STEPS - 1, STEPS, STEPS + 1, 10 * STEPS])
-def test_all_items_come_in_their_order(count: int) -> None:
-    """Looking at the time changes nothing of what is gone through."""
+def test_all_items_are_yielded_in_their_order(count: int) -> None:
+    """Checks of the time do not change the items."""
     assert list(paced(range(count), UNBOUNDED, Part.LOCKS)) == list(range(count))
 
 
@@ -27,7 +27,7 @@ def test_many_items_cost_a_look_every_so_many() -> None:
     assert budget.looks == 9
 
 
-def test_no_item_comes_once_the_time_is_spent() -> None:
+def test_no_item_is_yielded_after_the_time_is_spent() -> None:
     """The work ends where it is, with the name of its part."""
     coming = iter(paced(range(10 * STEPS), Looks(3), Part.GRAPH))
     assert [next(coming) for _ in range(4 * STEPS)] == list(range(4 * STEPS))

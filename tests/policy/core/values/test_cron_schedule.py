@@ -38,7 +38,7 @@ def _moments(draw: st.DrawFn) -> tuple[str, datetime]:
 )
 @example(("Europe/Berlin", datetime(2026, 10, 25, 1, 10, tzinfo=UTC)), {30}, {2})
 @example(("Australia/Lord_Howe", datetime(2026, 4, 4, 15, 10, tzinfo=UTC)), {45}, {1})
-def test_it_comes_at_every_minute_whose_face_matches(
+def test_it_matches_every_minute_whose_local_time_matches(
     moment: tuple[str, datetime], minutes: set[int], hours: set[int]
 ) -> None:
     """A repeated hour has its turns twice, a skipped one has none."""
@@ -63,8 +63,8 @@ def test_it_comes_at_every_minute_whose_face_matches(
         ("UTC", "30 2 * * *", "2026-03-28T12:00", "2026-03-29T02:30"),
     ],
 )
-def test_a_start_in_the_skipped_hour_does_not_come(zone: str, schedule: str, after: str, moment: str) -> None:
-    """As a CronWorkflow and a CronJob of the same line do not run that day."""
+def test_a_start_in_the_skipped_hour_is_skipped(zone: str, schedule: str, after: str, moment: str) -> None:
+    """A CronWorkflow and a CronJob with the same schedule do not run that day either."""
     assert Cron(schedule, zone_named(zone)).next(_at(after, zone)) == _at(moment, zone)
 
 
@@ -76,7 +76,7 @@ def test_a_start_in_the_skipped_hour_does_not_come(zone: str, schedule: str, aft
         ("Australia/Lord_Howe", "45 1 * * *", "2026-04-05T01:45", "2026-04-06T01:45"),
     ],
 )
-def test_a_start_in_the_repeated_hour_comes_twice(
+def test_a_start_in_the_repeated_hour_happens_twice(
     zone: str, schedule: str, first: str, following: str
 ) -> None:
     """`fold=1` is the second of both."""
@@ -112,7 +112,7 @@ def test_days_of_the_month_and_of_the_week_are_alternatives(schedule: str, days:
 
 
 def test_a_schedule_may_name_its_zone() -> None:
-    """As in a CronWorkflow; but not another than stands beside it."""
+    """As in a CronWorkflow; but it may not differ from the zone given beside it."""
     berlin = zone_named("Europe/Berlin")
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     for prefix in ("CRON_TZ=Europe/Berlin ", "TZ=Europe/Berlin  "):
@@ -173,7 +173,7 @@ def test_last_and_next_enclose_now(moment: tuple[str, datetime], schedule: str) 
     ],
 )
 def test_what_is_no_schedule_is_refused_with_the_form(schedule: str) -> None:
-    """The message shows how to write one, whatever came, and stays short."""
+    """The message shows how to write one, for any input, and is short."""
     with pytest.raises(ValueError, match=r"is no schedule: .*five fields|never comes") as caught:
         Cron(schedule, UTC)
     assert len(str(caught.value)) < 500

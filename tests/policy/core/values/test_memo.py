@@ -30,7 +30,7 @@ def test_what_was_worked_out_is_not_worked_out_again() -> None:
 
 
 def test_made_up_keys_do_not_fill_a_bounded_memo() -> None:
-    """It forgets all at its bound and goes on."""
+    """It is cleared at its bound and stores again."""
     memo: Memo[int, str | None] = Memo(most=3)
     for key in range(10):
         assert memo.keep(key, str(key)) == str(key)
@@ -38,8 +38,8 @@ def test_made_up_keys_do_not_fill_a_bounded_memo() -> None:
         assert len(memo) <= 3
 
 
-def test_what_is_kept_has_no_part_in_what_its_owner_means() -> None:
-    """Owners are equal that were asked different things."""
+def test_what_is_stored_does_not_count_when_owners_are_compared() -> None:
+    """Owners are equal whose memos store different values."""
     asked, unasked = Owner("a", Memo()), Owner("a", Memo())
     asked.memo.keep(1, "x")
     assert asked == unasked
