@@ -158,9 +158,10 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
 
 
 def has_own_status(workflow: Workflow) -> bool:
-    """Return whether a Workflow has a status of its own: the record of an earlier run.
+    """Return whether a Workflow has a status that is not ours: of an earlier run, or one its creator wrote.
 
-    The null times that Argo's typed clients send are empty, and what a hold shows is our own.
+    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is removed where
+    nothing is held.
     """
     return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
