@@ -13,9 +13,8 @@ from flask import Flask, Response, request
 
 from bench.processes import HOST, NULL, OURS
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.process.clock_and_log import tell
-from webhook.serving.server import Server, bind
-from webhook.settings import ServerSettings
+from lockkeeper.process.console import tell
+from webhook.serving.server import Server, ServerSettings, bind
 
 
 def null_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

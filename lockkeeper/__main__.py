@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockkeeper.cli.commands import COMMANDS
-from lockkeeper.process.clock_and_log import tell
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError, tell
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.assembly.argo_installed import InstalledArgo
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.errors import Trouble

@@ -1,22 +1,34 @@
-"""Puts together what releases Workflows, for the commands `controller` and `run`.
+"""Puts together the controller that releases Workflows, and all that runs during one term as the leader.
 
-The other duties of a leader, and the election, `lockkeeper.cli.controller` adds.
+`build_controller` is for the commands `controller` and `run`, `Terms` for `controller` alone. A process may
+lead many times. What it keeps from one term to the next (policies, metrics, the log) refers to a term only
+until that ends: the list of Workflows of an ended one would otherwise stay in memory.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.assembly.cluster_policies import ClusterPolicies
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
+from policy.core.quota.accounts import Root
 from policy.core.values.amounts import Limits
+from policy.service.leading.leader_election import Duties, Work
+from policy.service.locks.lock_metrics import LockMetrics
+from policy.service.locks.lock_traces import WatchedCluster
+from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView, LockWatch
 from policy.service.release.controller import Controller
+from policy.service.release.node_watch import NodeFollower
 from policy.service.release.position_messages import TELL_EVERY
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import Together
+from policy.service.status.events import Announcer
 from policy.sources.snapshot_store import SnapshotBoard
 
 _SENDERS: Final = 4
@@ -55,3 +67,100 @@ def build_controller(
         tell_every=tell_every,
     )
     return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=reporter.trouble)
+
+
+class Terms:
+    """Begins a term each time that this process comes to lead; `leading` tells whether it does."""
+
+    def __init__(
+        self,
+        *,
+        cluster: WatchedCluster,
+        policies: ClusterPolicies,
+        ledgers: Ledgers,
+        reporter: ControllerLog,
+        lock_metrics: LockMetrics,
+        leading: Callable[[], bool],
+        me: str,
+    ) -> None:
+        self._cluster = cluster
+        self._policies = policies
+        self._ledgers = ledgers
+        self._reporter = reporter
+        self._lock_metrics = lock_metrics
+        self._leading = leading
+        self._me = me
+
+    def begin(self, upkeep: Mapping[str, Work]) -> Work:
+        """Return what is to do in one term; `upkeep` is done beside it."""
+        self._reporter.led()
+        policies, board, trouble = self._policies, self._policies.board, self._reporter.trouble
+        announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
+        locks, nodes = self._locks(), self._nodes()
+        queues = build_controller(
+            cluster=self._cluster,
+            board=board,
+            ledgers=self._ledgers,
+            reporter=self._reporter,
+            capacity=nodes.capacity,
+            together=several_at_once(),
+        )
+        status = policies.status_writer(trouble)
+        semaphores = policies.projector(trouble, cluster=self._cluster, in_use=locks.uses)
+        siblings = policies.siblings(trouble)
+        ending = ExitStack()
+        for subscribe, wake in (
+            (nodes.on_change, queues.wake),
+            (board.on_policies, queues.wake),
+            (board.on_policies, nodes.wake),
+            (board.on_policies, locks.wake),
+            (board.on_policies, semaphores.wake),
+            (board.on_policies, siblings.wake),
+            (board.on_usage, status.wake),
+            (policies.on_verdicts, status.wake),
+        ):
+            ending.callback(subscribe(wake))
+        ending.callback(self._forget)
+        self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
+        policies.capacity = nodes.capacity
+        self._reporter.announcer = announcer
+        works: dict[str, Work] = {
+            "queues": queues,
+            "events": announcer,
+            "nodes": nodes,
+            "policy-status": status,
+            "semaphores": semaphores,
+            "siblings": siblings,
+            "locks": locks,
+        }
+        return Duties({**works, **upkeep}, ending=ending)
+
+    def _locks(self) -> LockWatch:
+        return LockWatch(
+            cluster=self._cluster,
+            snapshot=self._policies.board.current,
+            clock=utc_now,
+            stopwatch=time.monotonic,
+            recorder=self._lock_metrics,
+            trouble=self._reporter.trouble,
+            me=self._me,
+        )
+
+    def _nodes(self) -> NodeFollower:
+        return NodeFollower(
+            cluster=self._cluster,
+            snapshot=self._policies.board.current,
+            before=lambda pool: self._ledgers.read(Root.of_pool(pool)).capacity,
+            clock=utc_now,
+            trouble=self._reporter.trouble,
+        )
+
+    def _forget(self) -> None:
+        """Let nothing that outlives the term lead back to it."""
+        self._lock_metrics.show(_nothing)
+        self._policies.capacity = unknown_capacity
+        self._reporter.announcer = None
+
+
+def _nothing() -> LocksView:
+    return NOTHING_SEEN

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from wsgiref.types import WSGIApplication
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.ledgers import Ledgers
 from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects.workflow import EMPTY_SPEC
 from policy.core.policies.snapshot import Snapshot
 from policy.sources.snapshot_store import SnapshotBoard
 from webhook.admission import Admission, nothing_here
-from webhook.app import create_app
 from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
 from webhook.metrics import Metrics, SnapshotState
 from webhook.owners import NoOwners, OwnerReader
+from webhook.probes import create_app
 from webhook.reservations import NothingStored, StoredReservations
 from webhook.review import Reviewing
 from webhook.wire import Received

@@ -7,8 +7,7 @@ from typing import Final
 
 from certs.files import Ensured, Paths, ensure
 from certs.reload import ReloadingContext
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError, utc_now
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 

@@ -20,7 +20,7 @@ from lockkeeper.certificates.metrics import (
 )
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log

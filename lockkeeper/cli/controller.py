@@ -15,27 +15,36 @@ from threading import Thread
 from types import FrameType
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.assembly.controller_terms import Terms
-from lockkeeper.callers.controller_part import CallerPathLog, ControllerCallers
-from lockkeeper.certificates.controller_part import ControllerCertificates
-from lockkeeper.cli.address_options import listen, port
-from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret, secret_name
-from lockkeeper.cli.cluster_options import add_argo_deployment, add_kubeconfig, deployment_name, reach
-from lockkeeper.cli.policy_options import add_argo_version
-from lockkeeper.process.clock_and_log import tell, utc_now, write_to
+from lockkeeper.assembly.controller import Terms
+from lockkeeper.certificates.upkeep import ControllerCertificates
+from lockkeeper.cli.options import (
+    add_argo_deployment,
+    add_argo_version,
+    add_kubeconfig,
+    deployment_name,
+    reach,
+)
+from lockkeeper.cli.serving_options import (
+    add_certificate_secret,
+    check_certificate_secret,
+    listen,
+    port,
+    secret_name,
+)
+from lockkeeper.process.console import UsageError, tell, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import Liveness, ending_at_sigterm
-from lockkeeper.process.output import UsageError
+from lockkeeper.secret_paths.path_upkeep import CallerPathLog, ControllerCallers
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.leading.leader_election import Elector, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.status.metrics import ControllerMetrics
-from webhook.app import create_app
 from webhook.logs import Log
+from webhook.probes import create_app
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
 
@@ -49,7 +58,7 @@ _SYNC_SECONDS = 0.5
 """How often, until all policies were read, the end is looked for."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     add_argo_version(parser)
@@ -91,7 +100,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then work until a signal ends it."""
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:

@@ -5,19 +5,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
-from lockkeeper.cli.cluster_options import add_kubeconfig, reach
-from lockkeeper.cli.options import add_output, option_type
+from lockkeeper.cli.options import add_kubeconfig, add_output, option_type, reach
 from lockkeeper.locks.limit_suggestions import replays, report, used
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
-from lockkeeper.locks.table import shown, table
-from lockkeeper.process.clock_and_log import utc_now
-from lockkeeper.process.output import UsageError, as_json
+from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces, shown, table
+from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration
 from policy.service.locks.lock_traces import WatchedCluster
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config
   lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
   lockkeeper locks suggest --kubeconfig ~/.kube/config -n team-etl --max-wait 5m
@@ -51,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
         return act(cluster, arguments)

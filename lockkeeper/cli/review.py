@@ -12,10 +12,9 @@ import msgspec
 import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.options import add_output
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.options import add_output, add_policies, existing_folder, wrong_files_are_usage_errors
 from lockkeeper.embedded.api_server import admission_review
-from lockkeeper.process.output import aligned, as_json
+from lockkeeper.process.console import aligned, as_json
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Decision, Side, denied
 from policy.core.objects.json_patch import JsonObject
@@ -26,7 +25,7 @@ from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, r
 from webhook import wire
 from webhook.review import decide_without_ledger
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
   kustomize build . | lockkeeper review - --policies policies/ -o json
@@ -52,7 +51,7 @@ class _Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     changed: JsonObject | None
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "files",

@@ -8,14 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.cli.address_options import add_address, listen
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.options import add_policies, existing_folder, wrong_files_are_usage_errors
+from lockkeeper.cli.serving_options import add_address, listen
 from lockkeeper.embedded.embedded import Embedded, EmbeddedSettings
-from lockkeeper.process.output import UsageError
+from lockkeeper.process.console import UsageError
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
 
@@ -24,7 +24,7 @@ Workflows of --workflows are created one after another through the HTTPS webhook
 Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser)
     add_address(parser)

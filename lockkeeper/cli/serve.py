@@ -19,34 +19,39 @@ from wsgiref.types import WSGIApplication
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies, load_once
 from lockkeeper.assembly.webhook import build_admission
-from lockkeeper.callers.webhook_part import FollowedCallers
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.certificates.webhook_part import FolderOffer, Offer, SecretOffer
-from lockkeeper.cli.address_options import add_address, listen, port
-from lockkeeper.cli.certificate_options import add_certificate_secret, check_certificate_secret
-from lockkeeper.cli.cluster_options import (
+from lockkeeper.cli.options import (
     add_argo_deployment,
     add_identities,
     add_kubeconfig,
+    add_policies,
+    existing_folder,
     identities_of,
     reach,
+    wrong_files_are_usage_errors,
 )
-from lockkeeper.cli.policy_options import add_policies, existing_folder, wrong_files_are_usage_errors
-from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_to
+from lockkeeper.cli.serving_options import (
+    add_address,
+    add_certificate_secret,
+    check_certificate_secret,
+    listen,
+    port,
+)
+from lockkeeper.process.console import UsageError, tell, url_of, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
-from lockkeeper.process.output import UsageError
+from lockkeeper.secret_paths.known_callers import FollowedCallers
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
-from webhook.serving.server import Server
-from webhook.settings import ServerSettings
+from webhook.serving.server import Server, ServerSettings
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
   lockkeeper serve --cluster --kubeconfig ~/.kube/config
   curl --cacert DIR/ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/mutate
@@ -60,7 +65,7 @@ _SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser, required=False)
     parser.add_argument(

@@ -26,9 +26,9 @@ from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
-from lockkeeper.embedded.narrator import Narrator, closing_table, lock_table
+from lockkeeper.embedded.event_printer import Narrator, closing_table, lock_table
 from lockkeeper.embedded.play import create_child, play
-from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors, write_to
+from lockkeeper.process.console import tell, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -40,8 +40,7 @@ from policy.core.policies.semaphore_projection import project
 from policy.core.policies.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics
-from webhook.serving.server import Server
-from webhook.settings import ServerSettings
+from webhook.serving.server import Server, ServerSettings
 
 _EXAMPLE: Final = "examples/review.json"
 """A review of this project's own, as seen from its folder."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
-from lockkeeper.embedded.narrator import Narrator
+from lockkeeper.embedded.event_printer import Narrator
 from policy.cluster.errors import ClusterError
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from lockkeeper.locks.live_locks import SemaphoreLimits
-from lockkeeper.process.output import aligned
+from lockkeeper.process.console import aligned
 from policy.cluster.protocol import WORKFLOWS, ReadingAs
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from certs.authority import create_authority
+from lockkeeper.checking.checks import Check, Judgement, State, judge_installation
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judgement import Check, Judgement, State, judge_installation
 from lockkeeper.checking.tls_probe import ask
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import JsonPatch, Resource

@@ -10,15 +10,35 @@ from ssl import SSLContext
 from typing import Final, Protocol, TypeAlias
 from wsgiref.types import WSGIApplication
 
+import msgspec
 from gunicorn.app.base import BaseApplication
 
 from webhook.serving.timed_socket import TimedSocket
 from webhook.serving.worker import WAITING_THREADS, TimedWorker, note_review
-from webhook.settings import ServerSettings
 
+DEFAULT_PORT: Final = 9443
+"""The port that controller-runtime webhooks use, so network policies and firewalls know it."""
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - gunicorn's heartbeat file must not wait for a disk
 _HUNG_AFTER: Final = 60
 """Seconds without a heartbeat after which the worker is taken for hung; the API server waits 30 at most."""
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Address, certificate and gunicorn's figures.
+
+    `threads`: two, because more only worsen the tail under Python's lock (reference measurements in
+    docs/performance.md). `keep_alive` seconds: above the 90 s after which the API server's client drops idle
+    connections, so that it never posts into one that we have just closed.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    certificate: Path
+    key: Path
+    threads: int = 2
+    keep_alive: int = 95
+    graceful_timeout: int = 25
+    backlog: int = 1024
 
 
 class _Arbiter(Protocol):

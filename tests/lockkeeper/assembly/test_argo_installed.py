@@ -8,7 +8,7 @@ import pytest
 
 from lockkeeper.assembly.argo_installed import InstalledArgo, version_of
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import DEPLOYMENTS, NamespacedName
 from policy.cluster.errors import NotFound
 from policy.cluster.memory.memory_cluster import MemoryCluster

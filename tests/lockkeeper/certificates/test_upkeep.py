@@ -13,11 +13,10 @@ from certs.bundle import is_accepted, split
 from certs.life_cycle import begin_change
 from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.controller_part import NO_BUNDLE, BundleReadiness
 from lockkeeper.certificates.metrics import CertificatePart, Doing
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
-from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.certificates.upkeep import NO_BUNDLE, BundleReadiness, CertificateUpkeep
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from lockkeeper.process.liveness import LOOK_SECONDS
 from policy.cluster.errors import Forbidden, Unavailable

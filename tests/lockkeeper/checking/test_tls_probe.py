@@ -20,8 +20,8 @@ from lockkeeper.checking.tls_probe import CONNECTIONS, ask, trusting
 from lockkeeper.process.health_port import HealthPort
 from tests.webhook.reviews import quota
 from tests.webhook.running_server import Served
-from webhook.app import create_app
 from webhook.metrics import Metrics
+from webhook.probes import create_app
 
 HOST: Final = "127.0.0.1"
 SERVER: Final = "lockkeeper-webhook.lockkeeper.svc"

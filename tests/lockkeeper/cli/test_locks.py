@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from lockkeeper.cli import locks
-from lockkeeper.locks.live_locks import SemaphoreLimits, live_traces
-from lockkeeper.locks.table import ShownLocks, shown, table
+from lockkeeper.locks.live_locks import SemaphoreLimits, ShownLocks, live_traces, shown, table
 from policy.cluster.errors import Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Resource

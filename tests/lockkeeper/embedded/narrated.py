@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from random import Random
 
-from lockkeeper.embedded.narrator import Narrator
+from lockkeeper.embedded.event_printer import Narrator
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known

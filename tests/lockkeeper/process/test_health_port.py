@@ -12,8 +12,8 @@ import pytest
 
 from lockkeeper.process.health_port import HealthPort, PortLimits
 from tests.patience import PATIENCE
-from webhook.app import PROMETHEUS, create_app
 from webhook.metrics import Metrics
+from webhook.probes import PROMETHEUS, create_app
 from webhook.serving.server import bind
 
 HASTY: Final = PortLimits(connections=4, request=2048, seconds=0.3)

@@ -7,12 +7,6 @@ from threading import Thread
 
 import pytest
 
-from lockkeeper.callers.caller_upkeep import CallersUpkeep, new_secret
-from lockkeeper.callers.configuration_paths import ANNOTATION, read
-from lockkeeper.callers.controller_part import PathReadiness
-from lockkeeper.callers.replicas import Replicas
-from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed
-from lockkeeper.callers.webhook_part import LOOK_SECONDS, FollowedCallers
 from lockkeeper.process.kubernetes_objects import (
     CONFIGURATIONS,
     DEPLOYMENTS,
@@ -20,6 +14,10 @@ from lockkeeper.process.kubernetes_objects import (
     VALIDATING,
     NamespacedName,
 )
+from lockkeeper.secret_paths.configuration_paths import ANNOTATION, read
+from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, FollowedCallers
+from lockkeeper.secret_paths.path_upkeep import CallersUpkeep, PathReadiness, Replicas, new_secret
+from lockkeeper.secret_paths.rotation import USUAL, Audience, RotationDeed
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision.decision import Side

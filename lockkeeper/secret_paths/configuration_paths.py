@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.secret_rotation import Secrets
 from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
+from lockkeeper.secret_paths.rotation import Secrets
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer

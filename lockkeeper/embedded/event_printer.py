@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 import msgspec
 
-from lockkeeper.process.output import aligned
+from lockkeeper.process.console import aligned
 from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockkeeper.callers.secret_rotation import (
+from lockkeeper.secret_paths.rotation import (
     USUAL,
     Audience,
     Former,

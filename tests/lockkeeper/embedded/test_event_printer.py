@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lockkeeper.embedded.narrator import Narrator, Tally, closing_table, lock_table
+from lockkeeper.embedded.event_printer import Narrator, Tally, closing_table, lock_table
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION

@@ -5,8 +5,8 @@ from werkzeug.test import Client
 
 from tests.webhook.calling import Webhook
 from tests.webhook.reviews import admission_review, encoded, workflow
-from webhook.app import PROMETHEUS, create_app
 from webhook.metrics import Metrics
+from webhook.probes import PROMETHEUS, create_app
 
 
 def client(*not_ready: str) -> Client:

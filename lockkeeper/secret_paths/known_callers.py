@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.configuration_paths import RESOURCE_OF, Registered, read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
+from lockkeeper.secret_paths.configuration_paths import RESOURCE_OF, Registered, read
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision.decision import Side
