@@ -1,4 +1,4 @@
-"""The command line: `lockkeeper COMMAND`. What commands there are stands in `lockkeeper.cli.commands`."""
+"""The command line: `lockkeeper COMMAND`. What commands there are is in `lockkeeper.cli.commands`."""
 
 import argparse
 import os

@@ -53,7 +53,7 @@ class SnapshotState(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: the names are known only with a snapshot, and registering must not ask for one."""
+        """Return nothing: the names are known only with a snapshot, and registering must not read one."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -123,7 +123,7 @@ class Metrics:
     """The metric objects of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # A second series beside every counter that is of no use.
         self.registry = CollectorRegistry()
         reviews = Counter(
             "lockkeeper_reviews",

@@ -1,4 +1,4 @@
-"""The Flask application: routes for people and probes. Admission itself is `webhook.admission`.
+"""The Flask application for probes and metrics: whether this process is alive and ready.
 
 The controller serves the same routes with metrics and reasons of its own.
 """
@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from flask import Flask, Response
 
 Reasons: TypeAlias = Callable[[], list[str]]
-"""Says what speaks against something, a sentence each; nothing does where the list is empty."""
+"""Returns why a process is not ready, or not alive, a sentence each; an empty list where it is."""
 PROMETHEUS: str = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -24,18 +24,18 @@ class Rendering(Protocol):
 def create_app(*, metrics: Rendering, not_ready: Reasons, not_alive: Reasons = list) -> Flask:
     """Build the application.
 
-    `not_ready` says why nobody may be sent here; `not_alive` says what only a new process can mend.
+    `not_ready` returns why no traffic may be sent here; `not_alive` returns what only a new process can fix.
     """
     app = Flask(__name__, static_folder=None)
 
     @app.get("/livez")
     def livez() -> Response:
-        """Say that the process works; it depends on nothing outside of it, least of all on the API server."""
+        """Answer whether the process works; that depends on nothing else, not even on the API server."""
         return _verdict(not_alive())
 
     @app.get("/readyz")
     def readyz() -> Response:
-        """Say whether policies are loaded, and otherwise what is missing."""
+        """Answer whether policies are loaded, and otherwise what is missing."""
         return _verdict(not_ready())
 
     @app.get("/metrics")

@@ -1,7 +1,7 @@
 """What comes in on the wire: AdmissionReview bytes to a Review (k8s.io/api/admission/v1).
 
 The envelope is decoded first, with its objects left raw, and then each object once, into the narrow struct of
-its kind. So a wrong request (400) is told from a user's wrong object (a denial with its path).
+its kind. So a wrong request (400) is distinguished from a user's wrong object (a denial with its path).
 """
 
 from typing import Final
@@ -28,13 +28,13 @@ VERSIONS: Final = frozenset({"admission.k8s.io/v1", "admission.k8s.io/v1beta1"})
 _ARGO_GROUP: Final = "argoproj.io"
 MAX_UID: Final = 128
 """Characters; the API server's have 36. A uid goes into answers, logs, labels and the ledger."""
-MAX_MISFITS: Final = 100
+MAX_TYPE_ERRORS: Final = 100
 """Wrong fields that are looked for; a message shows ten."""
 _LARGE: Final = 256 * 1024
-"""Bytes of a body below which nobody need count what it holds."""
+"""Bytes of a body below which its lists and maps are not counted."""
 _MAX_CONTAINERS: Final = 400_000
 """Lists and maps of one body. Two objects of the largest that etcd stores have a third of that; each costs
-Python some hundred bytes, and all of them are made in one step that nothing interrupts."""
+Python some hundred bytes, and all of them are created in one step that nothing interrupts."""
 
 
 class Kind(Read, frozen=True):
@@ -52,11 +52,11 @@ class UserInfo(Read, frozen=True):
     groups: tuple[str, ...] | None = None
 
 
-_NOBODY: Final = UserInfo()
+_NO_USER: Final = UserInfo()
 
 
-class Head(Read, frozen=True, kw_only=True):
-    """The request without its object."""
+class AdmissionRequest(Read, frozen=True, kw_only=True):
+    """A request; its objects are still raw."""
 
     uid: str
     kind: Kind
@@ -66,11 +66,6 @@ class Head(Read, frozen=True, kw_only=True):
     namespace: str | None = None
     user_info: UserInfo | None = None
     dry_run: bool | None = None
-
-
-class _AdmissionRequest(Head, frozen=True, kw_only=True):
-    """A request with its objects left as they came."""
-
     object: msgspec.Raw = NO_OBJECT
     old_object: msgspec.Raw = NO_OBJECT
 
@@ -80,20 +75,17 @@ class _Envelope(Read, frozen=True):
 
     api_version: str | None = None
     kind: str | None = None
-    request: _AdmissionRequest | None = None
+    request: AdmissionRequest | None = None
 
 
-prepare(_Envelope)
-
-
-class _Headed(Read, frozen=True):
+class _WithoutSpec(Read, frozen=True):
     """A Workflow of which the spec is not read."""
 
     metadata: Metadata | None = None
     status: dict[str, msgspec.Raw] | None = None
 
 
-prepare(_Headed)
+prepare(_Envelope, _WithoutSpec)
 
 
 class _Objects(msgspec.Struct, frozen=True):
@@ -116,7 +108,7 @@ class Received(msgspec.Struct, frozen=True):
     group: str = _ARGO_GROUP
 
 
-_HEADED: Final = msgspec.json.Decoder(_Headed | None)
+_WITHOUT_SPEC: Final = msgspec.json.Decoder(_WithoutSpec | None)
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 _WORKFLOW: Final = msgspec.json.Decoder(Workflow | None)
 _TEMPLATE: Final = msgspec.json.Decoder(TemplateObject | None)
@@ -138,15 +130,7 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
         BadRequest: the body is not JSON, not an AdmissionReview v1 or v1beta1, or lacks what one must have.
         TimeSpentError: there is more of it than can be read in time.
     """
-    bounded(body)
-    try:
-        envelope = _ENVELOPE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not an AdmissionReview that can be read: {error}") from error
-    request = envelope.request
-    api_version = checked(envelope.api_version, envelope.kind, request)
-    if request is None:
-        raise BadRequest("request is missing")
+    api_version, request = open_envelope(body)
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
     if request.kind.group != _ARGO_GROUP or request.operation not in _STORED:
         return _received(api_version, request, side, ObjectKind.OTHER, _Objects(), budget=budget)
@@ -161,14 +145,32 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     return _received(api_version, request, side, kind, objects, budget=budget)
 
 
-def bounded(body: bytes) -> None:
-    """Raise BadRequest for a body of nothing but brackets, which would fill the memory."""
+def open_envelope(
+    body: bytes, *, unreadable: str = "the body is not an AdmissionReview that can be read"
+) -> tuple[str, AdmissionRequest]:
+    """Return the version to answer in, and the request. Raises BadRequest, by `unreadable` if not JSON."""
     if len(body) > _LARGE and body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS:
         raise BadRequest(f"the review holds more than {_MAX_CONTAINERS} lists and maps")
+    try:
+        envelope = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{unreadable}: {error}") from error
+    request = envelope.request
+    if envelope.kind != KIND:
+        raise BadRequest(f"kind is {envelope.kind!r}; it must be {KIND}")
+    if envelope.api_version not in VERSIONS:
+        raise BadRequest(f"apiVersion is {envelope.api_version!r}; known are {', '.join(sorted(VERSIONS))}")
+    if request is None:
+        raise BadRequest("request is missing")
+    if not request.uid:
+        raise BadRequest("request.uid is empty")
+    if len(request.uid) > MAX_UID:
+        raise BadRequest(f"request.uid is longer than {MAX_UID} characters")
+    return envelope.api_version, request
 
 
-def _objects(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
-    """Return the objects of a request, each decoded once as far as anybody reads it."""
+def _objects(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
+    """Return the objects of a request, each decoded once, and only the fields that are read."""
     match kind:
         case ObjectKind.WORKFLOW:
             workflow = _WORKFLOW.decode(request.object)
@@ -183,7 +185,7 @@ def _objects(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
             return _Objects()
 
 
-def _old_workflow(request: _AdmissionRequest) -> Workflow | None:
+def _old_workflow(request: AdmissionRequest) -> Workflow | None:
     """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
     old: Workflow | None = None
     if request.operation is Operation.UPDATE:
@@ -194,7 +196,7 @@ def _old_workflow(request: _AdmissionRequest) -> Workflow | None:
     return old
 
 
-def _partly(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
+def _partly(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
     """Return what can be read of a request whose object does not fit.
 
     An update of a Workflow is guarded all the same: a wrong type must not hide what else it changes.
@@ -206,44 +208,29 @@ def _partly(request: _AdmissionRequest, kind: ObjectKind) -> _Objects:
 
 def _without_spec(raw: msgspec.Raw) -> Workflow | None:
     try:
-        found = _HEADED.decode(raw)
+        found = _WITHOUT_SPEC.decode(raw)
     except msgspec.ValidationError:
         return None
     return Workflow(metadata=found.metadata, status=found.status) if found is not None else None
 
 
-def _fault(request: _AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
+def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decision | None:
     """Return the denial of an object that does not fit what we read, unless it was stored like that before.
 
-    Where Argo cannot decode it either, `webhook.review` says so in Argo's words.
+    Where Argo cannot decode it either, `webhook.review` explains it in Argo's words.
     """
     if request.sub_resource:
         return None
-    if request.operation is Operation.UPDATE and _misfits(request.old_object, expected, budget):
+    if request.operation is Operation.UPDATE and _type_errors(request.old_object, expected, budget):
         return None
-    # A field that stands twice may be wrong where it stands first, which nothing else sees.
+    # A field that is given twice may be wrong where it is given first, which nothing else sees.
     unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
-    return Decision(Outcome.DENIED, _misfits(request.object, expected, budget) or unclear)
-
-
-def checked(api_version: str | None, kind: str | None, request: Head | None) -> str:
-    """Return the version to answer in. Raises BadRequest for an envelope that is no AdmissionReview."""
-    if kind != KIND:
-        raise BadRequest(f"kind is {kind!r}; it must be {KIND}")
-    if api_version not in VERSIONS:
-        raise BadRequest(f"apiVersion is {api_version!r}; known are {', '.join(sorted(VERSIONS))}")
-    if request is None:
-        raise BadRequest("request is missing")
-    if not request.uid:
-        raise BadRequest("request.uid is empty")
-    if len(request.uid) > MAX_UID:
-        raise BadRequest(f"request.uid is longer than {MAX_UID} characters")
-    return api_version
+    return Decision(Outcome.DENIED, _type_errors(request.object, expected, budget) or unclear)
 
 
 def _received(
     api_version: str,
-    request: _AdmissionRequest,
+    request: AdmissionRequest,
     side: Side,
     kind: ObjectKind,
     objects: _Objects,
@@ -252,7 +239,7 @@ def _received(
 ) -> Received:
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
-    user = request.user_info or _NOBODY
+    user = request.user_info or _NO_USER
     review = Review(
         uid=request.uid,
         side=side,
@@ -276,11 +263,11 @@ def _received(
     return Received(api_version, review, name, request.kind.kind)
 
 
-def _misfits(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
+def _type_errors(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
     """Return every field of an object that we cannot read; none of an object that is not there."""
     try:
         obj = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    problems = () if obj is None else walk(obj, expected, most=MAX_MISFITS, budget=budget)
+    problems = () if obj is None else walk(obj, expected, most=MAX_TYPE_ERRORS, budget=budget)
     return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)

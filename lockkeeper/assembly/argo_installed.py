@@ -68,6 +68,6 @@ class InstalledArgo:
         return self._version
 
     def _is_news(self, what: str) -> bool:
-        """Tell whether something else was the case when it was asked before."""
+        """Return whether something else was the case when it was asked before."""
         before, self._last_text = self._last_text, what
         return what != before

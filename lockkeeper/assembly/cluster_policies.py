@@ -131,7 +131,7 @@ class ClusterPolicies:
         self._source.run()
 
     def _follow_argo(self, installed: InstalledArgo) -> None:
-        """Compile everything anew when another version of Argo is installed."""
+        """Compile everything again when another version of Argo is installed."""
         while not self._stopped.wait(_ARGO_SECONDS):
             self.check_argo(installed.ask())
 

@@ -58,7 +58,7 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
     """Load a folder of policies once. Raises PolicyErrors."""
 
     def ignore(_: object) -> None:
-        """Take note of nothing: there is no later change of a folder that is read once."""
+        """Record nothing: there is no later change of a folder that is read once."""
 
     source = DirectorySource(
         policies, compile=_snapshot_of(argo, alone=True), on_change=ignore, on_error=ignore

@@ -33,7 +33,7 @@ class ReviewRecorder:
         self._joined = joined
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
-        """Take note of one answered review."""
+        """Record one answered review."""
         review = received.review
         if decision.outcome is Outcome.QUEUED and review.side is Side.MUTATE and not review.dry_run:
             spec = (review.workflow.spec if review.workflow is not None else None) or EMPTY_SPEC
@@ -87,6 +87,6 @@ def build_admission(
         other=probes if probed is None else nothing_here,
         callers=callers,
         unknown=UnknownCallers(
-            say=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
+            warn=lambda text: log.event("stranger", text, level="warning"), stopwatch=time.monotonic
         ),
     )

@@ -1,4 +1,4 @@
-"""The caBundle of our webhooks in both webhook configurations: what it is, and how it is put right."""
+"""The caBundle of our webhooks in both webhook configurations: what it is, and how it is corrected."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """Where the bundle is after it was put: `state` changes whenever somebody touched a configuration.
+    """Where the bundle is after it was put: `state` changes with every change of a configuration.
 
-    `problems` keep it from being in place; `absent` configurations do not, because nobody is called by them.
+    `problems` keep it from being in place; `absent` configurations do not, because the API server calls no webhook by them.
     """
 
     state: tuple[tuple[str, int], ...]
@@ -31,7 +31,7 @@ class Configurations:
         self.name = name
 
     def put(self, bundle: bytes) -> Placed:
-        """Write the bundle where it is not; one that fails does not keep the other from being put right."""
+        """Write the bundle where it is not; one that fails does not keep the other from being corrected."""
         state: list[tuple[str, int]] = []
         written: list[str] = []
         absent: list[str] = []

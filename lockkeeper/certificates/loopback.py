@@ -1,4 +1,4 @@
-"""Certificates for this machine alone, in a folder, made where they are missing."""
+"""Certificates for this machine alone, in a folder, created where they are missing."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
-    """Make sure of certificates for these names in a folder.
+    """Create certificates for these names in a folder where they are missing.
 
     Raises:
         UsageError: the folder cannot be used.
@@ -26,7 +26,7 @@ def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
-    """Make sure of a certificate for this machine in `folder`; returns its files and the TLS hook.
+    """Create a certificate for this machine in `folder` where it is missing; return its files and the TLS hook.
 
     Raises:
         UsageError: the folder cannot be used.

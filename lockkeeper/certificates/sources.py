@@ -1,43 +1,49 @@
-"""Where the bundle comes from that API servers are told to trust: our own CA's life, or a given Secret."""
+"""Where the bundle comes from that API servers are to trust: our own CA, or a Secret that is given."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from certs.bundle import joined, split
 from certs.life_cycle import CertificateStep, advance
 from certs.rotation_steps import USUAL, Timing
 from certs.stored_files import NOTHING, Kept
 from certs.stores import Store, StoreError, settle
-from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
+from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, CertificateTask, expiries_of
 
 _MARK_DIGITS: Final = 16
 Since: TypeAlias = Callable[[bytes], datetime | None]
-"""Tells since when a bundle is in place in every webhook configuration."""
+"""Returns since when a bundle is in place in every webhook configuration."""
 
 
-class Certificates(Protocol):
+class Certificates(ABC):
     """Knows the bundle, and renews what it is in charge of."""
 
+    def __init__(self, store: Store, reporter: CertificateReporter) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._seen: Kept = NOTHING
+
+    @abstractmethod
     def bundle(self) -> bytes:
         """Return what API servers are to trust; the last good one while it cannot be read, b"" before."""
-        ...
 
+    @abstractmethod
     def renew(self, in_place: Since) -> bool:
-        """Take the step that is due; tell whether one was taken. Raises StoreError, ValueError."""
-        ...
+        """Take the step that is due; return whether one was taken. Raises StoreError, ValueError."""
 
     def expiries(self) -> dict[CertificatePart, datetime]:
         """Return when the certificates that were last read expire."""
-        ...
+        return expiries_of(self._seen)
 
     def mark(self) -> str:
-        """Return what tells the serving certificate that was last read from others; "" before."""
-        ...
+        """Return a hash of the serving certificate that was last read; "" before."""
+        return sha256(self._seen.cert).hexdigest()[:_MARK_DIGITS] if self._seen.cert else ""
 
 
-class OwnCertificates:
+class OwnCertificates(Certificates):
     """The built-in mode: the CA and the serving certificate are ours."""
 
     def __init__(
@@ -49,20 +55,18 @@ class OwnCertificates:
         reporter: CertificateReporter,
         timing: Timing = USUAL,
     ) -> None:
-        self._store = store
+        super().__init__(store, reporter)
         self._names = tuple(names)
         self._clock = clock
-        self._reporter = reporter
         self._timing = timing
-        self._seen: Kept = NOTHING
         self._former = b""
 
     def bundle(self) -> bytes:
-        """Return the bundle as it is kept; b"" where it was lost, which `renew` sees to."""
+        """Return the bundle as it is stored; b"" where it was lost, which `renew` repairs."""
         try:
             kept = self._store.read().kept
         except StoreError as error:
-            self._reporter.failed(Doing.READ, str(error))
+            self._reporter.failed(CertificateTask.READ, str(error))
             return self._former
         self._seen = kept
         bundle = joined(split(kept.bundle))
@@ -87,50 +91,30 @@ class OwnCertificates:
         self._reporter.changed(settled.changes)
         return bool(settled.changes)
 
-    def expiries(self) -> dict[CertificatePart, datetime]:
-        """Return when the certificates that were last read expire."""
-        return expiries_of(self._seen)
 
-    def mark(self) -> str:
-        """Return what tells the serving certificate that was last read from others."""
-        return _mark_of(self._seen)
-
-
-class GivenCertificates:
-    """Somebody else renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
+class GivenCertificates(Certificates):
+    """Another program renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
 
     def __init__(self, *, store: Store, reporter: CertificateReporter) -> None:
-        self._store = store
-        self._reporter = reporter
-        self._seen: Kept = NOTHING
+        super().__init__(store, reporter)
         self._last = b""
 
     def bundle(self) -> bytes:
-        """Return the certificates that are given; never a key that stands beside them."""
+        """Return the certificates that are given; never a key beside them."""
         try:
             kept = self._store.read().kept
         except StoreError as error:
-            self._reporter.failed(Doing.READ, str(error))
+            self._reporter.failed(CertificateTask.READ, str(error))
             return self._last
         bundle = joined(split(kept.bundle) or split(kept.cert))
         if bundle:
             self._seen, self._last = kept, bundle
         else:
-            self._reporter.failed(Doing.READ, f"{self._store} holds no certificate in ca.crt or tls.crt")
+            self._reporter.failed(
+                CertificateTask.READ, f"{self._store} holds no certificate in ca.crt or tls.crt"
+            )
         return self._last
 
     def renew(self, in_place: Since) -> bool:  # noqa: ARG002 - the protocol's
         """Do nothing: it is not ours."""
         return False
-
-    def expiries(self) -> dict[CertificatePart, datetime]:
-        """Return when the certificates that were last read expire."""
-        return expiries_of(self._seen)
-
-    def mark(self) -> str:
-        """Return what tells the serving certificate that was last read from others."""
-        return _mark_of(self._seen)
-
-
-def _mark_of(kept: Kept) -> str:
-    return sha256(kept.cert).hexdigest()[:_MARK_DIGITS] if kept.cert else ""

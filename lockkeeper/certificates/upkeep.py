@@ -1,4 +1,4 @@
-"""What the leading controller does about certificates: renew them, and keep every caBundle right.
+"""What a controller does about certificates: renew them and correct every caBundle where it leads.
 
 A pass reads, writes the bundle into the webhook configurations, and only then takes the next step in the life
 of the certificates. It is made whenever a configuration changes, and every few seconds because the Secret is
@@ -17,9 +17,8 @@ from lockkeeper.certificates.ca_bundle import Configurations, Placed
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,
     CertificateLog,
-    CertificateMetrics,
     CertificateReporter,
-    Doing,
+    CertificateTask,
 )
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.sources import Certificates, GivenCertificates, OwnCertificates
@@ -49,7 +48,7 @@ class CertificateUpkeep(Upkeep):
         super().__init__(
             cluster=configurations.cluster,
             objects=[WatchedObject(each, configurations.name) for each in CONFIGURATIONS],
-            trouble=lambda doing, error: reporter.failed(Doing.READ, f"{doing}: {error.message}"),
+            trouble=lambda doing, error: reporter.failed(CertificateTask.READ, f"{doing}: {error.message}"),
             threads="watch",
             pass_seconds=pass_seconds,
         )
@@ -62,16 +61,16 @@ class CertificateUpkeep(Upkeep):
         self._since: datetime | None = None
 
     def make_pass(self) -> bool:
-        """Put the bundle in place and take every step that is due; tell whether all went well."""
+        """Put the bundle in place and take every step that is due; return whether all went well."""
         try:
             for _ in range(_STEPS_AT_ONCE):
                 good = self._place()
                 if not self._certificates.renew(self._in_place_since):
                     return good
         except (StoreError, ValueError) as error:
-            self._reporter.failed(Doing.RENEW, str(error))
-        except Exception as error:  # noqa: BLE001 - a bug here must not let certificates expire in silence
-            self._reporter.failed(Doing.RENEW, f"{type(error).__name__}: {error}")
+            self._reporter.failed(CertificateTask.RENEW, str(error))
+        except Exception as error:  # noqa: BLE001 - a bug here must not let certificates expire unnoticed
+            self._reporter.failed(CertificateTask.RENEW, f"{type(error).__name__}: {error}")
         return False
 
     def _place(self) -> bool:
@@ -84,12 +83,12 @@ class CertificateUpkeep(Upkeep):
         for where in placed.written:
             self._reporter.put(where)
         for problem in (*placed.absent, *placed.problems):
-            self._reporter.failed(Doing.INJECT, problem)
+            self._reporter.failed(CertificateTask.INJECT, problem)
         self._note(bundle, placed)
         return not placed.problems
 
     def _note(self, bundle: bytes, placed: Placed) -> None:
-        """Begin to count anew where the bundle is another, or somebody touched a configuration."""
+        """Restart the count where the bundle or a configuration has changed."""
         if placed.problems:
             self._since = None
         elif self._since is None or (bundle, placed.state) != (self._bundle, self._state):
@@ -106,7 +105,7 @@ NO_BUNDLE: Final = "there is no CA bundle yet"
 class ControllerCertificates:
     """What a controller does about certificates: `upkeep` where it leads, `missing` in any case.
 
-    They are our own where there are names for them, and given by somebody else where there are none.
+    They are our own where there are names for them, and given by another client where there are none.
     """
 
     def __init__(
@@ -121,10 +120,9 @@ class ControllerCertificates:
         registry: CollectorRegistry,
     ) -> None:
         self._clock = clock
-        metrics = CertificateMetrics(registry)
-        self._reporter = CertificateLog(log=log, metrics=metrics, stopwatch=time.monotonic)
+        self._reporter = CertificateLog(log=log, registry=registry)
         store = SecretStore(cluster=cluster, namespace=secret.namespace, name=secret.name)
-        # One for all terms: who leads later remembers the last good bundle from before.
+        # One for all terms, so that a later term still has the last good bundle.
         self._certificates: Certificates = (
             GivenCertificates(store=store, reporter=self._reporter)
             if names is None
@@ -146,7 +144,7 @@ class ControllerCertificates:
         )
 
     def mark(self) -> str:
-        """Return what tells the serving certificate from others, as far as it is known."""
+        """Return a hash of the serving certificate, "" where none is known."""
         return self._certificates.mark()
 
     def missing(self) -> list[str]:
@@ -155,7 +153,7 @@ class ControllerCertificates:
 
 
 class BundleReadiness(CachedReadiness):
-    """Whether the CA bundle stands in the webhook configurations."""
+    """Whether the CA bundle is in the webhook configurations."""
 
     def __init__(
         self,

@@ -1,10 +1,8 @@
 """The webhook's side of certificates: files in a folder, or a Secret that it reads and follows."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Final, Protocol
@@ -14,9 +12,6 @@ from prometheus_client import CollectorRegistry
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,
     CertificateLog,
-    CertificateMetrics,
-    CertificatePart,
-    CertificateReporter,
 )
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
@@ -27,7 +22,7 @@ from webhook.logs import Log
 
 
 class Closable(Cluster, Protocol):
-    """A cluster whose connections somebody has to close."""
+    """A cluster whose connections are to be closed."""
 
     def close(self) -> None:
         """Close them."""
@@ -48,15 +43,15 @@ class Offer(ABC):
 
     @abstractmethod
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
-        """Follow what becomes of it, tell of it, and show when it expires; in the worker process."""
+        """Follow it, log and count its changes, and show when it expires; in the worker process."""
 
 
 class FolderOffer(Offer):
-    """Files that lie in a folder, made before or mounted there by somebody who renews them."""
+    """Files in a folder, created before or mounted there by a program that renews them."""
 
     def __init__(self, *, folder: Path, log: Log) -> None:
         self._certificate = MountedCertificate(
-            folder=folder, clock=utc_now, reporter=_certificate_log(log, CollectorRegistry())
+            folder=folder, clock=utc_now, reporter=CertificateLog(log=log, registry=CollectorRegistry())
         )
         super().__init__(self._certificate)
 
@@ -65,16 +60,16 @@ class FolderOffer(Offer):
         self._certificate.establish(stopped=Event())
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
-        """Tell of failures, and show when the files expire."""
-        self._certificate.report_to(_certificate_log(log, registry))
-        _show(registry, self._certificate.expiries)
+        """Report failures, and show when the files expire."""
+        self._certificate.report_to(CertificateLog(log=log, registry=registry))
+        registry.register(CertificateExpiry(self._certificate.expiries))
 
 
 class SecretOffer(Offer):
-    """A Secret in the cluster, filled by whoever comes first.
+    """A Secret in the cluster, filled by the first replica.
 
-    `reach` connects to the cluster; parent and worker each have a connection of their own, because one that
-    was forked would carry both their traffic.
+    `reach` connects to the cluster; parent and worker each have a connection of their own, because a
+    forked one would carry the traffic of both.
     """
 
     def __init__(
@@ -88,28 +83,21 @@ class SecretOffer(Offer):
     ) -> None:
         self._reach = reach
         self._secret = secret
-        reporter = _certificate_log(log, CollectorRegistry())
+        reporter = CertificateLog(log=log, registry=CollectorRegistry())
         self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
         super().__init__(self._certificate)
 
     def establish(self) -> None:
-        """Wait until the API server answers, and make the certificate where nobody has."""
+        """Wait until the API server answers, and create the certificate where there is none."""
         with closing(self._reach()) as cluster:
             self._certificate.establish(self._store(cluster), stopped=Event())
 
     def attend(self, log: Log, registry: CollectorRegistry) -> None:
         """Follow the Secret, and show when what it holds expires."""
-        self._certificate.follow(self._store(self._reach()), reporter=_certificate_log(log, registry))
-        _show(registry, self._certificate.expiries)
+        self._certificate.follow(
+            self._store(self._reach()), reporter=CertificateLog(log=log, registry=registry)
+        )
+        registry.register(CertificateExpiry(self._certificate.expiries))
 
     def _store(self, cluster: Cluster) -> SecretStore:
         return SecretStore(cluster=cluster, namespace=self._secret.namespace, name=self._secret.name)
-
-
-def _certificate_log(log: Log, registry: CollectorRegistry) -> CertificateReporter:
-    """Return who logs what becomes of certificates, and counts it in a registry."""
-    return CertificateLog(log=log, metrics=CertificateMetrics(registry), stopwatch=time.monotonic)
-
-
-def _show(registry: CollectorRegistry, expiries: Callable[[], dict[CertificatePart, datetime]]) -> None:
-    registry.register(CertificateExpiry(expiries))

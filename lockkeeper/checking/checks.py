@@ -80,7 +80,7 @@ def judge_installation(facts: InstallationFacts) -> tuple[Judgement, ...]:
 
 
 def nothing_seen(facts: InstallationFacts) -> bool:
-    """Tell whether every read was refused: the credentials are wrong rather than the installation."""
+    """Return whether every read was refused: the credentials are wrong rather than the installation."""
     reads = (
         *facts.policies.values(),
         facts.ledgers,
@@ -189,7 +189,7 @@ def _settings(webhook: Webhook, namespace: str) -> Judgements:
 
 
 def excludes(webhook: Webhook, namespace: str) -> bool:
-    """Tell whether a webhook leaves a namespace out by its name, which nobody can change.
+    """Return whether a webhook leaves a namespace out by its name, which nobody can change.
 
     Other labels can be, so a namespace that is left out by those does not count as left out.
     """

@@ -80,7 +80,7 @@ def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str
 
 
 def _takes(target: Target, context: ssl.SSLContext, path: str) -> bool:
-    """Tell whether a path is one that is answered: it wants a POST then, and says so."""
+    """Return whether a path is one that is answered: it wants a POST then, and says so."""
     with (
         create_connection((target.host, target.port), _SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=target.server_name) as secure,

@@ -175,7 +175,7 @@ class SimulatedArgo:
             self._grant()
 
     def _grant(self) -> None:
-        """Give locks to waiters in order until nobody can go on; one that goes on may free some."""
+        """Give locks to waiters in order until nobody can continue; one that continues may free some."""
         granted: SimulatedRun | None = self._next_granted()
         while granted is not None:
             self._proceed(granted)
@@ -189,7 +189,7 @@ class SimulatedArgo:
         return None
 
     def _proceed(self, run: SimulatedRun) -> None:
-        """Go on with a step whose locks are held: start the Workflow, or run its task."""
+        """Continue with a step whose locks are held: start the Workflow, or run its task."""
         if run.next < 0:
             self._mark(run, "Running", {"startedAt": _stamp(self._clock())})
             self._advance(run)
@@ -219,7 +219,7 @@ class SimulatedArgo:
         self._end(run, "Failed")
 
     def _end(self, run: SimulatedRun, phase: str) -> None:
-        """End a Workflow, and let the one go on that waits for it."""
+        """End a Workflow, and let the one continue that waits for it."""
         self.locks.give_back(run.whole)
         self._mark(run, phase, {"finishedAt": _stamp(self._clock())})
         parent = self._parents.pop(run.uid, None)

@@ -45,7 +45,7 @@ from webhook.serving.server import Server, ServerSettings
 _EXAMPLE: Final = "examples/review.json"
 """A review of this project's own, as seen from its folder."""
 _AT_ONCE: Final = timedelta(0)
-"""Somebody watches: who waits is told of every move."""
+"""Somebody watches: who waits sees every move."""
 _DONE: Final = b"d"
 """The worker's word to its parent: the play ended and went well."""
 _STOPPED: Final = b"s"

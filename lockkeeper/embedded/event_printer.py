@@ -117,7 +117,7 @@ class Narrator:
                 self._print("", "", f"        {each}")
 
     def created(self, obj: JsonObject, locks: Sequence[str]) -> str:
-        """Take note of a stored Workflow and return its uid; what the watch showed before is told now."""
+        """Record a stored Workflow and return its uid; what the watch showed before is told now."""
         metadata = msgspec.convert(obj, _NarratedWorkflow).metadata
         uid, namespace = metadata.uid or "", metadata.namespace or ""
         with self._changed:

@@ -152,7 +152,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: _Connection, client_address: object) -> None:
-        """Tell of an error in the handling of a connection, unless the client is to blame."""
+        """Report an error in the handling of a connection, unless the client is to blame."""
         del request, client_address
         error = exc_info()[1]
         if error is not None and not isinstance(error, OSError):
@@ -164,4 +164,4 @@ def _hang_up(connection: _Connection) -> None:
     try:
         connection.shutdown(SHUT_RDWR)  # type: ignore[union-attr]  # with TCP it is a socket
     except OSError:
-        return  # The client has gone by itself.
+        return  # The client is gone by itself.

@@ -25,7 +25,7 @@ A turn asks the API server a few times, and each time-out is seconds; all of the
 class Liveness:
     """Notices threads that a bug has ended, and a main loop that no longer turns.
 
-    `restarted` names the threads that somebody begins anew when they end; their errors are logged and do no
+    `restarted` names the threads that somebody restarts when they end; their errors are logged and do no
     harm. `caught` is made to be `threading.excepthook`; `beating` lends the loop its stopwatch, and hears
     from its use that the loop turns.
     """
@@ -47,7 +47,7 @@ class Liveness:
         self._beat: float | None = None
 
     def caught(self, ended: ExceptHookArgs) -> None:
-        """Take note of a thread that ended by an error of ours."""
+        """Record a thread that ended by an error of ours."""
         name = ended.thread.name if ended.thread is not None else "unknown"
         error = ended.exc_value or ended.exc_type()
         if name in self._restarted:
@@ -58,7 +58,7 @@ class Liveness:
             self._dead[name] = type(error).__name__
 
     def beating(self) -> float:
-        """Return the stopwatch's seconds, and take note that the main loop turns."""
+        """Return the stopwatch's seconds, and record that the main loop turns."""
         self._beat = self._stopwatch()
         return self._beat
 

@@ -1,4 +1,4 @@
-"""Work of a leader that keeps objects right: a pass at every change of them, and every few seconds."""
+"""Work of a leader that keeps objects correct: a pass at every change of them, and every few seconds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ PASS_SECONDS: Final = 5.0
 _FIRST_DELAY: Final = 1.0
 _LAST_DELAY: Final = 60.0
 """Seconds between passes that fail: the first, doubled each time up to the last. A change of an object does
-not wait for that: what can be put right is."""
+not wait for that: what can be corrected is."""
 _GAP_SECONDS: Final = 0.2
 """Seconds between two passes at least, should somebody else write the same fields as fast as we do."""
 _WATCH_SECONDS: Final = 60.0
@@ -56,7 +56,7 @@ class Upkeep(ABC):
 
     @abstractmethod
     def make_pass(self) -> bool:
-        """Put right what is wrong, and take every step that is due; tell whether all went well."""
+        """Put right what is wrong, and take every step that is due; return whether all went well."""
 
     def run(self) -> None:
         """Work until stopped."""

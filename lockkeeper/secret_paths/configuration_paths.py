@@ -9,7 +9,7 @@ from lockkeeper.secret_paths.rotation import Secrets
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
-from webhook.callers import Answered, call_of, path_of
+from webhook.callers import AcceptedSecret, call_of, path_of
 
 ANNOTATION: Final = "lockkeeper.dev/callers"
 """Never shown in a log or a message; it is as secret as the paths beside it."""
@@ -37,14 +37,14 @@ class OwnWebhook(msgspec.Struct, frozen=True):
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """What stands in a configuration."""
+    """What is in a configuration."""
 
     version: str
     hooks: tuple[OwnWebhook, ...]
     secrets: Secrets | None
     annotated: bool
 
-    def answered(self, side: Side) -> tuple[Answered, ...]:
+    def answered(self, side: Side) -> tuple[AcceptedSecret, ...]:
         """Return the secrets that a side answers: what its path carries, and those that are kept."""
         carried = [hook.secret for hook in self.hooks if hook.side is side and hook.secret is not None]
         kept = self.secrets if carried else None
@@ -52,13 +52,13 @@ class Registered(msgspec.Struct, frozen=True):
             carried += [kept.secret, *((kept.coming,) if kept.coming else ())]
         former = kept.former if kept is not None else ()
         return (
-            *(Answered(each.encode()) for each in dict.fromkeys(carried)),
-            *(Answered(each.secret.encode(), each.until) for each in former),
+            *(AcceptedSecret(each.encode()) for each in dict.fromkeys(carried)),
+            *(AcceptedSecret(each.secret.encode(), each.until) for each in former),
         )
 
 
 def read(obj: JsonObject) -> Registered:
-    """Return what stands in a configuration; an annotation that makes no sense is none."""
+    """Return what is in a configuration; an annotation that makes no sense is none."""
     configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
         OwnWebhook(index, hook.name, _SIDES[hook.name], _secret_of(hook, _SIDES[hook.name]))

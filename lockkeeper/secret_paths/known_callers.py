@@ -16,7 +16,7 @@ from lockkeeper.secret_paths.configuration_paths import RESOURCE_OF, Registered,
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision.decision import Side
-from webhook.callers import Answered, WebhookCall, is_answered
+from webhook.callers import AcceptedSecret, WebhookCall, is_accepted
 from webhook.failure import NotSynced
 
 _FOLLOW_SECONDS: Final = 5.0
@@ -52,7 +52,7 @@ class FollowedCallers:
         self._left, self._counted_at = _LOOKS_AT_ONCE, stopwatch()
         self._synced = Event()
         self._seen: set[Resource] = set()
-        self._answered: dict[Side, tuple[Answered, ...]] = {}
+        self._answered: dict[Side, tuple[AcceptedSecret, ...]] = {}
         self._stopped = Event()
 
     def start(self) -> None:
@@ -71,25 +71,25 @@ class FollowedCallers:
         """Return why nobody can be told from anybody yet, or nothing."""
         return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{_NOT_READ}: {self._name}"]
 
-    def know(self, call: WebhookCall) -> bool:
-        """Tell whether a call shows the secret of its side, as far as was read."""
-        return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
+    def accepts(self, call: WebhookCall) -> bool:
+        """Return whether a call shows the secret of its side, as far as was read."""
+        return is_accepted(call.secret, self._answered.get(call.side, ()), self._clock())
 
-    def ask(self, call: WebhookCall) -> bool:
-        """Tell the same after one more look, unless there were too many; all who ask wait for the look.
+    def accepts_after_read(self, call: WebhookCall) -> bool:
+        """Return the same after one more look, unless there were too many; all who ask wait for the look.
 
         Raises:
             NotSynced: the configurations were not read yet.
         """
         if self._looking.acquire(timeout=_WAIT_SECONDS):
             try:
-                if not self.know(call) and self._may_look():
+                if not self.accepts(call) and self._may_look():
                     self.look()
             finally:
                 self._looking.release()
         if self.missing():
             raise NotSynced(_NOT_READ)
-        return self.know(call)
+        return self.accepts(call)
 
     def look(self) -> None:
         """Read both configurations."""
@@ -111,7 +111,7 @@ class FollowedCallers:
             self._synced.set()
 
     def _may_look(self) -> bool:
-        """Tell whether there is a look left, and take it."""
+        """Return whether there is a look left, and take it."""
         now = self._stopwatch()
         self._left = min(_LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
         self._counted_at = now

@@ -76,7 +76,7 @@ class Replicas:
 
 
 def _is_aware(found: Deployment) -> bool:
-    """Tell whether the Pods that a Deployment makes read the configurations."""
+    """Return whether the Pods that a Deployment makes read the configurations."""
     return any(arg.split("=")[0] == _OPTION for each in found.containers for arg in each.args or ())
 
 
@@ -133,7 +133,7 @@ class CallersUpkeep(Upkeep):
         self._timing = timing
 
     def make_pass(self) -> bool:
-        """Take every step that is due; tell whether all went well."""
+        """Take every step that is due; return whether all went well."""
         audience = self._replicas.audience()
         if audience is None:
             return False  # Whoever took the right away, or the Deployment, writes the paths himself.
@@ -153,7 +153,7 @@ class CallersUpkeep(Upkeep):
         return good
 
     def _step(self, resource: Resource, audience: Audience) -> bool:
-        """Take the step that is due for a configuration; tell whether one was. Raises ClusterError."""
+        """Take the step that is due for a configuration; return whether one was. Raises ClusterError."""
         found = read(self._cluster.get(resource, self._name))
         if not found.hooks:
             return False

@@ -1,6 +1,6 @@
 """The life of the secret in the paths of one webhook configuration: what is to be done about it now.
 
-Pure functions from what stands in the configuration, and the time, to what has to stand there next. A change
+Pure functions from what is in the configuration, and the time, to what has to stand there next. A change
 goes in steps, so that at every moment every replica answers what any API server still sends:
 
 1. the next secret is announced, in an annotation of the configuration, which webhooks read;
@@ -9,7 +9,7 @@ goes in steps, so that at every moment every replica answers what any API server
 
 What webhooks accept is what the paths carry, what is announced, and what was carried a short while ago. So
 whoever writes another path, helm or a person, makes no create fail: that path is answered while it stands
-there, and a while after it was put right. A plain path is a secret like others, the empty one.
+there, and a while after it was corrected. A plain path is a secret like others, the empty one.
 """
 
 from collections.abc import Callable, Iterable
@@ -153,7 +153,7 @@ def _moved(
 
 
 def _is_due(secrets: Secrets, now: datetime, mark: str, timing: RotationTiming) -> bool:
-    """Tell whether another secret is to be made: there is none, it is old, or the certificate is another."""
+    """Return whether another secret is to be made: there is none, it is old, or the certificate is another."""
     renewed = bool(mark and secrets.mark and mark != secrets.mark)
     return secrets.secret == PLAIN or renewed or now - secrets.since >= timing.period
 

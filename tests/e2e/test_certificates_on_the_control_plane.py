@@ -21,7 +21,7 @@ from certs.rotation_steps import Deed, Timing
 from certs.stored_files import Kept
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
-from lockkeeper.certificates.metrics import Doing
+from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
 from lockkeeper.certificates.sources import OwnCertificates
@@ -303,7 +303,9 @@ def test_a_change_of_ca_under_load_fails_no_create(
     last = site.kept
     assert len(split(last.bundle)) == 1
     assert last.bundle not in split(first.bundle)
-    assert {doing for doing, _ in told.failures} <= {Doing.INJECT}, "configurations that were not there yet"
+    assert {doing for doing, _ in told.failures} <= {CertificateTask.INJECT}, (
+        "configurations that were not there yet"
+    )
 
 
 def test_the_command_works_on_a_cluster(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,7 +148,7 @@ class Webhook:
             metrics=self.metrics,
             other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
             callers=self._callers,
-            unknown=UnknownCallers(say=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
+            unknown=UnknownCallers(warn=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:

@@ -9,7 +9,7 @@ from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json
 from tests.webhook.reviews import admission_review, encoded, lock_policy, quota, snapshot_of, workflow
 from webhook import wire
-from webhook.review import CONSEQUENCES, MAX_DOUBTS, decide_without_ledger
+from webhook.review import CONSEQUENCES, MAX_TYPE_WARNINGS, decide_without_ledger
 
 DURATION: Final = "spec.templates[0].suspend.duration"
 KINDS: Final = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow")
@@ -137,7 +137,7 @@ def test_a_field_that_argo_drops_is_warned_of() -> None:
     }
     response = Webhook().validate(workflow(**spec))
     assert response["allowed"]
-    assert len(response["warnings"]) == MAX_DOUBTS
+    assert len(response["warnings"]) == MAX_TYPE_WARNINGS
     assert response["warnings"][0] == (
         "lockkeeper: spec.parallelismx: is no field that Argo knows, and is dropped: "
         'did you mean "parallelism"?'

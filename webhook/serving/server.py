@@ -54,14 +54,14 @@ class _Worker(Protocol):
 
 
 Build: TypeAlias = Callable[[], WSGIApplication]
-"""Makes the application inside the worker process, after the fork, so that threads may be started there."""
+"""Builds the application inside the worker process, after the fork, so that threads may be started there."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """Runs the application of `build` on a socket that is bound already.
 
     With `respawn` a worker that dies is replaced; without, the server ends with it, because what the worker
-    held in memory is gone. `on_ready` is called in a worker that is built and heeds signals, `on_leave` in
+    held in memory is lost. `on_ready` is called in a worker that is built and handles signals, `on_leave` in
     one that ends by itself, perhaps twice, and not in one that was killed.
     """
 
@@ -87,7 +87,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         super().__init__()
 
     def draining(self) -> bool:
-        """Tell, in the worker, whether it is about to stop: connections then close after an answer."""
+        """Return, in the worker, whether it is about to stop: connections then close after an answer."""
         return self._worker is not None and not self._worker.alive
 
     def load_config(self) -> None:
@@ -104,7 +104,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "backlog": settings.backlog,
             "certfile": str(settings.certificate),
             "keyfile": str(settings.key),
-            "ssl_context": lambda _config, _default: _patient(self._tls()),
+            "ssl_context": lambda _config, _default: _with_timeouts(self._tls()),
             "control_socket_disable": True,  # It would be written below $HOME, which may be read-only.
             "worker_tmp_dir": str(_MEMORY_FOLDER) if _MEMORY_FOLDER.is_dir() else None,
             "loglevel": "error",
@@ -159,8 +159,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self._on_leave()
 
 
-def _patient(context: SSLContext) -> SSLContext:
-    """Return the context, made to wrap connections in the socket that TimedWorker expects."""
+def _with_timeouts(context: SSLContext) -> SSLContext:
+    """Return the context, set to wrap connections in the socket that TimedWorker expects."""
     context.sslsocket_class = TimedSocket
     return context
 

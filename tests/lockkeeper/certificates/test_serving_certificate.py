@@ -17,7 +17,7 @@ from certs.files import Paths, write_pair
 from certs.life_cycle import advance, begin_change, renew_leaf
 from certs.rotation_steps import PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.metrics import CertificatePart, Doing
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
 from policy.cluster.errors import Forbidden, Unavailable
@@ -176,7 +176,7 @@ def test_a_start_waits_for_the_api_server(cluster: Troubled, replica: Replica) -
         assert not waiting.done()
         cluster.refusals.clear()
         assert waiting.result(PATIENCE)
-    assert {doing for doing, _ in replica.told.failures} == {Doing.READ}
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.READ}
 
 
 def test_a_start_that_is_stopped_ends(cluster: Troubled, replica: Replica) -> None:
@@ -258,7 +258,7 @@ def test_a_secret_that_goes_bad_leaves_the_last_good_certificate(
     assert replica.serial == good
     assert replica.certificate.missing() == []
     assert store_on(cluster).read().kept == content
-    assert {doing for doing, _ in replica.told.failures} == {Doing.LOAD}
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.LOAD}
 
 
 def test_a_secret_that_is_deleted_leaves_the_last_good_certificate(
@@ -300,7 +300,7 @@ def test_a_full_disk_is_told_and_tried_again(replica: Replica) -> None:
         replica.folder.mkdir()
         assert waiting.result(PATIENCE)
     assert replica.told.failures[0] == (
-        Doing.LOAD,
+        CertificateTask.LOAD,
         f"the certificate cannot be written to {replica.folder}: no such file or directory",
     )
 
@@ -312,7 +312,7 @@ def test_a_look_that_has_a_bug_is_told_and_not_the_last(cluster: Troubled, repli
     cluster.refusals["get", SECRETS] = ZeroDivisionError("bug")  # type: ignore[assignment]
     replica.certificate.follow(replica.store, reporter=replica.told)
     replica.told.until(lambda: len(replica.told.failures) >= 2)
-    assert replica.told.failures[0] == (Doing.READ, "ZeroDivisionError: bug")
+    assert replica.told.failures[0] == (CertificateTask.READ, "ZeroDivisionError: bug")
 
 
 class TestMounted:
@@ -369,6 +369,6 @@ class TestMounted:
         (tmp_path / "tls.crt").write_bytes(b"nonsense")
         assert shown(certificate.context()) == good
         assert certificate.missing() == []
-        assert told.failures[0][0] is Doing.LOAD
+        assert told.failures[0][0] is CertificateTask.LOAD
         clock.advance(91 * DAY)
         assert certificate.missing() != []

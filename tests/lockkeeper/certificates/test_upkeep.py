@@ -13,7 +13,7 @@ from certs.bundle import is_accepted, split
 from certs.life_cycle import begin_change
 from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.metrics import CertificatePart, Doing
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
 from lockkeeper.certificates.upkeep import NO_BUNDLE, BundleReadiness, CertificateUpkeep
@@ -194,7 +194,10 @@ def test_a_configuration_that_cannot_be_written_holds_the_change_up(stage: Stage
     assert stage.kept == announced
     assert ca_bundles(stage.cluster)["validate.lockkeeper.dev"] == announced.bundle
     assert set(stage.told.failures) == {
-        (Doing.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not carry the CA bundle yet: no")
+        (
+            CertificateTask.INJECT,
+            f"MutatingWebhookConfiguration {RELEASE} does not carry the CA bundle yet: no",
+        )
     }
     stage.cluster.refusals.clear()
     stage.upkeep.make_pass()
@@ -208,7 +211,7 @@ def test_a_configuration_that_does_not_exist_is_told_and_holds_nothing_up(stage:
     stage.cluster.delete(MUTATING, RELEASE)
     assert stage.upkeep.make_pass()
     assert set(stage.told.failures) == {
-        (Doing.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not exist")
+        (CertificateTask.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not exist")
     }
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
     stage.upkeep.make_pass()
@@ -275,7 +278,7 @@ def test_a_secret_that_cannot_be_read_leaves_the_last_bundle_in_force(stage: Sta
     edit_bundle(stage.cluster, MUTATING, 1, b"nonsense")
     assert not stage.upkeep.make_pass()
     assert stage.ours == {bundle}
-    assert {doing for doing, _ in stage.told.failures} == {Doing.READ, Doing.RENEW}
+    assert {doing for doing, _ in stage.told.failures} == {CertificateTask.READ, CertificateTask.RENEW}
 
 
 def test_a_secret_that_may_not_be_made_is_told(stage: Stage) -> None:
@@ -283,7 +286,7 @@ def test_a_secret_that_may_not_be_made_is_told(stage: Stage) -> None:
     stage.cluster.refuse("create", SECRETS, Forbidden("no"))
     assert not stage.upkeep.make_pass()
     (doing, problem) = stage.told.failures[-1]
-    assert (doing, "does not exist and may not be made here" in problem) == (Doing.RENEW, True)
+    assert (doing, "does not exist and may not be made here" in problem) == (CertificateTask.RENEW, True)
     assert stage.ours == {None}
 
 
@@ -359,7 +362,7 @@ class TestGiven:
         assert upkeep.make_pass()
         assert stage.ours == {mine.cert_pem}
         assert stage.told.failures[-1] == (
-            Doing.READ,
+            CertificateTask.READ,
             f"the Secret {NAMESPACE}/{SECRET} holds no certificate in ca.crt or tls.crt",
         )
         assert stage.kept == Kept(bundle=b"nonsense")

@@ -134,7 +134,7 @@ class World:
     def answers(self, side: Side, secret: str | None) -> bool:
         """Tell whether the webhook answers a call now, whatever it read last."""
         self.seconds += LOOK_SECONDS
-        return secret is not None and self.webhook.ask(WebhookCall(side, secret))
+        return secret is not None and self.webhook.accepts_after_read(WebhookCall(side, secret))
 
     def write(self, resource: Resource, path: str) -> None:
         """Write the path of our first webhook, as helm or a person does."""
@@ -358,7 +358,7 @@ def test_nobody_is_known_before_the_configurations_were_read(world: World) -> No
     """The failure policy decides about a create, as while policies are not read."""
     world.cluster.refuse("get", VALIDATING, Unavailable("away"))
     with pytest.raises(NotSynced):
-        world.webhook.ask(WebhookCall(Side.VALIDATE))
+        world.webhook.accepts_after_read(WebhookCall(Side.VALIDATE))
     assert world.webhook.missing() == ["the webhook configurations are not read yet: lockkeeper"]
 
 
@@ -378,7 +378,7 @@ def test_looks_for_strangers_are_few(world: World) -> None:
     world.cluster.refuse("get", MUTATING, Unavailable("counted"))
     for _ in range(100):
         world.seconds += LOOK_SECONDS / 10
-        assert not world.webhook.ask(WebhookCall(Side.MUTATE, "wrong"))
+        assert not world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, "wrong"))
     assert len(world.told.troubles) in (13, 14)
 
 
@@ -387,7 +387,7 @@ def test_a_change_just_after_a_look_is_seen_by_the_first_call(world: World) -> N
     world.settled()
     world.webhook.look()
     world.write(MUTATING, "/mutate")
-    assert world.webhook.ask(WebhookCall(Side.MUTATE, PLAIN))
+    assert world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, PLAIN))
 
 
 def test_calls_that_come_together_just_after_a_change_are_all_answered(world: World) -> None:
@@ -395,7 +395,9 @@ def test_calls_that_come_together_just_after_a_change_are_all_answered(world: Wo
     world.settled()
     world.write(MUTATING, "/mutate")
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: world.webhook.ask(WebhookCall(Side.MUTATE, PLAIN)), range(64)))
+        answers = list(
+            pool.map(lambda _: world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, PLAIN)), range(64))
+        )
     assert all(answers)
 
 
