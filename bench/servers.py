@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 
 from bench.processes import HOST, NULL, OURS
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.process.console import tell
+from lockkeeper.process.console import print_message
 from webhook.serving.server import Server, ServerSettings, bind
 
 
@@ -54,7 +54,7 @@ def _serve_gunicorn(app: WSGIApplication, certs: Path) -> None:
     paths, tls = loopback_certificate(certs, HOST)
     settings = ServerSettings(host=HOST, port=port, certificate=paths.cert, key=paths.key)
     server = Server(settings=settings, listener=listener, build=lambda: app, tls=tls)
-    tell(f"serving on https://{HOST}:{port}")
+    print_message(f"serving on https://{HOST}:{port}")
     sys.exit(server.serve())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lockkeeper.cli.commands import COMMANDS
-from lockkeeper.process.console import UsageError, tell
+from lockkeeper.process.console import UsageError, print_message
 
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except UsageError as error:
         for line in error.lines:
-            tell(line)
+            print_message(line)
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED

@@ -50,11 +50,9 @@ class Callers(Protocol):
 
     def accepts(self, call: WebhookCall) -> bool:
         """Return at once whether the secret of a call is known."""
-        ...
 
     def accepts_after_read(self, call: WebhookCall) -> bool:
         """Return the same after a read, which takes time. Raises NotSynced where it is not known yet."""
-        ...
 
 
 class AnyCaller:

@@ -22,11 +22,9 @@ class OwnerReader(Protocol):
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the Workflow that owns a new one, the root Workflow, and its other descendants."""
-        ...
 
     def of_run(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the policy of the CronWorkflow that owns a run, and its other runs."""
-        ...
 
 
 class NoOwners:

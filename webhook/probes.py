@@ -18,7 +18,6 @@ class Rendering(Protocol):
 
     def render(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        ...
 
 
 def create_app(*, metrics: Rendering, not_ready: Reasons, not_alive: Reasons = list) -> Flask:

@@ -24,19 +24,15 @@ class Reservations(Protocol):
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
         """Reserve, or return what is short. Raises Crowded."""
-        ...
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short, reserving nothing."""
-        ...
 
     def holds(self, request: ReservationRequest) -> bool:
         """Return whether the reservation is there."""
-        ...
 
     def cancel(self, request: ReservationRequest) -> None:
         """Give a reservation back."""
-        ...
 
 
 class StoredReservations(Protocol):
@@ -44,7 +40,6 @@ class StoredReservations(Protocol):
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
         """Return whether the Workflow of that name is stored with that reservation."""
-        ...
 
 
 class NothingStored:

@@ -47,7 +47,6 @@ class OutcomeRecorder(Protocol):
 
     def reviewed(self, received: Received, decision: Decision, seconds: float) -> None:
         """Record one answered review."""
-        ...
 
 
 class Reviewing(msgspec.Struct, frozen=True):

@@ -36,11 +36,9 @@ class LongReviews(Protocol):
 
     def enter(self, seconds: float) -> bool:
         """Wait for a slot, and return whether there was one in time."""
-        ...
 
     def leave(self) -> None:
         """Release the slot."""
-        ...
 
 
 class _Unlimited:

@@ -26,7 +26,6 @@ class LoadCounter(Protocol):
 
     def loaded(self, *, good: bool) -> None:
         """Policies were loaded, or refused."""
-        ...
 
 
 def _snapshot_of(

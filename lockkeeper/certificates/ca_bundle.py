@@ -11,7 +11,7 @@ from policy.cluster.protocol import Cluster, JsonPatch, Resource
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 
 
-class Placed(msgspec.Struct, frozen=True):
+class BundlePlacement(msgspec.Struct, frozen=True):
     """Where the bundle is after it was put: `state` changes with every change of a configuration.
 
     `problems` keep it from being in place; `absent` configurations do not, because the API server calls no webhook by them.
@@ -30,7 +30,7 @@ class Configurations:
         self.cluster = cluster
         self.name = name
 
-    def put(self, bundle: bytes) -> Placed:
+    def put(self, bundle: bytes) -> BundlePlacement:
         """Write the bundle where it is not; one that fails does not keep the other from being corrected."""
         state: list[tuple[str, int]] = []
         written: list[str] = []
@@ -51,7 +51,7 @@ class Configurations:
             else:
                 metadata = _read(present).metadata
                 state.append((metadata.uid, metadata.generation))
-        return Placed(tuple(state), tuple(written), tuple(absent), tuple(problems))
+        return BundlePlacement(tuple(state), tuple(written), tuple(absent), tuple(problems))
 
     def behind(self, bundle: bytes) -> list[str]:
         """Return which configurations do not carry the bundle. Raises ClusterError."""

@@ -41,19 +41,15 @@ class CertificateReporter(Protocol):
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were created or changed."""
-        ...
 
     def put(self, where: str) -> None:
         """The bundle was written into a webhook configuration."""
-        ...
 
     def serving(self, until: datetime) -> None:
         """Another certificate is served from now on, which is valid until then."""
-        ...
 
     def failed(self, doing: CertificateTask, problem: str) -> None:
         """Something failed, the last good state stays, and it will be tried again."""
-        ...
 
 
 class CertificateLog:

@@ -5,12 +5,16 @@ a private folder, and `ReloadingContext` sees there that it changed. The parent 
 first time, before it serves; the worker, which is a fork of it, follows the Secret from then on.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from ssl import SSLContext
 from threading import Event, Thread
-from typing import Final
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry
 
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
@@ -19,8 +23,20 @@ from certs.life_cycle import CertificateStep, advance
 from certs.reload import NoCertificateError, ReloadingContext
 from certs.stored_files import FILE_NAMES, NOTHING, Kept, from_files
 from certs.stores import Store, StoreError, settle
-from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, CertificateTask, expiries_of
+from lockkeeper.certificates.metrics import (
+    CertificateExpiry,
+    CertificateLog,
+    CertificatePart,
+    CertificateReporter,
+    CertificateTask,
+    expiries_of,
+)
+from lockkeeper.certificates.secret_store import SecretStore
+from lockkeeper.process.console import utc_now
+from lockkeeper.process.kubernetes_objects import NamespacedName
+from policy.cluster.protocol import Cluster
 from policy.core.values.backoff import backoff
+from webhook.logs import Log
 
 _FOLLOW_SECONDS: Final = 5.0
 """How often the Secret is read. Every step of a change waits longer than that for replicas, reading one
@@ -214,3 +230,84 @@ def _unservable(kept: Kept, now: datetime) -> list[str]:
     if not is_servable(kept.cert, kept.key, now=now):
         return ["the serving certificate is not valid yet, or its key is another's"]
     return []
+
+
+class Closable(Cluster, Protocol):
+    """A cluster whose connections are to be closed."""
+
+    def close(self) -> None:
+        """Close them."""
+
+
+class Offer(ABC):
+    """What the webhook's server, its probes and its metrics need of a certificate."""
+
+    def __init__(self, certificate: MountedCertificate | ServingCertificate) -> None:
+        self.paths: Final = certificate.paths
+        self.context: Final = certificate.context
+        self.missing: Final = certificate.missing
+
+    @abstractmethod
+    def establish(self) -> None:
+        """Wait until there is something to serve; in the parent process, before the fork."""
+
+    @abstractmethod
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Follow it, log and count its changes, and show when it expires; in the worker process."""
+
+
+class FolderOffer(Offer):
+    """Files in a folder, created before or mounted there by a program that renews them."""
+
+    def __init__(self, *, folder: Path, log: Log) -> None:
+        self._certificate = MountedCertificate(
+            folder=folder, clock=utc_now, reporter=CertificateLog(log=log, registry=CollectorRegistry())
+        )
+        super().__init__(self._certificate)
+
+    def establish(self) -> None:
+        """Wait for the files."""
+        self._certificate.establish(stopped=Event())
+
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Report failures, and show when the files expire."""
+        self._certificate.report_to(CertificateLog(log=log, registry=registry))
+        registry.register(CertificateExpiry(self._certificate.expiries))
+
+
+class SecretOffer(Offer):
+    """A Secret in the cluster, filled by the first replica.
+
+    `reach` connects to the cluster; parent and worker each have a connection of their own, because a
+    forked one would carry the traffic of both.
+    """
+
+    def __init__(
+        self,
+        *,
+        reach: Callable[[], Closable],
+        secret: NamespacedName,
+        names: tuple[str, ...],
+        folder: Path,
+        log: Log,
+    ) -> None:
+        self._reach = reach
+        self._secret = secret
+        reporter = CertificateLog(log=log, registry=CollectorRegistry())
+        self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
+        super().__init__(self._certificate)
+
+    def establish(self) -> None:
+        """Wait until the API server answers, and create the certificate where there is none."""
+        with closing(self._reach()) as cluster:
+            self._certificate.establish(self._store(cluster), stopped=Event())
+
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Follow the Secret, and show when what it holds expires."""
+        self._certificate.follow(
+            self._store(self._reach()), reporter=CertificateLog(log=log, registry=registry)
+        )
+        registry.register(CertificateExpiry(self._certificate.expiries))
+
+    def _store(self, cluster: Cluster) -> SecretStore:
+        return SecretStore(cluster=cluster, namespace=self._secret.namespace, name=self._secret.name)

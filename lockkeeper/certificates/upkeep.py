@@ -1,33 +1,142 @@
-"""What a controller does about certificates: renew them and correct every caBundle where it leads.
-
-A pass reads, writes the bundle into the webhook configurations, and only then takes the next step in the life
-of the certificates. It is made whenever a configuration changes, and every few seconds because the Secret is
-read, not watched: reading one Secret needs the fewest rights, and nothing about it is urgent.
-"""
+"""Where the bundle comes from that API servers are to trust: our own CA, or a Secret that is given."""
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
+from hashlib import sha256
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
-from certs.stores import StoreError
-from lockkeeper.certificates.ca_bundle import Configurations, Placed
+from certs.bundle import joined, split
+from certs.life_cycle import CertificateStep, advance
+from certs.rotation_steps import USUAL, Timing
+from certs.stored_files import NOTHING, Kept
+from certs.stores import Store, StoreError, settle
+from lockkeeper.certificates.ca_bundle import BundlePlacement, Configurations
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,
     CertificateLog,
+    CertificatePart,
     CertificateReporter,
     CertificateTask,
+    expiries_of,
 )
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.certificates.sources import Certificates, GivenCertificates, OwnCertificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, NamespacedName
 from lockkeeper.process.liveness import NOT_SEEN, CachedReadiness
 from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log
+
+_MARK_DIGITS: Final = 16
+Since: TypeAlias = Callable[[bytes], datetime | None]
+"""Returns since when a bundle is in place in every webhook configuration."""
+
+
+class Certificates(ABC):
+    """Knows the bundle, and renews what it is in charge of."""
+
+    def __init__(self, store: Store, reporter: CertificateReporter) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._seen: Kept = NOTHING
+
+    @abstractmethod
+    def bundle(self) -> bytes:
+        """Return what API servers are to trust; the last good one while it cannot be read, b"" before."""
+
+    @abstractmethod
+    def renew(self, in_place: Since) -> bool:
+        """Take the step that is due; return whether one was taken. Raises StoreError, ValueError."""
+
+    def expiries(self) -> dict[CertificatePart, datetime]:
+        """Return when the certificates that were last read expire."""
+        return expiries_of(self._seen)
+
+    def mark(self) -> str:
+        """Return a hash of the serving certificate that was last read; "" before."""
+        return sha256(self._seen.cert).hexdigest()[:_MARK_DIGITS] if self._seen.cert else ""
+
+
+class OwnCertificates(Certificates):
+    """The built-in mode: the CA and the serving certificate are ours."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        names: Iterable[str],
+        clock: Callable[[], datetime],
+        reporter: CertificateReporter,
+        timing: Timing = USUAL,
+    ) -> None:
+        super().__init__(store, reporter)
+        self._names = tuple(names)
+        self._clock = clock
+        self._timing = timing
+        self._former = b""
+
+    def bundle(self) -> bytes:
+        """Return the bundle as it is stored; b"" where it was lost, which `renew` repairs."""
+        try:
+            kept = self._store.read().kept
+        except StoreError as error:
+            self._reporter.failed(CertificateTask.READ, str(error))
+            return self._former
+        self._seen = kept
+        bundle = joined(split(kept.bundle))
+        self._former = bundle or self._former
+        return bundle
+
+    def renew(self, in_place: Since) -> bool:
+        """Take the step that is due. Raises StoreError, ValueError."""
+
+        def decide(kept: Kept) -> CertificateStep:
+            return advance(
+                kept,
+                now=self._clock(),
+                names=self._names,
+                in_place_since=in_place(joined(split(kept.bundle))),
+                former=self._former,
+                timing=self._timing,
+            )
+
+        settled = settle(self._store, decide)
+        self._seen = settled.kept
+        self._reporter.changed(settled.changes)
+        return bool(settled.changes)
+
+
+class GivenCertificates(Certificates):
+    """Another program renews: the bundle is `ca.crt`, or where there is none the chain in `tls.crt`."""
+
+    def __init__(self, *, store: Store, reporter: CertificateReporter) -> None:
+        super().__init__(store, reporter)
+        self._last = b""
+
+    def bundle(self) -> bytes:
+        """Return the certificates that are given; never a key beside them."""
+        try:
+            kept = self._store.read().kept
+        except StoreError as error:
+            self._reporter.failed(CertificateTask.READ, str(error))
+            return self._last
+        bundle = joined(split(kept.bundle) or split(kept.cert))
+        if bundle:
+            self._seen, self._last = kept, bundle
+        else:
+            self._reporter.failed(
+                CertificateTask.READ, f"{self._store} holds no certificate in ca.crt or tls.crt"
+            )
+        return self._last
+
+    def renew(self, in_place: Since) -> bool:  # noqa: ARG002 - the protocol's
+        """Do nothing: it is not ours."""
+        return False
+
 
 _STEPS_AT_ONCE: Final = 8
 """Steps after which a pass ends in any case; two are usual."""
@@ -87,7 +196,7 @@ class CertificateUpkeep(Upkeep):
         self._note(bundle, placed)
         return not placed.problems
 
-    def _note(self, bundle: bytes, placed: Placed) -> None:
+    def _note(self, bundle: bytes, placed: BundlePlacement) -> None:
         """Restart the count where the bundle or a configuration has changed."""
         if placed.problems:
             self._since = None

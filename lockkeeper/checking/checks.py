@@ -47,7 +47,7 @@ class Check(StrEnum):
     POLICIES = "policies"
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """One sentence about an installation, and what to do next where something is to be done."""
 
     check: Check
@@ -56,26 +56,26 @@ class Judgement(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-Judgements: TypeAlias = Iterator[Judgement]
+CheckResults: TypeAlias = Iterator[CheckResult]
 
 
-def unread(check: Check, found: UnreadObject) -> Judgement:
+def _unread(check: Check, found: UnreadObject) -> CheckResult:
     """Return that something was not checked: that is no fault of the installation."""
     if found.gap is Gap.NO_RIGHT:
         advice = "ask for this right, or let helm test check, which has it"
-        return Judgement(check, State.SKIPPED, f"not seen, for want of the right to {found.wanted}", advice)
+        return CheckResult(check, State.SKIPPED, f"not seen, for want of the right to {found.wanted}", advice)
     message = f"the cluster did not answer to {found.wanted}: {found.error}"
-    return Judgement(check, State.FAILED, message, "see whether versions of cluster and Lockkeeper fit")
+    return CheckResult(check, State.FAILED, message, "see whether versions of cluster and Lockkeeper fit")
 
 
-def judge_installation(facts: InstallationFacts) -> tuple[Judgement, ...]:
+def check_installation(facts: InstallationFacts) -> tuple[CheckResult, ...]:
     """Return all judgements, in the order in which somebody would mend things."""
     return (
-        *judge_kinds(facts),
-        *judge_registration(facts),
-        *judge_served(facts),
-        *judge_leader(facts),
-        *judge_policies(facts),
+        *_check_kinds(facts),
+        *_check_registration(facts),
+        *_check_serving(facts),
+        *_check_leader(facts),
+        *_check_policies(facts),
     )
 
 
@@ -92,7 +92,7 @@ def nothing_seen(facts: InstallationFacts) -> bool:
     return all(isinstance(each, UnreadObject) and each.gap is Gap.NO_RIGHT for each in reads)
 
 
-def table(judgements: Sequence[Judgement]) -> str:
+def table(judgements: Sequence[CheckResult]) -> str:
     """Return the judgements in columns, what to do below, and how many there are of each state."""
     lines = [aligned([(each.state, each.check, each.message) for each in judgements])]
     advised = [each for each in judgements if each.advice]
@@ -109,7 +109,7 @@ _VALIDATE: Final = "validate.lockkeeper.dev"
 _POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
-def judge_kinds(facts: InstallationFacts) -> Judgements:
+def _check_kinds(facts: InstallationFacts) -> CheckResults:
     """Judge whether the API serves what Lockkeeper reads and writes."""
     check = Check.KINDS
     gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, UnreadObject)}
@@ -118,22 +118,24 @@ def judge_kinds(facts: InstallationFacts) -> Judgements:
     missing = [kind for kind, found in gaps.items() if found.gap is Gap.ABSENT]
     if missing:
         advice = "install the CRDs of the chart, which it brings with crds.install=true"
-        yield Judgement(check, State.FAILED, f"the cluster does not serve {_listed(missing)}", advice)
+        yield CheckResult(check, State.FAILED, f"the cluster does not serve {_listed(missing)}", advice)
     for found in gaps.values():
         if found.gap is not Gap.ABSENT:
-            yield unread(check, found)
+            yield _unread(check, found)
     if not gaps:
-        yield Judgement(check, State.OK, f"all {len(facts.policies) + 1} kinds of lockkeeper.dev are served")
+        yield CheckResult(
+            check, State.OK, f"all {len(facts.policies) + 1} kinds of lockkeeper.dev are served"
+        )
     if facts.workflows is None:
-        yield Judgement(check, State.OK, "Argo's Workflows are served")
+        yield CheckResult(check, State.OK, "Argo's Workflows are served")
     elif facts.workflows.gap is Gap.ABSENT:
         advice = "install Argo Workflows; the controller waits for its kinds"
-        yield Judgement(check, State.FAILED, "the cluster does not serve Argo's Workflows", advice)
+        yield CheckResult(check, State.FAILED, "the cluster does not serve Argo's Workflows", advice)
     else:
-        yield unread(check, facts.workflows)
+        yield _unread(check, facts.workflows)
 
 
-def judge_registration(facts: InstallationFacts) -> Judgements:
+def _check_registration(facts: InstallationFacts) -> CheckResults:
     """Judge whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (_MUTATE,)),
@@ -143,9 +145,9 @@ def judge_registration(facts: InstallationFacts) -> Judgements:
             if found.gap is Gap.ABSENT:
                 message = f"there is no {kind} {facts.name}: Workflows are created past Lockkeeper"
                 advice = "run helm upgrade; where the release has another full name, give it with --name"
-                yield Judgement(Check.REGISTRATION, State.FAILED, message, advice)
+                yield CheckResult(Check.REGISTRATION, State.FAILED, message, advice)
             else:
-                yield unread(Check.REGISTRATION, found)
+                yield _unread(Check.REGISTRATION, found)
             continue
         present = {webhook.name: webhook for webhook in found}
         yield from _completeness(kind, facts.name, present, wanted)
@@ -154,38 +156,38 @@ def judge_registration(facts: InstallationFacts) -> Judgements:
                 yield from _settings(present[name], facts.namespace)
 
 
-def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tuple[str, ...]) -> Judgements:
+def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tuple[str, ...]) -> CheckResults:
     check, advice = Check.REGISTRATION, "run helm upgrade, which puts it back"
     for webhook in wanted:
         message = f"{kind} {name} has no webhook {webhook}"
         if webhook in present:
-            yield Judgement(check, State.OK, f"{webhook} is registered")
+            yield CheckResult(check, State.OK, f"{webhook} is registered")
         elif webhook == _POLICY_REVIEW:
             late = f"{message}: what is wrong with a policy shows only in its status"
-            yield Judgement(check, State.WARNING, late, advice)
+            yield CheckResult(check, State.WARNING, late, advice)
         else:
-            yield Judgement(check, State.FAILED, message, advice)
+            yield CheckResult(check, State.FAILED, message, advice)
 
 
-def _settings(webhook: Webhook, namespace: str) -> Judgements:
+def _settings(webhook: Webhook, namespace: str) -> CheckResults:
     """Tell what happens without an answer, and judge what may not be set otherwise."""
     check, seconds = Check.FAILURE_POLICY, webhook.timeout_seconds
     if webhook.failure_policy == "Ignore":
         what = "Workflows pass it when it has not answered"
     else:
         what = "Workflows are refused when it has not answered"
-    yield Judgement(check, State.OK, f"{webhook.name} is {webhook.failure_policy}: {what} in {seconds} s")
+    yield CheckResult(check, State.OK, f"{webhook.name} is {webhook.failure_policy}: {what} in {seconds} s")
     if webhook.reinvocation_policy != "Never":
         message = f"{webhook.name} has reinvocationPolicy {webhook.reinvocation_policy}"
         advice = "set it to Never: a second call for one create reserves a second slot"
-        yield Judgement(Check.REGISTRATION, State.FAILED, message, advice)
+        yield CheckResult(Check.REGISTRATION, State.FAILED, message, advice)
     if excludes(webhook, namespace):
         message = f"{webhook.name} leaves namespace {namespace} alone"
-        yield Judgement(Check.OWN_NAMESPACE, State.OK, message)
+        yield CheckResult(Check.OWN_NAMESPACE, State.OK, message)
     else:
         message = f"{webhook.name} is asked about namespace {namespace}, where Lockkeeper itself runs"
         advice = f"exclude it in namespaceSelector: {NAMESPACE_NAME} NotIn [{namespace}]"
-        yield Judgement(Check.OWN_NAMESPACE, State.WARNING, message, advice)
+        yield CheckResult(Check.OWN_NAMESPACE, State.WARNING, message, advice)
 
 
 def excludes(webhook: Webhook, namespace: str) -> bool:
@@ -208,7 +210,7 @@ _EXPIRY_WARNING: Final = timedelta(days=14)
 """A renewal is due after two thirds of a certificate's life; so late, something keeps it from happening."""
 
 
-def judge_served(facts: InstallationFacts) -> Judgements:
+def _check_serving(facts: InstallationFacts) -> CheckResults:
     """Judge what serves the webhooks: its certificate, and whether it is ready."""
     for served in facts.served:
         target = served.target
@@ -219,13 +221,15 @@ def judge_served(facts: InstallationFacts) -> Judgements:
         yield _certificate(served, place, facts)
         yield _callers(served, place)
         if served.ready:
-            yield Judgement(Check.READINESS, State.OK, f"{place} is ready")
+            yield CheckResult(Check.READINESS, State.OK, f"{place} is ready")
         else:
             message = f"{place} is not ready: {', '.join(served.said.splitlines()) or 'it does not say why'}"
-            yield Judgement(Check.READINESS, State.FAILED, message, "look at the log of the webhook's Pods")
+            yield CheckResult(Check.READINESS, State.FAILED, message, "look at the log of the webhook's Pods")
 
 
-def _not_asked(served: ProbeResult, trouble: ProbeTrouble, place: str, facts: InstallationFacts) -> Judgement:
+def _not_asked(
+    served: ProbeResult, trouble: ProbeTrouble, place: str, facts: InstallationFacts
+) -> CheckResult:
     check = Check.CERTIFICATE
     keeper = (
         "the controller fills it in, or cert-manager's cainjector: look at the log of the one that should"
@@ -233,35 +237,35 @@ def _not_asked(served: ProbeResult, trouble: ProbeTrouble, place: str, facts: In
     match trouble:
         case ProbeTrouble.NO_BUNDLE:
             message = f"the registration has no caBundle, so the API server trusts nobody at {place}"
-            return Judgement(check, State.FAILED, message, keeper)
+            return CheckResult(check, State.FAILED, message, keeper)
         case ProbeTrouble.BAD_BUNDLE:
             message = f"the caBundle for {place} is of no use: {served.error}"
-            return Judgement(check, State.FAILED, message, keeper)
+            return CheckResult(check, State.FAILED, message, keeper)
         case ProbeTrouble.UNTRUSTED:
             message = f"the API server refuses the certificate of {place}: {served.error}"
             advice = "see lockkeeper certs status, and the log of the controller, which keeps caBundle right"
-            return Judgement(check, State.FAILED, message, advice)
+            return CheckResult(check, State.FAILED, message, advice)
         case ProbeTrouble.UNREACHABLE if facts.inside:
             message = f"{place} does not answer at {served.target.host}: {served.error}"
             advice = "see whether the webhook's Pods are ready, and whether a NetworkPolicy keeps them apart"
-            return Judgement(Check.READINESS, State.FAILED, message, advice)
+            return CheckResult(Check.READINESS, State.FAILED, message, advice)
         case ProbeTrouble.UNREACHABLE:
             message = f"{place} cannot be reached from here: {served.error}"
-            return Judgement(Check.READINESS, State.SKIPPED, message, "check from a Pod, as helm test does")
+            return CheckResult(Check.READINESS, State.SKIPPED, message, "check from a Pod, as helm test does")
 
 
-def _certificate(served: ProbeResult, place: str, facts: InstallationFacts) -> Judgement:
+def _certificate(served: ProbeResult, place: str, facts: InstallationFacts) -> CheckResult:
     if served.expires is None:
         raise AssertionError("a target without trouble has shown its certificate")
     left = served.expires - facts.now
     message = f"the caBundle vouches for the certificate of {place}, for {left.days} more days"
     if left > _EXPIRY_WARNING:
-        return Judgement(Check.CERTIFICATE, State.OK, message)
+        return CheckResult(Check.CERTIFICATE, State.OK, message)
     advice = "it should have been renewed: see lockkeeper certs status, or the Certificate of cert-manager"
-    return Judgement(Check.CERTIFICATE, State.WARNING, message, advice)
+    return CheckResult(Check.CERTIFICATE, State.WARNING, message, advice)
 
 
-def _callers(served: ProbeResult, place: str) -> Judgement:
+def _callers(served: ProbeResult, place: str) -> CheckResult:
     """Judge whether it answers where the API server calls, and whether others too; no path is shown."""
     calls = [call_of(path) for path in served.target.paths]
     if served.refused:
@@ -269,25 +273,25 @@ def _callers(served: ProbeResult, place: str) -> Judgement:
         sides = ", ".join(sorted(found)) or "none that it knows"
         message = f"{place} does not answer at the paths in the webhook configurations: {sides}"
         advice = "look at the log of the webhook's Pods, and whether they may get the webhook configurations"
-        return Judgement(Check.CALLERS, State.FAILED, message, advice)
+        return CheckResult(Check.CALLERS, State.FAILED, message, advice)
     if all(call is not None and call.secret for call in calls):
         message = f"{place} answers only who knows the paths in the webhook configurations"
     else:
         message = f"{place} answers whoever reaches it: the paths in the webhook configurations are plain"
-    return Judgement(Check.CALLERS, State.OK, message)
+    return CheckResult(Check.CALLERS, State.OK, message)
 
 
-def judge_leader(facts: InstallationFacts) -> Judgements:
+def _check_leader(facts: InstallationFacts) -> CheckResults:
     """Judge whether a controller leads: without one, queued Workflows wait for ever."""
     check, logs = Check.LEADER, "look at the log of the controller's Pods"
     seen, name = facts.lease, f"{facts.namespace}/{facts.name}-controller"
     if isinstance(seen, UnreadObject):
         if seen.gap is Gap.ABSENT:
-            yield Judgement(
+            yield CheckResult(
                 check, State.FAILED, f"no controller has ever led: there is no Lease {name}", logs
             )
         else:
-            yield unread(check, seen)
+            yield _unread(check, seen)
         return
     spec = seen.lease.spec
     age = lease_age(seen.lease, facts.now)
@@ -296,18 +300,18 @@ def judge_leader(facts: InstallationFacts) -> Judgements:
     )
     if not spec.holder_identity:
         message = f"nobody leads: the Lease {name} was given up {ago}, and queued Workflows wait"
-        yield Judgement(check, State.FAILED, message, logs)
+        yield CheckResult(check, State.FAILED, message, logs)
     elif seen.renewed is None:
-        yield Judgement(check, State.OK, f"{spec.holder_identity} leads")
+        yield CheckResult(check, State.OK, f"{spec.holder_identity} leads")
     elif seen.renewed:
         message = f"{spec.holder_identity} leads, but its clock and ours differ: it renewed the Lease {ago}"
-        yield Judgement(check, State.WARNING, message, "set the clocks of the nodes, and the one here")
+        yield CheckResult(check, State.WARNING, message, "set the clocks of the nodes, and the one here")
     else:
         message = f"{spec.holder_identity} holds the Lease {name} and does not renew it, last {ago}"
-        yield Judgement(check, State.FAILED, message, logs)
+        yield CheckResult(check, State.FAILED, message, logs)
 
 
-def judge_policies(facts: InstallationFacts) -> Judgements:
+def _check_policies(facts: InstallationFacts) -> CheckResults:
     """List the policies that are not in force as they were written last, or stand against another one."""
     found = {kind: read for kind, read in facts.policies.items() if not isinstance(read, UnreadObject)}
     fine = True
@@ -319,10 +323,10 @@ def judge_policies(facts: InstallationFacts) -> Judgements:
     if fine and found:
         total = sum(map(len, found.values()))
         message = f"policies in force: {total}, and none that is not" if total else "there is no policy yet"
-        yield Judgement(Check.POLICIES, State.OK, message)
+        yield CheckResult(Check.POLICIES, State.OK, message)
 
 
-def _policy(kind: str, policy: CheckedPolicy) -> Judgements:
+def _policy(kind: str, policy: CheckedPolicy) -> CheckResults:
     meta = policy.metadata
     name = f"{kind} {meta.namespace}/{meta.name}" if meta.namespace else f"{kind} {meta.name}"
     conditions = {each.type: each for each in policy.status.conditions or ()}
@@ -330,7 +334,7 @@ def _policy(kind: str, policy: CheckedPolicy) -> Judgements:
     if ready is None or ready.observed_generation < meta.generation:
         message = f"{name} was not judged yet since it was written"
         advice = "the leading controller judges within a second: see whether one leads"
-        yield Judgement(Check.POLICIES, State.WARNING, message, advice)
+        yield CheckResult(Check.POLICIES, State.WARNING, message, advice)
     elif ready.status != "True":
         yield _condition(name, "is not in force as it stands", ready)
     conflicting = conditions.get("Conflicting")
@@ -338,6 +342,6 @@ def _policy(kind: str, policy: CheckedPolicy) -> Judgements:
         yield _condition(name, "stands against another policy", conflicting)
 
 
-def _condition(name: str, what: str, condition: PolicyCondition) -> Judgement:
+def _condition(name: str, what: str, condition: PolicyCondition) -> CheckResult:
     advice = "correct it; kubectl describe shows all of its conditions"
-    return Judgement(Check.POLICIES, State.WARNING, f"{name} {what}: {condition.message}", advice)
+    return CheckResult(Check.POLICIES, State.WARNING, f"{name} {what}: {condition.message}", advice)

@@ -5,7 +5,7 @@ from contextlib import closing
 from threading import Event
 from typing import Final
 
-from lockkeeper.checking.checks import State, judge_installation, nothing_seen, table
+from lockkeeper.checking.checks import State, check_installation, nothing_seen, table
 from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.cli.options import add_kubeconfig, add_output, reach
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             facts = gatherer.gather()
         except (Unavailable, TooManyRequests) as error:
             raise UsageError(f"the cluster does not answer: {error.message}") from error
-    judgements = judge_installation(facts)
+    judgements = check_installation(facts)
     if nothing_seen(facts):
         raise UsageError(f"nothing of the cluster may be seen: {judgements[0].message}; and so on")
     if arguments.output == "json":

@@ -31,11 +31,11 @@ from lockkeeper.cli.serving_options import (
     port,
     secret_name,
 )
-from lockkeeper.process.console import UsageError, tell, utc_now, write_to
+from lockkeeper.process.console import UsageError, print_message, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import Liveness, ending_at_sigterm
-from lockkeeper.secret_paths.path_upkeep import CallerPathLog, ControllerCallers
+from lockkeeper.secret_paths.path_upkeep import ControllerPaths, PathLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.leading.leader_election import Elector, Work
@@ -168,7 +168,7 @@ class _ControllerProcess:
         signal.signal(signal.SIGINT, self._stop)
         self._policies.start()
         self._health.start()
-        tell(f"controller started, probes and metrics on port {self._listener.getsockname()[1]}")
+        print_message(f"controller started, probes and metrics on port {self._listener.getsockname()[1]}")
         Thread(target=self._campaign, name="election", daemon=True).start()
         self._elector.ended.wait()
         self._policies.stop()
@@ -202,16 +202,16 @@ class _ControllerProcess:
         callers = self._callers.missing() if self._callers is not None else []
         return self._policies.missing() + certificates + callers
 
-    def _caller_paths(self, arguments: argparse.Namespace) -> ControllerCallers | None:
+    def _caller_paths(self, arguments: argparse.Namespace) -> ControllerPaths | None:
         """Return what is to do about the paths of the webhook, or None where they are left alone."""
         if arguments.webhook_deployment is None:
             return None
-        return ControllerCallers(
+        return ControllerPaths(
             cluster=self._cluster,
             configurations=arguments.webhook_configurations,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            log=CallerPathLog(log=self._log, registry=self._metrics.registry),
+            log=PathLog(log=self._log, registry=self._metrics.registry),
             trouble=self._reporter.trouble,
             mark=self._certificates.mark if self._certificates is not None else str,
         )

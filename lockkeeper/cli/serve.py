@@ -20,7 +20,7 @@ from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies, load_once
 from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.certificates.webhook_part import FolderOffer, Offer, SecretOffer
+from lockkeeper.certificates.serving_certificate import FolderOffer, Offer, SecretOffer
 from lockkeeper.cli.options import (
     add_argo_deployment,
     add_identities,
@@ -38,11 +38,11 @@ from lockkeeper.cli.serving_options import (
     listen,
     port,
 )
-from lockkeeper.process.console import UsageError, tell, url_of, utc_now, write_to
+from lockkeeper.process.console import UsageError, print_message, url_of, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import ending_at_sigterm
-from lockkeeper.secret_paths.known_callers import FollowedCallers
+from lockkeeper.secret_paths.known_callers import KnownCallers
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
@@ -127,9 +127,9 @@ def _serve(arguments: argparse.Namespace) -> int:
             tls=offer.context,
             on_leave=process.close_log,
         )
-        tell(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
+        print_message(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
         if health is not None:
-            tell(f"probes and metrics on port {health.getsockname()[1]}")
+            print_message(f"probes and metrics on port {health.getsockname()[1]}")
         return server.serve()
 
 
@@ -225,11 +225,11 @@ class _WebhookProcess:
             probed=self._probed(log),
         )
 
-    def _callers(self, cluster: Cluster, log: Log) -> FollowedCallers | None:
+    def _callers(self, cluster: Cluster, log: Log) -> KnownCallers | None:
         """Return who knows the callers, begun to follow them; None where everybody may call."""
         if self._arguments.webhook_configurations is None:
             return None
-        callers = FollowedCallers(
+        callers = KnownCallers(
             cluster=cluster,
             name=self._arguments.webhook_configurations,
             clock=utc_now,

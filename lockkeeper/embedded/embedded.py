@@ -26,9 +26,9 @@ from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
 from lockkeeper.embedded.api_server import ApiServer
 from lockkeeper.embedded.argo import SimulatedArgo
-from lockkeeper.embedded.event_printer import Narrator, closing_table, lock_table
+from lockkeeper.embedded.event_printer import EventPrinter, lock_table, namespace_table
 from lockkeeper.embedded.play import create_child, play
-from lockkeeper.process.console import tell, url_of, utc_now, write_errors, write_to
+from lockkeeper.process.console import print_message, url_of, utc_now, write_errors, write_to
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -122,13 +122,18 @@ class Embedded:
         write = write_errors if settings.log is None else write_to(settings.log)
         log = Log(write=write, clock=utc_now)
         policies = FolderPolicies(
-            folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell, alone=True
+            folder=settings.policies,
+            argo=settings.argo,
+            log=log,
+            metrics=metrics,
+            say=print_message,
+            alone=True,
         )
         board = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
-        narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
+        narrator = EventPrinter(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
         reporter = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(
             cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
@@ -175,7 +180,11 @@ class Embedded:
         return application
 
     def _play(
-        self, api_server: ApiServer, narrator: Narrator, argo: SimulatedArgo, snapshot: Callable[[], Snapshot]
+        self,
+        api_server: ApiServer,
+        narrator: EventPrinter,
+        argo: SimulatedArgo,
+        snapshot: Callable[[], Snapshot],
     ) -> None:
         """Play the folder of Workflows, print what came of it, and end the run where it was asked to."""
         url = url_of(self._settings.host, self._settings.port)
@@ -198,11 +207,11 @@ class Embedded:
         )
 
 
-def closing(failures: Sequence[str], narrator: Narrator, argo: SimulatedArgo, snapshot: Snapshot) -> str:
+def closing(failures: Sequence[str], narrator: EventPrinter, argo: SimulatedArgo, snapshot: Snapshot) -> str:
     """Return the closing tables, and a line for each thing that went wrong or never ran."""
     now = utc_now()
     limits = {name: limit_of(name, snapshot, now) for name in argo.locks.most}
-    parts = ["", closing_table(narrator.tallies, snapshot, now)]
+    parts = ["", namespace_table(narrator.tallies, snapshot, now)]
     if limits:
         parts += ["", lock_table(limits, argo.locks.most)]
     parts += [

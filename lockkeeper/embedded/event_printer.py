@@ -39,7 +39,7 @@ class _NarratedWorkflow(Read, frozen=True):
 prepare(_NarratedWorkflow)
 
 
-class Story(msgspec.Struct):
+class WorkflowProgress(msgspec.Struct):
     """What has happened to one Workflow so far; times are the stopwatch's seconds."""
 
     namespace: str
@@ -56,7 +56,7 @@ class Story(msgspec.Struct):
         return self.released is not None or self.finished is not None
 
 
-class Tally(msgspec.Struct):
+class NamespaceTotals(msgspec.Struct):
     """One namespace's sums."""
 
     created: int = 0
@@ -68,7 +68,7 @@ class Tally(msgspec.Struct):
     longest_wait: float = 0.0
 
 
-class Narrator:
+class EventPrinter:
     """Follows every Workflow of the cluster; `settled` and `finished` wait for what it saw."""
 
     def __init__(
@@ -85,10 +85,10 @@ class Narrator:
         self._out = out
         self._unread = unread
         self._changed = Condition()
-        self._stories: dict[str, Story] = {}
+        self._stories: dict[str, WorkflowProgress] = {}
         self._early: dict[str, list[JsonObject]] = {}
         self._waits_early: dict[str, str] = {}
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[str, NamespaceTotals] = {}
 
     def follow(self, version: str) -> None:
         """Read the watch from a version on, for ever; the body of a daemon thread."""
@@ -121,7 +121,7 @@ class Narrator:
         metadata = msgspec.convert(obj, _NarratedWorkflow).metadata
         uid, namespace = metadata.uid or "", metadata.namespace or ""
         with self._changed:
-            story = Story(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
+            story = WorkflowProgress(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
             self._stories[uid] = story
             self._tally(namespace).created += 1
             if uid in self._waits_early:
@@ -145,7 +145,7 @@ class Narrator:
                     return False
         return True
 
-    def waiting(self) -> list[Story]:
+    def waiting(self) -> list[WorkflowProgress]:
         """Return the Workflows that never ran."""
         with self._changed:
             return [story for story in self._stories.values() if not story.begun]
@@ -161,7 +161,7 @@ class Narrator:
                 self._tell(story, event.object)
                 self._changed.notify_all()
 
-    def _tell(self, story: Story, obj: JsonObject) -> None:
+    def _tell(self, story: WorkflowProgress, obj: JsonObject) -> None:
         """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
         seen = msgspec.convert(obj, _NarratedWorkflow)
         if hold.is_held(seen.metadata.labels) or story.finished is not None:
@@ -187,7 +187,7 @@ class Narrator:
                 self._tell_queued(story, message)
                 self._changed.notify_all()
 
-    def _tell_queued(self, story: Story, message: str) -> None:
+    def _tell_queued(self, story: WorkflowProgress, message: str) -> None:
         story.queued = True
         tally = self._tally(story.namespace)
         depth = sum(
@@ -199,7 +199,7 @@ class Narrator:
         place = message.removeprefix(f"{well_known.HELD_MESSAGE_PREFIX}: ")
         self._print(story.namespace, story.name, f"queued, {place}")
 
-    def _tell_running(self, story: Story, after: str) -> None:
+    def _tell_running(self, story: WorkflowProgress, after: str) -> None:
         story.released = self._stopwatch()
         tally = self._tally(story.namespace)
         tally.running += 1
@@ -209,22 +209,22 @@ class Narrator:
         locks = f" [{'; '.join(story.locks)}]" if story.locks else ""
         self._print(story.namespace, story.name, f"running{after}{locks}")
 
-    def _tell_finished(self, story: Story) -> None:
+    def _tell_finished(self, story: WorkflowProgress) -> None:
         story.finished = self._stopwatch()
         tally = self._tally(story.namespace)
         tally.running -= 1
         tally.finished += 1
         self._print(story.namespace, story.name, f"finished, {tally.running} still running here")
 
-    def _tell_given_up(self, story: Story, seen: _NarratedWorkflow) -> None:
+    def _tell_given_up(self, story: WorkflowProgress, seen: _NarratedWorkflow) -> None:
         story.finished = self._stopwatch()
         tally = self._tally(story.namespace)
         tally.longest_wait = max(tally.longest_wait, story.finished - story.created)
         why = (seen.status.message if seen.status is not None else None) or "it ended without a run"
         self._print(story.namespace, story.name, f"given up: {why.removeprefix('lockkeeper: ')}")
 
-    def _tally(self, namespace: str) -> Tally:
-        return self.tallies.setdefault(namespace, Tally())
+    def _tally(self, namespace: str) -> NamespaceTotals:
+        return self.tallies.setdefault(namespace, NamespaceTotals())
 
     def _print(self, namespace: str, name: str, text: str) -> None:
         self._write(f"{namespace:<{_NAMESPACE_WIDTH}} {name:<{_NAME_WIDTH}} {text}")
@@ -238,7 +238,7 @@ class Narrator:
             self._unread()
 
 
-def closing_table(tallies: dict[str, Tally], snapshot: Snapshot, now: datetime) -> str:
+def namespace_table(tallies: dict[str, NamespaceTotals], snapshot: Snapshot, now: datetime) -> str:
     """Return the table that sums up every namespace: what was asked, what ran, the limit that was kept."""
     rows = [
         ("NAMESPACE", "CREATED", "DENIED", "FINISHED", "MOST RUNNING", "LIMIT", "MOST QUEUED", "LONGEST WAIT")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from lockkeeper.embedded.api_server import USER, AdmissionFailed, Admitted, ApiServer
-from lockkeeper.embedded.event_printer import Narrator
+from lockkeeper.embedded.event_printer import EventPrinter
 from policy.cluster.errors import ClusterError
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
@@ -21,7 +21,7 @@ _TEMPLATE: Final = re.compile(r"/spec/templates/(\d+)(?:/.*)?/synchronization(?:
 
 
 def play(
-    folder: Path, api_server: ApiServer, narrator: Narrator, *, task_time: timedelta = timedelta()
+    folder: Path, api_server: ApiServer, narrator: EventPrinter, *, task_time: timedelta = timedelta()
 ) -> list[str]:
     """Create every Workflow of the folder, in the order of file names, and wait until all have run.
 
@@ -46,7 +46,7 @@ def play(
 
 
 def create_child(
-    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator
+    obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: EventPrinter
 ) -> str:
     """Create what a resource template makes, as the account of its Pod; returns its uid, "" if refused."""
     try:
@@ -56,7 +56,7 @@ def create_child(
         return ""
 
 
-def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: Narrator) -> str:
+def _create(obj: JsonObject, namespace: str, user: str, api_server: ApiServer, narrator: EventPrinter) -> str:
     """Create a Workflow; returns its uid, "" if refused. Raises AdmissionFailed, ClusterError."""
     admitted = api_server.create(obj, namespace=namespace, user=user)
     if admitted.stored is None:

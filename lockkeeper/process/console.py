@@ -33,7 +33,7 @@ def url_of(host: str, port: int) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def tell(message: str) -> None:
+def print_message(message: str) -> None:
     """Print one line for a person on standard error."""
     print(f"lockkeeper: {message}", file=sys.stderr, flush=True)
 

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
-from lockkeeper.secret_paths.rotation import Secrets
+from lockkeeper.secret_paths.rotation import PathSecrets
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
@@ -41,7 +41,7 @@ class Registered(msgspec.Struct, frozen=True):
 
     version: str
     hooks: tuple[OwnWebhook, ...]
-    secrets: Secrets | None
+    secrets: PathSecrets | None
     annotated: bool
 
     def answered(self, side: Side) -> tuple[AcceptedSecret, ...]:
@@ -68,13 +68,13 @@ def read(obj: JsonObject) -> Registered:
     metadata = configuration.metadata
     text = (metadata.annotations or {}).get(ANNOTATION)
     try:
-        secrets = msgspec.json.decode(text, type=Secrets) if text is not None else None
+        secrets = msgspec.json.decode(text, type=PathSecrets) if text is not None else None
     except msgspec.MsgspecError:
         secrets = None
     return Registered(metadata.resource_version, tuple(hooks), secrets, metadata.annotations is not None)
 
 
-def correction(found: Registered, secrets: Secrets) -> JsonPatch | None:
+def correction(found: Registered, secrets: PathSecrets) -> JsonPatch | None:
     """Return what writes secrets and paths, or None where all stands there; it fails after a change."""
     kept = msgspec.structs.replace(secrets, former=secrets.former[-_LONGEST:])
     wrong = [hook for hook in found.hooks if hook.secret != kept.secret]

@@ -29,7 +29,7 @@ _NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
 
-class FollowedCallers:
+class KnownCallers:
     """Knows the secrets of both configurations of one name; what was read last stays until the next read."""
 
     def __init__(

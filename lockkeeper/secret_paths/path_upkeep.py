@@ -17,7 +17,7 @@ from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, DEPLOYMENTS, D
 from lockkeeper.process.liveness import NOT_SEEN, CachedReadiness
 from lockkeeper.process.upkeep import PASS_SECONDS, Upkeep, WatchedObject
 from lockkeeper.secret_paths.configuration_paths import correction, read
-from lockkeeper.secret_paths.rotation import USUAL, Audience, RotationDeed, RotationTiming, advance
+from lockkeeper.secret_paths.rotation import USUAL, ReplicaSupport, RotationChange, RotationTiming, advance
 from policy.cluster.errors import ClusterError, Conflict, Invalid, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from webhook.logs import Log
@@ -49,7 +49,7 @@ class Replicas:
         self._trouble = trouble
         self._since: datetime | None = None
 
-    def audience(self) -> Audience | None:
+    def audience(self) -> ReplicaSupport | None:
         """Look, and return what is known of the replicas; None where the Deployment cannot be read."""
         found = self._read()
         if found is None:
@@ -57,10 +57,10 @@ class Replicas:
         aware = _is_aware(found)
         if not aware or not found.is_rolled_out:
             self._since = None
-            return Audience.UNKNOWN if aware else Audience.UNAWARE
+            return ReplicaSupport.UNKNOWN if aware else ReplicaSupport.UNAWARE
         now = self._clock()
         self._since = self._since or now
-        return Audience.READY if now - self._since >= _grace(found) else Audience.UNKNOWN
+        return ReplicaSupport.READY if now - self._since >= _grace(found) else ReplicaSupport.UNKNOWN
 
     def _read(self) -> Deployment | None:
         name = self.deployment
@@ -95,7 +95,7 @@ def new_secret() -> str:
     return secrets.token_hex(_SECRET_BYTES)
 
 
-class CallersUpkeep(Upkeep):
+class PathUpkeep(Upkeep):
     """Keeps the secrets in the paths; `moved` hears of what was done to which configuration, of no secret."""
 
     def __init__(
@@ -106,7 +106,7 @@ class CallersUpkeep(Upkeep):
         replicas: Replicas,
         clock: Callable[[], datetime],
         trouble: Callable[[str, ClusterError], object],
-        moved: Callable[[str, RotationDeed], object],
+        moved: Callable[[str, RotationChange], object],
         mark: Callable[[], str] = str,
         make: Callable[[], str] = new_secret,
         timing: RotationTiming = USUAL,
@@ -152,7 +152,7 @@ class CallersUpkeep(Upkeep):
                 good = False
         return good
 
-    def _step(self, resource: Resource, audience: Audience) -> bool:
+    def _step(self, resource: Resource, audience: ReplicaSupport) -> bool:
         """Take the step that is due for a configuration; return whether one was. Raises ClusterError."""
         found = read(self._cluster.get(resource, self._name))
         if not found.hooks:
@@ -178,7 +178,7 @@ class CallersUpkeep(Upkeep):
         return f"{resource.kind} {self._name}"
 
 
-class CallerPathLog:
+class PathLog:
     """Logs and counts what is done to the paths; never a secret."""
 
     def __init__(self, *, log: Log, registry: CollectorRegistry) -> None:
@@ -189,15 +189,15 @@ class CallerPathLog:
             ["change"],
             registry=registry,
         )
-        self._changes = {deed: changes.labels(deed.name.lower()) for deed in RotationDeed}
+        self._changes = {deed: changes.labels(deed.name.lower()) for deed in RotationChange}
 
-    def moved(self, where: str, deed: RotationDeed) -> None:
+    def moved(self, where: str, deed: RotationChange) -> None:
         """Something was done to the paths of a configuration."""
         self._changes[deed].inc()
         self._log.event("callers", f"{where}: {deed}")
 
 
-class ControllerCallers:
+class ControllerPaths:
     """What a controller does about the paths: `upkeep` where it leads, `missing` in any case."""
 
     def __init__(
@@ -207,7 +207,7 @@ class ControllerCallers:
         configurations: str,
         deployment: NamespacedName,
         clock: Callable[[], datetime],
-        log: CallerPathLog,
+        log: PathLog,
         trouble: Callable[[str, ClusterError], object],
         mark: Callable[[], str],
     ) -> None:
@@ -220,9 +220,9 @@ class ControllerCallers:
         self._mark = mark
         self._readiness = PathReadiness(cluster=cluster, name=configurations, stopwatch=time.monotonic)
 
-    def upkeep(self) -> CallersUpkeep:
+    def upkeep(self) -> PathUpkeep:
         """Return the work of a new term."""
-        return CallersUpkeep(
+        return PathUpkeep(
             cluster=self._cluster,
             name=self._name,
             replicas=Replicas(

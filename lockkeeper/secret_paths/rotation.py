@@ -23,7 +23,7 @@ from policy.core.values.prepared import prepare
 from webhook.callers import PLAIN
 
 
-class Audience(StrEnum):
+class ReplicaSupport(StrEnum):
     """What is known of the replicas that answer."""
 
     UNKNOWN = "unknown"
@@ -34,28 +34,28 @@ class Audience(StrEnum):
     """All of them read the configurations, and those before have ended."""
 
 
-class Former(msgspec.Struct, frozen=True):
+class FormerSecret(msgspec.Struct, frozen=True):
     """A secret that is still answered for a while."""
 
     secret: str
     until: datetime
 
 
-class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
+class PathSecrets(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an annotation of the configuration keeps; `mark` tells the certificate of when it was made."""
 
     secret: str
     since: datetime
     coming: str = ""
     announced: datetime | None = None
-    former: tuple[Former, ...] = ()
+    former: tuple[FormerSecret, ...] = ()
     mark: str = ""
 
 
-prepare(Secrets)
+prepare(PathSecrets)
 
 
-class RotationDeed(StrEnum):
+class RotationChange(StrEnum):
     """What was done."""
 
     BEGAN = "began to keep the paths"
@@ -85,16 +85,16 @@ USUAL: Final = RotationTiming()
 class RotationStep(msgspec.Struct, frozen=True):
     """What has to be kept from now on, and what was done; nothing is to be written where nothing was."""
 
-    secrets: Secrets
-    deeds: tuple[RotationDeed, ...] = ()
+    secrets: PathSecrets
+    deeds: tuple[RotationChange, ...] = ()
 
 
 def advance(
-    kept: Secrets | None,
+    kept: PathSecrets | None,
     carried: Iterable[str | None],
     *,
     now: datetime,
-    audience: Audience,
+    audience: ReplicaSupport,
     make: Callable[[], str],
     mark: str = "",
     timing: RotationTiming = USUAL,
@@ -110,35 +110,35 @@ def advance(
         mark: what tells the serving certificate from others; empty where it is not known.
         timing: how long things last.
     """
-    secrets = kept if kept is not None else Secrets(PLAIN, now)
-    deeds: list[RotationDeed] = [] if kept is not None else [RotationDeed.BEGAN]
+    secrets = kept if kept is not None else PathSecrets(PLAIN, now)
+    deeds: list[RotationChange] = [] if kept is not None else [RotationChange.BEGAN]
     strange = [each for each in dict.fromkeys(carried) if each != secrets.secret]
     if strange:
         secrets = _followed(secrets, [each for each in strange if each is not None], now + timing.overlap)
-        deeds.append(RotationDeed.PUT_BACK)
+        deeds.append(RotationChange.PUT_BACK)
     secrets, moved = _moved(secrets, now=now, audience=audience, make=make, mark=mark, timing=timing)
     deeds += moved
     live = tuple(each for each in secrets.former if each.until > now)
     if live != secrets.former:
         secrets = msgspec.structs.replace(secrets, former=live)
-        deeds.append(RotationDeed.RETIRED)
+        deeds.append(RotationChange.RETIRED)
     return RotationStep(secrets, tuple(deeds))
 
 
 def _moved(
-    secrets: Secrets,
+    secrets: PathSecrets,
     *,
     now: datetime,
-    audience: Audience,
+    audience: ReplicaSupport,
     make: Callable[[], str],
     mark: str,
     timing: RotationTiming,
-) -> tuple[Secrets, list[RotationDeed]]:
+) -> tuple[PathSecrets, list[RotationChange]]:
     """Take the step that is due."""
-    if audience is Audience.UNAWARE and (secrets.secret != PLAIN or secrets.coming):
+    if audience is ReplicaSupport.UNAWARE and (secrets.secret != PLAIN or secrets.coming):
         plain = msgspec.structs.replace(secrets, secret=PLAIN, since=now, coming="", announced=None)
-        return _followed(plain, [secrets.secret], now + timing.overlap), [RotationDeed.RETREATED]
-    if audience is not Audience.READY:
+        return _followed(plain, [secrets.secret], now + timing.overlap), [RotationChange.RETREATED]
+    if audience is not ReplicaSupport.READY:
         return secrets, []
     if secrets.coming:
         if secrets.announced is not None and now - secrets.announced < timing.settle:
@@ -146,21 +146,21 @@ def _moved(
         switched = msgspec.structs.replace(
             secrets, secret=secrets.coming, since=now, coming="", announced=None, mark=mark
         )
-        return _followed(switched, [secrets.secret], now + timing.overlap), [RotationDeed.SWITCHED]
+        return _followed(switched, [secrets.secret], now + timing.overlap), [RotationChange.SWITCHED]
     if not _is_due(secrets, now, mark, timing):
         return secrets, []
-    return msgspec.structs.replace(secrets, coming=make(), announced=now), [RotationDeed.ANNOUNCED]
+    return msgspec.structs.replace(secrets, coming=make(), announced=now), [RotationChange.ANNOUNCED]
 
 
-def _is_due(secrets: Secrets, now: datetime, mark: str, timing: RotationTiming) -> bool:
+def _is_due(secrets: PathSecrets, now: datetime, mark: str, timing: RotationTiming) -> bool:
     """Return whether another secret is to be made: there is none, it is old, or the certificate is another."""
     renewed = bool(mark and secrets.mark and mark != secrets.mark)
     return secrets.secret == PLAIN or renewed or now - secrets.since >= timing.period
 
 
-def _followed(secrets: Secrets, before: Iterable[str], until: datetime) -> Secrets:
+def _followed(secrets: PathSecrets, before: Iterable[str], until: datetime) -> PathSecrets:
     """Return the secrets with others that are answered for a while yet."""
     kept = {each.secret: each for each in secrets.former}
-    kept.update({each: Former(each, until) for each in before})
+    kept.update({each: FormerSecret(each, until) for each in before})
     kept.pop(secrets.secret, None)
     return msgspec.structs.replace(secrets, former=tuple(kept.values()))

@@ -24,8 +24,7 @@ from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
-from lockkeeper.certificates.sources import OwnCertificates
-from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.certificates.upkeep import CertificateUpkeep, OwnCertificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube.kube_cluster import KubeCluster, connect

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from certs.authority import create_authority
-from lockkeeper.checking.checks import Check, Judgement, State, judge_installation
+from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
 from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.process.console import utc_now
@@ -90,16 +90,16 @@ def checked(plane: ControlPlane, *options: str) -> subprocess.CompletedProcess[s
     )
 
 
-def judged(plane: ControlPlane) -> list[Judgement]:
+def judged(plane: ControlPlane) -> list[CheckResult]:
     """Return what the command finds."""
     finished = checked(plane, "-o", "json")
     assert finished.stderr == ""
-    found = msgspec.json.decode(finished.stdout, type=list[Judgement])
+    found = msgspec.json.decode(finished.stdout, type=list[CheckResult])
     assert finished.returncode == int(any(each.state in ("failed", "warning") for each in found))
     return found
 
 
-def states(found: list[Judgement], check: Check) -> set[State]:
+def states(found: list[CheckResult], check: Check) -> set[State]:
     """Return the states of one check."""
     return {each.state for each in found if each.check is check}
 
@@ -198,7 +198,7 @@ def _skipped(cluster: KubeCluster) -> list[str]:
         clock=utc_now,
         pause=Event().wait,
     )
-    return [each.message for each in judge_installation(gatherer.gather()) if each.state is State.SKIPPED]
+    return [each.message for each in check_installation(gatherer.gather()) if each.state is State.SKIPPED]
 
 
 def _bind(cluster: KubeCluster) -> None:

@@ -15,8 +15,13 @@ from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
-from lockkeeper.certificates.upkeep import NO_BUNDLE, BundleReadiness, CertificateUpkeep
+from lockkeeper.certificates.upkeep import (
+    NO_BUNDLE,
+    BundleReadiness,
+    CertificateUpkeep,
+    GivenCertificates,
+    OwnCertificates,
+)
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from lockkeeper.process.liveness import LOOK_SECONDS
 from policy.cluster.errors import Forbidden, Unavailable

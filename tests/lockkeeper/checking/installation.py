@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.checking.checks import Check, Judgement, State, judge_installation
+from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
 from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, Target
 from lockkeeper.checking.gatherer import Gatherer
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
@@ -105,9 +105,9 @@ class Installation:
         """Return state and message of every judgement of one check."""
         return [(each.state, each.message) for each in self.judgements() if each.check is check]
 
-    def judgements(self) -> tuple[Judgement, ...]:
+    def judgements(self) -> tuple[CheckResult, ...]:
         """Return all judgements; whatever is not right says what to do."""
-        found = judge_installation(self.facts())
+        found = check_installation(self.facts())
         assert all(bool(each.advice) == (each.state is not State.OK) for each in found), found
         return found
 

@@ -4,7 +4,7 @@ import io
 from datetime import UTC, datetime
 from random import Random
 
-from lockkeeper.embedded.event_printer import Narrator
+from lockkeeper.embedded.event_printer import EventPrinter
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
@@ -18,7 +18,7 @@ class NarratedCluster:
         self.now = 0.0
         self.out = io.StringIO()
         self.cluster = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(1))
-        self.narrator = Narrator(cluster=self.cluster, stopwatch=lambda: self.now, out=self.out)
+        self.narrator = EventPrinter(cluster=self.cluster, stopwatch=lambda: self.now, out=self.out)
         self._since = self.cluster.list(WORKFLOWS).resource_version
 
     def store(self, name: str, *, held: bool) -> JsonObject:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lockkeeper.embedded.event_printer import Narrator, Tally, closing_table, lock_table
+from lockkeeper.embedded.event_printer import EventPrinter, NamespaceTotals, lock_table, namespace_table
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.argo_version import DEFAULT_VERSION
@@ -40,7 +40,7 @@ def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(narrated: Na
         "running after 2.5 s in the queue [lock x on y]",
         "finished, 0 still running here",
     ]
-    assert narrated.narrator.tallies["here"] == Tally(1, 0, 1, 0, 1, 1, 2.5)
+    assert narrated.narrator.tallies["here"] == NamespaceTotals(1, 0, 1, 0, 1, 1, 2.5)
 
 
 def test_a_workflow_that_is_not_held_runs_at_once(narrated: NarratedCluster) -> None:
@@ -79,7 +79,7 @@ def test_a_workflow_that_was_given_up_never_ran(narrated: NarratedCluster) -> No
     narrated.label("a", note="x")
     narrated.see()
     assert narrated.told()[1:] == ["given up: it waited 3s in here and did not start"]
-    assert narrated.narrator.tallies["here"] == Tally(1, 0, 0, 0, 0, 1, 3.0)
+    assert narrated.narrator.tallies["here"] == NamespaceTotals(1, 0, 0, 0, 0, 1, 3.0)
     assert narrated.narrator.finished(0)
     assert narrated.narrator.settled(uid, 0)
     assert narrated.narrator.waiting() == []
@@ -93,13 +93,13 @@ def test_who_prints_hears_that_nobody_reads_any_more(narrated: NarratedCluster) 
             raise BrokenPipeError
 
     heard: list[str] = []
-    narrator = Narrator(
+    narrator = EventPrinter(
         cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
     )
     narrator.text("a line")
     assert heard == ["unread"]
     with pytest.raises(BrokenPipeError):
-        Narrator(cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
+        EventPrinter(cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
 
 
 def test_a_change_of_a_held_workflow_is_not_told(narrated: NarratedCluster) -> None:
@@ -182,8 +182,8 @@ def snapshot(*quotas: WorkflowQuota | ConfigMap) -> Snapshot:
 
 def test_the_closing_table_shows_the_tightest_limit() -> None:
     """Namespaces in order of names, `unlimited` where no quota speaks."""
-    text = closing_table(
-        {"b": Tally(created=3, most_running=2, longest_wait=1.25), "a": Tally()},
+    text = namespace_table(
+        {"b": NamespaceTotals(created=3, most_running=2, longest_wait=1.25), "a": NamespaceTotals()},
         snapshot(quota("b", "x", 5), quota("b", "y", 2), quota("b", "z", None)),
         datetime(2026, 3, 1, tzinfo=UTC),
     )

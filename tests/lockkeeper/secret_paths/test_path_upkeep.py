@@ -15,9 +15,9 @@ from lockkeeper.process.kubernetes_objects import (
     NamespacedName,
 )
 from lockkeeper.secret_paths.configuration_paths import ANNOTATION, read
-from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, FollowedCallers
-from lockkeeper.secret_paths.path_upkeep import CallersUpkeep, PathReadiness, Replicas, new_secret
-from lockkeeper.secret_paths.rotation import USUAL, Audience, RotationDeed
+from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, KnownCallers
+from lockkeeper.secret_paths.path_upkeep import PathReadiness, PathUpkeep, Replicas, new_secret
+from lockkeeper.secret_paths.rotation import USUAL, ReplicaSupport, RotationChange
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision.decision import Side
@@ -37,10 +37,10 @@ class Told:
     """Notes what is told."""
 
     def __init__(self) -> None:
-        self.deeds: list[tuple[str, RotationDeed]] = []
+        self.deeds: list[tuple[str, RotationChange]] = []
         self.troubles: list[str] = []
 
-    def moved(self, where: str, deed: RotationDeed) -> None:
+    def moved(self, where: str, deed: RotationChange) -> None:
         self.deeds.append((where, deed))
 
     def trouble(self, doing: str, error: ClusterError) -> None:
@@ -55,7 +55,7 @@ class World:
         self.cluster = Troubled()
         self.told = Told()
         self.seconds = 0.0
-        self.webhook = FollowedCallers(
+        self.webhook = KnownCallers(
             cluster=self.cluster,
             name=RELEASE,
             clock=self.clock,
@@ -64,9 +64,9 @@ class World:
         )
         self.upkeep = self.controller()
 
-    def controller(self) -> CallersUpkeep:
+    def controller(self) -> PathUpkeep:
         """Return the work of a new leader."""
-        return CallersUpkeep(
+        return PathUpkeep(
             cluster=self.cluster,
             name=RELEASE,
             replicas=Replicas(
@@ -221,7 +221,7 @@ def test_a_roll_out_from_the_former_release_gets_no_secret_before_it_is_over() -
     world.deploy(AWARE, updated=2, generation=3, observed=3)
     world.later(timedelta(0), GRACE - timedelta(seconds=1))
     assert set(world.carried().values()) == {PLAIN}
-    assert world.told.deeds == [(f"{each.kind} {RELEASE}", RotationDeed.BEGAN) for each in CONFIGURATIONS]
+    assert world.told.deeds == [(f"{each.kind} {RELEASE}", RotationChange.BEGAN) for each in CONFIGURATIONS]
     world.later(timedelta(seconds=1), USUAL.settle)
     assert PLAIN not in world.carried().values()
 
@@ -324,7 +324,7 @@ def test_one_configuration_that_cannot_be_written_does_not_keep_the_other_from_i
     """The pass failed, and is made again."""
     world.cluster.refuse("patch", MUTATING, Forbidden("no"))
     assert not world.upkeep.make_pass()
-    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", RotationDeed.BEGAN)
+    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", RotationChange.BEGAN)
     assert world.told.troubles == [f"keeping the paths of {MUTATING.kind} {RELEASE}: no"]
 
 
@@ -429,13 +429,13 @@ def test_a_secret_may_stand_in_a_path_and_cannot_be_guessed() -> None:
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ((AWARE,), Audience.READY),
-        (("serve", "--webhook-configurations", "blue"), Audience.READY),
-        (("serve", "--cluster"), Audience.UNAWARE),
-        ((), Audience.UNAWARE),
+        ((AWARE,), ReplicaSupport.READY),
+        (("serve", "--webhook-configurations", "blue"), ReplicaSupport.READY),
+        (("serve", "--cluster"), ReplicaSupport.UNAWARE),
+        ((), ReplicaSupport.UNAWARE),
     ],
 )
-def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: Audience) -> None:
+def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: ReplicaSupport) -> None:
     """Those of the former release have none that says so."""
     world = World()
     world.install(args=args)
