@@ -52,7 +52,7 @@ def _serve_gunicorn(app: WSGIApplication, certs: Path) -> None:
     listener = bind(HOST, 0)
     port = listener.getsockname()[1]
     paths, tls = loopback_certificate(certs, HOST)
-    settings = ServerSettings(host=HOST, port=port, certificate=paths.cert, key=paths.key)
+    settings = ServerSettings(certificate=paths.cert, key=paths.key)
     server = Server(settings=settings, listener=listener, build=lambda: app, tls=tls)
     print_message(f"serving on https://{HOST}:{port}")
     sys.exit(server.serve())

@@ -12,7 +12,7 @@ from lockkeeper.process.console import UsageError, print_message
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as a shell gives it."""
 _USAGE: Final = 2
-"""Exit code for everything that the caller has to mend: arguments, files, a port in use."""
+"""Exit code for everything that the caller has to correct: arguments, files, a port in use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:  # The reader, `head` perhaps, has what it wanted.
+    except BrokenPipeError:  # The reader, such as `head`, has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code

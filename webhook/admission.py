@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 
 from policy.core.decision.decision import Side
 from policy.core.values.prepared import prepare
-from webhook.callers import AnyCaller, Callers, UnknownCallers, WebhookCall, call_of
+from webhook.callers import Callers, UnknownCallers, WebhookCall, call_of
 from webhook.failure import (
     MAX_BODY,
     BadRequest,
@@ -56,7 +56,8 @@ prepare(_UidOnly)
 class Admission:
     """Answers POST /mutate, /validate and /policies of callers that are known.
 
-    Hands every other path to `other`.
+    Hands every other path to `other`. Without `callers` every caller that reaches the port is known; a former
+    secret that is still in a configuration does no harm then.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Admission:
         self._log = log
         self._metrics = metrics
         self._other = other
-        self._callers = callers or AnyCaller()
+        self._callers = callers
         self._unknown = unknown or UnknownCallers(warn=lambda _: None, stopwatch=time.monotonic)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -81,12 +82,12 @@ class Admission:
         call = call_of(environ["PATH_INFO"])
         if call is None:
             return self._other(environ, start_response)
-        known, side = self._callers.accepts(call), call.side
+        callers, side = self._callers, call.side
         body = b""
         headers: _Headers = [_TEXT]
         try:
-            if not known:
-                self._check_caller(call, environ)
+            if callers is not None and not callers.accepts(call):
+                self._check_caller(callers, call, environ)
             body = _read_body(environ)
             budget = budget_of(environ.get("QUERY_STRING", ""))
             answer_to = review_policy if side is Side.POLICIES else review
@@ -110,10 +111,10 @@ class Admission:
         start_response(status, headers)
         return (answer,)
 
-    def _check_caller(self, call: WebhookCall, environ: WSGIEnvironment) -> None:
+    def _check_caller(self, callers: Callers, call: WebhookCall, environ: WSGIEnvironment) -> None:
         """Check the caller before anything of the request is read. Raises UnknownCaller, NotSynced."""
         with without_permit(environ.get("gunicorn.socket")):  # Others compute while this one waits.
-            known = self._callers.accepts_after_read(call)
+            known = callers.accepts_after_read(call)
         if known:
             return
         self._unknown.record(call, environ.get("REMOTE_ADDR", ""))

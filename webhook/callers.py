@@ -55,21 +55,6 @@ class Callers(Protocol):
         """Return the same after a read, which takes time. Raises NotSynced where it is not known yet."""
 
 
-class AnyCaller:
-    """Accepts every caller that reaches the port.
-
-    A former secret that is still in a configuration, does no harm then.
-    """
-
-    def accepts(self, _call: WebhookCall) -> bool:
-        """Accept it."""
-        return True
-
-    def accepts_after_read(self, _call: WebhookCall) -> bool:
-        """Accept it."""
-        return True
-
-
 class AcceptedSecret(msgspec.Struct, frozen=True):
     """A secret whose callers are answered, always or until then."""
 

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
@@ -50,10 +52,10 @@ def build_controller(
     together: Together = map,
     tell_every: timedelta = TELL_EVERY,
 ) -> Controller:
-    """Return the controller; who runs it wakes it when policies change.
+    """Return the controller; its caller wakes it when policies change.
 
-    `capacity` says what nodes allow a pool, `together` sends releases, and `tell_every` is how often at most
-    those who wait in a namespace are told where they stand.
+    `capacity` returns what nodes allow a pool, `together` sends releases, and `tell_every` is how often at
+    most the positions in the queue of a namespace are written.
     """
     releaser = ReleasePass(
         cluster=cluster,
@@ -69,44 +71,33 @@ def build_controller(
     return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=reporter.trouble)
 
 
-class Terms:
-    """Begins a term each time that this process comes to lead; `leading` tells whether it does."""
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Begins a term each time that this process comes to lead; `leading` returns whether it does."""
 
-    def __init__(
-        self,
-        *,
-        cluster: WatchedCluster,
-        policies: ClusterPolicies,
-        ledgers: Ledgers,
-        reporter: ControllerLog,
-        lock_metrics: LockMetrics,
-        leading: Callable[[], bool],
-        me: str,
-    ) -> None:
-        self._cluster = cluster
-        self._policies = policies
-        self._ledgers = ledgers
-        self._reporter = reporter
-        self._lock_metrics = lock_metrics
-        self._leading = leading
-        self._me = me
+    cluster: WatchedCluster
+    policies: ClusterPolicies
+    ledgers: Ledgers
+    reporter: ControllerLog
+    lock_metrics: LockMetrics
+    leading: Callable[[], bool]
+    me: str
 
     def begin(self, upkeep: Mapping[str, Work]) -> Work:
         """Return what is to do in one term; `upkeep` is done beside it."""
-        self._reporter.led()
-        policies, board, trouble = self._policies, self._policies.board, self._reporter.trouble
-        announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
+        self.reporter.led()
+        policies, board, trouble = self.policies, self.policies.board, self.reporter.trouble
+        announcer = Announcer(cluster=self.cluster, clock=utc_now, me=self.me)
         locks, nodes = self._locks(), self._nodes()
         queues = build_controller(
-            cluster=self._cluster,
+            cluster=self.cluster,
             board=board,
-            ledgers=self._ledgers,
-            reporter=self._reporter,
+            ledgers=self.ledgers,
+            reporter=self.reporter,
             capacity=nodes.capacity,
             together=several_at_once(),
         )
         status = policies.status_writer(trouble)
-        semaphores = policies.projector(trouble, cluster=self._cluster, in_use=locks.uses)
+        semaphores = policies.projector(trouble, cluster=self.cluster, in_use=locks.uses)
         siblings = policies.siblings(trouble)
         ending = ExitStack()
         for subscribe, wake in (
@@ -121,9 +112,9 @@ class Terms:
         ):
             ending.callback(subscribe(wake))
         ending.callback(self._forget)
-        self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
+        self.lock_metrics.show(lambda: locks.view if self.leading() else NOTHING_SEEN)
         policies.capacity = nodes.capacity
-        self._reporter.announcer = announcer
+        self.reporter.announcer = announcer
         works: dict[str, Work] = {
             "queues": queues,
             "events": announcer,
@@ -137,29 +128,29 @@ class Terms:
 
     def _locks(self) -> LockWatch:
         return LockWatch(
-            cluster=self._cluster,
-            snapshot=self._policies.board.current,
+            cluster=self.cluster,
+            snapshot=self.policies.board.current,
             clock=utc_now,
             stopwatch=time.monotonic,
-            recorder=self._lock_metrics,
-            trouble=self._reporter.trouble,
-            me=self._me,
+            recorder=self.lock_metrics,
+            trouble=self.reporter.trouble,
+            me=self.me,
         )
 
     def _nodes(self) -> NodeFollower:
         return NodeFollower(
-            cluster=self._cluster,
-            snapshot=self._policies.board.current,
-            before=lambda pool: self._ledgers.read(Root.of_pool(pool)).capacity,
+            cluster=self.cluster,
+            snapshot=self.policies.board.current,
+            before=lambda pool: self.ledgers.read(Root.of_pool(pool)).capacity,
             clock=utc_now,
-            trouble=self._reporter.trouble,
+            trouble=self.reporter.trouble,
         )
 
     def _forget(self) -> None:
-        """Let nothing that outlives the term lead back to it."""
-        self._lock_metrics.show(_nothing)
-        self._policies.capacity = unknown_capacity
-        self._reporter.announcer = None
+        """Remove all references to the term from what outlives it."""
+        self.lock_metrics.show(_nothing)
+        self.policies.capacity = unknown_capacity
+        self.reporter.announcer = None
 
 
 def _nothing() -> LocksView:

@@ -25,7 +25,7 @@ from webhook.wire import Received
 
 
 class ReviewRecorder:
-    """Counts and logs every review; `joined` hears of every Workflow that is to wait."""
+    """Counts and logs every review; `joined` is called for every Workflow that has to wait."""
 
     def __init__(self, *, metrics: Metrics, log: Log, joined: Callable[[str, int], None]) -> None:
         self._metrics = metrics
@@ -58,9 +58,9 @@ def build_admission(
 ) -> WSGIApplication:
     """Return the webhook's WSGI application.
 
-    `current` gives reviews their snapshot where that is not simply the board's; `missing` says what is still
-    to come before any review may be sent here. `callers` knows who may call. `probed` is given the probes and
-    metrics, which are then elsewhere and not here.
+    `current` gives reviews their snapshot where that is not simply the board's; `missing` returns what is
+    not ready yet for reviews. `callers` knows who may call. `probed` is given the probes and metrics, which
+    are then served elsewhere and not here.
     """
     state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
     metrics.registry.register(state)

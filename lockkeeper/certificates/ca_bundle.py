@@ -14,7 +14,7 @@ from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
 class BundlePlacement(msgspec.Struct, frozen=True):
     """Where the bundle is after it was put: `state` changes with every change of a configuration.
 
-    `problems` keep it from being in place; `absent` configurations do not, because the API server calls no webhook by them.
+    `problems` keep it from being in place; `absent` configurations do not: they register no webhook.
     """
 
     state: tuple[tuple[str, int], ...]

@@ -26,7 +26,7 @@ def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:
-    """Create a certificate for this machine in `folder` where it is missing; return its files and the TLS hook.
+    """Create the certificate of this machine where it is missing; return its files and the TLS hook.
 
     Raises:
         UsageError: the folder cannot be used.

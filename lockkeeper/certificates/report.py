@@ -57,7 +57,7 @@ def report_on(
         kept: what is stored, unchecked.
         now: the time of the report.
         names: names that the serving certificate has to carry; none are checked where none are given.
-        placed: the bundle of each of our webhooks in the webhook configurations; None where they were not read.
+        placed: the bundle in each webhook of ours; None where the configurations were not read.
     """
     bundle = split(kept.bundle)
     labels = _labels(kept, bundle)

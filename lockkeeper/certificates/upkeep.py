@@ -1,9 +1,15 @@
-"""Where the bundle comes from that API servers are to trust: our own CA, or a Secret that is given."""
+"""What a controller does about certificates: renew them and correct every caBundle where it leads.
 
-import time
+The bundle that API servers are to trust is that of our own CA, or is in a Secret that is given. A pass reads,
+writes the bundle into the webhook configurations, and only then takes the next step in the life of the
+certificates. It is made whenever a configuration changes, and every few seconds because the Secret is read,
+not watched: reading one Secret needs the fewest rights, and nothing about it is urgent.
+"""
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Final, TypeAlias
 
@@ -31,7 +37,10 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 from webhook.logs import Log
 
+NO_BUNDLE: Final = "there is no CA bundle yet"
 _MARK_DIGITS: Final = 16
+_STEPS_AT_ONCE: Final = 8
+"""Steps after which a pass ends in any case; two are usual."""
 Since: TypeAlias = Callable[[bytes], datetime | None]
 """Returns since when a bundle is in place in every webhook configuration."""
 
@@ -138,10 +147,6 @@ class GivenCertificates(Certificates):
         return False
 
 
-_STEPS_AT_ONCE: Final = 8
-"""Steps after which a pass ends in any case; two are usual."""
-
-
 class CertificateUpkeep(Upkeep):
     """Runs until it is stopped; one replica at a time, the leader, does this."""
 
@@ -208,9 +213,6 @@ class CertificateUpkeep(Upkeep):
         return self._since if bundle and bundle == self._bundle else None
 
 
-NO_BUNDLE: Final = "there is no CA bundle yet"
-
-
 class ControllerCertificates:
     """What a controller does about certificates: `upkeep` where it leads, `missing` in any case.
 
@@ -238,9 +240,10 @@ class ControllerCertificates:
             else OwnCertificates(store=store, names=names, clock=clock, reporter=self._reporter)
         )
         self._configurations = Configurations(cluster=cluster, name=configurations)
-        self._readiness = BundleReadiness(
-            certificates=self._certificates, configurations=self._configurations, stopwatch=time.monotonic
-        )
+        self.mark: Final = self._certificates.mark
+        self.missing: Final = CachedReadiness(
+            partial(missing_bundles, self._certificates, self._configurations)
+        ).missing
         registry.register(CertificateExpiry(self._certificates.expiries))
 
     def upkeep(self) -> CertificateUpkeep:
@@ -252,35 +255,16 @@ class ControllerCertificates:
             reporter=self._reporter,
         )
 
-    def mark(self) -> str:
-        """Return a hash of the serving certificate, "" where none is known."""
-        return self._certificates.mark()
 
-    def missing(self) -> list[str]:
-        """Return what the webhook configurations lack, or nothing."""
-        return self._readiness.missing()
+def missing_bundles(certificates: Certificates, configurations: Configurations, last: list[str]) -> list[str]:
+    """Return which configurations lack the bundle; `last` while they cannot be read.
 
-
-class BundleReadiness(CachedReadiness):
-    """Whether the CA bundle is in the webhook configurations."""
-
-    def __init__(
-        self,
-        *,
-        certificates: Certificates,
-        configurations: Configurations,
-        stopwatch: Callable[[], float],
-    ) -> None:
-        super().__init__(stopwatch=stopwatch)
-        self._certificates = certificates
-        self._configurations = configurations
-
-    def look(self, last: list[str]) -> list[str]:
-        """Return what the configurations lack, or nothing; one that is not installed lacks nothing."""
-        bundle = self._certificates.bundle()
-        if not bundle:
-            return [NO_BUNDLE]
-        try:
-            return self._configurations.behind(bundle)
-        except ClusterError as error:
-            return [f"{NOT_SEEN}: {error.message}"] if last in ([NOT_SEEN], [NO_BUNDLE]) else last
+    One that is not installed lacks nothing.
+    """
+    bundle = certificates.bundle()
+    if not bundle:
+        return [NO_BUNDLE]
+    try:
+        return configurations.behind(bundle)
+    except ClusterError as error:
+        return [f"{NOT_SEEN}: {error.message}"] if last in ([NOT_SEEN], [NO_BUNDLE]) else last

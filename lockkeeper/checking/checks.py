@@ -1,4 +1,7 @@
-"""What a check concludes: a sentence about an installation, and what to do next."""
+"""What is wrong with an installation: a sentence for each check, and what to do next. Pure.
+
+In this order: kinds, webhook configurations, what serves the webhooks, the leader, the policies.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -69,7 +72,7 @@ def _unread(check: Check, found: UnreadObject) -> CheckResult:
 
 
 def check_installation(facts: InstallationFacts) -> tuple[CheckResult, ...]:
-    """Return all judgements, in the order in which somebody would mend things."""
+    """Return all results, in the order in which a user would correct things."""
     return (
         *_check_kinds(facts),
         *_check_registration(facts),
@@ -92,14 +95,14 @@ def nothing_seen(facts: InstallationFacts) -> bool:
     return all(isinstance(each, UnreadObject) and each.gap is Gap.NO_RIGHT for each in reads)
 
 
-def table(judgements: Sequence[CheckResult]) -> str:
-    """Return the judgements in columns, what to do below, and how many there are of each state."""
-    lines = [aligned([(each.state, each.check, each.message) for each in judgements])]
-    advised = [each for each in judgements if each.advice]
+def table(results: Sequence[CheckResult]) -> str:
+    """Return the results in columns, what to do below, and how many there are of each state."""
+    lines = [aligned([(each.state, each.check, each.message) for each in results])]
+    advised = [each for each in results if each.advice]
     if advised:
         lines.append("")
     lines += [f"{each.check}: {each.message}\n  next: {each.advice}" for each in advised]
-    counts = Counter(each.state for each in judgements)
+    counts = Counter(each.state for each in results)
     lines += ["", ", ".join(f"{counts[state]} {state}" for state in State if counts[state])]
     return "\n".join(lines)
 
@@ -110,7 +113,7 @@ _POLICY_REVIEW: Final = "policies.lockkeeper.dev"
 
 
 def _check_kinds(facts: InstallationFacts) -> CheckResults:
-    """Judge whether the API serves what Lockkeeper reads and writes."""
+    """Check whether the API serves what Lockkeeper reads and writes."""
     check = Check.KINDS
     gaps = {kind: found for kind, found in facts.policies.items() if isinstance(found, UnreadObject)}
     if facts.ledgers is not None:
@@ -136,7 +139,7 @@ def _check_kinds(facts: InstallationFacts) -> CheckResults:
 
 
 def _check_registration(facts: InstallationFacts) -> CheckResults:
-    """Judge whether the API server calls our webhooks, and as it should."""
+    """Check whether the API server calls our webhooks, and as it should."""
     for kind, found, wanted in (
         (MUTATING.kind, facts.mutating, (_MUTATE,)),
         (VALIDATING.kind, facts.validating, (_VALIDATE, _POLICY_REVIEW)),
@@ -170,7 +173,7 @@ def _completeness(kind: str, name: str, present: dict[str, Webhook], wanted: tup
 
 
 def _settings(webhook: Webhook, namespace: str) -> CheckResults:
-    """Tell what happens without an answer, and judge what may not be set otherwise."""
+    """Show what happens without an answer, and check what must be set as it is."""
     check, seconds = Check.FAILURE_POLICY, webhook.timeout_seconds
     if webhook.failure_policy == "Ignore":
         what = "Workflows pass it when it has not answered"
@@ -191,7 +194,7 @@ def _settings(webhook: Webhook, namespace: str) -> CheckResults:
 
 
 def excludes(webhook: Webhook, namespace: str) -> bool:
-    """Return whether a webhook leaves a namespace out by its name, which nobody can change.
+    """Return whether a webhook leaves a namespace out by its name, which cannot be changed.
 
     Other labels can be, so a namespace that is left out by those does not count as left out.
     """
@@ -207,28 +210,28 @@ def _listed(names: list[str]) -> str:
 
 
 _EXPIRY_WARNING: Final = timedelta(days=14)
-"""A renewal is due after two thirds of a certificate's life; so late, something keeps it from happening."""
+"""A renewal is due after two thirds of a certificate's life; so late, something prevents it."""
 
 
 def _check_serving(facts: InstallationFacts) -> CheckResults:
-    """Judge what serves the webhooks: its certificate, and whether it is ready."""
-    for served in facts.served:
-        target = served.target
+    """Check what serves the webhooks: its certificate, and whether it is ready."""
+    for probe in facts.probes:
+        target = probe.target
         place = f"{target.server_name}:{target.port}"
-        if served.trouble is not None:
-            yield _not_asked(served, served.trouble, place, facts)
+        if probe.trouble is not None:
+            yield _not_asked(probe, probe.trouble, place, facts)
             continue
-        yield _certificate(served, place, facts)
-        yield _callers(served, place)
-        if served.ready:
+        yield _certificate(probe, place, facts)
+        yield _callers(probe, place)
+        if probe.ready:
             yield CheckResult(Check.READINESS, State.OK, f"{place} is ready")
         else:
-            message = f"{place} is not ready: {', '.join(served.said.splitlines()) or 'it does not say why'}"
+            message = f"{place} is not ready: {', '.join(probe.text.splitlines()) or 'it does not say why'}"
             yield CheckResult(Check.READINESS, State.FAILED, message, "look at the log of the webhook's Pods")
 
 
 def _not_asked(
-    served: ProbeResult, trouble: ProbeTrouble, place: str, facts: InstallationFacts
+    probe: ProbeResult, trouble: ProbeTrouble, place: str, facts: InstallationFacts
 ) -> CheckResult:
     check = Check.CERTIFICATE
     keeper = (
@@ -239,25 +242,25 @@ def _not_asked(
             message = f"the registration has no caBundle, so the API server trusts nobody at {place}"
             return CheckResult(check, State.FAILED, message, keeper)
         case ProbeTrouble.BAD_BUNDLE:
-            message = f"the caBundle for {place} is of no use: {served.error}"
+            message = f"the caBundle for {place} is of no use: {probe.error}"
             return CheckResult(check, State.FAILED, message, keeper)
         case ProbeTrouble.UNTRUSTED:
-            message = f"the API server refuses the certificate of {place}: {served.error}"
+            message = f"the API server refuses the certificate of {place}: {probe.error}"
             advice = "see lockkeeper certs status, and the log of the controller, which keeps caBundle right"
             return CheckResult(check, State.FAILED, message, advice)
         case ProbeTrouble.UNREACHABLE if facts.inside:
-            message = f"{place} does not answer at {served.target.host}: {served.error}"
+            message = f"{place} does not answer at {probe.target.host}: {probe.error}"
             advice = "see whether the webhook's Pods are ready, and whether a NetworkPolicy keeps them apart"
             return CheckResult(Check.READINESS, State.FAILED, message, advice)
         case ProbeTrouble.UNREACHABLE:
-            message = f"{place} cannot be reached from here: {served.error}"
+            message = f"{place} cannot be reached from here: {probe.error}"
             return CheckResult(Check.READINESS, State.SKIPPED, message, "check from a Pod, as helm test does")
 
 
-def _certificate(served: ProbeResult, place: str, facts: InstallationFacts) -> CheckResult:
-    if served.expires is None:
+def _certificate(probe: ProbeResult, place: str, facts: InstallationFacts) -> CheckResult:
+    if probe.expires is None:
         raise AssertionError("a target without trouble has shown its certificate")
-    left = served.expires - facts.now
+    left = probe.expires - facts.now
     message = f"the caBundle vouches for the certificate of {place}, for {left.days} more days"
     if left > _EXPIRY_WARNING:
         return CheckResult(Check.CERTIFICATE, State.OK, message)
@@ -265,11 +268,11 @@ def _certificate(served: ProbeResult, place: str, facts: InstallationFacts) -> C
     return CheckResult(Check.CERTIFICATE, State.WARNING, message, advice)
 
 
-def _callers(served: ProbeResult, place: str) -> CheckResult:
-    """Judge whether it answers where the API server calls, and whether others too; no path is shown."""
-    calls = [call_of(path) for path in served.target.paths]
-    if served.refused:
-        found = {call.side.value for call in map(call_of, served.refused) if call is not None}
+def _callers(probe: ProbeResult, place: str) -> CheckResult:
+    """Check whether it answers the API server, and whether unknown callers too; no path is shown."""
+    calls = [call_of(path) for path in probe.target.paths]
+    if probe.refused:
+        found = {call.side.value for call in map(call_of, probe.refused) if call is not None}
         sides = ", ".join(sorted(found)) or "none that it knows"
         message = f"{place} does not answer at the paths in the webhook configurations: {sides}"
         advice = "look at the log of the webhook's Pods, and whether they may get the webhook configurations"
@@ -282,7 +285,7 @@ def _callers(served: ProbeResult, place: str) -> CheckResult:
 
 
 def _check_leader(facts: InstallationFacts) -> CheckResults:
-    """Judge whether a controller leads: without one, queued Workflows wait for ever."""
+    """Check whether a controller leads: without one, queued Workflows wait for ever."""
     check, logs = Check.LEADER, "look at the log of the controller's Pods"
     seen, name = facts.lease, f"{facts.namespace}/{facts.name}-controller"
     if isinstance(seen, UnreadObject):
@@ -312,14 +315,14 @@ def _check_leader(facts: InstallationFacts) -> CheckResults:
 
 
 def _check_policies(facts: InstallationFacts) -> CheckResults:
-    """List the policies that are not in force as they were written last, or stand against another one."""
+    """List the policies that are not in force as they were written last, or conflict with another one."""
     found = {kind: read for kind, read in facts.policies.items() if not isinstance(read, UnreadObject)}
     fine = True
     for kind, policies in found.items():
         for policy in policies:
-            for judgement in _policy(kind, policy):
+            for result in _policy(kind, policy):
                 fine = False
-                yield judgement
+                yield result
     if fine and found:
         total = sum(map(len, found.values()))
         message = f"policies in force: {total}, and none that is not" if total else "there is no policy yet"

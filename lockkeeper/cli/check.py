@@ -7,7 +7,7 @@ from typing import Final
 
 from lockkeeper.checking.checks import State, check_installation, nothing_seen, table
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.tls_probe import ask
+from lockkeeper.checking.tls_probe import probe
 from lockkeeper.cli.options import add_kubeconfig, add_output, reach
 from lockkeeper.process.console import UsageError, as_json, utc_now
 from policy.cluster.errors import TooManyRequests, Unavailable
@@ -34,14 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Gather, judge and print."""
+    """Gather, check and print."""
     with closing(reach(arguments.kubeconfig)) as cluster:
         gatherer = Gatherer(
             cluster=cluster,
             namespace=arguments.namespace,
             name=arguments.name,
             inside=arguments.kubeconfig is None,
-            probe=ask,
+            probe=probe,
             clock=utc_now,
             pause=Event().wait,
         )

@@ -1,6 +1,6 @@
 """`lockkeeper controller`: the controller on a cluster.
 
-Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing comes
+Puts together its process: election, probes and metrics, and the duties of a leader, of which releasing is
 from `lockkeeper.assembly`.
 """
 
@@ -11,6 +11,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from types import FrameType
 
@@ -34,8 +36,8 @@ from lockkeeper.cli.serving_options import (
 from lockkeeper.process.console import UsageError, print_message, utc_now, write_to
 from lockkeeper.process.controller_log import ControllerLog, expose_board
 from lockkeeper.process.health_port import HealthPort
-from lockkeeper.process.liveness import Liveness, ending_at_sigterm
-from lockkeeper.secret_paths.path_upkeep import ControllerPaths, PathLog
+from lockkeeper.process.liveness import CachedReadiness, Liveness, ending_at_sigterm
+from lockkeeper.secret_paths.path_upkeep import PathLog, PathUpkeep, missing_paths
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.service.leading.leader_election import Elector, Work
@@ -55,7 +57,7 @@ lease up at once.
 Exit codes: 0 stopped by a signal, 1 a bug ended it, 2 something to mend before it can work."""
 
 _SYNC_SECONDS = 0.5
-"""How often, until all policies were read, the end is looked for."""
+"""How often, until all policies were read, the stop is checked."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:
         raise UsageError("give one of --certs-secret and --ca-secret")
-    with ending_at_sigterm():  # To make it takes a second of imports; it takes the signal over when it runs.
+    with ending_at_sigterm():  # To create it takes a second of imports; then it handles the signal itself.
         return _ControllerProcess(arguments).run()
 
 
@@ -137,7 +139,10 @@ class _ControllerProcess:
             me=me,
         )
         self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
-        self._callers = self._caller_paths(arguments)
+        self._missing = [self._policies.missing]
+        if self._certificates is not None:
+            self._missing.append(self._certificates.missing)
+        self._path_upkeep = self._upkeep_of_paths(arguments)
         self._elector = Elector(
             cluster=self._cluster,
             namespace=arguments.lease_namespace,
@@ -188,8 +193,8 @@ class _ControllerProcess:
         upkeep: dict[str, Work] = {}
         if self._certificates is not None:
             upkeep["certificates"] = self._certificates.upkeep()
-        if self._callers is not None:
-            upkeep["callers"] = self._callers.upkeep()
+        if self._path_upkeep is not None:
+            upkeep["callers"] = self._path_upkeep()
         return self._terms.begin(upkeep)
 
     def _leading(self) -> bool:
@@ -198,21 +203,22 @@ class _ControllerProcess:
     def _not_ready(self) -> list[str]:
         if self._elector.stopping:
             return ["shutting down"]
-        certificates = self._certificates.missing() if self._certificates is not None else []
-        callers = self._callers.missing() if self._callers is not None else []
-        return self._policies.missing() + certificates + callers
+        return [text for missing in self._missing for text in missing()]
 
-    def _caller_paths(self, arguments: argparse.Namespace) -> ControllerPaths | None:
-        """Return what is to do about the paths of the webhook, or None where they are left alone."""
+    def _upkeep_of_paths(self, arguments: argparse.Namespace) -> Callable[[], PathUpkeep] | None:
+        """Return what starts the upkeep of secret paths in a term, or None where they are left alone."""
         if arguments.webhook_deployment is None:
             return None
-        return ControllerPaths(
+        name = arguments.webhook_configurations
+        self._missing.append(CachedReadiness(partial(missing_paths, self._cluster, name)).missing)
+        return partial(
+            PathUpkeep,
             cluster=self._cluster,
-            configurations=arguments.webhook_configurations,
+            name=name,
             deployment=arguments.webhook_deployment,
             clock=utc_now,
-            log=PathLog(log=self._log, registry=self._metrics.registry),
             trouble=self._reporter.trouble,
+            moved=PathLog(log=self._log, registry=self._metrics.registry).moved,
             mark=self._certificates.mark if self._certificates is not None else str,
         )
 
@@ -223,7 +229,7 @@ class _ControllerProcess:
 def _certificates(
     arguments: argparse.Namespace, cluster: Cluster, log: Log, metrics: ControllerMetrics
 ) -> ControllerCertificates | None:
-    """Return what is to do about certificates, or None where somebody else sees to all of it."""
+    """Return what is to do about certificates, or None where another program does all of it."""
     secret = arguments.certs_secret or arguments.ca_secret
     if secret is None:
         return None

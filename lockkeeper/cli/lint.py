@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @wrong_files_are_usage_errors()
 def run(arguments: argparse.Namespace) -> int:
-    """Look at every object of every file."""
+    """Check every object of every file."""
     paths = list(arguments.paths)
     if arguments.policies is not None:
         paths.append(str(existing_folder(arguments.policies, "the folder of policies")))

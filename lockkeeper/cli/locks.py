@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def act(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
-    """Do what was asked for; returns the exit code."""
+    """Run the action, and return the exit code."""
     return _suggest(cluster, arguments) if arguments.action == "suggest" else _show(cluster, arguments)
 
 
@@ -84,7 +84,7 @@ def _show(cluster: WatchedCluster, arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """Tell of a cluster that cannot be read as of something that the caller mends."""
+    """Report a cluster that cannot be read in one line."""
     try:
         yield
     except ClusterError as error:

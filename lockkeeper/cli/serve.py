@@ -1,7 +1,7 @@
 """`lockkeeper serve`: the webhook alone.
 
 Puts together its two processes: the parent, with sockets and the certificate, and the worker that it forks,
-with the application of `lockkeeper.assembly` and the threads that keep policies, callers and certificate.
+with the application of `lockkeeper.assembly` and the threads that follow policies, callers and certificate.
 """
 
 import argparse
@@ -119,9 +119,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         offer.establish()
         process = _WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
         server = Server(
-            settings=ServerSettings(
-                host=arguments.host, port=number, certificate=offer.paths.cert, key=offer.paths.key
-            ),
+            settings=ServerSettings(certificate=offer.paths.cert, key=offer.paths.key),
             listener=listener,
             build=lambda: process.build(server.draining),
             tls=offer.context,
@@ -134,7 +132,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 class _WebhookProcess:
-    """What the worker process builds: the application, with threads that keep policies and certificate."""
+    """What the worker process builds: the application, with threads that follow policies and certificate."""
 
     def __init__(
         self,
@@ -151,7 +149,7 @@ class _WebhookProcess:
         self._writer: LineWriter | None = None
 
     def build(self, draining: Callable[[], bool]) -> WSGIApplication:
-        """Build everything, in the worker: threads do not come along when a process forks."""
+        """Build everything, in the worker: a fork has none of the threads of its parent."""
         metrics = Metrics()
         self._writer = LineWriter(descriptor=sys.stdout.fileno())
         log = Log(write=self._writer, clock=utc_now)
@@ -202,8 +200,8 @@ class _WebhookProcess:
         callers = self._callers(cluster, log)
         policies.read_figures()
         policies.start()
-        # Connections wait in the backlog meanwhile. A worker that takes the place of one that died would
-        # otherwise refuse the first reviews, because its Pod counts as ready.
+        # Connections wait in the backlog meanwhile. A worker that replaces one that died would otherwise
+        # refuse the first reviews, because its Pod counts as ready.
         policies.wait(_SYNC_SECONDS)
         if callers is not None:
             callers.wait(_SYNC_SECONDS)
@@ -226,7 +224,7 @@ class _WebhookProcess:
         )
 
     def _callers(self, cluster: Cluster, log: Log) -> KnownCallers | None:
-        """Return who knows the callers, begun to follow them; None where everybody may call."""
+        """Return the known callers, already followed; None where every caller is answered."""
         if self._arguments.webhook_configurations is None:
             return None
         callers = KnownCallers(
@@ -266,7 +264,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
-    """Return where the certificate comes from; without a word about it one is made for this machine."""
+    """Return where the certificate comes from; without an option one is created for this machine."""
     log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
     if arguments.certs_secret is not None:
         return SecretOffer(

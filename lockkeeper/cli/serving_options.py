@@ -64,7 +64,7 @@ def certificate_names(text: str) -> tuple[str, ...]:
 
 
 def add_certificate_secret(parser: argparse.ArgumentParser) -> None:
-    """Add `--certs-secret` and `--certs-names`: certificates that Lockkeeper itself keeps in a Secret."""
+    """Add `--certs-secret` and `--certs-names`: certificates that Lockkeeper itself writes to a Secret."""
     parser.add_argument(
         "--certs-secret",
         type=secret_name,

@@ -46,7 +46,7 @@ class _AnsweredResponse(Read, frozen=True):
 
 
 class _AnsweredReview(Read, frozen=True):
-    """An AdmissionReview that came back."""
+    """The AdmissionReview of an answer."""
 
     response: _AnsweredResponse
     api_version: str = ""
@@ -57,7 +57,7 @@ prepare(_AnsweredReview)
 
 
 class AdmissionAnswer(msgspec.Struct, frozen=True):
-    """What an admission call said."""
+    """The answer of an admission call."""
 
     allowed: bool
     message: str = ""
@@ -75,7 +75,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class ApiServer:
-    """Creates Workflows as the API server would; keeps one connection open."""
+    """Creates Workflows as the API server would; one connection stays open."""
 
     def __init__(
         self, *, cluster: Cluster, host: str, port: int, tls: ssl.SSLContext, new_uid: Callable[[], str]
@@ -152,7 +152,7 @@ def admission_review(obj: JsonObject, *, namespace: str, uid: str, user: str) ->
 
 
 def read_answer(body: bytes, uid: str) -> AdmissionAnswer:
-    """Return what an answer says, checked as the API server checks it (VerifyAdmissionResponse).
+    """Return an answer, checked as the API server checks it (VerifyAdmissionResponse).
 
     Raises:
         AdmissionFailed: it is no answer to this request.

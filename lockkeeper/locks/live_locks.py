@@ -1,4 +1,4 @@
-"""What a cluster says about locks now: the Workflows, and the limits of the semaphores that they use."""
+"""Which Workflows hold and wait for the locks of a cluster now: read, and shown for people and programs."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ class SemaphoreLimits:
 
 
 def live_traces(cluster: ReadingAs, namespace: str, clock: Callable[[], datetime]) -> list[Traced]:
-    """Return the live Workflows of a namespace, or of all with ""; those that do not fit are left out."""
+    """Return the active Workflows of a namespace, or of all with ""; those that do not decode are skipped."""
     listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace, labels=LIVE)
     now = clock()
     return [trace(item, unborn=now) for item in listing.items if isinstance(item, LiveWorkflow)]
@@ -63,14 +63,14 @@ _HEADER: Final = ("LOCK", "LIMIT", "HELD", "WAITING", "OLDEST WAIT", "HOLDERS", 
 
 
 class ShownHolder(msgspec.Struct, frozen=True):
-    """Who holds a lock; `node` is empty for the Workflow itself."""
+    """A holder of a lock; `node` is empty for the Workflow itself."""
 
     workflow: str
     node: str
 
 
 class ShownWaiter(msgspec.Struct, frozen=True):
-    """Who waits for a lock, and how long; `deadlocked` says that it will for ever."""
+    """A waiter for a lock, and how long it waits; for ever where it is `deadlocked`."""
 
     workflow: str
     node: str

@@ -19,7 +19,7 @@ from webhook.metrics import SnapshotState
 
 
 class ControllerLog:
-    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well.
+    """What the controller reports, as log lines; `recorder` counts it, and `on_wait` gets waits as well.
 
     What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
     """
@@ -55,7 +55,7 @@ class ControllerLog:
             self._recorder.led()
 
     def released(self, workflow: Tracked) -> None:
-        """A Workflow was let go."""
+        """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
         self._announce(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
@@ -78,7 +78,7 @@ class ControllerLog:
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
-        """A Workflow could not be let go yet."""
+        """A Workflow could not be released yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
         self._log.event("release-failed", text, level="warning")
         if self._recorder is not None:
@@ -107,7 +107,7 @@ def expose_board(
     """Register the gauges of policies, and those of usage, queues and limits.
 
     The latter are shown by the leader alone. A controller that lost the lead still has its last view of
-    usage, which would be added to the leader's wherever somebody sums over both.
+    usage, which would be added to the leader's in every sum over both.
     """
     nothing = take_snapshot((), version="", argo=argo)
 

@@ -26,7 +26,7 @@ VALIDATING: Final = Resource(
 )
 CONFIGURATIONS: Final = (MUTATING, VALIDATING)
 OURS: Final = ".lockkeeper.dev"
-"""How the names of our webhooks end; others in the same object are somebody else's."""
+"""How the names of our webhooks end; others in the same object are not ours."""
 
 
 class NamespacedName(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ class Webhook(Read, frozen=True):
 
 
 class ConfigurationMetadata(Read, frozen=True):
-    """What tells one state of a configuration from another: the generation moves with its webhooks."""
+    """What identifies a state of a configuration: the generation changes with its webhooks."""
 
     uid: str = ""
     generation: int = 0

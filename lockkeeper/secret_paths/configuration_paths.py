@@ -1,4 +1,4 @@
-"""The paths of our webhooks in a webhook configuration, and the annotation that keeps their secrets."""
+"""The paths of our webhooks in a webhook configuration, and the annotation that stores their secrets."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from webhook.callers import AcceptedSecret, call_of, path_of
 ANNOTATION: Final = "lockkeeper.dev/callers"
 """Never shown in a log or a message; it is as secret as the paths beside it."""
 _LONGEST: Final = 16
-"""Secrets that are kept as former ones, should somebody write one path after the other."""
+"""Former secrets that are stored at most, should a client write one path after the other."""
 _SIDES: Final[dict[str, Side]] = {f"{side.value}{OURS}": side for side in Side}
 """The names of our webhooks."""
 RESOURCE_OF: Final[dict[Side, Resource]] = {
@@ -36,7 +36,7 @@ class OwnWebhook(msgspec.Struct, frozen=True):
     secret: str | None
 
 
-class Registered(msgspec.Struct, frozen=True):
+class OwnWebhooks(msgspec.Struct, frozen=True):
     """What is in a configuration."""
 
     version: str
@@ -45,7 +45,7 @@ class Registered(msgspec.Struct, frozen=True):
     annotated: bool
 
     def answered(self, side: Side) -> tuple[AcceptedSecret, ...]:
-        """Return the secrets that a side answers: what its path carries, and those that are kept."""
+        """Return the secrets that a side answers: what its path carries, and those in the annotation."""
         carried = [hook.secret for hook in self.hooks if hook.side is side and hook.secret is not None]
         kept = self.secrets if carried else None
         if kept is not None:
@@ -57,7 +57,7 @@ class Registered(msgspec.Struct, frozen=True):
         )
 
 
-def read(obj: JsonObject) -> Registered:
+def read(obj: JsonObject) -> OwnWebhooks:
     """Return what is in a configuration; an annotation that makes no sense is none."""
     configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
@@ -71,11 +71,11 @@ def read(obj: JsonObject) -> Registered:
         secrets = msgspec.json.decode(text, type=PathSecrets) if text is not None else None
     except msgspec.MsgspecError:
         secrets = None
-    return Registered(metadata.resource_version, tuple(hooks), secrets, metadata.annotations is not None)
+    return OwnWebhooks(metadata.resource_version, tuple(hooks), secrets, metadata.annotations is not None)
 
 
-def correction(found: Registered, secrets: PathSecrets) -> JsonPatch | None:
-    """Return what writes secrets and paths, or None where all stands there; it fails after a change."""
+def correction(found: OwnWebhooks, secrets: PathSecrets) -> JsonPatch | None:
+    """Return what writes secrets and paths, or None where all is written; it fails after a change."""
     kept = msgspec.structs.replace(secrets, former=secrets.former[-_LONGEST:])
     wrong = [hook for hook in found.hooks if hook.secret != kept.secret]
     if not wrong and kept == found.secrets:

@@ -1,7 +1,7 @@
-"""What a webhook knows of who may call it: both webhook configurations, read every few seconds.
+"""Which callers a webhook knows: the secrets in both webhook configurations, read every few seconds.
 
-A call whose secret is not known makes it look at once, or the first reviews after somebody changed a path
-would be refused. Such looks are few, whoever calls how often: some at once, and then four a second.
+A call whose secret is not known causes a read at once, or the first reviews after a change of a path would be
+refused. Such reads are few, however many calls there are: some at once, and then four a second.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
-from lockkeeper.secret_paths.configuration_paths import RESOURCE_OF, Registered, read
+from lockkeeper.secret_paths.configuration_paths import RESOURCE_OF, OwnWebhooks, read
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision.decision import Side
@@ -21,10 +21,10 @@ from webhook.failure import NotSynced
 
 _FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
-"""Between two looks for the sake of calls that are not known, when there are many."""
+"""Between two reads for calls of unknown callers, when there are many."""
 _LOOKS_AT_ONCE: Final = 4.0
 _WAIT_SECONDS: Final = 1.0
-"""For a look that is under way."""
+"""For a read that is under way."""
 _NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
@@ -48,7 +48,7 @@ class KnownCallers:
         self._stopwatch = stopwatch
         self._trouble = trouble
         self._follow_seconds = follow_seconds
-        self._looking = Lock()
+        self._reading = Lock()
         self._left, self._counted_at = _LOOKS_AT_ONCE, stopwatch()
         self._synced = Event()
         self._seen: set[Resource] = set()
@@ -68,7 +68,7 @@ class KnownCallers:
         return self._synced.wait(seconds)
 
     def missing(self) -> list[str]:
-        """Return why nobody can be told from anybody yet, or nothing."""
+        """Return why callers cannot be distinguished yet, or nothing."""
         return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{_NOT_READ}: {self._name}"]
 
     def accepts(self, call: WebhookCall) -> bool:
@@ -76,17 +76,17 @@ class KnownCallers:
         return is_accepted(call.secret, self._answered.get(call.side, ()), self._clock())
 
     def accepts_after_read(self, call: WebhookCall) -> bool:
-        """Return the same after one more look, unless there were too many; all who ask wait for the look.
+        """Return the same after one more read, unless there were too many; all calls wait for it.
 
         Raises:
             NotSynced: the configurations were not read yet.
         """
-        if self._looking.acquire(timeout=_WAIT_SECONDS):
+        if self._reading.acquire(timeout=_WAIT_SECONDS):
             try:
-                if not self.accepts(call) and self._may_look():
+                if not self.accepts(call) and self._may_read():
                     self.look()
             finally:
-                self._looking.release()
+                self._reading.release()
         if self.missing():
             raise NotSynced(_NOT_READ)
         return self.accepts(call)
@@ -95,9 +95,9 @@ class KnownCallers:
         """Read both configurations."""
         for resource in CONFIGURATIONS:
             try:
-                found: Registered | None = read(self._cluster.get(resource, self._name))
+                found: OwnWebhooks | None = read(self._cluster.get(resource, self._name))
             except NotFound:
-                found = None  # Nobody is sent here by it.
+                found = None  # The API server calls nothing by it.
             except ClusterError as error:
                 self._trouble(f"reading {resource.kind} {self._name}", error)
                 continue
@@ -110,8 +110,8 @@ class KnownCallers:
         if not self.missing():
             self._synced.set()
 
-    def _may_look(self) -> bool:
-        """Return whether there is a look left, and take it."""
+    def _may_read(self) -> bool:
+        """Return whether one more read is allowed, and count it."""
         now = self._stopwatch()
         self._left = min(_LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
         self._counted_at = now
@@ -122,6 +122,6 @@ class KnownCallers:
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
-            with self._looking:
+            with self._reading:
                 self.look()
             self._stopped.wait(self._follow_seconds if not self.missing() else LOOK_SECONDS)

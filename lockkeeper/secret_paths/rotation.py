@@ -1,15 +1,15 @@
 """The life of the secret in the paths of one webhook configuration: what is to be done about it now.
 
-Pure functions from what is in the configuration, and the time, to what has to stand there next. A change
-goes in steps, so that at every moment every replica answers what any API server still sends:
+Pure functions from what is in the configuration, and the time, to what has to be there next. A change
+is made in steps, so that at every time every replica answers what any API server still sends:
 
 1. the next secret is announced, in an annotation of the configuration, which webhooks read;
 2. once every replica has had the time to read it, the paths carry it;
 3. the one before is answered until every API server has had the time to see the new paths.
 
 What webhooks accept is what the paths carry, what is announced, and what was carried a short while ago. So
-whoever writes another path, helm or a person, makes no create fail: that path is answered while it stands
-there, and a while after it was corrected. A plain path is a secret like others, the empty one.
+another path, written by helm or a person, makes no create fail: that path is answered while it is there, and
+a while after it was corrected. A plain path is a secret like others, the empty one.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class ReplicaSupport(StrEnum):
     """What is known of the replicas that answer."""
 
     UNKNOWN = "unknown"
-    """Not all of them are new, or were not for long enough: nothing is begun, and what stands is kept."""
+    """Not all of them are new, or were not for long enough: nothing is started, and what is there stays."""
     UNAWARE = "unaware"
     """They are to be of a release that knows plain paths only."""
     READY = "ready"
@@ -42,7 +42,7 @@ class FormerSecret(msgspec.Struct, frozen=True):
 
 
 class PathSecrets(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an annotation of the configuration keeps; `mark` tells the certificate of when it was made."""
+    """What an annotation of the configuration stores; `mark` is of the certificate when it was written."""
 
     secret: str
     since: datetime
@@ -56,7 +56,7 @@ prepare(PathSecrets)
 
 
 class RotationChange(StrEnum):
-    """What was done."""
+    """One change; the value is its log text."""
 
     BEGAN = "began to keep the paths"
     ANNOUNCED = "announced the next path"
@@ -69,8 +69,8 @@ class RotationChange(StrEnum):
 class RotationTiming(msgspec.Struct, frozen=True, kw_only=True):
     """How long things last.
 
-    `settle`: until every replica has read what was announced; they look every 5 s. `overlap`: until every
-    API server goes by other paths, which takes less than a second; the rest is for one that lost its watch.
+    `settle`: until every replica has read what was announced; they read every 5 s. `overlap`: until every
+    API server uses the new paths, which takes less than a second; the rest is for one that lost its watch.
     `period`: the life of a secret at most.
     """
 
@@ -83,10 +83,10 @@ USUAL: Final = RotationTiming()
 
 
 class RotationStep(msgspec.Struct, frozen=True):
-    """What has to be kept from now on, and what was done; nothing is to be written where nothing was."""
+    """What has to be stored from now on, and what was changed; without changes nothing is written."""
 
     secrets: PathSecrets
-    deeds: tuple[RotationChange, ...] = ()
+    changes: tuple[RotationChange, ...] = ()
 
 
 def advance(
@@ -94,71 +94,70 @@ def advance(
     carried: Iterable[str | None],
     *,
     now: datetime,
-    audience: ReplicaSupport,
+    support: ReplicaSupport,
     make: Callable[[], str],
     mark: str = "",
-    timing: RotationTiming = USUAL,
 ) -> RotationStep:
-    """Return what has to be kept from now on; called again with its result it changes nothing more.
+    """Return what has to be stored from now on; called again with its result it changes nothing more.
 
     Args:
-        kept: what the annotation says, if it says anything that can be read.
+        kept: what is in the annotation, if it can be read.
         carried: the secret that each path carries; None where a webhook has no path of ours.
         now: the time, with its zone.
-        audience: what is known of the replicas.
-        make: makes a new secret.
-        mark: what tells the serving certificate from others; empty where it is not known.
-        timing: how long things last.
+        support: what is known of the replicas.
+        make: creates a new secret.
+        mark: a hash of the serving certificate; empty where it is not known.
     """
     secrets = kept if kept is not None else PathSecrets(PLAIN, now)
-    deeds: list[RotationChange] = [] if kept is not None else [RotationChange.BEGAN]
-    strange = [each for each in dict.fromkeys(carried) if each != secrets.secret]
-    if strange:
-        secrets = _followed(secrets, [each for each in strange if each is not None], now + timing.overlap)
-        deeds.append(RotationChange.PUT_BACK)
-    secrets, moved = _moved(secrets, now=now, audience=audience, make=make, mark=mark, timing=timing)
-    deeds += moved
+    changes: list[RotationChange] = [] if kept is not None else [RotationChange.BEGAN]
+    unexpected = [each for each in dict.fromkeys(carried) if each != secrets.secret]
+    if unexpected:
+        secrets = _with_former(
+            secrets, [each for each in unexpected if each is not None], now + USUAL.overlap
+        )
+        changes.append(RotationChange.PUT_BACK)
+    secrets, moved = _moved(secrets, now=now, support=support, make=make, mark=mark)
+    changes += moved
     live = tuple(each for each in secrets.former if each.until > now)
     if live != secrets.former:
         secrets = msgspec.structs.replace(secrets, former=live)
-        deeds.append(RotationChange.RETIRED)
-    return RotationStep(secrets, tuple(deeds))
+        changes.append(RotationChange.RETIRED)
+    return RotationStep(secrets, tuple(changes))
 
 
 def _moved(
     secrets: PathSecrets,
     *,
     now: datetime,
-    audience: ReplicaSupport,
+    support: ReplicaSupport,
     make: Callable[[], str],
     mark: str,
-    timing: RotationTiming,
 ) -> tuple[PathSecrets, list[RotationChange]]:
     """Take the step that is due."""
-    if audience is ReplicaSupport.UNAWARE and (secrets.secret != PLAIN or secrets.coming):
+    if support is ReplicaSupport.UNAWARE and (secrets.secret != PLAIN or secrets.coming):
         plain = msgspec.structs.replace(secrets, secret=PLAIN, since=now, coming="", announced=None)
-        return _followed(plain, [secrets.secret], now + timing.overlap), [RotationChange.RETREATED]
-    if audience is not ReplicaSupport.READY:
+        return _with_former(plain, [secrets.secret], now + USUAL.overlap), [RotationChange.RETREATED]
+    if support is not ReplicaSupport.READY:
         return secrets, []
     if secrets.coming:
-        if secrets.announced is not None and now - secrets.announced < timing.settle:
+        if secrets.announced is not None and now - secrets.announced < USUAL.settle:
             return secrets, []
         switched = msgspec.structs.replace(
             secrets, secret=secrets.coming, since=now, coming="", announced=None, mark=mark
         )
-        return _followed(switched, [secrets.secret], now + timing.overlap), [RotationChange.SWITCHED]
-    if not _is_due(secrets, now, mark, timing):
+        return _with_former(switched, [secrets.secret], now + USUAL.overlap), [RotationChange.SWITCHED]
+    if not _is_due(secrets, now, mark):
         return secrets, []
     return msgspec.structs.replace(secrets, coming=make(), announced=now), [RotationChange.ANNOUNCED]
 
 
-def _is_due(secrets: PathSecrets, now: datetime, mark: str, timing: RotationTiming) -> bool:
-    """Return whether another secret is to be made: there is none, it is old, or the certificate is another."""
+def _is_due(secrets: PathSecrets, now: datetime, mark: str) -> bool:
+    """Return whether a new secret is due: there is none, it is old, or the certificate is another."""
     renewed = bool(mark and secrets.mark and mark != secrets.mark)
-    return secrets.secret == PLAIN or renewed or now - secrets.since >= timing.period
+    return secrets.secret == PLAIN or renewed or now - secrets.since >= USUAL.period
 
 
-def _followed(secrets: PathSecrets, before: Iterable[str], until: datetime) -> PathSecrets:
+def _with_former(secrets: PathSecrets, before: Iterable[str], until: datetime) -> PathSecrets:
     """Return the secrets with others that are answered for a while yet."""
     kept = {each.secret: each for each in secrets.former}
     kept.update({each: FormerSecret(each, until) for each in before})

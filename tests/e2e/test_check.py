@@ -16,7 +16,7 @@ import pytest
 from certs.authority import create_authority
 from lockkeeper.checking.checks import Check, CheckResult, State, check_installation
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.tls_probe import ask
+from lockkeeper.checking.tls_probe import probe
 from lockkeeper.process.console import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
@@ -194,7 +194,7 @@ def _skipped(cluster: KubeCluster) -> list[str]:
         namespace=LEASE_NAMESPACE,
         name=RELEASE,
         inside=False,
-        probe=ask,
+        probe=probe,
         clock=utc_now,
         pause=Event().wait,
     )

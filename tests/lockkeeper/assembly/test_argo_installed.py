@@ -59,7 +59,7 @@ class Asked:
             deployment=NAME,
             setting=SETTING,
             trouble=lambda doing, _: self.told.append(doing),
-            say=self.told.append,
+            log=self.told.append,
         )
 
     def put(self, *images: str, named: str = "main") -> None:
@@ -72,7 +72,7 @@ class Asked:
 def test_without_an_answer_the_setting_counts_and_that_is_told_once() -> None:
     """Argo may come later than Lockkeeper, or the right be missing."""
     asked = Asked()
-    assert [asked.installed.ask(), asked.installed.ask()] == [SETTING, SETTING]
+    assert [asked.installed.read(), asked.installed.read()] == [SETTING, SETTING]
     assert asked.told == ["reading the version of Argo"]
 
 
@@ -82,7 +82,7 @@ def test_an_upgrade_is_seen_and_what_is_no_version_leaves_the_last_one() -> None
     versions = []
     for image in ("argo:v3.7.1", "argo:v4.0.0", "argo:latest", "argo:latest"):
         asked.put(image)
-        versions.append(str(asked.installed.ask()))
+        versions.append(str(asked.installed.read()))
     assert versions == ["3.7", "4.0", "4.0", "4.0"]
     assert asked.told == [
         "Argo 3.7 is installed (Deployment argo/workflow-controller runs argo:v3.7.1)",
@@ -95,9 +95,9 @@ def test_the_container_of_that_name_counts_among_several() -> None:
     """Meshes put theirs beside it."""
     asked = Asked()
     asked.put("proxy:1.2", "argo:v3.6.0")
-    assert asked.installed.ask() == ArgoVersion(1, 2)
+    assert asked.installed.read() == ArgoVersion(1, 2)
     asked.put("proxy:1.2", "argo:v3.6.0", named="workflow-controller")
-    assert asked.installed.ask() == ArgoVersion(3, 6)
+    assert asked.installed.read() == ArgoVersion(3, 6)
 
 
 def test_another_version_compiles_the_policies_anew() -> None:

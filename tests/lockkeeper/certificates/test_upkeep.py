@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -17,13 +18,13 @@ from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.upkeep import (
     NO_BUNDLE,
-    BundleReadiness,
     CertificateUpkeep,
     GivenCertificates,
     OwnCertificates,
+    missing_bundles,
 )
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
-from lockkeeper.process.liveness import LOOK_SECONDS
+from lockkeeper.process.liveness import LOOK_SECONDS, CachedReadiness
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.lockkeeper.certificates.certificate_world import (
@@ -382,18 +383,16 @@ class TestReadiness:
         return [0.0]
 
     @pytest.fixture
-    def readiness(self, stage: Stage, seconds: list[float]) -> BundleReadiness:
+    def readiness(self, stage: Stage, seconds: list[float]) -> CachedReadiness:
         """Return the readiness of a follower, which has read nothing yet."""
-        return BundleReadiness(
-            certificates=OwnCertificates(
-                store=store_on(stage.cluster), names=NAMES, clock=stage.clock, reporter=stage.told
-            ),
-            configurations=configurations_on(stage.cluster),
-            stopwatch=lambda: seconds[0],
+        certificates = OwnCertificates(
+            store=store_on(stage.cluster), names=NAMES, clock=stage.clock, reporter=stage.told
         )
+        look = partial(missing_bundles, certificates, configurations_on(stage.cluster))
+        return CachedReadiness(look, stopwatch=lambda: seconds[0])
 
     def test_it_says_what_is_missing_until_nothing_is(
-        self, stage: Stage, readiness: BundleReadiness, seconds: list[float]
+        self, stage: Stage, readiness: CachedReadiness, seconds: list[float]
     ) -> None:
         """First the bundle, then the webhooks that do not carry it; looks are a second apart."""
         assert readiness.missing() == [NO_BUNDLE]
@@ -408,7 +407,7 @@ class TestReadiness:
         assert readiness.missing() == [f"{where} does not carry the CA bundle yet: {hooks}"]
 
     def test_an_api_server_that_is_away_changes_nothing(
-        self, stage: Stage, readiness: BundleReadiness, seconds: list[float]
+        self, stage: Stage, readiness: CachedReadiness, seconds: list[float]
     ) -> None:
         """Else all controllers would be unready whenever it restarts."""
         stage.upkeep.make_pass()
@@ -419,14 +418,14 @@ class TestReadiness:
         assert readiness.missing() == []
 
     def test_one_that_was_away_from_the_start_is_not_ready(
-        self, stage: Stage, readiness: BundleReadiness
+        self, stage: Stage, readiness: CachedReadiness
     ) -> None:
         """Nothing is known yet, and the reason is said."""
         stage.upkeep.make_pass()
         stage.cluster.refuse("get", MUTATING, Unavailable("away"))
         assert readiness.missing() == ["the webhook configurations were not read yet: away"]
 
-    def test_what_is_not_installed_lacks_nothing(self, stage: Stage, readiness: BundleReadiness) -> None:
+    def test_what_is_not_installed_lacks_nothing(self, stage: Stage, readiness: CachedReadiness) -> None:
         """Somebody who runs the controller alone has no webhooks."""
         stage.upkeep.make_pass()
         for resource in (MUTATING, VALIDATING):

@@ -65,7 +65,7 @@ class Installation:
         self.spy = Spy(self.memory)
         self.asked: list[Target] = []
         self.answer = ProbeResult(
-            target=Target("", 0, "", "", ""), expires=self.clock() + timedelta(days=60), ready=True, said="ok"
+            target=Target("", 0, "", "", ""), expires=self.clock() + timedelta(days=60), ready=True, text="ok"
         )
         self.paused: list[float] = []
         self.inside = True

@@ -313,7 +313,7 @@ def test_a_certificate_that_is_about_to_end_is_a_warning(
 )
 def test_a_webhook_that_is_not_ready_is_a_failure(installation: Installation, said: str, why: str) -> None:
     """Its own words say what is missing."""
-    installation.answer = msgspec.structs.replace(installation.answer, ready=False, said=said)
+    installation.answer = msgspec.structs.replace(installation.answer, ready=False, text=said)
     assert installation.judged(Check.READINESS) == [(State.FAILED, f"{PLACE} is not ready: {why}")]
 
 

@@ -1,4 +1,4 @@
-"""The narrator: what a person reads, and when it stops waiting."""
+"""The printer: what a person reads, and when it stops waiting."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.policy_kinds.quota_parts import QuotaLimits
 from policy.service.tracking.tracked import track
-from tests.lockkeeper.embedded.narrated import NarratedCluster
+from tests.lockkeeper.embedded.printed import PrintedCluster
 from tests.patience import PATIENCE
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -24,68 +24,68 @@ RELEASE: dict[str, JsonValue] = {well_known.INSTANCE_ID: None}
 COMPLETE: dict[str, JsonValue] = {well_known.COMPLETED: "true"}
 
 
-def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(narrated: NarratedCluster) -> None:
+def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(printed: PrintedCluster) -> None:
     """With its place in the queue, its wait, its locks, and how many still run."""
-    obj = narrated.store("a", held=True)
-    narrated.narrator.created(obj, ["lock x on y"])
-    narrated.narrator.waits(track(obj), QUEUED)
-    narrated.narrator.waits(track(obj), QUEUED)
-    narrated.now = 2.5
-    narrated.label("a", **RELEASE)
-    narrated.see()
-    narrated.label("a", **COMPLETE)
-    narrated.see()
-    assert narrated.told() == [
+    obj = printed.store("a", held=True)
+    printed.printer.created(obj, ["lock x on y"])
+    printed.printer.waits(track(obj), QUEUED)
+    printed.printer.waits(track(obj), QUEUED)
+    printed.now = 2.5
+    printed.label("a", **RELEASE)
+    printed.see()
+    printed.label("a", **COMPLETE)
+    printed.see()
+    assert printed.told() == [
         "queued, position 1 of 1 in here (1/1 running)",
         "running after 2.5 s in the queue [lock x on y]",
         "finished, 0 still running here",
     ]
-    assert narrated.narrator.tallies["here"] == NamespaceTotals(1, 0, 1, 0, 1, 1, 2.5)
+    assert printed.printer.totals["here"] == NamespaceTotals(1, 0, 1, 0, 1, 1, 2.5)
 
 
-def test_a_workflow_that_is_not_held_runs_at_once(narrated: NarratedCluster) -> None:
+def test_a_workflow_that_is_not_held_runs_at_once(printed: PrintedCluster) -> None:
     """No wait is told where there was none."""
-    uid = narrated.narrator.created(narrated.store("a", held=False), [])
-    narrated.see()
-    assert narrated.told() == ["running"]
-    assert narrated.narrator.settled(uid, 0)
+    uid = printed.printer.created(printed.store("a", held=False), [])
+    printed.see()
+    assert printed.told() == ["running"]
+    assert printed.printer.settled(uid, 0)
 
 
-def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(narrated: NarratedCluster) -> None:
+def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(printed: PrintedCluster) -> None:
     """Controller and Argo may be faster than the answer of the create."""
-    obj = narrated.store("a", held=True)
-    narrated.narrator.waits(track(obj), QUEUED)
-    narrated.label("a", **RELEASE)
-    narrated.label("a", **COMPLETE)
-    narrated.see()
-    assert narrated.told() == []
-    narrated.narrator.created(obj, [])
-    assert [line.split(",")[0] for line in narrated.told()] == [
+    obj = printed.store("a", held=True)
+    printed.printer.waits(track(obj), QUEUED)
+    printed.label("a", **RELEASE)
+    printed.label("a", **COMPLETE)
+    printed.see()
+    assert printed.told() == []
+    printed.printer.created(obj, [])
+    assert [line.split(",")[0] for line in printed.told()] == [
         "queued",
         "running after 0.0 s in the queue",
         "finished",
     ]
 
 
-def test_a_workflow_that_was_given_up_never_ran(narrated: NarratedCluster) -> None:
+def test_a_workflow_that_was_given_up_never_ran(printed: PrintedCluster) -> None:
     """Its wait was too long: it is neither told of as running nor counted as one that ran."""
-    obj = narrated.store("a", held=True)
-    uid = narrated.narrator.created(obj, [])
-    narrated.narrator.waits(track(obj), QUEUED)
-    narrated.now = 3.0
+    obj = printed.store("a", held=True)
+    uid = printed.printer.created(obj, [])
+    printed.printer.waits(track(obj), QUEUED)
+    printed.now = 3.0
     status: JsonObject = {"phase": "Failed", "message": "lockkeeper: it waited 3s in here and did not start"}
     ended: JsonObject = {"metadata": {"labels": {**RELEASE, **COMPLETE}}, "status": status}
-    narrated.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
-    narrated.label("a", note="x")
-    narrated.see()
-    assert narrated.told()[1:] == ["given up: it waited 3s in here and did not start"]
-    assert narrated.narrator.tallies["here"] == NamespaceTotals(1, 0, 0, 0, 0, 1, 3.0)
-    assert narrated.narrator.finished(0)
-    assert narrated.narrator.settled(uid, 0)
-    assert narrated.narrator.waiting() == []
+    printed.cluster.patch(WORKFLOWS, "a", MergePatch(ended), namespace="here")
+    printed.label("a", note="x")
+    printed.see()
+    assert printed.told()[1:] == ["given up: it waited 3s in here and did not start"]
+    assert printed.printer.totals["here"] == NamespaceTotals(1, 0, 0, 0, 0, 1, 3.0)
+    assert printed.printer.finished(0)
+    assert printed.printer.settled(uid, 0)
+    assert printed.printer.waiting() == []
 
 
-def test_who_prints_hears_that_nobody_reads_any_more(narrated: NarratedCluster) -> None:
+def test_who_prints_hears_that_nobody_reads_any_more(printed: PrintedCluster) -> None:
     """And goes on: what is told of is told to others, too."""
 
     class Closed(io.StringIO):
@@ -93,79 +93,79 @@ def test_who_prints_hears_that_nobody_reads_any_more(narrated: NarratedCluster) 
             raise BrokenPipeError
 
     heard: list[str] = []
-    narrator = EventPrinter(
-        cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed(), unread=lambda: heard.append("unread")
+    printer = EventPrinter(
+        cluster=printed.cluster, stopwatch=lambda: 0.0, out=Closed(), on_closed=lambda: heard.append("unread")
     )
-    narrator.text("a line")
+    printer.text("a line")
     assert heard == ["unread"]
     with pytest.raises(BrokenPipeError):
-        EventPrinter(cluster=narrated.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
+        EventPrinter(cluster=printed.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
 
 
-def test_a_change_of_a_held_workflow_is_not_told(narrated: NarratedCluster) -> None:
+def test_a_change_of_a_held_workflow_is_not_told(printed: PrintedCluster) -> None:
     """A moved position is no news by itself."""
-    uid = narrated.narrator.created(narrated.store("a", held=True), [])
-    narrated.label("a", note="x")
-    narrated.see()
-    assert narrated.told() == []
-    assert not narrated.narrator.settled(uid, 0)
-    assert [each.name for each in narrated.narrator.waiting()] == ["a"]
+    uid = printed.printer.created(printed.store("a", held=True), [])
+    printed.label("a", note="x")
+    printed.see()
+    assert printed.told() == []
+    assert not printed.printer.settled(uid, 0)
+    assert [each.name for each in printed.printer.waiting()] == ["a"]
 
 
-def test_whoever_waits_for_news_is_woken_by_it(narrated: NarratedCluster) -> None:
+def test_whoever_waits_for_news_is_woken_by_it(printed: PrintedCluster) -> None:
     """The play goes on with the controller's word, and ends with the last Workflow."""
-    obj = narrated.store("a", held=True)
-    uid = narrated.narrator.created(obj, [])
+    obj = printed.store("a", held=True)
+    uid = printed.printer.created(obj, [])
     with ThreadPoolExecutor(2) as threads:
-        settled = threads.submit(narrated.narrator.settled, uid, PATIENCE)
-        finished = threads.submit(narrated.narrator.finished, PATIENCE)
-        narrated.narrator.waits(track(obj), QUEUED)
+        settled = threads.submit(printed.printer.settled, uid, PATIENCE)
+        finished = threads.submit(printed.printer.finished, PATIENCE)
+        printed.printer.waits(track(obj), QUEUED)
         assert settled.result(PATIENCE)
-        narrated.label("a", **RELEASE)
-        narrated.label("a", **COMPLETE)
-        narrated.see()
+        printed.label("a", **RELEASE)
+        printed.label("a", **COMPLETE)
+        printed.see()
         assert finished.result(PATIENCE)
 
 
-def test_waiting_for_the_end_gives_up_when_nothing_happens(narrated: NarratedCluster) -> None:
+def test_waiting_for_the_end_gives_up_when_nothing_happens(printed: PrintedCluster) -> None:
     """A Workflow that can never run does not keep a play from ending."""
-    assert narrated.narrator.finished(0)
-    narrated.narrator.created(narrated.store("a", held=True), [])
-    assert not narrated.narrator.finished(0.01)
+    assert printed.printer.finished(0)
+    printed.printer.created(printed.store("a", held=True), [])
+    assert not printed.printer.finished(0.01)
 
 
-def test_most_running_and_most_queued_are_peaks(narrated: NarratedCluster) -> None:
+def test_most_running_and_most_queued_are_peaks(printed: PrintedCluster) -> None:
     """They are what the limits are compared with."""
-    made = [narrated.store(name, held=True) for name in "abc"]
+    made = [printed.store(name, held=True) for name in "abc"]
     for obj in made:
-        narrated.narrator.created(obj, [])
-        narrated.narrator.waits(track(obj), QUEUED)
+        printed.printer.created(obj, [])
+        printed.printer.waits(track(obj), QUEUED)
     for name in "abc":
-        narrated.label(name, **RELEASE)
-        narrated.see()
+        printed.label(name, **RELEASE)
+        printed.see()
         if name == "b":
-            narrated.label("a", **COMPLETE)
-            narrated.see()
-    tally = narrated.narrator.tallies["here"]
+            printed.label("a", **COMPLETE)
+            printed.see()
+    tally = printed.printer.totals["here"]
     assert (tally.most_queued, tally.most_running, tally.running) == (3, 2, 2)
 
 
-def test_a_slot_that_was_given_on_does_not_count_twice(narrated: NarratedCluster) -> None:
+def test_a_slot_that_was_given_on_does_not_count_twice(printed: PrintedCluster) -> None:
     """The closing table must not show a limit exceeded that never was."""
-    narrated.narrator.created(narrated.store("a", held=False), [])
-    narrated.label("a", **COMPLETE)
-    narrated.narrator.created(narrated.store("b", held=False), [])
-    narrated.see()
-    assert narrated.narrator.tallies["here"].most_running == 1
+    printed.printer.created(printed.store("a", held=False), [])
+    printed.label("a", **COMPLETE)
+    printed.printer.created(printed.store("b", held=False), [])
+    printed.see()
+    assert printed.printer.totals["here"].most_running == 1
 
 
-def test_every_reason_of_a_denial_has_a_line(narrated: NarratedCluster) -> None:
+def test_every_reason_of_a_denial_has_a_line(printed: PrintedCluster) -> None:
     """The first beside the name, the others below it."""
-    narrated.narrator.denied("here", "a", "one\ntwo")
-    narrated.narrator.denied("here", "b", "")
-    lines = narrated.out.getvalue().splitlines()
+    printed.printer.denied("here", "a", "one\ntwo")
+    printed.printer.denied("here", "b", "")
+    lines = printed.out.getvalue().splitlines()
     assert [line.split()[-1] for line in lines] == ["one", "two", "denied:"]
-    assert narrated.narrator.tallies["here"].denied == 2
+    assert printed.printer.totals["here"].denied == 2
 
 
 def quota(namespace: str, name: str, workflows: int | None) -> WorkflowQuota:

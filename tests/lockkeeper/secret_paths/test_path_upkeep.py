@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -14,9 +15,10 @@ from lockkeeper.process.kubernetes_objects import (
     VALIDATING,
     NamespacedName,
 )
+from lockkeeper.process.liveness import CachedReadiness
 from lockkeeper.secret_paths.configuration_paths import ANNOTATION, read
 from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, KnownCallers
-from lockkeeper.secret_paths.path_upkeep import PathReadiness, PathUpkeep, Replicas, new_secret
+from lockkeeper.secret_paths.path_upkeep import PathUpkeep, Replicas, missing_paths, new_secret
 from lockkeeper.secret_paths.rotation import USUAL, ReplicaSupport, RotationChange
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
@@ -69,12 +71,7 @@ class World:
         return PathUpkeep(
             cluster=self.cluster,
             name=RELEASE,
-            replicas=Replicas(
-                cluster=self.cluster,
-                deployment=NamespacedName(NAMESPACE, WEBHOOK),
-                clock=self.clock,
-                trouble=self.told.trouble,
-            ),
+            deployment=NamespacedName(NAMESPACE, WEBHOOK),
             clock=self.clock,
             trouble=self.told.trouble,
             moved=self.told.moved,
@@ -188,7 +185,8 @@ def test_paths_that_the_chart_leaves_out_are_plain_at_once(world: World) -> None
     """Without a path the API server would call nothing that we answer."""
     fresh = World()
     fresh.install(paths=False)
-    readiness = PathReadiness(cluster=fresh.cluster, name=RELEASE, stopwatch=lambda: fresh.seconds)
+    look = partial(missing_paths, fresh.cluster, RELEASE)
+    readiness = CachedReadiness(look, stopwatch=lambda: fresh.seconds)
     assert readiness.missing() == [
         f"MutatingWebhookConfiguration {RELEASE}: mutate.lockkeeper.dev has no path yet",
         f"ValidatingWebhookConfiguration {RELEASE}: validate.lockkeeper.dev has no path yet",
@@ -445,6 +443,6 @@ def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: Re
         clock=world.clock,
         trouble=world.told.trouble,
     )
-    replicas.audience()
+    replicas.support()
     world.clock.advance(GRACE)
-    assert replicas.audience() is expected
+    assert replicas.support() is expected

@@ -38,7 +38,7 @@ class Life:
         """Have the controller look once, and write what it decides."""
         step = self.decide()
         self.kept, self.carried = step.secrets, step.secrets.secret
-        return step.deeds
+        return step.changes
 
     def decide(self) -> RotationStep:
         """Return what the controller decides."""
@@ -46,7 +46,7 @@ class Life:
             self.kept,
             [self.carried],
             now=self.now,
-            audience=self.audience,
+            support=self.audience,
             make=lambda: f"secret-{next(self._numbers)}",
             mark=self.mark,
         )
