@@ -8,9 +8,7 @@ How the policy interacts with the others in force is a warning, because others m
 from datetime import timedelta
 from typing import Final
 
-import msgspec
-
-from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Side
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.well_known import GROUP
 from policy.core.policies.conflicts import PolicyExaminer
@@ -41,7 +39,8 @@ def review_policy(
     started, seconds = parts.stopwatch(), budget.total_seconds()
     time_left = TimeLeft(parts.monotonic, seconds, long_reviews)
     try:
-        received, request = _decode(body, side)
+        api_version, request = wire.open_envelope(body, unreadable="the body is not an AdmissionReview")
+        received = wire.received(api_version, request, side)
         decision = _decide(request, parts, time_left)
         answer = encode(received, decision)
         time_left.check(Part.ANSWER)
@@ -55,31 +54,15 @@ def review_policy(
     return answer
 
 
-def _decode(body: bytes, side: Side) -> tuple[wire.Received, wire.AdmissionRequest]:
-    api_version, request = wire.open_envelope(body, unreadable="the body is not an AdmissionReview")
-    review = Review(
-        uid=request.uid,
-        side=side,
-        operation=request.operation,
-        namespace=request.namespace or "",
-        user=(request.user_info.username if request.user_info else None) or "",
-        dry_run=bool(request.dry_run),
-        workflow=None,
-    )
-    kind = request.kind
-    received = wire.Received(api_version, review, request.name or "", kind.kind, group=kind.group)
-    return received, request
-
-
 def _decide(request: wire.AdmissionRequest, parts: Reviewing, budget: Budget) -> Decision:
     """Decide about a request: the spec of a policy that is new, or other than before."""
     ours = request.kind.group == GROUP and request.kind.kind in POLICY_KINDS and not request.sub_resource
     if not ours or request.operation not in _CHECKED:
         return IGNORED
-    wanted = _decoded(request.object, "object")
+    wanted = wire.read_json(request.object, "object")
     if not isinstance(wanted, dict):
         raise BadRequest(f"request.object is missing: a {request.operation} carries the object")
-    before = _decoded(request.old_object, "oldObject")
+    before = wire.read_json(request.old_object, "oldObject")
     if request.operation is Operation.UPDATE and _changes_nothing(wanted, before):
         return IGNORED
     budget.check(Part.POLICY)
@@ -91,14 +74,6 @@ def _decide(request: wire.AdmissionRequest, parts: Reviewing, budget: Budget) ->
     policies = [each.document for each in contents.documents if isinstance(each.document, Policy)]
     warnings = tuple(text for policy in policies for text in _warnings(policy, parts, budget))
     return Decision(Outcome.ALLOWED, warnings=warnings)
-
-
-def _decoded(raw: msgspec.Raw, field: str) -> JsonValue:
-    try:
-        found: JsonValue = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"request.{field} is not JSON that can be read: {error}") from error
-    return found
 
 
 def _changes_nothing(wanted: JsonObject, before: JsonValue) -> bool:

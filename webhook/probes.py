@@ -4,7 +4,7 @@ The controller serves the same routes with metrics and reasons of its own.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from flask import Flask, Response
 
@@ -13,17 +13,10 @@ Reasons: TypeAlias = Callable[[], list[str]]
 PROMETHEUS: str = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Rendering(Protocol):
-    """What the application needs of metrics."""
-
-    def render(self) -> bytes:
-        """Return the text that Prometheus scrapes."""
-
-
-def create_app(*, metrics: Rendering, not_ready: Reasons, not_alive: Reasons = list) -> Flask:
+def create_app(*, render: Callable[[], bytes], not_ready: Reasons, not_alive: Reasons = list) -> Flask:
     """Build the application.
 
-    `not_ready` returns why no traffic may be sent here; `not_alive` returns what only a new process can fix.
+    `render` returns the text of the metrics, `not_ready` why no traffic may be sent here; `not_alive` returns what only a new process can fix.
     """
     app = Flask(__name__, static_folder=None)
 
@@ -40,7 +33,7 @@ def create_app(*, metrics: Rendering, not_ready: Reasons, not_alive: Reasons = l
     @app.get("/metrics")
     def show_metrics() -> Response:
         """Show the metrics of this process."""
-        return Response(metrics.render(), content_type=PROMETHEUS)
+        return Response(render(), content_type=PROMETHEUS)
 
     return app
 

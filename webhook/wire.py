@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT, Code, Decision, Operation, Outcome, Reason, Review, Side
+from policy.core.objects.json_patch import JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import (
     EMPTY_METADATA,
@@ -97,6 +98,9 @@ class _Objects(msgspec.Struct, frozen=True):
     cron: CronWorkflow | None = None
 
 
+_NO_OBJECTS: Final = _Objects()
+
+
 class Received(msgspec.Struct, frozen=True):
     """A review with what its answer needs; `fault` is the decision where the object does not fit."""
 
@@ -133,16 +137,16 @@ def decode(body: bytes, side: Side, budget: Budget = UNBOUNDED) -> Received:
     api_version, request = open_envelope(body)
     kind = _KINDS.get(request.kind.kind, ObjectKind.OTHER)
     if request.kind.group != _ARGO_GROUP or request.operation not in _STORED:
-        return _received(api_version, request, side, ObjectKind.OTHER, _Objects(), budget=budget)
+        return received(api_version, request, side, budget=budget)
     try:
         budget.check(Part.READING)
         objects = _objects(request, kind)
     except msgspec.ValidationError:
-        received = _received(api_version, request, side, kind, _partly(request, kind), budget=budget)
-        return msgspec.structs.replace(received, fault=_fault(request, _READ[kind], budget))
+        found = received(api_version, request, side, kind, _partly(request, kind), budget=budget)
+        return msgspec.structs.replace(found, fault=_fault(request, _READ[kind], budget))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
-    return _received(api_version, request, side, kind, objects, budget=budget)
+    return received(api_version, request, side, kind, objects, budget=budget)
 
 
 def open_envelope(
@@ -228,15 +232,16 @@ def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decisio
     return Decision(Outcome.DENIED, _type_errors(request.object, expected, budget) or unclear)
 
 
-def _received(
+def received(
     api_version: str,
     request: AdmissionRequest,
     side: Side,
-    kind: ObjectKind,
-    objects: _Objects,
+    kind: ObjectKind = ObjectKind.OTHER,
+    objects: _Objects = _NO_OBJECTS,
     *,
-    budget: Budget,
+    budget: Budget = UNBOUNDED,
 ) -> Received:
+    """Return a review with those of its objects that were decoded."""
     found = objects.workflow or objects.template or objects.cron
     metadata = (found.metadata if found is not None else None) or EMPTY_METADATA
     user = request.user_info or _NO_USER
@@ -260,14 +265,20 @@ def _received(
         budget=budget,
     )
     name = review.name or metadata.generate_name or ""
-    return Received(api_version, review, name, request.kind.kind)
+    return Received(api_version, review, name, request.kind.kind, group=request.kind.group)
+
+
+def read_json(raw: msgspec.Raw, field: str) -> JsonValue:
+    """Return an object of a request without a type. Raises BadRequest."""
+    try:
+        found: JsonValue = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"request.{field} is not JSON that can be read: {error}") from error
+    return found
 
 
 def _type_errors(raw: msgspec.Raw, expected: type, budget: Budget) -> tuple[Reason, ...]:
     """Return every field of an object that we cannot read; none of an object that is not there."""
-    try:
-        obj = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"request.object is not JSON that can be read: {error}") from error
+    obj = read_json(raw, "object")
     problems = () if obj is None else walk(obj, expected, most=MAX_TYPE_ERRORS, budget=budget)
     return tuple(Reason(Code.WRONG_TYPE, each.path, each.message) for each in problems)

@@ -77,7 +77,7 @@ def build_admission(
     def not_ready() -> list[str]:
         return ["shutting down"] if draining() else missing()
 
-    probes: WSGIApplication = create_app(metrics=metrics, not_ready=not_ready)
+    probes: WSGIApplication = create_app(render=metrics.render, not_ready=not_ready)
     if probed is not None:
         probed(probes)
     return Admission(

@@ -154,7 +154,9 @@ class _ControllerProcess:
             trouble=self._reporter.trouble,
         )
         self._health = HealthPort(
-            app=create_app(metrics=self._metrics, not_ready=self._not_ready, not_alive=self._liveness.faults),
+            app=create_app(
+                render=self._metrics.render, not_ready=self._not_ready, not_alive=self._liveness.faults
+            ),
             listener=self._listener,
             bug=lambda error: self._log.bug("", error),
         )

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 _ERROR_LEVEL: Final = b'"level":"error"'
@@ -16,11 +17,7 @@ def utc_now() -> datetime:
 
 def write_to(descriptor: int) -> Callable[[bytes], object]:
     """Return a writer of whole lines to a file descriptor; one write each, so that threads do not mix."""
-
-    def write(line: bytes) -> object:
-        return os.write(descriptor, line)
-
-    return write
+    return partial(os.write, descriptor)
 
 
 def write_errors(line: bytes) -> object:

@@ -36,18 +36,6 @@ class ControllerLog:
         self._recorder = recorder
         self._on_wait = on_wait
 
-    def _announce(
-        self,
-        workflow: Tracked,
-        reason: str,
-        note: str,
-        type_: EventSeverity = EventSeverity.NORMAL,
-        *,
-        once: bool = False,
-    ) -> None:
-        if self.announcer is not None:
-            self.announcer.report(workflow, reason, note, type_, once=once)
-
     def led(self) -> None:
         """A term as the leader began."""
         self._log.event("leader", "leading")
@@ -57,7 +45,8 @@ class ControllerLog:
     def released(self, workflow: Tracked) -> None:
         """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
-        self._announce(workflow, "Released", "it has its slot and starts")
+        if self.announcer is not None:
+            self.announcer.report(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
             self._recorder.released(workflow)
 
@@ -70,11 +59,15 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        self._announce(workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL)
+        if self.announcer is not None:
+            self.announcer.report(
+                workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL
+            )
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        self._announce(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
+        if self.announcer is not None:
+            self.announcer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
@@ -86,7 +79,8 @@ class ControllerLog:
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
+        if self.announcer is not None:
+            self.announcer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -146,7 +146,7 @@ class Webhook:
             ),
             log=self.log,
             metrics=self.metrics,
-            other=create_app(metrics=self.metrics, not_ready=lambda: self.not_ready),
+            other=create_app(render=self.metrics.render, not_ready=lambda: self.not_ready),
             callers=self._callers,
             unknown=UnknownCallers(warn=lambda text: self.log.event("stranger", text), stopwatch=lambda: 0.0),
         )

@@ -45,9 +45,9 @@ class _Peer(msgspec.Struct, Generic[Key]):
     silent: dict[Key, None] = {}
     reviewed: dict[Key, None] = {}
 
-    def oldest(self, *, reviewed: bool) -> Key | None:
-        """Return the one that has been silent longest, or None where none is."""
-        return next(iter(self.reviewed if reviewed else self.silent), None)
+    def oldest(self) -> Key | None:
+        """Return the one that has been silent longest, rather without an answered review; None where none is."""
+        return next(iter(self.silent or self.reviewed), None)
 
 
 class ConnectionTable(Generic[Key]):
@@ -64,7 +64,7 @@ class ConnectionTable(Generic[Key]):
         found = self._peers.setdefault(peer, _Peer())
         to_close: Key | None = None
         if found.count >= self._per_peer:
-            to_close = _oldest(found)
+            to_close = found.oldest()
         elif len(self._all) >= self._most:
             to_close = self.first_to_close()
         found.count += 1
@@ -110,9 +110,9 @@ class ConnectionTable(Generic[Key]):
         if silent:
             # Of two with as many, the one without answered reviews.
             most = max(silent, key=lambda each: (len(each.silent), not each.reviewed))
-            return most.oldest(reviewed=False)
+            return most.oldest()
         reviewed = [each for each in self._peers.values() if each.reviewed]
-        return max(reviewed, key=lambda each: len(each.reviewed)).oldest(reviewed=True) if reviewed else None
+        return max(reviewed, key=lambda each: len(each.reviewed)).oldest() if reviewed else None
 
     def overdue(self, now: float) -> list[Key]:
         """Return the silent ones whose time is over."""
@@ -130,8 +130,3 @@ class ConnectionTable(Generic[Key]):
     def _queue(self, entry: _ConnectionEntry[Key]) -> dict[Key, None]:
         peer = self._peers[entry.peer]
         return peer.reviewed if entry.reviewed else peer.silent
-
-
-def _oldest(peer: _Peer[Key]) -> Key | None:
-    first = peer.oldest(reviewed=False)
-    return first if first is not None else peer.oldest(reviewed=True)

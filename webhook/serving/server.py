@@ -108,8 +108,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "error",
             "post_worker_init": self._remember,
             "child_exit": self._ended,
-            "worker_int": self._interrupted,
-            "worker_exit": self._leave,
+            # A second signal, of the terminal or the parent, may end the worker half way.
+            "worker_int": lambda _worker: self._leave(),
+            "worker_exit": lambda _arbiter, _worker: self._leave(),
             "post_request": note_review,
         }
         for name, value in options.items():
@@ -148,11 +149,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             arbiter.num_workers = 0
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _interrupted(self, worker: _Worker) -> None:
-        """Leave at once: a second signal, of the terminal or the parent, may end the worker half way."""
-        self._leave(None, worker)
-
-    def _leave(self, _arbiter: object, _worker: object) -> None:
+    def _leave(self) -> None:
         if self._on_leave is not None:
             self._on_leave()
 

@@ -90,10 +90,8 @@ class TimedSocket(ssl.SSLSocket):
         while True:
             try:
                 return super().recv(buflen, flags)
-            except ssl.SSLWantReadError:
-                self._wait(POLLIN, self.receive_by, "the request did not arrive in time")
-            except ssl.SSLWantWriteError:
-                self._wait(POLLOUT, self.receive_by, "the request did not arrive in time")
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
+                self._wait(wanted, self.receive_by, "the request did not arrive in time")
 
     def recv_now(self, buflen: int) -> bytes | None:
         """Return what is there, b"" at the end, or None where nothing is. Raises OSError."""
@@ -114,8 +112,7 @@ class TimedSocket(ssl.SSLSocket):
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wanted:
                 if not self.send_by:
                     self.send_by = time.monotonic() + _SEND_SECONDS
-                mask = POLLIN if isinstance(wanted, ssl.SSLWantReadError) else POLLOUT
-                self._wait(mask, self.send_by, "the answer was not taken in time")
+                self._wait(wanted, self.send_by, "the answer was not taken in time")
 
     def disconnect(self) -> None:
         """End the connection under the thread that waits for it; closing it is that thread's."""
@@ -125,7 +122,7 @@ class TimedSocket(ssl.SSLSocket):
         except OSError:
             return  # The client has closed it already.
 
-    def _wait(self, mask: int, deadline: float, late: str) -> None:
+    def _wait(self, wanted: ssl.SSLError, deadline: float, late: str) -> None:
         """Wait without a permit until the socket is readable or writable."""
         left = deadline - time.monotonic()
         if left <= 0:
@@ -136,7 +133,7 @@ class TimedSocket(ssl.SSLSocket):
         self.waiting.begin(self)
         try:
             poller = poll()
-            poller.register(self.fileno(), mask)
+            poller.register(self.fileno(), POLLIN if isinstance(wanted, ssl.SSLWantReadError) else POLLOUT)
             ready = poller.poll(left * 1000)
         finally:
             self.waiting.end(self)

@@ -76,7 +76,7 @@ class Certificates:
         """Serve with these certificates in turn; gives the target with the CA as its bundle."""
         listener = PodsInTurn([self.context(pair) for pair in pairs])
         port = int(listener.getsockname()[1])
-        app = create_app(metrics=Metrics(), not_ready=lambda: list(not_ready))
+        app = create_app(render=Metrics().render, not_ready=lambda: list(not_ready))
         bugs: list[BaseException] = []
         health = HealthPort(app=app, listener=listener, bug=bugs.append)
         health.start()
@@ -135,7 +135,7 @@ def test_readiness_may_be_on_a_port_of_its_own(certificates: Certificates) -> No
     listener.bind((HOST, 0))
     listener.listen()
     bugs: list[BaseException] = []
-    app = create_app(metrics=Metrics(), not_ready=lambda: ["somewhere else"])
+    app = create_app(render=Metrics().render, not_ready=lambda: ["somewhere else"])
     health = HealthPort(app=app, listener=listener, bug=bugs.append)
     port = int(listener.getsockname()[1])
     health.start()
@@ -240,7 +240,7 @@ def test_a_server_without_tls_is_unreachable(certificates: Certificates) -> None
     listener = socket(AF_INET, SOCK_STREAM)
     listener.bind((HOST, 0))
     listener.listen()
-    app, bugs = create_app(metrics=Metrics(), not_ready=list), list[BaseException]()
+    app, bugs = create_app(render=Metrics().render, not_ready=list), list[BaseException]()
     health = HealthPort(app=app, listener=listener, bug=bugs.append)
     port = int(listener.getsockname()[1])
     health.start()

@@ -62,7 +62,7 @@ def serving(
 def application(*, ready: bool = True, alive: bool = True) -> WSGIApplication:
     """Return the controller's application."""
     return create_app(
-        metrics=Metrics(),
+        render=Metrics().render,
         not_ready=lambda: [] if ready else ["policies are missing"],
         not_alive=lambda: [] if alive else ["the main loop hangs"],
     )
