@@ -16,7 +16,8 @@ PROMETHEUS: str = "text/plain; version=0.0.4; charset=utf-8"
 def create_app(*, render: Callable[[], bytes], not_ready: Reasons, not_alive: Reasons = list) -> Flask:
     """Build the application.
 
-    `render` returns the text of the metrics, `not_ready` why no traffic may be sent here; `not_alive` returns what only a new process can fix.
+    `render` returns the metrics, `not_ready` why no traffic may be sent here, and `not_alive` what only a new
+    process can repair.
     """
     app = Flask(__name__, static_folder=None)
 

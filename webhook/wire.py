@@ -191,12 +191,12 @@ def _objects(request: AdmissionRequest, kind: ObjectKind) -> _Objects:
 
 def _old_workflow(request: AdmissionRequest) -> Workflow | None:
     """Return the Workflow as it was before an UPDATE; one of wrong types without its spec."""
-    old: Workflow | None = None
-    if request.operation is Operation.UPDATE:
-        try:
-            old = _WORKFLOW.decode(request.old_object)
-        except msgspec.ValidationError:
-            old = _without_spec(request.old_object)
+    if request.operation is not Operation.UPDATE:
+        return None
+    try:
+        old: Workflow | None = _WORKFLOW.decode(request.old_object)
+    except msgspec.ValidationError:
+        return _without_spec(request.old_object)
     return old
 
 

@@ -24,7 +24,7 @@ from policy.core.values.amounts import Limits
 from policy.service.leading.leader_election import Duties, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import WatchedCluster
-from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView, LockWatch
+from policy.service.locks.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.release.controller import Controller
 from policy.service.release.node_watch import NodeFollower
 from policy.service.release.position_messages import TELL_EVERY
@@ -34,12 +34,7 @@ from policy.service.status.events import Announcer
 from policy.sources.snapshot_store import SnapshotBoard
 
 _SENDERS: Final = 4
-"""Releases that are on their way to the API server at once."""
-
-
-def several_at_once() -> Together:
-    """Return what sends releases in some threads: each waits for its answer most of the time."""
-    return ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map
+"""Releases that are sent at once, in threads: each waits for its answer most of the time."""
 
 
 def build_controller(
@@ -94,7 +89,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             ledgers=self.ledgers,
             reporter=self.reporter,
             capacity=nodes.capacity,
-            together=several_at_once(),
+            together=ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map,
         )
         status = policies.status_writer(trouble)
         semaphores = policies.projector(trouble, cluster=self.cluster, in_use=locks.uses)
@@ -148,10 +143,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def _forget(self) -> None:
         """Remove all references to the term from what outlives it."""
-        self.lock_metrics.show(_nothing)
+        self.lock_metrics.show(lambda: NOTHING_SEEN)
         self.policies.capacity = unknown_capacity
         self.reporter.announcer = None
-
-
-def _nothing() -> LocksView:
-    return NOTHING_SEEN

@@ -7,7 +7,7 @@ from typing import Final
 
 from certs.files import Ensured, Paths, ensure
 from certs.reload import ReloadingContext
-from lockkeeper.process.console import UsageError, utc_now
+from lockkeeper.process.console import UsageError, reason_of, utc_now
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
@@ -21,8 +21,7 @@ def ensure_folder(folder: Path, names: Iterable[str]) -> Ensured:
     try:
         return ensure(folder, names=tuple(names), now=utc_now())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason}") from error
+        raise UsageError(f"the folder of certificates {folder} cannot be used: {reason_of(error)}") from error
 
 
 def loopback_certificate(folder: Path, host: str) -> tuple[Paths, Callable[[], SSLContext]]:

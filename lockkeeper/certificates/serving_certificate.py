@@ -5,7 +5,6 @@ a private folder, and `ReloadingContext` sees there that it changed. The parent 
 first time, before it serves; the worker, which is a fork of it, follows the Secret from then on.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
@@ -32,7 +31,7 @@ from lockkeeper.certificates.metrics import (
     expiries_of,
 )
 from lockkeeper.certificates.secret_store import SecretStore
-from lockkeeper.process.console import utc_now
+from lockkeeper.process.console import reason_of, utc_now
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.protocol import Cluster
 from policy.core.values.backoff import backoff
@@ -129,10 +128,8 @@ class ServingCertificate(_ReloadedFiles):
         except ValueError as error:
             self._reporter.failed(CertificateTask.RENEW, str(error))
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self._reporter.failed(
-                CertificateTask.LOAD, f"the certificate cannot be written to {self._folder}: {reason}"
-            )
+            where = f"the certificate cannot be written to {self._folder}"
+            self._reporter.failed(CertificateTask.LOAD, f"{where}: {reason_of(error)}")
         return not self.missing()
 
     def _make(self, store: Store) -> None:
@@ -172,13 +169,14 @@ class MountedCertificate(_ReloadedFiles):
     def __init__(self, *, folder: Path, clock: Callable[[], datetime], reporter: CertificateReporter) -> None:
         super().__init__(folder, clock, reporter)
 
-    def establish(self, *, stopped: Event) -> bool:
+    def establish(self, *, stopped: Event | None = None) -> bool:
         """Wait until the files can be loaded, however long that takes; False where it was stopped."""
-        return _until(self._loads, stopped)
+        return _until(self._loads, stopped or Event())
 
-    def report_to(self, reporter: CertificateReporter) -> None:
-        """Report to another reporter from now on: in the worker, to its own."""
-        self._reporter = reporter
+    def attend(self, log: Log, registry: CollectorRegistry) -> None:
+        """Log and count failures in the worker process from now on, and show when the files expire."""
+        self._reporter = CertificateLog(log=log, registry=registry)
+        registry.register(CertificateExpiry(self.expiries))
 
     def missing(self) -> list[str]:
         """Return why no client would accept us, or nothing."""
@@ -200,9 +198,7 @@ class MountedCertificate(_ReloadedFiles):
         try:
             kept = from_files(read_files(self._folder, FILE_NAMES.values()))
         except OSError as error:
-            self._reporter.failed(
-                CertificateTask.READ, f"{self._folder}: {(error.strerror or str(error)).lower()}"
-            )
+            self._reporter.failed(CertificateTask.READ, f"{self._folder}: {reason_of(error)}")
             return self._served
         if self._served == NOTHING or is_servable(kept.cert, kept.key, now=self._clock()):
             self._served = kept
@@ -239,44 +235,10 @@ class Closable(Cluster, Protocol):
         """Close them."""
 
 
-class Offer(ABC):
-    """What the webhook's server, its probes and its metrics need of a certificate."""
+class SecretCertificate:
+    """The certificate in a Secret of the cluster, filled by the first replica.
 
-    def __init__(self, certificate: MountedCertificate | ServingCertificate) -> None:
-        self.paths: Final = certificate.paths
-        self.context: Final = certificate.context
-        self.missing: Final = certificate.missing
-
-    @abstractmethod
-    def establish(self) -> None:
-        """Wait until there is something to serve; in the parent process, before the fork."""
-
-    @abstractmethod
-    def attend(self, log: Log, registry: CollectorRegistry) -> None:
-        """Follow it, log and count its changes, and show when it expires; in the worker process."""
-
-
-class FolderOffer(Offer):
-    """Files in a folder, created before or mounted there by a program that renews them."""
-
-    def __init__(self, *, folder: Path, log: Log) -> None:
-        self._certificate = MountedCertificate(
-            folder=folder, clock=utc_now, reporter=CertificateLog(log=log, registry=CollectorRegistry())
-        )
-        super().__init__(self._certificate)
-
-    def establish(self) -> None:
-        """Wait for the files."""
-        self._certificate.establish(stopped=Event())
-
-    def attend(self, log: Log, registry: CollectorRegistry) -> None:
-        """Report failures, and show when the files expire."""
-        self._certificate.report_to(CertificateLog(log=log, registry=registry))
-        registry.register(CertificateExpiry(self._certificate.expiries))
-
-
-class SecretOffer(Offer):
-    """A Secret in the cluster, filled by the first replica.
+    `establish` is called in the parent process, before the fork, and `attend` in the worker.
 
     `reach` connects to the cluster; parent and worker each have a connection of their own, because a
     forked one would carry the traffic of both.
@@ -295,7 +257,9 @@ class SecretOffer(Offer):
         self._secret = secret
         reporter = CertificateLog(log=log, registry=CollectorRegistry())
         self._certificate = ServingCertificate(folder=folder, names=names, clock=utc_now, reporter=reporter)
-        super().__init__(self._certificate)
+        self.paths: Final = self._certificate.paths
+        self.context: Final = self._certificate.context
+        self.missing: Final = self._certificate.missing
 
     def establish(self) -> None:
         """Wait until the API server answers, and create the certificate where there is none."""

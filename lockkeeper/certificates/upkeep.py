@@ -230,30 +230,25 @@ class ControllerCertificates:
         log: Log,
         registry: CollectorRegistry,
     ) -> None:
-        self._clock = clock
-        self._reporter = CertificateLog(log=log, registry=registry)
+        reporter = CertificateLog(log=log, registry=registry)
         store = SecretStore(cluster=cluster, namespace=secret.namespace, name=secret.name)
         # One for all terms, so that a later term still has the last good bundle.
-        self._certificates: Certificates = (
-            GivenCertificates(store=store, reporter=self._reporter)
+        certificates: Certificates = (
+            GivenCertificates(store=store, reporter=reporter)
             if names is None
-            else OwnCertificates(store=store, names=names, clock=clock, reporter=self._reporter)
+            else OwnCertificates(store=store, names=names, clock=clock, reporter=reporter)
         )
-        self._configurations = Configurations(cluster=cluster, name=configurations)
-        self.mark: Final = self._certificates.mark
-        self.missing: Final = CachedReadiness(
-            partial(missing_bundles, self._certificates, self._configurations)
-        ).missing
-        registry.register(CertificateExpiry(self._certificates.expiries))
-
-    def upkeep(self) -> CertificateUpkeep:
-        """Return the work of a new term."""
-        return CertificateUpkeep(
-            certificates=self._certificates,
-            configurations=self._configurations,
-            clock=self._clock,
-            reporter=self._reporter,
+        placed_in = Configurations(cluster=cluster, name=configurations)
+        self.mark: Final = certificates.mark
+        self.missing: Final = CachedReadiness(partial(missing_bundles, certificates, placed_in)).missing
+        self.upkeep: Final = partial(
+            CertificateUpkeep,
+            certificates=certificates,
+            configurations=placed_in,
+            clock=clock,
+            reporter=reporter,
         )
+        registry.register(CertificateExpiry(certificates.expiries))
 
 
 def missing_bundles(certificates: Certificates, configurations: Configurations, last: list[str]) -> list[str]:

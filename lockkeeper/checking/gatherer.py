@@ -99,10 +99,10 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _policies(self, resource: Resource) -> tuple[CheckedPolicy, ...] | UnreadObject:
-        def read() -> tuple[CheckedPolicy, ...]:
-            return tuple(msgspec.convert(item, CheckedPolicy) for item in self.cluster.list(resource).items)
-
-        return _attempt(read, right("list", resource))
+        return _attempt(
+            lambda: tuple(msgspec.convert(each, CheckedPolicy) for each in self.cluster.list(resource).items),
+            right("list", resource),
+        )
 
     def _is_served(self, resource: Resource, namespace: str = "") -> UnreadObject | None:
         def read() -> None:
@@ -111,10 +111,12 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
         return _attempt(read, right("list", resource, namespace))
 
     def _webhooks(self, resource: Resource) -> tuple[Webhook, ...] | UnreadObject:
-        def read() -> tuple[Webhook, ...]:
-            return msgspec.convert(self.cluster.get(resource, self.name), WebhookConfiguration).webhooks or ()
-
-        return _attempt(read, right("get", resource, name=self.name))
+        return _attempt(
+            lambda: (
+                msgspec.convert(self.cluster.get(resource, self.name), WebhookConfiguration).webhooks or ()
+            ),
+            right("get", resource, name=self.name),
+        )
 
     def _lease(self) -> LeaseSeen | UnreadObject:
         """Read the Lease; one that seems old is read once more later, because clocks may disagree."""
@@ -151,12 +153,11 @@ class Gatherer(msgspec.Struct, frozen=True, kw_only=True):
 
     def _address_of(self, service: ServiceReference) -> ServiceSpec:
         """Return the address of a Service that the API server connects to, or its name, and its ports."""
-
-        def read() -> ServiceSpec:
-            obj = self.cluster.get(SERVICES, service.name, namespace=service.namespace)
-            return msgspec.convert(obj, Service).spec
-
-        found = _attempt(read, right("get", SERVICES, service.namespace, service.name))
+        name, namespace = service.name, service.namespace
+        found = _attempt(
+            lambda: msgspec.convert(self.cluster.get(SERVICES, name, namespace=namespace), Service).spec,
+            right("get", SERVICES, namespace, name),
+        )
         spec = ServiceSpec() if isinstance(found, UnreadObject) else found
         if spec.cluster_ip in ("", _HEADLESS):
             return msgspec.structs.replace(spec, cluster_ip=_server_name(service))

@@ -59,8 +59,7 @@ def _probe_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
             context.wrap_socket(plain, server_hostname=target.server_name) as secure,
         ):
             expires = _end_of(secure)
-            on_admission = secure if not target.health_port else None
-            status, text = _ready(target, on_admission)
+            status, text = _ready(target, secure)
         refused = tuple(path for path in target.paths if not _takes(target, context, path))
     except ssl.SSLCertVerificationError as error:
         return ProbeResult(target=target, trouble=ProbeTrouble.UNTRUSTED, error=error.verify_message)
@@ -71,10 +70,10 @@ def _probe_once(target: Target, context: ssl.SSLContext) -> ProbeResult:
     return ProbeResult(target=target, expires=expires, ready=ready, text=text, refused=refused)
 
 
-def _ready(target: Target, on_admission: ssl.SSLSocket | None) -> tuple[int, str]:
-    """Return status and text of the readiness, on its own port or on the connection that is given."""
-    if on_admission is not None:
-        return _get(on_admission, target, target.ready_path)
+def _ready(target: Target, secure: ssl.SSLSocket) -> tuple[int, str]:
+    """Return status and text of the readiness, on its own port or on that of admission."""
+    if not target.health_port:
+        return _get(secure, target, target.ready_path)
     with create_connection((target.host, target.health_port), _SECONDS) as plain:
         return _get(plain, target, target.ready_path)
 

@@ -39,7 +39,6 @@ from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import CachedReadiness, Liveness, ending_at_sigterm
 from lockkeeper.secret_paths.path_upkeep import PathLog, PathUpkeep, missing_paths
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.protocol import Cluster
 from policy.service.leading.leader_election import Elector, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.status.metrics import ControllerMetrics
@@ -138,7 +137,7 @@ class _ControllerProcess:
             leading=self._leading,
             me=me,
         )
-        self._certificates = _certificates(arguments, self._cluster, self._log, self._metrics)
+        self._certificates = self._certificate_duties(arguments)
         self._missing = [self._policies.missing]
         if self._certificates is not None:
             self._missing.append(self._certificates.missing)
@@ -207,6 +206,21 @@ class _ControllerProcess:
             return ["shutting down"]
         return [text for missing in self._missing for text in missing()]
 
+    def _certificate_duties(self, arguments: argparse.Namespace) -> ControllerCertificates | None:
+        """Return what is to do about certificates, or None where another program does all of it."""
+        secret = arguments.certs_secret or arguments.ca_secret
+        if secret is None:
+            return None
+        return ControllerCertificates(
+            cluster=self._cluster,
+            secret=secret,
+            names=arguments.certs_names,
+            configurations=arguments.webhook_configurations,
+            clock=utc_now,
+            log=self._log,
+            registry=self._metrics.registry,
+        )
+
     def _upkeep_of_paths(self, arguments: argparse.Namespace) -> Callable[[], PathUpkeep] | None:
         """Return what starts the upkeep of secret paths in a term, or None where they are left alone."""
         if arguments.webhook_deployment is None:
@@ -226,21 +240,3 @@ class _ControllerProcess:
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._elector.stop()
-
-
-def _certificates(
-    arguments: argparse.Namespace, cluster: Cluster, log: Log, metrics: ControllerMetrics
-) -> ControllerCertificates | None:
-    """Return what is to do about certificates, or None where another program does all of it."""
-    secret = arguments.certs_secret or arguments.ca_secret
-    if secret is None:
-        return None
-    return ControllerCertificates(
-        cluster=cluster,
-        secret=secret,
-        names=arguments.certs_names,
-        configurations=arguments.webhook_configurations,
-        clock=utc_now,
-        log=log,
-        registry=metrics.registry,
-    )

@@ -13,14 +13,17 @@ from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
-from typing import Final
+from typing import Final, TypeAlias
 from wsgiref.types import WSGIApplication
+
+from prometheus_client import CollectorRegistry
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
 from lockkeeper.assembly.policy_folder import RELOAD_SECONDS, FolderPolicies, load_once
 from lockkeeper.assembly.webhook import build_admission
 from lockkeeper.certificates.loopback import loopback_certificate
-from lockkeeper.certificates.serving_certificate import FolderOffer, Offer, SecretOffer
+from lockkeeper.certificates.metrics import CertificateLog
+from lockkeeper.certificates.serving_certificate import MountedCertificate, SecretCertificate
 from lockkeeper.cli.options import (
     add_argo_deployment,
     add_identities,
@@ -61,6 +64,7 @@ and limits of quotas that deny count only the creates of the last 90 seconds; wi
 `lockkeeper controller` lets go, and the ledgers in the cluster count.
 Exit codes: 0 stopped by a signal, 2 something to mend before it can serve."""
 
+_Certificate: TypeAlias = MountedCertificate | SecretCertificate
 _SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
@@ -115,17 +119,19 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.health_port is not None:
         health = listen(arguments.host, arguments.health_port, option="--health-port")
     with TemporaryDirectory(prefix="lockkeeper-") as temporary:
-        offer = _offer(arguments, Path(temporary))
-        offer.establish()
-        process = _WebhookProcess(arguments=arguments, cluster=cluster, offer=offer, health=health)
+        certificate = _certificate_of(arguments, Path(temporary))
+        certificate.establish()
+        process = _WebhookProcess(
+            arguments=arguments, cluster=cluster, certificate=certificate, health=health
+        )
         server = Server(
-            settings=ServerSettings(certificate=offer.paths.cert, key=offer.paths.key),
+            settings=ServerSettings(certificate=certificate.paths.cert, key=certificate.paths.key),
             listener=listener,
             build=lambda: process.build(server.draining),
-            tls=offer.context,
+            tls=certificate.context,
             on_leave=process.close_log,
         )
-        print_message(f"serving on {url_of(arguments.host, number)}{_authority(arguments, offer)}")
+        print_message(f"serving on {url_of(arguments.host, number)}{_authority(arguments, certificate)}")
         if health is not None:
             print_message(f"probes and metrics on port {health.getsockname()[1]}")
         return server.serve()
@@ -139,12 +145,12 @@ class _WebhookProcess:
         *,
         arguments: argparse.Namespace,
         cluster: Cluster | None,
-        offer: Offer,
+        certificate: _Certificate,
         health: socket | None,
     ) -> None:
         self._arguments = arguments
         self._cluster = cluster
-        self._offer = offer
+        self._certificate = certificate
         self._health = health
         self._writer: LineWriter | None = None
 
@@ -153,7 +159,7 @@ class _WebhookProcess:
         metrics = Metrics()
         self._writer = LineWriter(descriptor=sys.stdout.fileno())
         log = Log(write=self._writer, clock=utc_now)
-        self._offer.attend(log, metrics.registry)
+        self._certificate.attend(log, metrics.registry)
         if self._cluster is not None:
             return self._on_cluster(self._cluster, log, metrics, draining)
         return self._on_files(log, metrics, draining)
@@ -183,7 +189,7 @@ class _WebhookProcess:
             log=log,
             metrics=metrics,
             draining=draining,
-            missing=self._offer.missing,
+            missing=self._certificate.missing,
             probed=self._probed(log),
         )
 
@@ -216,7 +222,7 @@ class _WebhookProcess:
             stored=StoredWorkflows(cluster=cluster),
             missing=lambda: [
                 *policies.missing(),
-                *self._offer.missing(),
+                *self._certificate.missing(),
                 *(callers.missing() if callers is not None else ()),
             ],
             callers=callers,
@@ -263,11 +269,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--certs-secret is in a cluster: give --cluster too")
 
 
-def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
+def _certificate_of(arguments: argparse.Namespace, temporary: Path) -> _Certificate:
     """Return where the certificate comes from; without an option one is created for this machine."""
     log = Log(write=write_to(sys.stdout.fileno()), clock=utc_now)
     if arguments.certs_secret is not None:
-        return SecretOffer(
+        return SecretCertificate(
             reach=lambda: reach(arguments.kubeconfig),
             secret=arguments.certs_secret,
             names=arguments.certs_names,
@@ -275,13 +281,15 @@ def _offer(arguments: argparse.Namespace, temporary: Path) -> Offer:
             log=log,
         )
     if arguments.certs_mounted is not None:
-        return FolderOffer(folder=arguments.certs_mounted, log=log)
-    folder = arguments.certs or temporary
-    loopback_certificate(folder, arguments.host)
-    return FolderOffer(folder=folder, log=log)
+        folder = arguments.certs_mounted
+    else:
+        folder = arguments.certs or temporary
+        loopback_certificate(folder, arguments.host)
+    reporter = CertificateLog(log=log, registry=CollectorRegistry())
+    return MountedCertificate(folder=folder, clock=utc_now, reporter=reporter)
 
 
-def _authority(arguments: argparse.Namespace, offer: Offer) -> str:
+def _authority(arguments: argparse.Namespace, certificate: _Certificate) -> str:
     """Return where a person finds the CA to trust, where that is a file."""
     made_here = arguments.certs_secret is None and arguments.certs_mounted is None
-    return f", CA certificate {offer.paths.authority_cert}" if made_here else ""
+    return f", CA certificate {certificate.paths.authority_cert}" if made_here else ""

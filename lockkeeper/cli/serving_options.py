@@ -8,7 +8,7 @@ from typing import Final
 
 from certs.subject_names import normalised_names
 from lockkeeper.cli.options import option_type
-from lockkeeper.process.console import UsageError
+from lockkeeper.process.console import UsageError, reason_of
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from webhook.serving.server import DEFAULT_PORT, bind
 
@@ -49,8 +49,7 @@ def listen(host: str, number: int, *, option: str = "--port") -> socket:
         return bind(host, number)
     except OSError as error:
         hint = f"; end the other program or give another {option} (0 takes a free one)"
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot listen on {host}:{number}: {reason}{hint}") from error
+        raise UsageError(f"cannot listen on {host}:{number}: {reason_of(error)}{hint}") from error
 
 
 secret_name: Final = option_type(partial(NamespacedName.parse, kind="Secret"))

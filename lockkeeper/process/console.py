@@ -35,6 +35,11 @@ def print_message(message: str) -> None:
     print(f"lockkeeper: {message}", file=sys.stderr, flush=True)
 
 
+def reason_of(error: OSError) -> str:
+    """Return why a file or an address cannot be used, in small letters."""
+    return (error.strerror or str(error)).lower()
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as columns, two blanks apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

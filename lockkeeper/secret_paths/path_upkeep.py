@@ -62,7 +62,9 @@ class Replicas:
             return ReplicaSupport.UNKNOWN if aware else ReplicaSupport.UNAWARE
         now = self._clock()
         self._since = self._since or now
-        return ReplicaSupport.READY if now - self._since >= _grace(found) else ReplicaSupport.UNKNOWN
+        # So long an old Pod may answer after it was last counted.
+        grace = timedelta(seconds=found.spec.template.spec.termination_grace_period_seconds) + _ENDPOINTS
+        return ReplicaSupport.READY if now - self._since >= grace else ReplicaSupport.UNKNOWN
 
     def _read(self) -> Deployment | None:
         name = self._deployment
@@ -80,11 +82,6 @@ class Replicas:
 def _is_aware(found: Deployment) -> bool:
     """Return whether the Pods that a Deployment makes read the configurations."""
     return any(arg.split("=")[0] == _OPTION for each in found.containers for arg in each.args or ())
-
-
-def _grace(found: Deployment) -> timedelta:
-    """Return how long an old Pod may have been answering after it was last counted."""
-    return timedelta(seconds=found.spec.template.spec.termination_grace_period_seconds) + _ENDPOINTS
 
 
 def new_secret() -> str:

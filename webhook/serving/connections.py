@@ -46,7 +46,7 @@ class _Peer(msgspec.Struct, Generic[Key]):
     reviewed: dict[Key, None] = {}
 
     def oldest(self) -> Key | None:
-        """Return the one that has been silent longest, rather without an answered review; None where none is."""
+        """Return the longest silent one, rather without an answered review, or None."""
         return next(iter(self.silent or self.reviewed), None)
 
 
