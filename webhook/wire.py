@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT, Code, Decision, Operation, Outcome, Reason, Review, Side
-from policy.core.objects.json_patch import JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import (
     EMPTY_METADATA,
@@ -230,6 +230,30 @@ def _fault(request: AdmissionRequest, expected: type, budget: Budget) -> Decisio
     # A field that is given twice may be wrong where it is given first, which nothing else sees.
     unclear = (Reason(Code.WRONG_TYPE, "", "cannot be read: a field may stand twice"),)
     return Decision(Outcome.DENIED, _type_errors(request.object, expected, budget) or unclear)
+
+
+def admission_review(obj: JsonObject, *, namespace: str, uid: str, user: str) -> JsonObject:
+    """Return the AdmissionReview of a create, with the fields that the API server sends."""
+    kind: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
+    resource: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"}
+    metadata = obj.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    request: JsonObject = {
+        "uid": uid,
+        "kind": kind,
+        "resource": resource,
+        "requestKind": kind,
+        "requestResource": resource,
+        "name": name,
+        "namespace": namespace,
+        "operation": "CREATE",
+        "userInfo": {"username": user, "groups": ["system:authenticated"]},
+        "object": obj,
+        "oldObject": None,
+        "dryRun": False,
+        "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+    }
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
 def received(

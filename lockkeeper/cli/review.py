@@ -13,7 +13,6 @@ import yaml
 
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.cli.options import add_output, add_policies, existing_folder, wrong_files_are_usage_errors
-from lockkeeper.embedded.api_server import admission_review
 from lockkeeper.process.console import aligned, as_json
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Side, denied
@@ -24,6 +23,7 @@ from policy.core.quota.demands import shortfalls
 from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, read_text
 from webhook import wire
 from webhook.review import decide_without_ledger
+from webhook.wire import admission_review
 
 EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies

@@ -18,6 +18,7 @@ from policy.cluster.protocol import WORKFLOWS, Cluster
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Read
 from policy.core.values.prepared import prepare
+from webhook.wire import admission_review
 
 _TIMEOUT_SECONDS: Final = 10
 _REVIEW_VERSION: Final = "admission.k8s.io/v1"
@@ -125,30 +126,6 @@ class ApiServer:
         if response.status != 200:  # noqa: PLR2004 - HTTP OK
             raise AdmissionFailed(f"failed calling {path}: {response.status} {text.decode(errors='replace')}")
         return read_answer(text, uid)
-
-
-def admission_review(obj: JsonObject, *, namespace: str, uid: str, user: str) -> JsonObject:
-    """Return the AdmissionReview of a create, with the fields that the API server sends."""
-    kind: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Workflow"}
-    resource: JsonObject = {"group": "argoproj.io", "version": "v1alpha1", "resource": "workflows"}
-    metadata = obj.get("metadata")
-    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    request: JsonObject = {
-        "uid": uid,
-        "kind": kind,
-        "resource": resource,
-        "requestKind": kind,
-        "requestResource": resource,
-        "name": name,
-        "namespace": namespace,
-        "operation": "CREATE",
-        "userInfo": {"username": user, "groups": ["system:authenticated"]},
-        "object": obj,
-        "oldObject": None,
-        "dryRun": False,
-        "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
-    }
-    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
 def read_answer(body: bytes, uid: str) -> AdmissionAnswer:

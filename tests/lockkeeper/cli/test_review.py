@@ -14,7 +14,6 @@ import yaml
 
 from lockkeeper.__main__ import main
 from lockkeeper.assembly.policy_folder import load_once
-from lockkeeper.embedded.api_server import admission_review
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.decision.decision import Decision, Side
@@ -25,7 +24,7 @@ from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 from policy.sources.manifests import Manifest, read_manifests
 from tests.lockkeeper.commands import EXAMPLES, Lockkeeper
 from webhook.review import Reviewing, review
-from webhook.wire import Received
+from webhook.wire import Received, admission_review
 
 POLICIES = EXAMPLES / "policies"
 WORKFLOWS = EXAMPLES / "workflows"
