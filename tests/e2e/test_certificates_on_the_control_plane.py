@@ -32,7 +32,7 @@ from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
-from tests.lockkeeper.certificates.certificate_world import Noted, ca_bundles, edit_bundle
+from tests.lockkeeper.certificates.certificate_cluster import Noted, ca_bundles, edit_bundle
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e

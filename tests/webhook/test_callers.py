@@ -109,7 +109,7 @@ def test_other_sides_are_guarded_too(guarded: Webhook, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/mutate", f"/mutate/{SECRET}"])
-def test_everybody_is_answered_where_nobody_is_told_from_anybody(path: str) -> None:
+def test_every_caller_is_answered_where_callers_are_not_distinguished(path: str) -> None:
     """As in the README; a secret path that was left in a configuration is answered as well."""
     assert Webhook().post(encoded(admission_review(workflow())), path).status == 200
 
@@ -130,7 +130,7 @@ def test_a_megabyte_of_a_path_costs_no_line(guarded: Webhook) -> None:
     assert b'lockkeeper_unknown_callers_total{webhook="mutate"} 100.0' in guarded.metrics.render()
 
 
-def test_strangers_are_told_of_now_and_then() -> None:
+def test_unknown_callers_are_logged_now_and_then() -> None:
     """One line, then a number; never the secret that was shown."""
     now, said = [0.0], list[str]()
     unknown = UnknownCallers(warn=said.append, stopwatch=lambda: now[0])

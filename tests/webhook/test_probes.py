@@ -21,7 +21,7 @@ def test_the_process_is_alive_whatever_is_missing(missing: tuple[str, ...]) -> N
     assert (answer.status_code, answer.text, answer.mimetype) == (200, "ok\n", "text/plain")
 
 
-def test_a_fault_that_only_a_new_process_can_mend_ends_the_life_of_this_one() -> None:
+def test_a_fault_that_only_a_new_process_can_correct_ends_the_life_of_this_one() -> None:
     """The controller's liveness knows more than that it answers; whoever looks reads why."""
     app = create_app(render=Metrics().render, not_ready=list, not_alive=lambda: ["the main loop hangs"])
     answer = Client(app).get("/livez")

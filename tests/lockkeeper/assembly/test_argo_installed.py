@@ -69,7 +69,7 @@ class Asked:
         self.cluster.create(DEPLOYMENTS, _deployment(*images, last=named))
 
 
-def test_without_an_answer_the_setting_counts_and_that_is_told_once() -> None:
+def test_without_an_answer_the_setting_counts_and_that_is_reported_once() -> None:
     """Argo may come later than Lockkeeper, or the right be missing."""
     asked = Asked()
     assert [asked.installed.read(), asked.installed.read()] == [SETTING, SETTING]
@@ -100,7 +100,7 @@ def test_the_container_of_that_name_counts_among_several() -> None:
     assert asked.installed.read() == ArgoVersion(3, 6)
 
 
-def test_another_version_compiles_the_policies_anew() -> None:
+def test_another_version_compiles_the_policies_again() -> None:
     """The same one does not."""
     written: list[bytes] = []
     cluster = MemoryCluster(clock=utc_now, rng=Random(1))

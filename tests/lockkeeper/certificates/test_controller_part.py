@@ -14,7 +14,7 @@ from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.upkeep import ControllerCertificates
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     RELEASE,

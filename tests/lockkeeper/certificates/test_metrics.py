@@ -79,7 +79,7 @@ def test_changes_are_logged_and_counted(ears: Ears) -> None:
     assert ears.count("lockkeeper_certificate_changes_total", change="new_authority") == 1
 
 
-def test_a_failure_that_goes_on_is_counted_each_time_and_logged_once_a_minute(ears: Ears) -> None:
+def test_a_failure_that_continues_is_counted_each_time_and_logged_once_a_minute(ears: Ears) -> None:
     """An API server that is away for an hour must not fill the log; another failure is news."""
     for _ in range(5):
         ears.teller.failed(CertificateTask.READ, "away")

@@ -27,7 +27,7 @@ from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from lockkeeper.process.liveness import LOOK_SECONDS, CachedReadiness
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     FOREIGN,
     NAMES,
     NAMESPACE,
@@ -157,7 +157,7 @@ def test_a_change_of_ca_ends_with_the_new_one_alone(stage: Stage) -> None:
     assert stage.told.deeds[2:] == [Deed.SWITCHED, Deed.NEW_LEAF, Deed.RETIRED]
 
 
-def test_a_new_leader_waits_anew(stage: Stage) -> None:
+def test_a_new_leader_waits_again(stage: Stage) -> None:
     """It cannot know since when the bundle was in place."""
     stage.upkeep.make_pass()
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
@@ -172,8 +172,8 @@ def test_a_new_leader_waits_anew(stage: Stage) -> None:
     assert stage.kept.next_cert == b""
 
 
-def test_an_edit_during_the_wait_begins_it_anew(stage: Stage) -> None:
-    """Even one that was put right between two passes: some API server may have seen only that one."""
+def test_an_edit_during_the_wait_begins_it_again(stage: Stage) -> None:
+    """Even one that was corrected between two passes: some API server may have seen only that one."""
     stage.upkeep.make_pass()
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
     stage.upkeep.make_pass()
@@ -212,7 +212,7 @@ def test_a_configuration_that_cannot_be_written_holds_the_change_up(stage: Stage
     assert stage.kept.next_cert == b""
 
 
-def test_a_configuration_that_does_not_exist_is_told_and_holds_nothing_up(stage: Stage) -> None:
+def test_a_configuration_that_does_not_exist_is_reported_and_holds_nothing_up(stage: Stage) -> None:
     """Nobody calls us by it; and when it comes it gets its bundle."""
     stage.cluster.delete(MUTATING, RELEASE)
     assert stage.upkeep.make_pass()
@@ -226,7 +226,7 @@ def test_a_configuration_that_does_not_exist_is_told_and_holds_nothing_up(stage:
     assert stage.kept.next_cert == b""
 
 
-def test_a_bundle_that_somebody_edits_is_put_right_at_once(stage: Stage) -> None:
+def test_a_bundle_that_a_client_edits_is_corrected_at_once(stage: Stage) -> None:
     """By the watch, not by the next pass, which here comes in an hour; other webhooks keep their own."""
     stranger = create_authority(now=stage.clock.now).cert_pem
     with stage.running():
@@ -243,7 +243,7 @@ def test_a_bundle_that_somebody_edits_is_put_right_at_once(stage: Stage) -> None
 
 
 def test_a_configuration_that_is_made_again_gets_its_bundle(stage: Stage) -> None:
-    """A chart that is installed anew, or upgraded by replacing, has no bundle in it."""
+    """A chart that is installed again, or upgraded by replacing, has no bundle in it."""
     with stage.running():
         stage.told.until(lambda: len(stage.told.places) == 2)
         for resource in (MUTATING, VALIDATING):
@@ -253,7 +253,7 @@ def test_a_configuration_that_is_made_again_gets_its_bundle(stage: Stage) -> Non
         assert stage.ours == {stage.kept.bundle}
 
 
-def test_a_deleted_secret_is_made_anew_and_the_old_ca_stays_trusted_meanwhile(stage: Stage) -> None:
+def test_a_deleted_secret_is_made_again_and_the_old_ca_stays_trusted_meanwhile(stage: Stage) -> None:
     """Replicas go on with the old certificate until they have read the new one."""
     stage.upkeep.make_pass()
     first = stage.kept
@@ -265,7 +265,7 @@ def test_a_deleted_secret_is_made_anew_and_the_old_ca_stays_trusted_meanwhile(st
         assert is_accepted(leaf, split(stage.kept.bundle), now=stage.clock.now)
 
 
-def test_spoilt_entries_are_made_anew(stage: Stage) -> None:
+def test_corrupt_entries_are_made_again(stage: Stage) -> None:
     """Nobody has to come with kubectl."""
     stage.upkeep.make_pass()
     whole = stage.kept
@@ -277,7 +277,7 @@ def test_spoilt_entries_are_made_anew(stage: Stage) -> None:
 
 
 def test_a_secret_that_cannot_be_read_leaves_the_last_bundle_in_force(stage: Stage) -> None:
-    """What was good stays, edits of the configurations are still put right, and the error is told."""
+    """What was good stays, edits of the configurations are still corrected, and the error is told."""
     stage.upkeep.make_pass()
     bundle = stage.kept.bundle
     stage.cluster.refuse("get", SECRETS, Unavailable("away"))
@@ -287,7 +287,7 @@ def test_a_secret_that_cannot_be_read_leaves_the_last_bundle_in_force(stage: Sta
     assert {doing for doing, _ in stage.told.failures} == {CertificateTask.READ, CertificateTask.RENEW}
 
 
-def test_a_secret_that_may_not_be_made_is_told(stage: Stage) -> None:
+def test_a_secret_that_may_not_be_made_is_reported(stage: Stage) -> None:
     """With nothing to put in place, nothing is put in place."""
     stage.cluster.refuse("create", SECRETS, Forbidden("no"))
     assert not stage.upkeep.make_pass()
@@ -357,7 +357,7 @@ class TestGiven:
         assert upkeep.make_pass()
         assert stage.ours == {mine.cert_pem}
 
-    def test_a_spoilt_secret_leaves_the_last_bundle_in_force(
+    def test_a_corrupt_secret_leaves_the_last_bundle_in_force(
         self, stage: Stage, upkeep: CertificateUpkeep
     ) -> None:
         """It is told, and nothing is written over it."""

@@ -123,7 +123,7 @@ class Installation:
         self.memory.patch(resource, RELEASE, MergePatch({"webhooks": registered}))
 
     def quota(self, name: str, *, observed: int | None, **conditions: str) -> None:
-        """Create a quota in namespace etl that the controller has judged, or not where `observed` is None."""
+        """Create a quota in namespace etl that was checked, or was not where `observed` is None."""
         manifest: JsonObject = {
             "apiVersion": WORKFLOW_QUOTAS.api_version,
             "kind": WORKFLOW_QUOTAS.kind,

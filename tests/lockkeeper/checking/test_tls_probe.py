@@ -106,7 +106,7 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
 
 
-def test_a_certificate_of_the_bundles_ca_is_trusted_and_its_end_told(certificates: Certificates) -> None:
+def test_a_certificate_of_the_bundles_ca_is_trusted_and_its_end_reported(certificates: Certificates) -> None:
     """To the second, and with the answer of the server itself."""
     with certificates.serving(certificates.issue()) as target:
         served = probe(target)
@@ -115,7 +115,7 @@ def test_a_certificate_of_the_bundles_ca_is_trusted_and_its_end_told(certificate
     assert served.expires == certificates.now.replace(microsecond=0) + timedelta(days=30)
 
 
-def test_paths_that_are_not_answered_are_told(certificates: Certificates) -> None:
+def test_paths_that_are_not_answered_are_reported(certificates: Certificates) -> None:
     """Each is asked for as the API server asks, without a review: one that is known wants a POST."""
     with certificates.serving(certificates.issue()) as target:
         asked = msgspec.structs.replace(target, paths=("/livez", "/mutate/5e5e"))
@@ -148,7 +148,7 @@ def test_readiness_may_be_on_a_port_of_its_own(certificates: Certificates) -> No
     assert served.expires is not None
 
 
-def test_an_old_and_a_new_ca_may_stand_in_the_bundle(certificates: Certificates) -> None:
+def test_an_old_and_a_new_ca_may_be_in_the_bundle(certificates: Certificates) -> None:
     """As they do while one follows the other."""
     other = create_authority(now=certificates.now)
     both = bundle(other.cert_pem, certificates.authority.cert_pem)
@@ -197,7 +197,7 @@ def test_a_certificate_that_has_ended_is_refused(certificates: Certificates) -> 
     assert "expired" in served.error
 
 
-def test_an_address_in_a_url_has_to_stand_in_the_certificate(certificates: Certificates) -> None:
+def test_an_address_in_a_url_has_to_be_in_the_certificate(certificates: Certificates) -> None:
     """A webhook by URL has no Service's name."""
     with certificates.serving(certificates.issue(names=(HOST,))) as target:
         assert probe(msgspec.structs.replace(target, server_name=HOST)).ready
@@ -211,7 +211,7 @@ def test_one_pod_that_shows_a_wrong_certificate_among_others_is_found(certificat
         assert probe(target).trouble is ProbeTrouble.UNTRUSTED
 
 
-def test_of_several_good_certificates_the_first_to_end_is_told(certificates: Certificates) -> None:
+def test_of_several_good_certificates_the_first_to_end_is_reported(certificates: Certificates) -> None:
     """One Pod may have missed the renewal."""
     short = certificates.issue(lifetime=timedelta(days=2))
     with certificates.serving(certificates.issue(), short) as target:
@@ -219,7 +219,7 @@ def test_of_several_good_certificates_the_first_to_end_is_told(certificates: Cer
     assert served.expires == certificates.now.replace(microsecond=0) + timedelta(days=2)
 
 
-def test_what_is_not_ready_says_why(certificates: Certificates) -> None:
+def test_the_reasons_of_what_is_not_ready_are_returned(certificates: Certificates) -> None:
     """Line by line, as its kubelet reads it."""
     with certificates.serving(certificates.issue(), not_ready=("no policies", "no certificate")) as target:
         served = probe(target)
@@ -227,7 +227,7 @@ def test_what_is_not_ready_says_why(certificates: Certificates) -> None:
     assert (served.ready, served.text) == (False, "no policies\nno certificate")
 
 
-def test_a_port_where_nobody_listens_is_unreachable(certificates: Certificates) -> None:
+def test_a_port_where_no_server_listens_is_unreachable(certificates: Certificates) -> None:
     """With the kernel's own word."""
     with certificates.serving(certificates.issue()) as target:
         pass
@@ -253,7 +253,7 @@ def test_a_server_without_tls_is_unreachable(certificates: Certificates) -> None
 
 
 @pytest.mark.parametrize("wrong", ["not base64!", bundle(b"no certificate"), bundle(b"\xff\xfe")])
-def test_a_bundle_without_a_certificate_is_told_before_anybody_is_asked(wrong: str) -> None:
+def test_a_bundle_without_a_certificate_is_reported_before_any_probe(wrong: str) -> None:
     """Whatever serves there, the API server could not call it."""
     with pytest.raises(ValueError, match="there is no certificate in it"):
         trusting(wrong)

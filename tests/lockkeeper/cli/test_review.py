@@ -244,7 +244,7 @@ def test_several_files_are_reviewed_in_the_order_given(capsys: pytest.CaptureFix
     assert [each["file"] for each in json.loads(capsys.readouterr().out)] == list(map(str, files))
 
 
-def test_files_that_cannot_be_read_are_told_all_at_once(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_reported_all_at_once(lockkeeper: Lockkeeper, tmp_path: Path) -> None:
     """One line each with its place, exit code 2, and no half of a table."""
     folder = tmp_path / "workflows"
     folder.mkdir()
@@ -343,7 +343,7 @@ def test_a_workflow_with_parts_missing_is_reviewed_without_a_trace(
         ),
     ],
 )
-def test_a_priority_above_the_cap_is_told_before_anything_is_created(
+def test_a_priority_above_the_cap_is_reported_before_anything_is_created(
     tmp_path: Path, above: str, code: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Refused, or lowered as the cluster would lower it."""

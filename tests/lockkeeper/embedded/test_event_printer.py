@@ -24,7 +24,7 @@ RELEASE: dict[str, JsonValue] = {well_known.INSTANCE_ID: None}
 COMPLETE: dict[str, JsonValue] = {well_known.COMPLETED: "true"}
 
 
-def test_a_workflow_that_waits_runs_and_ends_is_told_in_three_lines(printed: PrintedCluster) -> None:
+def test_a_workflow_that_waits_runs_and_ends_is_reported_in_three_lines(printed: PrintedCluster) -> None:
     """With its place in the queue, its wait, its locks, and how many still run."""
     obj = printed.store("a", held=True)
     printed.printer.created(obj, ["lock x on y"])
@@ -51,7 +51,9 @@ def test_a_workflow_that_is_not_held_runs_at_once(printed: PrintedCluster) -> No
     assert printed.printer.settled(uid, 0)
 
 
-def test_what_the_watch_showed_before_the_create_returned_is_told_after_it(printed: PrintedCluster) -> None:
+def test_what_the_watch_showed_before_the_create_returned_is_reported_after_it(
+    printed: PrintedCluster,
+) -> None:
     """Controller and Argo may be faster than the answer of the create."""
     obj = printed.store("a", held=True)
     printed.printer.waits(track(obj), QUEUED)
@@ -85,7 +87,7 @@ def test_a_workflow_that_was_given_up_never_ran(printed: PrintedCluster) -> None
     assert printed.printer.waiting() == []
 
 
-def test_who_prints_hears_that_nobody_reads_any_more(printed: PrintedCluster) -> None:
+def test_a_closed_output_is_noticed(printed: PrintedCluster) -> None:
     """And goes on: what is told of is told to others, too."""
 
     class Closed(io.StringIO):
@@ -102,7 +104,7 @@ def test_who_prints_hears_that_nobody_reads_any_more(printed: PrintedCluster) ->
         EventPrinter(cluster=printed.cluster, stopwatch=lambda: 0.0, out=Closed()).text("a line")
 
 
-def test_a_change_of_a_held_workflow_is_not_told(printed: PrintedCluster) -> None:
+def test_a_change_of_a_held_workflow_is_not_reported(printed: PrintedCluster) -> None:
     """A moved position is no news by itself."""
     uid = printed.printer.created(printed.store("a", held=True), [])
     printed.label("a", note="x")
@@ -112,7 +114,7 @@ def test_a_change_of_a_held_workflow_is_not_told(printed: PrintedCluster) -> Non
     assert [each.name for each in printed.printer.waiting()] == ["a"]
 
 
-def test_whoever_waits_for_news_is_woken_by_it(printed: PrintedCluster) -> None:
+def test_a_waiter_for_changes_is_woken_by_one(printed: PrintedCluster) -> None:
     """The play goes on with the controller's word, and ends with the last Workflow."""
     obj = printed.store("a", held=True)
     uid = printed.printer.created(obj, [])

@@ -80,7 +80,7 @@ def test_a_play_creates_workflows_only_in_the_order_of_files(printed: PrintedClu
     assert printed.told() == ["denied: no", "denied: no"]
 
 
-def test_a_failed_call_is_told_and_the_play_goes_on(printed: PrintedCluster, tmp_path: Path) -> None:
+def test_a_failed_call_is_reported_and_the_play_continues(printed: PrintedCluster, tmp_path: Path) -> None:
     """It is a failure of the run, not a decision."""
 
     def fail(_: JsonObject, __: str) -> Admitted:

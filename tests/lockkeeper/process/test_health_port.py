@@ -91,7 +91,7 @@ def test_probes_and_metrics_are_answered() -> None:
         assert port.bugs == []
 
 
-def test_what_is_missing_is_told_with_503() -> None:
+def test_what_is_missing_is_reported_with_503() -> None:
     """A kubelet shows the text in its event."""
     with serving(application(ready=False, alive=False)) as port:
         assert port.get("/livez")[::2] == (503, "the main loop hangs\n")

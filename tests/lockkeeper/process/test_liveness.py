@@ -67,7 +67,7 @@ def test_a_process_of_which_nothing_is_known_is_alive(watched: Watched) -> None:
 
 
 def test_a_thread_that_a_bug_has_ended_is_a_fault_for_good(watched: Watched) -> None:
-    """Nobody begins it anew, so policies would stand still; the log has the trace."""
+    """Nobody begins it again, so policies would stand still; the log has the trace."""
     end_by(LookupError("no such key"), name="watch-workflowquotas")
     expected = ["the thread watch-workflowquotas was ended by a bug (LookupError)"]
     assert watched.liveness.faults() == expected
@@ -76,7 +76,7 @@ def test_a_thread_that_a_bug_has_ended_is_a_fault_for_good(watched: Watched) -> 
     assert b"Traceback" in watched.lines[0]
 
 
-def test_a_thread_that_is_begun_anew_is_no_fault(watched: Watched) -> None:
+def test_a_thread_that_is_restarted_is_no_fault(watched: Watched) -> None:
     """A leader that was deposed ends by an error, and the election goes on."""
     end_by(Deposed("ledger a is at epoch 3, ours is 2"), name="leader")
     assert watched.liveness.faults() == []
@@ -95,7 +95,7 @@ def test_a_loop_that_turns_is_alive_and_one_that_hangs_is_not(watched: Watched) 
     assert watched.liveness.faults() == []
 
 
-def test_every_fault_is_told(watched: Watched) -> None:
+def test_every_fault_is_reported(watched: Watched) -> None:
     """Somebody who looks at the probe reads all of it."""
     watched.liveness.beating()
     watched.stopwatch.seconds += timedelta(hours=1).total_seconds()

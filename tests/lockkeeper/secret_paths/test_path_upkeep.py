@@ -24,7 +24,7 @@ from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
-from tests.lockkeeper.certificates.certificate_world import NAMESPACE, Clock, Troubled
+from tests.lockkeeper.certificates.certificate_cluster import NAMESPACE, Clock, Troubled
 from tests.patience import PATIENCE
 from webhook.callers import PLAIN, WebhookCall, call_of
 from webhook.failure import NotSynced
@@ -129,7 +129,7 @@ class World:
         }
 
     def answers(self, side: Side, secret: str | None) -> bool:
-        """Tell whether the webhook answers a call now, whatever it read last."""
+        """Return whether the webhook answers a call now, whatever it read last."""
         self.seconds += LOOK_SECONDS
         return secret is not None and self.webhook.accepts_after_read(WebhookCall(side, secret))
 
@@ -237,7 +237,7 @@ def test_going_back_a_release_gets_plain_paths_before_an_old_pod_is_there(world:
 
 @pytest.mark.parametrize("resource", CONFIGURATIONS)
 def test_a_path_that_helm_writes_back_fails_no_create(world: World, resource: Resource) -> None:
-    """It is answered at once, put right, and answered until every API server knows."""
+    """It is answered at once, corrected, and answered until every API server knows."""
     world.settled()
     side = Side.MUTATE if resource is MUTATING else Side.VALIDATE
     secret = world.carried()[side]
@@ -251,7 +251,7 @@ def test_a_path_that_helm_writes_back_fails_no_create(world: World, resource: Re
     assert not world.answers(side, PLAIN)
 
 
-def test_a_configuration_that_was_made_anew_works_at_once(world: World) -> None:
+def test_a_configuration_that_was_made_again_works_at_once(world: World) -> None:
     """After the line for an emergency, `helm upgrade` puts it back."""
     world.settled()
     for resource in CONFIGURATIONS:
@@ -264,8 +264,8 @@ def test_a_configuration_that_was_made_anew_works_at_once(world: World) -> None:
     assert world.answers(Side.MUTATE, PLAIN)
 
 
-def test_a_new_leader_goes_on_from_what_is_written(world: World) -> None:
-    """Nobody has to remember anything, and nothing begins anew."""
+def test_a_new_leader_continues_from_what_is_written(world: World) -> None:
+    """Nobody has to remember anything, and nothing begins again."""
     world.settled()
     before = world.carried()
     world.upkeep = world.controller()
@@ -273,7 +273,7 @@ def test_a_new_leader_goes_on_from_what_is_written(world: World) -> None:
     assert world.carried() == before
 
 
-def test_a_change_in_the_same_moment_is_looked_at_again(world: World) -> None:
+def test_a_change_in_the_same_instant_is_looked_at_again(world: World) -> None:
     """What was decided on an older state is not written."""
     world.settled()
     found = read(world.cluster.get(MUTATING, RELEASE))
@@ -287,7 +287,7 @@ def test_a_change_in_the_same_moment_is_looked_at_again(world: World) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "nonsense", '{"secret": 1}', '{"secret":"a","since":"never"}']
 )
-def test_an_annotation_that_makes_no_sense_is_written_anew(world: World, text: str) -> None:
+def test_an_annotation_that_makes_no_sense_is_written_again(world: World, text: str) -> None:
     """Whoever edits it by hand breaks nothing: what is carried is answered."""
     world.settled()
     secret = world.carried()[Side.MUTATE]
@@ -326,7 +326,7 @@ def test_one_configuration_that_cannot_be_written_does_not_keep_the_other_from_i
     assert world.told.troubles == [f"keeping the paths of {MUTATING.kind} {RELEASE}: no"]
 
 
-def test_no_secret_is_ever_told(world: World) -> None:
+def test_no_secret_is_ever_logged(world: World) -> None:
     """Whoever may read logs may not call."""
     world.settled()
     told = f"{world.told.deeds}{world.told.troubles}"
@@ -334,7 +334,7 @@ def test_no_secret_is_ever_told(world: World) -> None:
 
 
 def test_it_runs_until_it_is_stopped_and_wakes_at_changes(world: World) -> None:
-    """A path that is written back is put right without waiting for the next look."""
+    """A path that is written back is corrected without waiting for the next look."""
     world.settled()
     secret = world.carried()[Side.MUTATE]
     thread = Thread(target=world.upkeep.run, daemon=True)
@@ -370,7 +370,7 @@ def test_what_was_read_last_counts_while_the_api_server_is_away(world: World) ->
     assert not world.answers(Side.MUTATE, "another")
 
 
-def test_looks_for_strangers_are_few(world: World) -> None:
+def test_looks_for_unknown_callers_are_few(world: World) -> None:
     """Whoever calls with wrong paths makes the API server work four times a second, after a first few."""
     world.webhook.look()
     world.cluster.refuse("get", MUTATING, Unavailable("counted"))
@@ -416,7 +416,7 @@ def test_a_configuration_by_url_has_no_path_of_ours(world: World) -> None:
     assert not world.answers(Side.MUTATE, PLAIN)
 
 
-def test_a_secret_may_stand_in_a_path_and_cannot_be_guessed() -> None:
+def test_a_secret_may_be_in_a_path_and_cannot_be_guessed() -> None:
     """The API server takes DNS names between slashes; 32 random bytes are hexadecimal."""
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100

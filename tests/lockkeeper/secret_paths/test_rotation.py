@@ -157,7 +157,7 @@ def test_it_goes_back_to_plain_paths_for_a_release_that_knows_no_others(life: Li
 
 
 def test_an_announcement_is_taken_back_as_well(life: Life) -> None:
-    """What was announced to replicas that are gone is announced anew to their successors."""
+    """What was announced to replicas that are gone is announced again to their successors."""
     life.step()
     life.audience = ReplicaSupport.UNAWARE
     assert life.step() == (RotationChange.RETREATED,)
@@ -166,7 +166,7 @@ def test_an_announcement_is_taken_back_as_well(life: Life) -> None:
 
 
 @pytest.mark.parametrize("written", [PLAIN, "secret-of-yesterday"])
-def test_a_path_that_helm_wrote_back_is_put_right_and_answered_meanwhile(life: Life, written: str) -> None:
+def test_a_path_that_helm_wrote_back_is_corrected_and_answered_meanwhile(life: Life, written: str) -> None:
     """An upgrade, a rollback or a tool that reverts every change makes no create fail."""
     life.settled()
     secret = life.carried
@@ -187,7 +187,7 @@ def test_a_path_that_is_missing_is_put_there_at_once(life: Life) -> None:
     assert life.carried == PLAIN
 
 
-def test_an_annotation_that_was_lost_is_begun_anew_with_what_is_carried_answered(life: Life) -> None:
+def test_an_annotation_that_was_lost_is_begun_again_with_what_is_carried_answered(life: Life) -> None:
     """The secret that is carried is answered until the plain path is seen everywhere."""
     life.settled()
     secret = life.carried

@@ -29,7 +29,7 @@ FOREIGN: Final = "webhook.example.com"
 
 
 class Clock:
-    """A clock that moves when it is told to; it begins now, as handshakes are judged by the machine's."""
+    """A clock that moves when it is told to; it begins now, as handshakes are checked by the machine's."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
