@@ -13,7 +13,7 @@ import msgspec
 from bench.reviews import CASES, NAMESPACE, Case, body, uids
 from lockkeeper.assembly.policy_folder import load_once
 from lockkeeper.assembly.webhook import ReviewRecorder
-from lockkeeper.process.clock_and_log import utc_now, write_to
+from lockkeeper.process.console import utc_now, write_to
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.core.admission.decide import apply_policies

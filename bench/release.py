@@ -19,8 +19,7 @@ import msgspec
 
 from bench import listing, memory, planning
 from bench.plane import HANDS, Versions, add_held, add_namespaces, admitted, cluster
-from lockkeeper.assembly.controller import several_at_once
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster
 from policy.cluster.ledgers import Ledgers
@@ -100,7 +99,7 @@ def leading(on: KubeCluster, board: SnapshotBoard, told: Released) -> Iterator[N
         clock=utc_now,
         publish=board.put_usage,
         reporter=told,
-        together=several_at_once(),
+        together=ThreadPoolExecutor(max_workers=4).map,
     )
     controller = Controller(cluster=on, releaser=releaser, clock=utc_now, trouble=told.trouble)
     ready = Event()

@@ -38,7 +38,7 @@ prepare(Secret)
 
 
 class SecretStore:
-    """Keeps the certificates in one Secret; entries of other names in it are left alone."""
+    """Stores the certificates in one Secret; other entries in it are not changed."""
 
     def __init__(self, *, cluster: Cluster, namespace: str, name: str) -> None:
         self._cluster = cluster
@@ -60,7 +60,7 @@ class SecretStore:
         return StoredCertificates(from_files(content), secret.metadata.resource_version)
 
     def write(self, kept: Kept, *, version: str) -> None:
-        """Write the Secret, making it where it was not there. Raises WriteConflictError, StoreError."""
+        """Write the Secret, creating it where it was not there. Raises WriteConflictError, StoreError."""
         try:
             if version:
                 self._replace(kept, version)

@@ -1,6 +1,6 @@
 """What `lockkeeper lint` finds in Argo's objects: types, locks, deadlocks, references that lead nowhere.
 
-The engine is that of the webhook. Where no policy of the files speaks about an object, it is judged by what
+The checks are those of the webhook. Where no policy of the files selects an object, it is checked for what
 Argo itself would fail or hang on; what may be in the cluster and is not among the files is no fault then.
 """
 
@@ -45,10 +45,10 @@ from policy.core.policy_kinds.kinds import (
 
 _OUR_PREFIX: Final = "lockkeeper: "
 _SINGLE: Final = (".semaphore", ".mutex")
-"""Ends of the fields of single locks; where a policy says so, the webhook writes them as lists."""
+"""Ends of the fields of single locks; where a policy has it so, the webhook writes them as lists."""
 _LOCK_WARNING: Final = "LockWarning"
 _SCHEDULE: Final = "Schedule"
-"""Code of what keeps a CronWorkflow from running, which the webhook only warns of."""
+"""Code of what prevents a CronWorkflow from running, which the webhook only warns of."""
 _LINT_SOURCE: Final = "ClusterSynchronizationPolicy lint"
 _LOCK_POLICIES: Final = (SynchronizationPolicy, ClusterSynchronizationPolicy)
 _LINT: Final = ClusterSynchronizationPolicy(
@@ -63,7 +63,7 @@ _LINT: Final = ClusterSynchronizationPolicy(
         ),
     ),
 )
-"""By what objects are judged that no policy speaks about."""
+"""The policy for objects that no policy of the files selects."""
 
 
 class Level(StrEnum):
@@ -74,7 +74,7 @@ class Level(StrEnum):
 
 
 class LintFinding(msgspec.Struct, frozen=True):
-    """One thing found: where, how bad, what about which object, and the policy that says so, if any."""
+    """One thing found: where, how bad, what about which object, and the policy behind it, if any."""
 
     file: str
     line: int
@@ -138,7 +138,7 @@ def _types(subject: LintSubject) -> Iterator[LintFinding]:
 
 
 def _schedules(subject: LintSubject, argo: ArgoVersion) -> Iterator[LintFinding]:
-    """Yield what keeps a CronWorkflow from ever running."""
+    """Yield what prevents a CronWorkflow from ever running."""
     if subject.cron is not None:
         for problem in schedule_problems(subject.cron, argo):
             yield _finding(subject, Level.ERROR, _SCHEDULE, problem.path, problem.message)
@@ -169,7 +169,7 @@ def _of_owner(
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
-        # What the object itself lacks fails in every run, though the webhook may be told to only warn of it.
+        # What the object itself lacks fails in every run, though a policy may have the webhook only warn.
         broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
@@ -180,7 +180,7 @@ def _of_owner(
 
 
 def _rulebook(subject: LintSubject, governed: Snapshot, ungoverned: Snapshot) -> Rulebook:
-    """Return the policies that speak about an object, or what Argo asks for where none does."""
+    """Return the policies that select an object, or what Argo requires where none does."""
     kind = MatchedKind(subject.kind.value)
     labels = subject.metadata.labels or {}
     locks = governed.policies(subject.namespace).locks

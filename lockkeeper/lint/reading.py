@@ -28,7 +28,7 @@ _TYPES: Final[dict[str, type]] = {
 
 
 class LintSubject(msgspec.Struct, frozen=True, eq=False):
-    """One of Argo's objects: what it is called, its spec as it is judged, and where it was read."""
+    """One of Argo's objects: its name, its spec as it is checked, and where it was read."""
 
     kind: ObjectKind
     namespace: str
@@ -45,7 +45,7 @@ class LintSubject(msgspec.Struct, frozen=True, eq=False):
         return f"{self.kind.value} {name}"
 
     def place(self, field: str) -> SourceError:
-        """Return where a field stands, or the nearest one around it."""
+        """Return where a field is, or the nearest one around it."""
         return self.origin.error(Problem(field, ""))
 
 
@@ -126,7 +126,7 @@ class _LintReader:
 
     def _add_subject(self, value: JsonObject, kind: str, origin: DocumentOrigin) -> None:
         fits = not walk(value, _TYPES[kind])
-        # What `kubectl get -o yaml` writes of a status is a record, and says nothing of what will run.
+        # What `kubectl get -o yaml` writes of a status is a record, and does not affect what will run.
         wanted: JsonObject = {key: entry for key, entry in value.items() if key != _STATUS}
         decoded = decode(wanted, _TYPES[kind]) if fits else None
         metadata, spec, at = Metadata(), None, "/spec"

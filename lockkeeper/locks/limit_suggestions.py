@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from lockkeeper.locks.live_locks import SemaphoreLimits
-from lockkeeper.process.output import aligned
+from lockkeeper.process.console import aligned
 from policy.cluster.protocol import WORKFLOWS, ReadingAs
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses
@@ -103,7 +103,7 @@ def _range(each: Range) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Return a time in its two largest units: more would look more exact than it is."""
+    """Return a time in its two largest units: more would seem more exact than it is."""
     minute, hour, day = 60, 3600, 86400
     step = 1 if seconds < hour else minute if seconds < day else hour
     return written(timedelta(seconds=round(seconds / step) * step))

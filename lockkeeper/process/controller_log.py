@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
@@ -19,7 +19,7 @@ from webhook.metrics import SnapshotState
 
 
 class ControllerLog:
-    """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well.
+    """What the controller reports, as log lines; `recorder` counts it, and `on_wait` gets waits as well.
 
     What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
     """
@@ -36,18 +36,6 @@ class ControllerLog:
         self._recorder = recorder
         self._on_wait = on_wait
 
-    def _announce(
-        self,
-        workflow: Tracked,
-        reason: str,
-        note: str,
-        type_: EventSeverity = EventSeverity.NORMAL,
-        *,
-        once: bool = False,
-    ) -> None:
-        if self.announcer is not None:
-            self.announcer.report(workflow, reason, note, type_, once=once)
-
     def led(self) -> None:
         """A term as the leader began."""
         self._log.event("leader", "leading")
@@ -55,9 +43,10 @@ class ControllerLog:
             self._recorder.led()
 
     def released(self, workflow: Tracked) -> None:
-        """A Workflow was let go."""
+        """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
-        self._announce(workflow, "Released", "it has its slot and starts")
+        if self.announcer is not None:
+            self.announcer.report(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
             self._recorder.released(workflow)
 
@@ -70,15 +59,19 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        self._announce(workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL)
+        if self.announcer is not None:
+            self.announcer.report(
+                workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL
+            )
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        self._announce(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
+        if self.announcer is not None:
+            self.announcer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
-        """A Workflow could not be let go yet."""
+        """A Workflow could not be released yet."""
         text = f"{workflow.namespace}/{workflow.name} is not released yet: {error.message}"
         self._log.event("release-failed", text, level="warning")
         if self._recorder is not None:
@@ -86,7 +79,8 @@ class ControllerLog:
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        self._announce(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
+        if self.announcer is not None:
+            self.announcer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:
@@ -107,7 +101,7 @@ def expose_board(
     """Register the gauges of policies, and those of usage, queues and limits.
 
     The latter are shown by the leader alone. A controller that lost the lead still has its last view of
-    usage, which would be added to the leader's wherever somebody sums over both.
+    usage, which would be added to the leader's in every sum over both.
     """
     nothing = take_snapshot((), version="", argo=argo)
 

@@ -21,11 +21,10 @@ from certs.rotation_steps import Deed, Timing
 from certs.stored_files import Kept
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
-from lockkeeper.certificates.metrics import Doing
+from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SecretStore
 from lockkeeper.certificates.serving_certificate import ServingCertificate
-from lockkeeper.certificates.sources import OwnCertificates
-from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.certificates.upkeep import CertificateUpkeep, OwnCertificates
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
@@ -33,7 +32,7 @@ from policy.cluster.protocol import CONFIG_MAPS, NAMESPACES, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.e2e.control_plane import ControlPlane
 from tests.e2e.kubectl import Kubectl
-from tests.lockkeeper.certificates.certificate_world import Noted, ca_bundles, edit_bundle
+from tests.lockkeeper.certificates.certificate_cluster import Noted, ca_bundles, edit_bundle
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.e2e
@@ -303,7 +302,9 @@ def test_a_change_of_ca_under_load_fails_no_create(
     last = site.kept
     assert len(split(last.bundle)) == 1
     assert last.bundle not in split(first.bundle)
-    assert {doing for doing, _ in told.failures} <= {Doing.INJECT}, "configurations that were not there yet"
+    assert {doing for doing, _ in told.failures} <= {CertificateTask.INJECT}, (
+        "configurations that were not there yet"
+    )
 
 
 def test_the_command_works_on_a_cluster(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.cluster.kube.kube_cluster import KubeCluster, connect
 from policy.cluster.protocol import (

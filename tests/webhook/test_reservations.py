@@ -85,7 +85,7 @@ def test_a_dry_run_never_touches_the_ledger(path: str) -> None:
     assert webhook.ledgers.read(Root.of_namespace("team")) == before
 
 
-def test_a_dry_run_hears_whether_there_is_room() -> None:
+def test_a_dry_run_learns_whether_there_is_capacity() -> None:
     """A dry run is answered as the real create would be, in both cases."""
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     assert webhook.mutate(workflow(), uid="trial", dryRun=True)["allowed"]
@@ -253,7 +253,7 @@ def test_users_have_limits_of_their_own() -> None:
     assert webhook.mutate(workflow(), uid="3", userInfo={"username": "ben"})["allowed"]
 
 
-def test_a_slot_stays_reserved_while_the_clock_goes_on() -> None:
+def test_a_slot_stays_reserved_while_the_clock_continues() -> None:
     """The webhook itself never forgets a reservation; only the controller may."""
     webhook = Webhook(quota("Deny", limits={"workflows": 1}))
     webhook.mutated(workflow(), uid="one")
@@ -306,7 +306,7 @@ def test_a_label_that_names_a_release_is_worth_nothing() -> None:
     assert list(webhook.reserved()) == ["u.1"]
 
 
-def test_a_flood_of_creates_of_one_name_is_told_to_come_later() -> None:
+def test_a_flood_of_creates_of_one_name_gets_a_retry_after() -> None:
     """They share a slot, but each takes a line of the ledger."""
     webhook = Webhook(DENY_TWO)
     for number in range(MOST_OF_NAME):

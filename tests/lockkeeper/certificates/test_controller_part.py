@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.stored_files import Kept
-from lockkeeper.certificates.controller_part import ControllerCertificates
 from lockkeeper.certificates.secret_store import SECRETS
+from lockkeeper.certificates.upkeep import ControllerCertificates
 from lockkeeper.process.kubernetes_objects import NamespacedName
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     RELEASE,

@@ -23,7 +23,7 @@ from lockkeeper.certificates.secret_store import SECRETS
 from policy.cluster.errors import Forbidden, NotFound, Unavailable
 from policy.cluster.protocol import MergePatch
 from policy.core.objects.json_patch import JsonObject
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     SECRET,
@@ -84,8 +84,8 @@ def test_a_secret_without_data_holds_nothing(cluster: Troubled) -> None:
     assert stored.version != ""
 
 
-def test_an_entry_that_is_no_base64_counts_as_spoilt(cluster: Troubled) -> None:
-    """The state machine then makes it anew, where an exception would end the thread."""
+def test_an_entry_that_is_no_base64_counts_as_corrupt(cluster: Troubled) -> None:
+    """The state machine then makes it again, where an exception would end the thread."""
     put_secret(cluster)
     patched(cluster, {"data": {"ca.crt": "not base64!"}})
     assert store_on(cluster).read().kept.bundle == b"not base64!"
@@ -125,7 +125,7 @@ def test_a_secret_that_may_not_be_made_is_a_clear_error(cluster: Troubled) -> No
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Forbidden("no")])
-def test_what_the_cluster_refuses_is_told_in_one_line(
+def test_what_the_cluster_refuses_is_reported_in_one_line(
     cluster: Troubled, error: Unavailable | Forbidden
 ) -> None:
     """Read or write alike."""
@@ -169,7 +169,7 @@ def test_replicas_that_start_at_once_end_with_one_ca(cluster: Troubled, exists: 
     assert is_accepted(settled[0].kept.cert, split(settled[0].kept.bundle), now=clock.now)
 
 
-def test_a_change_is_decided_anew_on_what_others_wrote(cluster: Troubled) -> None:
+def test_a_change_is_decided_again_on_what_others_wrote(cluster: Troubled) -> None:
     """The loser of a race must not write what it decided on the old content."""
     store, clock = store_on(cluster), Clock()
     first = settle(store, lambda kept: advance(kept, now=clock.now, names=NAMES, in_place_since=None))
@@ -188,7 +188,7 @@ def test_a_change_is_decided_anew_on_what_others_wrote(cluster: Troubled) -> Non
     assert store.read().kept == first.kept
 
 
-def test_who_always_comes_too_late_is_told_so(cluster: Troubled) -> None:
+def test_a_writer_that_is_always_too_late_gets_an_error(cluster: Troubled) -> None:
     """A bounded number of attempts: the caller has other things to do, and comes back."""
     store, clock = store_on(cluster), Clock()
     put_secret(cluster)

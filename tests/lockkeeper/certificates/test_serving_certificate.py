@@ -17,13 +17,13 @@ from certs.files import Paths, write_pair
 from certs.life_cycle import advance, begin_change, renew_leaf
 from certs.rotation_steps import PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.metrics import CertificatePart, Doing
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
 from lockkeeper.certificates.serving_certificate import MountedCertificate, ServingCertificate
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
 from tests.certs.serials import serial_in
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     NAMES,
     NAMESPACE,
     SECRET,
@@ -91,7 +91,7 @@ def shown(server: ssl.SSLContext) -> int:
 
 
 def accepts(server: ssl.SSLContext, bundle: bytes) -> bool:
-    """Tell whether a client that trusts the bundle shakes hands with the server under its name."""
+    """Return whether a client that trusts the bundle shakes hands with the server under its name."""
     client = ssl.create_default_context(cadata=bundle.decode())
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     try:
@@ -155,7 +155,7 @@ def test_what_is_there_is_served_and_left_alone(cluster: Troubled, clock: Clock,
 
 
 @pytest.mark.parametrize("wrong", ["cert", "key"])
-def test_a_spoilt_secret_is_mended_by_who_has_nothing_to_serve(
+def test_a_corrupt_secret_is_repaired_by_a_replica_with_nothing_to_serve(
     cluster: Troubled, clock: Clock, replica: Replica, wrong: str
 ) -> None:
     """With the same CA, so that clients need to learn nothing."""
@@ -176,7 +176,7 @@ def test_a_start_waits_for_the_api_server(cluster: Troubled, replica: Replica) -
         assert not waiting.done()
         cluster.refusals.clear()
         assert waiting.result(PATIENCE)
-    assert {doing for doing, _ in replica.told.failures} == {Doing.READ}
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.READ}
 
 
 def test_a_start_that_is_stopped_ends(cluster: Troubled, replica: Replica) -> None:
@@ -249,7 +249,7 @@ def test_through_a_change_of_ca_clients_of_the_bundle_accept_every_handshake(
 def test_a_secret_that_goes_bad_leaves_the_last_good_certificate(
     cluster: Troubled, replica: Replica, content: Kept
 ) -> None:
-    """It is not made anew by a replica that still serves: the controller does that, with its memory."""
+    """It is not made again by a replica that still serves: the controller does that, with its memory."""
     assert replica.establish()
     good = replica.serial
     overwrite(cluster, content)
@@ -258,7 +258,7 @@ def test_a_secret_that_goes_bad_leaves_the_last_good_certificate(
     assert replica.serial == good
     assert replica.certificate.missing() == []
     assert store_on(cluster).read().kept == content
-    assert {doing for doing, _ in replica.told.failures} == {Doing.LOAD}
+    assert {doing for doing, _ in replica.told.failures} == {CertificateTask.LOAD}
 
 
 def test_a_secret_that_is_deleted_leaves_the_last_good_certificate(
@@ -277,7 +277,7 @@ def test_a_secret_that_is_deleted_leaves_the_last_good_certificate(
     assert replica.serial == serial_of(store_on(cluster).read().kept)
 
 
-def test_an_expired_certificate_is_made_anew_where_no_controller_did(
+def test_an_expired_certificate_is_made_again_where_no_controller_did(
     cluster: Troubled, clock: Clock, replica: Replica
 ) -> None:
     """A month without a controller must not end admission."""
@@ -291,7 +291,7 @@ def test_an_expired_certificate_is_made_anew_where_no_controller_did(
     assert store_on(cluster).read().kept.bundle == first.bundle
 
 
-def test_a_full_disk_is_told_and_tried_again(replica: Replica) -> None:
+def test_a_full_disk_is_reported_and_tried_again(replica: Replica) -> None:
     """Whatever keeps the files from being written, the next look tries again."""
     replica.folder.rmdir()
     with ThreadPoolExecutor(1) as pool:
@@ -300,19 +300,19 @@ def test_a_full_disk_is_told_and_tried_again(replica: Replica) -> None:
         replica.folder.mkdir()
         assert waiting.result(PATIENCE)
     assert replica.told.failures[0] == (
-        Doing.LOAD,
+        CertificateTask.LOAD,
         f"the certificate cannot be written to {replica.folder}: no such file or directory",
     )
 
 
-def test_a_look_that_has_a_bug_is_told_and_not_the_last(cluster: Troubled, replica: Replica) -> None:
+def test_a_look_that_has_a_bug_is_reported_and_not_the_last(cluster: Troubled, replica: Replica) -> None:
     """The thread goes on."""
     assert replica.establish()
     cluster.patch(SECRETS, SECRET, MergePatch({"metadata": {"labels": {"a": "b"}}}), namespace=NAMESPACE)
     cluster.refusals["get", SECRETS] = ZeroDivisionError("bug")  # type: ignore[assignment]
     replica.certificate.follow(replica.store, reporter=replica.told)
     replica.told.until(lambda: len(replica.told.failures) >= 2)
-    assert replica.told.failures[0] == (Doing.READ, "ZeroDivisionError: bug")
+    assert replica.told.failures[0] == (CertificateTask.READ, "ZeroDivisionError: bug")
 
 
 class TestMounted:
@@ -369,6 +369,6 @@ class TestMounted:
         (tmp_path / "tls.crt").write_bytes(b"nonsense")
         assert shown(certificate.context()) == good
         assert certificate.missing() == []
-        assert told.failures[0][0] is Doing.LOAD
+        assert told.failures[0][0] is CertificateTask.LOAD
         clock.advance(91 * DAY)
         assert certificate.missing() != []

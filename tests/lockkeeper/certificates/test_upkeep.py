@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -13,16 +14,20 @@ from certs.bundle import is_accepted, split
 from certs.life_cycle import begin_change
 from certs.rotation_steps import OVERLAP, PROPAGATION, Deed
 from certs.stored_files import NOTHING, Kept
-from lockkeeper.certificates.controller_part import NO_BUNDLE, BundleReadiness
-from lockkeeper.certificates.metrics import CertificatePart, Doing
+from lockkeeper.certificates.metrics import CertificatePart, CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS
-from lockkeeper.certificates.sources import GivenCertificates, OwnCertificates
-from lockkeeper.certificates.upkeep import CertificateUpkeep
+from lockkeeper.certificates.upkeep import (
+    NO_BUNDLE,
+    CertificateUpkeep,
+    GivenCertificates,
+    OwnCertificates,
+    missing_bundles,
+)
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
-from lockkeeper.process.liveness import LOOK_SECONDS
+from lockkeeper.process.liveness import LOOK_SECONDS, CachedReadiness
 from policy.cluster.errors import Forbidden, Unavailable
 from policy.cluster.protocol import MergePatch
-from tests.lockkeeper.certificates.certificate_world import (
+from tests.lockkeeper.certificates.certificate_cluster import (
     FOREIGN,
     NAMES,
     NAMESPACE,
@@ -152,7 +157,7 @@ def test_a_change_of_ca_ends_with_the_new_one_alone(stage: Stage) -> None:
     assert stage.told.deeds[2:] == [Deed.SWITCHED, Deed.NEW_LEAF, Deed.RETIRED]
 
 
-def test_a_new_leader_waits_anew(stage: Stage) -> None:
+def test_a_new_leader_waits_again(stage: Stage) -> None:
     """It cannot know since when the bundle was in place."""
     stage.upkeep.make_pass()
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
@@ -167,8 +172,8 @@ def test_a_new_leader_waits_anew(stage: Stage) -> None:
     assert stage.kept.next_cert == b""
 
 
-def test_an_edit_during_the_wait_begins_it_anew(stage: Stage) -> None:
-    """Even one that was put right between two passes: some API server may have seen only that one."""
+def test_an_edit_during_the_wait_begins_it_again(stage: Stage) -> None:
+    """Even one that was corrected between two passes: some API server may have seen only that one."""
     stage.upkeep.make_pass()
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
     stage.upkeep.make_pass()
@@ -195,7 +200,10 @@ def test_a_configuration_that_cannot_be_written_holds_the_change_up(stage: Stage
     assert stage.kept == announced
     assert ca_bundles(stage.cluster)["validate.lockkeeper.dev"] == announced.bundle
     assert set(stage.told.failures) == {
-        (Doing.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not carry the CA bundle yet: no")
+        (
+            CertificateTask.INJECT,
+            f"MutatingWebhookConfiguration {RELEASE} does not carry the CA bundle yet: no",
+        )
     }
     stage.cluster.refusals.clear()
     stage.upkeep.make_pass()
@@ -204,12 +212,12 @@ def test_a_configuration_that_cannot_be_written_holds_the_change_up(stage: Stage
     assert stage.kept.next_cert == b""
 
 
-def test_a_configuration_that_does_not_exist_is_told_and_holds_nothing_up(stage: Stage) -> None:
+def test_a_configuration_that_does_not_exist_is_reported_and_holds_nothing_up(stage: Stage) -> None:
     """Nobody calls us by it; and when it comes it gets its bundle."""
     stage.cluster.delete(MUTATING, RELEASE)
     assert stage.upkeep.make_pass()
     assert set(stage.told.failures) == {
-        (Doing.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not exist")
+        (CertificateTask.INJECT, f"MutatingWebhookConfiguration {RELEASE} does not exist")
     }
     overwrite(stage.cluster, begin_change(stage.kept, now=stage.clock.now).kept)
     stage.upkeep.make_pass()
@@ -218,7 +226,7 @@ def test_a_configuration_that_does_not_exist_is_told_and_holds_nothing_up(stage:
     assert stage.kept.next_cert == b""
 
 
-def test_a_bundle_that_somebody_edits_is_put_right_at_once(stage: Stage) -> None:
+def test_a_bundle_that_a_client_edits_is_corrected_at_once(stage: Stage) -> None:
     """By the watch, not by the next pass, which here comes in an hour; other webhooks keep their own."""
     stranger = create_authority(now=stage.clock.now).cert_pem
     with stage.running():
@@ -235,7 +243,7 @@ def test_a_bundle_that_somebody_edits_is_put_right_at_once(stage: Stage) -> None
 
 
 def test_a_configuration_that_is_made_again_gets_its_bundle(stage: Stage) -> None:
-    """A chart that is installed anew, or upgraded by replacing, has no bundle in it."""
+    """A chart that is installed again, or upgraded by replacing, has no bundle in it."""
     with stage.running():
         stage.told.until(lambda: len(stage.told.places) == 2)
         for resource in (MUTATING, VALIDATING):
@@ -245,7 +253,7 @@ def test_a_configuration_that_is_made_again_gets_its_bundle(stage: Stage) -> Non
         assert stage.ours == {stage.kept.bundle}
 
 
-def test_a_deleted_secret_is_made_anew_and_the_old_ca_stays_trusted_meanwhile(stage: Stage) -> None:
+def test_a_deleted_secret_is_made_again_and_the_old_ca_stays_trusted_meanwhile(stage: Stage) -> None:
     """Replicas go on with the old certificate until they have read the new one."""
     stage.upkeep.make_pass()
     first = stage.kept
@@ -257,7 +265,7 @@ def test_a_deleted_secret_is_made_anew_and_the_old_ca_stays_trusted_meanwhile(st
         assert is_accepted(leaf, split(stage.kept.bundle), now=stage.clock.now)
 
 
-def test_spoilt_entries_are_made_anew(stage: Stage) -> None:
+def test_corrupt_entries_are_made_again(stage: Stage) -> None:
     """Nobody has to come with kubectl."""
     stage.upkeep.make_pass()
     whole = stage.kept
@@ -269,22 +277,22 @@ def test_spoilt_entries_are_made_anew(stage: Stage) -> None:
 
 
 def test_a_secret_that_cannot_be_read_leaves_the_last_bundle_in_force(stage: Stage) -> None:
-    """What was good stays, edits of the configurations are still put right, and the error is told."""
+    """What was good stays, edits of the configurations are still corrected, and the error is told."""
     stage.upkeep.make_pass()
     bundle = stage.kept.bundle
     stage.cluster.refuse("get", SECRETS, Unavailable("away"))
     edit_bundle(stage.cluster, MUTATING, 1, b"nonsense")
     assert not stage.upkeep.make_pass()
     assert stage.ours == {bundle}
-    assert {doing for doing, _ in stage.told.failures} == {Doing.READ, Doing.RENEW}
+    assert {doing for doing, _ in stage.told.failures} == {CertificateTask.READ, CertificateTask.RENEW}
 
 
-def test_a_secret_that_may_not_be_made_is_told(stage: Stage) -> None:
+def test_a_secret_that_may_not_be_made_is_reported(stage: Stage) -> None:
     """With nothing to put in place, nothing is put in place."""
     stage.cluster.refuse("create", SECRETS, Forbidden("no"))
     assert not stage.upkeep.make_pass()
     (doing, problem) = stage.told.failures[-1]
-    assert (doing, "does not exist and may not be made here" in problem) == (Doing.RENEW, True)
+    assert (doing, "does not exist and may not be made here" in problem) == (CertificateTask.RENEW, True)
     assert stage.ours == {None}
 
 
@@ -349,7 +357,7 @@ class TestGiven:
         assert upkeep.make_pass()
         assert stage.ours == {mine.cert_pem}
 
-    def test_a_spoilt_secret_leaves_the_last_bundle_in_force(
+    def test_a_corrupt_secret_leaves_the_last_bundle_in_force(
         self, stage: Stage, upkeep: CertificateUpkeep
     ) -> None:
         """It is told, and nothing is written over it."""
@@ -360,7 +368,7 @@ class TestGiven:
         assert upkeep.make_pass()
         assert stage.ours == {mine.cert_pem}
         assert stage.told.failures[-1] == (
-            Doing.READ,
+            CertificateTask.READ,
             f"the Secret {NAMESPACE}/{SECRET} holds no certificate in ca.crt or tls.crt",
         )
         assert stage.kept == Kept(bundle=b"nonsense")
@@ -375,18 +383,16 @@ class TestReadiness:
         return [0.0]
 
     @pytest.fixture
-    def readiness(self, stage: Stage, seconds: list[float]) -> BundleReadiness:
+    def readiness(self, stage: Stage, seconds: list[float]) -> CachedReadiness:
         """Return the readiness of a follower, which has read nothing yet."""
-        return BundleReadiness(
-            certificates=OwnCertificates(
-                store=store_on(stage.cluster), names=NAMES, clock=stage.clock, reporter=stage.told
-            ),
-            configurations=configurations_on(stage.cluster),
-            stopwatch=lambda: seconds[0],
+        certificates = OwnCertificates(
+            store=store_on(stage.cluster), names=NAMES, clock=stage.clock, reporter=stage.told
         )
+        look = partial(missing_bundles, certificates, configurations_on(stage.cluster))
+        return CachedReadiness(look, stopwatch=lambda: seconds[0])
 
     def test_it_says_what_is_missing_until_nothing_is(
-        self, stage: Stage, readiness: BundleReadiness, seconds: list[float]
+        self, stage: Stage, readiness: CachedReadiness, seconds: list[float]
     ) -> None:
         """First the bundle, then the webhooks that do not carry it; looks are a second apart."""
         assert readiness.missing() == [NO_BUNDLE]
@@ -401,7 +407,7 @@ class TestReadiness:
         assert readiness.missing() == [f"{where} does not carry the CA bundle yet: {hooks}"]
 
     def test_an_api_server_that_is_away_changes_nothing(
-        self, stage: Stage, readiness: BundleReadiness, seconds: list[float]
+        self, stage: Stage, readiness: CachedReadiness, seconds: list[float]
     ) -> None:
         """Else all controllers would be unready whenever it restarts."""
         stage.upkeep.make_pass()
@@ -412,14 +418,14 @@ class TestReadiness:
         assert readiness.missing() == []
 
     def test_one_that_was_away_from_the_start_is_not_ready(
-        self, stage: Stage, readiness: BundleReadiness
+        self, stage: Stage, readiness: CachedReadiness
     ) -> None:
         """Nothing is known yet, and the reason is said."""
         stage.upkeep.make_pass()
         stage.cluster.refuse("get", MUTATING, Unavailable("away"))
         assert readiness.missing() == ["the webhook configurations were not read yet: away"]
 
-    def test_what_is_not_installed_lacks_nothing(self, stage: Stage, readiness: BundleReadiness) -> None:
+    def test_what_is_not_installed_lacks_nothing(self, stage: Stage, readiness: CachedReadiness) -> None:
         """Somebody who runs the controller alone has no webhooks."""
         stage.upkeep.make_pass()
         for resource in (MUTATING, VALIDATING):

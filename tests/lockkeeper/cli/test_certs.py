@@ -97,7 +97,7 @@ def test_status_in_json_is_for_scripts(tmp_path: Path, capsys: pytest.CaptureFix
     assert (shown["problems"], shown["notes"]) == ([], [])
 
 
-def test_a_folder_that_somebody_else_renews_is_left_alone(
+def test_a_folder_that_another_program_renews_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A mounted Secret of another CA has no key of that CA; it can be looked at."""
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_said(kept: Kept, changes: dict[str, bytes], days: int,
     assert problem in report.problems
 
 
-def test_a_certificate_of_a_stranger_is_not_trusted(kept: Kept) -> None:
+def test_a_certificate_of_an_unknown_ca_is_not_trusted(kept: Kept) -> None:
     """Whoever trusts the bundle refuses it."""
     pair = issue_serving_pair(create_authority(now=NOW), names=NAMES, now=NOW)
     report = report_on(replace(kept, cert=pair.cert_pem, key=pair.key_pem), now=NOW)

@@ -67,7 +67,7 @@ def test_who_does_not_lead_shows_policies_only() -> None:
     assert exposed.value("lockkeeper_snapshot_age_seconds") is not None
 
 
-def test_a_policy_that_is_wrong_is_counted_until_it_is_mended_or_gone() -> None:
+def test_a_policy_that_is_wrong_is_counted_until_it_is_corrected_or_deleted() -> None:
     """An alert on it ends by itself."""
     exposed = Exposed()
     cluster: MemoryCluster = memory(exposed.clock)

@@ -50,7 +50,7 @@ from tests.policy.service.world import (
     snapshot_of,
     submit,
 )
-from webhook.reservations import ask_ledger
+from webhook.reservations import apply_ledger
 
 LIMIT_SECONDS = 60.0
 """Time for a whole soak, which takes a second or two on a machine that does nothing else."""
@@ -348,7 +348,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         asked = review_of(
             obj, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}", side=Side.MUTATE
         )
-        mutated = ask_ledger(apply_policies(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
+        mutated = apply_ledger(apply_policies(asked, snapshot, NOON), asked, stage.ledgers, FAR_AWAY)
         if not mutated.allowed:
             refusals.extend(reason.message for reason in mutated.reasons)
             return False
@@ -361,7 +361,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         final = review_of(
             changed, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}-v", side=Side.VALIDATE
         )
-        validated = ask_ledger(apply_policies(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
+        validated = apply_ledger(apply_policies(final, snapshot, NOON), final, stage.ledgers, FAR_AWAY)
         assert validated.allowed != spoilt, validated.reasons
         if validated.allowed:
             base.create(WORKFLOWS, changed, namespace=row.namespace)
@@ -390,7 +390,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         outcome = soak(base, rows, create, counted)
         check(outcome, rows)
         lost = review_of(manifest(rows[0]), namespace="etl", user="ann", uid="lost")
-        assert ask_ledger(
+        assert apply_ledger(
             apply_policies(lost, stage.board.current(), NOON), lost, stage.ledgers, FAR_AWAY
         ).allowed
         clock.advance(RESERVATION_TTL)

@@ -1,20 +1,20 @@
-"""The paths of our webhooks in a webhook configuration, and the annotation that keeps their secrets."""
+"""The paths of our webhooks in a webhook configuration, and the annotation that stores their secrets."""
 
 from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.secret_rotation import Secrets
 from lockkeeper.process.kubernetes_objects import MUTATING, OURS, VALIDATING, Webhook, WebhookConfiguration
+from lockkeeper.secret_paths.rotation import PathSecrets
 from policy.cluster.protocol import JsonPatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer
-from webhook.callers import Answered, call_of, path_of
+from webhook.callers import AcceptedSecret, call_of, path_of
 
 ANNOTATION: Final = "lockkeeper.dev/callers"
 """Never shown in a log or a message; it is as secret as the paths beside it."""
 _LONGEST: Final = 16
-"""Secrets that are kept as former ones, should somebody write one path after the other."""
+"""Former secrets that are stored at most, should a client write one path after the other."""
 _SIDES: Final[dict[str, Side]] = {f"{side.value}{OURS}": side for side in Side}
 """The names of our webhooks."""
 RESOURCE_OF: Final[dict[Side, Resource]] = {
@@ -36,29 +36,29 @@ class OwnWebhook(msgspec.Struct, frozen=True):
     secret: str | None
 
 
-class Registered(msgspec.Struct, frozen=True):
-    """What stands in a configuration."""
+class OwnWebhooks(msgspec.Struct, frozen=True):
+    """What is in a configuration."""
 
     version: str
     hooks: tuple[OwnWebhook, ...]
-    secrets: Secrets | None
+    secrets: PathSecrets | None
     annotated: bool
 
-    def answered(self, side: Side) -> tuple[Answered, ...]:
-        """Return the secrets that a side answers: what its path carries, and those that are kept."""
+    def answered(self, side: Side) -> tuple[AcceptedSecret, ...]:
+        """Return the secrets that a side answers: what its path carries, and those in the annotation."""
         carried = [hook.secret for hook in self.hooks if hook.side is side and hook.secret is not None]
         kept = self.secrets if carried else None
         if kept is not None:
             carried += [kept.secret, *((kept.coming,) if kept.coming else ())]
         former = kept.former if kept is not None else ()
         return (
-            *(Answered(each.encode()) for each in dict.fromkeys(carried)),
-            *(Answered(each.secret.encode(), each.until) for each in former),
+            *(AcceptedSecret(each.encode()) for each in dict.fromkeys(carried)),
+            *(AcceptedSecret(each.secret.encode(), each.until) for each in former),
         )
 
 
-def read(obj: JsonObject) -> Registered:
-    """Return what stands in a configuration; an annotation that makes no sense is none."""
+def read(obj: JsonObject) -> OwnWebhooks:
+    """Return what is in a configuration; an annotation that makes no sense is none."""
     configuration = msgspec.convert(obj, WebhookConfiguration)
     hooks = [
         OwnWebhook(index, hook.name, _SIDES[hook.name], _secret_of(hook, _SIDES[hook.name]))
@@ -68,14 +68,14 @@ def read(obj: JsonObject) -> Registered:
     metadata = configuration.metadata
     text = (metadata.annotations or {}).get(ANNOTATION)
     try:
-        secrets = msgspec.json.decode(text, type=Secrets) if text is not None else None
+        secrets = msgspec.json.decode(text, type=PathSecrets) if text is not None else None
     except msgspec.MsgspecError:
         secrets = None
-    return Registered(metadata.resource_version, tuple(hooks), secrets, metadata.annotations is not None)
+    return OwnWebhooks(metadata.resource_version, tuple(hooks), secrets, metadata.annotations is not None)
 
 
-def correction(found: Registered, secrets: Secrets) -> JsonPatch | None:
-    """Return what writes secrets and paths, or None where all stands there; it fails after a change."""
+def correction(found: OwnWebhooks, secrets: PathSecrets) -> JsonPatch | None:
+    """Return what writes secrets and paths, or None where all is written; it fails after a change."""
     kept = msgspec.structs.replace(secrets, former=secrets.former[-_LONGEST:])
     wrong = [hook for hook in found.hooks if hook.secret != kept.secret]
     if not wrong and kept == found.secrets:

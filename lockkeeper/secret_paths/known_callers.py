@@ -1,7 +1,7 @@
-"""What a webhook knows of who may call it: both webhook configurations, read every few seconds.
+"""Which callers a webhook knows: the secrets in both webhook configurations, read every few seconds.
 
-A call whose secret is not known makes it look at once, or the first reviews after somebody changed a path
-would be refused. Such looks are few, whoever calls how often: some at once, and then four a second.
+A call whose secret is not known causes a read at once, or the first reviews after a change of a path would be
+refused. Such reads are few, however many calls there are: some at once, and then four a second.
 """
 
 from collections.abc import Callable
@@ -11,25 +11,25 @@ from typing import Final
 
 import msgspec
 
-from lockkeeper.callers.configuration_paths import RESOURCE_OF, Registered, read
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS
+from lockkeeper.secret_paths.configuration_paths import RESOURCE_OF, OwnWebhooks, read
 from policy.cluster.errors import ClusterError, NotFound
 from policy.cluster.protocol import Cluster, Resource
 from policy.core.decision.decision import Side
-from webhook.callers import Answered, WebhookCall, is_answered
+from webhook.callers import AcceptedSecret, WebhookCall, is_accepted
 from webhook.failure import NotSynced
 
 _FOLLOW_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.25
-"""Between two looks for the sake of calls that are not known, when there are many."""
+"""Between two reads for calls of unknown callers, when there are many."""
 _LOOKS_AT_ONCE: Final = 4.0
 _WAIT_SECONDS: Final = 1.0
-"""For a look that is under way."""
+"""For a read that is under way."""
 _NOT_READ: Final = "the webhook configurations are not read yet"
 Trouble = Callable[[str, ClusterError], object]
 
 
-class FollowedCallers:
+class KnownCallers:
     """Knows the secrets of both configurations of one name; what was read last stays until the next read."""
 
     def __init__(
@@ -48,11 +48,11 @@ class FollowedCallers:
         self._stopwatch = stopwatch
         self._trouble = trouble
         self._follow_seconds = follow_seconds
-        self._looking = Lock()
+        self._reading = Lock()
         self._left, self._counted_at = _LOOKS_AT_ONCE, stopwatch()
         self._synced = Event()
         self._seen: set[Resource] = set()
-        self._answered: dict[Side, tuple[Answered, ...]] = {}
+        self._answered: dict[Side, tuple[AcceptedSecret, ...]] = {}
         self._stopped = Event()
 
     def start(self) -> None:
@@ -68,36 +68,36 @@ class FollowedCallers:
         return self._synced.wait(seconds)
 
     def missing(self) -> list[str]:
-        """Return why nobody can be told from anybody yet, or nothing."""
+        """Return why callers cannot be distinguished yet, or nothing."""
         return [] if len(self._seen) == len(CONFIGURATIONS) else [f"{_NOT_READ}: {self._name}"]
 
-    def know(self, call: WebhookCall) -> bool:
-        """Tell whether a call shows the secret of its side, as far as was read."""
-        return is_answered(call.secret, self._answered.get(call.side, ()), self._clock())
+    def accepts(self, call: WebhookCall) -> bool:
+        """Return whether a call shows the secret of its side, as far as was read."""
+        return is_accepted(call.secret, self._answered.get(call.side, ()), self._clock())
 
-    def ask(self, call: WebhookCall) -> bool:
-        """Tell the same after one more look, unless there were too many; all who ask wait for the look.
+    def accepts_after_read(self, call: WebhookCall) -> bool:
+        """Return the same after one more read, unless there were too many; all calls wait for it.
 
         Raises:
             NotSynced: the configurations were not read yet.
         """
-        if self._looking.acquire(timeout=_WAIT_SECONDS):
+        if self._reading.acquire(timeout=_WAIT_SECONDS):
             try:
-                if not self.know(call) and self._may_look():
+                if not self.accepts(call) and self._may_read():
                     self.look()
             finally:
-                self._looking.release()
+                self._reading.release()
         if self.missing():
             raise NotSynced(_NOT_READ)
-        return self.know(call)
+        return self.accepts(call)
 
     def look(self) -> None:
         """Read both configurations."""
         for resource in CONFIGURATIONS:
             try:
-                found: Registered | None = read(self._cluster.get(resource, self._name))
+                found: OwnWebhooks | None = read(self._cluster.get(resource, self._name))
             except NotFound:
-                found = None  # Nobody is sent here by it.
+                found = None  # The API server calls nothing by it.
             except ClusterError as error:
                 self._trouble(f"reading {resource.kind} {self._name}", error)
                 continue
@@ -110,8 +110,8 @@ class FollowedCallers:
         if not self.missing():
             self._synced.set()
 
-    def _may_look(self) -> bool:
-        """Tell whether there is a look left, and take it."""
+    def _may_read(self) -> bool:
+        """Return whether one more read is allowed, and count it."""
         now = self._stopwatch()
         self._left = min(_LOOKS_AT_ONCE, self._left + (now - self._counted_at) / LOOK_SECONDS)
         self._counted_at = now
@@ -122,6 +122,6 @@ class FollowedCallers:
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
-            with self._looking:
+            with self._reading:
                 self.look()
             self._stopped.wait(self._follow_seconds if not self.missing() else LOOK_SECONDS)

@@ -12,7 +12,7 @@ import msgspec
 from certs.rotation_steps import CertificateChange, Deed
 from certs.stored_files import Kept
 from lockkeeper.certificates.ca_bundle import Configurations
-from lockkeeper.certificates.metrics import Doing
+from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
 from lockkeeper.process.kubernetes_objects import CONFIGURATIONS, MUTATING
 from policy.cluster.errors import ClusterError
@@ -29,7 +29,7 @@ FOREIGN: Final = "webhook.example.com"
 
 
 class Clock:
-    """A clock that moves when it is told to; it begins now, as handshakes are judged by the machine's."""
+    """A clock that moves when it is told to; it begins now, as handshakes are checked by the machine's."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -51,7 +51,7 @@ class Noted:
         self.changes: list[CertificateChange] = []
         self.places: list[str] = []
         self.ends: list[datetime] = []
-        self.failures: list[tuple[Doing, str]] = []
+        self.failures: list[tuple[CertificateTask, str]] = []
 
     @property
     def deeds(self) -> list[Deed]:
@@ -73,7 +73,7 @@ class Noted:
             self.ends.append(until)
             self._heard.notify_all()
 
-    def failed(self, doing: Doing, problem: str) -> None:
+    def failed(self, doing: CertificateTask, problem: str) -> None:
         with self._heard:
             self.failures.append((doing, problem))
             self._heard.notify_all()

@@ -14,8 +14,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lockkeeper.assembly.cluster_policies import ClusterPolicies
-from lockkeeper.assembly.controller_terms import Terms
-from lockkeeper.process.clock_and_log import utc_now
+from lockkeeper.assembly.controller import Terms
+from lockkeeper.process.console import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster

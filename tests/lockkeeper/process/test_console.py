@@ -1,6 +1,6 @@
 """Results on standard output, for people."""
 
-from lockkeeper.process.output import aligned
+from lockkeeper.process.console import aligned
 
 
 def test_columns_are_aligned_without_blanks_at_the_end() -> None:

@@ -3,16 +3,11 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Thread
 
 import pytest
 
-from lockkeeper.callers.caller_upkeep import CallersUpkeep, new_secret
-from lockkeeper.callers.configuration_paths import ANNOTATION, read
-from lockkeeper.callers.controller_part import PathReadiness
-from lockkeeper.callers.replicas import Replicas
-from lockkeeper.callers.secret_rotation import USUAL, Audience, RotationDeed
-from lockkeeper.callers.webhook_part import LOOK_SECONDS, FollowedCallers
 from lockkeeper.process.kubernetes_objects import (
     CONFIGURATIONS,
     DEPLOYMENTS,
@@ -20,11 +15,16 @@ from lockkeeper.process.kubernetes_objects import (
     VALIDATING,
     NamespacedName,
 )
+from lockkeeper.process.liveness import CachedReadiness
+from lockkeeper.secret_paths.configuration_paths import ANNOTATION, read
+from lockkeeper.secret_paths.known_callers import LOOK_SECONDS, KnownCallers
+from lockkeeper.secret_paths.path_upkeep import PathUpkeep, Replicas, missing_paths, new_secret
+from lockkeeper.secret_paths.rotation import USUAL, ReplicaSupport, RotationChange
 from policy.cluster.errors import ClusterError, Forbidden, Unavailable
 from policy.cluster.protocol import JsonPatch, MergePatch, Resource
 from policy.core.decision.decision import Side
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
-from tests.lockkeeper.certificates.certificate_world import NAMESPACE, Clock, Troubled
+from tests.lockkeeper.certificates.certificate_cluster import NAMESPACE, Clock, Troubled
 from tests.patience import PATIENCE
 from webhook.callers import PLAIN, WebhookCall, call_of
 from webhook.failure import NotSynced
@@ -39,10 +39,10 @@ class Told:
     """Notes what is told."""
 
     def __init__(self) -> None:
-        self.deeds: list[tuple[str, RotationDeed]] = []
+        self.deeds: list[tuple[str, RotationChange]] = []
         self.troubles: list[str] = []
 
-    def moved(self, where: str, deed: RotationDeed) -> None:
+    def moved(self, where: str, deed: RotationChange) -> None:
         self.deeds.append((where, deed))
 
     def trouble(self, doing: str, error: ClusterError) -> None:
@@ -57,7 +57,7 @@ class World:
         self.cluster = Troubled()
         self.told = Told()
         self.seconds = 0.0
-        self.webhook = FollowedCallers(
+        self.webhook = KnownCallers(
             cluster=self.cluster,
             name=RELEASE,
             clock=self.clock,
@@ -66,17 +66,12 @@ class World:
         )
         self.upkeep = self.controller()
 
-    def controller(self) -> CallersUpkeep:
+    def controller(self) -> PathUpkeep:
         """Return the work of a new leader."""
-        return CallersUpkeep(
+        return PathUpkeep(
             cluster=self.cluster,
             name=RELEASE,
-            replicas=Replicas(
-                cluster=self.cluster,
-                deployment=NamespacedName(NAMESPACE, WEBHOOK),
-                clock=self.clock,
-                trouble=self.told.trouble,
-            ),
+            deployment=NamespacedName(NAMESPACE, WEBHOOK),
             clock=self.clock,
             trouble=self.told.trouble,
             moved=self.told.moved,
@@ -134,9 +129,9 @@ class World:
         }
 
     def answers(self, side: Side, secret: str | None) -> bool:
-        """Tell whether the webhook answers a call now, whatever it read last."""
+        """Return whether the webhook answers a call now, whatever it read last."""
         self.seconds += LOOK_SECONDS
-        return secret is not None and self.webhook.ask(WebhookCall(side, secret))
+        return secret is not None and self.webhook.accepts_after_read(WebhookCall(side, secret))
 
     def write(self, resource: Resource, path: str) -> None:
         """Write the path of our first webhook, as helm or a person does."""
@@ -190,7 +185,8 @@ def test_paths_that_the_chart_leaves_out_are_plain_at_once(world: World) -> None
     """Without a path the API server would call nothing that we answer."""
     fresh = World()
     fresh.install(paths=False)
-    readiness = PathReadiness(cluster=fresh.cluster, name=RELEASE, stopwatch=lambda: fresh.seconds)
+    look = partial(missing_paths, fresh.cluster, RELEASE)
+    readiness = CachedReadiness(look, stopwatch=lambda: fresh.seconds)
     assert readiness.missing() == [
         f"MutatingWebhookConfiguration {RELEASE}: mutate.lockkeeper.dev has no path yet",
         f"ValidatingWebhookConfiguration {RELEASE}: validate.lockkeeper.dev has no path yet",
@@ -223,7 +219,7 @@ def test_a_roll_out_from_the_former_release_gets_no_secret_before_it_is_over() -
     world.deploy(AWARE, updated=2, generation=3, observed=3)
     world.later(timedelta(0), GRACE - timedelta(seconds=1))
     assert set(world.carried().values()) == {PLAIN}
-    assert world.told.deeds == [(f"{each.kind} {RELEASE}", RotationDeed.BEGAN) for each in CONFIGURATIONS]
+    assert world.told.deeds == [(f"{each.kind} {RELEASE}", RotationChange.BEGAN) for each in CONFIGURATIONS]
     world.later(timedelta(seconds=1), USUAL.settle)
     assert PLAIN not in world.carried().values()
 
@@ -241,7 +237,7 @@ def test_going_back_a_release_gets_plain_paths_before_an_old_pod_is_there(world:
 
 @pytest.mark.parametrize("resource", CONFIGURATIONS)
 def test_a_path_that_helm_writes_back_fails_no_create(world: World, resource: Resource) -> None:
-    """It is answered at once, put right, and answered until every API server knows."""
+    """It is answered at once, corrected, and answered until every API server knows."""
     world.settled()
     side = Side.MUTATE if resource is MUTATING else Side.VALIDATE
     secret = world.carried()[side]
@@ -255,7 +251,7 @@ def test_a_path_that_helm_writes_back_fails_no_create(world: World, resource: Re
     assert not world.answers(side, PLAIN)
 
 
-def test_a_configuration_that_was_made_anew_works_at_once(world: World) -> None:
+def test_a_configuration_that_was_made_again_works_at_once(world: World) -> None:
     """After the line for an emergency, `helm upgrade` puts it back."""
     world.settled()
     for resource in CONFIGURATIONS:
@@ -268,8 +264,8 @@ def test_a_configuration_that_was_made_anew_works_at_once(world: World) -> None:
     assert world.answers(Side.MUTATE, PLAIN)
 
 
-def test_a_new_leader_goes_on_from_what_is_written(world: World) -> None:
-    """Nobody has to remember anything, and nothing begins anew."""
+def test_a_new_leader_continues_from_what_is_written(world: World) -> None:
+    """Nobody has to remember anything, and nothing begins again."""
     world.settled()
     before = world.carried()
     world.upkeep = world.controller()
@@ -277,7 +273,7 @@ def test_a_new_leader_goes_on_from_what_is_written(world: World) -> None:
     assert world.carried() == before
 
 
-def test_a_change_in_the_same_moment_is_looked_at_again(world: World) -> None:
+def test_a_change_in_the_same_instant_is_looked_at_again(world: World) -> None:
     """What was decided on an older state is not written."""
     world.settled()
     found = read(world.cluster.get(MUTATING, RELEASE))
@@ -291,7 +287,7 @@ def test_a_change_in_the_same_moment_is_looked_at_again(world: World) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "nonsense", '{"secret": 1}', '{"secret":"a","since":"never"}']
 )
-def test_an_annotation_that_makes_no_sense_is_written_anew(world: World, text: str) -> None:
+def test_an_annotation_that_makes_no_sense_is_written_again(world: World, text: str) -> None:
     """Whoever edits it by hand breaks nothing: what is carried is answered."""
     world.settled()
     secret = world.carried()[Side.MUTATE]
@@ -326,11 +322,11 @@ def test_one_configuration_that_cannot_be_written_does_not_keep_the_other_from_i
     """The pass failed, and is made again."""
     world.cluster.refuse("patch", MUTATING, Forbidden("no"))
     assert not world.upkeep.make_pass()
-    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", RotationDeed.BEGAN)
+    assert world.told.deeds[0] == (f"{VALIDATING.kind} {RELEASE}", RotationChange.BEGAN)
     assert world.told.troubles == [f"keeping the paths of {MUTATING.kind} {RELEASE}: no"]
 
 
-def test_no_secret_is_ever_told(world: World) -> None:
+def test_no_secret_is_ever_logged(world: World) -> None:
     """Whoever may read logs may not call."""
     world.settled()
     told = f"{world.told.deeds}{world.told.troubles}"
@@ -338,7 +334,7 @@ def test_no_secret_is_ever_told(world: World) -> None:
 
 
 def test_it_runs_until_it_is_stopped_and_wakes_at_changes(world: World) -> None:
-    """A path that is written back is put right without waiting for the next look."""
+    """A path that is written back is corrected without waiting for the next look."""
     world.settled()
     secret = world.carried()[Side.MUTATE]
     thread = Thread(target=world.upkeep.run, daemon=True)
@@ -360,7 +356,7 @@ def test_nobody_is_known_before_the_configurations_were_read(world: World) -> No
     """The failure policy decides about a create, as while policies are not read."""
     world.cluster.refuse("get", VALIDATING, Unavailable("away"))
     with pytest.raises(NotSynced):
-        world.webhook.ask(WebhookCall(Side.VALIDATE))
+        world.webhook.accepts_after_read(WebhookCall(Side.VALIDATE))
     assert world.webhook.missing() == ["the webhook configurations are not read yet: lockkeeper"]
 
 
@@ -374,13 +370,13 @@ def test_what_was_read_last_counts_while_the_api_server_is_away(world: World) ->
     assert not world.answers(Side.MUTATE, "another")
 
 
-def test_looks_for_strangers_are_few(world: World) -> None:
+def test_looks_for_unknown_callers_are_few(world: World) -> None:
     """Whoever calls with wrong paths makes the API server work four times a second, after a first few."""
     world.webhook.look()
     world.cluster.refuse("get", MUTATING, Unavailable("counted"))
     for _ in range(100):
         world.seconds += LOOK_SECONDS / 10
-        assert not world.webhook.ask(WebhookCall(Side.MUTATE, "wrong"))
+        assert not world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, "wrong"))
     assert len(world.told.troubles) in (13, 14)
 
 
@@ -389,7 +385,7 @@ def test_a_change_just_after_a_look_is_seen_by_the_first_call(world: World) -> N
     world.settled()
     world.webhook.look()
     world.write(MUTATING, "/mutate")
-    assert world.webhook.ask(WebhookCall(Side.MUTATE, PLAIN))
+    assert world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, PLAIN))
 
 
 def test_calls_that_come_together_just_after_a_change_are_all_answered(world: World) -> None:
@@ -397,7 +393,9 @@ def test_calls_that_come_together_just_after_a_change_are_all_answered(world: Wo
     world.settled()
     world.write(MUTATING, "/mutate")
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: world.webhook.ask(WebhookCall(Side.MUTATE, PLAIN)), range(64)))
+        answers = list(
+            pool.map(lambda _: world.webhook.accepts_after_read(WebhookCall(Side.MUTATE, PLAIN)), range(64))
+        )
     assert all(answers)
 
 
@@ -418,7 +416,7 @@ def test_a_configuration_by_url_has_no_path_of_ours(world: World) -> None:
     assert not world.answers(Side.MUTATE, PLAIN)
 
 
-def test_a_secret_may_stand_in_a_path_and_cannot_be_guessed() -> None:
+def test_a_secret_may_be_in_a_path_and_cannot_be_guessed() -> None:
     """The API server takes DNS names between slashes; 32 random bytes are hexadecimal."""
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
@@ -429,13 +427,13 @@ def test_a_secret_may_stand_in_a_path_and_cannot_be_guessed() -> None:
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        ((AWARE,), Audience.READY),
-        (("serve", "--webhook-configurations", "blue"), Audience.READY),
-        (("serve", "--cluster"), Audience.UNAWARE),
-        ((), Audience.UNAWARE),
+        ((AWARE,), ReplicaSupport.READY),
+        (("serve", "--webhook-configurations", "blue"), ReplicaSupport.READY),
+        (("serve", "--cluster"), ReplicaSupport.UNAWARE),
+        ((), ReplicaSupport.UNAWARE),
     ],
 )
-def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: Audience) -> None:
+def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: ReplicaSupport) -> None:
     """Those of the former release have none that says so."""
     world = World()
     world.install(args=args)
@@ -445,6 +443,6 @@ def test_a_replica_is_known_by_its_arguments(args: tuple[str, ...], expected: Au
         clock=world.clock,
         trouble=world.told.trouble,
     )
-    replicas.audience()
+    replicas.support()
     world.clock.advance(GRACE)
-    assert replicas.audience() is expected
+    assert replicas.support() is expected

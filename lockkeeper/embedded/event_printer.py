@@ -1,6 +1,7 @@
-"""Tells a person what happens, a line a Workflow, as the watch shows it; and sums it up at the end."""
+"""Prints what happens to each Workflow, a line an event, as the watch shows it; and a summary at the end."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from threading import Condition
@@ -8,7 +9,7 @@ from typing import Final, TextIO
 
 import msgspec
 
-from lockkeeper.process.output import aligned
+from lockkeeper.process.console import aligned
 from policy.cluster.protocol import WORKFLOWS, Cluster, WatchEvent
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
@@ -23,23 +24,23 @@ _NAMESPACE_WIDTH: Final = 11
 _NAME_WIDTH: Final = 26
 
 
-class _NarratedStatus(Read, frozen=True):
-    """What a Workflow says of itself."""
+class _PrintedStatus(Read, frozen=True):
+    """The status of a Workflow."""
 
     message: str | None = None
 
 
-class _NarratedWorkflow(Read, frozen=True):
-    """A Workflow as the narrator sees it."""
+class _PrintedWorkflow(Read, frozen=True):
+    """A Workflow as far as it is printed."""
 
     metadata: Metadata
-    status: _NarratedStatus | None = None
+    status: _PrintedStatus | None = None
 
 
-prepare(_NarratedWorkflow)
+prepare(_PrintedWorkflow)
 
 
-class Story(msgspec.Struct):
+class WorkflowProgress(msgspec.Struct):
     """What has happened to one Workflow so far; times are the stopwatch's seconds."""
 
     namespace: str
@@ -56,7 +57,7 @@ class Story(msgspec.Struct):
         return self.released is not None or self.finished is not None
 
 
-class Tally(msgspec.Struct):
+class NamespaceTotals(msgspec.Struct):
     """One namespace's sums."""
 
     created: int = 0
@@ -68,7 +69,7 @@ class Tally(msgspec.Struct):
     longest_wait: float = 0.0
 
 
-class Narrator:
+class EventPrinter:
     """Follows every Workflow of the cluster; `settled` and `finished` wait for what it saw."""
 
     def __init__(
@@ -77,18 +78,18 @@ class Narrator:
         cluster: Cluster,
         stopwatch: Callable[[], float],
         out: TextIO = sys.stdout,
-        unread: Callable[[], None] | None = None,
+        on_closed: Callable[[], None] | None = None,
     ) -> None:
-        """`unread` hears that nobody reads the output any more; without it that is an error."""
+        """`on_closed` is called when the output is closed; without it that is an error."""
         self._cluster = cluster
         self._stopwatch = stopwatch
         self._out = out
-        self._unread = unread
+        self._on_closed = on_closed
         self._changed = Condition()
-        self._stories: dict[str, Story] = {}
+        self._workflows: dict[str, WorkflowProgress] = {}
         self._early: dict[str, list[JsonObject]] = {}
         self._waits_early: dict[str, str] = {}
-        self.tallies: dict[str, Tally] = {}
+        self.totals: defaultdict[str, NamespaceTotals] = defaultdict(NamespaceTotals)
 
     def follow(self, version: str) -> None:
         """Read the watch from a version on, for ever; the body of a daemon thread."""
@@ -108,123 +109,120 @@ class Narrator:
             self._write(text)
 
     def denied(self, namespace: str, name: str, reason: str) -> None:
-        """Tell of a Workflow that was refused."""
+        """Print that a Workflow was denied."""
         with self._changed:
-            self._tally(namespace).denied += 1
+            self.totals[namespace].denied += 1
             first, *rest = reason.splitlines() or [""]
             self._print(namespace, name, f"denied: {first}")
             for each in rest:
                 self._print("", "", f"        {each}")
 
     def created(self, obj: JsonObject, locks: Sequence[str]) -> str:
-        """Take note of a stored Workflow and return its uid; what the watch showed before is told now."""
-        metadata = msgspec.convert(obj, _NarratedWorkflow).metadata
+        """Record a stored Workflow and return its uid; what the watch showed before is printed now."""
+        metadata = msgspec.convert(obj, _PrintedWorkflow).metadata
         uid, namespace = metadata.uid or "", metadata.namespace or ""
         with self._changed:
-            story = Story(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
-            self._stories[uid] = story
-            self._tally(namespace).created += 1
+            progress = WorkflowProgress(namespace, metadata.name or "", self._stopwatch(), tuple(locks))
+            self._workflows[uid] = progress
+            self.totals[namespace].created += 1
             if uid in self._waits_early:
-                self._tell_queued(story, self._waits_early.pop(uid))
+                self._print_queued(progress, self._waits_early.pop(uid))
             for early in self._early.pop(uid, ()):
-                self._tell(story, early)
+                self._print_changes(progress, early)
             self._changed.notify_all()
         return uid
 
     def settled(self, uid: str, seconds: float) -> bool:
-        """Wait until it was told whether a Workflow runs or waits."""
+        """Wait until it was printed whether a Workflow runs or waits."""
         with self._changed:
-            story = self._stories[uid]
-            return self._changed.wait_for(lambda: story.queued or story.begun, seconds)
+            progress = self._workflows[uid]
+            return self._changed.wait_for(lambda: progress.queued or progress.begun, seconds)
 
     def finished(self, seconds: float) -> bool:
         """Wait until every Workflow has finished; False when nothing at all happened for so long."""
         with self._changed:
-            while any(story.finished is None for story in self._stories.values()):
+            while any(progress.finished is None for progress in self._workflows.values()):
                 if not self._changed.wait(seconds):
                     return False
         return True
 
-    def waiting(self) -> list[Story]:
+    def waiting(self) -> list[WorkflowProgress]:
         """Return the Workflows that never ran."""
         with self._changed:
-            return [story for story in self._stories.values() if not story.begun]
+            return [progress for progress in self._workflows.values() if not progress.begun]
 
     def _see(self, event: WatchEvent) -> None:
         metadata = event.object.get("metadata")
         uid = str(metadata.get("uid")) if isinstance(metadata, dict) else ""
         with self._changed:
-            story = self._stories.get(uid)
-            if story is None:
+            progress = self._workflows.get(uid)
+            if progress is None:
                 self._early.setdefault(uid, []).append(event.object)
             else:
-                self._tell(story, event.object)
+                self._print_changes(progress, event.object)
                 self._changed.notify_all()
 
-    def _tell(self, story: Story, obj: JsonObject) -> None:
-        """Tell what is new about a Workflow: that it waits, that it runs, that it has finished."""
-        seen = msgspec.convert(obj, _NarratedWorkflow)
-        if hold.is_held(seen.metadata.labels) or story.finished is not None:
+    def _print_changes(self, progress: WorkflowProgress, obj: JsonObject) -> None:
+        """Print what is new about a Workflow: that it waits, that it runs, that it has finished."""
+        seen = msgspec.convert(obj, _PrintedWorkflow)
+        if hold.is_held(seen.metadata.labels) or progress.finished is not None:
             return
         over = hold.is_completed(seen.metadata)
-        if over and story.released is None:
+        if over and progress.released is None:
             # A release and the end of a run are two changes; one that is both ended without a run.
-            self._tell_given_up(story, seen)
+            self._print_given_up(progress, seen)
             return
-        if story.released is None:
-            waited = self._stopwatch() - story.created
-            self._tell_running(story, f" after {waited:.1f} s in the queue" if story.queued else "")
+        if progress.released is None:
+            waited = self._stopwatch() - progress.created
+            self._print_running(progress, f" after {waited:.1f} s in the queue" if progress.queued else "")
         if over:
-            self._tell_finished(story)
+            self._print_finished(progress)
 
     def waits(self, workflow: Tracked, message: str) -> None:
-        """Take the controller's word that a Workflow has to wait; told once."""
+        """Print, once, that a Workflow has to wait, as the controller reports."""
         with self._changed:
-            story = self._stories.get(workflow.uid)
-            if story is None:
+            progress = self._workflows.get(workflow.uid)
+            if progress is None:
                 self._waits_early[workflow.uid] = message
-            elif not story.queued and not story.begun:
-                self._tell_queued(story, message)
+            elif not progress.queued and not progress.begun:
+                self._print_queued(progress, message)
                 self._changed.notify_all()
 
-    def _tell_queued(self, story: Story, message: str) -> None:
-        story.queued = True
-        tally = self._tally(story.namespace)
+    def _print_queued(self, progress: WorkflowProgress, message: str) -> None:
+        progress.queued = True
+        totals = self.totals[progress.namespace]
         depth = sum(
             1
-            for each in self._stories.values()
-            if each.namespace == story.namespace and each.queued and not each.begun
+            for each in self._workflows.values()
+            if each.namespace == progress.namespace and each.queued and not each.begun
         )
-        tally.most_queued = max(tally.most_queued, depth)
+        totals.most_queued = max(totals.most_queued, depth)
         place = message.removeprefix(f"{well_known.HELD_MESSAGE_PREFIX}: ")
-        self._print(story.namespace, story.name, f"queued, {place}")
+        self._print(progress.namespace, progress.name, f"queued, {place}")
 
-    def _tell_running(self, story: Story, after: str) -> None:
-        story.released = self._stopwatch()
-        tally = self._tally(story.namespace)
-        tally.running += 1
-        tally.most_running = max(tally.most_running, tally.running)
-        if story.queued:
-            tally.longest_wait = max(tally.longest_wait, story.released - story.created)
-        locks = f" [{'; '.join(story.locks)}]" if story.locks else ""
-        self._print(story.namespace, story.name, f"running{after}{locks}")
+    def _print_running(self, progress: WorkflowProgress, after: str) -> None:
+        progress.released = self._stopwatch()
+        totals = self.totals[progress.namespace]
+        totals.running += 1
+        totals.most_running = max(totals.most_running, totals.running)
+        if progress.queued:
+            totals.longest_wait = max(totals.longest_wait, progress.released - progress.created)
+        locks = f" [{'; '.join(progress.locks)}]" if progress.locks else ""
+        self._print(progress.namespace, progress.name, f"running{after}{locks}")
 
-    def _tell_finished(self, story: Story) -> None:
-        story.finished = self._stopwatch()
-        tally = self._tally(story.namespace)
-        tally.running -= 1
-        tally.finished += 1
-        self._print(story.namespace, story.name, f"finished, {tally.running} still running here")
+    def _print_finished(self, progress: WorkflowProgress) -> None:
+        progress.finished = self._stopwatch()
+        totals = self.totals[progress.namespace]
+        totals.running -= 1
+        totals.finished += 1
+        self._print(progress.namespace, progress.name, f"finished, {totals.running} still running here")
 
-    def _tell_given_up(self, story: Story, seen: _NarratedWorkflow) -> None:
-        story.finished = self._stopwatch()
-        tally = self._tally(story.namespace)
-        tally.longest_wait = max(tally.longest_wait, story.finished - story.created)
+    def _print_given_up(self, progress: WorkflowProgress, seen: _PrintedWorkflow) -> None:
+        progress.finished = self._stopwatch()
+        totals = self.totals[progress.namespace]
+        totals.longest_wait = max(totals.longest_wait, progress.finished - progress.created)
         why = (seen.status.message if seen.status is not None else None) or "it ended without a run"
-        self._print(story.namespace, story.name, f"given up: {why.removeprefix('lockkeeper: ')}")
-
-    def _tally(self, namespace: str) -> Tally:
-        return self.tallies.setdefault(namespace, Tally())
+        self._print(progress.namespace, progress.name, f"given up: {why.removeprefix('lockkeeper: ')}")
 
     def _print(self, namespace: str, name: str, text: str) -> None:
         self._write(f"{namespace:<{_NAMESPACE_WIDTH}} {name:<{_NAME_WIDTH}} {text}")
@@ -233,29 +231,29 @@ class Narrator:
         try:
             print(text, file=self._out, flush=True)
         except BrokenPipeError:
-            if self._unread is None:
+            if self._on_closed is None:
                 raise
-            self._unread()
+            self._on_closed()
 
 
-def closing_table(tallies: dict[str, Tally], snapshot: Snapshot, now: datetime) -> str:
-    """Return the table that sums up every namespace: what was asked, what ran, the limit that was kept."""
+def namespace_table(by_namespace: dict[str, NamespaceTotals], snapshot: Snapshot, now: datetime) -> str:
+    """Return the table that sums up every namespace: what was created, what ran, and its limit."""
     rows = [
         ("NAMESPACE", "CREATED", "DENIED", "FINISHED", "MOST RUNNING", "LIMIT", "MOST QUEUED", "LONGEST WAIT")
     ]
-    for namespace, tally in sorted(tallies.items()):
+    for namespace, totals in sorted(by_namespace.items()):
         limits = [quota.limits_at(now).workflows for quota in snapshot.policies(namespace).quotas]
         tightest = Amount(min((each.value for each in limits if each.value is not None), default=None))
         rows.append(
             (
                 namespace,
-                str(tally.created),
-                str(tally.denied),
-                str(tally.finished),
-                str(tally.most_running),
+                str(totals.created),
+                str(totals.denied),
+                str(totals.finished),
+                str(totals.most_running),
                 str(tightest),
-                str(tally.most_queued),
-                f"{tally.longest_wait:.1f} s",
+                str(totals.most_queued),
+                f"{totals.longest_wait:.1f} s",
             )
         )
     return aligned(rows)

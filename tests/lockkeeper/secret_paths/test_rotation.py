@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockkeeper.callers.secret_rotation import (
+from lockkeeper.secret_paths.rotation import (
     USUAL,
-    Audience,
-    Former,
-    RotationDeed,
+    FormerSecret,
+    PathSecrets,
+    ReplicaSupport,
+    RotationChange,
     RotationStep,
-    Secrets,
     advance,
 )
 from webhook.callers import PLAIN
@@ -28,17 +28,17 @@ class Life:
 
     def __init__(self) -> None:
         self.now = START
-        self.kept: Secrets | None = None
+        self.kept: PathSecrets | None = None
         self.carried: str | None = PLAIN
-        self.audience = Audience.READY
+        self.audience = ReplicaSupport.READY
         self.mark = ""
         self._numbers = count(1)
 
-    def step(self) -> tuple[RotationDeed, ...]:
+    def step(self) -> tuple[RotationChange, ...]:
         """Have the controller look once, and write what it decides."""
         step = self.decide()
         self.kept, self.carried = step.secrets, step.secrets.secret
-        return step.deeds
+        return step.changes
 
     def decide(self) -> RotationStep:
         """Return what the controller decides."""
@@ -46,12 +46,12 @@ class Life:
             self.kept,
             [self.carried],
             now=self.now,
-            audience=self.audience,
+            support=self.audience,
             make=lambda: f"secret-{next(self._numbers)}",
             mark=self.mark,
         )
 
-    def later(self, by: timedelta) -> tuple[RotationDeed, ...]:
+    def later(self, by: timedelta) -> tuple[RotationChange, ...]:
         """Let time pass, and look."""
         self.now += by
         return self.step()
@@ -86,10 +86,10 @@ def life() -> Life:
 
 def test_a_secret_is_announced_before_it_is_carried(life: Life) -> None:
     """Every webhook has read it by the time that the first API server sends it."""
-    assert life.step() == (RotationDeed.BEGAN, RotationDeed.ANNOUNCED)
+    assert life.step() == (RotationChange.BEGAN, RotationChange.ANNOUNCED)
     assert life.carried == PLAIN
     assert life.later(USUAL.settle - SECOND) == ()
-    assert life.later(SECOND) == (RotationDeed.SWITCHED,)
+    assert life.later(SECOND) == (RotationChange.SWITCHED,)
     assert life.carried == "secret-1"
 
 
@@ -99,7 +99,7 @@ def test_the_path_before_is_answered_until_every_api_server_has_seen_the_new_one
     life.later(USUAL.settle)
     life.now += USUAL.overlap - SECOND
     assert life.answered() == {PLAIN, "secret-1"}
-    assert life.later(SECOND) == (RotationDeed.RETIRED,)
+    assert life.later(SECOND) == (RotationChange.RETIRED,)
     assert life.answered() == {"secret-1"}
 
 
@@ -115,8 +115,8 @@ def test_a_secret_is_changed_when_the_certificate_is_another(life: Life) -> None
     life.settled()
     before = life.carried
     life.mark = "two"
-    assert life.step() == (RotationDeed.ANNOUNCED,)
-    assert life.later(USUAL.settle) == (RotationDeed.SWITCHED,)
+    assert life.step() == (RotationChange.ANNOUNCED,)
+    assert life.later(USUAL.settle) == (RotationChange.SWITCHED,)
     assert life.carried != before
     assert life.later(USUAL.settle) == ()
 
@@ -125,7 +125,7 @@ def test_a_secret_lives_a_day_at_most(life: Life) -> None:
     """An API server shows the path in the error of a failed call; what it showed is soon worth nothing."""
     life.settled()
     life.now = START + USUAL.settle + USUAL.period
-    assert life.step() == (RotationDeed.ANNOUNCED,)
+    assert life.step() == (RotationChange.ANNOUNCED,)
 
 
 def test_a_mark_that_is_not_known_changes_nothing(life: Life) -> None:
@@ -136,8 +136,8 @@ def test_a_mark_that_is_not_known_changes_nothing(life: Life) -> None:
     assert life.step() == ()
 
 
-@pytest.mark.parametrize("audience", [Audience.UNKNOWN, Audience.UNAWARE])
-def test_plain_paths_stay_while_a_replica_may_not_know_others(life: Life, audience: Audience) -> None:
+@pytest.mark.parametrize("audience", [ReplicaSupport.UNKNOWN, ReplicaSupport.UNAWARE])
+def test_plain_paths_stay_while_a_replica_may_not_know_others(life: Life, audience: ReplicaSupport) -> None:
     """In a roll-out from the former release no API server sends what an old Pod would refuse."""
     life.audience = audience
     life.step()
@@ -149,51 +149,51 @@ def test_it_goes_back_to_plain_paths_for_a_release_that_knows_no_others(life: Li
     """Who goes back a release fails no create: old replicas answer plain paths, those of today both."""
     life.settled()
     secret = life.carried
-    life.audience = Audience.UNAWARE
-    assert life.step() == (RotationDeed.RETREATED,)
+    life.audience = ReplicaSupport.UNAWARE
+    assert life.step() == (RotationChange.RETREATED,)
     assert life.carried == PLAIN
     assert life.answered() == {PLAIN, secret}
     assert life.step() == ()
 
 
 def test_an_announcement_is_taken_back_as_well(life: Life) -> None:
-    """What was announced to replicas that are gone is announced anew to their successors."""
+    """What was announced to replicas that are gone is announced again to their successors."""
     life.step()
-    life.audience = Audience.UNAWARE
-    assert life.step() == (RotationDeed.RETREATED,)
-    life.audience = Audience.READY
-    assert life.later(USUAL.settle) == (RotationDeed.ANNOUNCED,)
+    life.audience = ReplicaSupport.UNAWARE
+    assert life.step() == (RotationChange.RETREATED,)
+    life.audience = ReplicaSupport.READY
+    assert life.later(USUAL.settle) == (RotationChange.ANNOUNCED,)
 
 
 @pytest.mark.parametrize("written", [PLAIN, "secret-of-yesterday"])
-def test_a_path_that_helm_wrote_back_is_put_right_and_answered_meanwhile(life: Life, written: str) -> None:
+def test_a_path_that_helm_wrote_back_is_corrected_and_answered_meanwhile(life: Life, written: str) -> None:
     """An upgrade, a rollback or a tool that reverts every change makes no create fail."""
     life.settled()
     secret = life.carried
     life.carried = written
     assert written in life.answered()
     assert secret in life.answered()
-    assert life.step() == (RotationDeed.PUT_BACK,)
+    assert life.step() == (RotationChange.PUT_BACK,)
     assert life.carried == secret
     assert life.answered() == {secret, written}
-    assert life.later(USUAL.overlap) == (RotationDeed.RETIRED,)
+    assert life.later(USUAL.overlap) == (RotationChange.RETIRED,)
     assert life.answered() == {secret}
 
 
 def test_a_path_that_is_missing_is_put_there_at_once(life: Life) -> None:
     """A new installation, or one that was replaced: without any path nothing works."""
     life.carried = None
-    assert RotationDeed.PUT_BACK in life.step()
+    assert RotationChange.PUT_BACK in life.step()
     assert life.carried == PLAIN
 
 
-def test_an_annotation_that_was_lost_is_begun_anew_with_what_is_carried_answered(life: Life) -> None:
+def test_an_annotation_that_was_lost_is_begun_again_with_what_is_carried_answered(life: Life) -> None:
     """The secret that is carried is answered until the plain path is seen everywhere."""
     life.settled()
     secret = life.carried
     life.kept = None
     assert secret in life.answered()
-    assert RotationDeed.PUT_BACK in life.step()
+    assert RotationChange.PUT_BACK in life.step()
     assert secret in life.answered()
 
 
@@ -226,9 +226,9 @@ def test_what_any_api_server_may_still_send_is_always_answered(moves: list[tuple
             case "rotate":
                 life.mark = f"mark-{seconds}"
             case "roll":
-                life.audience = Audience.READY if seconds % 2 else Audience.UNKNOWN
+                life.audience = ReplicaSupport.READY if seconds % 2 else ReplicaSupport.UNKNOWN
             case "old":
-                life.audience = Audience.UNAWARE
+                life.audience = ReplicaSupport.UNAWARE
                 life.step()
             case _:
                 life.kept, seen = None, {}
@@ -239,5 +239,5 @@ def test_what_any_api_server_may_still_send_is_always_answered(moves: list[tuple
 
 def test_secrets_are_kept_as_text_and_read_back() -> None:
     """An annotation is all the memory there is: a new leader goes on from it."""
-    secrets = Secrets("a", START, "b", START, (Former("c", START),), "mark")
-    assert msgspec.json.decode(msgspec.json.encode(secrets), type=Secrets) == secrets
+    secrets = PathSecrets("a", START, "b", START, (FormerSecret("c", START),), "mark")
+    assert msgspec.json.decode(msgspec.json.encode(secrets), type=PathSecrets) == secrets

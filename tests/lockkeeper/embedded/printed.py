@@ -1,24 +1,24 @@
-"""A narrator over a cluster in memory, for the tests of who tells a person what happens."""
+"""A printer over a cluster in memory, for the tests of who tells a person what happens."""
 
 import io
 from datetime import UTC, datetime
 from random import Random
 
-from lockkeeper.embedded.narrator import Narrator
+from lockkeeper.embedded.event_printer import EventPrinter
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 
-class NarratedCluster:
-    """A narrator over a cluster, whose events it sees when the test says so."""
+class PrintedCluster:
+    """A printer over a cluster, whose events it sees when the test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.out = io.StringIO()
         self.cluster = MemoryCluster(clock=lambda: datetime.now(UTC), rng=Random(1))
-        self.narrator = Narrator(cluster=self.cluster, stopwatch=lambda: self.now, out=self.out)
+        self.printer = EventPrinter(cluster=self.cluster, stopwatch=lambda: self.now, out=self.out)
         self._since = self.cluster.list(WORKFLOWS).resource_version
 
     def store(self, name: str, *, held: bool) -> JsonObject:
@@ -38,10 +38,10 @@ class NarratedCluster:
         self.cluster.patch(WORKFLOWS, name, MergePatch(value), namespace="here")
 
     def see(self) -> None:
-        """Let the narrator see all that happened."""
+        """Let the printer see all that happened."""
         for event in self.cluster.watch(WORKFLOWS, since=self._since, timeout=0):
             self._since = event.resource_version
-            self.narrator._see(event)
+            self.printer._see(event)
 
     def told(self) -> list[str]:
         """Return the texts of the lines so far."""

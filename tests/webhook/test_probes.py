@@ -5,13 +5,13 @@ from werkzeug.test import Client
 
 from tests.webhook.calling import Webhook
 from tests.webhook.reviews import admission_review, encoded, workflow
-from webhook.app import PROMETHEUS, create_app
 from webhook.metrics import Metrics
+from webhook.probes import PROMETHEUS, create_app
 
 
 def client(*not_ready: str) -> Client:
     """Return a client of the application, which lacks these things."""
-    return Client(create_app(metrics=Metrics(), not_ready=lambda: list(not_ready)))
+    return Client(create_app(render=Metrics().render, not_ready=lambda: list(not_ready)))
 
 
 @pytest.mark.parametrize("missing", [(), ("shutting down",)])
@@ -21,9 +21,9 @@ def test_the_process_is_alive_whatever_is_missing(missing: tuple[str, ...]) -> N
     assert (answer.status_code, answer.text, answer.mimetype) == (200, "ok\n", "text/plain")
 
 
-def test_a_fault_that_only_a_new_process_can_mend_ends_the_life_of_this_one() -> None:
+def test_a_fault_that_only_a_new_process_can_correct_ends_the_life_of_this_one() -> None:
     """The controller's liveness knows more than that it answers; whoever looks reads why."""
-    app = create_app(metrics=Metrics(), not_ready=list, not_alive=lambda: ["the main loop hangs"])
+    app = create_app(render=Metrics().render, not_ready=list, not_alive=lambda: ["the main loop hangs"])
     answer = Client(app).get("/livez")
     assert (answer.status_code, answer.text) == (503, "the main loop hangs\n")
 
