@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from policy.core.decision.decision import Code, Injection, Reason
-from policy.core.injection.block_patch import block_of, holds_one, lists_of
+from policy.core.decision.decision import Code, Reason
 from policy.core.injection.call_sites import CallSite
 from policy.core.injection.effective_rules import (
     FREED_BY_DAEMON,
@@ -18,16 +17,17 @@ from policy.core.injection.effective_rules import (
     one_rule_each,
     rule_on,
 )
-from policy.core.injection.injection_result import faults_of, put_on, skipped
+from policy.core.injection.in_place import block_of, holds_one, lists_of
+from policy.core.injection.injection_result import skipped
 from policy.core.injection.layer_templates import calling, calling_other, choice, wrapper
 from policy.core.injection.needs_per_call import Needs, Rules, selects_call
-from policy.core.injection.reviewed_object import FindTemplate
+from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import Refused, TemplateWriter
+from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.generated_names import can_name, generated_name, is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
-from policy.core.lock_model.pod_view import PodView
 from policy.core.lock_model.rules import CompiledRule, item_of, list_of
 from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody
 from policy.core.objects.json_patch import JsonObject, field_path
@@ -40,7 +40,7 @@ class ForeignCall(msgspec.Struct):
     """What became of one call of a template of another object, which `caller` makes."""
 
     caller: TemplateBody | None = None
-    put: list[Injection] = []
+    placed: list[tuple[TemplateBody, Rules]] = []
     warnings: list[str] = []
     faults: list[Reason] = []
 
@@ -52,14 +52,13 @@ class ForeignCalls:
         self,
         spec: WorkflowSpec,
         *,
-        find: FindTemplate,
         rulebook: Rulebook,
-        view: PodView,
+        reviewed: ReviewedObject,
         needs: Needs,
         writer: TemplateWriter,
     ) -> None:
-        self._spec, self._find, self._book = spec, find, rulebook
-        self._view = view
+        self._spec, self._rulebook = spec, rulebook
+        self._find, self._view = reviewed.find, reviewed.view
         self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._writer = needs, writer
         self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
@@ -75,7 +74,7 @@ class ForeignCalls:
         if not needed:
             return outcome
         place = TemplateBody(found.template, site.pointer, remarkable=False)
-        wrong = faults_of(place, needed, self._book)
+        wrong = injected_faults(place, needed, self._rulebook)
         outcome.faults.extend(wrong)
         if any(fault.code is Code.LOCK_FORM for fault in wrong):
             return outcome
@@ -85,7 +84,7 @@ class ForeignCalls:
             outcome.faults.append(self._fault(site, found, needed, str(refused)))
             return outcome
         self._writer.lead(site, name)
-        outcome.put.extend(put_on(ref.template or "", needed))
+        outcome.placed.append((place, needed))
         return outcome
 
     def _needed(
@@ -177,10 +176,10 @@ class ForeignCalls:
             self._writer.add(name, value, NO_LOCKS)
             return name
         target, name = calling_other(ref), ""
-        groups = [wraps] if self._locks.argo.reads_lists else [(each,) for each in wraps]
+        groups = [wraps] if self._locks.writes_lists else [(each,) for each in wraps]
         for group in groups:
             name = generated_name(base, "wrap", *where, name, *(rule.lock_name for rule in group))
-            block = block_of(group, self._locks.argo)
+            block = block_of(group, lists=self._locks.writes_lists)
             self._writer.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
             target = calling(name)
         return name
@@ -202,7 +201,7 @@ class ForeignCalls:
         # The copy is a template of this object, so the rules for others' own templates speak about it, too.
         put = one_rule_each([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
         calls = found.template.dag is not None or found.template.steps is not None
-        singular = not self._locks.argo.reads_lists
+        singular = not self._locks.writes_lists
         full = singular and (holds_one(found.template.synchronization) or len(put) > 1)
         if calls or full or any(rule.choice is not None for rule in put):
             return ""  # Its own calls are looked up in its own object; or the locks find no place.
@@ -210,7 +209,7 @@ class ForeignCalls:
         name = generated_name(base, "copy", described(ref), *sorted(locks_of(put)))
         block: dict[str, Any] = dict(body.get("synchronization") or {})
         if singular:
-            block |= block_of(put, self._locks.argo)
+            block |= block_of(put, lists=False)
         else:
             defaults = lists_of(self._writer.defaults)
             for rule in put:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from policy.core.injection.block_patch import block_of, holds_one
 from policy.core.injection.call_sites import CallSite
 from policy.core.injection.effective_rules import locks_of
+from policy.core.injection.in_place import block_of, holds_one
 from policy.core.injection.layer_templates import calling, choice, wrapper
 from policy.core.injection.needs_per_call import Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
@@ -71,7 +71,7 @@ def _allowed(
 
 def _one_lock_each(writer: TemplateWriter, number: int, shape: LockPlacement) -> LockPlacement:
     """Return the shape for an Argo that holds one lock a template: the others go around it."""
-    if writer.argo.reads_lists:
+    if writer.lists:
         return shape
     free = 0 if holds_one(writer.block(number)) else 1
     return LockPlacement(shape.direct[:free], (*shape.direct[free:], *shape.wraps), shape.choices)
@@ -81,7 +81,7 @@ class _Variants:
     """Makes what stands in front of one template, and copies of it."""
 
     def __init__(self, writer: TemplateWriter, number: int, base: LockPlacement) -> None:
-        self._writer, self._base, self._argo = writer, base, writer.argo
+        self._writer, self._base = writer, base
         self._place = writer.outline.bodies[number]
         self._number = number
         self._name = self._place.template.name or ""
@@ -103,11 +103,11 @@ class _Variants:
         if choices:
             return self._choice(direct, wraps, choices, last)
         inner = self._copied(direct)
-        groups = [wraps] if self._argo.reads_lists and wraps else [(each,) for each in wraps]
+        groups = [wraps] if self._writer.lists and wraps else [(each,) for each in wraps]
         for count, group in enumerate(groups, 1):
             made = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
             name = last if last and count == len(groups) else made
-            block, target = block_of(group, self._argo), calling(inner)
+            block, target = block_of(group, lists=self._writer.lists), calling(inner)
             value = wrapper(
                 name, target, self._writer.body(self._number) or {}, block, retried=self._writer.retried
             )
@@ -122,7 +122,7 @@ class _Variants:
             raise Refused("it has no condition")
         free = self._chain(direct, wraps, choices[:-1], "")
         taken = msgspec.structs.replace(rule, when=None, choice=None)
-        one_lock = not self._argo.reads_lists and (direct or holds_one(self._writer.block(self._number)))
+        one_lock = not self._writer.lists and (direct or holds_one(self._writer.block(self._number)))
         locked = (
             self._chain(direct, (*wraps, taken), choices[:-1], "")
             if one_lock or rule.strategy is Strategy.WRAPPER

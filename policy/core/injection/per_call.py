@@ -6,24 +6,24 @@ front. Where a layer would change what the Workflow means, a copy is made instea
 the fault says why.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from policy.core.decision.decision import Code, Injection, Reason
+from policy.core.decision.decision import Code, Reason
 from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
-from policy.core.injection.injection_result import Injected, Notes, faults_of, put_on, skipped, template_name
+from policy.core.injection.injection_result import Injected, note_of, put_on, skipped, template_name
 from policy.core.injection.local_variants import put_locally
 from policy.core.injection.needs_per_call import Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
+from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import own_locks
 from policy.core.lock_model.generated_names import is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
+from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.workflow import Template, WorkflowSpec
@@ -31,30 +31,22 @@ from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import Part, paced
 
 
-def arranged(
-    spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
-) -> Injected:
-    """Return how the rules of the active policies change the templates of an object and who calls them."""
-    return _Arranging(spec, locks, active, reviewed).result()
+def inject_per_call(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> Injected:
+    """Return how the rules of the active policies change the templates of an object, and their calls."""
+    return _PerCall(spec, rulebook, reviewed).result()
 
 
-class _Arranging:
+class _PerCall:
     """Works through the bodies of one object, callers before what they call."""
 
-    def __init__(
-        self,
-        spec: WorkflowSpec,
-        locks: LockPolicies,
-        active: Sequence[CompiledLockPolicy],
-        reviewed: ReviewedObject,
-    ) -> None:
-        self._spec, self._locks, self._active, self._reviewed = spec, locks, active, reviewed
-        self._view = locks.view(spec) if reviewed.view is None else reviewed.view
-        budget = self._budget = reviewed.budget
-        self._book = Rulebook(locks, active, hints=reviewed.hints, budget=budget)
+    def __init__(self, spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> None:
+        self._spec, self._rulebook, self._reviewed = spec, rulebook, reviewed
+        self._locks = locks = rulebook.locks
+        self._active, self._view = rulebook.policies, reviewed.view
+        self._budget = budget = rulebook.budget
         self._warnings: list[str] = []
         self._faults: list[Reason] = []
-        self._put: list[Injection] = []
+        self._placed: list[tuple[TemplateBody, Rules]] = []
         self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         defaults = spec.default_locks
@@ -66,7 +58,7 @@ class _Arranging:
             self._rules(number) for number in paced(range(len(self._found.bodies)), budget, Part.INJECTION)
         ]
         self._needs = Needs(self._found, self._wanted, self._own, self._whole, budget)
-        self._writer = TemplateWriter(spec, self._found, locks, reviewed)
+        self._writer = TemplateWriter(spec, self._found, rulebook, reviewed)
 
     def result(self) -> Injected:
         for number in self._found.order:
@@ -79,7 +71,7 @@ class _Arranging:
             return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
         return Injected(
             made,
-            tuple(self._put),
+            put_on(self._placed),
             tuple(self._warnings),
             tuple(self._faults),
             self._note(),
@@ -89,9 +81,8 @@ class _Arranging:
         """Lead calls of templates of other objects to what holds the locks that rules want there."""
         foreign = ForeignCalls(
             self._spec,
-            find=self._reviewed.find,
-            rulebook=self._book,
-            view=self._view,
+            rulebook=self._rulebook,
+            reviewed=self._reviewed,
             needs=self._needs,
             writer=self._writer,
         )
@@ -101,7 +92,7 @@ class _Arranging:
             outcome = foreign.arrange(site, caller)
             self._warnings += outcome.warnings
             self._faults += outcome.faults
-            self._put += outcome.put
+            self._placed += outcome.placed
 
     def _rules(self, number: int) -> Rules:
         """Return the rules that act on a body, without those that could not help it."""
@@ -144,12 +135,12 @@ class _Arranging:
         self._warnings.extend(
             f"lockkeeper: {template_name(place)}: {each}, so the lock is put another way" for each in remarks
         )
-        self._put.extend(put_on(template_name(place), needed))
+        self._placed.append((place, needed))
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
         """Return what is wrong with locks, or with where they would have to be put."""
         place = self._found.bodies[number]
-        faults = faults_of(place, needed, self._book)
+        faults = injected_faults(place, needed, self._rulebook)
         clashing = self._needs.clashing(number)
         if clashing is not None:
             why = "rules take it by different conditions for some of its callers. Say it in one rule"
@@ -163,21 +154,20 @@ class _Arranging:
 
     def _note(self) -> str:
         """Return what the object holds afterwards: what was there, and what was made."""
-        notes = Notes()
+        holders = []
         for number, body in enumerate(paced(self._found.bodies, self._budget, Part.INJECTION)):
             held = self._own[number] | self._writer.put_on(body.pointer)
-            if not held:
-                continue
-            notes.add(self._selecting(body.template), held, body.template)
+            if held:
+                holders.append((self._selecting(body.template), held, body.template.name))
         for template, held, passed in paced(self._writer.holders, self._budget, Part.INJECTION):
-            notes.add(self._selecting(template, passed), held, template)
-        return notes.text()
+            holders.append((self._selecting(template, passed), held, template.name))
+        return note_of(holders)
 
-    def _selecting(self, template: Template, passed: Caller | None = None) -> Iterable[CompiledRule]:
+    def _selecting(self, template: Template, passed: Caller | None = None) -> list[CompiledRule]:
         """Return the rules that a template may hold the locks of; a layer holds what its base needs."""
         layer = is_layer(template)
         rules = self._locks.rules if layer else self._locks.rules_for(template, self._view, passed)
-        return (rule for rule in rules if rule.policy in self._active)
+        return [rule for rule in rules if rule.policy in self._active]
 
     def _impossible(
         self, place: TemplateBody, base: Rules, apart: Sequence[tuple[CallSite, Rules]], number: int

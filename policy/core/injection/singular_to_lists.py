@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from policy.core.injection.block_patch import holds_one
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledLockPolicy, item_of, refuses_singular
+from policy.core.injection.in_place import holds_one
+from policy.core.lock_model.rules import item_of
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import Op, PatchOp, patched
 from policy.core.objects.workflow import (
@@ -25,18 +24,14 @@ from policy.core.objects.workflow import (
 )
 
 
-def converts(locks: LockPolicies, active: Sequence[CompiledLockPolicy]) -> bool:
-    """Tell whether single locks are written as lists: Argo drops them, and no policy refuses them."""
-    if locks.argo.reads_singular:
-        return False
-    return not (locks.refuses_singular and refuses_singular(active))
-
-
 def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
-    """Tell whether there is a single lock; `found` has all bodies that hold locks."""
-    # Most bodies hold none, and are not asked.
+    """Return whether there is a single lock; `found` has all bodies that hold locks."""
     blocks = [each.template.synchronization for each in found if each.template.synchronization is not None]
-    return any(map(holds_one, (*blocks, spec.synchronization, spec.default_locks)))
+    if spec.synchronization is not None:
+        blocks.append(spec.synchronization)
+    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
+        blocks.append(spec.template_defaults.synchronization)
+    return any(map(holds_one, blocks))  # Most objects have no block.
 
 
 def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:

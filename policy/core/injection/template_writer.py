@@ -10,16 +10,16 @@ from typing import Any, Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.injection.block_patch import additions
 from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
 from policy.core.injection.effective_rules import locks_of
+from policy.core.injection.in_place import additions
 from policy.core.injection.layer_safety import TaskUses, task_uses, why_not_around, why_not_called
 from policy.core.injection.needs_per_call import Outline, Rules
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import merged
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
-from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.objects.workflow import RawTemplate, Synchronization, Template, WorkflowSpec
@@ -65,15 +65,15 @@ class TemplateWriter:
     """Gathers the changes of one object."""
 
     def __init__(
-        self, spec: WorkflowSpec, outline: Outline, locks: LockPolicies, reviewed: ReviewedObject
+        self, spec: WorkflowSpec, outline: Outline, rulebook: Rulebook, reviewed: ReviewedObject
     ) -> None:
-        argo, self._namespace = locks.argo, locks.namespace
-        self._spec, self.outline, self.argo, self._reviewed = spec, outline, argo, reviewed
+        self._spec, self.outline, self._reviewed = spec, outline, reviewed
+        self._argo, self._namespace = rulebook.locks.argo, rulebook.locks.namespace
+        self.lists, self.budget = rulebook.locks.writes_lists, rulebook.budget
         self.defaults = spec.default_locks
         self._count = len(spec.templates or ())
         self._present = {each.name: each for each in spec.templates or ()}
         self._made: set[str] = set()
-        self.budget = reviewed.budget
         self._used: dict[int, TaskUses] = {}
         self._puts: dict[str, frozenset[str]] = {}
         self.holders: list[tuple[Template, frozenset[str], Caller | None]] = []
@@ -86,7 +86,7 @@ class TemplateWriter:
         """Return the patch, or why it would make the object too large for Argo or etcd."""
         patch = (*self._calls, *self._copies, *self._own)
         before = len(self._spec.templates or ())
-        if self.argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
+        if self._argo >= _FIRST_WITH_BOUND and self._count > _MAX_TEMPLATES >= before:
             message = (
                 f"would have {self._count} templates with those that hold locks; Argo takes "
                 f"{_MAX_TEMPLATES}. Split the Workflow, or use strategy Direct"
@@ -225,7 +225,7 @@ class TemplateWriter:
     def _additions(self, pointer: str, template: Template, rules: Rules) -> list[PatchOp]:
         if not rules:
             return []
-        made = additions(pointer, template.synchronization, rules, self.argo, self.defaults)
+        made = additions(pointer, template.synchronization, rules, self.defaults, lists=self.lists)
         if isinstance(made, Reason):
             raise Refused(made.message)
         return made

@@ -10,44 +10,38 @@ from typing import Final
 
 from policy.core.injection.injection_result import skipped, template_name
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks
-from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.pod_view import PodView, is_veiled
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
+from policy.core.lock_model.pod_view import is_veiled
+from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody, calls
 from policy.core.lock_model.template_selectors import Match
-from policy.core.objects.workflow import Template, WorkflowSpec
+from policy.core.objects.workflow import Template
 
 MOST_WARNINGS: Final = 20
 """Warnings of one review."""
 
 
 def hidden_from_rules(
-    spec: WorkflowSpec,
     found: Sequence[TemplateBody],
-    locks: LockPolicies,
-    active: Sequence[CompiledLockPolicy],
+    rulebook: Rulebook,
     reviewed: ReviewedObject,
 ) -> tuple[str, ...]:
     """Return a warning for each template of which it is not known whether a rule selects it."""
+    locks = rulebook.locks
     if not locks.by_pod:
         return ()
-    view = locks.view(spec, open_ended=reviewed.is_template) if reviewed.view is None else reviewed.view
-    hides, closely = view.hides, locks.looks_closer
+    hides, closely = reviewed.view.hides, locks.looks_closer
     looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
     if not looked:
         return ()  # So it nearly always is.
-    return tuple(dict.fromkeys(islice(_hidden(looked, locks, active, reviewed, view), MOST_WARNINGS)))
+    return tuple(dict.fromkeys(islice(_hidden(looked, rulebook, reviewed), MOST_WARNINGS)))
 
 
-def _hidden(
-    found: Sequence[TemplateBody],
-    locks: LockPolicies,
-    active: Sequence[CompiledLockPolicy],
-    reviewed: ReviewedObject,
-    view: PodView,
-) -> Iterator[str]:
+def _hidden(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: ReviewedObject) -> Iterator[str]:
+    locks, active, view = rulebook.locks, rulebook.policies, reviewed.view
+
     def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
         if not locks.may_come_to_select(template, hides=view.hides):
             return

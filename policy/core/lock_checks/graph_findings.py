@@ -12,34 +12,32 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.lock_checks.parameterised_names import filled_faults
-from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.reference_faults import ref_faults
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_graph.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
 from policy.core.lock_graph.fast_path import is_plain
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_graph import Added, Graph, Unknown, resolve
 from policy.core.lock_graph.template_library import Library
-from policy.core.lock_model.block_locks import locks_in
+from policy.core.lock_model.block_locks import Lock, locks_in
+from policy.core.lock_model.lock_names import parameterised
+from policy.core.lock_model.parameters import as_written, replaced
 from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.semaphore_definitions import LimitOf, limit_lookup
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import PatchOp, field_path
-from policy.core.objects.workflow import Synchronization
-from policy.core.policy_kinds.kinds import Severity
+from policy.core.objects.workflow import MutexRef, SemaphoreRef, Synchronization
+from policy.core.policy_kinds.kinds import Parameterised, Severity
+from policy.core.values.budget import STEPS, Part, paced
 
 _OF_BLOCK: Final = re.compile(r"(.+)/synchronization(?:/(semaphores|mutexes)(/-)?)?")
 _BLOCK: Final = "/synchronization"
 _MAX_UNKNOWN: Final = 100
 """References to what does not exist that are reported of one object; a message shows ten."""
+_STAND_IN: Final = "x"
+"""The text in place of an unknown part of a name, where a naming rule is checked."""
 _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
-
-
-class Inspection(msgspec.Struct, frozen=True):
-    """Reasons and warnings of an object."""
-
-    reasons: tuple[Reason, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 class GraphFinding(msgspec.Struct, frozen=True):
@@ -63,25 +61,22 @@ class GraphFinding(msgspec.Struct, frozen=True):
         return self.certain and self.severity is Severity.DENY
 
 
-NOTHING: Final = Inspection()
-
-
 def review_graph(
     owner: TemplateOwner,
     found: Sequence[TemplateBody],
     rulebook: Rulebook,
     library: Library,
     patch: Sequence[PatchOp] = (),
-) -> Inspection:
+) -> LockFindings:
     """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
     if is_plain(owner, found, index, changed, rulebook.budget):
-        return NOTHING
+        return NO_FINDINGS
     shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
     warned = [f"lockkeeper: {each.field}: {each.message}" for each in shown if not each.refused]
-    return Inspection((*refused, *reasons), tuple(warned))
+    return LockFindings((*refused, *reasons), tuple(warned))
 
 
 def graph_findings(
@@ -115,7 +110,7 @@ def graph_findings(
     if severity is not Severity.IGNORE:
         for field, message, certain in _deadlocks(graphs, owner, rulebook, library):
             shown.append(GraphFinding(Code.DEADLOCK, field, message, severity, policy, certain=certain))
-    return shown, filled_faults(graphs, owner, found, rulebook)
+    return shown, _filled_faults(graphs, owner, found, rulebook)
 
 
 def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
@@ -197,3 +192,88 @@ def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str,
     if (field, deadlock.message) not in seen:
         seen.add((field, deadlock.message))
         yield field, f"{kind}: {text}{deadlock.message}", deadlock.certain
+
+
+def _filled_faults(
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
+) -> list[Reason]:
+    """Return what is wrong with the parameterised locks of an object, each fault once."""
+    faults: dict[Reason, None] = {}
+    for number, (owner, lock) in enumerate(_parameterised_locks(graphs, reviewed, found, rulebook)):
+        if not number % STEPS:
+            rulebook.budget.check(Part.LOCKS)
+        for fault in _name_faults(lock, rulebook):
+            faults.setdefault(fault if owner is reviewed else _elsewhere(fault, owner, reviewed))
+        if len(faults) >= MAX_FAULTS:
+            break
+    return list(faults)
+
+
+def _elsewhere(fault: Reason, owner: TemplateOwner, reviewed: TemplateOwner) -> Reason:
+    """Return a fault of a template of another object, which this one's parameters lead to."""
+    message = f"{owner} {fault.field}: {fault.message}"
+    return msgspec.structs.replace(fault, field=field_path(reviewed.at), message=message)
+
+
+def _parameterised_locks(
+    graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
+) -> Iterator[tuple[TemplateOwner, Lock]]:
+    """Yield each with every name that it may have in runs that we know, and as it is written elsewhere.
+
+    Of other objects only those whose whole name is known here: the rest is for their own reviews.
+    """
+    seen: set[str] = set()
+    for graph in graphs:
+        for node in paced((graph.root, *graph.nodes), rulebook.budget, Part.LOCKS):
+            for lock in node.locks:
+                if lock.filled is not None and (node.owner is reviewed or lock.known):
+                    if node.owner is reviewed:
+                        seen.add(lock.pointer)
+                    yield node.owner, lock
+    blocks: list[tuple[str, Synchronization | None]] = [
+        (f"{reviewed.at}/synchronization", reviewed.spec.synchronization),
+        (f"{reviewed.at}/templateDefaults/synchronization", reviewed.spec.default_locks),
+        *((f"{place.pointer}/synchronization", place.template.synchronization) for place in found),
+    ]
+    for where, block in paced(blocks, rulebook.budget, Part.LOCKS):
+        for lock in locks_in(block, where, rulebook.locks.namespace, {}):
+            if lock.filled is not None and lock.pointer not in seen:
+                yield reviewed, lock
+
+
+def _name_faults(lock: Lock, rulebook: Rulebook) -> Iterator[Reason]:
+    ref, where = lock.filled, field_path(lock.pointer)
+    if ref is None:
+        return
+    if lock.known:
+        yield from ref_faults(ref, where, rulebook)
+        return
+    for policy in rulebook.policies:
+        if (fault := _refused(lock, ref, where, policy)) is not None:
+            yield fault
+            return
+
+
+def _refused(
+    lock: Lock, ref: SemaphoreRef | MutexRef, where: str, policy: CompiledLockPolicy
+) -> Reason | None:
+    """Return why a policy refuses a name that is not known."""
+    rule = policy.validation.allow_parameterised
+    if rule is Parameterised.DENY:
+        message = (
+            f"the name {as_written(lock.name)} is known only at run time, and the policy refuses such names; "
+            "give the parameter a fixed value, or write the name out"
+        )
+        return Reason(Code.LOCK_NAME, where, message, policy.source)
+    key = None
+    if isinstance(ref, SemaphoreRef) and ref.config_map_key_ref is not None:
+        key = ref.config_map_key_ref.key
+    if rule is Parameterised.ALLOW or policy.key_rule is None or key is None or not parameterised(key):
+        return None
+    if policy.key_rule.allows(replaced(key, lambda _: _STAND_IN)):
+        return None
+    message = (
+        f'key "{as_written(key)}" cannot follow the naming rule {policy.key_rule.text}, whatever its '
+        "parameter is; rename it"
+    )
+    return Reason(Code.LOCK_NAME, f"{where}.configMapKeyRef.key", message, policy.source)

@@ -9,10 +9,13 @@ and in his own no value is shown that is no number.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
+import msgspec
+
 from policy.core.decision.decision import Code, Reason
-from policy.core.lock_checks.rulebook import Rulebook
+from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_model.lock_names import (
     NO_BLOCK,
     empty_problems,
@@ -41,12 +44,35 @@ _LISTS_SINCE: Final = "3.6"
 _SHOWN_KEYS: Final = 10
 
 
+def written_locks(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> LockFindings:
+    """Return what is wrong with the locks that an object has, with its faults up to MAX_FAULTS."""
+    looked = [place for place in found if place.remarkable or place.template.synchronization is not None]
+    if not looked and spec.synchronization is None and spec.template_defaults is None:
+        return NO_FINDINGS  # Most objects have only the locks that rules put in.
+    faults = tuple(islice(lock_faults(spec, looked, rulebook), MAX_FAULTS))
+    return LockFindings(faults, tuple(lock_warnings(spec, looked, rulebook)))
+
+
+def injected_faults(place: TemplateBody, rules: Sequence[CompiledRule], rulebook: Rulebook) -> list[Reason]:
+    """Return what is wrong with semaphores that rules inject: a fault of the author of their policy."""
+    found = []
+    for rule in rules:
+        for fault in faults_of_rule(rule, rulebook):
+            where = f"{field_path(place.pointer)}.synchronization"
+            text = f"{rule.policy.source} injects {rule.lock_name}, but {fault.message}"
+            found.append(msgspec.structs.replace(fault, field=where, message=text))
+    return found
+
+
 def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]:
-    """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
+    """Return what is wrong with the lock that a rule injects; remembered while all policies apply."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
     known = locks.found_out.faults if whole else rulebook.faults
-    return known.get_or(rule.lock_name, lambda: tuple(ref_faults(rule.lock, "", rulebook)))
+    faults = known.get(rule.lock_name)
+    if faults is None:
+        faults = known.keep(rule.lock_name, tuple(ref_faults(rule.lock, "", rulebook)))
+    return faults
 
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
@@ -70,7 +96,7 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: R
 
     The full CRDs of Argo 4 drop `semaphore` and `mutex` before anybody sees them.
     """
-    if rulebook.locks.argo.reads_singular or rulebook.refuses_singular:
+    if not rulebook.converts_singular:
         return
     if spec.synchronization == NO_BLOCK:
         yield f"lockkeeper: spec.synchronization: {_DROPPED}"

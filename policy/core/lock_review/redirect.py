@@ -41,15 +41,6 @@ class Redirect(msgspec.Struct, frozen=True):
     reasons: tuple[Reason, ...] = ()
 
 
-def may_be_redirected(spec: WorkflowSpec, metadata: Metadata) -> bool:
-    """Tell whether a Workflow is to be led, or has marks that say so: most have neither."""
-    return (
-        spec.workflow_template_ref is not None
-        or well_known.SIBLING in (metadata.labels or ())
-        or well_known.SIBLING_OF in (metadata.annotations or ())
-    )
-
-
 def redirect_of(
     spec: WorkflowSpec,
     metadata: Metadata,

@@ -17,6 +17,7 @@ import msgspec
 from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, settled
 from policy.core.injection.inject import Put, put_locks
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
@@ -105,14 +106,14 @@ def _work_out(
     raw = msgspec.Raw(b'{"spec":' + (text or "null").encode() + b"}")
     view = locks.view(spec)
     reviewed = ReviewedObject(
+        view=view,
         kind=ObjectKind.WORKFLOW_TEMPLATE,
         raw=raw,
         find=template_finder(locks, snapshot, view),
         name=origin.name,
-        view=view,
         library=snapshot.library,
     )
-    put = put_locks(spec, locks, active, reviewed)
+    put = put_locks(spec, Rulebook(locks, active), reviewed)
     faults = put.injected.faults or _impossible(put, text, locks)
     if faults:
         reasons = tuple(_of_reference(each, origin) for each in faults)

@@ -22,6 +22,7 @@ from policy.core.decision.decision import (
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.missing_locks import template_finder
@@ -133,17 +134,16 @@ def _judge(
     active = locks.active(subject.labels, subject.kind)
     view = locks.view(subject.spec, open_ended=subject.kind.value in TEMPLATE_KINDS)
     reviewed = ReviewedObject(
+        view=view,
         kind=ObjectKind(subject.kind.value),
         at=subject.at,
         raw=raw,
         find=template_finder(locks, snapshot, view),
         name=subject.metadata.name or "",
         library=snapshot.library,
-        hints=hints,
-        view=view,
-        budget=budget,
     )
-    return review_spec_locks(subject.spec, locks, active, reviewed, snapshot)
+    rulebook = Rulebook(locks, active, hints=hints, budget=budget)
+    return review_spec_locks(subject.spec, rulebook, reviewed, snapshot)
 
 
 def _unknown(subject: _ReviewedTemplate, review: Review, snapshot: Snapshot) -> Iterator[Reason]:

@@ -14,6 +14,7 @@ from policy.core.decision.decision import Code, Injection, Reason
 from policy.core.injection.inject import inject
 from policy.core.injection.injection_result import Injected
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.template_bodies import places
@@ -55,8 +56,8 @@ def _policy(*rules: JsonObject) -> Document:
 
 def _inject(obj: JsonObject, locks: LockPolicies, labels: dict[str, str] | None = None) -> Injected:
     spec = spec_of(_dict(obj, "spec"))
-    reviewed = ReviewedObject(raw=msgspec.Raw(msgspec.json.encode(obj)))
-    return inject(spec, places(spec), locks, locks.active(labels or {}), reviewed)
+    reviewed = ReviewedObject(view=locks.view(spec), raw=msgspec.Raw(msgspec.json.encode(obj)))
+    return inject(spec, places(spec), Rulebook(locks, locks.active(labels or {})), reviewed)
 
 
 def _templates(obj: JsonObject) -> list[JsonObject]:
