@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.injection.call_sites import CallSite
 from policy.core.injection.effective_rules import (
     FREED_BY_DAEMON,
     conditions_clash,
@@ -19,8 +18,8 @@ from policy.core.injection.effective_rules import (
 )
 from policy.core.injection.in_place import block_of, holds_one, lists_of
 from policy.core.injection.injection_result import skipped
-from policy.core.injection.layer_templates import calling, calling_other, choice, wrapper
-from policy.core.injection.needs_per_call import Needs, Rules, selects_call
+from policy.core.injection.layers import calling, calling_other, choice, wrapper
+from policy.core.injection.needs_per_call import CallSite, Needs, Rules, selects_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import Refused, TemplateWriter
 from policy.core.lock_checks.reference_faults import injected_faults

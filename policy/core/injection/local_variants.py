@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from policy.core.injection.call_sites import CallSite
 from policy.core.injection.effective_rules import locks_of
 from policy.core.injection.in_place import block_of, holds_one
-from policy.core.injection.layer_templates import calling, choice, wrapper
-from policy.core.injection.needs_per_call import Rules
+from policy.core.injection.layers import calling, choice, wrapper
+from policy.core.injection.needs_per_call import CallSite, Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
 from policy.core.lock_model.generated_names import can_name, generated_name
 from policy.core.lock_model.lock_names import NO_LOCKS

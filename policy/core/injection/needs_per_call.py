@@ -1,18 +1,19 @@
 """Which calls of each template need which locks, when some of them run under a lock already."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.injection.call_sites import SPEC_ITSELF, CallSite, sites_of
 from policy.core.injection.effective_rules import conditions_clash, one_rule_each
 from policy.core.lock_model.conditions import depends_on_inputs, negated, without_condition
 from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_layer
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.lock_model.rules import CompiledRule, chosen_name
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
-from policy.core.objects.workflow import Template, WorkflowSpec
+from policy.core.objects.json_patch import Op, PatchOp
+from policy.core.objects.json_patch import pointer as escaped
+from policy.core.objects.workflow import Call, Hook, Template, TemplateRef, WorkflowSpec
 from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import STEPS, Budget, Part, paced
 
@@ -20,6 +21,67 @@ Rules: TypeAlias = tuple[CompiledRule, ...]
 _DEEPEST: Final = 20
 """Layers in front of each other that are looked through."""
 _CHOICES: Final = frozenset({LOCKED_TASK, FREE_TASK})
+SPEC_ITSELF: Final = -1
+"""The caller of a site that stands in the spec itself."""
+
+
+class CallSite(msgspec.Struct, frozen=True):
+    """One call: its pointer, the number of the body that makes it, and what it names.
+
+    `task` is the name of a DAG task or step that somebody wrote, None for hooks, handlers and layers.
+    `is_name` tells that the pointer leads to the name itself. A site without a pointer stands for callers
+    that are not known here.
+    """
+
+    pointer: str
+    caller: int
+    template: str | None
+    ref: TemplateRef | None = None
+    task: str | None = None
+    call: Call | None = None
+    is_name: bool = False
+
+    @property
+    def changeable(self) -> bool:
+        """Whether the call can be given another template."""
+        return bool(self.pointer)
+
+    def leads_to(self, name: str) -> list[PatchOp]:
+        """Return the operations that make it call a template of its own object."""
+        if self.is_name:
+            return [PatchOp(Op.REPLACE, self.pointer, name)]
+        if self.ref is not None:
+            return [
+                PatchOp(Op.REMOVE, f"{self.pointer}/templateRef"),
+                PatchOp(Op.ADD, f"{self.pointer}/template", name),
+            ]
+        return [PatchOp(Op.REPLACE, f"{self.pointer}/template", name)]
+
+
+def sites_of(spec: WorkflowSpec, bodies: Sequence[TemplateBody], at: str) -> Iterator[CallSite]:
+    """Yield all calls of a spec and its bodies; inline templates are not called but stand where they run."""
+    for field, name in (("entrypoint", spec.entrypoint), ("onExit", spec.on_exit)):
+        if name:
+            yield CallSite(f"{at}/{field}", SPEC_ITSELF, name, is_name=True)
+    yield from _hooks(spec.hooks, at, SPEC_ITSELF)
+    for number, body in enumerate(bodies):
+        if calls_none(body.template):
+            continue
+        in_layer = is_layer(body.template)
+        for call, pointer in calls(body.template, body.pointer):
+            if call.template or call.template_ref is not None:
+                task = None if in_layer else call.name or ""
+                yield CallSite(pointer, number, call.template, call.template_ref, task, call)
+            if call.on_exit:
+                yield CallSite(f"{pointer}/onExit", number, call.on_exit, is_name=True)
+            if call.hooks:
+                yield from _hooks(call.hooks, pointer, number)
+
+
+def _hooks(hooks: Mapping[str, Hook] | None, pointer: str, caller: int) -> Iterator[CallSite]:
+    for event, hook in (hooks or {}).items():
+        if hook.template or hook.template_ref is not None:
+            yield CallSite(f"{pointer}/hooks{escaped(event)}", caller, hook.template, hook.template_ref)
 
 
 class HeldAround(msgspec.Struct, frozen=True):

@@ -9,12 +9,11 @@ the fault says why.
 from collections.abc import Sequence
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
 from policy.core.injection.injection_result import Injected, note_of, put_on, skipped, template_name
 from policy.core.injection.local_variants import put_locally
-from policy.core.injection.needs_per_call import Needs, Outline, Rules, outline
+from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
 from policy.core.lock_checks.reference_faults import injected_faults

@@ -10,11 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from policy.core.decision.decision import Code, Reason
-from policy.core.injection.call_sites import SPEC_ITSELF, CallSite
 from policy.core.injection.effective_rules import locks_of
 from policy.core.injection.in_place import additions
-from policy.core.injection.layer_safety import TaskUses, task_uses, why_not_around, why_not_called
-from policy.core.injection.needs_per_call import Outline, Rules
+from policy.core.injection.layers import TaskUses, task_uses, why_not_around, why_not_called
+from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Outline, Rules
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.block_locks import merged
