@@ -1,7 +1,7 @@
-"""Locks for templates of other objects, which calls run through templateRef: a wrapper here, or a copy.
+"""How templates of other objects, called by templateRef, get their locks: by a wrapper here, or a copy.
 
-The object itself is not ours to edit. Where a policy puts locks into objects of its kind, it has them from
-its own admission, and its callers are left alone.
+The other object is not edited. Where a policy puts locks into objects of its kind, it has them from its own
+admission review, and its callers are not changed.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ from policy.core.policy_kinds.kinds import Strategy
 
 
 class ForeignCall(msgspec.Struct):
-    """What became of one call of a template of another object, which `caller` makes."""
+    """The result for one call of a template of another object, made by `caller`."""
 
     caller: TemplateBody | None = None
     placed: list[tuple[TemplateBody, Rules]] = []
@@ -45,7 +45,7 @@ class ForeignCall(msgspec.Struct):
 
 
 class ForeignCalls:
-    """Judges the calls of other objects' templates, one at a time."""
+    """Redirects the calls of other objects' templates, one at a time."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class ForeignCalls:
         self._find, self._view = reviewed.find, reviewed.view
         self._locks, self._active = rulebook.locks, rulebook.policies
         self._needs, self._writer = needs, writer
-        self._led: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
+        self._layers: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
-    def arrange(self, site: CallSite, caller: TemplateBody | None) -> ForeignCall:
-        """Lead one call to what holds the locks that it needs."""
+    def redirect(self, site: CallSite, caller: TemplateBody | None) -> ForeignCall:
+        """Redirect one call to a template with the locks that it needs."""
         outcome = ForeignCall(caller)
         ref = site.ref
         found = self._find(ref) if ref is not None else None
@@ -73,16 +73,16 @@ class ForeignCalls:
         if not needed:
             return outcome
         place = TemplateBody(found.template, site.pointer, remarkable=False)
-        wrong = injected_faults(place, needed, self._rulebook)
-        outcome.faults.extend(wrong)
-        if any(fault.code is Code.LOCK_FORM for fault in wrong):
+        faults = injected_faults(place, needed, self._rulebook)
+        outcome.faults.extend(faults)
+        if any(fault.code is Code.LOCK_FORM for fault in faults):
             return outcome
         try:
-            name = self._made(site, ref, found, needed, outcome)
+            name = self._holder(site, ref, found, needed, outcome)
         except Refused as refused:
             outcome.faults.append(self._fault(site, found, needed, str(refused)))
             return outcome
-        self._writer.lead(site, name)
+        self._writer.redirect(site, name)
         outcome.placed.append((place, needed))
         return outcome
 
@@ -113,7 +113,7 @@ class ForeignCalls:
     def _called(
         self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None
     ) -> list[CompiledRule]:
-        """Return the rules that act on a call; a layer was made for those that select its own callers."""
+        """Return the rules that act on a call; a layer has the locks of those that select its own callers."""
         rules = self._rules(found, _passing(site, caller))
         if caller is None or not is_layer(caller.template):
             return [rule for rule in rules if selects_call(rule, site)]
@@ -122,17 +122,17 @@ class ForeignCalls:
     def _rules(
         self, found: ForeignTemplate, passed: Caller, *, elsewhere: bool = False
     ) -> list[CompiledRule]:
-        """Return the rules that act on a template here; with `elsewhere`, those of its own admission."""
+        """Return the rules that act on a template here; with `elsewhere`, its own review's."""
         return [
             rule_on(rule, found.template, self._spec)
             for rule in self._locks.rules_for(found.template, self._view, passed)
             if rule.policy in self._active and elsewhere == (found.kind in rule.policy.kinds)
         ]
 
-    def _made(
+    def _holder(
         self, site: CallSite, ref: TemplateRef, found: ForeignTemplate, needed: Rules, outcome: ForeignCall
     ) -> str:
-        """Return the name of the template that holds the locks, made where it is not there."""
+        """Return the name of the template that holds the locks, which is added where it is missing."""
         if not can_name(ref.template or ""):
             raise Refused("a template with locks cannot be named after it: its name is too long, or none")
         body = found.body()
@@ -152,10 +152,10 @@ class ForeignCalls:
         if why or body is None:
             raise Refused(f"it is a template of {described(ref)}, and nothing can stand around it: {why}")
         key = (described(ref), ref.template or "", tuple(rule.names for rule in needed))
-        if key not in self._led:
+        if key not in self._layers:
             plain = tuple(rule for rule in needed if rule.choice is None)
-            self._led[key] = self._chain(ref, body, plain, choices)
-        return self._led[key]
+            self._layers[key] = self._chain(ref, body, plain, choices)
+        return self._layers[key]
 
     def _chain(self, ref: TemplateRef, body: RawTemplate, wraps: Rules, choices: Rules) -> str:
         base = ref.template or ""
@@ -193,17 +193,17 @@ class ForeignCalls:
         needed: Rules,
         passed: Caller,
     ) -> str:
-        """Return the name of a copy with the locks, or nothing where a copy would not do the same."""
+        """Return the name of a copy with the locks, "" where a copy would not behave the same."""
         own = held_locks(found.template.synchronization, self._locks.namespace)
         others = [rule for rule in self._rules(found, passed, elsewhere=True) if selects_call(rule, site)]
         around = self._needs.around(site).always | own
-        # The copy is a template of this object, so the rules for others' own templates speak about it, too.
+        # The copy is a template of this object, so the rules for others' own templates apply to it, too.
         put = one_rule_each([*needed, *(rule for rule in others if around.isdisjoint(rule.names))])
         calls = found.template.dag is not None or found.template.steps is not None
         singular = not self._locks.writes_lists
         full = singular and (holds_one(found.template.synchronization) or len(put) > 1)
         if calls or full or any(rule.choice is not None for rule in put):
-            return ""  # Its own calls are looked up in its own object; or the locks find no place.
+            return ""  # Its calls would be looked up in this object; or the block cannot hold the locks.
         base = ref.template or ""
         name = generated_name(base, "copy", described(ref), *sorted(locks_of(put)))
         block: dict[str, Any] = dict(body.get("synchronization") or {})

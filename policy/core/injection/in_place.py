@@ -50,11 +50,11 @@ def inject_in_place(
         holders.append((selecting, own.union([rule.lock_name for rule in missing]), template.name))
         if not missing:
             continue
-        wrong = injected_faults(place, missing, rulebook)
-        faults.extend(wrong)
+        rule_faults = injected_faults(place, missing, rulebook)
+        faults.extend(rule_faults)
         if len(faults) >= MAX_FAULTS:
             break  # It is refused in any case.
-        if wrong and any(fault.code is Code.LOCK_FORM for fault in wrong):
+        if rule_faults and any(fault.code is Code.LOCK_FORM for fault in rule_faults):
             continue  # The installed Argo does not know a field that would be written.
         operations = additions(place.pointer, block, missing, defaults, lists=locks.writes_lists)
         if isinstance(operations, Reason):
@@ -145,7 +145,7 @@ def _singular(
     at: str,
     held: Synchronization | None,
 ) -> list[PatchOp] | Reason:
-    """Return the one lock that Argo before 3.6 can hold, or the reason why it cannot take another."""
+    """Return the one lock that Argo before 3.6 can hold, or the reason why it can hold no other."""
     if holds_one(held) or len(missing) > 1:
         names = ", ".join(rule.lock_name for rule in missing)
         message = (

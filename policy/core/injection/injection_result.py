@@ -1,4 +1,4 @@
-"""What injection gives, the words for it, and the annotation that names what runs under which locks."""
+"""What an injection returns, its warnings, and the annotation that names which templates hold which locks."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -20,10 +20,10 @@ _INLINE: Final = "(inline)"
 
 
 class Injected(msgspec.Struct, frozen=True):
-    """What injection gives: operations, the locks it put, warnings, and reasons why it cannot.
+    """The result: operations, the locks that they add, warnings, and reasons why it is impossible.
 
-    `note` names the rules and the templates that hold their locks afterwards. It depends only on what the
-    object is then, so that it is the same for whoever looks at the result.
+    `note` names the rules and the templates that hold their locks afterwards. It depends only on the object
+    after the patch, so the mutating and the validating side have the same.
     """
 
     patch: tuple[PatchOp, ...] = ()
@@ -41,7 +41,7 @@ def note_of(holders: Iterable[tuple[Iterable[CompiledRule], frozenset[str], str 
     """Return one line of the templates that hold the locks of rules: `database: load-a, load-b; gpu: train`.
 
     Each template comes with the rules that select it, the locks that it holds, and its name; it does not
-    matter who wrote the locks.
+    matter whether a user or a rule wrote them.
     """
     found: dict[str, set[str]] = {}
     for rules, held, name in holders:
@@ -78,13 +78,12 @@ def put_on(placed: Sequence[tuple[TemplateBody, Sequence[CompiledRule]]]) -> tup
 
 
 def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) -> tuple[PatchOp, ...]:
-    """Return the patch with what it takes for the annotation to say `note`, or not to be there.
+    """Return the patch with the operations that set the annotation to `note`, or remove it.
 
-    The patch may write other annotations; where it makes the map, the note goes into that.
+    The patch may write other annotations; where it adds the map, the note is added to that.
     """
     present = metadata.annotations if metadata is not None else None
-    said = (present or {}).get(INJECTED)
-    if metadata is None or (said or "") == note:
+    if metadata is None or ((present or {}).get(INJECTED) or "") == note:
         return patch
     if not note:
         return (*patch, PatchOp(Op.REMOVE, _ANNOTATIONS + pointer(INJECTED)))

@@ -18,7 +18,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import RawTemplate, TemplateRef
 
 _NO_RETRY: Final[JsonObject] = {"limit": "0"}
-"""Keeps a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
+"""Exempts a layer from the retries of the whole Workflow, which its base has already (argo-verified V.7)."""
 _INPUT_FIELDS: Final = ("name", "value", "default", "enum", "description", "valueFrom")
 _Source: TypeAlias = Callable[[str, str], JsonObject]
 """What fills an output, by kind and name."""
@@ -42,7 +42,7 @@ _NOT_FOR_LAYERS: Final = (
     "inputs",
     "outputs",
 )
-"""Fields of templateDefaults that Argo would merge into a layer, where they act once more."""
+"""Fields of templateDefaults that Argo would merge into a layer, where they would act once more."""
 
 
 def calling(template: str) -> JsonObject:
@@ -66,8 +66,7 @@ def wrapper(
         lambda kind, each: {"from": f"{{{{tasks.{BASE_TASK}.outputs.{kind}.{each}}}}}"},
     )
     task: JsonObject = {"name": BASE_TASK, **target, **_arguments(body)}
-    made = _layer(name, body, outputs, [task], retried=retried)
-    return {**made, "synchronization": block}
+    return {**_layer(name, body, outputs, [task], retried=retried), "synchronization": block}
 
 
 def choice(
@@ -79,7 +78,7 @@ def choice(
     *,
     retried: bool,
 ) -> JsonObject:
-    """Return a DAG of two tasks, of which one runs: `locked` where the condition holds, else `free`."""
+    """Return a DAG of two tasks, one of which runs: `locked` where the condition holds, else `free`."""
 
     def expression(kind: str, each: str) -> str:
         one, other = (f"tasks.{task}.outputs.{kind}['{each}']" for task in (LOCKED_TASK, FREE_TASK))
@@ -100,16 +99,16 @@ def choice(
 def _layer(
     name: str, body: RawTemplate, outputs: JsonObject, tasks: list[JsonValue], *, retried: bool
 ) -> JsonObject:
-    made: JsonObject = {"name": name}
+    layer: JsonObject = {"name": name}
     inputs = _inputs(body)
     if inputs:
-        made["inputs"] = inputs
+        layer["inputs"] = inputs
     if outputs:
-        made["outputs"] = outputs
+        layer["outputs"] = outputs
     if retried:
-        made["retryStrategy"] = dict(_NO_RETRY)
-    made["dag"] = {"tasks": tasks}
-    return made
+        layer["retryStrategy"] = dict(_NO_RETRY)
+    layer["dag"] = {"tasks": tasks}
+    return layer
 
 
 def _named_parts(body: RawTemplate, side: str, kind: str) -> list[Mapping[str, Any]]:
@@ -163,7 +162,7 @@ def _outputs(body: RawTemplate, parameter: _Source, artifact: _Source) -> JsonOb
 
 
 def why_not_around(body: RawTemplate, spec: Mapping[str, Any]) -> str:
-    """Return why no layer may stand around a body in an object with this spec, empty where one may."""
+    """Return why there may be no layer around a body in an object with this spec, "" where one may be."""
     return next(_faults(body, spec), "")
 
 
@@ -194,7 +193,7 @@ def _unpassed_values(body: RawTemplate) -> Iterator[str]:
 
 
 class TaskUses(msgspec.Struct, frozen=True):
-    """What a caller uses of its tasks, by name; and after whose failure it goes on."""
+    """What a caller uses of its tasks, by name; and after the failure of which tasks it continues."""
 
     lacking: Mapping[str, str]
     outputs: frozenset[str]
@@ -202,7 +201,7 @@ class TaskUses(msgspec.Struct, frozen=True):
 
 
 def task_uses(caller: RawTemplate) -> TaskUses:
-    """Return what a DAG or steps use of their tasks; looked at once for all of them."""
+    """Return what a DAG or steps use of their tasks, for all of them at once."""
     text = msgspec.json.encode(caller).decode().replace('\\"', '"')
     lacking: dict[str, str] = {}
     outputs = set()
@@ -220,7 +219,7 @@ def task_uses(caller: RawTemplate) -> TaskUses:
 
 
 def why_not_called(site: CallSite, uses: TaskUses | None) -> str:
-    """Return why the call may not go through a layer, empty where it may; the spec uses nothing of a task."""
+    """Return why the call may not go through a layer, "" where it may; the spec uses nothing of a task."""
     name = site.task
     if name is None or uses is None:
         return ""

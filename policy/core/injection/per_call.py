@@ -1,9 +1,9 @@
-"""Locks that an edit in place cannot put: for some callers only, around another lock, or by a condition.
+"""How locks are injected for some callers only, around another lock, or by a condition.
 
-Each call of a template needs a set of locks (`needs_per_call`). What all calls need is put on the
-template itself. A call that needs more is led to a template made for it: a copy with the locks, or a layer in
-front. Where a layer would change what the Workflow means, a copy is made instead, and where nothing does it,
-the fault says why.
+Each call of a template needs a set of locks (`needs_per_call`). What all calls need is put on the template
+itself. A call that needs more is redirected to a generated template: a copy with the locks, or a layer in
+front. Where a layer would change what the Workflow means, a copy is made instead, and where nothing helps,
+the fault gives the reason.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def inject_per_call(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedOb
 
 
 class _PerCall:
-    """Works through the bodies of one object, callers before what they call."""
+    """Goes through the bodies of one object, callers before what they call."""
 
     def __init__(self, spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> None:
         self._spec, self._rulebook, self._reviewed = spec, rulebook, reviewed
@@ -63,13 +63,13 @@ class _PerCall:
         for number in self._found.order:
             if self._wanted[number]:
                 self._budget.check(Part.INJECTION)
-                self._arrange(number)
+                self._inject(number)
         self._foreign()
-        made = self._writer.finish()
-        if isinstance(made, Reason):
-            return Injected(warnings=tuple(self._warnings), faults=(*self._faults, made))
+        patch = self._writer.finish()
+        if isinstance(patch, Reason):
+            return Injected(warnings=tuple(self._warnings), faults=(*self._faults, patch))
         return Injected(
-            made,
+            patch,
             put_on(self._placed),
             tuple(self._warnings),
             tuple(self._faults),
@@ -77,7 +77,7 @@ class _PerCall:
         )
 
     def _foreign(self) -> None:
-        """Lead calls of templates of other objects to what holds the locks that rules want there."""
+        """Redirect calls of templates of other objects to templates with the locks that rules want there."""
         foreign = ForeignCalls(
             self._spec,
             rulebook=self._rulebook,
@@ -88,28 +88,28 @@ class _PerCall:
         for site in self._found.foreign:
             self._budget.check(Part.INJECTION)
             caller = self._found.bodies[site.caller] if site.caller != SPEC_ITSELF else None
-            outcome = foreign.arrange(site, caller)
+            outcome = foreign.redirect(site, caller)
             self._warnings += outcome.warnings
             self._faults += outcome.faults
             self._placed += outcome.placed
 
     def _rules(self, number: int) -> Rules:
-        """Return the rules that act on a body, without those that could not help it."""
+        """Return the rules that act on a body, without those whose lock cannot be put on it."""
         place = self._found.bodies[number]
         rules = self._locks.rules_for(place.template, self._view)
         if not rules:
             return ()
-        kept = []
+        wanted = []
         active = tuple(rule for rule in rules if rule.policy in self._active)
         for rule in (rule_on(each, place.template, self._spec) for each in active):
             lacks = self._own[number].isdisjoint(rule.names)
             if lacks and (why := why_not_put(rule, place.template, self._whole)):
                 self._warnings.append(skipped(template_name(place), rule, why))
             else:
-                kept.append(rule)
-        return tuple(kept)
+                wanted.append(rule)
+        return tuple(wanted)
 
-    def _arrange(self, number: int) -> None:
+    def _inject(self, number: int) -> None:
         place = self._found.bodies[number]
         sites, needs = self._found.inbound[number], self._needs.by_site[number]
         needed = tuple({rule.lock_name: rule for each in needs for rule in each}.values())
@@ -126,8 +126,8 @@ class _PerCall:
             self._faults.append(fault)
             return
         try:
-            shapes = [(site, LockPlacement.of(each)) for site, each in apart]
-            remarks = put_locally(self._writer, number, LockPlacement.of(base), shapes)
+            placements = [(site, LockPlacement.of(each)) for site, each in apart]
+            remarks = put_locally(self._writer, number, LockPlacement.of(base), placements)
         except Refused as refused:
             self._faults.append(_fault(place, needed, str(refused)))
             return
@@ -137,7 +137,7 @@ class _PerCall:
         self._placed.append((place, needed))
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
-        """Return what is wrong with locks, or with where they would have to be put."""
+        """Return what is wrong with locks, or with the place where they would have to be put."""
         place = self._found.bodies[number]
         faults = injected_faults(place, needed, self._rulebook)
         clashing = self._needs.clashing(number)
@@ -145,14 +145,14 @@ class _PerCall:
             why = "rules take it by different conditions for some of its callers. Say it in one rule"
             faults.append(_fault(place, (clashing,), why))
         for rule in needed:
-            torn = self._needs.torn(number, rule)
-            if torn is not None:
-                faults.append(_torn(place, rule, torn, self._found))
+            mixed = self._needs.called_both_ways(number, rule)
+            if mixed is not None:
+                faults.append(_called_both_ways(place, rule, mixed, self._found))
                 break
         return faults
 
     def _note(self) -> str:
-        """Return what the object holds afterwards: what was there, and what was made."""
+        """Return which locks the object holds afterwards: those that it had, and those injected."""
         holders = []
         for number, body in enumerate(paced(self._found.bodies, self._budget, Part.INJECTION)):
             held = self._own[number] | self._writer.put_on(body.pointer)
@@ -171,7 +171,7 @@ class _PerCall:
     def _impossible(
         self, place: TemplateBody, base: Rules, apart: Sequence[tuple[CallSite, Rules]], number: int
     ) -> Reason | None:
-        """Return why some callers cannot be told apart from the others."""
+        """Return why some callers cannot get other locks than the rest."""
         if not apart:
             return None
         needed = tuple({rule.lock_name: rule for _, rules in apart for rule in rules}.values()) or base
@@ -180,8 +180,7 @@ class _PerCall:
             return _fault(
                 place, direct, "it has callers that must stay unlocked; strategy Direct locks them all"
             )
-        fixed = [site for site, _ in apart if not site.changeable]
-        if fixed or number not in self._found.tops:
+        if number not in self._found.tops or any(not site.changeable for site, _ in apart):
             return _fault(
                 place, needed, "its callers need different locks, and not all of them can be changed"
             )
@@ -191,7 +190,7 @@ class _PerCall:
 def _for_all(sites: Sequence[CallSite], needs: Sequence[Rules]) -> Rules:
     """Return what is put on the template itself, in place or in front of it: the least that a call needs.
 
-    So it keeps a caller. Those that are not known here cannot be led elsewhere, so they decide.
+    So it still has a caller. Callers that are not known here cannot be redirected, so their needs decide.
     """
     fixed = [each for site, each in zip(sites, needs, strict=True) if not site.changeable]
     if fixed:
@@ -205,7 +204,7 @@ def _fault(place: TemplateBody, rules: Sequence[CompiledRule], why: str) -> Reas
     return Reason(Code.LOCK_CONFLICT, where, f"needs the lock {names}, but {why}", rules[0].policy.source)
 
 
-def _torn(place: TemplateBody, rule: CompiledRule, site: CallSite, found: Outline) -> Reason:
+def _called_both_ways(place: TemplateBody, rule: CompiledRule, site: CallSite, found: Outline) -> Reason:
     caller = template_name(found.bodies[site.caller])
     why = (
         f'"{caller}", which calls it, runs both with and without that lock held around it. Let one template '

@@ -1,4 +1,4 @@
-"""What injection has to know of an object beside its spec: its kind, its text, and what it refers to."""
+"""What injection needs of an object beside its spec: its kind, its text, and the templates it refers to."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -13,11 +13,11 @@ from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
 from policy.core.objects.workflow import TemplateRef
 
 FindTemplate: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
-"""Looks a template of another object up that rules may select; None where there is none."""
+"""Looks up a template of another object that rules may select; None where there is none."""
 
 
 def _nowhere(_ref: TemplateRef) -> None:
-    """Find nothing."""
+    """Return None: there is no other object."""
 
 
 class ReviewedObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class ReviewedObject(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind in TEMPLATE_KINDS
 
     def spec(self) -> Mapping[str, Any]:
-        """Return the WorkflowSpec as it is written, empty where the text is not known, or is no text."""
+        """Return the WorkflowSpec as it is written, empty where its text is unknown or cannot be decoded."""
         try:
             found: Any = msgspec.json.decode(self.raw)
         except (msgspec.DecodeError, UnicodeDecodeError):

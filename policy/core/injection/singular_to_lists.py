@@ -1,7 +1,6 @@
-"""The single `semaphore` and `mutex` written as lists, where the installed Argo would drop them.
+"""How a single `semaphore` or `mutex` becomes a list, where the installed Argo would drop it.
 
-From 4.0 on Argo takes no lock for them and runs unlocked (argo-workflows C.2), so they are never left as they
-are.
+From 4.0 on Argo acquires no lock for it and runs unlocked (argo-workflows C.2), so it is always converted.
 """
 
 from collections.abc import Sequence
@@ -53,18 +52,18 @@ def convert(spec: WorkflowSpec, at: str = "/spec") -> tuple[WorkflowSpec, tuple[
 
 
 def converted_text(raw: msgspec.Raw, patch: Sequence[PatchOp]) -> msgspec.Raw:
-    """Return the text of an object after operations of `convert`, for what is made from that text."""
+    """Return the text of an object after operations of `convert`, from which templates are copied."""
     try:
         obj: Any = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return raw  # What was read of it could be; of the rest nothing can be made anew.
+        return raw  # Decoders read the parts that they need; the whole cannot be written again.
     if not isinstance(obj, dict):
         return raw
     return msgspec.Raw(msgspec.json.encode(patched(obj, patch)))
 
 
 class _Writer:
-    """Rewrites bodies and gathers the operations."""
+    """Rewrites bodies and collects the operations."""
 
     def __init__(self) -> None:
         self.patch: list[PatchOp] = []

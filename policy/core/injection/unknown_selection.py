@@ -1,7 +1,7 @@
-"""Templates of which it is not known before they run whether a rule selects them: nobody locks them unseen.
+"""Which templates a rule may or may not select, known only when they run: the user is warned.
 
-An image that an output gives, or a patch that cannot be read here, may be what a rule asks for. The lock is
-not put on (it may not be needed), and whoever submits is warned of it, and by which rule.
+An image from an output, or a patch that cannot be read here, may be what a rule selects. The lock is not
+injected (it may not be needed), and the warning names the rule.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ def hidden_from_rules(
     rulebook: Rulebook,
     reviewed: ReviewedObject,
 ) -> tuple[str, ...]:
-    """Return a warning for each template of which it is not known whether a rule selects it."""
+    """Return a warning for each template where it is unknown whether a rule selects it."""
     locks = rulebook.locks
     if not locks.by_pod:
         return ()
     hides, closely = reviewed.view.hides, locks.looks_closer
     looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
     if not looked:
-        return ()  # So it nearly always is.
+        return ()  # Nearly always.
     return tuple(dict.fromkeys(islice(_hidden(looked, rulebook, reviewed), MOST_WARNINGS)))
 
 
@@ -63,7 +63,7 @@ def _hidden(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: Reviewe
 
 
 def unseen(name: str, rule: CompiledRule) -> str:
-    """Return the warning that it is not known whether a rule selects a template."""
+    """Return the warning that it is unknown whether a rule selects a template."""
     parts = rule.selector.asked_of_pods
     why = (
         f'because its {parts} is not known before it runs, so rule "{rule.name}" of {rule.policy.source} '
