@@ -17,7 +17,7 @@ from policy.core.injection.effective_rules import (
     rule_on,
 )
 from policy.core.injection.in_place import block_of, holds_one, lists_of
-from policy.core.injection.injection_result import skipped
+from policy.core.injection.injection_result import Outcome, skipped
 from policy.core.injection.layers import calling, calling_other, choice, wrapper
 from policy.core.injection.needs_per_call import CallSite, Needs, Rules, selects_call
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -35,15 +35,6 @@ from policy.core.objects.workflow import RawTemplate, TemplateRef, WorkflowSpec
 from policy.core.policy_kinds.kinds import Strategy
 
 
-class ForeignCall(msgspec.Struct):
-    """The result for one call of a template of another object, made by `caller`."""
-
-    caller: TemplateBody | None = None
-    placed: list[tuple[TemplateBody, Rules]] = []
-    warnings: list[str] = []
-    faults: list[Reason] = []
-
-
 class ForeignCalls:
     """Redirects the calls of other objects' templates, one at a time."""
 
@@ -55,60 +46,54 @@ class ForeignCalls:
         reviewed: ReviewedObject,
         needs: Needs,
         writer: TemplateWriter,
+        outcome: Outcome,
     ) -> None:
         self._spec, self._rulebook = spec, rulebook
         self._find, self._view = reviewed.find, reviewed.view
         self._locks, self._active = rulebook.locks, rulebook.policies
-        self._needs, self._writer = needs, writer
+        self._needs, self._writer, self._outcome = needs, writer, outcome
         self._layers: dict[tuple[str, str, tuple[tuple[str, ...], ...]], str] = {}
 
-    def redirect(self, site: CallSite, caller: TemplateBody | None) -> ForeignCall:
+    def redirect(self, site: CallSite, caller: TemplateBody | None) -> None:
         """Redirect one call to a template with the locks that it needs."""
-        outcome = ForeignCall(caller)
-        ref = site.ref
+        outcome, ref = self._outcome, site.ref
         found = self._find(ref) if ref is not None else None
         if ref is None or found is None:
-            return outcome
-        needed = self._needed(site, found, caller, outcome)
+            return
+        needed = self._needed(site, found, caller)
         if not needed:
-            return outcome
+            return
         place = TemplateBody(found.template, site.pointer, remarkable=False)
         faults = injected_faults(place, needed, self._rulebook)
         outcome.faults.extend(faults)
         if any(fault.code is Code.LOCK_FORM for fault in faults):
-            return outcome
+            return
         try:
-            name = self._holder(site, ref, found, needed, outcome)
+            name = self._holder(site, ref, found, needed, _passing(site, caller))
         except Refused as refused:
             outcome.faults.append(self._fault(site, found, needed, str(refused)))
-            return outcome
+            return
         self._writer.redirect(site, name)
         outcome.placed.append((place, needed))
-        return outcome
 
-    def _needed(
-        self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None, outcome: ForeignCall
-    ) -> Rules:
+    def _needed(self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None) -> Rules:
         called = self._called(site, found, caller)
-        clashing = next(
-            (each for each in called if any(conditions_clash(each, other) for other in called)), None
-        )
-        if clashing is not None:
-            why = "rules take it by different conditions for this call. Say it in one rule"
-            outcome.faults.append(self._fault(site, found, (clashing,), why))
-            return ()
+        for rule in called:
+            if any(conditions_clash(rule, other) for other in called):
+                why = "rules take it by different conditions for this call. Say it in one rule"
+                self._outcome.faults.append(self._fault(site, found, (rule,), why))
+                return ()
         above = self._needs.around(site)
         held = above.always | held_locks(found.template.synchronization, self._locks.namespace)
-        needed = [rule for rule in one_rule_each(called) if held.isdisjoint(rule.names)]
-        for rule in needed:
-            if rule.plain_name in above.sometimes - above.always:
-                why = "its caller runs both with and without that lock held around it"
-                outcome.faults.append(self._fault(site, found, (rule,), why))
+        needed = tuple(rule for rule in one_rule_each(called) if held.isdisjoint(rule.names))
+        mixed = [rule for rule in needed if rule.plain_name in above.sometimes - above.always]
+        why = "its caller runs both with and without that lock held around it"
+        self._outcome.faults += [self._fault(site, found, (rule,), why) for rule in mixed]
         if needed and found.template.daemon:
             name = found.template.name or ""
-            outcome.warnings.extend(skipped(name, rule, FREED_BY_DAEMON) for rule in needed)
+            self._outcome.warnings += [skipped(name, rule, FREED_BY_DAEMON) for rule in needed]
             return ()
-        return () if outcome.faults else tuple(needed)
+        return () if mixed else needed
 
     def _called(
         self, site: CallSite, found: ForeignTemplate, caller: TemplateBody | None
@@ -130,7 +115,7 @@ class ForeignCalls:
         ]
 
     def _holder(
-        self, site: CallSite, ref: TemplateRef, found: ForeignTemplate, needed: Rules, outcome: ForeignCall
+        self, site: CallSite, ref: TemplateRef, found: ForeignTemplate, needed: Rules, passed: Caller
     ) -> str:
         """Return the name of the template that holds the locks, which is added where it is missing."""
         if not can_name(ref.template or ""):
@@ -140,12 +125,10 @@ class ForeignCalls:
         why = self._writer.why_not(body, [site])
         choices = tuple(rule for rule in needed if rule.choice is not None)
         if (why or (clone and not choices)) and body is not None:
-            copied = self._copied(
-                site, ref, found, body, needed=needed, passed=_passing(site, outcome.caller)
-            )
+            copied = self._copied(site, ref, found, body, needed=needed, passed=passed)
             if copied:
                 if why and not clone:
-                    outcome.warnings.append(
+                    self._outcome.warnings.append(
                         f"lockkeeper: {ref.template}: nothing can stand around it ({why}), so it is copied"
                     )
                 return copied

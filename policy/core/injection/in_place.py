@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import effective_rules, why_not_put
-from policy.core.injection.injection_result import Injected, note_of, put_on, skipped, template_name
+from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.reference_faults import injected_faults
 from policy.core.lock_checks.rulebook import MAX_FAULTS, Rulebook
@@ -27,10 +27,9 @@ def inject_in_place(
     """Return how the rules of the active policies add locks to the templates that they select."""
     locks, active = rulebook.locks, rulebook.policies
     patch: list[PatchOp] = []
-    placed: list[tuple[TemplateBody, Sequence[CompiledRule]]] = []
     holders: list[tuple[Sequence[CompiledRule], frozenset[str], str | None]] = []
-    warnings: list[str] = []
-    faults: list[Reason] = []
+    outcome = Outcome()
+    faults = outcome.faults
     held_above = held_locks(spec.synchronization, locks.namespace) if spec.synchronization else NO_LOCKS
     defaults = spec.template_defaults.synchronization if spec.template_defaults is not None else None
     everyone = len(active) == len(locks.policies)
@@ -46,7 +45,7 @@ def inject_in_place(
         own = NO_LOCKS
         if block is not None or defaults is not None:
             own = own_locks(template, defaults, locks.namespace)
-        missing = _missing(place, rules, own, held_above, warnings=warnings)
+        missing = _missing(place, rules, own, held_above, warnings=outcome.warnings)
         holders.append((selecting, own.union([rule.lock_name for rule in missing]), template.name))
         if not missing:
             continue
@@ -61,8 +60,8 @@ def inject_in_place(
             faults.append(operations)
             continue
         patch.extend(operations)
-        placed.append((place, missing))
-    return Injected(tuple(patch), put_on(placed), tuple(warnings), tuple(faults), note_of(holders))
+        outcome.placed.append((place, missing))
+    return outcome.injected(patch, note_of(holders))
 
 
 def _missing(

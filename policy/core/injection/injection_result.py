@@ -16,6 +16,7 @@ from policy.core.objects.workflow import Metadata
 
 _MAX_NOTE: Final = 1000
 """Characters of the annotation that names what is locked; there may be hundreds of templates."""
+_ANNOTATIONS: Final = pointer("metadata", "annotations")
 _INLINE: Final = "(inline)"
 
 
@@ -34,7 +35,27 @@ class Injected(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Injected()
-_ANNOTATIONS: Final = pointer("metadata", "annotations")
+
+
+class Outcome(msgspec.Struct):
+    """What is collected while templates get their locks: where locks are put, warnings and faults."""
+
+    placed: list[tuple[TemplateBody, Sequence[CompiledRule]]] = []
+    warnings: list[str] = []
+    faults: list[Reason] = []
+
+    def injected(self, patch: Sequence[PatchOp], note: str) -> Injected:
+        """Return the result with a patch."""
+        return Injected(tuple(patch), self._locks(), tuple(self.warnings), tuple(self.faults), note)
+
+    def _locks(self) -> tuple[Injection, ...]:
+        return tuple(
+            [
+                Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source)
+                for place, rules in self.placed
+                for rule in rules
+            ]
+        )
 
 
 def note_of(holders: Iterable[tuple[Iterable[CompiledRule], frozenset[str], str | None]]) -> str:
@@ -64,17 +85,6 @@ def template_name(place: TemplateBody) -> str:
 def skipped(name: str, rule: CompiledRule, why: str) -> str:
     """Return the warning that a lock is not put on the template of a name."""
     return f"lockkeeper: {name}: lock {rule.lock_name} is not injected, {why}"
-
-
-def put_on(placed: Sequence[tuple[TemplateBody, Sequence[CompiledRule]]]) -> tuple[Injection, ...]:
-    """Return the report of the locks that are put on templates."""
-    return tuple(
-        [
-            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source)
-            for place, rules in placed
-            for rule in rules
-        ]
-    )
 
 
 def with_note(patch: tuple[PatchOp, ...], metadata: Metadata | None, note: str) -> tuple[PatchOp, ...]:

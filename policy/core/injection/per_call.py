@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
-from policy.core.injection.injection_result import Injected, note_of, put_on, skipped, template_name
+from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
 from policy.core.injection.local_variants import put_locally
 from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -43,9 +43,7 @@ class _PerCall:
         self._locks = locks = rulebook.locks
         self._active, self._view = rulebook.policies, reviewed.view
         self._budget = budget = rulebook.budget
-        self._warnings: list[str] = []
-        self._faults: list[Reason] = []
-        self._placed: list[tuple[TemplateBody, Rules]] = []
+        self._outcome = Outcome()
         self._found = outline(spec, reviewed.at, budget, is_template=reviewed.is_template)
         self._whole = held_locks(spec.synchronization, locks.namespace)
         defaults = spec.default_locks
@@ -67,14 +65,8 @@ class _PerCall:
         self._foreign()
         patch = self._writer.finish()
         if isinstance(patch, Reason):
-            return Injected(warnings=tuple(self._warnings), faults=(*self._faults, patch))
-        return Injected(
-            patch,
-            put_on(self._placed),
-            tuple(self._warnings),
-            tuple(self._faults),
-            self._note(),
-        )
+            return Injected(warnings=tuple(self._outcome.warnings), faults=(*self._outcome.faults, patch))
+        return self._outcome.injected(patch, self._note())
 
     def _foreign(self) -> None:
         """Redirect calls of templates of other objects to templates with the locks that rules want there."""
@@ -84,14 +76,12 @@ class _PerCall:
             reviewed=self._reviewed,
             needs=self._needs,
             writer=self._writer,
+            outcome=self._outcome,
         )
         for site in self._found.foreign:
             self._budget.check(Part.INJECTION)
             caller = self._found.bodies[site.caller] if site.caller != SPEC_ITSELF else None
-            outcome = foreign.redirect(site, caller)
-            self._warnings += outcome.warnings
-            self._faults += outcome.faults
-            self._placed += outcome.placed
+            foreign.redirect(site, caller)
 
     def _rules(self, number: int) -> Rules:
         """Return the rules that act on a body, without those whose lock cannot be put on it."""
@@ -104,7 +94,7 @@ class _PerCall:
         for rule in (rule_on(each, place.template, self._spec) for each in active):
             lacks = self._own[number].isdisjoint(rule.names)
             if lacks and (why := why_not_put(rule, place.template, self._whole)):
-                self._warnings.append(skipped(template_name(place), rule, why))
+                self._outcome.warnings.append(skipped(template_name(place), rule, why))
             else:
                 wanted.append(rule)
         return tuple(wanted)
@@ -116,25 +106,25 @@ class _PerCall:
         if not needed:
             return
         faults = self._faults_of(number, needed)
-        self._faults.extend(faults)
+        self._outcome.faults.extend(faults)
         if any(fault.code in (Code.LOCK_FORM, Code.LOCK_CONFLICT) for fault in faults):
             return  # The installed Argo does not know a field that would be written, or there is no way.
         base = _for_all(sites, needs)
         apart = [(site, each) for site, each in zip(sites, needs, strict=True) if each != base]
         fault = self._impossible(place, base, apart, number)
         if fault is not None:
-            self._faults.append(fault)
+            self._outcome.faults.append(fault)
             return
         try:
             placements = [(site, LockPlacement.of(each)) for site, each in apart]
             remarks = put_locally(self._writer, number, LockPlacement.of(base), placements)
         except Refused as refused:
-            self._faults.append(_fault(place, needed, str(refused)))
+            self._outcome.faults.append(_fault(place, needed, str(refused)))
             return
-        self._warnings.extend(
+        self._outcome.warnings.extend(
             f"lockkeeper: {template_name(place)}: {each}, so the lock is put another way" for each in remarks
         )
-        self._placed.append((place, needed))
+        self._outcome.placed.append((place, needed))
 
     def _faults_of(self, number: int, needed: Rules) -> list[Reason]:
         """Return what is wrong with locks, or with the place where they would have to be put."""

@@ -4,7 +4,7 @@ From 4.0 on Argo acquires no lock for it and runs unlocked (argo-workflows C.2),
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from policy.core.objects.workflow import (
     Template,
     WorkflowSpec,
 )
+
+_Ref = TypeVar("_Ref", SemaphoreRef, MutexRef)
 
 
 def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
@@ -83,29 +85,23 @@ class _Writer:
         """Return a block with its single locks in the lists."""
         if block is None or not holds_one(block):
             return block
-        semaphores: tuple[SemaphoreRef, ...] | None = block.semaphores
-        mutexes: tuple[MutexRef, ...] | None = block.mutexes
-        if block.semaphore is not None:
-            self._move(block.semaphore, block.semaphores or (), where, "semaphore", "semaphores")
-            semaphores = tuple(dict.fromkeys((*(block.semaphores or ()), block.semaphore)))
-        if block.mutex is not None:
-            self._move(block.mutex, block.mutexes or (), where, "mutex", "mutexes")
-            mutexes = tuple(dict.fromkeys((*(block.mutexes or ()), block.mutex)))
-        return Synchronization(semaphores=semaphores, mutexes=mutexes)
+        return Synchronization(
+            semaphores=self._listed(block.semaphore, block.semaphores, where, ("semaphore", "semaphores")),
+            mutexes=self._listed(block.mutex, block.mutexes, where, ("mutex", "mutexes")),
+        )
 
-    def _move(
-        self,
-        ref: SemaphoreRef | MutexRef,
-        beside: Sequence[SemaphoreRef | MutexRef],
-        where: str,
-        single: str,
-        plural: str,
-    ) -> None:
-        if not beside:
-            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(ref)]))
-        elif ref not in beside:
-            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(ref)))
+    def _listed(
+        self, one: _Ref | None, listed: tuple[_Ref, ...] | None, where: str, fields: tuple[str, str]
+    ) -> tuple[_Ref, ...] | None:
+        if one is None:
+            return listed
+        single, plural = fields
+        if not listed:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(one)]))
+        elif one not in listed:
+            self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(one)))
         self.patch.append(PatchOp(Op.REMOVE, f"{where}/{single}"))
+        return tuple(dict.fromkeys([*(listed or ()), one]))
 
     def _dag(self, dag: Dag | None, where: str) -> Dag | None:
         if dag is None or not any(task.inline is not None for task in dag.tasks or ()):

@@ -77,11 +77,9 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
 
 def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> Iterator[Reason]:
     """Yield every fault of the locks of a Workflow: its own, its templates', and misplaced ones."""
-    if spec.synchronization is not None:
-        yield from _block(spec.synchronization, "spec.synchronization", rulebook)
-    if spec.template_defaults is not None and spec.template_defaults.synchronization is not None:
-        where = "spec.templateDefaults.synchronization"
-        yield from _block(spec.template_defaults.synchronization, where, rulebook)
+    for block, where in _blocks_of_whole(spec):
+        if block is not None:
+            yield from _block(block, where, rulebook)
     for place in paced(found, rulebook.budget, Part.LOCKS):
         template = place.template
         if template.synchronization is not None:
@@ -98,13 +96,19 @@ def lock_warnings(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: R
     """
     if not rulebook.converts_singular:
         return
-    if spec.synchronization == NO_BLOCK:
-        yield f"lockkeeper: spec.synchronization: {_DROPPED}"
-    if spec.template_defaults is not None and spec.template_defaults.synchronization == NO_BLOCK:
-        yield f"lockkeeper: spec.templateDefaults.synchronization: {_DROPPED}"
+    for block, where in _blocks_of_whole(spec):
+        if block == NO_BLOCK:
+            yield f"lockkeeper: {where}: {_DROPPED}"
     for place in paced(found, rulebook.budget, Part.LOCKS):
-        if place.template.synchronization is not None and place.template.synchronization == NO_BLOCK:
+        if place.template.synchronization == NO_BLOCK:
             yield f"lockkeeper: {field_path(place.pointer)}.synchronization: {_DROPPED}"
+
+
+def _blocks_of_whole(spec: WorkflowSpec) -> tuple[tuple[Synchronization | None, str], ...]:
+    defaults = spec.template_defaults
+    of_defaults = defaults.synchronization if defaults is not None else None
+    where = "spec.templateDefaults.synchronization"
+    return (spec.synchronization, "spec.synchronization"), (of_defaults, where)
 
 
 def _misplaced(place: TemplateBody, rulebook: Rulebook) -> Iterator[Reason]:

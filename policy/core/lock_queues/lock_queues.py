@@ -130,22 +130,16 @@ class LiveDeadlock(msgspec.Struct, frozen=True):
 
 def live_deadlocks(found: Iterable[LockQueue]) -> tuple[LiveDeadlock, ...]:
     """Return a deadlock for every Workflow that has a stuck waiter, by name."""
-    by_workflow: dict[str, list[LockQueue]] = {}
-    who: dict[str, Traced] = {}
+    stuck: dict[str, tuple[Traced, list[LockQueue]]] = {}
     for queue in found:
         for waiter in queue.waiters:
             if waiter.stuck:
-                who[waiter.workflow.uid] = waiter.workflow
-                mine = by_workflow.setdefault(waiter.workflow.uid, [])
-                if queue not in mine:
-                    mine.append(queue)
+                _, queues = stuck.setdefault(waiter.workflow.uid, (waiter.workflow, []))
+                if queue not in queues:
+                    queues.append(queue)
     return tuple(
-        LiveDeadlock(
-            workflow,
-            tuple(queue.lock for queue in by_workflow[uid]),
-            _text(workflow, by_workflow[uid]),
-        )
-        for uid, workflow in sorted(who.items(), key=lambda each: each[1].key)
+        LiveDeadlock(workflow, tuple(queue.lock for queue in queues), _text(workflow, queues))
+        for workflow, queues in sorted(stuck.values(), key=lambda each: each[0].key)
     )
 
 

@@ -52,18 +52,16 @@ def missing_lock_findings(
     findings: list[Reason | str] = []
     if ref is not None:
         where = f"{reviewed.at[1:].replace('/', '.')}.workflowTemplateRef"
-        whole = [
-            each
-            for each in missing_locks(ref, locks, snapshot)
-            if not _is_redirected(each.rule.policy, reviewed.kind)
-        ]
-        overlaid = _overlaid(spec, ref, locks, reviewed)
-        findings += _findings([*whole, *overlaid.missing], where, active)
-        unknown = [(each.name or "", rule) for each, rule in overlaid.unknown if rule.policy in active]
-        findings += [unseen(name, rule) for name, rule in unknown[:MOST_WARNINGS]]
+        every = missing_locks(ref, locks, snapshot)
+        whole = [each for each in every if not _is_redirected(each.rule.policy, reviewed.kind)]
+        overlaid = list(_overlaid(spec, ref, locks, reviewed))
+        sure = [each for each, match in overlaid if match is Match.YES]
+        findings += _findings([*whole, *sure], where, active)
+        unknown = [each for each, match in overlaid if match is Match.MAYBE and each.rule.policy in active]
+        findings += [unseen(each.template, each.rule) for each in unknown[:MOST_WARNINGS]]
     for place in paced(callers, budget, Part.LOCKS):
-        every = list(calls(place.template, place.pointer))
-        for call, pointer in paced(every, budget, Part.LOCKS):
+        called = list(calls(place.template, place.pointer))
+        for call, pointer in paced(called, budget, Part.LOCKS):
             if call.template_ref is not None and call.template_ref.template:
                 where = f"{field_path(pointer)}.templateRef"
                 findings += _findings(missing_locks(call.template_ref, locks, snapshot), where, active)
@@ -192,53 +190,27 @@ def _selectable(
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
 
 
-class _Overlaid(msgspec.Struct, frozen=True):
-    """What a Workflow adds: locks that are missing because of it, and rules of which that is unknown."""
-
-    missing: tuple[MissingLock, ...] = ()
-    unknown: tuple[tuple[Template, CompiledRule], ...] = ()
-
-
-_NOT_OVERLAID: Final = _Overlaid()
-
-
 def _overlaid(
     spec: WorkflowSpec, ref: TemplateRef, locks: LockPolicies, reviewed: ReviewedObject
-) -> _Overlaid:
-    """Return which locks a Workflow's own fields require in the templates that it refers to.
+) -> Iterator[tuple[MissingLock, Match]]:
+    """Yield the locks that only a Workflow's own fields require in the templates that it refers to.
 
     Argo takes each field from the Workflow where it has one (argo-workflows G). The locks of such templates
     follow from the template alone, so what only the Workflow requires is put nowhere: that is reported.
     """
-    if not locks.by_pod or reviewed.kind is not ObjectKind.WORKFLOW or not _has_own_fields(spec):
-        return _NOT_OVERLAID
     key = key_of(ref, locks.namespace)
-    owner = reviewed.library.owner(key)
-    if owner is None:
-        return _NOT_OVERLAID
-    missing: list[MissingLock] = []
-    unknown: list[tuple[Template, CompiledRule]] = []
-    for template, rule, match in _selected(spec, owner.spec, locks):
-        if match is Match.YES:
-            missing.append(MissingLock(rule, template.name or "", key.name, MatchedKind(key.kind)))
-        else:
-            unknown.append((template, rule))
-    return _Overlaid(tuple(missing), tuple(unknown))
-
-
-def _selected(
-    spec: WorkflowSpec, below: WorkflowSpec, locks: LockPolicies
-) -> Iterator[tuple[Template, CompiledRule, Match]]:
-    """Yield the rules that select a template with the Workflow over it, and not by itself."""
-    alone, merged = locks.view(below), locks.view(_merged(spec, below))
-    for template in below.templates or ():
+    owner = reviewed.library.owner(key) if locks.by_pod and reviewed.kind is ObjectKind.WORKFLOW else None
+    if owner is None or not _has_own_fields(spec):
+        return
+    alone, merged = locks.view(owner.spec), locks.view(_merged(spec, owner.spec))
+    for template in owner.spec.templates or ():
         if not locks.may_come_to_select(template, hides=merged.hides):
             continue
         known = {rule.name for rule in locks.rules_for(template, alone)}
         held = held_locks(template.synchronization, locks.namespace)
         for rule, match in locks.matches(template, merged):
             if rule.name not in known and held.isdisjoint(rule.names):
-                yield template, rule, match
+                yield MissingLock(rule, template.name or "", key.name, MatchedKind(key.kind)), match
 
 
 def _has_own_fields(spec: WorkflowSpec) -> bool:
