@@ -22,7 +22,7 @@ from policy.core.objects.workflow import (
     WorkflowSpec,
 )
 
-_Ref = TypeVar("_Ref", SemaphoreRef, MutexRef)
+_Ref = TypeVar("_Ref", bound=SemaphoreRef | MutexRef)
 
 
 def any_single(spec: WorkflowSpec, found: Sequence[TemplateBody]) -> bool:
@@ -96,12 +96,13 @@ class _Writer:
         if one is None:
             return listed
         single, plural = fields
-        if not listed:
+        before = listed or ()
+        if not before:
             self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}", [item_of(one)]))
-        elif one not in listed:
+        elif one not in before:
             self.patch.append(PatchOp(Op.ADD, f"{where}/{plural}/-", item_of(one)))
         self.patch.append(PatchOp(Op.REMOVE, f"{where}/{single}"))
-        return tuple(dict.fromkeys([*(listed or ()), one]))
+        return tuple(dict.fromkeys((*before, one)))
 
     def _dag(self, dag: Dag | None, where: str) -> Dag | None:
         if dag is None or not any(task.inline is not None for task in dag.tasks or ()):
