@@ -1,7 +1,8 @@
-"""What only the template graph of an object shows: deadlocks, unknown references, names that parameters give.
+"""What only the template graph of an object shows: deadlocks, unknown references, names with parameters.
 
-Most objects have no lock above another and call only what exists and takes no lock; that is seen without a
-graph. Injected locks count as if they were there already.
+Most objects hold no lock above another and call only templates that exist and take no lock; they need no
+graph. Injected locks count as if they were there already. A lock whose name has parameters is checked by its
+whole name where that is known, else by what policies allow.
 """
 
 import re
@@ -41,10 +42,10 @@ _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 
 
 class GraphFinding(msgspec.Struct, frozen=True):
-    """One thing that the graph shows: what, where, in words, and whether every run comes to it.
+    """One fault that the graph shows: code, field, message, and whether every run has it (`certain`).
 
-    `mendable` tells that something created later may put it right. `severity` and `policy` are those of the
-    strictest policy that speaks about it.
+    With `mendable`, an object that is created later may fix it. `severity` and `policy` are those of the
+    strictest policy that has a rule for it.
     """
 
     code: Code
@@ -68,7 +69,7 @@ def review_graph(
     library: Library,
     patch: Sequence[PatchOp] = (),
 ) -> LockFindings:
-    """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
+    """Return the reasons and warnings that the graph of an object gives after a patch of its locks."""
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
     if is_plain(owner, found, index, changed, rulebook.budget):
@@ -88,7 +89,7 @@ def graph_findings(
 ) -> tuple[list[GraphFinding], list[Reason]]:
     """Return what the graph of an object shows, and what is wrong with names that parameters give.
 
-    A patch that changes more than locks makes another graph; then the side that sees the result looks at it.
+    A patch that changes more than locks makes another graph; the validating side, which sees it, checks it.
     """
     namespace, budget = rulebook.locks.namespace, rulebook.budget
     added = added_by(patch, namespace)
@@ -131,23 +132,23 @@ def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
 
 
 def _strictest(rulebook: Rulebook, field: str) -> tuple[Severity, str]:
-    """Return the strictest word of the policies on something, and whose it is."""
+    """Return the strictest severity that policies give in a field of `validate`, and the policy."""
     policies: Sequence[CompiledLockPolicy] = rulebook.policies
     first = max(policies, key=lambda each: _STRICTNESS.index(getattr(each.validation, field)))
     return getattr(first.validation, field), first.source
 
 
 _Found = tuple[str, str, bool]
-"""A field, a message, and whether it is certain; of a reference, whether the object itself lacks it."""
+"""A field, a message, and whether it is certain; for a reference, whether it is to the object itself."""
 
 
 def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
-    """Yield what an object itself refers to that does not exist; of others their own reviews tell."""
+    """Yield what an object itself refers to that does not exist; other objects have their own reviews."""
     seen: set[Unknown] = set()
     for graph in graphs:
         for each in graph.unknown:
             if each.owner is not owner or each in seen or not (each.local or library.templates):
-                continue  # Without any template of the cluster, nobody knows which there are.
+                continue  # Where no template of the cluster is known, none can be called missing.
             seen.add(each)
             later = "" if each.local else "; if it is created later, do so before this runs"
             message = f"{each.what} does not exist, and Argo would end the Workflow with an error{later}"
@@ -210,7 +211,7 @@ def _filled_faults(
 
 
 def _elsewhere(fault: Reason, owner: TemplateOwner, reviewed: TemplateOwner) -> Reason:
-    """Return a fault of a template of another object, which this one's parameters lead to."""
+    """Return a fault of a template of another object as one of the object that passes the parameters."""
     message = f"{owner} {fault.field}: {fault.message}"
     return msgspec.structs.replace(fault, field=field_path(reviewed.at), message=message)
 
@@ -218,9 +219,9 @@ def _elsewhere(fault: Reason, owner: TemplateOwner, reviewed: TemplateOwner) -> 
 def _parameterised_locks(
     graphs: Sequence[Graph], reviewed: TemplateOwner, found: Sequence[TemplateBody], rulebook: Rulebook
 ) -> Iterator[tuple[TemplateOwner, Lock]]:
-    """Yield each with every name that it may have in runs that we know, and as it is written elsewhere.
+    """Yield each lock with all names that it may have in known runs, and as written where no run is known.
 
-    Of other objects only those whose whole name is known here: the rest is for their own reviews.
+    Of other objects only locks whose whole name is known here: their own reviews check the rest.
     """
     seen: set[str] = set()
     for graph in graphs:

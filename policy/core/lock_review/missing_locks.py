@@ -1,10 +1,10 @@
-"""Templates of other objects: what rules may select there, and the locks that lack there.
+"""Which locks are missing in templates of other objects, and which of these templates rules may select.
 
-A Workflow with a workflowTemplateRef carries no templates, and what a template of another object calls cannot
-be led elsewhere. Such templates get their locks at their own admission, where a policy names their kind.
+A Workflow with a workflowTemplateRef has no templates of its own, and calls in a template of another object
+cannot be redirected. Such templates get their locks at their own admission, where a policy names their kind.
 
-What was looked up is remembered with the policies of the namespace, which a change of policies or templates
-makes anew.
+Results are stored with the compiled policies of the namespace, which a change of policies or templates
+replaces.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def missing_lock_findings(
     reviewed: ReviewedObject,
     snapshot: Snapshot,
 ) -> LockFindings:
-    """Return what is wrong with locks that cannot be injected where an object leads to."""
+    """Return the findings about locks that are missing in templates of other objects."""
     locks, active, budget = rulebook.locks, rulebook.policies, rulebook.budget
     ref = spec.workflow_template_ref
     callers = [place for place in found if place.remarkable]
@@ -72,7 +72,7 @@ def missing_lock_findings(
 
 
 def _is_redirected(policy: CompiledLockPolicy, kind: ObjectKind) -> bool:
-    """Tell whether a workflowTemplateRef of an object is led to a sibling: a schedule's, when it runs."""
+    """Return whether a workflowTemplateRef is redirected to a sibling: that of a schedule when it runs."""
     if policy.referenced is not Referenced.SIBLING:
         return False
     return kind is ObjectKind.WORKFLOW or (
@@ -99,7 +99,7 @@ def _finding(missing: MissingLock, where: str) -> Reason | str:
 
 
 def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> tuple[MissingLock, ...]:
-    """Return the locks that lack behind a reference: in a whole object, or below one of its templates."""
+    """Return the locks missing behind a reference: in a whole object, or below one of its templates."""
     key = known_key(ref, locks.namespace)
     if key is None:
         return ()
@@ -122,7 +122,7 @@ def _look_up_missing(
 def _in_whole(
     spec: WorkflowSpec, key: TemplateKey, locks: LockPolicies
 ) -> Iterator[tuple[str, str, CompiledRule]]:
-    """Yield the names of templates of another object, its name, and the rules they lack."""
+    """Yield the templates of another object that lack a lock, by name, its name, and the rules."""
     rules = {(rule.name, rule.policy.source): rule for rule in locks.rules}
     reviewed = ReviewedObject(view=locks.view(spec))
     for each in inject(spec, locks.concerned(spec), Rulebook(locks, locks.policies), reviewed).locks:
@@ -132,15 +132,15 @@ def _in_whole(
 def _below(
     spec: WorkflowSpec, ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot
 ) -> Iterator[tuple[str, str, CompiledRule]]:
-    """Yield the names of templates below one of another object, whose they are, and the rules they lack."""
+    """Yield the templates below one of another object that lack a lock, their owners, and the rules."""
     first = spec.template(ref.template)
     if first is None:
         return
     held = held_locks(first.synchronization, locks.namespace)
-    waiting = [(spec, ref.name or "", first, held)]
+    stack = [(spec, ref.name or "", first, held)]
     seen = {id(first)}
-    while waiting and len(seen) < _MOST_FOLLOWED:
-        owner, of, caller, around = waiting.pop()
+    while stack and len(seen) < _MOST_FOLLOWED:
+        owner, of, caller, around = stack.pop()
         for call, _ in calls(caller, ""):
             target: tuple[WorkflowSpec, str, Template | None] = (owner, of, call.inline)
             if call.template_ref is not None:
@@ -150,21 +150,21 @@ def _below(
                 target = (other, call.template_ref.name or "", other.template(call.template_ref.template))
             elif call.template:
                 target = (owner, of, owner.template(call.template))
-            its_home, its_of, body = target
+            its_owner, its_name, body = target
             if body is None or id(body) in seen:
                 continue
             seen.add(id(body))
             own = around | held_locks(body.synchronization, locks.namespace)
             for rule in locks.rules_for(body):
                 if own.isdisjoint(rule.names) and rule.selector.tasks is None and not body.daemon:
-                    yield body.name or call.name or "", its_of, rule
-            waiting.append((its_home, its_of, body, own))
+                    yield body.name or call.name or "", its_name, rule
+            stack.append((its_owner, its_name, body, own))
 
 
 def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOTHING_SAID) -> FindTemplate:
-    """Return how templates of other objects are looked up that rules may select; they are remembered.
+    """Return the look-up of templates of other objects that rules may select; its results are stored.
 
-    `view` is that of the object under review, which may say what all that it runs has in its Pods.
+    `view` is that of the object under review, which may set fields of all Pods that it runs.
     """
 
     def find(ref: TemplateRef) -> ForeignTemplate | None:

@@ -1,4 +1,4 @@
-"""What the lock policies of a namespace say of a spec: the locks to put in, what is wrong, and warnings."""
+"""Which locks a spec gets by the lock policies of its namespace, and what is wrong with its locks."""
 
 from typing import Final
 
@@ -25,8 +25,8 @@ from policy.core.values.budget import UNBOUNDED, Budget, Part
 class LockPart(msgspec.Struct, frozen=True):
     """The locks' part of a decision.
 
-    `injected` says what `patch` puts in, and `note` what the object has then. `redirect` is where a
-    Workflow is led whose templates are another object's, None where that is not looked at.
+    `injected` reports the locks that `patch` adds, and `note` those that the object has then. `redirect` is
+    for a Workflow with a workflowTemplateRef, None where that is not reviewed.
     """
 
     reasons: tuple[Reason, ...] = ()
@@ -38,13 +38,13 @@ class LockPart(msgspec.Struct, frozen=True):
     redirect: Redirect | None = None
 
     @property
-    def says_anything(self) -> bool:
-        """Whether there is anything to tell or to change."""
+    def has_effect(self) -> bool:
+        """Whether there is anything to report or to change."""
         return bool(self.reasons or self.warnings or self.patch or self.injected)
 
 
 NO_LOCK_PART: Final = LockPart()
-"""Of a Workflow that no lock policy speaks about."""
+"""For a Workflow to which no lock policy applies."""
 
 
 def review_workflow_locks(
@@ -58,10 +58,10 @@ def review_workflow_locks(
     again: bool = False,
     budget: Budget = UNBOUNDED,
 ) -> LockPart:
-    """Return what the policies that are active for these labels say of a Workflow's spec.
+    """Return what the policies that apply to these labels decide about a Workflow's spec.
 
-    `raw` is the whole object, which layers around templates are made from. With its `metadata`, a Workflow
-    that is to run, perhaps `again`, is led to the sibling of its template where it needs one.
+    `raw` is the whole object, from which layers around templates are made. With its `metadata`, a Workflow
+    that is to run, perhaps `again`, is redirected to the sibling of its template where it needs one.
     """
     locks = policies.locks
     active = locks.active(labels) if locks is not None else ()
@@ -97,11 +97,11 @@ def _may_be_redirected(spec: WorkflowSpec, metadata: Metadata) -> bool:
 def review_spec_locks(
     spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject, snapshot: Snapshot
 ) -> LockPart:
-    """Return what policies find in the WorkflowSpec of an object of any kind.
+    """Return what policies decide about the WorkflowSpec of an object of any kind.
 
     Four steps may refuse it: the locks that rules put in (`put_locks`), the locks that are written
     (`written_locks`), what only the graph shows (`review_graph`), and the locks that templates of other
-    objects lack (`missing_lock_findings`). None of them comes back here.
+    objects lack (`missing_lock_findings`). None of them calls back.
     """
     put = put_locks(spec, rulebook, reviewed)
     spec, found, injected = put.spec, put.found, put.injected

@@ -9,7 +9,7 @@ import pytest
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Side
 from policy.core.lock_model.sibling_names import Sibling, has_form, is_sibling
-from policy.core.lock_review.wanted_siblings import manifest, wanted_siblings, with_siblings
+from policy.core.lock_review.siblings import manifest, wanted_siblings, with_siblings
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import Metadata, TemplateObject

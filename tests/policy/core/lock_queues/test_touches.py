@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from policy.core.lock_queues.lock_queues import LockQueue, lock_queues
-from policy.core.lock_queues.nudges import (
+from policy.core.lock_queues.touches import (
     FIRST_AGAIN,
     LAST_AGAIN,
     MOST_AT_ONCE,
