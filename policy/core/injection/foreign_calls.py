@@ -18,7 +18,7 @@ from policy.core.injection.effective_rules import (
 )
 from policy.core.injection.in_place import block_of, holds_one, lists_of
 from policy.core.injection.injection_result import Outcome, skipped
-from policy.core.injection.layers import calling, calling_other, choice, wrapper
+from policy.core.injection.layers import calling_other, choice
 from policy.core.injection.needs_per_call import CallSite, Needs, Rules, selects_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import Refused, TemplateWriter
@@ -143,27 +143,26 @@ class ForeignCalls:
     def _chain(self, ref: TemplateRef, body: RawTemplate, wraps: Rules, choices: Rules) -> str:
         base = ref.template or ""
         where = (described(ref), base)
-        retried = self._writer.retried
         if choices:
             rule = choices[-1]
             condition = rule.choice
             if condition is None:
                 raise Refused("it has no condition")
             taken = msgspec.structs.replace(rule, when=None, choice=None)
-            rest = wraps or choices[:-1]
-            free = calling(self._chain(ref, body, wraps, choices[:-1])) if rest else calling_other(ref)
+            free = calling_other(ref)
+            if wraps or choices[:-1]:
+                free = {"template": self._chain(ref, body, wraps, choices[:-1])}
             locked = self._chain(ref, body, (*wraps, taken), choices[:-1])
             name = generated_name(base, "choice", *where, locked, str(free), condition.expression)
-            value = choice(name, calling(locked), free, condition, body, retried=retried)
+            value = choice(name, locked, free, condition, body, retried=self._writer.retried)
             self._writer.add(name, value, NO_LOCKS)
             return name
         target, name = calling_other(ref), ""
         groups = [wraps] if self._locks.writes_lists else [(each,) for each in wraps]
         for group in groups:
             name = generated_name(base, "wrap", *where, name, *(rule.lock_name for rule in group))
-            block = block_of(group, lists=self._locks.writes_lists)
-            self._writer.add(name, wrapper(name, target, body, block, retried=retried), locks_of(group))
-            target = calling(name)
+            self._writer.add_wrapper(name, target, body, group)
+            target = {"template": name}
         return name
 
     def _copied(

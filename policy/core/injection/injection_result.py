@@ -46,16 +46,12 @@ class Outcome(msgspec.Struct):
 
     def injected(self, patch: Sequence[PatchOp], note: str) -> Injected:
         """Return the result with a patch."""
-        return Injected(tuple(patch), self._locks(), tuple(self.warnings), tuple(self.faults), note)
-
-    def _locks(self) -> tuple[Injection, ...]:
-        return tuple(
-            [
-                Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source)
-                for place, rules in self.placed
-                for rule in rules
-            ]
-        )
+        locks = [
+            Injection(template_name(place), rule.lock_name, rule.name, rule.policy.source)
+            for place, rules in self.placed
+            for rule in rules
+        ]
+        return Injected(tuple(patch), tuple(locks), tuple(self.warnings), tuple(self.faults), note)
 
 
 def note_of(holders: Iterable[tuple[Iterable[CompiledRule], frozenset[str], str | None]]) -> str:

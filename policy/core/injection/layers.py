@@ -45,11 +45,6 @@ _NOT_FOR_LAYERS: Final = (
 """Fields of templateDefaults that Argo would merge into a layer, where they would act once more."""
 
 
-def calling(template: str) -> JsonObject:
-    """Return how a task names a template of its own object."""
-    return {"template": template}
-
-
 def calling_other(ref: TemplateRef) -> JsonObject:
     """Return how a task names a template of another object."""
     written: JsonObject = {"name": ref.name or "", "template": ref.template or ""}
@@ -71,7 +66,7 @@ def wrapper(
 
 def choice(
     name: str,
-    locked: JsonObject,
+    locked: str,
     free: JsonObject,
     condition: WhenCondition,
     body: RawTemplate,
@@ -90,7 +85,7 @@ def choice(
         lambda kind, each: {"fromExpression": expression(kind, each)},
     )
     tasks: list[JsonValue] = [
-        {"name": LOCKED_TASK, **locked, "when": condition.holds, **_arguments(body)},
+        {"name": LOCKED_TASK, "template": locked, "when": condition.holds, **_arguments(body)},
         {"name": FREE_TASK, **free, "when": condition.fails, **_arguments(body)},
     ]
     return _layer(name, body, outputs, tasks, retried=retried)

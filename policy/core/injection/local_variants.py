@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import msgspec
 
 from policy.core.injection.effective_rules import locks_of
-from policy.core.injection.in_place import block_of, holds_one
-from policy.core.injection.layers import calling, choice, wrapper
+from policy.core.injection.in_place import holds_one
+from policy.core.injection.layers import choice
 from policy.core.injection.needs_per_call import CallSite, Rules
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
 from policy.core.lock_model.generated_names import can_name, generated_name
 from policy.core.lock_model.lock_names import NO_LOCKS
+from policy.core.objects.workflow import RawTemplate
 from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import Part, paced
 
@@ -108,11 +109,9 @@ class _Variants:
         for count, group in enumerate(groups, 1):
             own = generated_name(self._name, "wrap", inner, *(rule.lock_name for rule in group))
             name = last if last and count == len(groups) else own
-            block, target = block_of(group, lists=self._writer.lists), calling(inner)
-            value = wrapper(
-                name, target, self._writer.body(self._number) or {}, block, retried=self._writer.retried
+            self._writer.add_wrapper(
+                name, {"template": inner}, self._body(), group, renamed=name == self._name
             )
-            self._writer.add(name, value, locks_of(group), renamed=name == self._name)
             inner = name
         return inner
 
@@ -130,12 +129,13 @@ class _Variants:
             else self._chain((*direct, taken), wraps, choices[:-1], "")
         )
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
-        ways = calling(locked), calling(free)
-        value = choice(
-            name, *ways, condition, self._writer.body(self._number) or {}, retried=self._writer.retried
-        )
+        retried = self._writer.retried
+        value = choice(name, locked, {"template": free}, condition, self._body(), retried=retried)
         self._writer.add(name, value, NO_LOCKS, renamed=name == self._name)
         return name
+
+    def _body(self) -> RawTemplate:
+        return self._writer.body(self._number) or {}
 
     def _copied(self, direct: Rules) -> str:
         names = locks_of(direct)

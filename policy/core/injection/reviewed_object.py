@@ -16,10 +16,6 @@ FindTemplate: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
 """Looks up a template of another object that rules may select; None where there is none."""
 
 
-def _nowhere(_ref: TemplateRef) -> None:
-    """Return None: there is no other object."""
-
-
 class ReviewedObject(msgspec.Struct, frozen=True, kw_only=True):
     """An object under review: `at` points to its WorkflowSpec, `raw` is the whole of it.
 
@@ -30,7 +26,7 @@ class ReviewedObject(msgspec.Struct, frozen=True, kw_only=True):
     kind: ObjectKind = ObjectKind.WORKFLOW
     at: str = "/spec"
     raw: msgspec.Raw = NO_OBJECT
-    find: FindTemplate = _nowhere
+    find: FindTemplate = lambda _: None
     name: str = ""
     library: Library = NO_LIBRARY
 

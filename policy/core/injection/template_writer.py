@@ -11,8 +11,8 @@ import msgspec
 
 from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import locks_of
-from policy.core.injection.in_place import additions
-from policy.core.injection.layers import TaskUses, task_uses, why_not_around, why_not_called
+from policy.core.injection.in_place import additions, block_of
+from policy.core.injection.layers import TaskUses, task_uses, why_not_around, why_not_called, wrapper
 from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Outline, Rules
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
@@ -166,6 +166,14 @@ class TemplateWriter:
         self.holders.append((holder, held | self._held(holder), passed))
         self._copies.append(PatchOp(Op.ADD, f"{self._reviewed.at}/templates/-", value))
         self._count += 1
+
+    def add_wrapper(
+        self, name: str, target: JsonObject, body: RawTemplate, rules: Rules, *, renamed: bool = False
+    ) -> None:
+        """Add a wrapper that runs `target` under the locks of rules."""
+        block = block_of(rules, lists=self.lists)
+        value = wrapper(name, target, body, block, retried=self.retried)
+        self.add(name, value, locks_of(rules), renamed=renamed)
 
     def copy(self, index: int, name: str, rules: Rules, template: Template) -> None:
         """Add a copy of a template of the object, with more locks."""

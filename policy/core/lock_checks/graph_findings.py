@@ -25,7 +25,7 @@ from policy.core.lock_model.block_locks import Lock, locks_in
 from policy.core.lock_model.lock_names import parameterised
 from policy.core.lock_model.parameters import as_written, replaced
 from policy.core.lock_model.rules import CompiledLockPolicy
-from policy.core.lock_model.semaphore_definitions import LimitOf, limit_lookup
+from policy.core.lock_model.semaphore_definitions import limit_lookup
 from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.json_patch import PatchOp, field_path
 from policy.core.objects.workflow import MutexRef, SemaphoreRef, Synchronization
@@ -169,19 +169,11 @@ def _deadlocks(
             yield from _once(each, owner, seen)
         if not analysis.whole:
             yield field_path(owner.at), "has too many templates or locks to look for all deadlocks", False
-    for deadlock in _circles(nested, owner, limit_of, rulebook, library):
-        yield from _once(deadlock, owner, seen)
-
-
-def _circles(
-    nested: Sequence[Nested], owner: TemplateOwner, limit_of: LimitOf, rulebook: Rulebook, library: Library
-) -> Iterator[TemplateDeadlock]:
-    namespace, budget = rulebook.locks.namespace, rulebook.budget
     if nested:
+        index, budget = library.index(namespace, rulebook.budget), rulebook.budget
         own = owner.key(namespace) if owner.is_template else None
-        index = library.index(namespace, budget)
         for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
-            yield of_circle(circle)
+            yield from _once(of_circle(circle), owner, seen)
 
 
 def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str, str]]) -> Iterator[_Found]:

@@ -40,15 +40,9 @@ class LockUses(msgspec.Struct, frozen=True):
 
 def lock_uses(workflows: Iterable[LiveWorkflow]) -> LockUses:
     """Return all uses of locks by Workflows, finished and running ones."""
-    uses: list[Use] = []
-    unknown = 0
-    for workflow in workflows:
-        for use in _of_one(workflow):
-            if use is None:
-                unknown += 1
-            else:
-                uses.append(use)
-    return LockUses(tuple(uses), unknown)
+    found = [use for workflow in workflows for use in _of_one(workflow)]
+    uses = tuple(use for use in found if use is not None)
+    return LockUses(uses, len(found) - len(uses))
 
 
 def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
@@ -61,11 +55,8 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
     stored = status.stored_workflow_template_spec
     whole = spec.synchronization or (stored.synchronization if stored is not None else None)
     for lock in _locks(whole, namespace):
-        yield (
-            None
-            if lock is None
-            else Use(lock, created, status.started_at, status.finished_at, priority, created)
-        )
+        use = (created, status.started_at, status.finished_at, priority, created)
+        yield Use(lock, *use) if lock is not None else None
     nodes = nodes_of(status) or {}
     below_retries = {
         child for node in nodes.values() if node.type == "Retry" for child in node.children or ()
@@ -76,10 +67,8 @@ def _of_one(workflow: LiveWorkflow) -> Iterator[Use | None]:
             continue
         template = templates.get(_template_of(node))
         for lock in _locks(template.synchronization if template is not None else None, namespace):
-            if lock is None:
-                yield None
-            else:
-                yield Use(lock, node.started_at, None, node.finished_at, priority, created)
+            use = (node.started_at, None, node.finished_at, priority, created)
+            yield Use(lock, *use) if lock is not None else None
 
 
 def _templates(

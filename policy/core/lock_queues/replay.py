@@ -82,26 +82,27 @@ def replay(lock: str, limit: int, uses: Sequence[Use], *, most_wait: float) -> R
 
     Suggested is the lowest limit with which 95 of 100 would wait `most_wait` seconds at most, in all replays.
     """
-    over = [each for each in uses if each.ended is not None and each.ended >= each.arrived]
-    stays, unexplained = _stays(over, limit)
-    ends = [each.ended for each in over if each.ended is not None]
+    finished = [each for each in uses if each.ended is not None and each.ended >= each.arrived]
+    stays, unexplained = _stays(finished, limit)
+    ends = [each.ended for each in finished if each.ended is not None]
     record = Record(
         lock=lock,
         limit=limit,
-        finished=len(over),
-        unfinished=len(uses) - len(over),
+        finished=len(finished),
+        unfinished=len(uses) - len(finished),
         since=min(each.arrived for each in uses),
         until=max(ends, default=max(each.arrived for each in uses)),
         median_length=_share_of(sorted(each.length for each in stays), 0.5),
     )
-    if len(over) < FEWEST:
-        no_result = f"too little was seen: {len(over)} finished uses, and {FEWEST} are needed"
-        return Replay(record, (), no_result, None)
-    if unexplained > _MOST_UNEXPLAINED:
+    no_result = ""
+    if len(finished) < FEWEST:
+        no_result = f"too little was seen: {len(finished)} finished uses, and {FEWEST} are needed"
+    elif unexplained > _MOST_UNEXPLAINED:
         no_result = (
             f"what was seen does not fit the limit {limit}: {unexplained:.0%} of the uses overlap more than "
             "it lets them; it was another for a part of that time"
         )
+    if no_result:
         return Replay(record, (), no_result, None)
     outcomes = [replay_limit(stays, each) for each in range(max(1, limit - _AROUND), limit + _AROUND + 1)]
     while outcomes[-1].tail_wait.most > most_wait and outcomes[-1].limit < min(_FURTHEST, 4 * limit + 8):
@@ -145,9 +146,9 @@ def wait_times(stays: Sequence[TimedUse], limit: int) -> list[float]:
     return waits
 
 
-def _stays(over: Iterable[Use], limit: int) -> tuple[list[TimedUse], float]:
+def _stays(finished: Iterable[Use], limit: int) -> tuple[list[TimedUse], float]:
     """Return finished uses in the order of arrival, and the share that the limit does not explain."""
-    ordered = sorted(over, key=lambda each: (each.arrived, -each.priority, each.created))
+    ordered = sorted(finished, key=lambda each: (each.arrived, -each.priority, each.created))
     if not ordered:
         return [], 0.0
     zero = ordered[0].arrived

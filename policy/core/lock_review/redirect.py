@@ -63,7 +63,7 @@ def redirect_of(
         return _of_origin(named, spec, wanting, locks, snapshot) if wanting else Redirect(spec)
     if again and named in snapshot.templates and not sibling_for(named, wanting, locks, snapshot):
         note = (metadata.annotations or {}).get(well_known.INJECTED, "")
-        return Redirect(spec, mark=_mark(named), origin=origin.text, note=note)
+        return Redirect(spec, mark=named.name.rpartition("-")[2], origin=origin.text, note=note)
     return _of_origin(origin, spec, wanting, locks, snapshot)
 
 
@@ -179,7 +179,3 @@ def _redirected(spec: WorkflowSpec, target: JsonObject, origin: TemplateKey, mar
         return Redirect(spec, mark=mark, origin=origin_text)
     changed = msgspec.structs.replace(spec, workflow_template_ref=ref)
     return Redirect(changed, (PatchOp(Op.REPLACE, _PLACE, target),), mark=mark, origin=origin_text)
-
-
-def _mark(named: TemplateKey) -> str:
-    return named.name.rpartition("-")[2]

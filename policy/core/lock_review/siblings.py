@@ -24,12 +24,11 @@ from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.semaphore_definitions import LockPolicy
 from policy.core.lock_model.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.lock_review.missing_locks import template_finder
-from policy.core.objects import well_known
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.json_patch import JsonObject, patched
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, key_named
-from policy.core.objects.well_known import SIBLING, SIBLING_OF
+from policy.core.objects.well_known import INJECTED, SIBLING, SIBLING_OF
 from policy.core.objects.workflow import EMPTY_METADATA, Metadata, Read, WorkflowSpec
 from policy.core.policies.snapshot import Compiled, Snapshot
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy, MatchedKind, Referenced
@@ -57,23 +56,12 @@ def sibling_for(
     )
 
 
-def possible_sibling(
+def _possible_sibling(
     origin: TemplateKey, active: Sequence[CompiledLockPolicy], locks: LockPolicies, snapshot: Snapshot
 ) -> Sibling | None:
     """Return the sibling of a template, None where no lock is missing or there can be none."""
     found = sibling_for(origin, active, locks, snapshot)
     return None if found is None or found.faults else found
-
-
-def _is_wanted(key: TemplateKey, origin: TemplateKey, text: str, snapshot: Snapshot) -> bool:
-    """Return whether a template of a namespace is exactly a sibling that is wanted of this origin."""
-    locks = snapshot.policies(key.namespace).locks
-    if locks is None or is_sibling(snapshot.header(origin)):
-        return False
-    candidates = (possible_sibling(origin, active, locks, snapshot) for active in policy_sets(locks))
-    return any(
-        each is not None and each.name == key.name and each.text == _canonical(text) for each in candidates
-    )
 
 
 def _canonical(text: str) -> str:
@@ -82,7 +70,7 @@ def _canonical(text: str) -> str:
     return msgspec.json.encode(value, order="deterministic").decode()
 
 
-def policy_sets(locks: LockPolicies) -> Iterator[tuple[CompiledLockPolicy, ...]]:
+def _policy_sets(locks: LockPolicies) -> Iterator[tuple[CompiledLockPolicy, ...]]:
     """Yield the sets of policies that may apply to one Workflow: its labels match some of the selectors."""
     policies = [each for each in sibling_policies(locks.policies) if MatchedKind.WORKFLOW in each.kinds]
     selectors = _selectors(policies)
@@ -201,10 +189,14 @@ def review_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
 def _is_ours(new: _Written, namespace: str, snapshot: Snapshot) -> bool:
     """Return whether a template is exactly what the leader creates now."""
     origin = key_named((new.metadata.annotations or {}).get(SIBLING_OF, ""), namespace)
-    if origin is None or not is_sibling(new.metadata):
+    locks = snapshot.policies(namespace).locks
+    if origin is None or locks is None or not is_sibling(new.metadata) or is_sibling(snapshot.header(origin)):
         return False
-    key = TemplateKey(namespace, new.metadata.name or "")
-    return _is_wanted(key, origin, bytes(new.spec).decode(), snapshot)
+    name, text = new.metadata.name or "", bytes(new.spec).decode()
+    candidates = (_possible_sibling(origin, active, locks, snapshot) for active in _policy_sets(locks))
+    return any(
+        each is not None and each.name == name and each.text == _canonical(text) for each in candidates
+    )
 
 
 def _edits(old: _Written, new: _Written) -> Iterator[Reason]:
@@ -261,9 +253,9 @@ def wanted_siblings(snapshot: Snapshot) -> Iterator[Sibling]:
 def manifest(sibling: Sibling, uid: str) -> JsonObject:
     """Return the manifest, for an origin with this uid; Kubernetes deletes it with its origin."""
     origin = sibling.origin
-    annotations: JsonObject = {well_known.SIBLING_OF: origin.text}
+    annotations: JsonObject = {SIBLING_OF: origin.text}
     if sibling.note:
-        annotations[well_known.INJECTED] = sibling.note
+        annotations[INJECTED] = sibling.note
     owner: JsonObject = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": origin.kind.value,
@@ -277,7 +269,7 @@ def manifest(sibling: Sibling, uid: str) -> JsonObject:
         "metadata": {
             "name": sibling.name,
             "namespace": sibling.namespace,
-            "labels": {well_known.SIBLING: sibling.mark},
+            "labels": {SIBLING: sibling.mark},
             "annotations": annotations,
             "ownerReferences": [owner],
         },
@@ -294,8 +286,8 @@ def with_siblings(snapshot: Snapshot) -> Snapshot:
         headers[each.key] = Metadata(
             name=each.name,
             namespace=each.namespace,
-            labels={well_known.SIBLING: each.mark},
-            annotations={well_known.SIBLING_OF: each.origin.text},
+            labels={SIBLING: each.mark},
+            annotations={SIBLING_OF: each.origin.text},
         )
     if len(templates) == len(snapshot.templates):
         return snapshot
@@ -326,10 +318,12 @@ def _sibling_namespaces(snapshot: Snapshot) -> set[str]:
 
 def _of_namespace(namespace: str, origins: list[TemplateKey], snapshot: Snapshot) -> Iterator[Sibling]:
     locks = snapshot.policies(namespace).locks
+    if locks is None:
+        return
     seen: set[str] = set()
-    for active in policy_sets(locks) if locks is not None else ():
+    for active in _policy_sets(locks):
         for origin in origins:
-            found = None if locks is None else possible_sibling(origin, active, locks, snapshot)
+            found = _possible_sibling(origin, active, locks, snapshot)
             if found is not None and found.name not in seen:
                 seen.add(found.name)
                 yield found
