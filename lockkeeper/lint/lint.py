@@ -169,7 +169,7 @@ def _of_owner(
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
         # What the object itself lacks fails in every run, though the webhook may be told to only warn of it.
-        broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
+        broken = each.code is Code.UNKNOWN_REFERENCE and not each.fixable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
     hidden = hidden_from_rules(found, rulebook, reviewed)

@@ -17,10 +17,7 @@ FindTemplate: TypeAlias = Callable[[TemplateRef], ForeignTemplate | None]
 
 
 class ReviewedObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object under review: `at` points to its WorkflowSpec, `raw` is the whole of it.
-
-    `view` is how its templates run.
-    """
+    """An object under review: `at` points to its WorkflowSpec, `raw` is all of it, `view` how it runs."""
 
     view: PodView
     kind: ObjectKind = ObjectKind.WORKFLOW

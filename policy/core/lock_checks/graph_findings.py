@@ -44,7 +44,7 @@ _STRICTNESS: Final = (Severity.IGNORE, Severity.WARN, Severity.DENY)
 class GraphFinding(msgspec.Struct, frozen=True):
     """One fault that the graph shows: code, field, message, and whether every run has it (`certain`).
 
-    With `mendable`, an object that is created later may fix it. `severity` and `policy` are those of the
+    With `fixable`, an object that is created later may fix it. `severity` and `policy` are those of the
     strictest policy that has a rule for it.
     """
 
@@ -54,7 +54,7 @@ class GraphFinding(msgspec.Struct, frozen=True):
     severity: Severity
     policy: str
     certain: bool = True
-    mendable: bool = False
+    fixable: bool = False
 
     @property
     def refused(self) -> bool:
@@ -102,11 +102,9 @@ def graph_findings(
     shown: list[GraphFinding] = []
     severity, policy = _strictest(rulebook, "unknown_references")
     if severity is not Severity.IGNORE:
+        code = Code.UNKNOWN_REFERENCE
         for field, message, local in islice(_unknown(graphs, owner, library), _MAX_UNKNOWN):
-            finding = GraphFinding(
-                Code.UNKNOWN_REFERENCE, field, message, severity, policy, mendable=not local
-            )
-            shown.append(finding)
+            shown.append(GraphFinding(code, field, message, severity, policy, fixable=not local))
     severity, policy = _strictest(rulebook, "deadlocks")
     if severity is not Severity.IGNORE:
         for field, message, certain in _deadlocks(graphs, owner, rulebook, library):

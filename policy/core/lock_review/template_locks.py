@@ -86,7 +86,7 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
     if locks is None or not active:
         return UNGOVERNED
     hints = Hints()
-    part = _review(subject, review.raw, locks, snapshot, hints, budget=review.budget)
+    part = _review_part(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
         reasons = brought(_before(review, locks, snapshot, hints), reasons)
@@ -122,7 +122,7 @@ def _is_edited(review: Review) -> bool:
     return bytes(_UNREAD.decode(review.raw).spec) != bytes(_UNREAD.decode(review.old_raw).spec)
 
 
-def _review(
+def _review_part(
     subject: _ReviewedTemplate,
     raw: msgspec.Raw,
     locks: LockPolicies,
@@ -165,5 +165,5 @@ def _before(review: Review, locks: LockPolicies, snapshot: Snapshot, hints: Hint
         return ()
     if old is None:
         return ()
-    part = _review(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
+    part = _review_part(old, review.old_raw, locks, snapshot, hints, budget=review.budget)
     return (*part.reasons, *_unknown(old, review, snapshot))

@@ -198,7 +198,7 @@ def test_a_lock_that_a_template_holds_already_does_not_hide_the_rules_after_it()
     }
 
 
-def test_every_lock_that_was_put_is_named_for_people() -> None:
+def test_every_injected_lock_is_reported() -> None:
     """Template, lock, rule and policy; an inline template without a name is known by its path."""
     dag: JsonObject = {"tasks": [{"name": "t", "inline": {"container": {"image": "a"}}}]}
     obj = workflow({"templates": [{"name": "main", "dag": dag}, {"name": "load", "script": {"image": "a"}}]})
@@ -250,7 +250,7 @@ def test_an_argo_of_one_lock_a_template_takes_a_second_around_it(present: JsonOb
     assert around["dag"] == {"tasks": [{"name": "base", "template": base["name"]}]}
 
 
-def test_an_argo_of_one_lock_refuses_a_second_where_nothing_can_stand_around() -> None:
+def test_an_argo_of_one_lock_refuses_a_second_where_there_can_be_no_layer() -> None:
     """The fault says which lock is wanted, why not, and the ways out; nothing is patched."""
     obj = _one(synchronization={"mutex": {"name": "other"}}, script={"source": "echo {{node.name}}"})
     found = _inject(obj, locks_of(_policy(rule("r", DB)), argo="3.5"))
@@ -320,7 +320,7 @@ def test_a_rule_of_a_policy_that_does_not_match_the_workflow_puts_nothing() -> N
         assert sorted(each.rule for each in found.locks) == ["e", "r"]
 
 
-def test_faults_of_a_rule_follow_the_policies_that_speak_about_the_workflow() -> None:
+def test_faults_of_a_rule_follow_the_policies_that_apply_to_the_workflow() -> None:
     """What is remembered of a rule's lock while all policies speak is not used where one is silent."""
     etl: JsonObject = {"workflows": {"matchLabels": {"team": "etl"}}}
     locks = locks_of(

@@ -85,7 +85,7 @@ def test_every_single_lock_is_written_as_a_list() -> None:
     }
 
 
-def test_injection_goes_on_from_the_converted_lists() -> None:
+def test_injection_continues_from_the_converted_lists() -> None:
     """A lock that a rule adds joins the converted one."""
     spec: JsonObject = {
         "templates": [

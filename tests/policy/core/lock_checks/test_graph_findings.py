@@ -100,14 +100,14 @@ def test_the_strictest_policy_counts() -> None:
         ({"unknownReferences": "Ignore"}, ([], 0)),
     ],
 )
-def test_unknown_references_are_warned_of_unless_a_policy_says_otherwise(
+def test_unknown_references_are_warned_of_unless_a_policy_sets_another_severity(
     rules: JsonObject, said: tuple[list[Code], int]
 ) -> None:
     """GitOps may bring the template later; what is missing in the object itself never comes."""
     assert _said(mutate(workflow(LOST), _policies(**rules))) == said
 
 
-def test_references_to_other_objects_are_judged_where_the_cluster_is_known() -> None:
+def test_references_to_other_objects_are_checked_where_the_cluster_is_known() -> None:
     """A folder of policies without any template says nothing about which there are."""
     spec: JsonObject = {"entrypoint": "main", "templates": [dag("main", calling_other("gone", "x"))]}
     assert _said(mutate(workflow(spec), _policies())) == ([], 0)
@@ -136,7 +136,7 @@ def test_an_injected_lock_counts_as_if_it_were_there() -> None:
     assert review_graph(owner, places(spec), rulebook, policies.library, [put, layer]).reasons == ()
 
 
-def test_a_deadlock_inside_a_referenced_template_is_told_with_its_object() -> None:
+def test_a_deadlock_inside_a_referenced_template_is_reported_with_its_object() -> None:
     """The Workflow has no lock itself; it would hang all the same."""
     other = template_object("other", HANGS)
     spec: JsonObject = {"workflowTemplateRef": {"name": "other"}}
@@ -163,7 +163,7 @@ def test_two_objects_that_nest_locks_in_different_orders_are_warned_of() -> None
     assert _said(mutate(workflow(_nested("b", "a")), _policies(other))) == ([], 0)
 
 
-def test_what_lies_behind_one_gate_happens_in_turn() -> None:
+def test_templates_behind_one_lock_run_one_after_another() -> None:
     """Both take the same mutex first, so neither can stop half way of the other."""
 
     def gated(outer: str, inner: str) -> JsonObject:
@@ -208,7 +208,7 @@ def test_what_a_template_of_the_cluster_needs_of_a_namespace_is_not_known() -> N
     assert _said(_judged(lost, policies, kind, "")) == ([], 1)
 
 
-def test_a_template_object_is_judged_by_itself_and_against_the_others() -> None:
+def test_a_template_object_is_checked_by_itself_and_against_the_others() -> None:
     """Its own older form does not count."""
     stored = [template_object("one", _nested("a", "b")), template_object("two", _nested("b", "a"))]
     policies = snapshot(lock_policy(match={"kinds": ["WorkflowTemplate"]}), *stored)
@@ -229,7 +229,7 @@ def _keyed(key: str, **more: JsonValue) -> JsonObject:
     return {**leaf("load"), "synchronization": block, **more}
 
 
-def test_a_name_is_judged_by_what_its_parameter_is() -> None:
+def test_a_name_is_checked_with_the_value_of_its_parameter() -> None:
     """A value of the Workflow, and one that a task passes to an input."""
     policies = snapshot(lock_policy(semaphores=[definition("db-sales")]))
     spec: JsonObject = {
@@ -250,7 +250,7 @@ def test_a_name_is_judged_by_what_its_parameter_is() -> None:
     assert reason.message.startswith('semaphore "db-stock" is not defined in ConfigMap team-a/limits')
 
 
-def test_parameters_that_lead_into_another_object_are_judged_here() -> None:
+def test_parameters_that_are_passed_to_another_object_are_checked_here() -> None:
     """The template cannot know what it will be given."""
     other = template_object(
         "other", {"templates": [_keyed("{{inputs.parameters.key}}", inputs=inputs("key"))]}
@@ -263,7 +263,7 @@ def test_parameters_that_lead_into_another_object_are_judged_here() -> None:
     assert reason.message.startswith("WorkflowTemplate other spec.templates[0].synchronization.semaphores[0]")
 
 
-def test_both_keys_of_a_condition_are_judged() -> None:
+def test_both_keys_of_a_condition_are_checked() -> None:
     """A conditional key takes one of two semaphores."""
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'gone'}}"
     spec: JsonObject = {"entrypoint": "load", "templates": [_keyed(key)]}

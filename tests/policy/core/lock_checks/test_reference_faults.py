@@ -93,7 +93,7 @@ def test_an_undefined_semaphore_names_the_keys_that_there_are() -> None:
     )
 
 
-def test_an_undefined_semaphore_of_an_unknown_config_map_says_where_to_define_it() -> None:
+def test_the_message_about_an_unknown_config_map_names_where_to_define_the_semaphore() -> None:
     """With nothing to suggest, the next thing to do is to define it."""
     (fault,) = _leaf_faults({"semaphores": [semaphore("db", "unknown")]}, DEFINED)
     assert fault.message == (
@@ -271,13 +271,13 @@ def test_the_own_namespace_by_name_is_not_another_one() -> None:
         semaphore("db", "{{workflow.parameters.map}}"),
     ],
 )
-def test_a_name_that_argo_fills_in_at_run_time_is_not_judged(ref: JsonObject) -> None:
+def test_a_name_that_argo_fills_in_at_run_time_is_not_checked(ref: JsonObject) -> None:
     """Neither definition nor naming rule can be checked before the name is known."""
     policy = lock_policy(validate={"keyPattern": "<one>-<two>"})
     assert _leaf_faults({"semaphores": [ref]}, policy) == []
 
 
-def test_parameterised_mutexes_and_database_keys_are_not_judged() -> None:
+def test_parameterised_mutexes_and_database_keys_are_not_checked() -> None:
     """A slash in an expression is a division."""
     block: JsonObject = {
         "mutexes": [{"name": "{{=a/b}}"}],
@@ -496,12 +496,12 @@ def test_misplaced_and_wrong_locks_are_found_inside_inline_templates() -> None:
         ),
     ],
 )
-def test_locks_are_checked_wherever_they_may_stand(spec: JsonObject, where: str) -> None:
+def test_locks_are_checked_wherever_they_may_be_written(spec: JsonObject, where: str) -> None:
     """At the Workflow, in the template defaults, on a DAG as a whole."""
     assert _found(_faults(spec, DEFINED)) == [(Code.LOCK_NAME, f"{where}.mutexes[0].name")]
 
 
-def test_all_faults_come_at_once_in_the_order_of_the_object() -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_the_object() -> None:
     """Nobody should have to send a Workflow once for each mistake."""
     spec: JsonObject = {
         "synchronization": {"mutex": {"name": "one"}},
@@ -518,7 +518,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_object() -> None:
     ]
 
 
-def test_a_cluster_policy_speaks_for_its_namespaces() -> None:
+def test_a_cluster_policy_applies_to_its_namespaces() -> None:
     """The source of a fault is the policy that people have to talk to."""
     (fault,) = _leaf_faults({"mutexes": [{}]}, cluster_lock_policy())
     assert fault.policy == "ClusterSynchronizationPolicy everywhere"

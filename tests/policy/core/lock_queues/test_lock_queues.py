@@ -24,7 +24,7 @@ def waiting(lock: str, at: float = 0) -> JsonObject:
     return node(phase="Pending", waiting=lock, at=at)
 
 
-def test_waiters_stand_in_the_order_in_which_argo_serves_them() -> None:
+def test_waiters_are_in_the_order_in_which_argo_gives_them_the_lock() -> None:
     """Priority, then age."""
     (queue,) = look(
         running("holder", holds={DB: ["n"]}, nodes={"n": node()}),
@@ -71,7 +71,7 @@ def test_a_circle_of_two_is_one_and_names_the_other() -> None:
     assert not live_deadlocks(look(one, two, limits={DB: 2}))
 
 
-def test_a_holder_that_goes_on_ends_the_wait() -> None:
+def test_a_holder_that_is_active_ends_the_wait() -> None:
     """Also where it is one of several."""
     stuck = running("stuck", holds={DB: [""]}, nodes={"n": waiting(DB)})
     free = running("free", holds={DB: ["n"]}, nodes={"n": node()})

@@ -97,7 +97,7 @@ def test_a_workflow_uses_its_own_lock_from_its_start() -> None:
     ],
     ids=["templateRef", "of the cluster", "below one", "workflowTemplateRef"],
 )
-def test_templates_from_elsewhere_are_found_where_argo_stored_them(
+def test_templates_of_other_objects_are_found_where_argo_stored_them(
     where: JsonObject, status: JsonObject
 ) -> None:
     """By the name that it stored them under."""
@@ -109,7 +109,7 @@ def test_templates_from_elsewhere_are_found_where_argo_stored_them(
     assert [each.lock for each in seen.uses] == [DB]
 
 
-def test_a_key_that_is_worked_out_is_counted_and_not_guessed() -> None:
+def test_a_key_with_parameters_is_counted_and_not_guessed() -> None:
     """Which one it was is not written down."""
     key = "{{= workflow.parameters.env == 'prod' ? 'db' : 'unlimited'}}"
     block: JsonObject = {"semaphores": [{"configMapKeyRef": {"name": "limits", "key": key}}]}

@@ -70,21 +70,21 @@ STAYS = st.lists(st.builds(TimedUse, st.floats(0, 1000), st.floats(0, 100)), min
 
 
 @given(STAYS, st.integers(1, 5))
-def test_more_slots_never_make_anybody_wait_longer(stays: list[TimedUse], limit: int) -> None:
+def test_more_slots_never_make_a_wait_longer(stays: list[TimedUse], limit: int) -> None:
     """Or a suggestion to raise would be worth nothing."""
     fewer, more = wait_times(stays, limit), wait_times(stays, limit + 1)
     assert all(one >= other - 1e-9 for one, other in zip(fewer, more, strict=True))
     assert all(wait == 0 for wait in wait_times(stays, len(stays)))
 
 
-def test_busy_slots_and_the_longest_queue_are_told() -> None:
+def test_busy_slots_and_the_longest_queue_are_reported() -> None:
     """Three that come at once for one slot: two wait, and the slot is never idle."""
     made = replay_limit([TimedUse(0, 10), TimedUse(0, 10), TimedUse(0, 10)], 1)
     assert (made.longest_queue, made.busy, made.mean_wait.value) == (2, 1.0, 10.0)
     assert replay_limit([TimedUse(0, 10), TimedUse(20, 10)], 1).longest_queue == 0
 
 
-def test_of_few_uses_nothing_is_said() -> None:
+def test_few_uses_give_no_result() -> None:
     """A false figure is worse than none."""
     few = [use(index, index + 5) for index in range(FEWEST - 1)]
     played = replay(DB, 2, [*few, use(50, None)], most_wait=10)
@@ -100,7 +100,7 @@ def test_what_the_limit_does_not_explain_is_not_replayed() -> None:
     assert played.suggested is None
 
 
-def test_the_lowest_limit_that_keeps_waits_short_is_suggested() -> None:
+def test_the_lowest_limit_with_short_waits_is_suggested() -> None:
     """A use every five seconds that takes ten needs two slots, and lives with two."""
     steady = [(index * 5, 10) for index in range(60)]
     uses = [use(came, done, index=index) for index, (came, _, done) in enumerate(run(steady, 1))]

@@ -54,20 +54,20 @@ def test_the_head_of_a_queue_whose_lock_stays_free_is_touched() -> None:
     assert due(found, OVERLOOKED_AFTER) == ["first"]
 
 
-def test_whom_argo_finds_by_itself_is_left_to_it_for_longer() -> None:
+def test_a_waiter_that_argo_finds_by_itself_is_left_to_it_for_longer() -> None:
     """It looks within seconds after a ConfigMap changed."""
     found = look(waiter("named", 1, OWN))
     assert due(found, OVERLOOKED_AFTER) == []
     assert due(found, NAMED_AFTER) == ["named"]
 
 
-def test_nobody_is_touched_while_the_lock_is_taken() -> None:
+def test_no_waiter_is_touched_while_the_lock_is_held() -> None:
     """They wait for good reason."""
     holder = running("holder", holds={DB: ["n"]}, nodes={"n": node()})
     assert due(look(holder, waiter("a", 1)), timedelta(hours=1)) == []
 
 
-def test_a_lock_that_was_taken_meanwhile_counts_anew() -> None:
+def test_a_lock_that_was_held_meanwhile_counts_from_its_release() -> None:
     """Free is free without a break."""
     free = look(waiter("a", 1))
     later = BEGIN + timedelta(seconds=9)

@@ -135,7 +135,7 @@ def test_outcomes_are_not_tried_for_ever() -> None:
     assert thread_time() - began < 5
 
 
-def test_a_text_of_any_length_is_looked_at_only_so_far() -> None:
+def test_only_the_beginning_of_a_long_text_is_read() -> None:
     """Beyond that it fits: nobody gets round a rule by making its name long."""
     found = globs(("x-*",))
     assert found is not None
@@ -203,7 +203,7 @@ def test_a_near_key_is_looked_for_once_for_each_lock_and_a_few_times_a_review() 
     assert all("did you mean" in each.message for each in same)
 
 
-def test_an_undefined_key_that_rules_inject_everywhere_is_told_a_bounded_number_of_times() -> None:
+def test_an_undefined_key_that_rules_inject_everywhere_is_reported_a_bounded_number_of_times() -> None:
     """Each template of a large Workflow would have the same fault."""
     policy = lock_policy(inject=[rule("a", semaphore_target("gpus"))], semaphores=[definition("gpu")])
     leaves: list[JsonValue] = [{"name": f"t{number}", "container": {"image": "a"}} for number in range(2_000)]
@@ -211,7 +211,7 @@ def test_an_undefined_key_that_rules_inject_everywhere_is_told_a_bounded_number_
     assert len(found.reasons) == MAX_FAULTS
 
 
-def test_unknown_references_are_told_a_bounded_number_of_times() -> None:
+def test_unknown_references_are_reported_a_bounded_number_of_times() -> None:
     """A Workflow has room for ten thousands of calls of what does not exist."""
     tasks: list[JsonValue] = [{"name": f"t{number}", "template": f"x{number}"} for number in range(3_000)]
     main: JsonObject = {"name": "main", "dag": {"tasks": tasks}}
@@ -240,7 +240,7 @@ def test_values_are_looked_for_in_a_bounded_number_of_calls() -> None:
     assert any("its image is not known before it runs" in each for each in found.warnings)
 
 
-def test_mending_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
+def test_fixing_one_of_many_undefined_keys_of_a_template_is_no_new_fault() -> None:
     """The suggestions that are made for a few only do not make old faults look new."""
     from policy.core.lock_review.template_locks import review_template  # noqa: PLC0415 - the only test of templates here
 

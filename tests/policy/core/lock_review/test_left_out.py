@@ -116,7 +116,7 @@ def test_what_is_known_is_allowed_at_the_bound() -> None:
     assert outcome(calling("known"), snapshot()) == []
 
 
-def test_the_policies_of_a_namespace_say_that_its_bound_is_reached() -> None:
+def test_the_policies_of_a_namespace_report_that_its_bound_is_reached() -> None:
     """How many are left out, and what follows; the policies of others say nothing."""
     (found,) = all_findings(snapshot()).items()
     name, findings = found
@@ -130,7 +130,7 @@ def test_the_policies_of_a_namespace_say_that_its_bound_is_reached() -> None:
     )
 
 
-def test_templates_of_the_cluster_left_out_are_told_on_every_policy() -> None:
+def test_templates_of_the_cluster_left_out_are_reported_on_every_policy() -> None:
     """Any namespace may refer to them."""
     beyond = LeftOut("ClusterWorkflowTemplate", "", 1, 2000, "2000 objects, 4 MiB")
     found = all_findings(snapshot(Extent(left_out={("ClusterWorkflowTemplate", ""): beyond})))
@@ -239,7 +239,7 @@ def test_a_template_that_others_run_may_not_be_led_to_one_left_out() -> None:
 
 
 @pytest.mark.parametrize(("field", "spec"), WAYS)
-def test_one_that_was_created_as_over_is_not_led_to_a_template_left_out_and_then_run(
+def test_a_workflow_created_as_completed_is_not_redirected_to_a_template_left_out_and_then_run(
     field: str, spec: JsonObject
 ) -> None:
     """Nobody judges the spec of a Workflow that is over, until it is made to run."""
@@ -249,7 +249,7 @@ def test_one_that_was_created_as_over_is_not_led_to_a_template_left_out_and_then
 
 
 @pytest.mark.parametrize("name", ["hidden", "leads-on"])
-def test_a_retry_goes_on_with_what_argo_stored_of_a_template_that_was_left_out_since(name: str) -> None:
+def test_a_retry_continues_with_the_stored_copy_of_a_template_that_was_left_out_since(name: str) -> None:
     """Argo does not look at the template again."""
     spec: JsonObject = {"workflowTemplateRef": {"name": name}}
     assert retry(spec, {"storedWorkflowTemplateSpec": {"entrypoint": "main"}}, snapshot()) == []

@@ -92,7 +92,7 @@ def test_a_policy_of_a_namespace_does_not_reach_templates_of_the_cluster() -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edit_that_leaves_the_spec_alone_is_none_of_ours(kind: str) -> None:
+def test_an_edit_outside_of_the_spec_is_not_reviewed(kind: str) -> None:
     """Argo writes the status of schedules all the time; labels and finalizers of wrong objects stay free."""
     obj = _object(kind)
     assert _decide({**obj, "status": {"active": []}}, _policies(), old=obj).outcome is Outcome.IGNORED
@@ -101,7 +101,7 @@ def test_an_edit_that_leaves_the_spec_alone_is_none_of_ours(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_edit_of_what_is_deleted_gets_the_locks_too(kind: str) -> None:
+def test_an_edit_of_an_object_that_is_being_deleted_gets_the_locks_too(kind: str) -> None:
     """While a finalizer of anybody's keeps a template, Argo makes Workflows of it."""
     deleted = "2026-01-01T00:00:00Z"
     going = _object(kind, {**SPEC, "entrypoint": "x"}, deletionTimestamp=deleted)
@@ -142,7 +142,7 @@ def test_a_schedule_is_selected_by_the_labels_of_what_it_makes() -> None:
     assert _decide(obj, policies).injected != ()
 
 
-def test_deleting_is_never_judged() -> None:
+def test_deleting_is_never_reviewed() -> None:
     """Nor is what goes through a subresource."""
     obj = _object("WorkflowTemplate")
     review = review_of(obj, operation=Operation.DELETE)
@@ -173,7 +173,7 @@ def test_a_schedule_of_a_template_that_lacks_a_lock_is_warned_of_or_refused(
     assert told[0].endswith(mend)
 
 
-def test_a_template_of_the_cluster_is_of_no_namespace_whatever_the_request_says() -> None:
+def test_a_template_of_the_cluster_has_no_namespace_whatever_the_request_has() -> None:
     """`lockkeeper review` asks about files, and names a namespace for all of them."""
     review = review_of(_object("ClusterWorkflowTemplate"))
     asked = msgspec.structs.replace(review, namespace=NAMESPACE)

@@ -65,7 +65,7 @@ ASKED: Final = ("gpu", "gpus", "low", OTHER_KEY, "api-tokens", "nothing-like-it"
 
 
 @pytest.mark.parametrize("key", ASKED)
-def test_of_a_closed_namespace_nothing_is_told_but_that_it_is_closed(key: str) -> None:
+def test_of_a_closed_namespace_nothing_is_shown_but_that_it_is_closed(key: str) -> None:
     """Whatever stands there, and whether anything does, the answer is the same to the letter."""
     full, empty = snapshot(CLOSED, *_maps(THEIRS)), snapshot(CLOSED)
     for decision, bare in zip(
@@ -79,7 +79,7 @@ def test_of_a_closed_namespace_nothing_is_told_but_that_it_is_closed(key: str) -
 
 
 @pytest.mark.parametrize("key", ASKED)
-def test_of_an_open_namespace_only_is_told_whether_argo_would_run_it(key: str) -> None:
+def test_of_an_open_namespace_only_is_shown_whether_argo_would_run_it(key: str) -> None:
     """One sentence for what is missing, what is no number, and what is too small; no key, no value."""
     for decision in _answers(_asking(key, THEIRS), snapshot(OPEN, *_maps(THEIRS))):
         if key == "gpu":
@@ -137,7 +137,7 @@ def test_no_way_of_writing_a_reference_gets_at_another_namespace(reference: Json
 
 
 @pytest.mark.parametrize("policy", [CLOSED, OPEN])
-def test_no_deadlock_tells_the_limit_of_another_namespace(policy: Document) -> None:
+def test_no_deadlock_shows_the_limit_of_another_namespace(policy: Document) -> None:
     """It is judged by where that is open, and a sentence with the number in it is for the own namespace."""
     here = _asking_twice(None)
     there = _asking_twice(THEIRS)
@@ -166,7 +166,7 @@ def test_a_limit_that_is_not_looked_at_makes_no_deadlock_certain() -> None:
     assert len(told) == 1
 
 
-def test_the_status_of_a_cluster_policy_tells_nothing_of_config_maps() -> None:
+def test_the_status_of_a_cluster_policy_shows_nothing_of_config_maps() -> None:
     """Whoever may read it need not be of the namespaces that it speaks for."""
     asked = cluster_lock_policy(
         inject=[rule("a", semaphore_target("gpus")), rule("b", semaphore_target(OTHER_KEY))]
@@ -181,7 +181,7 @@ def test_the_status_of_a_cluster_policy_tells_nothing_of_config_maps() -> None:
     assert '"gpu"' not in text
 
 
-def test_the_status_of_a_policy_tells_of_its_own_namespace_only_numbers() -> None:
+def test_the_status_of_a_policy_shows_only_numbers_of_its_own_namespace() -> None:
     """A policy may name any key in its rules, and its conditions are there to read."""
     asked = lock_policy(
         inject=[
@@ -196,7 +196,7 @@ def test_the_status_of_a_policy_tells_of_its_own_namespace_only_numbers() -> Non
     assert SECRET not in text
 
 
-def test_another_limit_of_a_namespace_is_not_told_to_readers_of_a_cluster_policy() -> None:
+def test_another_limit_of_a_namespace_is_not_shown_to_readers_of_a_cluster_policy() -> None:
     """The namespace's policy says it in its own status."""
     theirs = lock_policy("own", semaphores=[definition("db", 4711)])
     everywhere = cluster_lock_policy(semaphores=[definition("db", 2)])
