@@ -130,7 +130,7 @@ def test_a_lock_is_written_in_the_form_that_the_installed_argo_reads(
 def test_a_lock_that_the_installed_argo_does_not_know_is_not_written(
     target: JsonObject, argo: str, message: str
 ) -> None:
-    """Such an Argo would end the Workflow with an error or take another lock; the policy's author is told."""
+    """Such an Argo would end the Workflow with an error or take another lock; the fault is the policy's."""
     found = _inject(_one(), locks_of(_policy(rule("r", target)), THERE, argo=argo))
     assert (found.patch, found.locks) == ((), ())
     wanted = (Code.LOCK_FORM, f"{SOURCE} injects {message}")
@@ -209,7 +209,7 @@ def test_every_injected_lock_is_reported() -> None:
 
 
 def test_a_lock_that_the_whole_workflow_holds_is_not_put_on_a_template() -> None:
-    """It would wait for its own Workflow for ever at limit 1 (D.1); the author is told."""
+    """It would wait for its own Workflow for ever at limit 1 (D.1); there is a warning."""
     obj = workflow(
         {
             "synchronization": {"semaphores": [semaphore("db", namespace=NAMESPACE)]},
@@ -241,7 +241,7 @@ def test_a_lock_is_not_put_on_a_daemon() -> None:
     "present", [{"semaphore": semaphore("gpu")}, {"mutex": {"name": "other"}}, {"mutex": {"name": "db"}}]
 )
 def test_an_argo_of_one_lock_a_template_takes_a_second_around_it(present: JsonObject) -> None:
-    """Before 3.6 the template keeps its own, under another name, and a DAG of its name holds the other."""
+    """Before 3.6 the template has its own lock, under another name, and a DAG of its name holds the other."""
     obj = _one(synchronization=present)
     found = _inject(obj, locks_of(_policy(rule("r", DB)), argo="3.5"))
     base, around = _templates(patched(obj, found.patch))
@@ -251,7 +251,7 @@ def test_an_argo_of_one_lock_a_template_takes_a_second_around_it(present: JsonOb
 
 
 def test_an_argo_of_one_lock_refuses_a_second_where_there_can_be_no_layer() -> None:
-    """The fault says which lock is wanted, why not, and the ways out; nothing is patched."""
+    """The fault names the lock that is wanted, the reason, and the fixes; nothing is patched."""
     obj = _one(synchronization={"mutex": {"name": "other"}}, script={"source": "echo {{node.name}}"})
     found = _inject(obj, locks_of(_policy(rule("r", DB)), argo="3.5"))
     assert (found.patch, found.locks) == ((), ())
@@ -309,7 +309,7 @@ def test_a_lock_that_the_policy_got_wrong_is_the_policys_fault() -> None:
 
 
 def test_a_rule_of_a_policy_that_does_not_match_the_workflow_puts_nothing() -> None:
-    """`match.workflows` decides for each Workflow anew, though templates are remembered."""
+    """`match.workflows` is evaluated for each Workflow, though templates are remembered."""
     etl: JsonObject = {"workflows": {"matchLabels": {"team": "etl"}}}
     locks = locks_of(
         _policy(rule("r", DB)), lock_policy("etl", match=etl, inject=[rule("e", {"mutex": "one"})])
@@ -321,7 +321,7 @@ def test_a_rule_of_a_policy_that_does_not_match_the_workflow_puts_nothing() -> N
 
 
 def test_faults_of_a_rule_follow_the_policies_that_apply_to_the_workflow() -> None:
-    """What is remembered of a rule's lock while all policies speak is not used where one is silent."""
+    """Results about a rule's lock that are stored for all policies are not used where one does not apply."""
     etl: JsonObject = {"workflows": {"matchLabels": {"team": "etl"}}}
     locks = locks_of(
         lock_policy(inject=[rule("r", DB)], validate={"requireDefined": False}),

@@ -62,7 +62,7 @@ def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> No
 def test_there_may_be_no_layer_around_what_it_would_change(
     body: JsonObject, spec: JsonObject, why: str
 ) -> None:
-    """And the reason is said."""
+    """And the reason is given."""
     assert why in why_not_around(body, spec)
 
 

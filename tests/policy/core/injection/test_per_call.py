@@ -191,7 +191,7 @@ def test_a_direct_rule_for_some_callers_is_refused() -> None:
 
 
 def test_more_templates_than_argo_takes_are_refused() -> None:
-    """Its full CRD has room for two hundred."""
+    """Its full CRD allows two hundred."""
     obj = _workflow(_task("load-a"), _task("b"))
     templates = at(obj, "spec", "templates")
     assert isinstance(templates, list)
@@ -202,7 +202,7 @@ def test_more_templates_than_argo_takes_are_refused() -> None:
 
 
 def test_a_template_of_the_same_name_is_not_overwritten() -> None:
-    """A template of that name that does not hold the lock is somebody's own."""
+    """A template of that name that does not hold the lock is a user's own."""
     name = generated_name("load", "copy", "team-a/ConfigMap/limits/db")
     obj = _workflow(_task("load-a"), _task("b"))
     templates = at(obj, "spec", "templates")
@@ -214,7 +214,7 @@ def test_a_template_of_the_same_name_is_not_overwritten() -> None:
 
 @pytest.mark.parametrize("referenced", ["Warn", "Deny"])
 def test_what_a_template_of_another_object_calls_cannot_be_reached(referenced: str) -> None:
-    """A warning says so, or a refusal, as the policy has it."""
+    """There is a warning, or a refusal, as the policy has it."""
     both: JsonObject = {"name": "both", "steps": [[{"name": "s", "template": "load"}]]}
     library = template_object("lib", {"templates": [both, LOAD]})
     policy = lock_policy(

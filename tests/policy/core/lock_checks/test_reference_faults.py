@@ -104,7 +104,7 @@ def test_the_message_about_an_unknown_config_map_names_where_to_define_the_semap
 
 @pytest.mark.parametrize("value", ["0", "-1", " 5", "5\n", "5.0", "", "99999999999999999999"])
 def test_a_limit_that_argo_cannot_use_is_the_config_maps_fault(value: str) -> None:
-    """It may be a secret, so it is not shown; whoever may read the ConfigMap can look."""
+    """It may be a secret, so it is not shown; users with access can read the ConfigMap."""
     found = f"the number {value}" if value in {"0", "-1"} else "a value that is no number"
     (fault,) = _leaf_faults({"semaphores": [semaphore("db")]}, lock_policy(), config_map(db=value))
     assert fault == Reason(
@@ -123,7 +123,7 @@ def test_a_limit_that_argo_reads_has_no_fault(value: str) -> None:
 
 
 def test_nothing_has_to_be_defined_where_no_policy_asks_for_it() -> None:
-    """`requireDefined: false` leaves limits to Argo; one policy that asks is enough."""
+    """`requireDefined: false` leaves limits to Argo; one policy that requires it is enough."""
     block: JsonObject = {"semaphores": [semaphore("db")]}
     assert _leaf_faults(block, ANYTHING) == []
     assert _leaf_faults(block, ANYTHING, config_map(db="0")) == []
@@ -145,7 +145,7 @@ def test_nothing_has_to_be_defined_where_no_policy_asks_for_it() -> None:
     ],
 )
 def test_an_empty_name_is_a_fault(block: JsonObject, field: str) -> None:
-    """Argo panics on it; nothing else is said of a lock without a name."""
+    """Argo panics on it; nothing else is reported about a lock without a name."""
     assert _leaf_faults(block, DEFINED) == [Reason(Code.LOCK_NAME, f"{HERE}.{field}", EMPTY_NAME, SOURCE)]
 
 
@@ -502,7 +502,7 @@ def test_locks_are_checked_wherever_they_may_be_written(spec: JsonObject, where:
 
 
 def test_all_faults_are_reported_at_once_in_the_order_of_the_object() -> None:
-    """Nobody should have to send a Workflow once for each mistake."""
+    """A user need not submit a Workflow once for each mistake."""
     spec: JsonObject = {
         "synchronization": {"mutex": {"name": "one"}},
         **_leaf(

@@ -1,4 +1,4 @@
-"""Which uses of locks the Workflows that exist tell of: by template, once each, and no guesses."""
+"""Which uses of locks the existing Workflows record: by template, once each, and no guesses."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ def use(lock: str, arrived: float, ended: float | None, began: float | None = No
 
 
 def test_nodes_use_the_locks_of_their_templates() -> None:
-    """From when they came to it to when they were done; those that are not over have no end."""
+    """From the start of the wait to the end; those that are not finished have no end."""
     nodes: dict[str, JsonObject] = {
         "n1": done(at=1),
         "n2": {**done(at=2), "phase": "Running", "finishedAt": None},

@@ -1,4 +1,4 @@
-"""What another limit would have done: exact where the record is, and no_result where it says too little."""
+"""What another limit would have done: exact where the record is, and no result where it has too little."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -93,7 +93,7 @@ def test_few_uses_give_no_result() -> None:
 
 
 def test_what_the_limit_does_not_explain_is_not_replayed() -> None:
-    """Forty that ran at once under a limit that is said to be one: it was another then."""
+    """Forty that ran at once under a limit of one: it was another then."""
     crowd = [use(0, 10, index=index) for index in range(40)]
     played = replay(DB, 1, crowd, most_wait=10)
     assert played.no_result.startswith("what was seen does not fit the limit 1: 98% of the uses overlap more")

@@ -48,7 +48,7 @@ def due(found: tuple[LockQueue, ...], after: timedelta, *, touched: int = 0) -> 
 
 
 def test_the_head_of_a_queue_whose_lock_stays_free_is_touched() -> None:
-    """The others wait until it is their turn: only the head can take the lock."""
+    """The others wait in the queue: only the head can take the lock."""
     found = look(waiter("second", 2), waiter("first", 1))
     assert due(found, OVERLOOKED_AFTER - timedelta(seconds=1)) == []
     assert due(found, OVERLOOKED_AFTER) == ["first"]
@@ -77,7 +77,7 @@ def test_a_lock_that_was_held_meanwhile_counts_from_its_release() -> None:
 
 
 def test_a_waiter_past_its_deadline_is_touched() -> None:
-    """Argo forgets to look at it (argo-verified 6); the lock may be taken or not."""
+    """Argo does not check it (argo-verified 6); the lock may be held or free."""
     spec: JsonObject = {"activeDeadlineSeconds": 60}
     late = running("late", spec=spec, startedAt=stamp(), nodes={"n": node(phase="Pending", waiting=DB)})
     found = look(running("holder", holds={DB: ["n"]}, nodes={"n": node()}), late)

@@ -1,4 +1,4 @@
-"""What is kept of a live Workflow: what it holds, waits for, and may still ask for."""
+"""The record of a running Workflow: which locks it holds, waits for, and may still request."""
 
 import base64
 import gzip
@@ -94,7 +94,7 @@ def test_a_holder_is_stuck_where_all_below_it_waits(
 
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"shutdown": "Terminate"}])
 def test_a_workflow_that_is_suspended_or_shut_down_is_not_stuck(spec: JsonObject) -> None:
-    """Whoever suspended it goes on some day; whoever terminated it waits for seconds."""
+    """A suspended Workflow continues some day; one that is shut down ends within seconds."""
     nodes = {"w": node(phase="Pending", waiting=GPU)}
     asked = running(holds={DB: [""]}, nodes=nodes, spec=spec)
     assert [each.stuck_on for each in traced(asked).holds] == [()]
@@ -149,7 +149,7 @@ def test_locks_that_argo_finds_by_a_config_map_are_distinguished_from_those_it_o
     ids=["workflowTemplateRef", "templateRef", "templateRef below inline", "parameter"],
 )
 def test_a_workflow_that_may_wait_for_other_locks_is_open_ended(spec: JsonObject) -> None:
-    """Then a key is not taken away while it lives."""
+    """Then a key is not removed while it runs."""
     assert traced(running(spec=spec)).open_ended
 
 

@@ -120,7 +120,7 @@ def test_texts_of_others_are_read_in_linear_time(what: str, shape: str) -> None:
 
 
 def test_a_depends_that_is_nested_too_deep_or_too_long_is_taken_for_unsure() -> None:
-    """It neither raises nor takes long; nothing certain is said of its task."""
+    """It neither raises nor takes long; its task counts as uncertain."""
     for text in ("(" * 50_000 + "a" + ")" * 50_000, "!" * 50_000 + "a", "a && " * 50_000 + "a"):
         assert _certain(text) == [True, False]
     assert _certain("(" * 50 + "a" + ")" * 50) == [True, True]
@@ -136,7 +136,7 @@ def test_outcomes_are_not_tried_for_ever() -> None:
 
 
 def test_only_the_beginning_of_a_long_text_is_read() -> None:
-    """Beyond that it fits: nobody gets round a rule by making its name long."""
+    """Beyond that it fits: a long name does not evade a rule."""
     found = globs(("x-*",))
     assert found is not None
     assert found.fits("a" * (LONGEST_TEXT + 1))
@@ -145,7 +145,7 @@ def test_only_the_beginning_of_a_long_text_is_read() -> None:
 
 @pytest.mark.parametrize("part", ["names", "images", "serviceAccounts", "volumes", "tasks"])
 def test_globs_are_bounded_in_length(part: str) -> None:
-    """The CRDs say the same."""
+    """The CRDs have the same bound."""
     asked: dict[str, JsonValue] = {part: ["a" * 501]}
     (found,) = problems(lock_policy(inject=[rule("a", {"mutex": "m"}, **asked)]))
     assert (found.path, found.message) == (
@@ -212,7 +212,7 @@ def test_an_undefined_key_that_rules_inject_everywhere_is_reported_a_bounded_num
 
 
 def test_unknown_references_are_reported_a_bounded_number_of_times() -> None:
-    """A Workflow has room for ten thousands of calls of what does not exist."""
+    """A Workflow may have ten thousands of calls of missing templates."""
     tasks: list[JsonValue] = [{"name": f"t{number}", "template": f"x{number}"} for number in range(3_000)]
     main: JsonObject = {"name": "main", "dag": {"tasks": tasks}}
     policy = lock_policy(validate={"unknownReferences": "Deny"})

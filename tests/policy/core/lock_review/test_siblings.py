@@ -1,4 +1,4 @@
-"""A Workflow without templates of its own is led to a copy of its template that has the locks."""
+"""A Workflow without templates of its own is redirected to a copy of its template that has the locks."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -43,7 +43,7 @@ NOTE: Final = "r: load"
 
 
 def policy(name: str = "locks", *rules: JsonObject, **match: JsonValue) -> Document:
-    """Return a policy that leads to siblings."""
+    """Return a policy that redirects to siblings."""
     return lock_policy(
         name,
         match={"referenced": "Sibling", **match},
@@ -72,7 +72,7 @@ def wanted(*documents: Document) -> Sibling:
 
 
 def made(*documents: Document) -> tuple[Sibling, Snapshot]:
-    """Return the one sibling that is wanted, and the snapshot in which it stands."""
+    """Return the one sibling that is wanted, and the snapshot that has it."""
     found = wanted(*documents)
     return found, snapshot(*documents, stored(found))
 
@@ -110,7 +110,7 @@ def updated(old: JsonObject, new: JsonObject, policies: Snapshot, side: Side = S
 
 
 def test_a_workflow_is_redirected_to_the_sibling_that_has_the_locks() -> None:
-    """Both sides agree, and the Workflow says which sibling serves it, of which template."""
+    """Both sides agree, and the marks of the Workflow name its sibling and the template."""
     sibling, policies = made(policy(), base())
     decision = mutate(ref(), policies)
     assert [(each.template, each.rule) for each in decision.injected] == [("load", "r")]
@@ -210,7 +210,7 @@ def test_a_name_is_never_longer_than_a_label_may_be(length: int) -> None:
     ids=["without locks", "of something else", "without the label"],
 )
 def test_a_template_that_a_user_wrote_under_the_name_is_not_used(fake: JsonObject) -> None:
-    """Whoever may create templates must not get others' Workflows to run his own."""
+    """A user who may create templates must not get others' Workflows to run them."""
     sibling = wanted(policy(), base())
     if "metadata" in fake:
         fake = {"metadata": {"name": sibling.name, "namespace": "team-a"}}
@@ -276,7 +276,7 @@ def test_a_sibling_has_no_sibling() -> None:
 
 
 def test_a_workflow_that_is_submitted_again_gets_what_its_template_is_now() -> None:
-    """It names the sibling of then, which may be gone: its own annotation tells the origin."""
+    """It names the earlier sibling, which may be deleted: its own annotation names the origin."""
     old, before = made(policy(), base())
     obj = admitted(ref(), before)
     now = (policy(), base({**SPEC, "entrypoint": "load", "parallelism": 3}))
@@ -339,7 +339,7 @@ def test_a_workflow_that_is_not_completed_is_not_redirected_to_another_template_
 
 
 def test_a_workflow_that_runs_again_continues_with_its_sibling() -> None:
-    """Argo keeps what it runs by in the status; another template now would be a change under way."""
+    """Argo stores what it runs in the status; another template now would change a running Workflow."""
     old, before = made(policy(), base())
     obj = admitted(ref(), before)
     over: JsonObject = {
@@ -357,7 +357,7 @@ def test_a_workflow_that_runs_again_continues_with_its_sibling() -> None:
 
 
 def test_a_completed_workflow_may_name_the_origin_again_and_a_retry_redirects_it_again() -> None:
-    """Who applies his file again sets the reference back; nobody runs by it until it is made to run again."""
+    """Applying the same file again sets the reference back; without effect until the Workflow runs again."""
     sibling, policies = made(policy(), base())
     obj = admitted(ref(), policies)
     labels: JsonObject = {well_known.SIBLING: sibling.mark, well_known.COMPLETED: "true"}
@@ -388,7 +388,7 @@ def test_a_workflow_that_holds_the_lock_as_a_whole_is_not_redirected() -> None:
 
 
 def test_a_schedule_gets_no_warning_because_its_runs_are_redirected() -> None:
-    """Unless the policy does not speak about Workflows: then it is warned of."""
+    """Unless the policy does not apply to Workflows: then there is a warning."""
     cron: JsonObject = {
         **workflow(),
         "kind": "CronWorkflow",
@@ -403,7 +403,7 @@ def test_a_schedule_gets_no_warning_because_its_runs_are_redirected() -> None:
 
 
 def test_labels_of_a_workflow_decide_which_sibling_it_gets() -> None:
-    """There is one for each set of policies that may speak about a Workflow."""
+    """There is one for each set of policies that may apply to a Workflow."""
     fast = policy("fast", rule("f", {"mutex": "fast"}), workflows={"matchLabels": {"lane": "fast"}})
     documents = (policy("all"), fast, base())
     found = list(wanted_siblings(snapshot(*documents)))
@@ -433,7 +433,7 @@ def test_more_selectors_than_siblings_are_made_for_are_refused_plainly() -> None
 
 @pytest.mark.parametrize("spec", [{"workflowTemplateRef": {"name": "base"}}, {"templates": [LOAD]}])
 def test_marks_of_a_workflow_without_a_sibling_are_removed(spec: JsonObject) -> None:
-    """They would keep somebody's sibling from being removed."""
+    """They would keep the sibling of another Workflow from being removed."""
     obj: JsonObject = {
         **workflow(spec),
         "metadata": {
@@ -490,7 +490,7 @@ TEMPLATE_POLICY: Final = lock_policy(
 
 
 def test_a_sibling_that_is_wanted_passes_the_admission_of_templates_unchanged() -> None:
-    """Another policy would change it there, and then it would be another one than its name says."""
+    """Another policy would change it there, and then its content would not match its name."""
     documents = (policy(), TEMPLATE_POLICY, base())
     obj = manifest(wanted(*documents), "u1")
     for side in Side.MUTATE, Side.VALIDATE:
@@ -532,7 +532,7 @@ def at_mark(obj: JsonObject) -> JsonValue:
 
 
 def test_where_templates_are_files_siblings_count_as_made() -> None:
-    """Nobody makes them there."""
+    """No controller creates them there."""
     policies = with_siblings(snapshot(policy(), base()))
     changed = admitted(ref(), policies)
     assert has_form(str(at(changed, "spec", "workflowTemplateRef", "name")))
