@@ -148,11 +148,11 @@ class ForeignCalls:
             condition = rule.choice
             if condition is None:
                 raise Refused("it has no condition")
-            taken = msgspec.structs.replace(rule, when=None, choice=None)
+            always = msgspec.structs.replace(rule, when=None, choice=None)
             free = calling_other(ref)
             if wraps or choices[:-1]:
                 free = {"template": self._chain(ref, body, wraps, choices[:-1])}
-            locked = self._chain(ref, body, (*wraps, taken), choices[:-1])
+            locked = self._chain(ref, body, (*wraps, always), choices[:-1])
             name = generated_name(base, "choice", *where, locked, str(free), condition.expression)
             value = choice(name, locked, free, condition, body, retried=self._writer.retried)
             self._writer.add(name, value, NO_LOCKS)

@@ -23,7 +23,7 @@ from policy.core.objects.workflow import WorkflowSpec
 from policy.core.values.budget import Part, paced
 
 
-class Put(msgspec.Struct, frozen=True):
+class InjectedSpec(msgspec.Struct, frozen=True):
     """What is injected, and the spec that it is injected into: with lists in place of single locks.
 
     `patch` has the operations of both.
@@ -35,7 +35,7 @@ class Put(msgspec.Struct, frozen=True):
     injected: Injected
 
 
-def put_locks(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> Put:
+def convert_and_inject(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> InjectedSpec:
     """Return what policies put into a spec."""
     locks = rulebook.locks
     found = locks.concerned(spec, reviewed.at, reviewed.view, rulebook.budget)
@@ -46,7 +46,7 @@ def put_locks(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) 
         if locks.structural:  # Copies of templates are made from the text.
             reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
     injected = inject(spec, found, rulebook, reviewed)
-    return Put(spec, found, conversion + injected.patch, injected)
+    return InjectedSpec(spec, found, conversion + injected.patch, injected)
 
 
 def inject(

@@ -16,7 +16,7 @@ from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import Part, paced
 
 
-def put_locally(
+def inject_variants(
     writer: TemplateWriter, number: int, base: LockPlacement, apart: Sequence[tuple[CallSite, LockPlacement]]
 ) -> list[str]:
     """Put `base` on a template of the object, and redirect the calls of `apart` to ones with their locks.
@@ -121,12 +121,12 @@ class _Variants:
         if condition is None:
             raise Refused("it has no condition")
         free = self._chain(direct, wraps, choices[:-1], "")
-        taken = msgspec.structs.replace(rule, when=None, choice=None)
+        always = msgspec.structs.replace(rule, when=None, choice=None)
         one_lock = not self._writer.lists and (direct or holds_one(self._writer.block(self._number)))
         locked = (
-            self._chain(direct, (*wraps, taken), choices[:-1], "")
+            self._chain(direct, (*wraps, always), choices[:-1], "")
             if one_lock or rule.strategy is Strategy.WRAPPER
-            else self._chain((*direct, taken), wraps, choices[:-1], "")
+            else self._chain((*direct, always), wraps, choices[:-1], "")
         )
         name = last or generated_name(self._name, "choice", locked, free, condition.expression)
         retried = self._writer.retried

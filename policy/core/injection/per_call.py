@@ -12,7 +12,7 @@ from policy.core.decision.decision import Code, Reason
 from policy.core.injection.effective_rules import rule_on, why_not_put
 from policy.core.injection.foreign_calls import ForeignCalls
 from policy.core.injection.injection_result import Injected, Outcome, note_of, skipped, template_name
-from policy.core.injection.local_variants import put_locally
+from policy.core.injection.local_variants import inject_variants
 from policy.core.injection.needs_per_call import SPEC_ITSELF, CallSite, Needs, Outline, Rules, outline
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.template_writer import LockPlacement, Refused, TemplateWriter
@@ -117,7 +117,7 @@ class _PerCall:
             return
         try:
             placements = [(site, LockPlacement.of(each)) for site, each in apart]
-            remarks = put_locally(self._writer, number, LockPlacement.of(base), placements)
+            remarks = inject_variants(self._writer, number, LockPlacement.of(base), placements)
         except Refused as refused:
             self._outcome.faults.append(_fault(place, needed, str(refused)))
             return

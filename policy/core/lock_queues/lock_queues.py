@@ -146,9 +146,9 @@ def _others(workflow: Traced, queue: LockQueue) -> list[str]:
     """Return the other holders of a lock; those of other namespaces are only counted, not named."""
     keys = {each.workflow.key: each.workflow.namespace for each in queue.holders}
     keys.pop(workflow.key, None)
-    near = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
-    far = len(keys) - len(near)
-    return near + ([f"{far} of other namespaces"] if far else [])
+    named = sorted(key for key, namespace in keys.items() if namespace == workflow.namespace)
+    unnamed = len(keys) - len(named)
+    return named + ([f"{unnamed} of other namespaces"] if unnamed else [])
 
 
 def _text(workflow: Traced, stuck: list[LockQueue]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, settled
-from policy.core.injection.inject import Put, put_locks
+from policy.core.injection.inject import InjectedSpec, convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.template_library import library_of
@@ -107,14 +107,14 @@ def _work_out(
         name=origin.name,
         library=snapshot.library,
     )
-    put = put_locks(spec, Rulebook(locks, active), reviewed)
-    faults = put.injected.faults or _impossible(put, text, locks)
+    result = convert_and_inject(spec, Rulebook(locks, active), reviewed)
+    faults = result.injected.faults or _impossible(result, text, locks)
     if faults:
         reasons = tuple(_of_reference(each, origin) for each in faults)
         return Sibling(locks.namespace, origin, _sources(active), faults=reasons)
-    if not put.patch:
+    if not result.patch:
         return None
-    whole: Any = patched(msgspec.json.decode(raw), put.patch)
+    whole: Any = patched(msgspec.json.decode(raw), result.patch)
     content = msgspec.json.encode(whole["spec"], order="deterministic").decode()
     mark = sibling_mark(origin, snapshot.header(origin).uid or "", content)
     key = TemplateKey(locks.namespace, sibling_name(origin, mark))
@@ -126,8 +126,8 @@ def _work_out(
         mark=mark,
         text=content,
         made=is_sibling(snapshot.header(key)) and _canonical(snapshot.texts.get(key, "")) == content,
-        injected=put.injected.locks,
-        note=put.injected.note,
+        injected=result.injected.locks,
+        note=result.injected.note,
     )
 
 
@@ -135,9 +135,9 @@ def _sources(active: Sequence[CompiledLockPolicy]) -> tuple[str, ...]:
     return tuple(each.source for each in active)
 
 
-def _impossible(put: Put, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
+def _impossible(result: InjectedSpec, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
     """Return why no sibling is created though the locks themselves are right."""
-    if not put.patch:
+    if not result.patch:
         return ()
     if not text:
         return (Reason(Code.LOCK_CONFLICT, FIELD, "lacks locks, and its text is not known"),)
@@ -147,7 +147,7 @@ def _impossible(put: Put, text: str, locks: LockPolicies) -> tuple[Reason, ...]:
             f"lacks locks, and no sibling is made of it, because policies with referenced: Sibling have "
             f"{len(selectors)} different match.workflows here, and {_MOST_SELECTORS} are the most"
         )
-        return (Reason(Code.LOCK_CONFLICT, FIELD, message, put.injected.locks[0].policy),)
+        return (Reason(Code.LOCK_CONFLICT, FIELD, message, result.injected.locks[0].policy),)
     return ()
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import NO_OBJECT, Injection, Reason
-from policy.core.injection.inject import put_locks
+from policy.core.injection.inject import convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import review_graph
@@ -99,12 +99,12 @@ def review_spec_locks(
 ) -> LockPart:
     """Return what policies decide about the WorkflowSpec of an object of any kind.
 
-    Four steps may refuse it: the locks that rules put in (`put_locks`), the locks that are written
+    Four steps may refuse it: injection (`convert_and_inject`), the locks that are written
     (`written_locks`), what only the graph shows (`review_graph`), and the locks that templates of other
     objects lack (`missing_lock_findings`). None of them calls back.
     """
-    put = put_locks(spec, rulebook, reviewed)
-    spec, found, injected = put.spec, put.found, put.injected
+    result = convert_and_inject(spec, rulebook, reviewed)
+    spec, found, injected = result.spec, result.found, result.injected
     written = written_locks(spec, found, rulebook)
     rulebook.budget.check(Part.GRAPH)
     graph = NO_FINDINGS
@@ -121,7 +121,7 @@ def review_spec_locks(
             *missing.warnings,
             *graph.warnings,
         ),
-        patch=put.patch,
+        patch=result.patch,
         policies=tuple([policy.source for policy in rulebook.policies]),
         injected=injected.locks,
         note=injected.note,
