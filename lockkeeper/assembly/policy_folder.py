@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from lockkeeper.process.console import utc_now
-from policy.core.lock_review.wanted_siblings import with_siblings
+from policy.core.lock_review.siblings import with_siblings
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.policies.snapshot import Snapshot, take_snapshot

@@ -16,7 +16,6 @@ from policy.core.argo_types.decodability import misfits_of
 from policy.core.decision.decision import Code
 from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
-from policy.core.injection.singular_to_lists import converts
 from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
@@ -150,30 +149,30 @@ def _of_owner(
     if owner is None:
         return
     rulebook = _rulebook(subject, governed, ungoverned)
-    spec, locks, active = owner.spec, rulebook.locks, rulebook.policies
+    spec, locks = owner.spec, rulebook.locks
     found = locks.concerned(spec, owner.at)
     view = locks.view(spec, open_ended=owner.is_template)
     reviewed = ReviewedObject(
-        subject.kind,
-        owner.at,
-        msgspec.Raw(msgspec.json.encode(subject.value)),
-        template_finder(locks, governed, view),
-        subject.name,
-        governed.library,
         view=view,
+        kind=subject.kind,
+        at=owner.at,
+        raw=msgspec.Raw(msgspec.json.encode(subject.value)),
+        find=template_finder(locks, governed, view),
+        name=subject.name,
+        library=governed.library,
     )
-    injected = inject(spec, found, locks, active, reviewed)
+    injected = inject(spec, found, rulebook, reviewed)
     shown, filled = graph_findings(owner, found, rulebook, governed.library, injected.patch)
     for reason in (*lock_faults(spec, found, rulebook), *injected.faults, *filled):
-        converted = converts(locks, active) and reason.field.endswith(_SINGLE)
+        converted = rulebook.converts_singular and reason.field.endswith(_SINGLE)
         level = Level.WARNING if converted and reason.code is Code.LOCK_FORM else Level.ERROR
         yield _finding(subject, level, reason.code, reason.field, reason.message, policy=reason.policy)
     for each in shown:
         # What the object itself lacks fails in every run, though a policy may have the webhook only warn.
-        broken = each.code is Code.UNKNOWN_REFERENCE and not each.mendable
+        broken = each.code is Code.UNKNOWN_REFERENCE and not each.fixable
         level = Level.ERROR if broken or each.refused else Level.WARNING
         yield _finding(subject, level, each.code, each.field, each.message, policy=each.policy)
-    hidden = hidden_from_rules(spec, found, locks, active, reviewed)
+    hidden = hidden_from_rules(found, rulebook, reviewed)
     for warning in (*lock_warnings(spec, found, rulebook), *injected.warnings, *hidden):
         field, _, message = warning.removeprefix(_OUR_PREFIX).partition(": ")
         yield _finding(subject, Level.WARNING, _LOCK_WARNING, field, message)

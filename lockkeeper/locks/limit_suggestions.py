@@ -58,8 +58,8 @@ def report(found: Sequence[Replay], seen: LockUses, most_wait: timedelta) -> str
 
 def _one(each: Replay, most_wait: timedelta) -> str:
     lines = [_heading(each.record)]
-    if each.silent:
-        return "\n".join([*lines, f"  {each.silent}"])
+    if each.no_result:
+        return "\n".join([*lines, f"  {each.no_result}"])
     rows = [_HEADER, *(_row(outcome, each.record.limit) for outcome in each.outcomes)]
     lines += [aligned(rows), f"  {_suggestion(each, most_wait)}"]
     return "\n".join(lines)

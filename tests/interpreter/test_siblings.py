@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Side
-from policy.core.lock_review.wanted_siblings import wanted_siblings, with_siblings
+from policy.core.lock_review.siblings import wanted_siblings, with_siblings
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.policies.snapshot import Snapshot
 from tests.interpreter.asking import wanted_by

@@ -14,7 +14,7 @@ from policy.core.admission.task_bounds import PARALLELISM, REFERENCE, Tasks, is_
 from policy.core.admission.update_metadata import metadata_faults
 from policy.core.decision.decision import Code, Injection, Reason, Review, brought
 from policy.core.lock_review.left_out import left_out_faults
-from policy.core.lock_review.redirect import Redirect, kept_redirect, redirect_faults
+from policy.core.lock_review.redirect import Redirect, redirect_faults, retained_redirect
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import Op, PatchOp, pointer
@@ -93,7 +93,7 @@ class _EditContext(msgspec.Struct, frozen=True):
 
     def served(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:
         """Return where the Workflow is led after an edit."""
-        stays = kept_redirect(before, after, self.metadata, self.policies.namespace)
+        stays = retained_redirect(before, after, self.metadata, self.policies.namespace)
         locks = self.policies.locks
         if stays is not None or locks is None:
             return stays or Redirect(after)
@@ -130,7 +130,7 @@ def judge_edit(
     was, now_ = ground.tasks(before), ground.tasks(after)
     has = ground.locks(after)
     # What was wrong before the edit matters only where something is to be reported of what is there now.
-    had = ground.locks(before) if has.says_anything else NO_LOCK_PART
+    had = ground.locks(before) if has.has_effect else NO_LOCK_PART
     dropped, patch = _injections(had, has)
     priority = _priority(before, after, ground)
     return SpecPart(

@@ -65,7 +65,8 @@ class FoundOut:
 class LockPolicies(msgspec.Struct, frozen=True):
     """All lock policies of one namespace.
 
-    `argo` says what may be written. `by_pod` tells that a rule asks what templates run, `structural` that
+    `argo` says what may be written: with `writes_lists` lists of locks, and with `drops_singular` Argo drops
+    single ones. `by_pod` tells that a rule asks what templates run, `structural` that
     one may ask for more than an edit in place, `conditional` that one has a condition, and `on_callers` that
     one may put a lock on a DAG or steps, which then hold it for all that these call. What reviews have
     `found_out` is kept beside them.
@@ -82,6 +83,8 @@ class LockPolicies(msgspec.Struct, frozen=True):
     by_pod: bool
     structural: bool
     conditional: bool
+    writes_lists: bool
+    drops_singular: bool
     refuses_singular: bool
     on_callers: bool
     lock_names: frozenset[str]
@@ -262,6 +265,8 @@ def compile_lock_policies(
         looks_closer=any(not rule.selector.by_name_and_image for rule in rules),
         structural=any(_is_structural(rule) for rule in rules),
         conditional=any(rule.when is not None for rule in rules),
+        writes_lists=argo.reads_lists,
+        drops_singular=not argo.reads_singular,
         refuses_singular=refuses_singular(own for own, _ in compiled),
         on_callers=any(rule.selector.types & _CALLER_TYPES for rule in rules),
         lock_names=frozenset(name for rule in rules for name in rule.names),

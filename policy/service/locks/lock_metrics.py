@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from policy.core.lock_queues.lock_queues import LockQueue
-from policy.core.lock_queues.nudges import Why
+from policy.core.lock_queues.touches import Why
 from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView
 
 _MOST_LOCKS: Final = 500

@@ -21,7 +21,7 @@ from policy.core.lock_queues.lock_queues import (
     live_deadlocks,
     lock_queues,
 )
-from policy.core.lock_queues.nudges import Touch, Why, free_locks, none_touched, touches
+from policy.core.lock_queues.touches import Touch, Why, free_locks, none_touched, touches
 from policy.core.objects import well_known
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy

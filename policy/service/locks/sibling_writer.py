@@ -13,12 +13,7 @@ import msgspec
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
 from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
-from policy.core.lock_review.wanted_siblings import (
-    SiblingInputs,
-    manifest,
-    sibling_inputs,
-    wanted_siblings,
-)
+from policy.core.lock_review.siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Metadata
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import EVENTS, WORKFLOWS, MergePatch, Resource
-from policy.core.lock_queues.nudges import OVERLOOKED_AFTER, Why
+from policy.core.lock_queues.touches import OVERLOOKED_AFTER, Why
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document

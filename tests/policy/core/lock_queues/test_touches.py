@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from policy.core.lock_queues.lock_queues import LockQueue, lock_queues
-from policy.core.lock_queues.nudges import (
+from policy.core.lock_queues.touches import (
     FIRST_AGAIN,
     LAST_AGAIN,
     MOST_AT_ONCE,
@@ -48,26 +48,26 @@ def due(found: tuple[LockQueue, ...], after: timedelta, *, touched: int = 0) -> 
 
 
 def test_the_head_of_a_queue_whose_lock_stays_free_is_touched() -> None:
-    """The others wait until it is their turn: only the head can take the lock."""
+    """The others wait in the queue: only the head can take the lock."""
     found = look(waiter("second", 2), waiter("first", 1))
     assert due(found, OVERLOOKED_AFTER - timedelta(seconds=1)) == []
     assert due(found, OVERLOOKED_AFTER) == ["first"]
 
 
-def test_whom_argo_finds_by_itself_is_left_to_it_for_longer() -> None:
+def test_a_waiter_that_argo_finds_by_itself_is_left_to_it_for_longer() -> None:
     """It looks within seconds after a ConfigMap changed."""
     found = look(waiter("named", 1, OWN))
     assert due(found, OVERLOOKED_AFTER) == []
     assert due(found, NAMED_AFTER) == ["named"]
 
 
-def test_nobody_is_touched_while_the_lock_is_taken() -> None:
+def test_no_waiter_is_touched_while_the_lock_is_held() -> None:
     """They wait for good reason."""
     holder = running("holder", holds={DB: ["n"]}, nodes={"n": node()})
     assert due(look(holder, waiter("a", 1)), timedelta(hours=1)) == []
 
 
-def test_a_lock_that_was_taken_meanwhile_counts_anew() -> None:
+def test_a_lock_that_was_held_meanwhile_counts_from_its_release() -> None:
     """Free is free without a break."""
     free = look(waiter("a", 1))
     later = BEGIN + timedelta(seconds=9)
@@ -77,7 +77,7 @@ def test_a_lock_that_was_taken_meanwhile_counts_anew() -> None:
 
 
 def test_a_waiter_past_its_deadline_is_touched() -> None:
-    """Argo forgets to look at it (argo-verified 6); the lock may be taken or not."""
+    """Argo does not check it (argo-verified 6); the lock may be held or free."""
     spec: JsonObject = {"activeDeadlineSeconds": 60}
     late = running("late", spec=spec, startedAt=stamp(), nodes={"n": node(phase="Pending", waiting=DB)})
     found = look(running("holder", holds={DB: ["n"]}, nodes={"n": node()}), late)

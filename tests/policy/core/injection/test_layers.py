@@ -2,8 +2,8 @@
 
 import pytest
 
-from policy.core.injection.call_sites import CallSite
-from policy.core.injection.layer_safety import task_uses, why_not_around, why_not_called
+from policy.core.injection.layers import task_uses, why_not_around, why_not_called
+from policy.core.injection.needs_per_call import CallSite
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 PLAIN: JsonObject = {"name": "load", "container": {"image": "a", "args": ["{{inputs.parameters.p}}"]}}
@@ -29,7 +29,7 @@ def _with(**parts: JsonValue) -> JsonObject:
         _with(retryStrategy={"limit": 2}, timeout="5m", memoize={"key": "k"}),
     ],
 )
-def test_a_layer_may_stand_around_what_it_can_pass_on(body: JsonObject) -> None:
+def test_there_may_be_a_layer_around_what_it_can_pass_on(body: JsonObject) -> None:
     """Parameters, artifacts that are given, and whatever stays with the template itself."""
     assert why_not_around(body, {"retryStrategy": {"limit": 1}}) == ""
 
@@ -59,10 +59,10 @@ def test_a_layer_may_stand_around_what_it_can_pass_on(body: JsonObject) -> None:
         (PLAIN, {"templateDefaults": {"timeout": "5m"}}, "templateDefaults.timeout would act on the layer"),
     ],
 )
-def test_a_layer_may_not_stand_around_what_it_would_change(
+def test_there_may_be_no_layer_around_what_it_would_change(
     body: JsonObject, spec: JsonObject, why: str
 ) -> None:
-    """And the reason is said."""
+    """And the reason is given."""
     assert why in why_not_around(body, spec)
 
 

@@ -1,9 +1,9 @@
-"""Which Workflows that wait for a lock are to be touched, because Argo would not look at them by itself.
+"""Which Workflows that wait for a lock are touched, because Argo would not reconcile them by itself.
 
-Argo wakes the head of a queue when a holder gives the lock back, and those that name a ConfigMap when it
-changes. It overlooks who reaches the lock by templateRef, inline, in another namespace or by a key that is
-worked out (argo-verified 4), and the deadline of one that waits (argo-verified 6). Any change of an
-annotation makes it look. Touches are few: one head of each queue, later and later.
+Argo reconciles the head of a queue when a holder releases the lock, and the Workflows that name a ConfigMap
+when it changes. It overlooks a Workflow that gets the lock by templateRef, inline, in another namespace or by
+a key with parameters (argo-verified 4), and the deadline of one that waits (argo-verified 6). Any change of
+an annotation triggers it. Touches are few: the head of each queue, with growing pauses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,17 +20,17 @@ from policy.core.values.backoff import RetryTimes
 OVERLOOKED_AFTER: Final = timedelta(seconds=3)
 """How long a lock may be free before a head that Argo overlooks is touched."""
 NAMED_AFTER: Final = timedelta(seconds=30)
-"""The same for a head that Argo knows of: it has its own ten seconds, and its own limits of requests."""
+"""The same for a head that Argo finds by itself, within ten seconds and its own request limits."""
 _DEADLINE_AFTER: Final = timedelta(seconds=5)
-"""How long a deadline may be over."""
+"""How long after its deadline a Workflow is touched."""
 FIRST_AGAIN: Final = timedelta(seconds=10)
 LAST_AGAIN: Final = timedelta(minutes=10)
-"""Until a Workflow is touched again: the first, doubled each time up to the last."""
+"""Pause until a Workflow is touched again: the first is doubled each time, up to the last."""
 MOST_AT_ONCE: Final = 10
 
 
 class Why(StrEnum):
-    """What a touch is for."""
+    """The reason of a touch."""
 
     FREE = "free"
     DEADLINE = "deadline"
@@ -50,9 +50,9 @@ def touches(
     before: RetryTimes[str, datetime, None],
     now: datetime,
 ) -> tuple[Touch, ...]:
-    """Return who is to be touched now.
+    """Return the Workflows to touch now.
 
-    `free_since` tells since when a lock has room and waiters, `before` who was touched and how often.
+    `free_since` has the locks that are free and have waiters, since when; `before` the earlier touches.
     """
     due: dict[str, Touch] = {}
     for queue in found:
@@ -64,20 +64,20 @@ def touches(
         if since is None or not queue.waiters:
             continue
         head = queue.waiters[0].workflow
-        patience = NAMED_AFTER if queue.lock in head.indexed else OVERLOOKED_AFTER
-        if now >= since + patience:
+        pause = NAMED_AFTER if queue.lock in head.indexed else OVERLOOKED_AFTER
+        if now >= since + pause:
             due.setdefault(head.uid, Touch(head, Why.FREE))
-    ripe = [each for each in due.values() if not before.is_early(each.workflow.uid, now)]
-    return tuple(ripe[:MOST_AT_ONCE])
+    not_early = [each for each in due.values() if not before.is_early(each.workflow.uid, now)]
+    return tuple(not_early[:MOST_AT_ONCE])
 
 
 def none_touched() -> RetryTimes[str, datetime, None]:
-    """Return the touches of a term that begins; each touch counts as one that did not help."""
+    """Return no touches, for a term that begins; each touch counts as a failed attempt."""
     return RetryTimes(first=FIRST_AGAIN.total_seconds(), last=LAST_AGAIN.total_seconds())
 
 
 def free_locks(
     found: Iterable[LockQueue], since: Mapping[str, datetime], now: datetime
 ) -> Mapping[str, datetime]:
-    """Return since when each lock has room and waiters at once."""
+    """Return the locks that are free and have waiters, each with the time since when."""
     return {queue.lock: since.get(queue.lock, now) for queue in found if queue.free and queue.waiters}
