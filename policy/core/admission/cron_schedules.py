@@ -1,7 +1,7 @@
-"""What keeps a CronWorkflow from ever running: what Argo's controller refuses of it once it is stored.
+"""Why a CronWorkflow would never run: what Argo's controller refuses in it once it is stored.
 
 Argo reports it in a condition that is easily overlooked (workflow/validate `CronWorkflow`, and the schedule
-fields of each version). Judged by the parser's own rules (`policy.core.values.cron_fields`).
+fields of each version). The rules are those of its parser (`policy.core.values.cron_fields`).
 """
 
 import re
@@ -18,11 +18,11 @@ _FIRST_WITH_LIST: Final = ArgoVersion(3, 6)
 _FIRST_WITHOUT_SINGLE: Final = ArgoVersion(4, 0)
 _POLICIES: Final = ("Allow", "Forbid", "Replace")
 _LONGEST_NAME: Final = 52
-"""A run is called after its CronWorkflow, with eleven characters of its time behind it."""
+"""The name of a run is that of its CronWorkflow, and eleven characters of its time."""
 _DURATION: Final = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
 """A duration as Go reads it (`time.ParseDuration`)."""
 _MOST_SCHEDULES: Final = 100
-"""Of one CronWorkflow that are looked at."""
+"""Schedules of one CronWorkflow that are checked."""
 
 
 def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem]:
@@ -43,7 +43,7 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
 
 
 def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
-    """Yield where the schedule is in a field that this version does not read, or nowhere."""
+    """Yield that the schedule is in a field that this version does not read, or missing."""
     if argo >= _FIRST_WITHOUT_SINGLE:
         if spec.schedule and not spec.schedules:
             message = (
@@ -62,7 +62,7 @@ def _forms(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[Problem]:
 
 
 def _schedules(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[tuple[str, str]]:
-    """Yield the schedules that are read, with their paths; the single one is before the list."""
+    """Yield the schedules that Argo reads, with their paths; the single one has precedence over the list."""
     if spec.schedule and argo < _FIRST_WITHOUT_SINGLE:
         yield "spec.schedule", spec.schedule
     elif argo >= _FIRST_WITH_LIST:

@@ -175,7 +175,7 @@ class PolicyExaminer:
         for winner_name, namespaces in lost.items():
             whole = " (all that this one selects)" if len(namespaces) == len(selected) else ""
             message = (
-                f"{winner_name} is the oldest pool that selects {some(namespaces)}{whole}, and its limits "
+                f"{winner_name} is the oldest pool that selects {some_namespaces(namespaces)}{whole}, and its limits "
                 "count there: select other namespaces in one of the two"
             )
             yield Finding(FindingKind.OLDER_POOL, "spec.namespaceSelector", message, winner_name)
@@ -213,7 +213,7 @@ class PolicyExaminer:
             for (name, its), namespaces in lost.items():
                 message = (
                     f"{name} gives key {own.key} of ConfigMap {own.config_map} {its}, and that "
-                    f"counts in {some(namespaces)}: give both the same limit, or remove one of them"
+                    f"counts in {some_namespaces(namespaces)}: give both the same limit, or remove one of them"
                 )
                 path = f"spec.semaphores[{index}]"
                 yield Finding(FindingKind.DEFINED_ELSEWHERE, path, message, name)
@@ -236,7 +236,7 @@ class PolicyExaminer:
         for key, namespaces in refused.items():
             rule_name, _, winner = key
             message = (
-                f"every Workflow of {some(namespaces)} that it selects is refused by {winner}, because of "
+                f"every Workflow of {some_namespaces(namespaces)} that it selects is refused by {winner}, because of "
                 f"the lock that it injects: {texts[key]}"
             )
             path = f"spec.inject[name={rule_name}]"
@@ -329,7 +329,7 @@ def _certain(locks: LockPolicies, rule: CompiledRule, *, discreet: bool) -> Sequ
     return faults_of_rule(rule, Rulebook(locks, speaking, discreet=discreet))
 
 
-def some(namespaces: Sequence[str]) -> str:
+def some_namespaces(namespaces: Sequence[str]) -> str:
     """Name some namespaces, and how many more there are."""
     more = len(namespaces) - SHOWN
     names = ", ".join(namespaces[:SHOWN])

@@ -1,15 +1,15 @@
 """Which quotas govern a Workflow, and what it demands of which accounts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from policy.core.objects.label_selectors import Labels
-from policy.core.policies.snapshot import Snapshot
-from policy.core.policy_kinds.kinds import WorkflowQuotaSpec
+from policy.core.policies.snapshot import Snapshot, pool_of
+from policy.core.policy_kinds.kinds import OnExceed, WorkflowQuotaSpec
 from policy.core.queue.waiter import Want
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -112,3 +112,52 @@ def borrowed_from(quotas: Iterable[CompiledQuota], namespace: str, snapshot: Sna
             pool = snapshot.pool(namespace)
             return pool if pool is not None and pool.borrows else None
     return None
+
+
+WEBHOOK_DELAY: Final = timedelta(seconds=10)
+"""How long a webhook may take to receive a policy: what is created by then was rightly admitted."""
+_Since: TypeAlias = Callable[[CompiledQuota], datetime | None]
+
+
+def bypassed_quota(
+    quotas: Iterable[CompiledQuota], labels: Labels, created: datetime, since: _Since
+) -> CompiledQuota | None:
+    """Return the quota that a Workflow without marks bypassed, None where it may be older than the quota.
+
+    `since` gives when a quota came to be as it is in its namespace, None where that is not known.
+    """
+    for quota in governing(tuple(quotas), labels):
+        if quota.on_exceed is OnExceed.WARN:
+            continue
+        moment = since(quota)
+        if moment is not None and created > moment + WEBHOOK_DELAY:
+            return quota
+    return None
+
+
+def policy_edited_at(quota: CompiledQuota, namespace: str, snapshot: Snapshot) -> datetime | None:
+    """Return when the policy of a quota was written last, None where that is unknown."""
+    own = snapshot.quotas.get(namespace, ()) if quota.account.namespace else ()
+    metadata = next((each.metadata for each in own if each.metadata.name == quota.account.quota), None)
+    if metadata is None:  # It is that of the pool, or the pool's default for its members.
+        pool = pool_of(snapshot, namespace)
+        metadata = None if pool is None else pool.metadata
+    return None if metadata is None else _moment(metadata.edited)
+
+
+def bypass_message(quota: CompiledQuota) -> str:
+    """Return what it means that a Workflow bypassed a quota, and what to do."""
+    weight = " and as one whose tasks have no bound" if quota.bounds_tasks else ""
+    return (
+        f"Lockkeeper was not asked when it was created, though {quota.source} governs it: the webhook was "
+        f"away or passed over. It goes on and counts as running{weight}, so the limit may be exceeded and "
+        "others wait until it ends. To have it wait its turn, delete it and create it anew"
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -118,9 +118,9 @@ class Snapshot(msgspec.Struct, frozen=True):
         """Return a namespace's labels; one that was never seen has its name only, as Kubernetes labels it."""
         return self.namespace_labels.get(namespace) or {NAMESPACE_NAME: namespace}
 
-    def template(self, namespace: str, ref: TemplateRef) -> WorkflowSpec | None:
+    def template(self, namespace: str, ref: TemplateRef | None) -> WorkflowSpec | None:
         """Return the spec of a (Cluster)WorkflowTemplate that is referred to, or None where it is unknown."""
-        return self.templates.get(key_of(ref, namespace))
+        return None if ref is None else self.templates.get(key_of(ref, namespace))
 
     def header(self, key: TemplateKey) -> Metadata:
         """Return the metadata of a template, empty for one that is not known."""

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from policy.core.admission.child_exemption import (
     MAX_CHILDREN,
     MAX_DEPTH,
-    MAX_LINE,
+    MAX_DESCENDANTS,
     NO_SLOT,
+    ChildCandidate,
     Exemption,
-    Newcomer,
     counted_for,
     exemption,
-    within,
+    fit_under_root,
 )
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -65,7 +65,7 @@ def _exemption(
     above = decoded(parent) if parent is not None else None
     top = decoded(root) if root is not None else above
     related = Related(parent=above, root=top.metadata if top is not None else None, line=line)
-    return exemption(Newcomer(CHILD, tasks, user, admitted, held), related, _quotas())
+    return exemption(ChildCandidate(CHILD, tasks, user, admitted, held), related, _quotas())
 
 
 def _waiting(why: str) -> Exemption:
@@ -173,8 +173,8 @@ def test_who_will_never_have_room_does_not_wait_for_it() -> None:
     """It is larger than its root, or too many wait already: it waits for a slot of its own alone."""
     assert not _exemption(_parent(), tasks=Amount(4)).root
     assert not _exemption(_parent(), tasks=UNLIMITED).root
-    assert _exemption(_parent(), children=("1",) * (MAX_LINE - 1)).waits
-    assert not _exemption(_parent(), children=("1",) * MAX_LINE).root
+    assert _exemption(_parent(), children=("1",) * (MAX_DESCENDANTS - 1)).waits
+    assert not _exemption(_parent(), children=("1",) * MAX_DESCENDANTS).root
 
 
 @pytest.mark.parametrize("tasks", [well_known.UNBOUNDED, "1000000"])
@@ -228,7 +228,7 @@ def test_a_root_has_to_run_too(root: JsonObject, why: str) -> None:
 def test_where_nobody_knows_the_root_nobody_is_exempt() -> None:
     """To take the parent for the root would be a slot that nobody counts."""
     related = Related(parent=decoded(MIDDLE))
-    found = exemption(Newcomer(CHILD, ONE, RUNNER), related, _quotas())
+    found = exemption(ChildCandidate(CHILD, ONE, RUNNER), related, _quotas())
     assert found == Exemption(why=NO_SLOT)
 
 
@@ -246,7 +246,7 @@ def test_who_shares_no_quota_with_the_root_is_no_child() -> None:
     """They do not wait for each other, and its children are charged to itself."""
     only = snapshot(quota("ml", selector={"matchLabels": {"team": "ml"}})).policies(NAMESPACE).quotas
     related = Related(parent=decoded(_parent()), root=decoded(_parent()).metadata)
-    assert exemption(Newcomer(CHILD, ONE, RUNNER), related, only) == Exemption()
+    assert exemption(ChildCandidate(CHILD, ONE, RUNNER), related, only) == Exemption()
 
 
 def test_the_validating_side_does_not_ask_for_room_again() -> None:
@@ -267,7 +267,7 @@ def test_the_validating_side_does_not_ask_for_room_again() -> None:
 def test_who_runs_under_a_slot_never_exceeds_it(bound: Amount, line: list[Amount]) -> None:
     """Nor is anybody left out for whom there would have been room when he came."""
     number, used = 0, 0
-    for tasks, fits in zip(line, within(bound, line), strict=True):
+    for tasks, fits in zip(line, fit_under_root(bound, line), strict=True):
         room = number < MAX_CHILDREN and (
             bound.unlimited or (tasks.value is not None and bound.covers(used + tasks.value))
         )
@@ -286,7 +286,7 @@ def test_who_has_no_owner_is_no_child() -> None:
     )
     for metadata in (Metadata(), *(Metadata(owner_references=(owner,)) for owner in owners)):
         parent = decoded(_parent())
-        newcomer = Newcomer(metadata, ONE, RUNNER)
+        newcomer = ChildCandidate(metadata, ONE, RUNNER)
         found = exemption(newcomer, Related(parent=parent, root=parent.metadata), _quotas())
         assert found == Exemption()
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from policy.core.admission.priorities import Priority, priority_of
-from policy.core.admission.quota import GENERATED, MAX_PREFIX, by_effect, generated_name
+from policy.core.admission.quota import MAX_PREFIX_LENGTH, SUFFIX_LENGTH, by_effect, generated_name
+from policy.core.admission.tasks_and_priority import Priority, priority_of
 from policy.core.decision.decision import Code, Decision, Outcome, ReservationRequest
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -153,8 +153,8 @@ def test_a_name_that_is_made_is_cut_as_the_api_server_cuts_it() -> None:
     """63 characters at most, however long the prefix is."""
     uid = "12345678-90ab-cdef-1234-567890abcdef"
     assert generated_name("build-", uid) == "build-567890abcdef"
-    assert generated_name("x" * 99, uid) == "x" * MAX_PREFIX + "567890abcdef"
-    assert len(generated_name("x" * 99, uid)) == MAX_PREFIX + GENERATED == 63
+    assert generated_name("x" * 99, uid) == "x" * MAX_PREFIX_LENGTH + "567890abcdef"
+    assert len(generated_name("x" * 99, uid)) == MAX_PREFIX_LENGTH + SUFFIX_LENGTH == 63
 
 
 def asked(policies: Snapshot, **spec: JsonValue) -> ReservationRequest:

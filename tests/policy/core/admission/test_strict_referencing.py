@@ -4,7 +4,7 @@ import pytest
 
 from policy.cluster.jsonpatch_apply import merge
 from policy.core.admission.decide import apply_policies
-from policy.core.admission.task_bounds import Tasks, tasks_of
+from policy.core.admission.tasks_and_priority import Tasks, tasks_of
 from policy.core.decision.decision import Code, Side
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject

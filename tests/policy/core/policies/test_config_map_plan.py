@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.config_map_plan import (
+from policy.core.policies.semaphore_config_maps import (
     FIELD_MANAGER,
     LABEL,
     ForeignKey,
     ObservedConfigMap,
-    config_map,
+    config_map_to_apply,
     plan,
 )
 
@@ -42,7 +42,7 @@ def test_a_config_map_that_is_not_there_is_made() -> None:
     made = plan(None, {"a": "1"}, never)
     assert made.data == {"a": "1"}
     assert plan(None, {}, never).data is None
-    assert config_map(("team-a", "m"), {"a": "1"}) == {
+    assert config_map_to_apply(("team-a", "m"), {"a": "1"}) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "m", "namespace": "team-a", "labels": {LABEL: "true"}},
@@ -77,10 +77,10 @@ def test_a_key_that_nobody_defines_any_more_stays_while_its_lock_is_used() -> No
     """Argo would strand those that wait for it."""
     stands = standing({"a": "1", "b": "2"}, managed(FIELD_MANAGER, "a", "b"))
     made = plan(stands, {}, lambda key: key == "b")
-    assert (made.data, made.kept, made.empty) == ({"b": "2"}, ("b",), False)
+    assert (made.data, made.retained, made.empty) == ({"b": "2"}, ("b",), False)
     last = plan(stands, {}, never)
     assert (last.data, last.empty) == ({}, True)
-    assert "data" not in config_map(("team-a", "m"), {})
+    assert "data" not in config_map_to_apply(("team-a", "m"), {})
 
 
 def test_a_key_that_was_removed_by_hand_comes_back() -> None:

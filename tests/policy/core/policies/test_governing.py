@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.core.admission.task_bounds import Tasks, tasks_of
+from policy.core.admission.tasks_and_priority import Tasks, tasks_of
 from policy.core.decision.decision import Code, Reason
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.governing import accounts_of, demands, governing

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from policy.core.policies.window_checks import MAX_WINDOWS, window_problems
+from policy.core.policies.quota_part_checks import MAX_WINDOWS, window_problems
 from policy.core.policy_kinds.quota_parts import QuotaLimits, WindowSpec
 
 NIGHT: Final = WindowSpec("night", "0 20 * * *", "10h", QuotaLimits(workflows=40), "Europe/Berlin")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.semaphore_projection import limit_at, project
+from policy.core.policies.semaphore_config_maps import limit_at, project
 from policy.core.policy_kinds.kinds import SemaphoreDefinition, SemaphoreWindow
 from policy.core.quota.windows import NEVER
 from tests.policy.core.builders import (
