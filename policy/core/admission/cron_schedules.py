@@ -33,7 +33,10 @@ def schedule_problems(cron: CronWorkflow, argo: ArgoVersion) -> Iterator[Problem
         message = f"has {len(name)} characters: Argo runs no CronWorkflow with more than {_LONGEST_NAME}"
         yield Problem("metadata.name", message)
     yield from _forms(spec, argo)
-    yield from _zone(spec)
+    try:
+        zone_named(spec.timezone or "UTC")
+    except ValueError as error:
+        yield Problem("spec.timezone", f"{error}; Argo never runs it")
     for path, schedule in _schedules(spec, argo):
         yield from _schedule(schedule, path, spec.timezone or "")
     if spec.concurrency_policy and spec.concurrency_policy not in _POLICIES:
@@ -68,15 +71,6 @@ def _schedules(spec: CronWorkflowSpec, argo: ArgoVersion) -> Iterator[tuple[str,
     elif argo >= _FIRST_WITH_LIST:
         for index, each in enumerate((spec.schedules or ())[:_MOST_SCHEDULES]):
             yield f"spec.schedules[{index}]", each
-
-
-def _zone(spec: CronWorkflowSpec) -> Iterator[Problem]:
-    if not spec.timezone:
-        return
-    try:
-        zone_named(spec.timezone)
-    except ValueError as error:
-        yield Problem("spec.timezone", f"{error}; Argo never runs it")
 
 
 def _schedule(schedule: str, path: str, timezone: str) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ import msgspec
 from policy.core.admission.quota import GovernedWorkflow, QuotaPart, apply_quotas
 from policy.core.admission.task_recount import cap_faults
 from policy.core.admission.tasks_and_priority import stored_in
-from policy.core.admission.update import Update, guard, reactivates, sent_by_server, update_of
+from policy.core.admission.update import Update, guard, reactivates, update_of
 from policy.core.admission.update_metadata import metadata_faults
 from policy.core.admission.update_status import retry_faults
 from policy.core.decision.decision import (
@@ -163,7 +163,7 @@ def _governed_workflow(
 def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot) -> Iterator[Reason]:
     """Yield what is wrong with the status of a Workflow that is to run."""
     if again is not None:
-        server = sent_by_server(again, snapshot)
+        server = again.review.user in snapshot.identities.argo_servers
         yield from retry_faults(again.old.status, workflow.status, again.review.budget, server=server)
     elif hold.has_own_status(workflow):
         yield _BRINGS_STATUS

@@ -191,17 +191,10 @@ def _child_candidate(
 
     It sees that by the hold and, where quotas deny, by the reservation: an exempt child makes none.
     """
-    if review.side is not Side.VALIDATE:
-        return ChildCandidate(metadata, tasks, review.user)
-    labels = metadata.labels or {}
+    labels = (metadata.labels or {}) if review.side is Side.VALIDATE else {}
     counts = RESERVATION in labels or not by_effect(quotas)[OnExceed.DENY]
-    return ChildCandidate(
-        metadata,
-        tasks,
-        review.user,
-        admitted=labels.get(well_known.CHILD_OF, ""),
-        held=counts and hold.is_held(labels),
-    )
+    admitted, held = labels.get(well_known.CHILD_OF, ""), counts and hold.is_held(labels)
+    return ChildCandidate(metadata, tasks, review.user, admitted, held)
 
 
 def _exceeded(check: _QuotaCheck, warning: Sequence[CompiledQuota]) -> list[str]:

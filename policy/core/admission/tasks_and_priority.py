@@ -119,8 +119,11 @@ def tasks_of(
         written = max((each for each in (written, given) if each is not None), default=None)
     elif written is None:
         written = _inherited(spec, namespace, snapshot)
-    if ref is not None and stored is not None and _is_more(stored.parallelism, written):
-        field, written = _STORED_FIELD, stored.parallelism
+    if ref is not None and stored is not None:
+        # No number stored is no bound, whatever a template has now.
+        number = stored.parallelism
+        if number is None or written is None or number > written:
+            field, written = _STORED_FIELD, number
     if written is None:
         return _without_number(field, quotas, now, by)
     pins = not by and spec.parallelism is None and any(each.counts_tasks for each in quotas)
@@ -130,11 +133,6 @@ def tasks_of(
         faults=tuple(_out_of_bounds(written, quotas, field)),
         by=by,
     )
-
-
-def _is_more(stored: int | None, written: int | None) -> bool:
-    """Return whether the stored number counts; no number there is no bound, whatever a template has now."""
-    return stored is None or written is None or stored > written
 
 
 def _inherited(spec: WorkflowSpec, namespace: str, snapshot: Snapshot) -> int | None:

@@ -72,35 +72,27 @@ def reactivates(update: Update) -> bool:
 
 
 def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
-    """Decide about an update that does not make a Workflow run again."""
-    policies = snapshot.policies(update.review.namespace)
+    """Decide about an update that does not make a Workflow run again, by what is new in it.
+
+    What refuses it, in this order: our marks, what hides it from controllers, labels by which policies select
+    it, its status, its spec (`review_edit`). What Argo's controller sends is restored instead.
+    """
+    policies, review = snapshot.policies(update.review.namespace), update.review
+    old, new, before, after = update.old, update.new, update.before, update.after
     if not (
-        _marked(update.before)
-        or _marked(update.after)
-        or (policies.governed and governing_names(policies, hold.original_labels(update.before)))
+        _marked(before)
+        or _marked(after)
+        or (policies.governed and governing_names(policies, hold.original_labels(before)))
     ):
         return UNGOVERNED
-    if update.review.user in snapshot.identities.argo_controllers:
+    user, budget = review.user, review.budget
+    if user in snapshot.identities.argo_controllers:
         return _restore(update, policies)
-    return _review_update(update, policies, snapshot, now)
-
-
-def sent_by_server(update: Update, snapshot: Snapshot) -> bool:
-    """Return whether argo-server sends an update; it alone can put nodes into Argo's database."""
-    return update.review.user in snapshot.identities.argo_servers
-
-
-def _review_update(
-    update: Update, policies: NamespacePolicies, snapshot: Snapshot, now: datetime
-) -> Decision:
-    """Decide about an update that is not Argo's controller's, by what is new in it."""
-    old, new, before, after = update.old, update.new, update.before, update.after
-    user, budget = update.review.user, update.review.budget
     over = is_completed(before)  # Its spec is reviewed when it is made to run again.
     edit = UNCHANGED
-    if not over and spec_changes(update.review):
+    if not over and spec_changes(review):
         edit = review_edit(old, new, policies, snapshot, now, budget=budget)
-    server = sent_by_server(update, snapshot)
+    server = user in snapshot.identities.argo_servers
     reasons = (
         *mark_faults(before, after, edit.due),
         *visibility_faults(before, after, phase_of(new.status)),
@@ -118,7 +110,7 @@ def _review_update(
         injected=edit.injected,
         policies=governing_names(policies, hold.original_labels(before)),
     )
-    return settled(decision, update.review.side, reasons)
+    return settled(decision, review.side, reasons)
 
 
 def _restore(update: Update, policies: NamespacePolicies) -> Decision:

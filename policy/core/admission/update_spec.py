@@ -87,15 +87,12 @@ class _EditContext(msgspec.Struct, frozen=True):
     budget: Budget
 
     def tasks(self, spec: WorkflowSpec) -> Tasks:
-        """Return how many tasks a spec may run at once."""
         return tasks_of(spec, self.policies.namespace, self.quotas, self.snapshot, self.now)
 
     def priority(self, spec: WorkflowSpec) -> Priority:
-        """Return which priority a spec may have."""
         return priority_of(spec, self.policies.namespace, self.quotas, self.snapshot)
 
     def locks(self, spec: WorkflowSpec) -> LockPart:
-        """Return the result of lock policies for a spec."""
         return review_workflow_locks(spec, self.labels, self.policies, self.snapshot, budget=self.budget)
 
     def redirect(self, before: WorkflowSpec, after: WorkflowSpec) -> Redirect:

@@ -124,10 +124,14 @@ def _validation(validation: LockValidation, path: str) -> Iterator[Problem]:
 
 def _rules(spec: SynchronizationPolicySpec, path: str, own: str | None, budget: Budget) -> Iterator[Problem]:
     """Yield what is wrong with the injection rules of a policy; `own` is its namespace, if it has one."""
+    rules = spec.inject[:_MAX_RULES]
     yield from too_many(spec.inject, _MAX_RULES, path)
-    yield from _too_long(spec.inject[:_MAX_RULES], path)
+    length = sum(len(glob) for rule in rules for part in _GLOBS for glob in _given(rule.templates, part))
+    if length > _MOST_TEXT:
+        message = f"has globs of {length} characters together, and may have {_MOST_TEXT}: split the policy"
+        yield Problem(path, message)
     seen: dict[str, int] = {}
-    for index, rule in enumerate(spec.inject[:_MAX_RULES]):
+    for index, rule in enumerate(rules):
         budget.check(Part.POLICY)
         where = f"{path}[{index}]"
         first = seen.setdefault(rule.name, index)
@@ -175,13 +179,6 @@ def _selector(templates: TemplateSelector, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.resources[{index}]", message)
     if templates.resources and templates.types and TemplateType.RESOURCE not in templates.types:
         yield Problem(f"{path}.resources", 'selects nothing beside these types: add "resource" to them')
-
-
-def _too_long(rules: Sequence[InjectRule], path: str) -> Iterator[Problem]:
-    length = sum(len(glob) for rule in rules for part in _GLOBS for glob in _given(rule.templates, part))
-    if length > _MOST_TEXT:
-        message = f"has globs of {length} characters together, and may have {_MOST_TEXT}: split the policy"
-        yield Problem(path, message)
 
 
 def _given(templates: TemplateSelector, part: str) -> tuple[str, ...]:

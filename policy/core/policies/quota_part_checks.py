@@ -175,12 +175,9 @@ def _count(count: int, path: str) -> Iterator[Problem]:
 
 
 def _at_least(text: str, shortest: timedelta, path: str) -> Iterator[Problem]:
-    try:
-        length = duration(text)
-    except ValueError as error:
-        yield Problem(path, str(error))
-        return
-    if length < shortest:
+    length, problem = _tried(partial(duration, text), path)
+    yield from problem
+    if length is not None and length < shortest:
         yield Problem(path, f"{text!r} is too short: use {int(shortest.total_seconds())}s or more")
 
 

@@ -29,8 +29,6 @@ FIELD_MANAGER: Final = "lockkeeper-semaphores"
 LABEL: Final = "lockkeeper.dev/semaphores"
 """Label of ConfigMaps that have a key of ours, by which the next leader finds them."""
 OURS: Final = f"{LABEL}=true"
-_APPLY: Final = "Apply"
-_DATA: Final = "f:data"
 NOTHING: Final[Mapping[str, "ProjectedKey"]] = {}
 
 
@@ -198,9 +196,9 @@ def _owners(managed: Iterable[ManagedFields]) -> tuple[set[str], dict[str, list[
     ours: set[str] = set()
     others: dict[str, list[str]] = {}
     for each in managed:
-        fields = (each.fields_v1 or {}).get(_DATA)
+        fields = (each.fields_v1 or {}).get("f:data")
         keys = [key.removeprefix("f:") for key in fields if key != "."] if isinstance(fields, dict) else []
-        if each.manager == FIELD_MANAGER and each.operation == _APPLY:
+        if each.manager == FIELD_MANAGER and each.operation == "Apply":
             ours.update(keys)
         else:
             for key in keys:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from policy.core.decision.decision import UNGOVERNED, Code, Decision, Outcome, Side
 from policy.core.injection.inject import inject
+from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.template_bodies import places
@@ -292,7 +293,8 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
         return
     spec = spec_of(texts(obj, "spec"))
     everywhere = places(spec)
-    wanted = inject(spec, everywhere, locks, active)
+    whole = ReviewedObject(raw=msgspec.Raw(msgspec.json.encode(obj)))
+    wanted = inject(spec, everywhere, locks, active, whole)
     faults = (*lock_faults(spec, everywhere, Rulebook(locks, active)), *wanted.faults)
     tasks = (Code.UNBOUNDED_TASKS, Code.TASKS_ABOVE_CAP, Code.PRIORITY_ABOVE_CAP)
     assert tuple(each for each in decision.reasons if each.code not in tasks) == faults
