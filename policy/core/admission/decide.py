@@ -130,15 +130,15 @@ def _admit(
     if snapshot.extent.left_out:
         stored = again is not None and stored_in(workflow.status) is not None
         faults += left_out_faults(spec, review.namespace, snapshot, stored=stored)
-    policies_named = tuple(dict.fromkeys(quotas.policies + locks.policies))
-    own = tuple([msgspec.structs.replace(each, policy=policies_named[0]) for each in faults])
+    sources = tuple(dict.fromkeys([quota.source for quota in governed_by] + [*locks.policies]))
+    own = tuple([msgspec.structs.replace(each, policy=sources[0]) for each in faults])
     reasons = own + quotas.reasons + locks.reasons
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
         patch=_whole_patch(workflow, quotas, locks),
         injected=locks.injected,
-        policies=policies_named,
+        policies=sources,
         reservation=quotas.reservation,
     )
     return settled(decision, review.side, reasons)

@@ -42,7 +42,6 @@ class QuotaPart(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     outlook: tuple[str, ...] = ()
     patch: tuple[PatchOp, ...] = ()
-    policies: tuple[str, ...] = ()
     queued: bool = False
     reservation: ReservationRequest | None = None
 
@@ -126,10 +125,6 @@ class _QueuePart(msgspec.Struct, frozen=True):
     patch: tuple[PatchOp, ...] = ()
 
 
-_NO_RESERVATION: Final = _ReservationPart()
-_NO_QUEUE: Final = _QueuePart()
-
-
 def apply_quotas(
     subject: GovernedWorkflow,
     quotas: Sequence[CompiledQuota],
@@ -162,7 +157,7 @@ def apply_quotas(
     reserved = _reservation(check, effects[OnExceed.DENY], subject, policies.root)
     run = scheduled_by(metadata) if queued and review.related.policy else None
     origin = _origin(subject, child, run, tasks.by, queued=queued)
-    queue = _queue_part(check, queueing, policies.rules, subject, run) if queued else _NO_QUEUE
+    queue = _queue_part(check, queueing, policies.rules, subject, run) if queued else _QueuePart()
     marked = hold.mark_patch(workflow.metadata, marks, reservation=reserved.id, hold=queued, origin=origin)
     reasons = tasks.faults + priority.faults + queue.reasons
     return QuotaPart(
@@ -170,7 +165,6 @@ def apply_quotas(
         warnings=(_child_warning(child, metadata, queued=queued and not reasons),) if child.why else (),
         outlook=(*exceeded, *tasks.warnings, *priority.warnings, *queue.warnings),
         patch=(*marked, *_spec_patch(workflow, tasks, priority), *queue.patch, *reserved.patch),
-        policies=tuple([quota.source for quota in quotas]),
         queued=queued,
         reservation=reserved.reservation,
     )
@@ -220,7 +214,7 @@ def _reservation(
     mutates = review.side is Side.MUTATE
     carried = "" if mutates else (metadata.labels or {}).get(RESERVATION, "")
     if not denying and not carried:
-        return _NO_RESERVATION
+        return _ReservationPart()
     name, patch = metadata.name or "", list[PatchOp]()
     if mutates and not name and metadata.generate_name:
         # The reservation is bound to the name, which the API server would generate only after this call.

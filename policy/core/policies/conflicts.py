@@ -126,11 +126,8 @@ class PolicyExaminer:
         left_out = self._snapshot.extent.left_out
         if not left_out:
             return
-        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
-            path, namespaces = "metadata.namespace", {policy.metadata.namespace, ""}
-        else:
-            path = "spec.namespaceSelector"
-            namespaces = {*self._selected(policy.spec.namespace_selector), ""}
+        namespaces = {*self._governed(policy), ""}
+        path = "metadata.namespace" if name_of(policy).namespace else "spec.namespaceSelector"
         for each in left_out.values():
             if each.namespace in namespaces:
                 follows = (
@@ -153,9 +150,11 @@ class PolicyExaminer:
             yield from _reserving_nothing(quota, winner)
             yield from _cut(quota, compiled, winner)
 
-    def _selected(self, selector: LabelSelector) -> list[str]:
-        """Return the known namespaces that a selector selects, by name."""
-        known = sorted(self._snapshot.namespace_labels.items())
+    def _governed(self, policy: Policy) -> list[str]:
+        """Return the namespace of a policy, or the known namespaces that it selects, by name."""
+        if isinstance(policy, WorkflowQuota | SynchronizationPolicy):
+            return [policy.metadata.namespace]
+        known, selector = sorted(self._snapshot.namespace_labels.items()), policy.spec.namespace_selector
         return [name for name, labels in known if selector.matches(labels)]
 
     def _of_pool(self, pool: ClusterWorkflowQuota) -> Iterator[Finding]:
@@ -164,7 +163,7 @@ class PolicyExaminer:
             yield from _contradictory(
                 pool.spec.namespace_defaults.selector, "spec.namespaceDefaults.selector"
             )
-        selected = self._selected(pool.spec.namespace_selector)
+        selected = self._governed(pool)
         if not selected:
             yield _no_namespace(pool.spec.namespace_selector)
         lost: dict[str, list[str]] = {}
@@ -182,13 +181,9 @@ class PolicyExaminer:
 
     def _of_locks(self, policy: LockPolicy) -> Iterator[Finding]:
         yield from _contradictory(policy.spec.match.workflows, "spec.match.workflows")
-        if isinstance(policy, ClusterSynchronizationPolicy):
-            selector = policy.spec.namespace_selector
-            governed = self._selected(selector)
-            if not governed:
-                yield _no_namespace(selector)
-        else:
-            governed = [policy.metadata.namespace]
+        governed = self._governed(policy)
+        if isinstance(policy, ClusterSynchronizationPolicy) and not governed:
+            yield _no_namespace(policy.spec.namespace_selector)
         yield from self._overridden_definitions(policy, governed)
         if policy.spec.inject:
             yield from self._refused_rules(policy, governed[:_MOST_NAMESPACES])

@@ -4,7 +4,6 @@ The entry for policies of all kinds, and all checks of lock policies.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Final
 
 from policy.core.lock_model.conditions import parse_condition, unlimited_key
@@ -88,10 +87,8 @@ def _definitions(spec: SynchronizationPolicySpec, path: str, budget: Budget) -> 
     seen: dict[tuple[str, str], int] = {}
     for index, definition in enumerate(paced(spec.semaphores[:_MAX_SEMAPHORES], budget, Part.POLICY)):
         where = f"{path}[{index}]"
-        yield from chain(
-            name_problems(definition.config_map, f"{where}.configMap"),
-            name_problems(definition.key, f"{where}.key"),
-        )
+        yield from name_problems(definition.config_map, f"{where}.configMap")
+        yield from name_problems(definition.key, f"{where}.key")
         yield from _semaphore_limit(definition.limit, f"{where}.limit")
         yield from _semaphore_windows(definition.windows, f"{where}.windows")
         first = seen.setdefault((definition.config_map, definition.key), index)
