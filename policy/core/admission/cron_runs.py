@@ -55,14 +55,14 @@ def _slot_left_by(run: Metadata) -> str:
     return run.uid or ""
 
 
-def replaced_runs(live: Iterable[Metadata]) -> list[Metadata]:
+def replaced_runs(runs: Iterable[Metadata]) -> list[Metadata]:
     """Return the runs that wait and are to be deleted, because a newer one replaces them."""
     waiting: dict[tuple[str, str], list[Metadata]] = {}
-    for run in live:
+    for run in runs:
         owner = scheduled_by(run)
         if owner is not None and is_replaceable(run):
             waiting.setdefault((run.namespace or "", owner.uid), []).append(run)
-    return [run for runs in waiting.values() for run in sorted(runs, key=_age)[:-1]]
+    return [run for each in waiting.values() for run in sorted(each, key=_age)[:-1]]
 
 
 def is_replaceable(run: Metadata) -> bool:

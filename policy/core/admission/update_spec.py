@@ -39,7 +39,7 @@ _FREE: Final = frozenset({"shutdown", "suspend"})
 
 
 class _RawSpec(Read, frozen=True):
-    """The parts of a Workflow's spec, left as they came."""
+    """The parts of a Workflow's spec, not decoded."""
 
     spec: dict[str, msgspec.Raw] | None = None
 
@@ -200,7 +200,7 @@ def _with_bound(
 ) -> tuple[WorkflowSpec, tuple[PatchOp, ...]]:
     """Return an edited spec with the bound of its tasks restored, if the edit removes it.
 
-    So does a user who applies a file again which never had one.
+    A user does that by applying a file again which never had one.
     """
     bound = before.parallelism
     if bound is None or after.parallelism is not None or is_restricted(after, context.snapshot):
