@@ -5,7 +5,7 @@ validating side, which sees the final object, decides the same again and refuses
 still have to change; so the two cannot drift apart, and a mutating webhook that was skipped is noticed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -131,8 +131,9 @@ def _admit(
         stored = again is not None and stored_in(workflow.status) is not None
         faults += left_out_faults(spec, review.namespace, snapshot, stored=stored)
     sources = tuple(dict.fromkeys([quota.source for quota in governed_by] + [*locks.policies]))
-    own = tuple([msgspec.structs.replace(each, policy=sources[0]) for each in faults])
-    reasons = own + quotas.reasons + locks.reasons
+    reasons = quotas.reasons + locks.reasons
+    if faults:
+        reasons = (*(msgspec.structs.replace(each, policy=sources[0]) for each in faults), *reasons)
     decision = Decision(
         outcome=Outcome.QUEUED if quotas.queued else Outcome.ALLOWED,
         warnings=quotas.warnings + (() if reasons else quotas.outlook) + locks.warnings,
@@ -160,13 +161,12 @@ def _governed_workflow(
     return GovernedWorkflow(review, workflow, spec, user, origin, before.resource_version or "")
 
 
-def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot) -> Iterator[Reason]:
-    """Yield what is wrong with the status of a Workflow that is to run."""
-    if again is not None:
-        server = again.review.user in snapshot.identities.argo_servers
-        yield from retry_faults(again.old.status, workflow.status, again.review.budget, server=server)
-    elif hold.has_own_status(workflow):
-        yield _BRINGS_STATUS
+def _status_faults(workflow: Workflow, again: Update | None, snapshot: Snapshot) -> Iterable[Reason]:
+    """Return what is wrong with the status of a Workflow that is to run."""
+    if again is None:
+        return (_BRINGS_STATUS,) if hold.has_own_status(workflow) else ()
+    server = again.review.user in snapshot.identities.argo_servers
+    return retry_faults(again.old.status, workflow.status, again.review.budget, server=server)
 
 
 def _whole_patch(workflow: Workflow, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:

@@ -310,26 +310,29 @@ def _queue_part(
         full = wait_messages.refusal(namespace, depth - 1, rules)
         if full is not None:
             reasons = (*reasons, Reason(Code.QUEUE_FULL, "", full, queueing[0].source))
+    warning = _wait_warning(check, queueing, place, position, depth)
     return _QueuePart(
         reasons=reasons,
-        warnings=tuple(_wait_warnings(check, queueing, place, position, depth)),
+        warnings=(warning,) if warning else (),
         patch=tuple(hold.hold_status_patch(subject.workflow, f"{HELD_MESSAGE_PREFIX}: {place}")),
     )
 
 
-def _wait_warnings(
+def _wait_warning(
     check: _QuotaCheck, queueing: Sequence[CompiledQuota], place: str, position: int, depth: int
-) -> Iterable[str]:
-    """Yield the warning of a wait, if the view of usage foresees one, or of a Workflow that never fits."""
+) -> str:
+    """Return the warning of a wait that the view of usage foresees, or that a Workflow never fits, or ""."""
     view, demanded = check.snapshot.usage, check.demanded(queueing)
     short = check.short(view.taken, demanded)
     # What fits beside all that run would fit without them.
     alone = check.short({}, demanded) if short else ()
-    if never := [each for each in alone if each.never_fits]:
-        yield f"lockkeeper: queued, but {quota_messages.never_fits(never[0])}"
-    elif later := [each for each in alone if each.must_rise]:
-        yield f"lockkeeper: queued, {place}; {quota_messages.must_rise(later[0])}"
-    elif view.knows(check.namespace) and (
-        short or (check.short_behind(position - 1, queueing, demanded) if view.partial else depth > 1)
-    ):
-        yield f"lockkeeper: queued, {place}"
+    for each in alone:
+        if each.never_fits:
+            return f"lockkeeper: queued, but {quota_messages.never_fits(each)}"
+    for each in alone:
+        if each.must_rise:
+            return f"lockkeeper: queued, {place}; {quota_messages.must_rise(each)}"
+    if not view.knows(check.namespace):
+        return ""
+    waits = short or (check.short_behind(position - 1, queueing, demanded) if view.partial else depth > 1)
+    return f"lockkeeper: queued, {place}" if waits else ""
