@@ -36,7 +36,7 @@ from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
-from policy.core.policies.semaphore_projection import project
+from policy.core.policies.semaphore_config_maps import project
 from policy.core.policies.snapshot import Snapshot
 from webhook.logs import Log
 from webhook.metrics import Metrics

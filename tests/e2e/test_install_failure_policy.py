@@ -17,9 +17,9 @@ import pytest
 from lockkeeper.process.kubernetes_objects import MUTATING
 from policy.cluster.errors import TooManyRequests
 from policy.cluster.protocol import EVENTS, WORKFLOW_QUOTAS, WORKFLOWS
-from policy.core.admission.bypass import GRACE
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
+from policy.core.policies.governing import WEBHOOK_DELAY
 from tests.e2e import submitting
 from tests.e2e.acting import scale
 from tests.e2e.charted import GOVERNED, NAMESPACE, RELEASE
@@ -263,7 +263,7 @@ def test_what_passed_unasked_is_told_of_and_left_alone(down: Installed) -> None:
     Nothing is said of what comes while a quota, or the last edit of it, may not be known everywhere yet.
     """
     policy = msgspec.convert(down.cluster.get(WORKFLOW_QUOTAS, QUOTA, namespace=QUEUE), Stored)
-    known = max(each.time for each in policy.metadata.managed_fields) + GRACE + HEARD
+    known = max(each.time for each in policy.metadata.managed_fields) + WEBHOOK_DELAY + HEARD
     until(lambda: datetime.now(UTC) > known, "the clock stands still")
     assert create(down, QUEUE, "passed").returncode == 0
     before = down.cluster.get(WORKFLOWS, "passed", namespace=QUEUE)

@@ -140,11 +140,6 @@ def original_labels(metadata: Metadata) -> Mapping[str, str]:
     return kept if original is None else {**kept, well_known.INSTANCE_ID: original}
 
 
-def ran_before(workflow: Workflow) -> bool:
-    """Return whether the status of a Workflow is the record of an earlier run, which continues from there."""
-    return _has_own_status(workflow)
-
-
 def holds_of(metadata: Metadata) -> int:
     """Return how often a Workflow was held."""
     value = (metadata.annotations or {}).get(well_known.HOLDS, "")
@@ -158,22 +153,18 @@ def hold_status_patch(workflow: Workflow, message: str) -> list[PatchOp]:
     """
     if shows_hold(workflow.status) or _tells_of_hold(workflow.status):
         return []
-    if ran_before(workflow):
+    if has_own_status(workflow):
         return [PatchOp(Op.ADD, _MESSAGE, message)]
     status: JsonObject = {"phase": well_known.HELD_PHASE, "message": message}
     return [PatchOp(Op.ADD, STATUS, status)]
 
 
-def foreign_status(workflow: Workflow) -> bool:
-    """Return whether a new Workflow brings a status of its own.
+def has_own_status(workflow: Workflow) -> bool:
+    """Return whether a Workflow has a status that is not ours: of an earlier run, or one its creator wrote.
 
-    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is not foreign, and
-    taken away where nothing is held.
+    Argo's typed clients send null times; those are empty. Ours, from an earlier pass, is removed where
+    nothing is held.
     """
-    return _has_own_status(workflow)
-
-
-def _has_own_status(workflow: Workflow) -> bool:
     return bool(_filled(workflow.status)) and not shows_hold(workflow.status)
 
 

@@ -15,17 +15,19 @@ from policy.cluster.errors import ClusterError, Conflict, Forbidden, Trouble
 from policy.cluster.protocol import CONFIG_MAPS, Applying, Cluster
 from policy.core.lock_model.lock_names import read_limit, semaphore_name
 from policy.core.lock_model.semaphore_definitions import ConfigMapAddress
-from policy.core.policies.config_map_plan import (
+from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some_namespaces
+from policy.core.policies.semaphore_config_maps import (
     FIELD_MANAGER,
+    NOTHING,
     OURS,
+    ConfigMapPlan,
     ForeignKey,
     ObservedConfigMap,
-    Plan,
-    config_map,
+    ProjectedKey,
+    config_map_to_apply,
     plan,
+    project,
 )
-from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some
-from policy.core.policies.semaphore_projection import NOTHING, ProjectedKey, project
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.backoff import RetryTimes
 from policy.service.leading.leader_election import Passes
@@ -56,7 +58,7 @@ class _ConfigMapAsLastSeen(msgspec.Struct, frozen=True):
 
     wanted: Mapping[str, ProjectedKey]
     shown: Mapping[str, str] | None
-    plan: Plan
+    plan: ConfigMapPlan
     again: float | None = None
 
 
@@ -147,20 +149,20 @@ class Projector(Passes):
             return
         self._failed.forget(address)
         self._settled[address] = _ConfigMapAsLastSeen(
-            wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.kept else None
+            wanted, shown, made, self._stopwatch() + KEPT_WAIT if made.retained else None
         )
         if made.empty:
             self._ours.discard(address)
         else:
             self._ours.add(address)
 
-    def _write(self, address: ConfigMapAddress, wanted: Mapping[str, str]) -> Plan:
+    def _write(self, address: ConfigMapAddress, wanted: Mapping[str, str]) -> ConfigMapPlan:
         namespace, name = address
         items = self._cluster.list(CONFIG_MAPS, namespace=namespace, name=name).items
         standing = msgspec.convert(items[0], ObservedConfigMap) if items else None
         made = plan(standing, wanted, lambda key: self._in_use(semaphore_name(namespace, name, key)))
         if made.data is not None:
-            obj = config_map(address, made.data)
+            obj = config_map_to_apply(address, made.data)
             self._cluster.apply(CONFIG_MAPS, obj, field_manager=FIELD_MANAGER)
             self._stopped.wait(self._pause)
         return made
@@ -201,7 +203,7 @@ class Projector(Passes):
                 said.setdefault((asked.policy, asked.path, kind, text), []).append(namespace)
         found: dict[PolicyName, list[Finding]] = {}
         for (policy, path, kind, text), namespaces in sorted(said.items(), key=lambda each: each[0][1:]):
-            message = text.replace(_WHERE, some(sorted(namespaces)))
+            message = text.replace(_WHERE, some_namespaces(sorted(namespaces)))
             found.setdefault(policy, []).append(Finding(kind, path, message))
         return {policy: tuple(findings) for policy, findings in found.items()}
 

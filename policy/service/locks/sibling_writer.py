@@ -16,7 +16,7 @@ from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
 from policy.core.lock_review.siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Metadata
-from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some
+from policy.core.policies.conflicts import Finding, FindingKind, PolicyName, some_namespaces
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.backoff import RetryTimes
 from policy.service.leading.leader_election import Passes
@@ -227,7 +227,7 @@ class Siblings(Passes):
                 said.setdefault((policy, origin, _why(error)), set()).add(sibling.namespace)
         found: dict[PolicyName, list[Finding]] = {}
         for (policy, origin, why), namespaces in sorted(said.items()):
-            text = f"the sibling of {origin} in {some(sorted(namespaces))} cannot be made: {why}"
+            text = f"the sibling of {origin} in {some_namespaces(sorted(namespaces))} cannot be made: {why}"
             finding = Finding(FindingKind.NOT_WRITTEN, "spec.match.referenced", text)
             found.setdefault(_named(policy), []).append(finding)
         return {policy: tuple(findings) for policy, findings in found.items()}

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.admission import bypass
+from policy.core.policies.governing import bypass_message, bypassed_quota, policy_edited_at
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.service.release.release_sender import Reporter
@@ -104,17 +104,17 @@ class Bypasses:
 
         def since(quota: CompiledQuota) -> datetime | None:
             moved = self._moved.get((namespace, quota.source))
-            return moved or bypass.edited_at(quota, namespace, snapshot)
+            return moved or policy_edited_at(quota, namespace, snapshot)
 
         quotas = snapshot.policies(namespace).quotas
-        quota = bypass.bypassed_quota(quotas, workflow.labels, workflow.created, since)
+        quota = bypassed_quota(quotas, workflow.labels, workflow.created, since)
         if quota is None:
             return
         self._found[workflow.uid] = namespace
         self.counted[namespace] += 1
         waiting = self._unreported.setdefault(namespace, deque())
         if len(waiting) < MOST_UNREPORTED:
-            waiting.append(_Unreported(workflow, bypass.message(quota)))
+            waiting.append(_Unreported(workflow, bypass_message(quota)))
 
     def _forget(self, uid: str) -> None:
         namespace = self._found.pop(uid)

@@ -9,7 +9,7 @@ from typing import Final
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, Preconditions
-from policy.core.admission.cron_runs import is_replaceable, superseded
+from policy.core.admission.cron_runs import is_replaceable, replaced_runs
 from policy.core.objects.owners import scheduled_by
 from policy.core.objects.workflow import Metadata
 from policy.service.tracking.tracked import Tracked
@@ -45,7 +45,7 @@ class CronKeeper:
         """
         dropped, self.left = 0, False
         for schedule in list(self._due):
-            for run in superseded(self._waiting.get(schedule, {}).values()):
+            for run in replaced_runs(self._waiting.get(schedule, {}).values()):
                 self.left = dropped >= _MOST_AT_ONCE
                 if self.left or stopping():
                     return dropped

@@ -11,9 +11,9 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.admission.child_exemption import counted_for
-from policy.core.admission.cron_runs import is_heir
-from policy.core.admission.priorities import capped
-from policy.core.admission.task_reweighing import weighed_again
+from policy.core.admission.cron_runs import takes_over_slot
+from policy.core.admission.task_recount import recounted
+from policy.core.admission.tasks_and_priority import capped
 from policy.core.policies.governing import (
     NO_LIMITS,
     accounts_of,
@@ -278,7 +278,7 @@ class RootState:
         """Return what one that waits weighs as its template is now, and why it may not go, or nothing."""
         quotas, snapshot = self.quotas_of(tracked), self._in_force.snapshot
         by, admitted = tracked.weighed_by, tracked.mark.tasks
-        found = weighed_again(by, admitted, tracked.namespace, quotas, snapshot)
+        found = recounted(by, admitted, tracked.namespace, quotas, snapshot)
         return Usage.of(found.tasks), found.fault
 
     def _waiter(self, tracked: Tracked) -> Waiter:
@@ -304,7 +304,7 @@ class RootState:
             namespace=tracked.namespace,
             name=tracked.name,
             user=user,
-            priority=_FIRST if is_heir(tracked.metadata) or not quotas else priority,
+            priority=_FIRST if takes_over_slot(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
             weight=weight,

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
-from policy.core.admission.child_exemption import within
+from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracked import Kin, LiveMetadata, Pairs, Reader, Tracked
@@ -204,7 +204,7 @@ class Tracker:
         line = [self._live[each] for each in self._families.line(top.uid, self._runs) if each in self._live]
         ours = [each for each in line if shared and each.admitted and each.namespace == top.namespace]
         ours.sort(key=lambda each: (each.above is None, each.held, each.came, each.uid))
-        fits = within(top.mark.tasks, (each.mark.tasks for each in ours))
+        fits = fit_under_root(top.mark.tasks, (each.mark.tasks for each in ours))
         under = {each.uid for each, fit in zip(ours, fits, strict=True) if fit}
         for each in line:
             self._move(each, top.kept if each.uid in under else None)

@@ -9,7 +9,7 @@ from policy.core.lock_graph.certain_tasks import DEEPEST, certain_tasks
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import Dag
 from policy.core.values.budget import TimeSpentError
-from tests.policy.core.admission.looking import Looks
+from tests.policy.core.counting_budget import CountingBudget
 
 
 def _certain(*tasks: JsonObject, target: str | None = None) -> list[bool]:
@@ -116,9 +116,9 @@ def test_a_long_row_of_spaces_costs_no_more_than_its_length() -> None:
 
 
 def test_a_dag_ends_with_the_time_of_its_review() -> None:
-    """Every task looks at the time."""
+    """Every task checks the time."""
     tasks = [_task(f"t{number}", when="x", depends=f"t{number - 1}") for number in range(1, 1_000)]
-    budget = Looks(500)
+    budget = CountingBudget(500)
     with pytest.raises(TimeSpentError, match="graph"):
         certain_tasks(msgspec.convert({"tasks": tasks}, Dag), budget)
-    assert budget.looks == 501
+    assert budget.checks == 501

@@ -9,8 +9,8 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Document
 from policy.core.values.budget import TimeSpentError
-from tests.policy.core.admission.looking import Looks
 from tests.policy.core.builders import NAMESPACE, semaphore, template_object
+from tests.policy.core.counting_budget import CountingBudget
 from tests.policy.core.lock_graph.deadlock_trial import verdict
 from tests.policy.core.lock_graph.graphs import (
     arguments,
@@ -234,15 +234,15 @@ def test_of_a_long_way_the_middle_is_left_out() -> None:
 
 
 def test_an_analysis_ends_with_the_time_of_its_review() -> None:
-    """Wherever it is: each of its parts looks at the time."""
+    """Wherever it is: each of its parts checks the time."""
     calling_first = dag("main", calling("t0"))
     rungs = [
         dag(f"t{n}", calling(f"t{n + 1}"), calling(f"t{n + 2}", when="x"), mutexes=(f"m{n % 7}",))
         for n in range(30)
     ]
     graph = graph_of(_spec(calling_first, *rungs, leaf("t30"), leaf("t31")))
-    whole = Looks(1_000_000)
+    whole = CountingBudget(1_000_000)
     analyse(graph, _limit_of, whole)
-    for looks in range(0, whole.looks, whole.looks // 20):
+    for checks in range(0, whole.checks, whole.checks // 20):
         with pytest.raises(TimeSpentError):
-            analyse(graph, _limit_of, Looks(looks))
+            analyse(graph, _limit_of, CountingBudget(checks))

@@ -11,8 +11,8 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.objects.workflow import WorkflowSpec
 from policy.core.values.budget import TimeSpentError
-from tests.policy.core.admission.looking import Looks
 from tests.policy.core.builders import NAMESPACE, spec_of
+from tests.policy.core.counting_budget import CountingBudget
 from tests.policy.core.lock_graph.graphs import calling, calling_other, dag, leaf, mutexes
 
 OTHER: Final = "team-b"
@@ -147,9 +147,9 @@ def test_what_was_found_out_is_kept_when_a_review_runs_out_of_time() -> None:
     library = library_of({TemplateKey(NAMESPACE, name): spec for name, spec in specs.items()})
     for known in (3, 6, 9):
         with pytest.raises(TimeSpentError, match="templates"):
-            library.index(NAMESPACE, Looks(3))
+            library.index(NAMESPACE, CountingBudget(3))
         assert [(name, len(begun)) for name, begun in library.begun.items()] == [(NAMESPACE, known)]
-    found = library.index(NAMESPACE, Looks(3))
+    found = library.index(NAMESPACE, CountingBudget(3))
     assert found == library.index(NAMESPACE)
     assert library.begun.items() == []
     assert found.entries.keys() == library.templates.keys()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.core.objects import well_known
 from policy.core.objects.hold import (
     Weighed,
-    foreign_status,
+    has_own_status,
     hold_status_patch,
     is_held,
     mark_patch,
@@ -264,9 +264,9 @@ def test_a_refresh_writes_no_status_on_a_workflow_that_was_let_go(path: tuple[st
         {"phase": "Pending", "message": MESSAGE, "startedAt": None, "finishedAt": None},
     ],
 )
-def test_null_times_and_our_own_message_are_no_foreign_status(status: JsonValue) -> None:
+def test_null_times_and_our_own_message_are_no_has_own_status(status: JsonValue) -> None:
     """Argo's Go clients write null times; a second pass of the webhook sees what the first one wrote."""
-    assert not foreign_status(decoded({**workflow(), "status": status}))
+    assert not has_own_status(decoded({**workflow(), "status": status}))
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_null_times_and_our_own_message_are_no_foreign_status(status: JsonValue)
 )
 def test_a_status_that_argo_would_act_on_is_foreign(status: JsonValue) -> None:
     """Templates stored in a status are run; our message beside them does not hide them."""
-    assert foreign_status(decoded({**workflow(), "status": status}))
+    assert has_own_status(decoded({**workflow(), "status": status}))
 
 
 @pytest.mark.parametrize("status", [None, {}, {"startedAt": None}])

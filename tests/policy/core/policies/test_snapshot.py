@@ -1,4 +1,4 @@
-"""A snapshot is compiled once for each namespace and says the same whatever order documents came in."""
+"""A snapshot is compiled once for each namespace, and is the same in whatever order documents were read."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ def test_a_namespace_without_policies_is_not_governed() -> None:
 
 
 @pytest.mark.parametrize("document", [quota(), pool(), lock_policy(), cluster_lock_policy()])
-def test_any_policy_that_speaks_about_a_namespace_governs_it(document: Document) -> None:
+def test_any_policy_for_a_namespace_governs_it(document: Document) -> None:
     """Quotas and locks alike, of the namespace and of the cluster."""
     assert snapshot(document).policies(NAMESPACE).governed
 
@@ -66,7 +66,7 @@ def test_a_quota_is_compiled_as_it_is_written() -> None:
     assert plain.selects_all
 
 
-def test_quotas_of_a_namespace_come_by_name_and_then_its_pool() -> None:
+def test_quotas_of_a_namespace_are_ordered_by_name_and_then_its_pool() -> None:
     """The order of reasons and accounts does not depend on who listed the policies."""
     assert _sources(snapshot(quota("b"), pool(), quota("a"))) == [
         "WorkflowQuota team-a/a",
@@ -100,7 +100,7 @@ def test_a_pool_has_the_namespaces_that_its_selector_matches() -> None:
     assert _sources(policies, "team-a") == ["ClusterWorkflowQuota rest"]
 
 
-def test_accounts_of_a_pools_member_stand_in_the_pools_ledger() -> None:
+def test_accounts_of_a_pools_member_are_in_the_pools_ledger() -> None:
     """One write has to decide about all accounts of a Workflow (rule 9)."""
     found = snapshot(quota(), pool()).policies(NAMESPACE)
     assert found.root == Root.of_pool("shared")
@@ -170,8 +170,8 @@ def test_a_namespace_is_compiled_once() -> None:
     assert policies.policies(NAMESPACE) is policies.policies(NAMESPACE)
 
 
-def test_made_up_namespaces_do_not_fill_the_memory() -> None:
-    """However many names come by, a bounded number is kept, and the answers stay right."""
+def test_invented_namespaces_do_not_fill_the_memory() -> None:
+    """However many names are reviewed, a bounded number is stored, and the answers stay right."""
     policies = snapshot(quota())
     for number in range(MOST_KEPT + 5):
         policies.policies(f"made-up-{number}")
@@ -179,7 +179,7 @@ def test_made_up_namespaces_do_not_fill_the_memory() -> None:
     assert _sources(policies) == ["WorkflowQuota team-a/main"]
 
 
-def test_a_new_view_of_usage_keeps_what_was_compiled() -> None:
+def test_a_new_view_of_usage_shares_what_was_compiled() -> None:
     """Usage changes all the time, policies do not; the old snapshot keeps its own view."""
     policies = snapshot(quota())
     view = UsageView(taken={Account(NAMESPACE, "main"): weight()})
@@ -202,7 +202,7 @@ _documents: list[Document] = [
 
 @given(st.permutations(_documents))
 def test_the_order_of_documents_does_not_matter(mixed: list[Document]) -> None:
-    """Files are read in the order of names and watches tell in the order of changes; both mean the same."""
+    """Files are read in the order of names, and watches in the order of changes; both mean the same."""
     for namespace in ("team-a", "team-b", "team-c"):
         wanted = snapshot(*_documents).policies(namespace)
         found = snapshot(*mixed).policies(namespace)

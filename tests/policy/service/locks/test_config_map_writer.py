@@ -12,8 +12,8 @@ from policy.cluster.errors import ClusterError, Forbidden
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import CONFIG_MAPS, Listing, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.core.policies.config_map_plan import LABEL
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
+from policy.core.policies.semaphore_config_maps import LABEL
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import ConfigMap
 from policy.service.locks.config_map_writer import FIRST_DELAY, KEPT_WAIT, LONGEST_WAIT, Projector

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from policy.cluster.protocol import WORKFLOWS, MergePatch
-from policy.core.admission.bypass import GRACE
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonValue
+from policy.core.policies.governing import WEBHOOK_DELAY
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ManagedFieldsEntry, WorkflowQuota
 from policy.core.quota.accounts import Account, Root
@@ -133,7 +133,7 @@ def test_an_edit_before_it_was_created_and_a_status_that_was_written_later_chang
 def test_a_webhook_has_a_moment_to_hear_of_a_quota(spy: Spy, clock: Clock) -> None:
     """What came by then was rightly let through."""
     leader = Leader(spy, before_the_quota(), clock)
-    clock.advance(GRACE)
+    clock.advance(WEBHOOK_DELAY)
     slip_in(spy, "soon")
     assert told(leader) == []
     clock.advance(timedelta(seconds=1))
@@ -152,7 +152,7 @@ def test_what_ran_when_a_namespace_came_into_a_pool_is_no_news(spy: Spy, clock: 
     assert told(leader) == []
     spy.patch(WORKFLOWS, "free", MergePatch({"metadata": {"labels": {"seen": "again"}}}), namespace="etl")
     assert told(leader) == []
-    clock.advance(GRACE + timedelta(seconds=1))
+    clock.advance(WEBHOOK_DELAY + timedelta(seconds=1))
     slip_in(spy, "sly")
     assert told(leader) == ["sly"]
 

@@ -7,7 +7,7 @@ import pytest
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.protocol import WORKFLOWS
-from policy.core.admission.task_reweighing import WeighedAgain, weighed_again
+from policy.core.admission.task_recount import TaskRecount, recounted
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata, TemplateObject, WorkflowSpec
@@ -160,12 +160,12 @@ def test_it_weighs_what_its_template_says_and_never_less_than_it_was_admitted_wi
     """Some versions of Argo take a number of its own; where there was none the template decides."""
     policies = strict(QUOTA, template(says), default=default)
     quotas = policies.policies("etl").quotas
-    found = weighed_again(BY, Amount(admitted), "etl", quotas, policies)
-    assert found == WeighedAgain(Amount(weighs))
+    found = recounted(BY, Amount(admitted), "etl", quotas, policies)
+    assert found == TaskRecount(Amount(weighs))
 
 
 @pytest.mark.parametrize("by", [BY, "WorkflowTemplate/", "Secret/base", "ClusterWorkflowTemplate/base"])
 def test_one_whose_template_nobody_knows_weighs_what_it_was_admitted_with(by: str) -> None:
     """Argo ends it with an error."""
     policies = strict(QUOTA)
-    assert weighed_again(by, Amount(5), "etl", (), policies) == WeighedAgain(Amount(5))
+    assert recounted(by, Amount(5), "etl", (), policies) == TaskRecount(Amount(5))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.protocol import EventType, Listing, WatchEvent
-from policy.core.admission.child_exemption import within
+from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracker import Families, Tracker
@@ -95,7 +95,7 @@ def test_who_runs_under_whom_follows_from_what_is_live(
                 below = [one for one in found if under(found)[one.uid] == root]
                 top = found.get(root)
                 assert top is not None
-                assert not all(within(top.mark.tasks, (one.mark.tasks for one in (*below, each))))
+                assert not all(fit_under_root(top.mark.tasks, (one.mark.tasks for one in (*below, each))))
 
 
 @given(st.lists(changes, max_size=25))

@@ -1,4 +1,4 @@
-"""Short ways to judge Workflows by what says how many tasks they run: themselves, templates, Argo."""
+"""Short ways to review Workflows by what decides how many tasks they run: themselves, templates, Argo."""
 
 from typing import Final
 
@@ -41,14 +41,14 @@ SHARE: Final = pool(limits={"workflows": 40}, borrowing=BORROWING)
 
 
 def base(parallelism: int | None = 5, name: str = "base", *, cluster: bool = False) -> Document:
-    """Return a template that says how many tasks it runs, or nothing."""
+    """Return a template with a number of tasks, or without."""
     spec: JsonObject = {} if parallelism is None else {"parallelism": parallelism}
     kind = "ClusterWorkflowTemplate" if cluster else "WorkflowTemplate"
     return template_object(name, spec, kind=kind, namespace=None if cluster else NAMESPACE)
 
 
 def under(*documents: Document, defaults: WorkflowDefaults | None = None) -> Snapshot:
-    """Return the policies, with what Argo's controller says."""
+    """Return the policies, with the defaults of Argo's controller."""
     return msgspec.structs.replace(snapshot(*documents), argo_defaults=defaults or WorkflowDefaults())
 
 
@@ -63,8 +63,8 @@ def stored(obj: JsonObject, policies: Snapshot) -> JsonObject:
     return made
 
 
-def weight(obj: JsonObject) -> JsonValue:
-    """Return the mark of the weight."""
+def task_mark(obj: JsonObject) -> JsonValue:
+    """Return the mark of the number of tasks."""
     return texts(obj, "metadata", "annotations")[well_known.TASKS]
 
 
