@@ -1,6 +1,6 @@
-"""Puts together the policies of a cluster, for `serve --cluster` and `controller`: in force on a board.
+"""Puts together the policies of a cluster in a snapshot store, for `serve --cluster` and `controller`.
 
-The watches and the version of Argo feed the board; the parts of a leader's term that write about policies,
+The watches and the version of Argo feed the store; the parts of a leader's term that write about policies,
 which are their status, semaphores and siblings of templates, are made here because they listen to it.
 """
 
@@ -43,7 +43,7 @@ from policy.service.status.metrics import ControllerRecorder
 from policy.service.status.policy_status import PolicyStatusWriter
 from policy.sources.cluster_objects import ClusterSource, Gathered
 from policy.sources.last_good_objects import Verdict
-from policy.sources.snapshot_store import Listener, Listeners, SnapshotBoard, Unsubscribe
+from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
 from webhook.failure import NotSynced
 from webhook.logs import Log
 
@@ -59,7 +59,7 @@ _QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
-    """The cluster's policies on a board, kept up by watches; nothing is decided before all were read."""
+    """The cluster's policies in a snapshot store, kept up by watches. Decides nothing before all were read."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class ClusterPolicies:
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._reported: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
-        self.board = SnapshotBoard(snapshot=self._compile(self._gathered), clock=utc_now)
+        self.snapshots = SnapshotStore(snapshot=self._compile(self._gathered), clock=utc_now)
         self._stopped = Event()
         self._figures_moved = Event()
         self._longer_since: dict[str, float] = {}
@@ -149,7 +149,7 @@ class ClusterPolicies:
         """
         if not self._source.synced.is_set():
             raise NotSynced(_NOT_READ)
-        return self.board.current()
+        return self.snapshots.current()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all policies were read."""
@@ -165,7 +165,7 @@ class ClusterPolicies:
 
     def findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return what the set of policies in force shows; worked out once for each set, for one thread."""
-        snapshot = self.board.current()
+        snapshot = self.snapshots.current()
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
         merged = dict(self._found[1])
@@ -176,7 +176,7 @@ class ClusterPolicies:
 
     def figures(self) -> Mapping[PolicyName, JsonObject]:
         """Return the figures of quotas by the latest view of usage, as their status is to have them."""
-        snapshot = self.board.current()
+        snapshot = self.snapshots.current()
         found = figures(snapshot.usage, snapshot, utc_now(), self.capacity)
         return {name: msgspec.to_builtins(each) for name, each in found.items()}
 
@@ -185,7 +185,7 @@ class ClusterPolicies:
         while not self._stopped.wait(_FIGURES_SECONDS):
             self._figures_moved.wait(_FIGURES_SECONDS if self._longer_since else _FIGURES_AGE)
             self._figures_moved.clear()
-            self.board.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
+            self.snapshots.put_usage(self._young(view_of(_figures_in(self.verdicts()))))
 
     def _young(self, shown: UsageView) -> UsageView:
         """Return the view with who joined a queue here and cannot be in the figures yet.
@@ -194,7 +194,7 @@ class ClusterPolicies:
         have had the time to tell of everybody.
         """
         now = time.monotonic()
-        before = self.board.current().usage
+        before = self.snapshots.current().usage
         queues = dict(shown.queues)
         for namespace, queue in before.queues.items():
             queue_shown = shown.queues.get(namespace, EMPTY_QUEUE)
@@ -224,7 +224,7 @@ class ClusterPolicies:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
         return Projector(
             cluster=cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             in_use=in_use,
             clock=utc_now,
             stopwatch=time.monotonic,
@@ -236,7 +236,7 @@ class ClusterPolicies:
         """Return the part of a leader's term that keeps siblings of templates."""
         return Siblings(
             cluster=self._cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             stopwatch=time.monotonic,
             trouble=trouble,
             found=self._listen_to("siblings"),
@@ -284,7 +284,7 @@ class ClusterPolicies:
     def _changed(self, gathered: Gathered) -> None:
         with self._compiling:
             self._gathered = gathered
-            self.board.put_policies(self._compile(gathered))
+            self.snapshots.put_policies(self._compile(gathered))
         self._moved()
 
     def _moved(self) -> None:

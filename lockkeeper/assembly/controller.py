@@ -17,7 +17,7 @@ from policy.service.release.controller import Controller
 from policy.service.release.position_messages import TELL_EVERY
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import Together
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
 """Releases that are on their way to the API server at once."""
@@ -31,7 +31,7 @@ def several_at_once() -> Together:
 def build_controller(
     *,
     cluster: Cluster,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     ledgers: Ledgers,
     reporter: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
@@ -46,9 +46,9 @@ def build_controller(
     releaser = ReleasePass(
         cluster=cluster,
         ledgers=ledgers,
-        snapshot=board.current,
+        snapshot=snapshots.current,
         clock=utc_now,
-        publish=board.put_usage,
+        publish=snapshots.put_usage,
         reporter=reporter,
         capacity=capacity,
         together=together,

@@ -48,12 +48,12 @@ class Terms:
     def begin(self, upkeep: Mapping[str, Work]) -> Work:
         """Return what is to do in one term; `upkeep` is done beside it."""
         self._reporter.led()
-        policies, board, trouble = self._policies, self._policies.board, self._reporter.trouble
+        policies, snapshots, trouble = self._policies, self._policies.snapshots, self._reporter.trouble
         announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
         locks, nodes = self._locks(), self._nodes()
         queues = build_controller(
             cluster=self._cluster,
-            board=board,
+            snapshots=snapshots,
             ledgers=self._ledgers,
             reporter=self._reporter,
             capacity=nodes.capacity,
@@ -65,12 +65,12 @@ class Terms:
         ending = ExitStack()
         for subscribe, wake in (
             (nodes.on_change, queues.wake),
-            (board.on_policies, queues.wake),
-            (board.on_policies, nodes.wake),
-            (board.on_policies, locks.wake),
-            (board.on_policies, semaphores.wake),
-            (board.on_policies, siblings.wake),
-            (board.on_usage, status.wake),
+            (snapshots.on_policies, queues.wake),
+            (snapshots.on_policies, nodes.wake),
+            (snapshots.on_policies, locks.wake),
+            (snapshots.on_policies, semaphores.wake),
+            (snapshots.on_policies, siblings.wake),
+            (snapshots.on_usage, status.wake),
             (policies.on_verdicts, status.wake),
         ):
             ending.callback(subscribe(wake))
@@ -92,7 +92,7 @@ class Terms:
     def _locks(self) -> LockWatch:
         return LockWatch(
             cluster=self._cluster,
-            snapshot=self._policies.board.current,
+            snapshot=self._policies.snapshots.current,
             clock=utc_now,
             stopwatch=time.monotonic,
             recorder=self._lock_metrics,
@@ -103,7 +103,7 @@ class Terms:
     def _nodes(self) -> NodeFollower:
         return NodeFollower(
             cluster=self._cluster,
-            snapshot=self._policies.board.current,
+            snapshot=self._policies.snapshots.current,
             before=lambda pool: self._ledgers.read(Root.of_pool(pool)).capacity,
             clock=utc_now,
             trouble=self._reporter.trouble,

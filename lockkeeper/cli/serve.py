@@ -169,13 +169,13 @@ class _WebhookProcess:
             metrics=metrics,
             identities=identities_of(arguments),
         )
-        board = policies.load()
+        snapshots = policies.load()
         memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         Thread(
             target=lambda: policies.source.watch(Event(), RELOAD_SECONDS), name="policies", daemon=True
         ).start()
         return build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=Ledgers(cluster=memory, clock=utc_now, led=False, bounded=False),
             log=log,
             metrics=metrics,
@@ -203,7 +203,7 @@ class _WebhookProcess:
         if callers is not None:
             callers.wait(_SYNC_SECONDS)
         return build_admission(
-            board=policies.board,
+            snapshots=policies.snapshots,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
             log=log,
             metrics=metrics,

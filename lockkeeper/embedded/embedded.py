@@ -125,16 +125,16 @@ class Embedded:
         policies = FolderPolicies(
             folder=settings.policies, argo=settings.argo, log=log, metrics=metrics, say=tell, alone=True
         )
-        board = policies.load()
+        snapshots = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         # Nobody lists namespaces here, so a leader could not count those in which nothing lives yet.
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
         narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
         reporter = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(
-            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
+            cluster=cluster, snapshots=snapshots, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
         )
-        board.on_policies(controller.wake)
+        snapshots.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
         api_server, api_server_of_argo = (
             ApiServer(
@@ -150,14 +150,14 @@ class Embedded:
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
-            limit_of=lambda name: limit_of(name, board.current(), utc_now()),
+            limit_of=lambda name: limit_of(name, snapshots.current(), utc_now()),
             task_time=settings.task_time,
             create=lambda obj, namespace, user: create_child(
                 obj, namespace, user, api_server_of_argo, narrator
             ),
         )
         application = build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=ledgers,
             log=log,
             metrics=metrics,
@@ -170,7 +170,7 @@ class Embedded:
             ("argo", argo.run),
             ("controller", controller.run),
             ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(api_server, narrator, argo, board.current)),
+            ("play", lambda: self._play(api_server, narrator, argo, snapshots.current)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application

@@ -1,7 +1,7 @@
 """The snapshot in force: policies from a source, usage from the controller, swapped by reference.
 
 Readers take it once a review. Writers replace it whole; nobody ever sees half of a change. Who subscribes to
-changes gets an unsubscribe, to be called when the work ends: the board outlives every term of a leader.
+changes gets an unsubscribe, to be called when the work ends: the store outlives every term of a leader.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Listeners:
             listener()
 
 
-class SnapshotBoard:
+class SnapshotStore:
     """Holds the current snapshot and tells listeners when policies or the view of usage change."""
 
     def __init__(self, *, snapshot: Snapshot, clock: Callable[[], datetime]) -> None:

@@ -54,7 +54,7 @@ from policy.service.release.controller import IDLE_PASS, Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked
 from policy.service.tracking.tracker import LIVE, Tracker
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 
 PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8
 """Seconds until something that never comes fails a test; no passing test waits for it.
@@ -456,25 +456,25 @@ class Leader:
 
 
 class Stage:
-    """A controller over a board of policies, ready to run in a thread."""
+    """A controller over a snapshot store, ready to run in a thread."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
         self.told = Told()
-        self.board = SnapshotBoard(snapshot=snapshot, clock=clock)
+        self.snapshots = SnapshotStore(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.releaser = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             clock=clock,
-            publish=self.board.put_usage,
+            publish=self.snapshots.put_usage,
             reporter=self.told,
         )
         self.controller = Controller(
             cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
         )
-        self.board.on_policies(self.controller.wake)
+        self.snapshots.on_policies(self.controller.wake)
 
     @contextmanager
     def running(self, close: Callable[[], None]) -> Iterator[Future[None]]:

@@ -16,7 +16,7 @@ from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -268,12 +268,12 @@ def test_by_figures_of_a_status_nobody_who_fits_beside_those_in_front_is_warned(
 
 def test_those_that_joined_since_the_status_count_as_in_front() -> None:
     """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
-    board = SnapshotBoard(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
-    board.put_usage(told_by_status(0, 0))
+    snapshots = SnapshotStore(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
+    snapshots.put_usage(told_by_status(0, 0))
     said = []
     for _ in range(3):
-        said.append(mutate(workflow(), board.current()).warnings)
-        board.joined(NAMESPACE, 0)
+        said.append(mutate(workflow(), snapshots.current()).warnings)
+        snapshots.joined(NAMESPACE, 0)
     assert said == [
         (),
         ("lockkeeper: queued, about position 2 of 2 in team-a",),

@@ -351,7 +351,7 @@ def test_the_writer_ends_in_peace_and_its_own_writes_wake_it_for_nothing(
 ) -> None:
     """From edit to condition and then silence: one write for each generation, and nothing compiled for it."""
     compiled: SimpleQueue[None] = SimpleQueue()
-    running.policies.board.on_policies(lambda: compiled.put(None))
+    running.policies.snapshots.on_policies(lambda: compiled.put(None))
     with running.leading():
         add(cluster, "a")
         until(cluster, WORKFLOW_QUOTAS, lambda: "Ready" in stands(cluster, "a"))
