@@ -59,7 +59,7 @@ _QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
-    """The cluster's policies in a snapshot store, kept up by watches. Decides nothing before all were read."""
+    """The cluster's policies in a snapshot store, kept up by watches; all are read before any decision."""
 
     def __init__(
         self,
