@@ -150,7 +150,7 @@ class Narrator:
         with self._changed:
             return [story for story in self._stories.values() if not story.begun]
 
-    def _see(self, event: WatchEvent) -> None:
+    def _see(self, event: WatchEvent[JsonObject]) -> None:
         metadata = event.object.get("metadata")
         uid = str(metadata.get("uid")) if isinstance(metadata, dict) else ""
         with self._changed:

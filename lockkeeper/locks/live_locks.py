@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from policy.cluster.errors import Forbidden, NotFound
-from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
+from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs, Selection
 from policy.core.lock_model.semaphore_definitions import limit_named
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
 from policy.core.lock_queues.trace import trace
@@ -48,6 +48,6 @@ class SemaphoreLimits:
 
 def live_traces(cluster: ReadingAs, namespace: str, clock: Callable[[], datetime]) -> list[Traced]:
     """Return the live Workflows of a namespace, or of all with ""; those that do not fit are left out."""
-    listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace, labels=LIVE)
+    listing = cluster.list_as(Selection(WORKFLOWS, namespace, LIVE), LiveWorkflow)
     now = clock()
     return [trace(item, unborn=now) for item in listing.items if isinstance(item, LiveWorkflow)]

@@ -4,15 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from policy.cluster.protocol import (
-    Cluster,
-    EventOf,
-    EventType,
-    ListingOf,
-    Resource,
-    Shape,
-    Unread,
-)
+from policy.cluster.protocol import Cluster, EventType, Listing, Selection, Shape, Unread, WatchEvent
 from policy.core.values.prepared import prepare
 
 
@@ -48,49 +40,37 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
 class Shaping:
     """A base of clusters whose `list` and `watch` give objects: it reads in a shape by way of those."""
 
-    def list_as(
-        self: Cluster,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-    ) -> ListingOf[Shape]:
+    def list_as(self: Cluster, selection: Selection, shape: type[Shape]) -> Listing[Shape | Unread]:
         """Return the objects in a shape. Raises Invalid for a bad selector."""
-        listing = self.list(resource, namespace=namespace, labels=labels, metadata_only=metadata_only)
+        listing = self.list(
+            selection.resource,
+            namespace=selection.namespace,
+            name=selection.name,
+            labels=selection.labels,
+            metadata_only=selection.metadata_only,
+        )
         items = tuple(shaped(msgspec.json.encode(item), shape) for item in listing.items)
-        return ListingOf(items, listing.resource_version)
+        return Listing(items, listing.resource_version)
 
     def pages_as(
-        self: Cluster, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
-    ) -> Iterator[ListingOf[Shape]]:
+        self: Cluster, selection: Selection, shape: type[Shape]
+    ) -> Iterator[Listing[Shape | Unread]]:
         """Yield the objects in a shape, all in one page: a reader by way of `list` has them already."""
-        listing = self.list(resource, namespace=namespace, name=name)
-        items = tuple(shaped(msgspec.json.encode(item), shape) for item in listing.items)
-        yield ListingOf(items, listing.resource_version)
+        yield self.list_as(selection, shape)
 
     def watch_as(
-        self: Cluster,
-        resource: Resource,
-        shape: type[Shape],
-        *,
-        since: str,
-        namespace: str = "",
-        labels: str = "",
-        metadata_only: bool = False,
-        timeout: float = 60.0,
-    ) -> Iterator[EventOf[Shape]]:
+        self: Cluster, selection: Selection, shape: type[Shape], *, since: str, timeout: float = 60.0
+    ) -> Iterator[WatchEvent[Shape | Unread]]:
         """Yield every change after version `since` as `watch` does, in a shape."""
         for event in self.watch(
-            resource,
+            selection.resource,
             since=since,
-            namespace=namespace,
-            labels=labels,
-            metadata_only=metadata_only,
+            namespace=selection.namespace,
+            name=selection.name,
+            labels=selection.labels,
+            metadata_only=selection.metadata_only,
             timeout=timeout,
         ):
-            found = (
-                None if event.type is EventType.BOOKMARK else shaped(msgspec.json.encode(event.object), shape)
-            )
-            yield EventOf(event.type, found, event.resource_version)
+            bookmark = event.type is EventType.BOOKMARK
+            found = Unread() if bookmark else shaped(msgspec.json.encode(event.object), shape)
+            yield WatchEvent(event.type, found, event.resource_version)

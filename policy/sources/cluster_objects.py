@@ -26,6 +26,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
+from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.read_extent import Extent
 from policy.sources.documents import Document
 from policy.sources.governed_namespaces import WantedReads, wanted_by
@@ -203,10 +204,10 @@ class _ShelfFiller:
         self._take = take
         self._trouble = trouble
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, listing: Listing[JsonObject]) -> None:
         self._take(partial(self._shelf.reset, listing.items))
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: WatchEvent[JsonObject]) -> None:
         change = self._shelf.drop if event.type is EventType.DELETED else self._shelf.put
         self._take(partial(change, event.object))
 

@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from policy.cluster.errors import ClusterError, NotFound, Trouble
-from policy.cluster.list_and_watch import RETRY_SECONDS, watch_from
-from policy.cluster.protocol import Cluster, EventOf, EventType, Resource
+from policy.cluster.list_and_watch import RETRY_SECONDS, shaped_objects, watch_from
+from policy.cluster.protocol import Cluster, EventType, Resource, Selection, Unread, WatchEvent
 from policy.core.objects.read_extent import LeftOut
 from policy.sources.documents import Document
 from policy.sources.namespace_bounds import KeptObject, Portion, PortionBound, Scope
@@ -35,7 +35,7 @@ class _ScopeListing(msgspec.Struct):
 
     scope: Scope
     epoch: int
-    waiting: list[EventOf[PartialObject]] | None = msgspec.field(default_factory=list)
+    waiting: list[WatchEvent[PartialObject | Unread]] | None = msgspec.field(default_factory=list)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -148,14 +148,8 @@ class ScopedResource:
         if version is None:
             self._stopped.wait(_ABSENT_SECONDS)
             return
-        watch_from(
-            version,
-            lambda since: self._cluster.watch_as(
-                self.resource, PartialObject, since=since, timeout=WATCH_SECONDS
-            ),
-            changed=self._take,
-            stopped=self._stopped.is_set,
-        )
+        source = shaped_objects(self._cluster, Selection(self.resource), PartialObject, timeout=WATCH_SECONDS)
+        watch_from(version, source.watch, changed=self._take, stopped=self._stopped.is_set)
 
     def _anchor(self) -> str | None:
         """Return a version before every list that follows, None where there is no such resource (yet)."""
@@ -169,7 +163,7 @@ class ScopedResource:
                 raise
             return None
 
-    def _take(self, event: EventOf[PartialObject]) -> None:
+    def _take(self, event: WatchEvent[PartialObject | Unread]) -> None:
         if not isinstance(event.object, PartialObject):
             return
         with self._news, suppress(msgspec.ValidationError):
@@ -186,7 +180,7 @@ class ScopedResource:
             if portion is not None and self._fold(portion, event, scope):
                 self._changed()
 
-    def _fold(self, portion: Portion, event: EventOf[PartialObject], scope: Scope) -> bool:
+    def _fold(self, portion: Portion, event: WatchEvent[PartialObject | Unread], scope: Scope) -> bool:
         """Take one change in; tells whether documents are others, or something is left out for once.
 
         How much that is by then, the next list says: a flood is not to make everything compiled anew.
@@ -274,9 +268,8 @@ class ScopedResource:
         """Return a portion made of a list; what is the same as before stays the same object."""
         portion = Portion(bound=self._settings.bound)
         old = {} if before is None else dict(before.kept)
-        pages = self._cluster.pages_as(
-            self.resource, PartialObject, namespace=scope.namespace, name=scope.name
-        )
+        selection = Selection(self.resource, namespace=scope.namespace, name=scope.name)
+        pages = self._cluster.pages_as(selection, PartialObject)
         while True:
             with self._pages:
                 page = next(pages, None)

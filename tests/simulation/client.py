@@ -48,8 +48,8 @@ class Client(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
-        def run() -> Listing:
+    ) -> Listing[JsonObject]:
+        def run() -> Listing[JsonObject]:
             return self._network.cluster.list(
                 resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
             )
@@ -66,7 +66,7 @@ class Client(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         del namespace, name
         self._call(f"watch {resource.plural} since {since}", lambda: None)
         network, scheduler = self._network, self._network.scheduler

@@ -16,8 +16,7 @@ from policy.cluster.errors import (
     TooManyRequests,
     Unavailable,
 )
-from policy.cluster.kube.requests import ListScope
-from policy.cluster.protocol import EventOf, EventType, Shape, Unread, WatchEvent
+from policy.cluster.protocol import EventType, Item_co, Selection, Shape, Unread, WatchEvent
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare
 
@@ -38,18 +37,17 @@ _EXCERPT: Final = 300
 
 
 _Wanted = TypeVar("_Wanted")
-_Given_co = TypeVar("_Given_co", covariant=True)
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, Generic[Item_co], frozen=True):
     """One page of a list; `after` is the token for the next one, "" on the last."""
 
-    items: tuple[JsonObject, ...]
+    items: tuple[Item_co, ...]
     resource_version: str
     after: str
 
 
-class ListMetadata(
+class _ListMetadata(
     msgspec.Struct, frozen=True, rename={"resource_version": "resourceVersion", "after": "continue"}
 ):
     """The metadata of a list."""
@@ -61,27 +59,27 @@ class ListMetadata(
 class _ObjectList(msgspec.Struct, frozen=True):
     """A list of whole objects. An empty list may be null."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[dict[str, Any], ...] | None = None
 
 
 class _RawItems(msgspec.Struct, frozen=True):
     """A list whose objects are not decoded yet."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-class _PageAs(Protocol[_Given_co]):
+class _PageAs(Protocol[Item_co]):
     """A list of objects in a shape."""
 
     @property
-    def metadata(self) -> ListMetadata:
+    def metadata(self) -> _ListMetadata:
         """The metadata of the list."""
         ...
 
     @property
-    def items(self) -> tuple[_Given_co, ...] | None:
+    def items(self) -> tuple[Item_co, ...] | None:
         """The objects."""
         ...
 
@@ -95,7 +93,7 @@ class _MetadataOnly(msgspec.Struct, frozen=True):
 class _MetadataOnlyList(msgspec.Struct, frozen=True):
     """A list of objects of which only the metadata is read."""
 
-    metadata: ListMetadata
+    metadata: _ListMetadata
     items: tuple[_MetadataOnly, ...] | None = None
 
 
@@ -143,18 +141,18 @@ def decoded_object(body: bytes) -> JsonObject:
     return _decoded(body, dict[str, Any])
 
 
-def decoded_page(body: bytes, scope: ListScope) -> Page:
+def decoded_page(body: bytes, selection: Selection) -> Page[JsonObject]:
     """Return one page of a list. Raises Unavailable when the answer is none."""
-    if scope.metadata_only:
+    if selection.metadata_only:
         parts = _decoded(body, _MetadataOnlyList)
-        items = tuple(_partial(item.metadata, scope) for item in parts.items or ())
+        items = tuple(_partial(item.metadata, selection) for item in parts.items or ())
         return Page(items, parts.metadata.resource_version, parts.metadata.after)
     whole = _decoded(body, _ObjectList)
-    items = tuple(_named(item, scope) for item in whole.items or ())
+    items = tuple(_named(item, selection) for item in whole.items or ())
     return Page(items, whole.metadata.resource_version, whole.metadata.after)
 
 
-def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
+def decoded_event(line: bytes, selection: Selection) -> WatchEvent[JsonObject]:
     """Return the event that one line of a watch is.
 
     Raises:
@@ -162,9 +160,9 @@ def decoded_event(line: bytes, scope: ListScope) -> WatchEvent:
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
-    if scope.metadata_only:
-        return WatchEvent(kind, _partial(_decoded(obj, _MetadataOnly).metadata, scope), version)
-    return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), scope), version)
+    if selection.metadata_only:
+        return WatchEvent(kind, _partial(_decoded(obj, _MetadataOnly).metadata, selection), version)
+    return WatchEvent(kind, _named(_decoded(obj, dict[str, Any]), selection), version)
 
 
 class PagesAs(Generic[Shape]):
@@ -174,10 +172,10 @@ class PagesAs(Generic[Shape]):
         self._shape = shape
         # A type of this list's own, not a generic one: threads may not share what is not prepared.
         items = tuple[shape, ...] | None  # type: ignore[valid-type] # it is known at run time only
-        page = msgspec.defstruct("PageAs", [("metadata", ListMetadata), ("items", items, None)], frozen=True)
+        page = msgspec.defstruct("PageAs", [("metadata", _ListMetadata), ("items", items, None)], frozen=True)
         self._decoder: msgspec.json.Decoder[_PageAs[Shape]] = msgspec.json.Decoder(page)
 
-    def decoded(self, body: bytes) -> tuple[tuple[Shape | Unread, ...], ListMetadata]:
+    def decoded(self, body: bytes) -> Page[Shape | Unread]:
         """Return one page. Raises Unavailable when the answer is none.
 
         Where one of the objects does not fit, each is decoded by itself.
@@ -185,12 +183,13 @@ class PagesAs(Generic[Shape]):
         try:
             page = self._decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            whole = _decoded(body, _RawItems)
-            return tuple(shaped(item, self._shape) for item in whole.items or ()), whole.metadata
-        return page.items or (), page.metadata
+            raw = _decoded(body, _RawItems)
+            items = tuple(shaped(item, self._shape) for item in raw.items or ())
+            return Page(items, raw.metadata.resource_version, raw.metadata.after)
+        return Page(page.items or (), page.metadata.resource_version, page.metadata.after)
 
 
-def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
+def decoded_event_as(line: bytes, shape: type[Shape]) -> WatchEvent[Shape | Unread]:
     """Return the event that one line of a watch is, in a shape.
 
     Raises:
@@ -198,8 +197,8 @@ def decoded_event_as(line: bytes, shape: type[Shape]) -> EventOf[Shape]:
         Unavailable: the line is no event.
     """
     kind, obj, version = _event(line)
-    found = None if kind is EventType.BOOKMARK else shaped(obj, shape)
-    return EventOf(kind, found, version)
+    found = Unread() if kind is EventType.BOOKMARK else shaped(obj, shape)
+    return WatchEvent(kind, found, version)
 
 
 def failure(code: int, body: bytes) -> ClusterError:
@@ -216,27 +215,31 @@ def failure(code: int, body: bytes) -> ClusterError:
 
 def _event(line: bytes) -> tuple[EventType, msgspec.Raw, str]:
     """Return what one line of a watch has: the type, the object, and its version."""
-    said = _decoded(line, _WatchLine)
-    if said.type == "ERROR":
-        status = _decoded(said.object, _ErrorStatus)
-        raise failure(status.code, bytes(said.object))
+    sent = _decoded(line, _WatchLine)
+    if sent.type == "ERROR":
+        status = _decoded(sent.object, _ErrorStatus)
+        raise failure(status.code, bytes(sent.object))
     try:
-        kind = EventType(said.type)
+        kind = EventType(sent.type)
     except ValueError:
-        raise Unavailable(f"the API server sent a watch event of an unknown type: {said.type}") from None
-    return kind, said.object, _decoded(said.object, _Bookmark).metadata.resource_version
+        raise Unavailable(f"the API server sent a watch event of an unknown type: {sent.type}") from None
+    return kind, sent.object, _decoded(sent.object, _Bookmark).metadata.resource_version
 
 
-def _named(item: dict[str, Any], scope: ListScope) -> JsonObject:
+def _named(item: dict[str, Any], selection: Selection) -> JsonObject:
     """Return the item with its kind: the built-in kinds leave that out in lists."""
-    item.setdefault("apiVersion", scope.resource.api_version)
-    item.setdefault("kind", scope.resource.kind)
+    item.setdefault("apiVersion", selection.resource.api_version)
+    item.setdefault("kind", selection.resource.kind)
     return item
 
 
-def _partial(metadata: dict[str, Any], scope: ListScope) -> JsonObject:
+def _partial(metadata: dict[str, Any], selection: Selection) -> JsonObject:
     """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
-    return {"apiVersion": scope.resource.api_version, "kind": scope.resource.kind, "metadata": metadata}
+    return {
+        "apiVersion": selection.resource.api_version,
+        "kind": selection.resource.kind,
+        "metadata": metadata,
+    }
 
 
 def _decoded(body: bytes | msgspec.Raw, wanted: type[_Wanted]) -> _Wanted:

@@ -13,7 +13,8 @@ from typing import Final, Protocol, TypeVar
 
 from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube import requests
-from policy.cluster.kube.requests import ListScope, Transport
+from policy.cluster.kube.requests import Transport
+from policy.cluster.protocol import Selection
 from policy.core.values.backoff import backoff
 
 _SILENCE: Final = 150.0
@@ -41,7 +42,7 @@ Seen = TypeVar("Seen", bound=_AnyEvent)
 
 
 class Watcher:
-    """Follows changes of one scope; `closed` ends every wait and every watch when it is set."""
+    """Follows changes of one selection; `closed` ends every wait and every watch when it is set."""
 
     def __init__(self, *, transport: Transport, rng: Random, closed: Event) -> None:
         self._transport = transport
@@ -49,7 +50,7 @@ class Watcher:
         self._closed = closed
 
     def follow(
-        self, scope: ListScope, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
+        self, selection: Selection, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield every change after a version until the time is over; `decoded` makes it of a line.
 
@@ -64,7 +65,7 @@ class Watcher:
             left = deadline - monotonic()
             broken: Unavailable | TooManyRequests | None = None
             try:
-                for event in self._connected(scope, version, left, decoded):
+                for event in self._connected(selection, version, left, decoded):
                     version, fruitless = event.resource_version, 0
                     yield event
             except (Unavailable, TooManyRequests) as error:
@@ -79,10 +80,10 @@ class Watcher:
             self._closed.wait(delay)
 
     def _connected(
-        self, scope: ListScope, version: str, left: float, decoded: Callable[[bytes], Seen]
+        self, selection: Selection, version: str, left: float, decoded: Callable[[bytes], Seen]
     ) -> Iterator[Seen]:
         """Yield the events of one connection."""
-        request = requests.watch(scope, since=version, seconds=max(1, ceil(left)))
+        request = requests.watch(selection, since=version, seconds=max(1, ceil(left)))
         with self._transport.stream(request, silence=min(_SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:
             for line in lines(pieces):
                 yield decoded(line)

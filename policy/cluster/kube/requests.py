@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from policy.cluster.errors import Invalid, NotFound
-from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource
+from policy.cluster.protocol import MergePatch, Patch, Preconditions, Resource, Selection
 from policy.core.objects.json_patch import JsonObject, JsonValue
 
 _JSON: Final = "application/json"
@@ -73,16 +73,6 @@ class Transport(Protocol):
         ...
 
 
-class ListScope(msgspec.Struct, frozen=True):
-    """Which objects a list or a watch is about."""
-
-    resource: Resource
-    namespace: str = ""
-    labels: str = ""
-    metadata_only: bool = False
-    name: str = ""
-
-
 def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
     """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
 
@@ -93,7 +83,7 @@ def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
     return KubeRequest(Method.GET, _path(resource, namespace, name))
 
 
-def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
+def page(selection: Selection, *, limit: int, after: str) -> KubeRequest:
     """Return the request for one page of a list; `after` is the token of the page before, "" for the first.
 
     No resourceVersion is requested, which makes the list consistent: it holds every write that was answered
@@ -101,11 +91,13 @@ def page(scope: ListScope, *, limit: int, after: str) -> KubeRequest:
     """
     query = [("limit", str(limit))] if limit else []
     query += [("continue", after)] if after else []
-    accept = _METADATA_LIST if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    accept = _METADATA_LIST if selection.metadata_only else _JSON
+    return KubeRequest(
+        Method.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+    )
 
 
-def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
+def watch(selection: Selection, *, since: str, seconds: int) -> KubeRequest:
     """Return the request that watches from a version for some time."""
     query = [
         ("watch", "true"),
@@ -113,8 +105,10 @@ def watch(scope: ListScope, *, since: str, seconds: int) -> KubeRequest:
         ("resourceVersion", since),
         ("timeoutSeconds", str(seconds)),
     ]
-    accept = _METADATA if scope.metadata_only else _JSON
-    return KubeRequest(Method.GET, _path(scope.resource, scope.namespace), _selected(scope, query), accept)
+    accept = _METADATA if selection.metadata_only else _JSON
+    return KubeRequest(
+        Method.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+    )
 
 
 def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> KubeRequest:
@@ -194,17 +188,17 @@ def _below(path: str, subresource: str) -> str:
     return f"{path}/{quote(subresource, safe='')}" if subresource else path
 
 
-def _selected(scope: ListScope, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def _selected(selection: Selection, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the query of a list or watch with its selectors, where there are any.
 
     By name it is a field selector on the path of the collection: access control takes that for a request for
     the one object, so a role with resourceNames allows it.
     """
     selected = list(query)
-    if scope.labels:
-        selected.append(("labelSelector", scope.labels))
-    if scope.name:
-        selected.append(("fieldSelector", f"metadata.name={scope.name}"))
+    if selection.labels:
+        selected.append(("labelSelector", selection.labels))
+    if selection.name:
+        selected.append(("fieldSelector", f"metadata.name={selection.name}"))
     return tuple(selected)
 
 

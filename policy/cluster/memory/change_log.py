@@ -50,7 +50,7 @@ class WatchedObjects(msgspec.Struct, frozen=True):
         """Return a new copy of the object, or of its metadata where no more is requested."""
         return stored.partial() if self.metadata_only else stored.full()
 
-    def event(self, change: StoredChange) -> WatchEvent | None:
+    def event(self, change: StoredChange) -> WatchEvent[JsonObject] | None:
         """Return what the change means to a watch of this view, None where it is not concerned."""
         version = str(change.version)
         if change.after is not None and self.covers(change.after):
@@ -107,7 +107,9 @@ class ChangeLog:
                 raise Gone(f"too old or unknown resource version: {since!r} (oldest kept: {oldest})")
             return position
 
-    def follow(self, view: WatchedObjects, *, position: int, deadline: float) -> Iterator[WatchEvent]:
+    def follow(
+        self, view: WatchedObjects, *, position: int, deadline: float
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield the view's events after a version until the deadline (of `time.monotonic`) or `close`.
 
         What is there already is yielded even with the deadline passed. Raises Gone when the log outran the

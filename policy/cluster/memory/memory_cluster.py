@@ -77,7 +77,7 @@ class MemoryCluster(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return the objects, sorted by namespace and name. Raises Invalid for a bad selector."""
         view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
         with self._lock:
@@ -96,7 +96,7 @@ class MemoryCluster(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield every change after version `since` until `timeout` seconds from now, or `close`.
 
         With a timeout of 0 it yields what there is. Raises Gone (here, or later when the reader is outrun)

@@ -75,7 +75,7 @@ class Place(msgspec.Struct, frozen=True):
         labels: str = "",
         fence: Mapping[str, str] | None = None,
         metadata_only: bool = False,
-    ) -> list[WatchEvent]:
+    ) -> list[WatchEvent[JsonObject]]:
         """Return the Workflow events after a version up to now.
 
         "Now" is a fence: a Workflow created here, whose labels have to match the selector, so that a test
@@ -86,7 +86,7 @@ class Place(msgspec.Struct, frozen=True):
             self.workflow("", generateName="fence-", labels=dict(fence or {})),
             namespace=self.namespace,
         )
-        found: list[WatchEvent] = []
+        found: list[WatchEvent[JsonObject]] = []
         for event in self.cluster.watch(
             WORKFLOWS,
             since=since,

@@ -6,7 +6,7 @@ import pytest
 
 from policy.cluster.errors import Invalid
 from policy.cluster.protocol import WORKFLOWS, EventType, MergePatch, WatchEvent
-from policy.core.objects.json_patch import JsonValue
+from policy.core.objects.json_patch import JsonObject, JsonValue
 from tests.patience import PATIENCE
 from tests.policy.cluster.conftest import Place, field, text
 
@@ -18,7 +18,7 @@ def _label(place: Place, name: str, **labels: JsonValue) -> str:
     return text(stored, "metadata", "resourceVersion")
 
 
-def _said(events: list[WatchEvent]) -> list[tuple[str, JsonValue]]:
+def _said(events: list[WatchEvent[JsonObject]]) -> list[tuple[str, JsonValue]]:
     """Return what the events say in short: type and name."""
     return [(event.type.value, field(event.object, "metadata", "name")) for event in events]
 
@@ -181,7 +181,7 @@ def test_a_watch_by_name_shows_that_object_alone(place: Place) -> None:
     place.cluster.delete(WORKFLOWS, "ab", namespace=place.namespace)
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)
     place.add("a", labels={"last": "yes"})
-    seen: list[WatchEvent] = []
+    seen: list[WatchEvent[JsonObject]] = []
     for event in place.cluster.watch(
         WORKFLOWS, since=listing.resource_version, namespace=place.namespace, name="a", timeout=PATIENCE
     ):

@@ -18,12 +18,12 @@ def named(name: str) -> JsonObject:
     return {"metadata": {"name": name}}
 
 
-def added(name: str, version: int) -> WatchEvent:
+def added(name: str, version: int) -> WatchEvent[JsonObject]:
     """Return the event of a new object."""
     return WatchEvent(EventType.ADDED, named(name), str(version))
 
 
-def bookmark(version: int) -> WatchEvent:
+def bookmark(version: int) -> WatchEvent[JsonObject]:
     """Return an event that says how far the watch is."""
     return WatchEvent(EventType.BOOKMARK, {}, str(version))
 
@@ -46,11 +46,11 @@ class Notebook:
         self.heard: list[str] = []
         self.threads: set[str] = set()
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, listing: Listing[JsonObject]) -> None:
         """Write down how many there are."""
         self._hear(f"listed {len(listing.items)} at {listing.resource_version}")
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: WatchEvent[JsonObject]) -> None:
         """Write down what has happened."""
         self._hear(f"{event.type} at {event.resource_version}")
 
@@ -69,20 +69,23 @@ class Script:
     """A cluster that answers as it is told: `lists` and `watches` are its answers, one after the other."""
 
     def __init__(
-        self, *, lists: list[Listing | ClusterError], watches: list[list[WatchEvent | ClusterError]]
+        self,
+        *,
+        lists: list[Listing[JsonObject] | ClusterError],
+        watches: list[list[WatchEvent[JsonObject] | ClusterError]],
     ) -> None:
         self._lists = iter(lists)
         self._watches = iter(watches)
         self.since: list[str] = []
         self.source = ListerWatcher(list=self._list, watch=self._watch)
 
-    def _list(self) -> Listing:
+    def _list(self) -> Listing[JsonObject]:
         answer = next(self._lists)
         if isinstance(answer, ClusterError):
             raise answer
         return answer
 
-    def _watch(self, since: str) -> Iterator[WatchEvent]:
+    def _watch(self, since: str) -> Iterator[WatchEvent[JsonObject]]:
         self.since.append(since)
         for each in next(self._watches):
             if isinstance(each, ClusterError):
@@ -136,11 +139,11 @@ class Watched:
     """A source that the test feeds: each watch has a queue of its own, which an error ends."""
 
     def __init__(self) -> None:
-        self._begun: SimpleQueue[SimpleQueue[WatchEvent | ClusterError]] = SimpleQueue()
-        self._all: list[SimpleQueue[WatchEvent | ClusterError]] = []
+        self._begun: SimpleQueue[SimpleQueue[WatchEvent[JsonObject] | ClusterError]] = SimpleQueue()
+        self._all: list[SimpleQueue[WatchEvent[JsonObject] | ClusterError]] = []
         self.source = ListerWatcher(list=lambda: Listing((), "1"), watch=self._watch)
 
-    def feed(self, *events: WatchEvent | ClusterError) -> None:
+    def feed(self, *events: WatchEvent[JsonObject] | ClusterError) -> None:
         """Let the watch that has begun last bring something."""
         self._all.append(self._begun.get(timeout=PATIENCE))
         for each in events:
@@ -151,9 +154,9 @@ class Watched:
         for each in self._all:
             each.put(Gone("closed"))
 
-    def _watch(self, since: str) -> Iterator[WatchEvent]:
+    def _watch(self, since: str) -> Iterator[WatchEvent[JsonObject]]:
         del since
-        fed: SimpleQueue[WatchEvent | ClusterError] = SimpleQueue()
+        fed: SimpleQueue[WatchEvent[JsonObject] | ClusterError] = SimpleQueue()
         self._begun.put(fed)
         while not isinstance(each := fed.get(timeout=PATIENCE), ClusterError):
             yield each

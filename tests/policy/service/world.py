@@ -137,7 +137,7 @@ class Spy(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Pass on."""
         call = self._note(Call("list", resource.plural, labels=labels))
         found = self.inner.list(
@@ -156,7 +156,7 @@ class Spy(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Pass on."""
         self._note(Call("watch", resource.plural, labels=labels))
         return self.inner.watch(

@@ -19,10 +19,11 @@ from policy.cluster.protocol import (
     WORKFLOW_TEMPLATES,
     WORKFLOWS,
     Listing,
-    ListingOf,
     MergePatch,
     Resource,
+    Selection,
     Shape,
+    Unread,
 )
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import TemplateObject
@@ -61,7 +62,7 @@ class Gated(MemoryCluster):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Return what there is."""
         if resource == WORKFLOW_TEMPLATES and not self.has_argo:
             raise NotFound("there is no such resource")
@@ -69,14 +70,12 @@ class Gated(MemoryCluster):
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only
         )
 
-    def pages_as(
-        self, resource: Resource, shape: type[Shape], *, namespace: str = "", name: str = ""
-    ) -> Iterator[ListingOf[Shape]]:
+    def pages_as(self, selection: Selection, shape: type[Shape]) -> Iterator[Listing[Shape | Unread]]:
         """Yield the pages once they may go."""
-        if namespace and namespace == self.broken:
+        if selection.namespace and selection.namespace == self.broken:
             raise Unavailable("not now")
-        pages = list(super().pages_as(resource, shape, namespace=namespace, name=name))
-        if resource == WORKFLOW_TEMPLATES and namespace == self.slow:
+        pages = list(super().pages_as(selection, shape))
+        if selection.resource == WORKFLOW_TEMPLATES and selection.namespace == self.slow:
             self.asked.set()
             assert self.may_go.wait(5)
         yield from pages

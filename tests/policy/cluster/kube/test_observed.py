@@ -9,7 +9,7 @@ import pytest
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
 from policy.cluster.kube import requests
 from policy.cluster.kube.observed import ObservedTransport, asked
-from policy.cluster.kube.requests import KubeRequest, ListScope
+from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -18,6 +18,7 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     MergePatch,
     Preconditions,
+    Selection,
 )
 from policy.core.objects.json_patch import JsonObject
 
@@ -29,7 +30,7 @@ STATUS_OF_A_QUOTA = requests.apply(
     force=False,
     subresource="status",
 )
-WATCH = requests.watch(ListScope(WORKFLOWS), since="1", seconds=60)
+WATCH = requests.watch(Selection(WORKFLOWS), since="1", seconds=60)
 
 
 class Answering:
@@ -79,9 +80,9 @@ def observed(inner: Answering) -> tuple[ObservedTransport, Noting]:
         (requests.get(WORKFLOWS, "etl", "a"), "get", "workflows"),
         (requests.get(NAMESPACES, "", "etl"), "get", "namespaces"),
         (requests.get(CONFIG_MAPS, "namespaces", "a"), "get", "configmaps"),
-        (requests.page(ListScope(NAMESPACES), limit=5, after=""), "list", "namespaces"),
-        (requests.page(ListScope(WORKFLOWS), limit=5, after=""), "list", "workflows"),
-        (requests.page(ListScope(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
+        (requests.page(Selection(NAMESPACES), limit=5, after=""), "list", "namespaces"),
+        (requests.page(Selection(WORKFLOWS), limit=5, after=""), "list", "workflows"),
+        (requests.page(Selection(WORKFLOWS, "etl"), limit=5, after=""), "list", "workflows"),
         (WATCH, "watch", "workflows"),
         (requests.create(WORKFLOWS, {}, namespace="etl", dry_run=True), "create", "workflows"),
         (requests.replace(QUOTA_LEDGERS, LEDGER), "update", "quotaledgers"),

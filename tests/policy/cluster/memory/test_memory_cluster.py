@@ -39,7 +39,7 @@ def _config_map(name: str, **metadata: JsonValue) -> JsonObject:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"count": "0"}}
 
 
-def _drain(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
+def _drain(cluster: MemoryCluster, since: str) -> list[WatchEvent[JsonObject]]:
     """Return the ConfigMap events that are there, without waiting for more."""
     return list(cluster.watch(CONFIG_MAPS, since=since, timeout=0))
 
@@ -186,7 +186,7 @@ def test_close_ends_every_watch_at_once(timeout: float) -> None:
     since = cluster.list(CONFIG_MAPS).resource_version
     started = [Event() for _ in range(4)]
 
-    def follow(begun: Event) -> list[WatchEvent]:
+    def follow(begun: Event) -> list[WatchEvent[JsonObject]]:
         seen = []
         for event in cluster.watch(CONFIG_MAPS, since=since, timeout=timeout):
             seen.append(event)
@@ -325,7 +325,7 @@ def test_empty_metadata_is_left_out_as_the_api_server_does() -> None:
 
 
 @pytest.fixture
-def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent]]]:
+def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent[JsonObject]]]]:
     """Give a cluster and a watch that has begun."""
     cluster = _cluster()
     yield cluster, cluster.watch(CONFIG_MAPS, since=cluster.list(CONFIG_MAPS).resource_version)
@@ -333,7 +333,7 @@ def watched() -> Iterator[tuple[MemoryCluster, Iterator[WatchEvent]]]:
 
 
 def test_changing_an_event_changes_no_other_watch(
-    watched: tuple[MemoryCluster, Iterator[WatchEvent]],
+    watched: tuple[MemoryCluster, Iterator[WatchEvent[JsonObject]]],
 ) -> None:
     """Every reader gets a copy of its own."""
     cluster, events = watched

@@ -206,7 +206,7 @@ class Breaking(Spy):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Break after an event, as long as there are breaks left."""
         events = super().watch(
             resource,
