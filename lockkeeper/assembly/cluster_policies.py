@@ -41,7 +41,7 @@ from policy.service.release.release_pass import unknown_capacity
 from policy.service.status.conditions import ready
 from policy.service.status.metrics import ControllerRecorder
 from policy.service.status.policy_status import PolicyStatusWriter
-from policy.sources.cluster_objects import ClusterSource, Gathered
+from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
 from webhook.failure import NotSynced
@@ -86,7 +86,7 @@ class ClusterPolicies:
             else None
         )
         self._compiling = Lock()
-        self._gathered = Gathered((), WHOLE)
+        self._gathered = GatheredDocuments((), WHOLE)
         self._identities = identities
         self._log = log
         self._versions = count(1)
@@ -268,7 +268,7 @@ class ClusterPolicies:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
         return self._of_verdicts.add(listener)
 
-    def _compile(self, gathered: Gathered) -> Snapshot:
+    def _compile(self, gathered: GatheredDocuments) -> Snapshot:
         version = str(next(self._versions))
         snapshot = take_snapshot(
             gathered.documents,
@@ -281,7 +281,7 @@ class ClusterPolicies:
         self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)
 
-    def _changed(self, gathered: Gathered) -> None:
+    def _changed(self, gathered: GatheredDocuments) -> None:
         with self._compiling:
             self._gathered = gathered
             self.snapshots.put_policies(self._compile(gathered))

@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
-from certs.rotation_steps import CertificateChange, Deed
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
+from certs.rotation_steps import CertificateAction, CertificateChange
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0
@@ -73,7 +73,7 @@ class CertificateMetrics:
         )
         # All series are there from the start, or a first failure would not show as an increase.
         self.errors = {doing: errors.labels(doing.value) for doing in Doing}
-        self.changes = {deed: changes.labels(deed.name.lower()) for deed in Deed}
+        self.changes = {deed: changes.labels(deed.name.lower()) for deed in CertificateAction}
 
 
 class CertificateLog:
@@ -89,7 +89,7 @@ class CertificateLog:
     def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were made or moved on."""
         for change in changes:
-            self._metrics.changes[change.deed].inc()
+            self._metrics.changes[change.action].inc()
             self._log.event("certificates", str(change))
 
     def put(self, where: str) -> None:
@@ -136,7 +136,7 @@ class CertificateExpiry(Collector):
         yield gauge
 
 
-def expiries_of(kept: Kept) -> dict[CertificatePart, datetime]:
+def expiries_of(kept: CertificateFiles) -> dict[CertificatePart, datetime]:
     """Return when the serving certificate expires, and when the CA that vouches for it does."""
     ends: dict[CertificatePart, datetime] = {}
     leaf = facts_of(kept.cert)

@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import Final, Protocol, TypeAlias
 
 from certs.bundle import joined, split
+from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import CertificateStep, advance
 from certs.rotation_steps import USUAL, Timing
-from certs.stored_files import NOTHING, Kept
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import CertificatePart, CertificateReporter, Doing, expiries_of
 
@@ -54,13 +54,13 @@ class OwnCertificates:
         self._clock = clock
         self._reporter = reporter
         self._timing = timing
-        self._seen: Kept = NOTHING
+        self._seen: CertificateFiles = NOTHING
         self._former = b""
 
     def bundle(self) -> bytes:
         """Return the bundle as it is kept; b"" where it was lost, which `renew` sees to."""
         try:
-            kept = self._store.read().kept
+            kept = self._store.read().files
         except StoreError as error:
             self._reporter.failed(Doing.READ, str(error))
             return self._former
@@ -72,7 +72,7 @@ class OwnCertificates:
     def renew(self, in_place: Since) -> bool:
         """Take the step that is due. Raises StoreError, ValueError."""
 
-        def decide(kept: Kept) -> CertificateStep:
+        def decide(kept: CertificateFiles) -> CertificateStep:
             return advance(
                 kept,
                 now=self._clock(),
@@ -83,7 +83,7 @@ class OwnCertificates:
             )
 
         settled = settle(self._store, decide)
-        self._seen = settled.kept
+        self._seen = settled.files
         self._reporter.changed(settled.changes)
         return bool(settled.changes)
 
@@ -102,13 +102,13 @@ class GivenCertificates:
     def __init__(self, *, store: Store, reporter: CertificateReporter) -> None:
         self._store = store
         self._reporter = reporter
-        self._seen: Kept = NOTHING
+        self._seen: CertificateFiles = NOTHING
         self._last = b""
 
     def bundle(self) -> bytes:
         """Return the certificates that are given; never a key that stands beside them."""
         try:
-            kept = self._store.read().kept
+            kept = self._store.read().files
         except StoreError as error:
             self._reporter.failed(Doing.READ, str(error))
             return self._last
@@ -132,5 +132,5 @@ class GivenCertificates:
         return _mark_of(self._seen)
 
 
-def _mark_of(kept: Kept) -> str:
+def _mark_of(kept: CertificateFiles) -> str:
     return sha256(kept.cert).hexdigest()[:_MARK_DIGITS] if kept.cert else ""

@@ -39,8 +39,8 @@ from lockkeeper.process.liveness import ending_at_sigterm
 from lockkeeper.process.output import UsageError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
+from policy.cluster.workflow_reads import ClusterRelatives, StoredWorkflows
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.serving.server import Server

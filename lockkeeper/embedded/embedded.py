@@ -32,8 +32,8 @@ from lockkeeper.process.clock_and_log import tell, url_of, utc_now, write_errors
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.semaphore_projection import project

@@ -8,7 +8,7 @@ ClusterError
 ├── Forbidden        403, RBAC or admission refused it
 ├── Gone             410, the watch version is too old: list again
 ├── TooManyRequests  429, come back later
-│   └── Crowded      a ledger of ours holds as many creates as it may
+│   └── TooManyCreates      a ledger of ours holds as many creates as it may
 └── Unavailable      5xx, time-outs, broken connections: the outcome of a write is unknown
 """
 
@@ -67,7 +67,7 @@ class TooManyRequests(ClusterError):  # noqa: N818 - as above
     code = 429
 
 
-class Crowded(TooManyRequests):
+class TooManyCreates(TooManyRequests):
     """More creates are on their way than a ledger may hold: no error of the client, and soon over."""
 
 

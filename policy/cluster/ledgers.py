@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.errors import AlreadyExists, Conflict, Crowded, NotFound, Unavailable
+from policy.cluster.errors import AlreadyExists, Conflict, NotFound, TooManyCreates, Unavailable
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster
 from policy.core.decision.decision import ReservationRequest
 from policy.core.objects.json_patch import JsonObject
@@ -175,7 +175,7 @@ class Ledgers:
         """Reserve what a create needs; returns what is short, or nothing once it is reserved.
 
         Raises:
-            Crowded: too many creates are on their way.
+            TooManyCreates: too many creates are on their way.
             Unavailable: the ledger could not be written in time, or the leader has not counted an account
                 yet; nothing is known to be reserved.
         """
@@ -195,7 +195,7 @@ class Ledgers:
             nonlocal short
             self._check_counted(ledger, request)
             if self._bounded and (why := crowd(ledger, wanted)):
-                raise Crowded(why)
+                raise TooManyCreates(why)
             demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
             reserved, short = reserve(ledger, wanted, demands, share)
             return reserved

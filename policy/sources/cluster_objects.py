@@ -30,7 +30,7 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.read_extent import Extent
 from policy.sources.documents import Document
 from policy.sources.governed_namespaces import WantedReads, wanted_by
-from policy.sources.last_good_objects import POLICY_RESOURCES, Shelf, ShelfChange, Verdict
+from policy.sources.last_good_objects import POLICY_RESOURCES, LastGoodObjects, ObjectsChange, Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds, Scope
 from policy.sources.namespaced_watch import WATCH_SECONDS, ScopedResource, Settings
 from policy.sources.related_objects import ConfigMapName, config_map_maker, template_maker
@@ -42,14 +42,14 @@ _WHOLE_CLUSTER: Final = frozenset({Scope()})
 _NOTHING: Final = WantedReads(frozenset(), frozenset())
 
 
-class Gathered(msgspec.Struct, frozen=True):
+class GatheredDocuments(msgspec.Struct, frozen=True):
     """All good documents, and how much of the cluster they are."""
 
     documents: tuple[Document, ...]
     extent: Extent
 
 
-_Changed: TypeAlias = Callable[[Gathered], None]
+_Changed: TypeAlias = Callable[[GatheredDocuments], None]
 
 
 class ClusterSource:
@@ -79,7 +79,7 @@ class ClusterSource:
         self._moved = moved
         self._argo = frozenset(argo)
         self._bounds = bounds
-        self._shelves = [Shelf(resource=each) for each in resources if each in _DECIDING]
+        self._shelves = [LastGoodObjects(resource=each) for each in resources if each in _DECIDING]
         self._lock = Lock()
         self._pages = Lock()
         self._dirty = Event()
@@ -149,7 +149,7 @@ class ClusterSource:
             documents = [each for shelf in self._shelves for each in shelf.documents.values()]
             for scoped in self._scoped:
                 documents.extend(scoped.documents())
-            gathered = Gathered(tuple(documents), self._extent())
+            gathered = GatheredDocuments(tuple(documents), self._extent())
         self._changed(gathered)
         self.synced.set()
 
@@ -176,12 +176,12 @@ class ClusterSource:
             left_out={(each.kind, each.namespace): each for each in left_out},
         )
 
-    def _follow(self, shelf: Shelf) -> None:
+    def _follow(self, shelf: LastGoodObjects) -> None:
         source = whole_objects(self._cluster, shelf.resource, timeout=WATCH_SECONDS)
         consumer = _ShelfFiller(shelf, take=partial(self._take, shelf), trouble=self._trouble)
         list_and_watch(source, consumer, stopped=self._stopped)
 
-    def _take(self, shelf: Shelf, change: Callable[[], ShelfChange]) -> None:
+    def _take(self, shelf: LastGoodObjects, change: Callable[[], ObjectsChange]) -> None:
         """Change a shelf, have documents that are others now put together soon, and pass verdicts on."""
         with self._lock:
             taken = change()
@@ -198,7 +198,7 @@ class _ShelfFiller:
     """A Consumer that puts objects on a shelf; `take` makes the change and acts on what came of it."""
 
     def __init__(
-        self, shelf: Shelf, *, take: Callable[[Callable[[], ShelfChange]], None], trouble: Trouble
+        self, shelf: LastGoodObjects, *, take: Callable[[Callable[[], ObjectsChange]], None], trouble: Trouble
     ) -> None:
         self._shelf = shelf
         self._take = take

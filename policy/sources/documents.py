@@ -59,7 +59,7 @@ class Decoded(msgspec.Struct, frozen=True):
     path: str
 
 
-class PassedOver(msgspec.Struct, frozen=True):
+class IgnoredObject(msgspec.Struct, frozen=True):
     """An object of a kind that Lockkeeper does not read, and its path."""
 
     api_version: str
@@ -71,7 +71,7 @@ class Contents(msgspec.Struct, frozen=True):
     """What one YAML document holds; a wrong object is named too, so that its double is found at once."""
 
     documents: tuple[Decoded, ...] = ()
-    ignored: tuple[PassedOver, ...] = ()
+    ignored: tuple[IgnoredObject, ...] = ()
     named: tuple[NamedObject, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -125,7 +125,7 @@ def _unread(api_version: str, kind: str, path: str) -> Contents:
     if api_version.partition("/")[0] == GROUP:
         hint = did_you_mean(kind, list(POLICY_KINDS)) or f"; known are {', '.join(POLICY_KINDS)}"
         return _wrong(child(path, "kind"), f'"{kind}" is not a kind of {GROUP}{hint}')
-    return Contents(ignored=(PassedOver(api_version, kind, path),))
+    return Contents(ignored=(IgnoredObject(api_version, kind, path),))
 
 
 def _items(items: Json, path: str, most: int | None, budget: Budget) -> Contents:

@@ -60,7 +60,7 @@ class Verdict(msgspec.Struct, frozen=True):
         return f"{self.resource.kind} {name}"
 
 
-class ShelfChange(msgspec.Struct, frozen=True):
+class ObjectsChange(msgspec.Struct, frozen=True):
     """What a shelf made of something new: whether documents changed, and what was judged.
 
     `moved` tells that something about a policy is other than before, if only its status.
@@ -84,7 +84,7 @@ class _Meta(msgspec.Struct, frozen=True, rename="camel"):
 prepare(_Meta)
 
 
-class Shelf:
+class LastGoodObjects:
     """The documents of one resource by uid, the last good form of each, and the verdicts on policies."""
 
     def __init__(self, *, resource: Resource) -> None:
@@ -95,19 +95,19 @@ class Shelf:
         self.changes = 0
         self._judges = resource in POLICY_RESOURCES
 
-    def reset(self, items: Iterable[JsonObject]) -> ShelfChange:
+    def reset(self, items: Iterable[JsonObject]) -> ObjectsChange:
         """Start anew from a listing; what is known already is not judged again."""
         objects = {_meta(item).uid: item for item in items}
         gone = [uid for uid in (*self.documents, *self.verdicts) if uid not in objects]
         parts = [self._remove(uid) for uid in gone] + [self.put(item) for item in objects.values()]
         first, self.listed = not self.listed, True
-        return ShelfChange(
+        return ObjectsChange(
             documents=first or any(part.documents for part in parts),
             judged=tuple(verdict for part in parts for verdict in part.judged),
             moved=any(part.moved for part in parts),
         )
 
-    def put(self, obj: JsonObject) -> ShelfChange:
+    def put(self, obj: JsonObject) -> ObjectsChange:
         """Take an object in if it is good; one that asks for the same as before is only looked at."""
         meta = _meta(obj)
         before = self.verdicts.get(meta.uid)
@@ -121,7 +121,7 @@ class Shelf:
             changed = changed or self.documents.get(meta.uid) != slim
             self.documents[meta.uid] = slim
         if not self._judges:
-            return ShelfChange(documents=changed)
+            return ObjectsChange(documents=changed)
         kept = before.in_force if before is not None else 0
         verdict = Verdict(
             resource=self.resource,
@@ -135,24 +135,24 @@ class Shelf:
             status=obj.get("status"),
         )
         self.verdicts[meta.uid] = verdict
-        return ShelfChange(documents=changed, judged=(verdict,), moved=True)
+        return ObjectsChange(documents=changed, judged=(verdict,), moved=True)
 
-    def drop(self, obj: JsonObject) -> ShelfChange:
+    def drop(self, obj: JsonObject) -> ObjectsChange:
         """Take an object out."""
         return self._remove(_meta(obj).uid)
 
-    def _look_again(self, before: Verdict, meta: _Meta, obj: JsonObject) -> ShelfChange:
+    def _look_again(self, before: Verdict, meta: _Meta, obj: JsonObject) -> ObjectsChange:
         """Note how an object stands whose spec is the one that was judged."""
         if before.resource_version == meta.resource_version:
-            return ShelfChange()
+            return ObjectsChange()
         self.verdicts[meta.uid] = msgspec.structs.replace(
             before, resource_version=meta.resource_version, status=obj.get("status")
         )
-        return ShelfChange(moved=True)
+        return ObjectsChange(moved=True)
 
-    def _remove(self, uid: str) -> ShelfChange:
+    def _remove(self, uid: str) -> ObjectsChange:
         document, verdict = self.documents.pop(uid, None), self.verdicts.pop(uid, None)
-        return ShelfChange(documents=document is not None, moved=verdict is not None)
+        return ObjectsChange(documents=document is not None, moved=verdict is not None)
 
 
 def _meta(obj: JsonObject) -> _Meta:

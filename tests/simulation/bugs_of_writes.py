@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.protocol import QUOTA_LEDGERS, Cluster, JsonPatch, Listing, Patch, Resource, WatchEvent
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from tests.policy.service.world import part

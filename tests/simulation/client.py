@@ -7,9 +7,9 @@ witness sees what it did.
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError, Conflict, Gone, TooManyRequests, Unavailable
 from policy.cluster.protocol import JsonPatch, Listing, Patch, Preconditions, Resource, WatchEvent
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject, Op
 from policy.service.leading.leases import LEASES
 from tests.simulation.choices import Roll

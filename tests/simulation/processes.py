@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import Cluster
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.decision.decision import Decision, Side
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.queue_rules import WaitReason

@@ -4,7 +4,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from policy.cluster.decoding import shaped
 from policy.cluster.errors import (
     AlreadyExists,
     ClusterError,
@@ -17,6 +16,7 @@ from policy.cluster.errors import (
     Unavailable,
 )
 from policy.cluster.protocol import EventType, Item_co, Selection, Shape, Unread, WatchEvent
+from policy.cluster.shaped_reads import shaped
 from policy.core.objects.json_patch import JsonObject
 from policy.core.values.prepared import prepare
 

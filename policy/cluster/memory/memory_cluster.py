@@ -13,21 +13,21 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
-from policy.cluster.jsonpatch_apply import apply_patch
 from policy.cluster.memory.change_log import ChangeLog, WatchedObjects
 from policy.cluster.memory.managed_fields import applied, first_applied, is_managed, rewritten
-from policy.cluster.memory.object_table import ObjectTable
+from policy.cluster.memory.patching import apply_patch
+from policy.cluster.memory.selector_syntax import parse_selector
 from policy.cluster.memory.stored_objects import (
+    ObjectTable,
     StoredMetadata,
     StoredObject,
+    created,
+    encoded,
     has_status_apart,
-    home,
     marked_deleted,
-    newborn,
+    namespace_of,
     revised,
-    seal,
     with_status_of,
     without_owner,
 )
@@ -39,7 +39,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
-from policy.cluster.selector_syntax import parse_selector
+from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -112,11 +112,11 @@ class MemoryCluster(Shaping):
 
         Raises AlreadyExists, Invalid.
         """
-        draft = seal(resource, obj)
+        draft = encoded(resource, obj)
         with self._lock:
-            name = self._free_name(resource, home(draft, namespace), draft.facts)
+            name = self._free_name(resource, namespace_of(draft, namespace), draft.facts)
             uid = str(UUID(int=self._rng.getrandbits(128), version=4))
-            new = newborn(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
+            new = created(draft, namespace=namespace, name=name, uid=uid, at=self._clock())
             stored = new if dry_run else self._put(new, before=None)
         return stored.full()
 
@@ -125,11 +125,11 @@ class MemoryCluster(Shaping):
 
         Raises NotFound, Conflict when version or uid are others, Invalid.
         """
-        draft = seal(resource, obj)
+        draft = encoded(resource, obj)
         if not draft.facts.name:
             raise Invalid("metadata.name: name is required")
         with self._lock:
-            old = self._find(resource, home(draft), draft.facts.name)
+            old = self._find(resource, namespace_of(draft), draft.facts.name)
             _require(old, uid=draft.facts.uid)
             stored = self._update(old, draft)
         return stored.full()
@@ -142,7 +142,7 @@ class MemoryCluster(Shaping):
             old = self._find(resource, namespace, name)
             if subresource and not (subresource == STATUS and has_status_apart(old)):
                 raise NotFound(f"{resource.plural} have no subresource {subresource!r}")
-            draft = seal(resource, apply_patch(old.full(), patch))
+            draft = encoded(resource, apply_patch(old.full(), patch))
             _keeps_identity(old.facts, draft.facts)
             stored = self._update_status(old, draft) if subresource else self._update(old, draft)
         return stored.full()
@@ -151,14 +151,14 @@ class MemoryCluster(Shaping):
         self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
     ) -> JsonObject:
         """Apply an object: create it, or set the fields that it gives and own them. Raises Conflict."""
-        config = seal(resource, obj)
+        config = encoded(resource, obj)
         if not config.facts.name:
             raise Invalid("metadata.name: name is required")
         with self._lock:
-            old = self._table.find(resource, home(config), config.facts.name)
+            old = self._table.find(resource, namespace_of(config), config.facts.name)
             if old is None:
                 return self.create(resource, first_applied(obj, field_manager))
-            draft = seal(resource, applied(old.full(), obj, field_manager, force=force))
+            draft = encoded(resource, applied(old.full(), obj, field_manager, force=force))
             stored = self._update(old, draft, owned=True)
         return stored.full()
 

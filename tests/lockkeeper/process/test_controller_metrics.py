@@ -9,7 +9,7 @@ from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
 from policy.service.status.metrics import ControllerMetrics
-from policy.sources.last_good_objects import Shelf
+from policy.sources.last_good_objects import LastGoodObjects
 from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.service.world import Clock, memory, quota, snapshot_of
 
@@ -29,7 +29,7 @@ class Exposed:
         self.snapshots = SnapshotStore(
             snapshot=snapshot_of(quota("etl", "limits", workflows=4)), clock=self.clock
         )
-        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.metrics = ControllerMetrics(leading=lambda: self.leads, clock=self.clock)
         expose_board(
             self.metrics.registry,

@@ -15,7 +15,6 @@ from typing import Final
 import jsonpatch
 import msgspec
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -30,6 +29,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
+from policy.cluster.shaped_reads import Shaping
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known

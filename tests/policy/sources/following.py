@@ -17,7 +17,7 @@ from policy.cluster.protocol import (
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.read_extent import WHOLE
 from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.sources.cluster_objects import ClusterSource, Gathered
+from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.documents import Document
 from policy.sources.last_good_objects import Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds
@@ -95,7 +95,7 @@ class Following:
                 lambda: getattr(self.extent.left_out.get((kind, namespace)), "count", 0) == count, 5
             )
 
-    def _change(self, gathered: Gathered) -> None:
+    def _change(self, gathered: GatheredDocuments) -> None:
         with self._said:
             self.documents, self.extent = gathered.documents, gathered.extent
             self.compiled += 1

@@ -5,7 +5,7 @@ import pytest
 from policy.cluster.protocol import WORKFLOW_QUOTAS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import WorkflowQuota
-from policy.sources.last_good_objects import Shelf
+from policy.sources.last_good_objects import LastGoodObjects
 
 CREATED = "2026-11-23T10:00:00Z"
 
@@ -20,7 +20,7 @@ def edited(managed: JsonValue) -> str:
         "creationTimestamp": CREATED,
         "managedFields": managed,
     }
-    shelf = Shelf(resource=WORKFLOW_QUOTAS)
+    shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
     shelf.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
     (document,) = shelf.documents.values()
     assert isinstance(document, WorkflowQuota)

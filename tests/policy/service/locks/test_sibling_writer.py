@@ -25,7 +25,7 @@ from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.service.locks.config_map_writer import TERMINATING
 from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
-from policy.sources.last_good_objects import Shelf
+from policy.sources.last_good_objects import LastGoodObjects
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import at, cluster_lock_policy, lock_policy, namespace_object, rule, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -81,7 +81,7 @@ class Term:
         """Let the watch show what stands in the cluster, as the sources keep it."""
         found: list[TemplateObject] = []
         for resource in WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES:
-            shelf = Shelf(resource=resource)
+            shelf = LastGoodObjects(resource=resource)
             shelf.reset(self.cluster.list(resource).items)
             found += [each for each in shelf.documents.values() if isinstance(each, TemplateObject)]
         self.shown = tuple(found)
@@ -376,7 +376,7 @@ def test_it_works_until_it_is_stopped_and_wakes_at_a_change(term: Term) -> None:
 
 def test_what_the_watch_shows_keeps_who_a_template_is() -> None:
     """Its uid and the marks of siblings; other metadata would make every edit of a label a change."""
-    shelf = Shelf(resource=WORKFLOW_TEMPLATES)
+    shelf = LastGoodObjects(resource=WORKFLOW_TEMPLATES)
     labels: JsonValue = {well_known.SIBLING: "lk0123456789", "other": "x"}
     shelf.put(template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000}))
     (found,) = shelf.documents.values()

@@ -23,7 +23,7 @@ from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.service.status.conditions import WrittenCondition
 from policy.service.status.policy_status import FIRST_DELAY, LAST_DELAY, PolicyStatusWriter
-from policy.sources.last_good_objects import Shelf, Verdict
+from policy.sources.last_good_objects import LastGoodObjects, Verdict
 from tests.policy.cluster.conftest import field, text
 from tests.policy.service.world import PATIENCE, Call, Clock, Spy
 from webhook.logs import Log
@@ -43,7 +43,7 @@ class Term:
     """A writer over a shelf of quotas that the test fills by hand, as a watch would."""
 
     def __init__(self, spy: Spy, clock: Clock) -> None:
-        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.stopwatch = Stopwatch()
         self.troubles: list[str] = []
         self.spy = spy

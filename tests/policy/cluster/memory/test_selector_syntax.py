@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policy.cluster.selector_syntax import parse_requirements, parse_selector
+from policy.cluster.memory.selector_syntax import parse_requirements, parse_selector
 from policy.core.objects.label_selectors import Operator, Requirement
 
 KEYS = ("a", "b", "in", "notin", "lockkeeper.dev/team", "A_b-c.d")

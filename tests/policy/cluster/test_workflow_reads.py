@@ -3,8 +3,8 @@
 import pytest
 
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, MergePatch
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.admission.child_exemption import MAX_DEPTH
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
