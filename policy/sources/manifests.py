@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from policy.core.objects.json_patch import JsonObject
-from policy.sources.directory import SUFFIXES, PolicyErrors, SourceError
+from policy.sources.directory import SUFFIXES, PolicyErrors, SourceError, fault_error
 from policy.sources.yaml_positions import Json, parse
 
 STANDARD_INPUT: Final = "-"
@@ -58,10 +58,7 @@ def read_text(content: bytes, file: str) -> list[Manifest]:
     errors = [] if parsed.fault is None else [parsed.fault]
     errors += [fault for document in parsed.documents for fault in document.faults if not fault.repeated]
     if errors:
-        raise PolicyErrors(
-            SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
-            for fault in errors
-        )
+        raise PolicyErrors(fault_error(file, fault) for fault in errors)
     return [
         manifest
         for document in parsed.documents

@@ -54,7 +54,7 @@ def ears() -> Ears:
 
 
 @pytest.fixture(scope="module")
-def files() -> CertificateFiles:
+def kept() -> CertificateFiles:
     """Return what is kept after the first start."""
     return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).files
 

@@ -22,7 +22,7 @@ NAMES = ("a.example", "127.0.0.1")
 
 
 @pytest.fixture(scope="module")
-def files() -> CertificateFiles:
+def kept() -> CertificateFiles:
     """Return what is kept after the first start."""
     return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).files
 
