@@ -1,7 +1,7 @@
 """Requests to the Kubernetes API as data: the path, query, headers and body of each operation.
 
-Building them touches nothing, and sending them (`Transport`) knows nothing of what they mean, so tests can
-put scripted answers in the place of a server.
+Building them has no effects, and sending them (`Transport`) does not depend on what they mean, so tests can
+replace a server by scripted answers.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,8 +23,8 @@ _METADATA_LIST: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 
 _LENIENT: Final = (("fieldValidation", "Ignore"),)
-"""Of every field that a schema does not know the API server would warn in a header of its own, and an answer
-with more than 100 headers cannot be read here. What we write back of others' objects is as it was."""
+"""The API server would warn of every field that a schema does not know in a header of its own, and an answer
+with more than 100 headers cannot be read here. What we write back of others' objects is unchanged."""
 
 
 _NO_NAMES: Final = frozenset({"", ".", ".."})
@@ -74,9 +74,9 @@ class Transport(Protocol):
 
 
 def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
-    """Return the request that reads one object. Raises NotFound for what is no name, but a way in a path.
+    """Return the request that reads one object. Raises NotFound for what is a path and no name.
 
-    Others give the names of owners, and no user should make us read a whole collection by them.
+    Users write the names of owners, and must not make us read a whole collection by them.
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
@@ -113,18 +113,18 @@ def watch(selection: Selection, *, since: str, seconds: int) -> KubeRequest:
 
 def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool) -> KubeRequest:
     """Return the request that stores a new object. Raises Invalid without a namespace, or with a version."""
-    if _said(obj, "resourceVersion"):
+    if _metadata_field(obj, "resourceVersion"):
         # The API server answers 500 to this, which would read as an outcome that is unknown.
         raise Invalid("resourceVersion should not be set on objects to be created")
-    path = _path(resource, namespace or _said(obj, "namespace"), to_one=True)
+    path = _path(resource, namespace or _metadata_field(obj, "namespace"), to_one=True)
     query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
-    return KubeRequest(Method.POST, path, query, body=_encode(obj))
+    return KubeRequest(Method.POST, path, query, body=msgspec.json.encode(obj))
 
 
 def replace(resource: Resource, obj: JsonObject) -> KubeRequest:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
-    path = _path(resource, _said(obj, "namespace"), _name(obj))
-    return KubeRequest(Method.PUT, path, _LENIENT, body=_encode(obj))
+    path = _path(resource, _metadata_field(obj, "namespace"), _name(obj))
+    return KubeRequest(Method.PUT, path, _LENIENT, body=msgspec.json.encode(obj))
 
 
 def patch(
@@ -147,10 +147,10 @@ def apply(
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
     return KubeRequest(
         Method.PATCH,
-        _below(_path(resource, _said(obj, "namespace"), _name(obj)), subresource),
+        _below(_path(resource, _metadata_field(obj, "namespace"), _name(obj)), subresource),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
         content_type="application/apply-patch+yaml",  # JSON is YAML.
-        body=_encode(obj),
+        body=msgspec.json.encode(obj),
     )
 
 
@@ -164,7 +164,7 @@ def delete(resource: Resource, namespace: str, name: str, conditions: Preconditi
         wanted["resourceVersion"] = conditions.resource_version
     if wanted:
         options["preconditions"] = wanted
-    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=_encode(options))
+    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=msgspec.json.encode(options))
 
 
 def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:
@@ -204,18 +204,14 @@ def _selected(selection: Selection, query: Iterable[tuple[str, str]]) -> tuple[t
 
 def _name(obj: JsonObject) -> str:
     """Return the name of an object. Raises Invalid where it has none."""
-    name = _said(obj, "name")
+    name = _metadata_field(obj, "name")
     if not name:
         raise Invalid("metadata.name: name is required")
     return name
 
 
-def _said(obj: JsonObject, field: str) -> str:
+def _metadata_field(obj: JsonObject, field: str) -> str:
     """Return a string of the object's metadata, "" where there is none."""
     metadata: JsonValue = obj.get("metadata")
     found = metadata.get(field) if isinstance(metadata, dict) else None
     return found if isinstance(found, str) else ""
-
-
-def _encode(obj: JsonObject) -> bytes:
-    return msgspec.json.encode(obj)
