@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from certs.authority import CertificateFacts, UnusableCertificateError, describe, is_signed_by, key_matches
 
-_CERTIFICATE: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----",
-)
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 
 
 def split(pem: bytes) -> tuple[bytes, ...]:

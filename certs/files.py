@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from certs.authority import Authority, ServingPair, create_authority, issue_serving_pair
-from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
+from certs.renewal import Reasons, reasons_against_authority, reasons_against_pair
 from certs.subject_names import normalised_names
 
 _KEY_MODE: Final = 0o600
@@ -92,7 +92,7 @@ class IssuedCertificate:
     """A certificate was created, and every reason why."""
 
     part: Part
-    reasons: tuple[RenewalReason, ...]
+    reasons: Reasons
 
     def __str__(self) -> str:
         return f"made a new {self.part}: {', '.join(self.reasons)}"

@@ -32,7 +32,7 @@ from certs.files import CertificateFiles
 from certs.renewal import RenewalReason
 from certs.rotation_steps import (
     USUAL,
-    CertificateAction,
+    Action,
     CertificateChange,
     Rotation,
     Timing,
@@ -144,5 +144,5 @@ def _step(before: CertificateFiles, rotation: Rotation) -> CertificateStep:
     if after == before:
         return CertificateStep(before)
     return CertificateStep(
-        after, rotation.changes or (CertificateChange(CertificateAction.REPAIRED, (RenewalReason.SPOILT,)),)
+        after, rotation.changes or (CertificateChange(Action.REPAIRED, (RenewalReason.SPOILT,)),)
     )

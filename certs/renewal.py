@@ -7,6 +7,7 @@ down (https://github.com/kyverno/kyverno/issues/13639).
 
 import enum
 from datetime import datetime
+from typing import TypeAlias
 
 from certs.authority import (
     Authority,
@@ -38,12 +39,15 @@ class RenewalReason(enum.StrEnum):
     SPOILT = "it held what is no valid CA certificate, or held it in another order"
 
 
+Reasons: TypeAlias = tuple[RenewalReason, ...]
+
+
 def renew_at(validity: Validity) -> datetime:
     """Return the time from which the certificate is due: two thirds of its life."""
     return validity.not_before + (validity.not_after - validity.not_before) * 2 / 3
 
 
-def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[RenewalReason, ...]:
+def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> Reasons:
     """Return every reason of the calendar to replace the CA now; none means that it is good."""
     if now < validity.not_before:
         return (RenewalReason.NOT_YET_VALID,)
@@ -56,7 +60,7 @@ def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> tuple[Re
 
 def reasons_to_renew_leaf(
     validity: Validity, *, authority: Validity, signed_by_authority: bool, now: datetime
-) -> tuple[RenewalReason, ...]:
+) -> Reasons:
     """Return every reason to replace the leaf now; none means that it is good.
 
     Args:
@@ -73,7 +77,7 @@ def reasons_to_renew_leaf(
     return tuple(reasons)
 
 
-def reasons_against_authority(authority: Authority | None, *, now: datetime) -> tuple[RenewalReason, ...]:
+def reasons_against_authority(authority: Authority | None, *, now: datetime) -> Reasons:
     """Return every reason to replace the CA; None means that it is missing."""
     if authority is None:
         return (RenewalReason.MISSING,)
@@ -92,7 +96,7 @@ def reasons_against_authority(authority: Authority | None, *, now: datetime) -> 
 
 def reasons_against_pair(
     pair: ServingPair | None, *, authority: Authority, names: frozenset[str], now: datetime
-) -> tuple[RenewalReason, ...]:
+) -> Reasons:
     """Return every reason to replace the serving certificate; None means that it is missing.
 
     Args:

@@ -19,7 +19,7 @@ from certs.authority import (
 )
 from certs.bundle import belongs, is_unexpired_authority, joined, split
 from certs.files import CertificateFiles
-from certs.renewal import RenewalReason, reasons_against_authority, reasons_against_pair
+from certs.renewal import Reasons, RenewalReason, reasons_against_authority, reasons_against_pair
 
 PROPAGATION: Final = timedelta(seconds=30)
 """From a webhook configuration that was written until every API server uses it. They watch configurations, so
@@ -30,7 +30,7 @@ one that cannot read the cluster for a while. The old CA's key is deleted by the
 nothing."""
 
 
-class CertificateAction(StrEnum):
+class Action(StrEnum):
     """What was done to the stored certificates."""
 
     NEW_AUTHORITY = "made a new CA, which signs at once"
@@ -45,8 +45,8 @@ class CertificateAction(StrEnum):
 class CertificateChange:
     """One thing that was done, and every reason why."""
 
-    action: CertificateAction
-    reasons: tuple[RenewalReason, ...]
+    action: Action
+    reasons: Reasons
 
     def __str__(self) -> str:
         return f"{self.action}: {', '.join(self.reasons)}"
@@ -74,7 +74,7 @@ class Rotation:
     """
 
     files: CertificateFiles
-    faults: tuple[RenewalReason, ...]
+    faults: Reasons
     signing: Authority | None
     coming: Authority | None
     others: tuple[bytes, ...]
@@ -114,25 +114,19 @@ def files_of(before: CertificateFiles, rotation: Rotation) -> CertificateFiles:
     )
 
 
-def start_over(
-    rotation: Rotation, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing
-) -> Rotation:
+def start_over(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
     """Make a CA that signs at once."""
     made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(
-        rotation, signing=made, faults=(), changes=_with(rotation, CertificateAction.NEW_AUTHORITY, reasons)
-    )
+    return replace(rotation, signing=made, faults=(), changes=_with(rotation, Action.NEW_AUTHORITY, reasons))
 
 
-def announce(
-    rotation: Rotation, reasons: tuple[RenewalReason, ...], *, now: datetime, timing: Timing
-) -> Rotation:
+def announce(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
     """Make the next CA, for clients to trust before anything is signed with it."""
     made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(rotation, coming=made, changes=_with(rotation, CertificateAction.ANNOUNCED, reasons))
+    return replace(rotation, coming=made, changes=_with(rotation, Action.ANNOUNCED, reasons))
 
 
-def switch(rotation: Rotation, reasons: tuple[RenewalReason, ...], *, now: datetime) -> Rotation:
+def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
     """Sign with the next CA; the old one stays trusted, and its key is deleted."""
     return replace(
         rotation,
@@ -140,13 +134,13 @@ def switch(rotation: Rotation, reasons: tuple[RenewalReason, ...], *, now: datet
         coming=None,
         others=(*((rotation.signing.cert_pem,) if rotation.signing else ()), *rotation.others),
         faults=reasons_against_authority(rotation.coming, now=now),
-        changes=_with(rotation, CertificateAction.SWITCHED, reasons),
+        changes=_with(rotation, Action.SWITCHED, reasons),
     )
 
 
 def sign(
     rotation: Rotation,
-    reasons: tuple[RenewalReason, ...],
+    reasons: Reasons,
     *,
     names: frozenset[str],
     now: datetime,
@@ -161,7 +155,7 @@ def sign(
         return rotation
     pair = issue_serving_pair(rotation.signing, names=names, now=now, lifetime=timing.leaf_lifetime)
     files = replace(rotation.files, cert=pair.cert_pem, key=pair.key_pem)
-    return replace(rotation, files=files, changes=_with(rotation, CertificateAction.NEW_LEAF, reasons))
+    return replace(rotation, files=files, changes=_with(rotation, Action.NEW_LEAF, reasons))
 
 
 def sign_where_due(rotation: Rotation, *, names: frozenset[str], now: datetime, timing: Timing) -> Rotation:
@@ -182,7 +176,7 @@ def retire_where_due(rotation: Rotation, *, now: datetime, timing: Timing) -> Ro
     if now - issued < timing.overlap:
         return rotation
     return replace(
-        rotation, others=(), changes=_with(rotation, CertificateAction.RETIRED, (RenewalReason.OVERLAP_OVER,))
+        rotation, others=(), changes=_with(rotation, Action.RETIRED, (RenewalReason.OVERLAP_OVER,))
     )
 
 
@@ -195,7 +189,7 @@ def _meant_to_sign(files: CertificateFiles, certs: tuple[bytes, ...], own: bytes
     return Authority(certs[0] if certs else files.bundle, files.authority_key)
 
 
-def _may_sign(faults: tuple[RenewalReason, ...]) -> bool:
+def _may_sign(faults: Reasons) -> bool:
     return set(faults) <= {RenewalReason.TWO_THIRDS_OVER}
 
 
@@ -203,7 +197,5 @@ def _ends_with(authority: Authority, cert_pem: bytes) -> bool:
     return describe(cert_pem).validity.not_after >= describe(authority.cert_pem).validity.not_after
 
 
-def _with(
-    rotation: Rotation, action: CertificateAction, reasons: tuple[RenewalReason, ...]
-) -> tuple[CertificateChange, ...]:
+def _with(rotation: Rotation, action: Action, reasons: Reasons) -> tuple[CertificateChange, ...]:
     return (*rotation.changes, CertificateChange(action, reasons))

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
 from certs.files import CertificateFiles
-from certs.rotation_steps import CertificateAction, CertificateChange
+from certs.rotation_steps import Action, CertificateChange
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0
@@ -73,7 +73,7 @@ class CertificateMetrics:
         )
         # All series are there from the start, or a first failure would not show as an increase.
         self.errors = {doing: errors.labels(doing.value) for doing in Doing}
-        self.changes = {deed: changes.labels(deed.name.lower()) for deed in CertificateAction}
+        self.changes = {deed: changes.labels(deed.name.lower()) for deed in Action}
 
 
 class CertificateLog:

@@ -110,10 +110,7 @@ class Ledgers:
 
     def read(self, root: Root) -> Ledger:
         """Return the ledger of a root; one that was never written is empty."""
-        try:
-            return _decode(self._cluster.get(QUOTA_LEDGERS, str(root)))[0]
-        except NotFound:
-            return Ledger(root)
+        return self._read_version(root)[0]
 
     def all(self) -> dict[Root, Ledger]:
         """Return every ledger that there is, by its root."""
@@ -179,16 +176,7 @@ class Ledgers:
             Unavailable: the ledger could not be written in time, or the leader has not counted an account
                 yet; nothing is known to be reserved.
         """
-        wanted = Reservation(
-            id=request.id,
-            namespace=request.namespace,
-            workflow=request.workflow,
-            accounts=request.accounts,
-            weight=request.weight,
-            at=self._clock(),
-            purpose=Purpose.CREATE,
-            user=request.user,
-        )
+        wanted = self._reservation(request)
         short: list[Shortfall] = []
 
         def change(ledger: Ledger) -> Ledger:
@@ -196,8 +184,7 @@ class Ledgers:
             self._check_counted(ledger, request)
             if self._bounded and (why := crowd(ledger, wanted)):
                 raise TooManyCreates(why)
-            demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-            reserved, short = reserve(ledger, wanted, demands, share)
+            reserved, short = _reserved(ledger, request, wanted)
             return reserved
 
         while True:
@@ -213,12 +200,19 @@ class Ledgers:
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short now, reserving nothing: for dry runs."""
-        reservation = Reservation(
-            request.id, request.namespace, request.workflow, (), request.weight, self._clock()
+        return _reserved(self.read(request.root), request, self._reservation(request))[1]
+
+    def _reservation(self, request: ReservationRequest) -> Reservation:
+        return Reservation(
+            id=request.id,
+            namespace=request.namespace,
+            workflow=request.workflow,
+            accounts=request.accounts,
+            weight=request.weight,
+            at=self._clock(),
+            purpose=Purpose.CREATE,
+            user=request.user,
         )
-        ledger = self.read(request.root)
-        demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-        return reserve(ledger, reservation, demands, share)[1]
 
     def _check_counted(self, ledger: Ledger, request: ReservationRequest) -> None:
         """See that the leader has every account; without a leader, all that is known is reserved."""
@@ -261,6 +255,13 @@ class Ledgers:
     def _turn(self, root: Root) -> Lock:
         with self._turns_lock:
             return self._turns.setdefault(root, Lock())
+
+
+def _reserved(
+    ledger: Ledger, request: ReservationRequest, wanted: Reservation
+) -> tuple[Ledger, list[Shortfall]]:
+    demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
+    return reserve(ledger, wanted, demands, share)
 
 
 def _is_for(reservation: Reservation, request: ReservationRequest) -> bool:

@@ -1,4 +1,4 @@
-"""Objects of a cluster decoded into narrow structs."""
+"""Reading objects of a cluster decoded into a narrow struct; of one that does not fit, its name."""
 
 from collections.abc import Iterator
 
@@ -8,20 +8,13 @@ from policy.cluster.protocol import Cluster, EventType, Listing, Selection, Shap
 from policy.core.values.prepared import prepare
 
 
-class _ObjectName(msgspec.Struct, frozen=True):
-    """The metadata that says which object it is."""
+class _NameOnly(msgspec.Struct, frozen=True):
+    """An object of which only namespace and name are read."""
 
-    namespace: str = ""
-    name: str = ""
-
-
-class _Object(msgspec.Struct, frozen=True):
-    """An object of which only that is read."""
-
-    metadata: _ObjectName = _ObjectName()
+    metadata: Unread = Unread()
 
 
-prepare(_Object)
+prepare(_NameOnly)
 
 
 def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
@@ -33,12 +26,11 @@ def shaped(raw: bytes | msgspec.Raw, shape: type[Shape]) -> Shape | Unread:
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
-        known = msgspec.json.decode(raw, type=_Object).metadata
-        return Unread(known.namespace, known.name)
+        return msgspec.json.decode(raw, type=_NameOnly).metadata
 
 
 class Shaping:
-    """A base of clusters whose `list` and `watch` give objects: it reads in a shape by way of those."""
+    """A base of clusters whose `list` and `watch` return whole objects: it decodes these again in a shape."""
 
     def list_as(self: Cluster, selection: Selection, shape: type[Shape]) -> Listing[Shape | Unread]:
         """Return the objects in a shape. Raises Invalid for a bad selector."""
@@ -55,7 +47,7 @@ class Shaping:
     def pages_as(
         self: Cluster, selection: Selection, shape: type[Shape]
     ) -> Iterator[Listing[Shape | Unread]]:
-        """Yield the objects in a shape, all in one page: a reader by way of `list` has them already."""
+        """Yield the objects in a shape, all in one page: `list` has them in memory already."""
         yield self.list_as(selection, shape)
 
     def watch_as(

@@ -1,9 +1,9 @@
-"""Policies from the cluster: our kinds and what stands beside them, watched and put together on every change.
+"""Policies from the cluster: our kinds and the objects related to them, watched and gathered on every change.
 
-One thread a resource lists and watches; one more puts the documents together once something has changed. An
-object that is wrong keeps its last good form in force and is reported; the others are not held up by it. Of
-templates and ConfigMaps only those are read that policies ask for, and new policies are not in force before
-what they ask for was read.
+One thread a resource lists and watches; one more gathers the documents after a change. Of an object that is
+wrong the last good form stays in force, and the error is reported; it does not hold up the others. Of
+templates and ConfigMaps only those are read that policies need, and new policies are not in force before
+these were read.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,11 +32,11 @@ from policy.sources.documents import Document
 from policy.sources.governed_namespaces import WantedReads, wanted_by
 from policy.sources.last_good_objects import POLICY_RESOURCES, LastGoodObjects, ObjectsChange, Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds, Scope
-from policy.sources.namespaced_watch import WATCH_SECONDS, ScopedResource, Settings
+from policy.sources.namespaced_watch import WATCH_SECONDS, ScopedResource
 from policy.sources.related_objects import ConfigMapName, config_map_maker, template_maker
 
 _DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
-"""What says which of the others are read."""
+"""What decides which of the others are read."""
 _RESOURCES: Final = (*_DECIDING, CONFIG_MAPS, WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES)
 _WHOLE_CLUSTER: Final = frozenset({Scope()})
 _NOTHING: Final = WantedReads(frozenset(), frozenset())
@@ -56,8 +56,8 @@ class ClusterSource:
     """Follows the cluster's policies until stopped.
 
     `changed` receives all good documents after every change of them, first when every resource was listed;
-    `judged` the verdict on each policy that was read. `moved` hears when `verdicts` are others than before,
-    if only because the status of a policy was written. `argo` are the ConfigMaps of Argo's controllers.
+    `judged` the verdict on each policy that was read. `moved` is called when `verdicts` changed, if only
+    because the status of a policy was written. `argo` are the ConfigMaps of Argo's controllers.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ClusterSource:
         self._moved = moved
         self._argo = frozenset(argo)
         self._bounds = bounds
-        self._shelves = [LastGoodObjects(resource=each) for each in resources if each in _DECIDING]
+        self._objects = [LastGoodObjects(resource=each) for each in resources if each in _DECIDING]
         self._lock = Lock()
         self._pages = Lock()
         self._dirty = Event()
@@ -92,8 +92,8 @@ class ClusterSource:
     def _scoped_resource(self, resource: Resource) -> ScopedResource:
         """Return what follows templates or ConfigMaps; of a cluster without Argo there are no templates."""
         maps = resource == CONFIG_MAPS
-        settings = Settings(
-            resource=resource,
+        return ScopedResource(
+            resource,
             maker=config_map_maker(self._argo)
             if maps
             else template_maker(resource.api_version, resource.kind),
@@ -101,9 +101,6 @@ class ClusterSource:
             again=self._bounds.again,
             optional=not maps,
             last_good=not maps,
-        )
-        return ScopedResource(
-            settings,
             cluster=self._cluster,
             lock=self._lock,
             pages=self._pages,
@@ -123,13 +120,13 @@ class ClusterSource:
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the latest verdict on each policy that there is."""
         with self._lock:
-            return tuple(each for shelf in self._shelves for each in shelf.verdicts.values())
+            return tuple(each for objects in self._objects for each in objects.verdicts.values())
 
     def run(self) -> None:
         """Work until stopped."""
-        for shelf in self._shelves:
-            name = f"watch-{shelf.resource.plural}"
-            Thread(target=self._follow, args=(shelf,), name=name, daemon=True).start()
+        for objects in self._objects:
+            name = f"watch-{objects.resource.plural}"
+            Thread(target=self._follow, args=(objects,), name=name, daemon=True).start()
         for scoped in self._scoped:
             for work, name in ((scoped.watch, "watch"), (scoped.read, "list")):
                 Thread(target=work, name=f"{name}-{scoped.resource.plural}", daemon=True).start()
@@ -137,27 +134,27 @@ class ClusterSource:
             self._dirty.wait()
             if self._stopped.is_set():
                 return
-            self._put_together()
+            self._gather()
 
-    def _put_together(self) -> None:
+    def _gather(self) -> None:
         with self._lock:
-            self._dirty.clear()  # Under the lock, as it is set, so that nothing is put together twice.
-            if not all(shelf.listed for shelf in self._shelves):
+            self._dirty.clear()  # Under the lock, as it is set, so that nothing is gathered twice.
+            if not all(objects.listed for objects in self._objects):
                 return
-            if not self._has_read_what_is_wanted():
+            if not self._has_read_all_wanted():
                 return  # It is set again when something was read.
-            documents = [each for shelf in self._shelves for each in shelf.documents.values()]
+            documents = [each for objects in self._objects for each in objects.documents.values()]
             for scoped in self._scoped:
                 documents.extend(scoped.documents())
             gathered = GatheredDocuments(tuple(documents), self._extent())
         self._changed(gathered)
         self.synced.set()
 
-    def _has_read_what_is_wanted(self) -> bool:
-        """Ask for what policies and namespaces want now; tells whether all of it was read."""
-        changes = sum(shelf.changes for shelf in self._shelves)
+    def _has_read_all_wanted(self) -> bool:
+        """Want what policies and namespaces need now; return whether all of it was read."""
+        changes = sum(objects.changes for objects in self._objects)
         if changes != self._wanted_at:
-            deciding = (each for shelf in self._shelves for each in shelf.documents.values())
+            deciding = (each for objects in self._objects for each in objects.documents.values())
             self._wanted, self._wanted_at = wanted_by(deciding, self._argo), changes
         by_resource = {
             CONFIG_MAPS: self._wanted.config_maps,
@@ -176,40 +173,44 @@ class ClusterSource:
             left_out={(each.kind, each.namespace): each for each in left_out},
         )
 
-    def _follow(self, shelf: LastGoodObjects) -> None:
-        source = whole_objects(self._cluster, shelf.resource, timeout=WATCH_SECONDS)
-        consumer = _ShelfFiller(shelf, take=partial(self._take, shelf), trouble=self._trouble)
+    def _follow(self, objects: LastGoodObjects) -> None:
+        source = whole_objects(self._cluster, objects.resource, timeout=WATCH_SECONDS)
+        consumer = _ObjectsUpdate(objects, take=partial(self._take, objects), trouble=self._trouble)
         list_and_watch(source, consumer, stopped=self._stopped)
 
-    def _take(self, shelf: LastGoodObjects, change: Callable[[], ObjectsChange]) -> None:
-        """Change a shelf, have documents that are others now put together soon, and pass verdicts on."""
+    def _take(self, objects: LastGoodObjects, change: Callable[[], ObjectsChange]) -> None:
+        """Change the objects of a resource, gather soon where documents changed, and pass verdicts on."""
         with self._lock:
-            taken = change()
-            if taken.documents:
-                shelf.changes += 1
+            result = change()
+            if result.documents:
+                objects.changes += 1
                 self._dirty.set()
-        for verdict in taken.judged:
+        for verdict in result.judged:
             self._judged(verdict)
-        if taken.moved:
+        if result.moved:
             self._moved()
 
 
-class _ShelfFiller:
-    """A Consumer that puts objects on a shelf; `take` makes the change and acts on what came of it."""
+class _ObjectsUpdate:
+    """A Consumer that updates the objects of a resource; `take` makes the change and acts on its result."""
 
     def __init__(
-        self, shelf: LastGoodObjects, *, take: Callable[[Callable[[], ObjectsChange]], None], trouble: Trouble
+        self,
+        objects: LastGoodObjects,
+        *,
+        take: Callable[[Callable[[], ObjectsChange]], None],
+        trouble: Trouble,
     ) -> None:
-        self._shelf = shelf
+        self._objects = objects
         self._take = take
         self._trouble = trouble
 
     def listed(self, listing: Listing[JsonObject]) -> None:
-        self._take(partial(self._shelf.reset, listing.items))
+        self._take(partial(self._objects.reset, listing.items))
 
     def changed(self, event: WatchEvent[JsonObject]) -> None:
-        change = self._shelf.drop if event.type is EventType.DELETED else self._shelf.put
+        change = self._objects.drop if event.type is EventType.DELETED else self._objects.put
         self._take(partial(change, event.object))
 
     def failed(self, error: ClusterError) -> None:
-        self._trouble(f"watching {self._shelf.resource.plural}", error)
+        self._trouble(f"watching {self._objects.resource.plural}", error)

@@ -18,7 +18,7 @@ import pytest
 from certs.authority import create_authority
 from certs.bundle import split
 from certs.files import CertificateFiles
-from certs.rotation_steps import CertificateAction, Timing
+from certs.rotation_steps import Action, Timing
 from lockkeeper.__main__ import main
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import Doing
@@ -290,7 +290,7 @@ def test_a_change_of_ca_under_load_fails_no_create(
         creating = [pool.submit(create_all_the_time, worker) for worker in range(2)]
         try:
             assert main(["certs", "rotate", "--ca", *site.options]) == 0
-            told.until(lambda: told.deeds[-1:] == [CertificateAction.RETIRED])
+            told.until(lambda: told.deeds[-1:] == [Action.RETIRED])
             told.until(lambda: site.bundles == {site.files.bundle})
         finally:
             finished.set()
@@ -298,7 +298,7 @@ def test_a_change_of_ca_under_load_fails_no_create(
         server.shutdown()
     certificate.stop()
     assert min(counts) > 10, "the load was too thin to prove anything"
-    assert told.deeds == [CertificateAction.SWITCHED, CertificateAction.NEW_LEAF, CertificateAction.RETIRED]
+    assert told.deeds == [Action.SWITCHED, Action.NEW_LEAF, Action.RETIRED]
     assert len(served.ends) == 2
     last = site.files
     assert len(split(last.bundle)) == 1

@@ -9,16 +9,16 @@ from math import ceil
 from random import Random
 from threading import Event
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from policy.cluster.errors import TooManyRequests, Unavailable
 from policy.cluster.kube import requests
 from policy.cluster.kube.requests import Transport
-from policy.cluster.protocol import Selection
+from policy.cluster.protocol import Selection, WatchEvent
 from policy.core.values.backoff import backoff
 
 _SILENCE: Final = 150.0
-"""Seconds without even a bookmark (one a minute is usual) after which a connection counts as dead."""
+"""Seconds without even a bookmark (one a minute is usual) after which a connection counts as lost."""
 _FIRST_DELAY: Final = 0.25
 _LAST_DELAY: Final = 4.0
 """Seconds between two attempts to connect: the first, doubled each time up to the last.
@@ -29,16 +29,7 @@ _ALLOWANCE: Final = 15.0
 """Seconds that the server may be late in ending a watch."""
 
 
-class _AnyEvent(Protocol):
-    """An event, in whatever form."""
-
-    @property
-    def resource_version(self) -> str:
-        """The version to go on from."""
-        ...
-
-
-Seen = TypeVar("Seen", bound=_AnyEvent)
+Item = TypeVar("Item")
 
 
 class Watcher:
@@ -50,9 +41,14 @@ class Watcher:
         self._closed = closed
 
     def follow(
-        self, selection: Selection, *, since: str, timeout: float, decoded: Callable[[bytes], Seen]
-    ) -> Iterator[Seen]:
-        """Yield every change after a version until the time is over; `decoded` makes it of a line.
+        self,
+        selection: Selection,
+        *,
+        since: str,
+        timeout: float,
+        decoded: Callable[[bytes], WatchEvent[Item]],
+    ) -> Iterator[WatchEvent[Item]]:
+        """Yield every change after a version until the time is over; `decoded` returns the event of a line.
 
         Raises:
             Gone: the version is older than what the server keeps.
@@ -80,8 +76,8 @@ class Watcher:
             self._closed.wait(delay)
 
     def _connected(
-        self, selection: Selection, version: str, left: float, decoded: Callable[[bytes], Seen]
-    ) -> Iterator[Seen]:
+        self, selection: Selection, version: str, left: float, decoded: Callable[[bytes], WatchEvent[Item]]
+    ) -> Iterator[WatchEvent[Item]]:
         """Yield the events of one connection."""
         request = requests.watch(selection, since=version, seconds=max(1, ceil(left)))
         with self._transport.stream(request, silence=min(_SILENCE, max(0.0, left) + _ALLOWANCE)) as pieces:

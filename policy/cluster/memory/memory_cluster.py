@@ -37,13 +37,14 @@ from policy.cluster.protocol import (
     Patch,
     Preconditions,
     Resource,
+    Selection,
     WatchEvent,
 )
 from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject
 
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""What Kubernetes makes name suffixes of: no vowels and no look-alikes."""
+"""The letters of name suffixes in Kubernetes: no vowels and none that look alike."""
 _SUFFIX_LENGTH: Final = 5
 _NAME_ATTEMPTS: Final = 8
 """How many generated names the API server tries before it answers AlreadyExists."""
@@ -79,7 +80,7 @@ class MemoryCluster(Shaping):
         metadata_only: bool = False,
     ) -> Listing[JsonObject]:
         """Return the objects, sorted by namespace and name. Raises Invalid for a bad selector."""
-        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
+        view = _view(Selection(resource, namespace, labels, metadata_only, name))
         with self._lock:
             present = self._table.every(resource)
             version = self._log.version
@@ -102,7 +103,7 @@ class MemoryCluster(Shaping):
         With a timeout of 0 it yields what there is. Raises Gone (here, or later when the reader is outrun)
         and Invalid for a bad selector.
         """
-        view = _view(resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only)
+        view = _view(Selection(resource, namespace, labels, metadata_only, name))
         return self._log.follow(view, position=self._log.position(since), deadline=monotonic() + timeout)
 
     def create(
@@ -184,7 +185,7 @@ class MemoryCluster(Shaping):
                 self._remove(old)
 
     def close(self) -> None:
-        """End every watch, now and later; reads and writes go on."""
+        """End every watch, now and later; reads and writes still work."""
         self._log.close()
 
     def _find(self, resource: Resource, namespace: str, name: str) -> StoredObject:
@@ -207,7 +208,7 @@ class MemoryCluster(Shaping):
         raise AlreadyExists(f'{resource.plural} "{name}" already exists')
 
     def _update(self, old: StoredObject, draft: StoredObject, *, owned: bool = False) -> StoredObject:
-        """Store the draft over the object, or let the object go when that took its last finalizer away.
+        """Store the draft over the object, or remove the object when the draft has no finalizer left.
 
         `owned` means that the draft already has the owners of its fields.
         """
@@ -223,7 +224,7 @@ class MemoryCluster(Shaping):
         return self._put(new, before=old)
 
     def _update_status(self, old: StoredObject, draft: StoredObject) -> StoredObject:
-        """Store the draft's status; whatever else it would change is passed over, as the API server does."""
+        """Store the draft's status; all else that it would change is ignored, as the API server does."""
         _require(old, version=draft.facts.resource_version)
         new = with_status_of(old, draft)
         return old if new is old else self._put(new, before=old)
@@ -236,7 +237,7 @@ class MemoryCluster(Shaping):
         return stored
 
     def _mark_deleted(self, old: StoredObject) -> None:
-        """Ask for the deletion of an object that finalizers still keep."""
+        """Request the deletion of an object that still has finalizers."""
         new = marked_deleted(old, at=self._clock())
         if new is not old:
             self._put(new, before=old)
@@ -245,24 +246,22 @@ class MemoryCluster(Shaping):
         """Remove an object and, as the garbage collector does, what only it owned."""
         leaving = [old]
         while leaving:
-            gone = leaving.pop()
-            self._table.drop(gone)
-            self._log.append(before=gone, after=None)
-            for dependant in self._table.dependants(gone.facts.uid):
-                if any(self._table.lives(owner.uid) for owner in dependant.facts.owner_references):
-                    self._put(without_owner(dependant, gone.facts.uid), before=dependant)
+            removed = leaving.pop()
+            self._table.drop(removed)
+            self._log.append(before=removed, after=None)
+            for dependant in self._table.dependants(removed.facts.uid):
+                if any(self._table.exists(owner.uid) for owner in dependant.facts.owner_references):
+                    self._put(without_owner(dependant, removed.facts.uid), before=dependant)
                 elif dependant.facts.finalizers:
                     self._mark_deleted(dependant)
                 else:
                     leaving.append(dependant)
 
 
-def _view(
-    resource: Resource, *, namespace: str, name: str, labels: str, metadata_only: bool
-) -> WatchedObjects:
+def _view(selection: Selection) -> WatchedObjects:
     """Return what a list or watch requests. Raises Invalid for a bad selector."""
     try:
-        return WatchedObjects(resource, namespace, name, parse_selector(labels), metadata_only)
+        return WatchedObjects(selection, parse_selector(selection.labels))
     except ValueError as error:
         raise Invalid(str(error)) from error
 

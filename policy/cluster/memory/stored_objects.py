@@ -1,7 +1,7 @@
-"""Objects of the in-memory cluster, and what the API server does to their metadata on a write.
+"""Objects of the in-memory cluster: how they are stored and found, and how a write changes their metadata.
 
-A stored object is bytes. So no caller can reach stored state through what it was given or what it gave,
-whatever is handed out needs no lock, and "did this write change anything" is an exact comparison
+A stored object is bytes. So no caller can change stored state through what it got or gave, what is
+returned needs no lock, and "did this write change anything" is an exact comparison
 (Python would call 1, 1.0 and True equal).
 """
 
@@ -236,7 +236,7 @@ class ObjectTable:
         """Return all objects of a kind, in no particular order."""
         return tuple(self._objects.get(resource, {}).values())
 
-    def lives(self, uid: str) -> bool:
+    def exists(self, uid: str) -> bool:
         """Return whether an object of that uid exists."""
         return uid in self._uids
 

@@ -12,7 +12,7 @@ from certs.authority import create_authority
 from certs.bundle import is_accepted, split
 from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import begin_change
-from certs.rotation_steps import OVERLAP, PROPAGATION, CertificateAction
+from certs.rotation_steps import OVERLAP, PROPAGATION, Action
 from lockkeeper.certificates.controller_part import NO_BUNDLE, BundleReadiness
 from lockkeeper.certificates.metrics import CertificatePart, Doing
 from lockkeeper.certificates.secret_store import SECRETS
@@ -104,7 +104,7 @@ def stage() -> Stage:
 def test_the_first_pass_makes_certificates_and_puts_the_bundle_in_place(stage: Stage) -> None:
     """In both configurations, and only in webhooks of ours."""
     assert stage.upkeep.make_pass()
-    assert stage.told.deeds == [CertificateAction.NEW_AUTHORITY, CertificateAction.NEW_LEAF]
+    assert stage.told.deeds == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
     assert stage.ours == {stage.files.bundle}
     assert ca_bundles(stage.cluster)[FOREIGN] is None
     assert stage.told.places == [
@@ -150,9 +150,9 @@ def test_a_change_of_ca_ends_with_the_new_one_alone(stage: Stage) -> None:
     assert stage.files.bundle == announced.next_cert
     assert stage.ours == {stage.files.bundle}
     assert stage.told.deeds[2:] == [
-        CertificateAction.SWITCHED,
-        CertificateAction.NEW_LEAF,
-        CertificateAction.RETIRED,
+        Action.SWITCHED,
+        Action.NEW_LEAF,
+        Action.RETIRED,
     ]
 
 

@@ -195,7 +195,7 @@ def test_the_latest_verdicts_are_kept_for_whoever_asks_later(
 
 def test_a_new_listing_judges_nothing_again(cluster: MemoryCluster, following: Following) -> None:
     """After a watch that was too old the same objects are listed, and they stand as they stood."""
-    shelf = following.source._shelves[0]
+    shelf = following.source._objects[0]
     listing = cluster.list(WORKFLOW_QUOTAS)
     again = shelf.reset(listing.items)
     assert (again.documents, again.judged, again.moved) == (False, (), False)

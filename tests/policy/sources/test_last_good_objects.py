@@ -1,4 +1,4 @@
-"""What a shelf keeps of an object's metadata: what tells it apart, and since when it is as it is."""
+"""What is stored of the metadata of a policy: what identifies it, and since when it is as it is."""
 
 import pytest
 
@@ -20,9 +20,9 @@ def edited(managed: JsonValue) -> str:
         "creationTimestamp": CREATED,
         "managedFields": managed,
     }
-    shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
-    shelf.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
-    (document,) = shelf.documents.values()
+    objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
+    objects.put({"metadata": metadata, "spec": {"limits": {"workflows": 1}}})
+    (document,) = objects.documents.values()
     assert isinstance(document, WorkflowQuota)
     return document.metadata.edited
 
