@@ -109,16 +109,11 @@ class Ensured:
 
 
 def ensure(directory: Path, *, names: Iterable[str], now: datetime) -> Ensured:
-    """Create or renew what is missing, due, corrupt or for other names in the directory.
+    """Create or renew what is missing, due, corrupt or for other names in the directory, and the directory.
 
     Several processes may do this in one directory at once: one runs after the other, and later ones find it
     done. Files that cannot be parsed are replaced, and the changes list them; a file that may not be read is
     an error, because replacing a key that is protected from us would destroy it.
-
-    Args:
-        directory: where the files are; it is created where it is missing.
-        names: DNS names and IP addresses that the server answers under.
-        now: the time, with its zone.
 
     Raises:
         UnusableNameError: a name cannot be in a certificate, or there is none.

@@ -1,25 +1,25 @@
-"""The life of a CA and its serving certificate that replicas share: what is to be done about them now.
+"""Which step of a rotation is due for the CA and the serving certificate that replicas share.
 
-Pure functions from what is stored, and the time, to what has to be stored next. A change of CA goes in steps,
-so that at any time all clients trust what any replica serves:
+Pure functions from what is stored, and the time, to what has to be stored next. A rotation has steps, so that
+at any time all clients trust what any replica serves:
 
-1. the next CA is made, and its certificate joins the bundle; nothing is signed with it yet;
+1. the next CA is created, and its certificate joins the bundle; nothing is signed with it yet;
 2. once every client has had the time to learn the bundle, it signs a new serving certificate, and the old
-   CA's key is forgotten; the old CA stays in the bundle for replicas that still serve the old certificate;
+   CA's key is deleted; the old CA stays in the bundle for replicas that still serve the old certificate;
 3. once every replica has had the time to serve the new one, the old CA leaves the bundle.
 
-What is found decides, not a memory of how far we came, so a crash between two steps costs nothing:
+What is stored decides, not a memory of the last step, so a crash between two steps costs nothing:
 
 | CA that signs | serving certificate | next CA | what happens |
 |---|---|---|---|
 | can sign | accepted | none | nothing; where the CA is due, step 1 |
 | can sign | due, corrupt, not accepted | any | a new one from the CA that signs, at once: it is trusted |
 | can sign | any | there | step 2 after the wait |
-| key lost | accepted | there, or made now | step 2 after the wait: what is served still works |
+| key lost | accepted | there, or created now | step 2 after the wait: what is served still works |
 | key lost, expired | not accepted | there | step 2 at once: nothing that works can break |
 | key lost, expired, missing | not accepted | none | a new CA signs at once; valid CAs stay in the bundle |
 
-"Accepted" means that a client that trusts the bundle takes it now. A bundle that was lost is first put back
+"Accepted" means that a client that trusts the bundle accepts it now. A bundle that was lost is first restored
 from memory (`former`), for the sake of replicas that still serve what it signed.
 """
 
@@ -107,7 +107,7 @@ def renew_leaf(
     if rotation.signing is None:
         return CertificateStep(files)
     wanted = normalised_names(names)
-    return _step(files, sign(rotation, (RenewalReason.ASKED,), names=wanted, now=now, timing=timing))
+    return _step(files, sign(rotation, (RenewalReason.REQUESTED,), names=wanted, now=now, timing=timing))
 
 
 def begin_change(files: CertificateFiles, *, now: datetime, timing: Timing = USUAL) -> CertificateStep:
@@ -115,7 +115,7 @@ def begin_change(files: CertificateFiles, *, now: datetime, timing: Timing = USU
     rotation = rotation_of(files, former=b"", now=now)
     if rotation.coming is not None:
         return CertificateStep(files)
-    return _step(files, announce(rotation, (RenewalReason.ASKED,), now=now, timing=timing))
+    return _step(files, announce(rotation, (RenewalReason.REQUESTED,), now=now, timing=timing))
 
 
 def change_at_once(
@@ -127,9 +127,9 @@ def change_at_once(
         UnusableNameError: as `advance`.
     """
     wanted = normalised_names(names)
-    asked = (RenewalReason.ASKED,)
-    rotation = start_over(Rotation(files, (), None, None, ()), asked, now=now, timing=timing)
-    return _step(files, sign(rotation, asked, names=wanted, now=now, timing=timing))
+    reasons = (RenewalReason.REQUESTED,)
+    rotation = start_over(Rotation(files, (), None, None, ()), reasons, now=now, timing=timing)
+    return _step(files, sign(rotation, reasons, names=wanted, now=now, timing=timing))
 
 
 def _has_propagated(rotation: Rotation, since: datetime | None, now: datetime, timing: Timing) -> bool:
@@ -144,5 +144,5 @@ def _step(before: CertificateFiles, rotation: Rotation) -> CertificateStep:
     if after == before:
         return CertificateStep(before)
     return CertificateStep(
-        after, rotation.changes or (CertificateChange(Action.REPAIRED, (RenewalReason.SPOILT,)),)
+        after, rotation.changes or (CertificateChange(Action.REPAIRED, (RenewalReason.CORRUPT,)),)
     )

@@ -33,10 +33,10 @@ class RenewalReason(enum.StrEnum):
     OTHER_CA = "another CA signed it"
     OUTLIVES_CA = "its CA expires before it"
     OTHER_NAMES = "it is for other names"
-    ASKED = "somebody asked for it"
+    REQUESTED = "somebody asked for it"
     PROPAGATED = "every API server has had the time to trust it"
     OVERLAP_OVER = "every replica has had the time to serve a certificate of the new one"
-    SPOILT = "it held what is no valid CA certificate, or held it in another order"
+    CORRUPT = "it held what is no valid CA certificate, or held it in another order"
 
 
 Reasons: TypeAlias = tuple[RenewalReason, ...]
@@ -48,7 +48,7 @@ def renew_at(validity: Validity) -> datetime:
 
 
 def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> Reasons:
-    """Return every reason of the calendar to replace the CA now; none means that it is good."""
+    """Return every reason by its dates to replace the CA now; none means that it is good."""
     if now < validity.not_before:
         return (RenewalReason.NOT_YET_VALID,)
     if now > validity.not_after:
@@ -61,14 +61,7 @@ def reasons_to_renew_authority(validity: Validity, *, now: datetime) -> Reasons:
 def reasons_to_renew_leaf(
     validity: Validity, *, authority: Validity, signed_by_authority: bool, now: datetime
 ) -> Reasons:
-    """Return every reason to replace the leaf now; none means that it is good.
-
-    Args:
-        validity: the life of the leaf.
-        authority: the life of the CA that clients are configured to trust.
-        signed_by_authority: whether that CA's key signed the leaf.
-        now: the time of the check.
-    """
+    """Return every reason to replace the leaf now; `authority` is the life of the CA that clients trust."""
     reasons = list(reasons_to_renew_authority(validity, now=now))
     if not signed_by_authority:
         reasons.append(RenewalReason.OTHER_CA)
@@ -99,11 +92,7 @@ def reasons_against_pair(
 ) -> Reasons:
     """Return every reason to replace the serving certificate; None means that it is missing.
 
-    Args:
-        pair: the certificate and its key, unchecked.
-        authority: the CA that has to have signed it; it can be read.
-        names: the names that it has to carry, normalised.
-        now: the time of the check.
+    It has to be signed by `authority`, which can be read, and to carry exactly `names`, normalised.
     """
     if pair is None:
         return (RenewalReason.MISSING,)

@@ -93,9 +93,8 @@ def rotation_of(files: CertificateFiles, *, former: bytes, now: datetime) -> Rot
     signing = _meant_to_sign(files, certs, own)
     faults = reasons_against_authority(signing, now=now)
     coming = Authority(joined(split(files.next_cert)[:1]), files.next_key)
-    usable = _may_sign(reasons_against_authority(coming, now=now))
     able = signing if _may_sign(faults) else None
-    ready = coming if usable else None
+    ready = coming if _may_sign(reasons_against_authority(coming, now=now)) else None
     known = {each.cert_pem for each in (able, ready) if each is not None}
     others = tuple(each for each in certs if each not in known and is_unexpired_authority(each, now=now))
     return Rotation(files, faults, able, ready, others)
@@ -115,15 +114,15 @@ def files_of(before: CertificateFiles, rotation: Rotation) -> CertificateFiles:
 
 
 def start_over(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
-    """Make a CA that signs at once."""
-    made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(rotation, signing=made, faults=(), changes=_with(rotation, Action.NEW_AUTHORITY, reasons))
+    """Create a CA that signs at once."""
+    new = create_authority(now=now, lifetime=timing.authority_lifetime)
+    return replace(rotation, signing=new, faults=(), changes=_with(rotation, Action.NEW_AUTHORITY, reasons))
 
 
 def announce(rotation: Rotation, reasons: Reasons, *, now: datetime, timing: Timing) -> Rotation:
-    """Make the next CA, for clients to trust before anything is signed with it."""
-    made = create_authority(now=now, lifetime=timing.authority_lifetime)
-    return replace(rotation, coming=made, changes=_with(rotation, Action.ANNOUNCED, reasons))
+    """Create the next CA, for clients to trust before anything is signed with it."""
+    new = create_authority(now=now, lifetime=timing.authority_lifetime)
+    return replace(rotation, coming=new, changes=_with(rotation, Action.ANNOUNCED, reasons))
 
 
 def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
@@ -139,14 +138,9 @@ def switch(rotation: Rotation, reasons: Reasons, *, now: datetime) -> Rotation:
 
 
 def sign(
-    rotation: Rotation,
-    reasons: Reasons,
-    *,
-    names: frozenset[str],
-    now: datetime,
-    timing: Timing,
+    rotation: Rotation, reasons: Reasons, *, names: frozenset[str], now: datetime, timing: Timing
 ) -> Rotation:
-    """Make a new serving certificate, where there is a CA that can sign it.
+    """Create a new serving certificate, where there is a CA that can sign it.
 
     Raises:
         UnusableCertificateError: its key is of a kind that cannot sign here.
@@ -159,7 +153,7 @@ def sign(
 
 
 def sign_where_due(rotation: Rotation, *, names: frozenset[str], now: datetime, timing: Timing) -> Rotation:
-    """Make a new serving certificate where the stored one is due, corrupt, or of another CA."""
+    """Create a new serving certificate where the stored one is due, corrupt, or of another CA."""
     if rotation.signing is None:
         return rotation
     reasons = reasons_against_pair(rotation.files.pair, authority=rotation.signing, names=names, now=now)
@@ -169,7 +163,7 @@ def sign_where_due(rotation: Rotation, *, names: frozenset[str], now: datetime, 
 
 
 def retire_where_due(rotation: Rotation, *, now: datetime, timing: Timing) -> Rotation:
-    """Let old CAs go once what the present one signed is old enough for every replica to serve it."""
+    """Stop trusting old CAs once every replica has had the time to serve what the present one signed."""
     if rotation.signing is None or not rotation.others:
         return rotation
     issued = describe(rotation.files.cert).validity.not_before + BACKDATE

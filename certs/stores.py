@@ -12,6 +12,8 @@ from typing import Final, Protocol
 
 from certs.files import (
     DIRECTORY_MODE,
+    FILE_NAMES,
+    NOTHING,
     CertificateFiles,
     as_files,
     exclusive_access,
@@ -71,29 +73,26 @@ class FolderStore:
     def read(self) -> StoredCertificates:
         """Return what the files hold. Raises StoreError."""
         try:
-            return self._read()
+            files = from_files(read_files(self._folder, FILE_NAMES.values()))
         except OSError as error:
             raise _unusable(self._folder, error) from error
+        if files == NOTHING:
+            return StoredCertificates(files, "")
+        digest = hashlib.sha256()
+        for content in as_files(files).values():
+            digest.update(b"%d:%b" % (len(content), content))
+        return StoredCertificates(files, digest.hexdigest())
 
     def write(self, files: CertificateFiles, *, version: str) -> None:
         """Replace the files that differ. Raises WriteConflictError, StoreError."""
         try:
             self._folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
             with exclusive_access(self._folder):
-                if self._read().version != version:
+                if self.read().version != version:
                     raise WriteConflictError(f"the files in {self._folder} have changed")
                 write_files(self._folder, as_files(files))
         except OSError as error:
             raise _unusable(self._folder, error) from error
-
-    def _read(self) -> StoredCertificates:
-        files = from_files(read_files(self._folder, as_files(CertificateFiles())))
-        if files == CertificateFiles():
-            return StoredCertificates(files, "")
-        digest = hashlib.sha256()
-        for content in as_files(files).values():
-            digest.update(b"%d:%b" % (len(content), content))
-        return StoredCertificates(files, digest.hexdigest())
 
 
 def settle(store: Store, decide: Callable[[CertificateFiles], CertificateStep]) -> CertificateStep:

@@ -100,19 +100,15 @@ def list_and_watch(source: ListerWatcher[Item], consumer: Consumer[Item], *, sto
     """Follow objects until stopped, and call the consumer in this thread; no error of the cluster ends it."""
     while not stopped.is_set():
         try:
-            version = _hand_over_list(source, consumer, stopped)
+            listing = source.list()
+            if not stopped.is_set():
+                consumer.listed(listing)
+            version = listing.resource_version
+            del listing  # It may be large, and the watch takes long.
             watch_from(version, source.watch, changed=consumer.changed, stopped=stopped.is_set)
         except ClusterError as error:
             consumer.failed(error)
             stopped.wait(RETRY_SECONDS)
-
-
-def _hand_over_list(source: ListerWatcher[Item], consumer: Consumer[Item], stopped: Event) -> str:
-    """List, and return the version alone: a list may be large, and the watch that follows takes long."""
-    listing = source.list()
-    if not stopped.is_set():
-        consumer.listed(listing)
-    return listing.resource_version
 
 
 class WatchInbox(Generic[Item]):

@@ -50,6 +50,7 @@ class GatheredDocuments(msgspec.Struct, frozen=True):
 
 
 _Changed: TypeAlias = Callable[[GatheredDocuments], None]
+_Take: TypeAlias = Callable[[Callable[[], ObjectsChange]], None]
 
 
 class ClusterSource:
@@ -194,13 +195,7 @@ class ClusterSource:
 class _ObjectsUpdate:
     """A Consumer that updates the objects of a resource; `take` makes the change and acts on its result."""
 
-    def __init__(
-        self,
-        objects: LastGoodObjects,
-        *,
-        take: Callable[[Callable[[], ObjectsChange]], None],
-        trouble: Trouble,
-    ) -> None:
+    def __init__(self, objects: LastGoodObjects, *, take: _Take, trouble: Trouble) -> None:
         self._objects = objects
         self._take = take
         self._trouble = trouble

@@ -289,7 +289,7 @@ def test_a_clock_that_was_set_back_starts_over_and_keeps_the_old_ca(
 def test_a_certificate_on_demand_comes_from_the_same_ca(fresh: CertificateFiles, now: datetime) -> None:
     """And so it may be served at once."""
     step = renew_leaf(fresh, now=now, names=NAMES)
-    assert [change.reasons for change in step.changes] == [(RenewalReason.ASKED,)]
+    assert [change.reasons for change in step.changes] == [(RenewalReason.REQUESTED,)]
     assert step.files.cert != fresh.cert
     assert is_whole(step.files, now)
     assert step.files.bundle == fresh.bundle

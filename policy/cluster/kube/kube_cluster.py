@@ -153,22 +153,14 @@ class KubeCluster:
         return decoded_object(self._transport.send(request))
 
     def apply(
-        self,
-        resource: Resource,
-        obj: JsonObject,
-        *,
-        field_manager: str,
-        force: bool = False,
-        subresource: str = "",
+        self, resource: Resource, obj: JsonObject, *, field_manager: str, force: bool = False
     ) -> JsonObject:
         """Apply an object on the server: create it, or set the fields that it gives and own them.
 
         Raises:
             Conflict: another manager owns one of the fields, and `force` is not set.
         """
-        request = requests.apply(
-            resource, obj, field_manager=field_manager, force=force, subresource=subresource
-        )
+        request = requests.apply(resource, obj, field_manager=field_manager, force=force)
         return decoded_object(self._transport.send(request))
 
     def delete(

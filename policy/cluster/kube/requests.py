@@ -134,20 +134,18 @@ def patch(
     merge = isinstance(change, MergePatch)
     return KubeRequest(
         Method.PATCH,
-        _below(_path(resource, namespace, name), subresource),
+        _path(resource, namespace, name) + (f"/{quote(subresource, safe='')}" if subresource else ""),
         _LENIENT,
         content_type="application/merge-patch+json" if merge else "application/json-patch+json",
         body=msgspec.json.encode(change.value if isinstance(change, MergePatch) else change.operations),
     )
 
 
-def apply(
-    resource: Resource, obj: JsonObject, *, field_manager: str, force: bool, subresource: str
-) -> KubeRequest:
+def apply(resource: Resource, obj: JsonObject, *, field_manager: str, force: bool) -> KubeRequest:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
     return KubeRequest(
         Method.PATCH,
-        _below(_path(resource, _metadata_field(obj, "namespace"), _name(obj)), subresource),
+        _path(resource, _metadata_field(obj, "namespace"), _name(obj)),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
         content_type="application/apply-patch+yaml",  # JSON is YAML.
         body=msgspec.json.encode(obj),
@@ -181,11 +179,6 @@ def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = 
     if name:
         parts.append(name)
     return "/" + "/".join(quote(part, safe="") for part in parts)
-
-
-def _below(path: str, subresource: str) -> str:
-    """Return the path of a subresource, or the object's own where there is none."""
-    return f"{path}/{quote(subresource, safe='')}" if subresource else path
 
 
 def _selected(selection: Selection, query: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,8 @@ from time import monotonic
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from policy.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from policy.cluster.memory.change_log import ChangeLog, WatchedObjects
 from policy.cluster.memory.managed_fields import applied, first_applied, is_managed, rewritten
@@ -28,7 +30,6 @@ from policy.cluster.memory.stored_objects import (
     marked_deleted,
     namespace_of,
     revised,
-    with_status_of,
     without_owner,
 )
 from policy.cluster.protocol import (
@@ -226,8 +227,9 @@ class MemoryCluster(Shaping):
     def _update_status(self, old: StoredObject, draft: StoredObject) -> StoredObject:
         """Store the draft's status; all else that it would change is ignored, as the API server does."""
         _require(old, version=draft.facts.resource_version)
-        new = with_status_of(old, draft)
-        return old if new is old else self._put(new, before=old)
+        if draft.status == old.status:
+            return old
+        return self._put(msgspec.structs.replace(old, status=draft.status), before=old)
 
     def _put(self, new: StoredObject, *, before: StoredObject | None) -> StoredObject:
         """Store an object at the next version and log the change."""

@@ -138,13 +138,8 @@ def has_status_apart(stored: StoredObject) -> bool:
     return stored.resource in _STATUS_APART
 
 
-def with_status_of(old: StoredObject, draft: StoredObject) -> StoredObject:
-    """Return the object with the draft's status, or `old` itself where that is the same."""
-    return old if draft.status == old.status else msgspec.structs.replace(old, status=draft.status)
-
-
 def namespace_of(draft: StoredObject, namespace: str = "") -> str:
-    """Return the namespace an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
+    """Return the namespace that an object belongs to, "" for cluster-scoped kinds. Raises Invalid."""
     own = draft.facts.namespace
     if not draft.resource.namespaced:
         if own or namespace:

@@ -23,13 +23,7 @@ from policy.cluster.protocol import (
 from policy.core.objects.json_patch import JsonObject
 
 LEDGER: JsonObject = {"metadata": {"name": "namespace.etl"}}
-STATUS_OF_A_QUOTA = requests.apply(
-    WORKFLOW_QUOTAS,
-    {"metadata": {"name": "a", "namespace": "etl"}},
-    field_manager="tests",
-    force=False,
-    subresource="status",
-)
+STATUS_OF_A_QUOTA = requests.patch(WORKFLOW_QUOTAS, "etl", "a", MergePatch({}), subresource="status")
 WATCH = requests.watch(Selection(WORKFLOWS), since="1", seconds=60)
 
 
