@@ -1,7 +1,7 @@
 """A bundle: the certificates of all CAs that are trusted, one after the other in one text.
 
-Clients are given it whole, and people edit it by hand. So each certificate is read by itself: one that is
-corrupt does not make the others unreadable.
+Clients receive it whole, and people edit it by hand. So each certificate is read by itself, and the others
+can be read beside one that is corrupt.
 """
 
 import re

@@ -217,7 +217,7 @@ def _replace(path: Path, content: bytes, *, mode: int) -> None:
 
 @contextmanager
 def exclusive_access(directory: Path) -> Iterator[None]:
-    """Wait until no other process changes the directory, and keep others waiting meanwhile."""
+    """Wait until no other process changes the directory, and let others wait meanwhile."""
     # Two processes that start together would otherwise leave the CA of one beside the leaf of the other.
     # The kernel releases the lock when its holder dies, so the file may stay.
     descriptor = os.open(directory / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _KEY_MODE)

@@ -1,8 +1,8 @@
 """When a certificate has to be renewed: pure rules over dates, with the time as an argument.
 
 A certificate is renewed after two thirds of its life, by wall clock: a third is left for renewals that fail.
-The CA and the leaf are checked separately: a CA that ran out under a leaf that looked fine has taken webhooks
-down (https://github.com/kyverno/kyverno/issues/13639).
+The CA and the leaf are checked separately: an expired CA under a leaf that looked valid has stopped
+webhooks (https://github.com/kyverno/kyverno/issues/13639).
 """
 
 import enum
@@ -21,7 +21,7 @@ from certs.authority import (
 
 
 class RenewalReason(enum.StrEnum):
-    """Why certificates are changed: why one has to be replaced, or why a step of a change may be taken."""
+    """Why certificates are changed: why one has to be replaced, or why a step of a rotation is due."""
 
     MISSING = "there is none yet"
     UNREADABLE = "it cannot be read"

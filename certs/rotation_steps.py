@@ -25,8 +25,8 @@ PROPAGATION: Final = timedelta(seconds=30)
 """From a webhook configuration that was written until every API server uses it. They watch configurations, so
 it takes less than a second; the rest is for one that just lost its watch and has to list again."""
 OVERLAP: Final = timedelta(hours=1)
-"""From a new serving certificate until every replica serves it. They look every few seconds; the rest is for
-one that cannot read the cluster for a while. The old CA's key is deleted by then: to trust it costs
+"""From a new serving certificate until every replica serves it. They read it every few seconds; the rest is
+for one that cannot read the cluster for a while. The old CA's key is deleted by then: to trust it costs
 nothing."""
 
 
@@ -54,7 +54,7 @@ class CertificateChange:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long certificates live, and how long the steps of a change of CA last."""
+    """How long certificates are valid, and how long the steps of a rotation last."""
 
     authority_lifetime: timedelta = AUTHORITY_LIFETIME
     leaf_lifetime: timedelta = LEAF_LIFETIME
@@ -70,7 +70,7 @@ class Rotation:
     """The state of a rotation: what is stored, checked, and what was done to it.
 
     `signing` and `coming` are there only where they can sign; `faults` are the reasons to replace the CA that
-    signs, or should. `others` are trusted beside the two.
+    signs, or should. `others` are trusted besides these two.
     """
 
     files: CertificateFiles

@@ -102,9 +102,9 @@ class ClusterPolicies:
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
-            judged=self._judged,
+            on_verdict=self._judged,
             trouble=trouble,
-            moved=self._moved,
+            verdicts_changed=self._moved,
             argo=config_maps_of(identities.argo_controllers),
         )
 

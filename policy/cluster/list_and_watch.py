@@ -112,7 +112,7 @@ def list_and_watch(source: ListerWatcher[Item], consumer: Consumer[Item], *, sto
 
 
 class WatchInbox(Generic[Item]):
-    """List and watch for a loop that decides itself when to list, and when to take changes.
+    """List and watch for a loop that decides itself when to list, and when to process changes.
 
     The consumer is called by `list` and `deliver` alone, so in the thread of the loop. Every list starts a
     new generation of the watch: what an older one brings is dropped, because folding it into a newer list

@@ -1,9 +1,9 @@
-"""The Cluster protocol: everything that touches a cluster does so by it.
+"""The Cluster protocol: every read and write of a cluster uses it.
 
-Two implementations keep the same contracts, proved by one suite (tests/policy/cluster): `memory.py`, and the
-Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into narrow structs.
+Two implementations have the same contracts, proved by one suite (tests/policy/cluster): `memory`, and `kube`
+for the Kubernetes API. Objects are JSON as the API serves it; callers decode what they need into structs.
 Semantics follow the Kubernetes API conventions (sig-architecture/api-conventions.md): resourceVersion is
-opaque, compared for equality only, and moves on every write that changes an object.
+opaque, compared for equality only, and changes with every write that changes an object.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import msgspec
 from policy.core.objects.json_patch import JsonObject, PatchOp
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
-"""A struct that an object is decoded into; what it does not name is never made an object of."""
+"""A struct that an object is decoded into; fields that it does not name are not decoded."""
 Item_co = TypeVar("Item_co", covariant=True)
 """An object as it is read: JSON, or decoded into a struct."""
 
@@ -192,7 +192,7 @@ class Cluster(ReadingAs, Protocol):
     ) -> Iterator[WatchEvent[JsonObject]]:
         """Yield every change after version `since` until `timeout` seconds have passed.
 
-        Raises Gone when `since` is older than what is kept: list again.
+        Raises Gone when `since` is older than what is stored: list again.
         """
         ...
 

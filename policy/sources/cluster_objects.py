@@ -50,15 +50,15 @@ class GatheredDocuments(msgspec.Struct, frozen=True):
 
 
 _Changed: TypeAlias = Callable[[GatheredDocuments], None]
-_Take: TypeAlias = Callable[[Callable[[], ObjectsChange]], None]
+_Update: TypeAlias = Callable[[Callable[[], ObjectsChange]], None]
 
 
 class ClusterSource:
     """Follows the cluster's policies until stopped.
 
     `changed` receives all good documents after every change of them, first when every resource was listed;
-    `judged` the verdict on each policy that was read. `moved` is called when `verdicts` changed, if only
-    because the status of a policy was written. `argo` are the ConfigMaps of Argo's controllers.
+    `on_verdict` the verdict on each policy that was read. `verdicts_changed` is called when these changed, if
+    only because the status of a policy was written. `argo` are the ConfigMaps of Argo's controllers.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class ClusterSource:
         *,
         cluster: Cluster,
         changed: _Changed,
-        judged: Callable[[Verdict], None],
+        on_verdict: Callable[[Verdict], None],
         trouble: Trouble,
-        moved: Callable[[], None],
+        verdicts_changed: Callable[[], None],
         resources: tuple[Resource, ...] = _RESOURCES,
         argo: Iterable[ConfigMapName] = (),
         bounds: PortionBounds = USUAL_BOUNDS,
     ) -> None:
         self._cluster = cluster
         self._changed = changed
-        self._judged = judged
+        self._on_verdict = on_verdict
         self._trouble = trouble
-        self._moved = moved
+        self._verdicts_changed = verdicts_changed
         self._argo = frozenset(argo)
         self._bounds = bounds
         self._objects = [LastGoodObjects(resource=each) for each in resources if each in _DECIDING]
@@ -176,36 +176,36 @@ class ClusterSource:
 
     def _follow(self, objects: LastGoodObjects) -> None:
         source = whole_objects(self._cluster, objects.resource, timeout=WATCH_SECONDS)
-        consumer = _ObjectsUpdate(objects, take=partial(self._take, objects), trouble=self._trouble)
+        consumer = _ObjectsUpdate(objects, update=partial(self._update, objects), trouble=self._trouble)
         list_and_watch(source, consumer, stopped=self._stopped)
 
-    def _take(self, objects: LastGoodObjects, change: Callable[[], ObjectsChange]) -> None:
+    def _update(self, objects: LastGoodObjects, change: Callable[[], ObjectsChange]) -> None:
         """Change the objects of a resource, gather soon where documents changed, and pass verdicts on."""
         with self._lock:
             result = change()
             if result.documents:
                 objects.changes += 1
                 self._dirty.set()
-        for verdict in result.judged:
-            self._judged(verdict)
-        if result.moved:
-            self._moved()
+        for verdict in result.verdicts:
+            self._on_verdict(verdict)
+        if result.policies:
+            self._verdicts_changed()
 
 
 class _ObjectsUpdate:
-    """A Consumer that updates the objects of a resource; `take` makes the change and acts on its result."""
+    """A Consumer that updates the objects of a resource; `update` makes the change and acts on its result."""
 
-    def __init__(self, objects: LastGoodObjects, *, take: _Take, trouble: Trouble) -> None:
+    def __init__(self, objects: LastGoodObjects, *, update: _Update, trouble: Trouble) -> None:
         self._objects = objects
-        self._take = take
+        self._update = update
         self._trouble = trouble
 
     def listed(self, listing: Listing[JsonObject]) -> None:
-        self._take(partial(self._objects.reset, listing.items))
+        self._update(partial(self._objects.reset, listing.items))
 
     def changed(self, event: WatchEvent[JsonObject]) -> None:
         change = self._objects.drop if event.type is EventType.DELETED else self._objects.put
-        self._take(partial(change, event.object))
+        self._update(partial(change, event.object))
 
     def failed(self, error: ClusterError) -> None:
         self._trouble(f"watching {self._objects.resource.plural}", error)

@@ -22,7 +22,7 @@ _FOLDER_REASONS: Final = {errno.ENOENT: "there is no such folder", errno.ENOTDIR
 
 
 class SourceError(msgspec.Struct, frozen=True, order=True):
-    """One thing to repair in a file; line and column are 0 where the file itself is the problem."""
+    """One error in a file; line and column are 0 where the file itself is the problem."""
 
     file: str
     line: int
@@ -149,7 +149,7 @@ def read_tree(path: Path) -> PolicyFiles:
         else:
             errors.append(SourceError(shown, 0, 0, "", content))
             content = content.encode()
-        # Lengths keep the end of one part from passing for the start of the next.
+        # Without lengths the end of one part could be read as the start of the next.
         for part in (os.fsencode(entry.name), content):
             digest.update(b"%d:%b" % (len(part), part))
     return PolicyFiles(tuple(files), tuple(errors), digest.hexdigest())

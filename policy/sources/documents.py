@@ -155,7 +155,7 @@ def _object(
 
 
 def _decoded(value: dict[str, Json], struct: type[Document]) -> Document:
-    """Return an object whose shape is right, with what is read of it beside its fields."""
+    """Return an object whose shape is right, with the texts that are derived from it."""
     document = decode(value, struct)
     if isinstance(document, ConfigMap):
         return with_defaults(document)

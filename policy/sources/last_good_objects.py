@@ -60,12 +60,12 @@ class Verdict(msgspec.Struct, frozen=True):
 class ObjectsChange(msgspec.Struct, frozen=True):
     """What an update changed: whether documents did, and the new verdicts.
 
-    `moved` is whether anything about a policy changed, if only its status.
+    `policies` is whether anything about a policy changed, if only its status.
     """
 
     documents: bool = False
-    judged: tuple[Verdict, ...] = ()
-    moved: bool = False
+    verdicts: tuple[Verdict, ...] = ()
+    policies: bool = False
 
 
 class LastGoodObjects:
@@ -82,13 +82,13 @@ class LastGoodObjects:
     def reset(self, items: Iterable[JsonObject]) -> ObjectsChange:
         """Start again from a listing; what is known already is not checked again."""
         objects = {_meta(item).uid: item for item in items}
-        gone = [uid for uid in (*self.documents, *self.verdicts) if uid not in objects]
-        parts = [self._remove(uid) for uid in gone] + [self.put(item) for item in objects.values()]
+        deleted = [uid for uid in (*self.documents, *self.verdicts) if uid not in objects]
+        parts = [self._remove(uid) for uid in deleted] + [self.put(item) for item in objects.values()]
         first, self.listed = not self.listed, True
         return ObjectsChange(
             documents=first or any(part.documents for part in parts),
-            judged=tuple(verdict for part in parts for verdict in part.judged),
-            moved=any(part.moved for part in parts),
+            verdicts=tuple(verdict for part in parts for verdict in part.verdicts),
+            policies=any(part.policies for part in parts),
         )
 
     def put(self, obj: JsonObject) -> ObjectsChange:
@@ -119,7 +119,7 @@ class LastGoodObjects:
             status=obj.get("status"),
         )
         self.verdicts[meta.uid] = verdict
-        return ObjectsChange(documents=changed, judged=(verdict,), moved=True)
+        return ObjectsChange(documents=changed, verdicts=(verdict,), policies=True)
 
     def drop(self, obj: JsonObject) -> ObjectsChange:
         """Remove an object."""
@@ -132,11 +132,11 @@ class LastGoodObjects:
         self.verdicts[meta.uid] = msgspec.structs.replace(
             before, resource_version=meta.resource_version, status=obj.get("status")
         )
-        return ObjectsChange(moved=True)
+        return ObjectsChange(policies=True)
 
     def _remove(self, uid: str) -> ObjectsChange:
         document, verdict = self.documents.pop(uid, None), self.verdicts.pop(uid, None)
-        return ObjectsChange(documents=document is not None, moved=verdict is not None)
+        return ObjectsChange(documents=document is not None, policies=verdict is not None)
 
 
 def _meta(obj: JsonObject) -> ObjectFacts:
@@ -144,7 +144,7 @@ def _meta(obj: JsonObject) -> ObjectFacts:
 
 
 def _slim(document: Document) -> Document:
-    """Return a document with only what a snapshot is made of, so that it is equal while that is the same."""
+    """Return a document with only what a snapshot uses, so that it is equal while that is the same."""
     if isinstance(document, NamespaceObject):
         return NamespaceObject(PolicyMetadata(name=document.metadata.name, labels=document.metadata.labels))
     if isinstance(document, Policy):

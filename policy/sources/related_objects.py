@@ -22,7 +22,7 @@ from policy.sources.namespace_bounds import ReducedObject, Scope
 _NO_NUMBER: Final = ""
 """Replaces every value that is no number."""
 _OURS: Final = "/"
-"""Part of the keys that Lockkeeper puts beside those of Argo's ConfigMap; no key of a ConfigMap has it."""
+"""Part of the keys that Lockkeeper adds to those of Argo's ConfigMap; no key of a ConfigMap has it."""
 
 
 _ABSENT: Final = msgspec.Raw(b"null")
@@ -63,7 +63,7 @@ Maker: TypeAlias = Callable[[PartialObject, ObjectFacts, Scope], ReducedObject |
 def template_maker(api_version: str, kind: str) -> Maker:
     """Return how templates are stored: as they decode, or not at all."""
 
-    def make(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:  # noqa: ARG001 - the same in every scope
+    def reduce(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:  # noqa: ARG001 - the same in every scope
         value: dict[str, JsonValue] = {
             "apiVersion": api_version,
             "kind": kind,
@@ -78,13 +78,13 @@ def template_maker(api_version: str, kind: str) -> Maker:
                 return _reduced(slim, facts, 1, len(slim.text))
         return None
 
-    return make
+    return reduce
 
 
 def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
     """Return how ConfigMaps are stored; `argo` are those of Argo's controllers, which have its settings."""
 
-    def make(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:
+    def reduce(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:
         data = msgspec.json.decode(shape.data, type=dict[str, str] | None) or {}
         metadata = PolicyMetadata(
             name=facts.name, namespace=facts.namespace, creation_timestamp=facts.creation_timestamp or ""
@@ -98,7 +98,7 @@ def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
         size = sum(len(key) + len(value) for key, value in stored.items())
         return _reduced(ConfigMap(metadata, stored), facts, len(stored), size)
 
-    return make
+    return reduce
 
 
 def numbers_in(data: Mapping[str, str], *, names: bool) -> dict[str, str]:

@@ -203,7 +203,7 @@ def _named(item: dict[str, Any], selection: Selection) -> JsonObject:
 
 
 def _partial(metadata: dict[str, Any], selection: Selection) -> JsonObject:
-    """Return an object of its metadata alone; it keeps its kind, whatever the wire called it."""
+    """Return an object of its metadata alone; its kind is that of the resource, not PartialObjectMetadata."""
     return {
         "apiVersion": selection.resource.api_version,
         "kind": selection.resource.kind,

@@ -8,6 +8,7 @@ receives bytes; the client's models are slow, and know nothing of our kinds.
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPMethod
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -23,7 +24,7 @@ from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.answers import SUCCESSES, failure
-from policy.cluster.kube.requests import KubeRequest, Method
+from policy.cluster.kube.requests import KubeRequest
 
 _USER_AGENT: Final = "lockkeeper"
 """The API server takes the part before any slash as the field manager of our writes."""
@@ -164,7 +165,7 @@ class KubeTransport:
             headers=headers,
             body=request.body,
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT, read=silence),
-            retries=_READ_RETRY if request.method is Method.GET else _WRITE_RETRY,
+            retries=_READ_RETRY if request.method is HTTPMethod.GET else _WRITE_RETRY,
             redirect=False,
             preload_content=whole,
         )
@@ -187,7 +188,7 @@ def connection(kubeconfig: Path | None) -> KubeTransport:
     except (ConfigException, OSError) as error:
         source = "the Pod's service account" if kubeconfig is None else str(kubeconfig)
         raise ClusterSettingsError(source, str(error)) from error
-    configuration.keep_alive = True  # The kernel finds out when the other side of an idle watch is lost.
+    configuration.keep_alive = True  # The kernel detects when the other side of an idle watch is lost.
     return KubeTransport(client=ApiClient(configuration))
 
 

@@ -104,7 +104,7 @@ class KubeCluster:
         The server counts whole seconds: a watch lasts up to one longer, and with a timeout of 0 one.
 
         Raises:
-            Gone: `since` is older than what the server keeps.
+            Gone: `since` is older than what the server stores.
             Invalid: a bad selector.
             Unavailable: there was no connection when the time was over, nor for a while before.
         """
@@ -182,7 +182,7 @@ class KubeCluster:
     def _all(
         self, selection: Selection, decoded: Callable[[bytes], Page[Item]], *, limit: int
     ) -> Listing[Item]:
-        """Return a list, read page by page; `decoded` makes a page of an answer."""
+        """Return a list, read page by page; `decoded` returns the page of an answer."""
         for _ in range(_PAGED_ATTEMPTS):
             with suppress(Gone):  # Etcd compacted the version of the first page before the last one was read.
                 return self._joined(selection, decoded, limit=limit)

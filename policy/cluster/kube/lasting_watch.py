@@ -51,7 +51,7 @@ class Watcher:
         """Yield every change after a version until the time is over; `decoded` returns the event of a line.
 
         Raises:
-            Gone: the version is older than what the server keeps.
+            Gone: the version is older than what the server stores.
             Unavailable: there was no connection when the time was over, nor for a while before.
             TooManyRequests: the same, because the server was too busy.
         """

@@ -6,7 +6,7 @@ replace a server by scripted answers.
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from enum import StrEnum
+from http import HTTPMethod
 from typing import Final, Protocol
 from urllib.parse import quote, urlencode
 
@@ -31,20 +31,10 @@ _NO_NAMES: Final = frozenset({"", ".", ".."})
 """As a part of a path these lead to a collection, or above it; connections take the dots out of a path."""
 
 
-class Method(StrEnum):
-    """The HTTP methods that the API takes."""
-
-    GET = "GET"
-    POST = "POST"
-    PUT = "PUT"
-    PATCH = "PATCH"
-    DELETE = "DELETE"
-
-
 class KubeRequest(msgspec.Struct, frozen=True):
     """One request; `path` is escaped, and relative to the server's address."""
 
-    method: Method
+    method: HTTPMethod
     path: str
     query: tuple[tuple[str, str], ...] = ()
     accept: str = _JSON
@@ -80,7 +70,7 @@ def get(resource: Resource, namespace: str, name: str) -> KubeRequest:
     """
     if name in _NO_NAMES:
         raise NotFound(f"{resource.plural} {name!r} not found: that is no name")
-    return KubeRequest(Method.GET, _path(resource, namespace, name))
+    return KubeRequest(HTTPMethod.GET, _path(resource, namespace, name))
 
 
 def page(selection: Selection, *, limit: int, after: str) -> KubeRequest:
@@ -93,7 +83,7 @@ def page(selection: Selection, *, limit: int, after: str) -> KubeRequest:
     query += [("continue", after)] if after else []
     accept = _METADATA_LIST if selection.metadata_only else _JSON
     return KubeRequest(
-        Method.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+        HTTPMethod.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
     )
 
 
@@ -107,7 +97,7 @@ def watch(selection: Selection, *, since: str, seconds: int) -> KubeRequest:
     ]
     accept = _METADATA if selection.metadata_only else _JSON
     return KubeRequest(
-        Method.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
+        HTTPMethod.GET, _path(selection.resource, selection.namespace), _selected(selection, query), accept
     )
 
 
@@ -118,13 +108,13 @@ def create(resource: Resource, obj: JsonObject, *, namespace: str, dry_run: bool
         raise Invalid("resourceVersion should not be set on objects to be created")
     path = _path(resource, namespace or _metadata_field(obj, "namespace"), to_one=True)
     query = (*_LENIENT, ("dryRun", "All")) if dry_run else _LENIENT
-    return KubeRequest(Method.POST, path, query, body=msgspec.json.encode(obj))
+    return KubeRequest(HTTPMethod.POST, path, query, body=msgspec.json.encode(obj))
 
 
 def replace(resource: Resource, obj: JsonObject) -> KubeRequest:
     """Return the request that stores an object over the one of its name. Raises Invalid without a name."""
     path = _path(resource, _metadata_field(obj, "namespace"), _name(obj))
-    return KubeRequest(Method.PUT, path, _LENIENT, body=msgspec.json.encode(obj))
+    return KubeRequest(HTTPMethod.PUT, path, _LENIENT, body=msgspec.json.encode(obj))
 
 
 def patch(
@@ -133,7 +123,7 @@ def patch(
     """Return the request that applies a patch."""
     merge = isinstance(change, MergePatch)
     return KubeRequest(
-        Method.PATCH,
+        HTTPMethod.PATCH,
         _path(resource, namespace, name) + (f"/{quote(subresource, safe='')}" if subresource else ""),
         _LENIENT,
         content_type="application/merge-patch+json" if merge else "application/json-patch+json",
@@ -144,7 +134,7 @@ def patch(
 def apply(resource: Resource, obj: JsonObject, *, field_manager: str, force: bool) -> KubeRequest:
     """Return the request of a server-side apply. Raises Invalid for an object without a name."""
     return KubeRequest(
-        Method.PATCH,
+        HTTPMethod.PATCH,
         _path(resource, _metadata_field(obj, "namespace"), _name(obj)),
         (("fieldManager", field_manager), ("force", "true" if force else "false")),
         content_type="application/apply-patch+yaml",  # JSON is YAML.
@@ -162,7 +152,7 @@ def delete(resource: Resource, namespace: str, name: str, conditions: Preconditi
         wanted["resourceVersion"] = conditions.resource_version
     if wanted:
         options["preconditions"] = wanted
-    return KubeRequest(Method.DELETE, _path(resource, namespace, name), body=msgspec.json.encode(options))
+    return KubeRequest(HTTPMethod.DELETE, _path(resource, namespace, name), body=msgspec.json.encode(options))
 
 
 def _path(resource: Resource, namespace: str, name: str = "", *, to_one: bool = False) -> str:

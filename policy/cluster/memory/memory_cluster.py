@@ -54,7 +54,7 @@ _NAME_ATTEMPTS: Final = 8
 class MemoryCluster(Shaping):
     """A cluster in memory; safe for any number of threads.
 
-    `clock` gives aware times for creation and deletion stamps, `rng` makes uids and generated names, and
+    `clock` gives aware times for creation and deletion stamps, `rng` gives uids and generated names, and
     `log_size` is how many changes a watch may lag behind before it is Gone.
     """
 
@@ -197,7 +197,7 @@ class MemoryCluster(Shaping):
         return stored
 
     def _free_name(self, resource: Resource, namespace: str, facts: StoredMetadata) -> str:
-        """Return the name that the object requests, or one made from its generateName, if it is free."""
+        """Return the name that the object requests, or one generated from its generateName, if it is free."""
         if not (facts.name or facts.generate_name):
             raise Invalid("metadata.name: name or generateName is required")
         name = facts.name

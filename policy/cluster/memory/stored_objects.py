@@ -189,8 +189,8 @@ def without_owner(dependant: StoredObject, uid: str) -> StoredObject:
     references = metadata.get("ownerReferences")
     if not isinstance(references, list):
         return dependant
-    kept: list[JsonValue] = [r for r in references if not (isinstance(r, dict) and r.get("uid") == uid)]
-    return dependant.with_metadata({"ownerReferences": kept})
+    others: list[JsonValue] = [r for r in references if not (isinstance(r, dict) and r.get("uid") == uid)]
+    return dependant.with_metadata({"ownerReferences": others})
 
 
 def _timestamp(at: datetime) -> str:

@@ -48,9 +48,9 @@ class Following:
         self.source = ClusterSource(
             cluster=cluster,
             changed=self._change,
-            judged=self._judge,
+            on_verdict=self._judge,
             trouble=self._note,
-            moved=self._move,
+            verdicts_changed=self._move,
             resources=RESOURCES,
             bounds=bounds,
             argo=[("argo", "workflow-controller-configmap")],

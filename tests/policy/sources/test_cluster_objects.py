@@ -198,8 +198,8 @@ def test_a_new_listing_judges_nothing_again(cluster: MemoryCluster, following: F
     shelf = following.source._objects[0]
     listing = cluster.list(WORKFLOW_QUOTAS)
     again = shelf.reset(listing.items)
-    assert (again.documents, again.judged, again.moved) == (False, (), False)
+    assert (again.documents, again.verdicts, again.policies) == (False, (), False)
     gone = shelf.reset(())
-    assert (gone.documents, gone.judged, gone.moved) == (True, (), True)
+    assert (gone.documents, gone.verdicts, gone.policies) == (True, (), True)
     back = shelf.reset(listing.items)
-    assert (back.documents, len(back.judged), back.moved) == (True, 1, True)
+    assert (back.documents, len(back.verdicts), back.policies) == (True, 1, True)

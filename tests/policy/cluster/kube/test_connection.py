@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPMethod
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +20,9 @@ import pytest
 
 from policy.cluster.errors import Unavailable
 from policy.cluster.kube.connection import ClosingSocket, connection
-from policy.cluster.kube.requests import KubeRequest, Method
+from policy.cluster.kube.requests import KubeRequest
 
-VERSION: Final = KubeRequest(Method.GET, "/version")
+VERSION: Final = KubeRequest(HTTPMethod.GET, "/version")
 RESETTING: Final = """
 import socket, struct
 server = socket.create_server(("127.0.0.1", 0))

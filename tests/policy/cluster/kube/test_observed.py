@@ -8,7 +8,7 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Gone, NotFound
 from policy.cluster.kube import requests
-from policy.cluster.kube.observed import ObservedTransport, asked
+from policy.cluster.kube.observed import ObservedTransport, verb_and_resource
 from policy.cluster.kube.requests import KubeRequest
 from policy.cluster.protocol import (
     CONFIG_MAPS,
@@ -89,7 +89,7 @@ def test_verb_and_resource_are_those_of_access_control(
     request_: KubeRequest, verb: str, resource: str
 ) -> None:
     """Whoever reads the metric looks next at a role, where the same words stand."""
-    assert asked(request_) == (verb, resource)
+    assert verb_and_resource(request_) == (verb, resource)
 
 
 def test_an_answer_is_told_with_its_time_and_passed_on() -> None:
