@@ -83,7 +83,7 @@ def test_a_leaf_never_outlives_its_ca(now: datetime) -> None:
     assert describe(pair.cert_pem).validity.not_after == now + timedelta(days=10)
 
 
-def test_the_facts_are_those_that_were_asked_for(authority: Authority, now: datetime) -> None:
+def test_the_facts_are_those_that_were_requested(authority: Authority, now: datetime) -> None:
     """Renewal, metrics and people all judge by these facts."""
     facts = describe(issue_serving_pair(authority, names=NAMES, now=now).cert_pem)
     assert (facts.subject, facts.names, facts.is_authority) == ("CN=lockkeeper", frozenset(NAMES), False)

@@ -54,7 +54,7 @@ def fresh(now: datetime) -> CertificateFiles:
     return look(NOTHING, now).files
 
 
-def test_the_first_start_makes_all_of_it(now: datetime) -> None:
+def test_the_first_start_creates_everything(now: datetime) -> None:
     """A CA, a certificate and nothing else; the reasons say that there was none."""
     step = look(NOTHING, now)
     assert [str(change) for change in step.changes] == [
@@ -150,7 +150,7 @@ def test_a_lost_ca_key_is_replaced_without_a_gap(fresh: CertificateFiles, now: d
     assert set(split(switched.files.bundle)) == set(split(announced.files.bundle))
 
 
-def test_a_lost_ca_key_with_a_certificate_that_nobody_accepts_is_not_waited_for(
+def test_a_lost_ca_key_with_a_certificate_that_no_client_accepts_causes_no_wait(
     fresh: CertificateFiles, now: datetime
 ) -> None:
     """Nothing that works can break; the old CA stays trusted, for replicas that serve from memory."""
@@ -196,7 +196,7 @@ def test_an_expired_certificate_is_renewed_by_a_ca_that_still_signs(
 
 @pytest.mark.parametrize("part", ["cert", "key"])
 @pytest.mark.parametrize("content", [b"", b"nonsense", SPOILT])
-def test_a_spoilt_pair_is_made_anew_by_the_same_ca(
+def test_a_corrupt_pair_is_replaced_by_the_same_ca(
     fresh: CertificateFiles, now: datetime, part: str, content: bytes
 ) -> None:
     """Whichever half is gone."""
@@ -222,7 +222,7 @@ def test_a_lost_bundle_is_put_back_from_memory(fresh: CertificateFiles, now: dat
     assert step.files == fresh
 
 
-def test_all_lost_with_a_memory_keeps_the_old_ca_trusted(fresh: CertificateFiles, now: datetime) -> None:
+def test_all_lost_with_a_memory_leaves_the_old_ca_trusted(fresh: CertificateFiles, now: datetime) -> None:
     """A Secret that was deleted: replicas go on with the old certificate until they have read the new one."""
     step = look(NOTHING, now, former=fresh.bundle)
     assert deeds(step) == [Action.NEW_AUTHORITY, Action.NEW_LEAF]
@@ -232,7 +232,7 @@ def test_all_lost_with_a_memory_keeps_the_old_ca_trusted(fresh: CertificateFiles
     assert deeds(later) == [Action.RETIRED]
 
 
-def test_memory_says_nothing_about_a_bundle_that_is_there(
+def test_memory_changes_nothing_in_a_bundle_that_exists(
     fresh: CertificateFiles, stranger: Authority, now: datetime
 ) -> None:
     """Else a CA that was let go would come back."""
@@ -277,7 +277,7 @@ def test_a_ca_near_its_end_does_not_sign_again_and_again(fresh: CertificateFiles
         assert look(kept, now + 365 * DAY - left).changes == ()
 
 
-def test_a_clock_that_was_set_back_starts_over_and_keeps_the_old_ca(
+def test_a_clock_that_was_set_back_starts_over_and_trusts_the_old_ca(
     fresh: CertificateFiles, now: datetime
 ) -> None:
     """Whose clock is wrong cannot be known: those who find the old one valid go on with it."""
@@ -286,7 +286,7 @@ def test_a_clock_that_was_set_back_starts_over_and_keeps_the_old_ca(
     assert fresh.bundle in split(step.files.bundle)
 
 
-def test_a_certificate_on_demand_comes_from_the_same_ca(fresh: CertificateFiles, now: datetime) -> None:
+def test_a_certificate_on_demand_is_signed_by_the_same_ca(fresh: CertificateFiles, now: datetime) -> None:
     """And so it may be served at once."""
     step = renew_leaf(fresh, now=now, names=NAMES)
     assert [change.reasons for change in step.changes] == [(RenewalReason.REQUESTED,)]
@@ -324,7 +324,7 @@ def test_a_change_at_once_leaves_nothing_of_the_old(fresh: CertificateFiles, now
     assert (step.files.next_cert, step.files.next_key) == (b"", b"")
 
 
-def test_without_a_name_nothing_is_made(fresh: CertificateFiles, now: datetime) -> None:
+def test_without_a_name_nothing_is_created(fresh: CertificateFiles, now: datetime) -> None:
     """A certificate for nobody would be refused by everybody."""
     with pytest.raises(UnusableNameError):
         advance(fresh, now=now, names=(), in_place_since=None)

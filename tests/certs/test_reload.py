@@ -127,7 +127,7 @@ def test_a_client_that_trusts_another_ca_refuses(
         pass
 
 
-def test_a_client_that_asks_for_another_name_refuses(
+def test_a_client_that_expects_another_name_refuses(
     tmp_path: Path, authority: Authority, now: datetime
 ) -> None:
     """A certificate for one service is of no use for another."""
@@ -194,7 +194,7 @@ def test_the_certificate_is_swapped_under_an_open_connection(
         assert echoes(after)
 
 
-def test_a_bad_new_pair_keeps_the_old_one_serving(
+def test_with_a_bad_new_pair_the_old_one_is_still_served(
     tmp_path: Path, authority: Authority, stranger: Authority, now: datetime
 ) -> None:
     """A key of another certificate would stop every handshake if it got into the live context."""
@@ -216,7 +216,7 @@ def test_a_bad_new_pair_keeps_the_old_one_serving(
 
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
-def test_files_that_went_away_keep_the_old_pair(
+def test_when_the_files_are_removed_the_old_pair_is_still_served(
     tmp_path: Path, authority: Authority, now: datetime, name: str
 ) -> None:
     """A volume that is unmounted for a moment is reported once, and no reason to stop."""
@@ -346,9 +346,7 @@ def test_a_key_with_a_password_is_an_error_and_never_a_question(
         reloading(tmp_path).current()
 
 
-def test_the_callback_may_ask_for_the_context_itself(
-    tmp_path: Path, authority: Authority, now: datetime
-) -> None:
+def test_the_callback_may_get_the_context_itself(tmp_path: Path, authority: Authority, now: datetime) -> None:
     """A metric that is computed at the error must not wait for the very call that reports it."""
     seen: list[ssl.SSLContext] = []
     context = ReloadingContext(

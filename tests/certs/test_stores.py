@@ -28,7 +28,7 @@ def made(folder: Path, now: datetime) -> CertificateStep:
     return settle(FolderStore(folder), lambda kept: advance(kept, now=now, names=NAMES, in_place_since=None))
 
 
-def test_a_folder_that_is_not_there_holds_nothing_and_is_made(tmp_path: Path, now: datetime) -> None:
+def test_a_folder_that_does_not_exist_holds_nothing_and_is_created(tmp_path: Path, now: datetime) -> None:
     """With the files that `serve --certs` reads; keys are for their owner only."""
     folder = tmp_path / "a" / "b"
     assert FolderStore(folder).read() == StoredCertificates(NOTHING, "")
@@ -42,7 +42,7 @@ def test_a_folder_that_is_not_there_holds_nothing_and_is_made(tmp_path: Path, no
     assert modes == {".lock": 0o600, "ca.crt": 0o644, "ca.key": 0o600, "tls.crt": 0o644, "tls.key": 0o600}
 
 
-def test_only_what_changes_is_written_and_what_is_empty_goes(tmp_path: Path, now: datetime) -> None:
+def test_only_changes_are_written_and_empty_files_are_removed(tmp_path: Path, now: datetime) -> None:
     """A server that looks at its files must not load them again for nothing."""
     kept = made(tmp_path, now).files
     store = FolderStore(tmp_path)
@@ -80,7 +80,7 @@ def test_processes_that_start_together_end_with_one_ca(tmp_path: Path, now: date
         assert len(set(pool.map(start, range(starters)))) == 1
 
 
-def test_a_folder_that_cannot_be_used_is_told_with_its_name(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_reported_with_its_name(tmp_path: Path) -> None:
     """Read and write alike."""
     (tmp_path / "file").write_bytes(b"")
     store = FolderStore(tmp_path / "file")

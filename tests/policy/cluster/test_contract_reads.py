@@ -99,7 +99,7 @@ def test_a_watch_shows_every_change_since_the_list_in_order(place: Place) -> Non
         assert field(event.object, "metadata", "resourceVersion") == event.resource_version
 
 
-def test_a_watch_goes_on_from_the_version_of_any_event(place: Place) -> None:
+def test_a_watch_continues_from_the_version_of_any_event(place: Place) -> None:
     """Whoever stopped after an event misses nothing and sees nothing twice."""
     since = place.version()
     for name in ("a", "b", "c"):
@@ -192,7 +192,7 @@ def test_a_watch_by_name_shows_that_object_alone(place: Place) -> None:
     assert _said(seen) == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a"), ("ADDED", "a")]
 
 
-def test_a_watch_keeps_to_its_kind_and_namespace(place: Place, elsewhere: Place) -> None:
+def test_a_watch_shows_only_its_kind_and_namespace(place: Place, elsewhere: Place) -> None:
     """Other kinds and other namespaces stay out."""
     since = place.version()
     elsewhere.add("b")
@@ -201,7 +201,7 @@ def test_a_watch_keeps_to_its_kind_and_namespace(place: Place, elsewhere: Place)
     assert _said(place.events(since)) == [("ADDED", "a")]
 
 
-def test_a_waiting_watch_sees_a_change_made_meanwhile(place: Place) -> None:
+def test_a_waiting_watch_sees_a_change_that_happens_meanwhile(place: Place) -> None:
     """Several watchers, each in its own thread, all get what is written after they began."""
     since = place.version()
 

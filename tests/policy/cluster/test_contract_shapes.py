@@ -50,7 +50,7 @@ def _events(place: Place, since: str, labels: str = "") -> list[WatchEvent[Shape
     return found
 
 
-def test_a_list_gives_shapes_and_tells_which_do_not_fit(place: Place) -> None:
+def test_a_list_gives_shapes_and_names_those_that_do_not_fit(place: Place) -> None:
     """One that is badly typed hides nobody else."""
     place.add("a", labels={"x": "y"})
     place.add("b")

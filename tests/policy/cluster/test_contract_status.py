@@ -86,7 +86,7 @@ def test_an_author_can_neither_bring_nor_change_the_status(place: Place) -> None
     assert place.cluster.replace(WORKFLOW_QUOTAS, bare) == changed
 
 
-def test_the_same_status_again_keeps_the_version(place: Place) -> None:
+def test_the_same_status_again_does_not_change_the_version(place: Place) -> None:
     """Repeating a status write is free, with conditions in it as well: no new version and no event."""
     _add(place)
     patch = MergePatch({"status": {**SEEN, "conditions": [READY]}})

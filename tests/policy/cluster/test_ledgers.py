@@ -130,7 +130,7 @@ def test_an_update_runs_its_change_again_on_what_another_process_wrote(
     assert (written.epoch, set(written.reservations)) == (1, {"first", "rival"})
 
 
-def test_all_ledgers_are_written_with_what_was_listed_and_read_anew_where_somebody_was_faster(
+def test_all_ledgers_are_written_as_listed_and_read_again_where_another_was_faster(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
     """A leader that begins among a thousand of them asks for each no more than it has to."""
@@ -196,7 +196,7 @@ def test_a_rival_that_takes_the_last_slot_between_read_and_write_wins(
     assert set(ledgers.read(ROOT).reservations) == {"one", "two"}
 
 
-def test_a_ledger_deleted_between_read_and_write_is_made_anew(
+def test_a_ledger_deleted_between_read_and_write_is_created_again(
     store: MemoryCluster, clock: Clock, ledgers: Ledgers
 ) -> None:
     """The change runs on the empty ledger, so nothing of the old one comes back."""
@@ -230,7 +230,7 @@ def test_conflicts_without_end_are_given_up(store: MemoryCluster, clock: Clock, 
     assert ledgers.read(ROOT) == Ledger(ROOT, 1)
 
 
-def test_nothing_is_asked_of_the_cluster_after_the_deadline(store: MemoryCluster, clock: Clock) -> None:
+def test_no_request_is_sent_after_the_deadline(store: MemoryCluster, clock: Clock) -> None:
     """An answer that nobody waits for may not take a slot."""
     spy = Spy(store)
     with pytest.raises(Unavailable):
@@ -352,7 +352,7 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_repeated_request(
     assert ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
 
 
-def test_a_probe_tells_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
+def test_a_probe_returns_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
     """A dry run hears the same as a create, and takes no slot."""
     assert ledgers.probe(ask("dry", limit=1)) == []
     assert store.list(QUOTA_LEDGERS).items == ()
@@ -364,7 +364,9 @@ def test_a_probe_tells_what_is_short_and_writes_nothing(ledgers: Ledgers, store:
     assert len(probed) == 1
 
 
-def test_a_full_ledger_tells_what_is_short_and_stays_as_it_is(ledgers: Ledgers, store: MemoryCluster) -> None:
+def test_a_full_ledger_returns_what_is_short_and_stays_as_it_is(
+    ledgers: Ledgers, store: MemoryCluster
+) -> None:
     """A denial writes nothing."""
     for name in ("one", "two"):
         assert ledgers.reserve(ask(name)) == []
@@ -374,7 +376,7 @@ def test_a_full_ledger_tells_what_is_short_and_stays_as_it_is(ledgers: Ledgers, 
     assert version(store) == before
 
 
-def test_a_reservation_says_when_by_whom_and_for_what(ledgers: Ledgers) -> None:
+def test_a_reservation_has_its_time_its_user_and_its_purpose(ledgers: Ledgers) -> None:
     """What a leader needs to count it or let it expire stands in it."""
     ledgers.reserve(ask("one", tasks=3))
     assert ledgers.read(ROOT).reservations["one"] == Reservation(

@@ -101,7 +101,7 @@ def followed(script: Script, *, last: str) -> list[str]:
     return notebook.heard
 
 
-def test_a_watch_goes_on_from_the_last_version_that_it_saw() -> None:
+def test_a_watch_continues_from_the_last_version_that_it_saw() -> None:
     """A time-out of the watch is no reason to list again; bookmarks are seen and are no change."""
     script = Script(
         lists=[Listing((named("a"),), "5")],

@@ -143,7 +143,7 @@ def test_the_root_is_found_from_any_level() -> None:
         assert [each.name for each in found.line] == ["first", "second", "third"]
 
 
-def test_a_line_from_before_roots_were_marked_is_gone_up_level_by_level() -> None:
+def test_unmarked_ancestors_are_read_level_by_level() -> None:
     """Each of them is charged to its owner."""
     cluster = memory()
     root = _add(cluster, "root")
@@ -167,7 +167,7 @@ def test_a_root_that_is_over_or_waits_leaves_the_parent_its_own_root() -> None:
         assert found.root.name == "parent"
 
 
-def test_nobody_is_root_where_marks_go_in_a_circle_or_nowhere() -> None:
+def test_there_is_no_root_where_marks_form_a_circle_or_end_nowhere() -> None:
     """Somebody wrote them past the webhook."""
     cluster = memory()
     first = _add(cluster, "first")
@@ -215,7 +215,7 @@ def test_a_schedule_without_a_word_allows_overlaps() -> None:
     assert ClusterRelatives(cluster=cluster).of_run(NAMESPACE, owner) == Related(policy="Allow")
 
 
-def test_an_owner_that_is_not_there_tells_nothing() -> None:
+def test_of_an_owner_that_does_not_exist_nothing_is_known() -> None:
     """The garbage collector will see to the object."""
     relatives = ClusterRelatives(cluster=memory())
     owner = OwnerReference(API, "Workflow", "nobody", "uid-9", controller=True)

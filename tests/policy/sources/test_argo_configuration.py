@@ -61,7 +61,7 @@ def test_only_the_config_map_of_argos_own_namespace_counts() -> None:
     assert snapshot(SEPARATE, name="other").argo_defaults == NO_DEFAULTS
 
 
-def test_a_workflow_that_says_nothing_weighs_what_argo_will_let_it_run() -> None:
+def test_a_workflow_without_parallelism_counts_what_argo_lets_it_run() -> None:
     """It is written, so that it stays; a Workflow's own values and the cap count before it."""
     policies = snapshot(SEPARATE)
     obj = workflow({})

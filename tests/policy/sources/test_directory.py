@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_not_reported_a_second_time(tmp_path: Path) -> No
     assert errors(tmp_path) == ["a.yaml:3: metadata.name: is tagged !!int, but 'x' is none"]
 
 
-def test_the_value_of_a_repeated_key_is_judged_as_well(tmp_path: Path) -> None:
+def test_the_value_of_a_repeated_key_is_checked_as_well(tmp_path: Path) -> None:
     """Repairing the one mistake must not bring up the other."""
     write(tmp_path, "a.yaml", quota("a") + "  onExceed: Deny\n  onExceed: 3\n")
     assert errors(tmp_path) == [

@@ -158,7 +158,7 @@ def test_wrong_files_leave_the_last_good_snapshot_in_force(watched: Watched) -> 
     assert not failing(watched)
 
 
-def test_the_same_failure_is_told_once_though_the_files_change(watched: Watched) -> None:
+def test_the_same_failure_is_reported_once_though_the_files_change(watched: Watched) -> None:
     """A comment does not make another error; another error does."""
     watched.write("WRONG")
     watched.source.check()
@@ -171,7 +171,7 @@ def test_the_same_failure_is_told_once_though_the_files_change(watched: Watched)
     assert len(watched.errors) == 2
 
 
-def test_a_failure_that_comes_back_is_told_again(watched: Watched) -> None:
+def test_a_failure_that_recurs_is_reported_again(watched: Watched) -> None:
     """In between the files were right, which is a change of its own even to what was in force."""
     watched.write("WRONG")
     watched.source.check()
@@ -190,7 +190,7 @@ def test_what_compiling_refuses_is_a_failure_like_any_other(watched: Watched) ->
     assert (watched.source.current, watched.errors) == (["first"], ["all: overlap"])
 
 
-def test_a_folder_that_goes_away_is_a_failure_and_comes_back(watched: Watched) -> None:
+def test_a_folder_that_is_removed_is_a_failure_until_it_is_created_again(watched: Watched) -> None:
     """An unmounted volume does not lift every limit."""
     watched.folder.rename(watched.folder.with_name("aside"))
     assert not watched.source.check()

@@ -110,7 +110,7 @@ def test_a_document_without_api_version_or_kind_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["lockkeeper.dev/v1", "v1alpha1", "lockkeeper.io/v1alpha1"])
-def test_our_kinds_in_another_version_are_told_the_right_one(wrong: str) -> None:
+def test_our_kinds_in_another_version_get_the_right_one_named(wrong: str) -> None:
     """A policy must not be passed over because of a typing error in its apiVersion."""
     assert problems(f"{{apiVersion: {wrong}, kind: WorkflowQuota}}") == {
         "apiVersion": f'must be lockkeeper.dev/v1alpha1 for kind WorkflowQuota; found "{wrong}"'
@@ -151,7 +151,7 @@ def test_wrong_fields_and_wrong_names_are_reported_together() -> None:
     assert set(problems(text)) == {"metadata.name", "spec.limts"}
 
 
-def test_values_are_judged_where_the_shape_is_right() -> None:
+def test_values_are_checked_where_the_shape_is_right() -> None:
     """The rules that a schema cannot say come from the core."""
     text = (
         f"{{{OURS}, kind: WorkflowQuota, spec: {{limits: {{workflows: -1}}, perWorkflow: {{maxTasks: 0}}}}}}"

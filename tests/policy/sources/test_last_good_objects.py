@@ -41,8 +41,6 @@ def edited(managed: JsonValue) -> str:
         ),
     ],
 )
-def test_a_policy_is_as_it_is_since_anybody_wrote_more_than_its_status(
-    managed: JsonValue, since: str
-) -> None:
+def test_a_policy_is_as_old_as_the_last_write_of_more_than_its_status(managed: JsonValue, since: str) -> None:
     """Our own writes of its status are no edits."""
     assert edited(managed) == since

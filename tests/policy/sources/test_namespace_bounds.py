@@ -26,7 +26,7 @@ def fill(objects: list[ReducedObject]) -> Portion:
 
 
 @given(st.data(), st.lists(st.integers(0, 12), max_size=12))
-def test_the_oldest_that_fit_are_kept_in_whatever_order(data: st.DataObject, sizes: list[int]) -> None:
+def test_the_oldest_that_fit_are_stored_in_any_order(data: st.DataObject, sizes: list[int]) -> None:
     """All that are older than the first that does not fit: so all replicas keep the same."""
     objects = [kept(number, size) for number, size in enumerate(sizes)]
     wanted: list[str] = []
@@ -49,7 +49,7 @@ def test_one_that_grows_pushes_out_the_youngest_and_not_the_old() -> None:
     assert portion.left_out == 1
 
 
-def test_something_left_out_is_not_forgotten_by_a_deletion_that_is_told_twice() -> None:
+def test_what_is_left_out_is_still_counted_after_a_repeated_deletion() -> None:
     """Only a list says that nothing is left out any more, for what was left out has to be read then."""
     portion = fill([kept(0, 15), kept(1, 15)])
     assert portion.left_out == 1

@@ -9,7 +9,7 @@ from tests.policy.core.builders import snapshot
 NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
 
 
-def test_who_unsubscribes_is_called_no_more_and_the_others_still_are() -> None:
+def test_only_the_listener_that_unsubscribes_is_no_longer_called() -> None:
     """Two subscriptions of the same listener are two, and to unsubscribe twice is to do so once."""
     snapshots = SnapshotStore(snapshot=snapshot(), clock=lambda: NOW)
     heard: list[str] = []

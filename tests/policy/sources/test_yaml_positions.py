@@ -186,7 +186,7 @@ def test_a_byte_order_mark_and_carriage_returns_do_not_disturb() -> None:
     assert only(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n").value == {"a": 1, "b": 2}
 
 
-def test_documents_before_a_syntax_error_are_kept() -> None:
+def test_documents_before_a_syntax_error_are_returned() -> None:
     """One broken document does not hide what is wrong with those in front of it."""
     parsed = parse(b"a: 1\n---\nb: [1,\n---\nc: 2\n")
     assert [document.value for document in parsed.documents] == [{"a": 1}]

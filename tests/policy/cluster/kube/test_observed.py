@@ -92,7 +92,7 @@ def test_verb_and_resource_are_those_of_access_control(
     assert verb_and_resource(request_) == (verb, resource)
 
 
-def test_an_answer_is_told_with_its_time_and_passed_on() -> None:
+def test_an_answer_is_reported_with_its_time_and_passed_on() -> None:
     """The answer itself is none of the observer's business."""
     transport, noting = observed(Answering())
     assert transport.send(requests.get(WORKFLOWS, "etl", "a")) == b"answer"
@@ -100,7 +100,7 @@ def test_an_answer_is_told_with_its_time_and_passed_on() -> None:
 
 
 @pytest.mark.parametrize("error", [Conflict("moved on"), NotFound("none")])
-def test_an_error_is_told_by_its_name_and_raised(error: ClusterError) -> None:
+def test_an_error_is_reported_by_its_name_and_raised(error: ClusterError) -> None:
     """Whoever asked has to hear of it just the same."""
     transport, noting = observed(Answering(error))
     with pytest.raises(type(error)):
@@ -108,7 +108,7 @@ def test_an_error_is_told_by_its_name_and_raised(error: ClusterError) -> None:
     assert noting.told == [("update", "quotaledgers", type(error).__name__, 1.0)]
 
 
-def test_a_stream_is_told_when_it_ends() -> None:
+def test_a_stream_is_reported_when_it_ends() -> None:
     """While it flows there is nothing to tell."""
     transport, noting = observed(Answering())
     with transport.stream(WATCH, silence=5) as pieces:
@@ -125,7 +125,7 @@ def test_an_error_that_its_reader_finds_in_a_stream_is_the_streams_result() -> N
     assert noting.told == [("watch", "workflows", "Gone", 1.0)]
 
 
-def test_a_stream_that_cannot_be_opened_is_told() -> None:
+def test_a_stream_that_cannot_be_opened_is_reported() -> None:
     """A watch that does not come about is a request, too."""
     transport, noting = observed(Answering(Gone("too old")))
     with pytest.raises(Gone), transport.stream(WATCH, silence=5):
