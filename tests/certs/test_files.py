@@ -22,7 +22,7 @@ NAMES = ("localhost", "127.0.0.1")
 
 
 def assert_whole(result: Ensured) -> None:
-    """Check that the directory holds what was returned, and that the CA vouches for the leaf."""
+    """Check that the directory holds what was returned, and that the CA signed the leaf."""
     directory = result.paths.cert.parent
     assert read_authority(directory) == result.authority
     assert read_pair(directory) == result.pair
@@ -49,7 +49,7 @@ def test_what_is_good_stays(tmp_path: Path, now: datetime) -> None:
 
 
 def test_keys_are_for_their_owner_only(tmp_path: Path, now: datetime) -> None:
-    """Who reads the CA key can answer for the API server's webhook."""
+    """A reader of the CA key can answer as the webhook."""
     paths = ensure(tmp_path / "tls", names=NAMES, now=now).paths
     modes = [
         stat.S_IMODE(path.stat().st_mode) for path in (paths.authority_key, paths.key, paths.authority_cert)
@@ -111,7 +111,7 @@ def test_a_new_ca_takes_a_new_leaf_along(tmp_path: Path, now: datetime) -> None:
 def test_a_corrupt_pair_is_replaced_and_reported(
     tmp_path: Path, now: datetime, name: str, content: bytes
 ) -> None:
-    """A full disk must not keep a laptop from starting, and the person is told what happened."""
+    """A full disk must not stop a laptop from starting, and the user sees what happened."""
     ensure(tmp_path, names=NAMES, now=now)
     (tmp_path / name).write_bytes(content)
     result = ensure(tmp_path, names=NAMES, now=now)
@@ -155,7 +155,7 @@ def test_a_leaf_in_the_place_of_the_ca_is_replaced(
 
 
 def test_processes_that_start_together_agree(tmp_path: Path, now: datetime) -> None:
-    """One makes the files and the others find them, so nobody serves a leaf of a CA that was overwritten."""
+    """One creates the files and the others find them: no process serves a leaf of an overwritten CA."""
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: ensure(tmp_path, names=NAMES, now=now), range(8)))
     assert len({result.pair.cert_pem for result in results}) == 1

@@ -24,23 +24,23 @@ from certs.subject_names import UnusableNameError
 
 NAMES = ("webhook.ns.svc", "127.0.0.1")
 DAY = timedelta(days=1)
-SPOILT = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+CORRUPT = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def look(
-    kept: CertificateFiles, now: datetime, since: datetime | None = None, former: bytes = b""
+    files: CertificateFiles, now: datetime, since: datetime | None = None, former: bytes = b""
 ) -> CertificateStep:
     """Return the step that is due, and check that it is a fixed point and leaves things whole."""
-    step = advance(kept, now=now, names=NAMES, in_place_since=since, former=former)
+    step = advance(files, now=now, names=NAMES, in_place_since=since, former=former)
     assert not advance(step.files, now=now, names=NAMES, in_place_since=None, former=former).changes
-    assert bool(step.changes) == (step.files != kept)
+    assert bool(step.changes) == (step.files != files)
     assert is_whole(step.files, now)
     return step
 
 
-def is_whole(kept: CertificateFiles, now: datetime) -> bool:
-    """Tell whether what is kept can be served, and those who trust the bundle accept it."""
-    return belongs(kept.cert, kept.key) and is_accepted(kept.cert, split(kept.bundle), now=now)
+def is_whole(files: CertificateFiles, now: datetime) -> bool:
+    """Return whether the stored certificate can be served, and clients that trust the bundle accept it."""
+    return belongs(files.cert, files.key) and is_accepted(files.cert, split(files.bundle), now=now)
 
 
 def deeds(step: CertificateStep) -> list[Action]:
@@ -50,7 +50,7 @@ def deeds(step: CertificateStep) -> list[Action]:
 
 @pytest.fixture(scope="session")
 def fresh(now: datetime) -> CertificateFiles:
-    """Return what is kept after the first start."""
+    """Return what is stored after the first start."""
     return look(NOTHING, now).files
 
 
@@ -91,9 +91,9 @@ def test_other_names_need_another_certificate_at_once(fresh: CertificateFiles, n
 
 def test_a_change_of_ca_takes_three_steps(fresh: CertificateFiles, now: datetime) -> None:
     """Announce, switch after the bundle was in place long enough, let the old one go after the overlap."""
-    kept = look(fresh, now + 200 * DAY).files
+    files = look(fresh, now + 200 * DAY).files
     at = now + 250 * DAY
-    announced = look(kept, at)
+    announced = look(files, at)
     assert deeds(announced) == [Action.ANNOUNCED]
     assert split(announced.files.bundle) == (fresh.bundle, announced.files.next_cert)
     assert is_signed_by(announced.files.cert, fresh.bundle)
@@ -120,7 +120,7 @@ def test_a_change_of_ca_takes_three_steps(fresh: CertificateFiles, now: datetime
 def test_the_wait_does_not_count_while_the_next_ca_is_not_in_the_bundle(
     fresh: CertificateFiles, now: datetime
 ) -> None:
-    """Somebody took it out by hand: what is in place then is a bundle that does not know it."""
+    """A user removed it by hand: the bundle in place then is without it."""
     announced = begin_change(fresh, now=now).files
     robbed = replace(announced, bundle=fresh.bundle)
     step = look(robbed, now + DAY, since=now)
@@ -136,7 +136,7 @@ def test_a_certificate_may_be_renewed_while_the_next_ca_waits(fresh: Certificate
     assert split(step.files.bundle) == split(announced.bundle)
 
 
-@pytest.mark.parametrize("key", [b"", b"nonsense", SPOILT])
+@pytest.mark.parametrize("key", [b"", b"nonsense", CORRUPT])
 def test_a_lost_ca_key_is_replaced_without_a_gap(fresh: CertificateFiles, now: datetime, key: bytes) -> None:
     """What is served still works, so the next CA is announced and waited for as usual."""
     lost = replace(fresh, authority_key=key)
@@ -163,7 +163,7 @@ def test_a_lost_ca_key_with_a_certificate_that_no_client_accepts_causes_no_wait(
 def test_a_next_ca_that_was_announced_is_preferred_in_an_emergency(
     fresh: CertificateFiles, now: datetime
 ) -> None:
-    """Some clients may know it already, and nobody knows one that is made now."""
+    """Some clients may know it already, and none knows one that is created now."""
     announced = begin_change(fresh, now=now).files
     step = look(replace(announced, authority_key=b"", key=b""), now)
     assert deeds(step) == [Action.SWITCHED, Action.NEW_LEAF]
@@ -195,11 +195,11 @@ def test_an_expired_certificate_is_renewed_by_a_ca_that_still_signs(
 
 
 @pytest.mark.parametrize("part", ["cert", "key"])
-@pytest.mark.parametrize("content", [b"", b"nonsense", SPOILT])
+@pytest.mark.parametrize("content", [b"", b"nonsense", CORRUPT])
 def test_a_corrupt_pair_is_replaced_by_the_same_ca(
     fresh: CertificateFiles, now: datetime, part: str, content: bytes
 ) -> None:
-    """Whichever half is gone."""
+    """Whichever half is missing."""
     step = look(replace(fresh, **{part: content}), now)
     assert deeds(step) == [Action.NEW_LEAF]
     assert step.files.bundle == fresh.bundle
@@ -208,15 +208,15 @@ def test_a_corrupt_pair_is_replaced_by_the_same_ca(
 def test_a_certificate_of_another_ca_is_replaced(
     fresh: CertificateFiles, stranger: Authority, now: datetime
 ) -> None:
-    """No client would accept it, whatever it says."""
+    """No client would accept it, whatever is in it."""
     pair = issue_serving_pair(stranger, names=NAMES, now=now)
     step = look(replace(fresh, cert=pair.cert_pem, key=pair.key_pem), now)
     assert [change.reasons for change in step.changes] == [(RenewalReason.OTHER_CA,)]
 
 
-@pytest.mark.parametrize("bundle", [b"", b"nonsense", SPOILT])
+@pytest.mark.parametrize("bundle", [b"", b"nonsense", CORRUPT])
 def test_a_lost_bundle_is_put_back_from_memory(fresh: CertificateFiles, now: datetime, bundle: bytes) -> None:
-    """The key knows its certificate again, and nothing has to be made anew."""
+    """The key knows its certificate again, and nothing has to be created again."""
     step = look(replace(fresh, bundle=bundle), now, former=fresh.bundle)
     assert deeds(step) == [Action.REPAIRED]
     assert step.files == fresh
@@ -240,7 +240,7 @@ def test_memory_changes_nothing_in_a_bundle_that_exists(
 
 
 def test_a_lost_bundle_without_a_memory_starts_over(fresh: CertificateFiles, now: datetime) -> None:
-    """The certificate can be read, but nobody can say who signed it."""
+    """The certificate can be read, but its signer is unknown."""
     assert deeds(look(replace(fresh, bundle=b"nonsense"), now)) == [
         Action.NEW_AUTHORITY,
         Action.NEW_LEAF,
@@ -253,13 +253,13 @@ def test_what_is_no_valid_ca_leaves_the_bundle(
     """Leaves, expired authorities, keys and comments would only make clients read more."""
     expired = create_authority(now=now - 10 * DAY, lifetime=DAY)
     leaf = issue_serving_pair(authority, names=NAMES, now=now)
-    untidy = b"# ours\n" + fresh.bundle + SPOILT + expired.cert_pem + leaf.cert_pem + authority.key_pem
+    untidy = b"# ours\n" + fresh.bundle + CORRUPT + expired.cert_pem + leaf.cert_pem + authority.key_pem
     assert look(replace(fresh, bundle=untidy), now) == look(replace(fresh, bundle=untidy), now)
     assert look(replace(fresh, bundle=untidy), now).files == fresh
 
 
 def test_a_half_lost_next_ca_is_dropped(fresh: CertificateFiles, now: datetime) -> None:
-    """It can never sign. A change that is due begins again; one that was asked for, when it is asked for."""
+    """It can never sign. A change that is due begins again; one that was requested, when it is requested."""
     announced = begin_change(fresh, now=now).files
     assert look(replace(announced, next_key=b""), now, since=now - DAY).files.next_cert == b""
     due = look(look(fresh, now + 200 * DAY).files, now + 250 * DAY).files
@@ -271,10 +271,10 @@ def test_a_half_lost_next_ca_is_dropped(fresh: CertificateFiles, now: datetime) 
 
 def test_a_ca_near_its_end_does_not_sign_again_and_again(fresh: CertificateFiles, now: datetime) -> None:
     """A new certificate would end with the CA as well, so it gains nothing; the next CA is waited for."""
-    kept = look(look(fresh, now + 200 * DAY).files, now + 290 * DAY).files
-    assert describe(kept.cert).validity.not_after == describe(fresh.bundle).validity.not_after
+    files = look(look(fresh, now + 200 * DAY).files, now + 290 * DAY).files
+    assert describe(files.cert).validity.not_after == describe(fresh.bundle).validity.not_after
     for left in (50 * DAY, 10 * DAY, timedelta(minutes=5)):
-        assert look(kept, now + 365 * DAY - left).changes == ()
+        assert look(files, now + 365 * DAY - left).changes == ()
 
 
 def test_a_clock_that_was_set_back_starts_over_and_trusts_the_old_ca(
@@ -325,13 +325,13 @@ def test_a_change_at_once_leaves_nothing_of_the_old(fresh: CertificateFiles, now
 
 
 def test_without_a_name_nothing_is_created(fresh: CertificateFiles, now: datetime) -> None:
-    """A certificate for nobody would be refused by everybody."""
+    """A certificate without names would be refused by every client."""
     with pytest.raises(UnusableNameError):
         advance(fresh, now=now, names=(), in_place_since=None)
 
 
 def test_a_ca_key_of_a_kind_that_cannot_sign_is_an_error(now: datetime) -> None:
-    """Somebody brought a CA of their own: replacing it without a word would not be what they meant."""
+    """A user provided this CA: it must not be replaced silently."""
     key = ed25519.Ed25519PrivateKey.generate()
     mine = create_authority(now=now)
     step = advance(
@@ -349,7 +349,7 @@ def test_a_ca_key_of_a_kind_that_cannot_sign_is_an_error(now: datetime) -> None:
 
 
 def test_a_bundle_never_carries_a_key(authority: Authority, stranger: Authority) -> None:
-    """Who puts both into one file must not find the key in a webhook configuration."""
+    """A key in the same file must not end up in a webhook configuration."""
     text = authority.cert_pem + authority.key_pem + stranger.cert_pem + authority.cert_pem
     assert split(text) == (authority.cert_pem, stranger.cert_pem)
     assert b"PRIVATE" not in joined(split(text))

@@ -92,7 +92,7 @@ class World:
         self.files = step.files
 
     def do(self, what: Asked) -> None:
-        """Let somebody, or an accident, change the Secret."""
+        """Change the Secret as a user or an accident would."""
         if what is Asked.NEW_LEAF:
             self.files = renew_leaf(self.files, now=self.now, names=NAMES).files
             self.write(self.files.cert)
@@ -104,7 +104,7 @@ class World:
             self.files = replace(self.files, cert=b"nonsense")
 
     def write(self, cert: bytes) -> None:
-        """Note a certificate that replicas will serve; one that is spoilt they do not take."""
+        """Note a certificate that replicas will serve; a corrupt one they do not use."""
         if cert != self.leaves[-1][1] and cert != b"nonsense":
             self.leaves.append((self.now, cert))
 

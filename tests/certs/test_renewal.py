@@ -69,7 +69,7 @@ def test_ninety_days_are_due_after_sixty(days: int, due: bool) -> None:  # noqa:
 
 
 def test_a_leaf_that_its_ca_does_not_survive_is_due() -> None:
-    """Clients check the whole chain, so the leaf's later date is a promise that nobody keeps."""
+    """Clients check the whole chain, so the leaf's later date means nothing."""
     leaf = Validity(START, START + timedelta(days=90))
     authority = Validity(START, START + timedelta(days=89))
     reasons = reasons_to_renew_leaf(leaf, authority=authority, signed_by_authority=True, now=START)

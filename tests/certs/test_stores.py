@@ -25,45 +25,47 @@ NAMES = ("localhost",)
 
 def made(folder: Path, now: datetime) -> CertificateStep:
     """Return what a start leaves in a folder."""
-    return settle(FolderStore(folder), lambda kept: advance(kept, now=now, names=NAMES, in_place_since=None))
+    return settle(
+        FolderStore(folder), lambda files: advance(files, now=now, names=NAMES, in_place_since=None)
+    )
 
 
 def test_a_folder_that_does_not_exist_holds_nothing_and_is_created(tmp_path: Path, now: datetime) -> None:
     """With the files that `serve --certs` reads; keys are for their owner only."""
     folder = tmp_path / "a" / "b"
     assert FolderStore(folder).read() == StoredCertificates(NOTHING, "")
-    kept = made(folder, now).files
-    assert FolderStore(folder).read().files == kept
+    files = made(folder, now).files
+    assert FolderStore(folder).read().files == files
     authority, pair = read_authority(folder), read_pair(folder)
     assert authority is not None
     assert pair is not None
-    assert (authority.cert_pem, pair.key_pem) == (kept.bundle, kept.key)
+    assert (authority.cert_pem, pair.key_pem) == (files.bundle, files.key)
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
     assert modes == {".lock": 0o600, "ca.crt": 0o644, "ca.key": 0o600, "tls.crt": 0o644, "tls.key": 0o600}
 
 
 def test_only_changes_are_written_and_empty_files_are_removed(tmp_path: Path, now: datetime) -> None:
     """A server that looks at its files must not load them again for nothing."""
-    kept = made(tmp_path, now).files
+    files = made(tmp_path, now).files
     store = FolderStore(tmp_path)
     untouched = (tmp_path / "tls.crt").stat().st_mtime_ns
-    announced = begin_change(kept, now=now).files
+    announced = begin_change(files, now=now).files
     store.write(announced, version=store.read().version)
     assert stat.S_IMODE((tmp_path / "next-ca.key").stat().st_mode) == 0o600
-    store.write(kept, version=store.read().version)
+    store.write(files, version=store.read().version)
     assert not (tmp_path / "next-ca.key").exists()
     assert (tmp_path / "tls.crt").stat().st_mtime_ns == untouched
-    assert store.read().files == kept
+    assert store.read().files == files
 
 
 def test_a_write_on_an_old_version_is_a_conflict(tmp_path: Path, now: datetime) -> None:
-    """Somebody was faster."""
+    """Another process was faster."""
     store = FolderStore(tmp_path)
-    kept = made(tmp_path, now).files
+    files = made(tmp_path, now).files
     version = store.read().version
     (tmp_path / "tls.crt").write_bytes(b"x")
     with pytest.raises(WriteConflictError):
-        store.write(kept, version=version)
+        store.write(files, version=version)
     assert store.read().files.cert == b"x"
 
 
@@ -92,7 +94,7 @@ def test_a_folder_that_cannot_be_used_is_reported_with_its_name(tmp_path: Path) 
 
 def test_a_step_without_changes_writes_nothing(tmp_path: Path, now: datetime) -> None:
     """Even if what it would keep is another: changes say what is done."""
-    kept = made(tmp_path, now).files
+    files = made(tmp_path, now).files
     settled = settle(FolderStore(tmp_path), lambda found: CertificateStep(replace(found, cert=b"x")))
-    assert settled == CertificateStep(kept, ())
-    assert FolderStore(tmp_path).read().files == kept
+    assert settled == CertificateStep(files, ())
+    assert FolderStore(tmp_path).read().files == files

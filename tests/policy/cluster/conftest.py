@@ -56,7 +56,7 @@ class Place(msgspec.Struct, frozen=True):
         return self.cluster.create(CONFIG_MAPS, obj, namespace=self.namespace)
 
     def get(self, name: str, resource: Resource = WORKFLOWS) -> JsonObject:
-        """Return the object as it stands."""
+        """Return the object as it is."""
         return self.cluster.get(resource, name, namespace=self.namespace)
 
     def names(self, labels: str = "") -> list[JsonValue]:
@@ -118,7 +118,7 @@ def text(obj: JsonValue, *path: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker and, where it is asked for, the control plane known."""
+    """Make the marker and, where it is requested, the control plane known."""
     switch.configure(config)
 
 

@@ -46,13 +46,13 @@ def test_what_others_set_stays(place: Place) -> None:
 
 
 def test_to_apply_the_same_again_writes_nothing(place: Place) -> None:
-    """The version stays, so nobody is woken."""
+    """The version stays, so no watcher is woken."""
     made = _apply(place, OURS, key="1")
     assert _apply(place, OURS, key="1") == made
 
 
 def test_a_field_that_is_no_longer_given_is_removed(place: Place) -> None:
-    """But only where nobody else has it too."""
+    """But only where no other manager owns it too."""
     _apply(place, THEIRS, shared="x", other="y")
     _apply(place, OURS, key="1", shared="x")
     _apply(place, OURS)
@@ -79,7 +79,7 @@ def test_another_value_of_a_foreign_field_is_a_conflict(place: Place) -> None:
 
 
 def test_an_object_that_was_created_without_apply_has_another_owner(place: Place) -> None:
-    """Whoever created it owns what it had."""
+    """Its creator owns its fields."""
     place.add_config_map("a", key="1")
     with pytest.raises(Conflict):
         _apply(place, OURS, key="2")

@@ -100,7 +100,7 @@ def test_a_watch_shows_every_change_since_the_list_in_order(place: Place) -> Non
 
 
 def test_a_watch_continues_from_the_version_of_any_event(place: Place) -> None:
-    """Whoever stopped after an event misses nothing and sees nothing twice."""
+    """A watcher that stopped after an event misses nothing and sees nothing twice."""
     since = place.version()
     for name in ("a", "b", "c"):
         place.add(name)
@@ -110,7 +110,7 @@ def test_a_watch_continues_from_the_version_of_any_event(place: Place) -> None:
 
 
 def test_a_deleted_event_carries_the_last_state_at_the_version_of_the_delete(place: Place) -> None:
-    """The watcher learns what is gone, and from where to go on."""
+    """The watcher learns what was deleted, and from which version to continue."""
     made = place.add("a", labels={"team": "etl"})
     since = place.version()
     place.cluster.delete(WORKFLOWS, "a", namespace=place.namespace)

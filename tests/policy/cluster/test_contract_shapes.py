@@ -51,7 +51,7 @@ def _events(place: Place, since: str, labels: str = "") -> list[WatchEvent[Shape
 
 
 def test_a_list_gives_shapes_and_names_those_that_do_not_fit(place: Place) -> None:
-    """One that is badly typed hides nobody else."""
+    """One with a type error hides no other."""
     place.add("a", labels={"x": "y"})
     place.add("b")
     patch = MergePatch({"spec": {"entrypoint": 5}})
@@ -67,8 +67,8 @@ def test_a_watch_from_a_list_gives_shapes(place: Place) -> None:
     place.add("a", labels={"seen": "yes"})
     since = _reader(place).list_as(Selection(WORKFLOWS, place.namespace), Shape).resource_version
     place.add("b", labels={"seen": "yes"})
-    gone = MergePatch({"metadata": {"labels": {"seen": "no"}}})
-    place.cluster.patch(WORKFLOWS, "a", gone, namespace=place.namespace)
+    unlabelled = MergePatch({"metadata": {"labels": {"seen": "no"}}})
+    place.cluster.patch(WORKFLOWS, "a", unlabelled, namespace=place.namespace)
     wrong = MergePatch({"spec": {"entrypoint": 5}})
     place.cluster.patch(WORKFLOWS, "b", wrong, namespace=place.namespace)
     events = _events(place, since, "seen=yes")
@@ -89,7 +89,7 @@ class OnlyMetadata(msgspec.Struct, frozen=True):
 
 
 def test_metadata_alone_is_given_in_a_shape(place: Place) -> None:
-    """What many objects are asked for, and from where a watch goes on."""
+    """It is requested of many objects, and a watch continues from there."""
     place.add("a", labels={"x": "y"})
     selection = Selection(WORKFLOWS, place.namespace, labels="x", metadata_only=True)
     listing = _reader(place).list_as(selection, OnlyMetadata)
@@ -103,7 +103,7 @@ def test_metadata_alone_is_given_in_a_shape(place: Place) -> None:
 
 
 def test_pages_give_the_same_as_a_list(place: Place) -> None:
-    """In whatever portions; one name alone can be asked for, and a namespace that is not there is empty."""
+    """In pages of any size; one name alone can be requested, and a namespace that does not exist is empty."""
     for index in range(45):
         place.add(f"w{index:02}")
     reader = _reader(place)

@@ -105,8 +105,8 @@ def test_replace_at_the_read_version_moves_the_version(place: Place) -> None:
     stored = place.cluster.replace(WORKFLOWS, new)
     assert field(stored, "metadata", "resourceVersion") != version
     assert field(stored, "metadata", "labels") is None
-    for kept in ("uid", "creationTimestamp"):
-        assert field(stored, "metadata", kept) == field(made, "metadata", kept)
+    for unchanged in ("uid", "creationTimestamp"):
+        assert field(stored, "metadata", unchanged) == field(made, "metadata", unchanged)
     assert place.get("a") == stored
 
 

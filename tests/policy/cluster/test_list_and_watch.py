@@ -1,4 +1,4 @@
-"""Whoever follows objects hears of all of them and of every change, each once and in its order."""
+"""A consumer receives all objects and every change of them, each once and in order."""
 
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -24,12 +24,12 @@ def added(name: str, version: int) -> WatchEvent[JsonObject]:
 
 
 def bookmark(version: int) -> WatchEvent[JsonObject]:
-    """Return an event that says how far the watch is."""
+    """Return an event that has only the version of the watch."""
     return WatchEvent(EventType.BOOKMARK, {}, str(version))
 
 
 class Impatient(Event):
-    """A stop that nobody waits for."""
+    """A stop event whose waits end at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Return at once."""
@@ -66,7 +66,7 @@ class Notebook:
 
 
 class Script:
-    """A cluster that answers as it is told: `lists` and `watches` are its answers, one after the other."""
+    """A cluster with scripted answers: `lists` and `watches` are its answers, one after the other."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ def test_after_an_error_everything_is_listed_again() -> None:
 
 
 def test_nothing_is_handed_over_after_the_stop() -> None:
-    """Whoever has let go of what was followed does not find it filled again."""
+    """A consumer that dropped the objects is not filled again."""
     script = Script(lists=[Listing((), "1")], watches=[[added("a", 2), added("b", 3)]])
     assert followed(script, last="ADDED at 2") == ["listed 0 at 1", "ADDED at 2"]
 

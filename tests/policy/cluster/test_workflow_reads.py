@@ -98,7 +98,7 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
 
 @pytest.mark.parametrize("status", [{}, STATUS, COMPRESSED, OFFLOADED, {"nodes": None}])
 def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> None:
-    """Of a status only what is stored of templates is kept, which says as whom the Pods run."""
+    """Of a status only the stored templates are read: they have the service account of the Pods."""
     cluster = memory()
     _add(cluster, "parent")
     obj = cluster.patch(WORKFLOWS, "parent", MergePatch({"status": status}), namespace=NAMESPACE)
@@ -110,12 +110,12 @@ def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> N
 
 
 def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
-    """A Workflow that names a template alone says nothing of them itself."""
+    """A Workflow that only names a template has no templates itself."""
     cluster = memory()
     _add(cluster, "parent")
     stored: JsonObject = {"serviceAccountName": "runner", "templates": [{"serviceAccountName": "other"}]}
-    shelf: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
-    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: shelf}})
+    templates: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
+    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: templates}})
     obj = cluster.patch(WORKFLOWS, "parent", patch, namespace=NAMESPACE)
     found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
@@ -168,7 +168,7 @@ def test_a_root_that_is_over_or_waits_leaves_the_parent_its_own_root() -> None:
 
 
 def test_there_is_no_root_where_marks_form_a_circle_or_end_nowhere() -> None:
-    """Somebody wrote them past the webhook."""
+    """They were written by a bypass of the webhook."""
     cluster = memory()
     first = _add(cluster, "first")
     second = _below(cluster, "second", first, root=first)
@@ -196,8 +196,8 @@ def test_no_more_is_read_than_a_line_may_be_deep() -> None:
 def test_a_run_is_shown_with_the_policy_of_its_schedule_and_the_other_runs() -> None:
     """One of the same name that was deleted and made again has runs of its own."""
     cluster = memory()
-    gone = _schedule(cluster, "nightly")
-    _add(cluster, "of-the-one-before", owner=gone)
+    deleted = _schedule(cluster, "nightly")
+    _add(cluster, "of-the-one-before", owner=deleted)
     cluster.delete(CRON_WORKFLOWS, "nightly", namespace=NAMESPACE)
     schedule = _schedule(cluster, "nightly", concurrencyPolicy="Forbid")
     _add(cluster, "earlier", owner=schedule)

@@ -1,4 +1,4 @@
-"""A source of policies that runs on the in-memory cluster, for tests to wait for what it says."""
+"""A source of policies that runs on the in-memory cluster, for tests to wait for its results."""
 
 from collections.abc import Callable
 from threading import Condition, Thread
@@ -64,7 +64,7 @@ class Following:
             return self._said.wait_for(lambda: self.documents is not None and holds(self.documents), 5)
 
     def until_judged(self, name: str, *, wrong: bool) -> bool:
-        """Wait until a policy was judged."""
+        """Wait until a policy has a verdict."""
         with self._said:
             return self._said.wait_for(
                 lambda: name in self.verdicts and bool(self.verdicts[name].problems) == wrong, 5

@@ -51,7 +51,7 @@ def test_the_defaults_are_read_in_both_forms(data: str) -> None:
     ],
 )
 def test_what_cannot_be_read_gives_no_defaults(data: str) -> None:
-    """Argo would not start by it, so nobody counts on it."""
+    """Argo would not start with it, so no user relies on it."""
     assert snapshot(data).argo_defaults == NO_DEFAULTS
 
 
@@ -98,7 +98,7 @@ def test_whether_argo_runs_references_alone_is_read_in_both_forms(data: str, val
     ],
 )
 def test_what_argo_takes_for_no_restriction_is_none(data: str) -> None:
-    """It compares the word as it stands."""
+    """It compares the exact word."""
     assert snapshot(data).argo_defaults == NO_DEFAULTS
 
 

@@ -76,7 +76,7 @@ def test_a_wrong_edit_leaves_the_last_good_form_in_force_and_gets_a_verdict(
 def test_a_policy_that_was_never_good_gets_a_verdict_and_is_left_out(
     cluster: MemoryCluster, following: Following
 ) -> None:
-    """A wrong policy governs nobody, and its verdict names the generation that was read."""
+    """A wrong policy governs nothing, and its verdict names the generation that was read."""
     cluster.create(WORKFLOW_QUOTAS, quota("bad", -1), namespace="team-a")
     assert following.until_judged("bad", wrong=True)
     assert following.verdicts["bad"].generation == 1
@@ -124,7 +124,7 @@ def test_a_watch_that_is_too_old_begins_again(cluster: MemoryCluster, following:
 
 
 def test_a_status_write_is_seen_and_compiles_nothing(cluster: MemoryCluster, following: Following) -> None:
-    """Otherwise the status that we write ourselves would make every replica compile everything anew."""
+    """Otherwise the status that we write ourselves would make every replica compile everything again."""
     before = following.compiled
     cluster.patch(
         WORKFLOW_QUOTAS,
@@ -180,7 +180,7 @@ def test_what_changes_nothing_in_force_compiles_nothing(cluster: MemoryCluster, 
 def test_the_latest_verdicts_are_stored_for_later_readers(
     cluster: MemoryCluster, following: Following
 ) -> None:
-    """A new leader writes the status of policies that were judged long before; deleted ones are gone."""
+    """A new leader writes the status of policies that were checked long before, but not of deleted ones."""
     wrong = MergePatch({"spec": {"limits": {"workflows": "many"}}})
     cluster.patch(WORKFLOW_QUOTAS, "etl", wrong, namespace="team-a")
     assert following.until_known("etl", lambda verdict: bool(verdict.problems))
@@ -194,12 +194,12 @@ def test_the_latest_verdicts_are_stored_for_later_readers(
 
 
 def test_a_new_listing_checks_nothing_again(cluster: MemoryCluster, following: Following) -> None:
-    """After a watch that was too old the same objects are listed, and they stand as they stood."""
-    shelf = following.source._objects[0]
+    """After a watch that was too old the same objects are listed, and nothing about them has changed."""
+    objects = following.source._objects[0]
     listing = cluster.list(WORKFLOW_QUOTAS)
-    again = shelf.reset(listing.items)
+    again = objects.reset(listing.items)
     assert (again.documents, again.verdicts, again.policies) == (False, (), False)
-    gone = shelf.reset(())
-    assert (gone.documents, gone.verdicts, gone.policies) == (True, (), True)
-    back = shelf.reset(listing.items)
+    emptied = objects.reset(())
+    assert (emptied.documents, emptied.verdicts, emptied.policies) == (True, (), True)
+    back = objects.reset(listing.items)
     assert (back.documents, len(back.verdicts), back.policies) == (True, 1, True)

@@ -38,7 +38,7 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
 
 
 def quota(name: str, workflows: object = 1) -> str:
-    """Return a quota as text; `spec.limits.workflows` stands in line 5."""
+    """Return a quota as text; `spec.limits.workflows` is in line 5."""
     return QUOTA.format(name=name, workflows=workflows)
 
 
@@ -217,7 +217,7 @@ def test_the_fingerprint_is_that_of_names_and_contents(tmp_path: Path) -> None:
 
 
 def test_the_signature_changes_with_the_files_and_reads_none(tmp_path: Path) -> None:
-    """A file written again, added, or gone is seen; hidden files are not."""
+    """A file written again, added, or deleted is seen; hidden files are not."""
     file = write(tmp_path, "a.yaml", quota("a"))
     first = signature(tmp_path)
     write(tmp_path, ".hidden.yaml", "x")

@@ -20,7 +20,7 @@ CONFIG_MAP = "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {}}}}}\n"
 
 
 class Watched:
-    """A source of the names in a folder that remembers what it was told and how often it compiled."""
+    """A source of the names in a folder that remembers its reports and how often it compiled."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ def watched(tmp_path: Path) -> Watched:
 
 
 def failing(watched: Watched) -> bool:
-    """Tell whether the source says that its files are wrong."""
+    """Return whether the source has reported its files as wrong."""
     return watched.source.failed is not None
 
 
@@ -91,7 +91,7 @@ class Rounds(threading.Event):
 
 
 def test_the_first_load_returns_the_snapshot(tmp_path: Path) -> None:
-    """Nobody has to be told of a change that is no change."""
+    """A change of nothing is not reported."""
     watched = Watched(tmp_path)
     watched.write("first")
     assert watched.source.load() == ["first"]
@@ -100,7 +100,7 @@ def test_the_first_load_returns_the_snapshot(tmp_path: Path) -> None:
 
 
 def test_before_the_first_load_there_is_no_snapshot(tmp_path: Path) -> None:
-    """Reading too early is a mistake in the wiring, and says so."""
+    """Reading too early is a mistake in the wiring, and raises."""
     with pytest.raises(LookupError, match="no policies were loaded"):
         _ = Watched(tmp_path).source.current
 
@@ -144,7 +144,7 @@ def test_files_with_the_same_content_are_no_change(watched: Watched) -> None:
 
 
 def test_wrong_files_leave_the_last_good_snapshot_in_force(watched: Watched) -> None:
-    """The failure is known, told once, and over when the files are right again."""
+    """The failure is known, reported once, and over when the files are right again."""
     watched.write("WRONG")
     assert not watched.source.check()
     assert not watched.source.check()
@@ -247,7 +247,7 @@ def test_an_old_folder_that_did_not_change_is_not_read(tmp_path: Path) -> None:
 
 
 def test_files_that_could_not_be_read_are_tried_again(tmp_path: Path) -> None:
-    """A disk error passes without a trace in what stat says."""
+    """A disk error leaves no trace in the result of stat."""
     broken = True
 
     def fail(_: str) -> None:

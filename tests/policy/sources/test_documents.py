@@ -99,7 +99,7 @@ def test_a_document_that_is_no_map_is_a_problem(text: str) -> None:
 
 
 def test_a_document_without_api_version_or_kind_is_a_problem() -> None:
-    """Both are asked for at once, and the right apiVersion is named where the kind is ours."""
+    """Both are required at once, and the right apiVersion is named where the kind is ours."""
     assert problems("{metadata: {}}") == {
         "apiVersion": "is required, as a string",
         "kind": "is required, as a string",
@@ -146,7 +146,7 @@ def test_a_template_needs_a_name_though_argos_struct_does_not() -> None:
 
 
 def test_wrong_fields_and_wrong_names_are_reported_together() -> None:
-    """The name is judged even where the rest does not fit."""
+    """The name is checked even where the rest does not fit."""
     text = "{apiVersion: lockkeeper.dev/v1alpha1, kind: WorkflowQuota, metadata: {name: A}, spec: {limts: 1}}"
     assert set(problems(text)) == {"metadata.name", "spec.limts"}
 
@@ -181,7 +181,7 @@ def test_objects_are_named_as_in_a_cluster(
 
 
 def test_an_object_without_a_usable_name_is_not_named() -> None:
-    """It is nobody's double."""
+    """It has the name of no other object."""
     assert reading("{apiVersion: v1, kind: ConfigMap, metadata: {name: 3}}").named == ()
     assert reading("{apiVersion: v1, kind: ConfigMap, metadata: 3}").named == ()
     assert Identity("ConfigMap", "a", "b") != Identity("ConfigMap", "b", "a")
@@ -198,7 +198,7 @@ def test_paths_are_joined(path: str, inner: str, whole: str) -> None:
 
 @pytest.mark.parametrize("deep", [90, 400])
 def test_a_template_that_is_nested_too_deep_is_a_problem_and_no_error(deep: int) -> None:
-    """Anybody may write one, and whoever follows templates must not be ended by it."""
+    """Any user may write one, and it must not end the watch of templates."""
     template: JsonObject = {"container": {"image": "x"}}
     for _ in range(deep):
         template = {"dag": {"tasks": [{"name": "a", "inline": template}]}}

@@ -36,7 +36,7 @@ ETL = {"matchLabels": {"team": "etl"}}
 
 
 def test_without_policies_nothing_is_read_but_argos_own_settings() -> None:
-    """They say what a Workflow weighs and when it goes, for whoever is governed next."""
+    """They decide the task count and priority of Workflows in any namespace that is governed later."""
     wanted = wanted_by(KNOWN, [ARGO])
     assert wanted.templates == frozenset()
     assert wanted.config_maps == {Scope(*ARGO)}
@@ -52,7 +52,7 @@ def test_quotas_and_pools_need_templates_only() -> None:
 
 
 def test_policies_of_locks_need_config_maps_and_decide_whether_by_name() -> None:
-    """Of a key that is no limit not even the name is kept where nobody asks whether it is defined."""
+    """Of a key that is no limit not even the name is stored where no policy requires it to be defined."""
     cluster = policy(ClusterSynchronizationPolicy, namespaceSelector=ETL, validate={"requireDefined": False})
     wanted = wanted_by([*KNOWN, cluster, policy(SynchronizationPolicy, "b")], [])
     assert wanted.templates == {Scope("a"), Scope("b")}

@@ -142,7 +142,7 @@ def following(cluster: Gated) -> Iterator[Following]:
 def test_templates_of_a_namespace_without_policies_are_not_stored(
     cluster: Gated, following: Following
 ) -> None:
-    """However many somebody makes there, they take no memory here."""
+    """However many a user creates there, they use no memory here."""
     for index in range(50):
         cluster.create(WORKFLOW_TEMPLATES, template("team-b", f"t{index}"), namespace="team-b")
     cluster.create(WORKFLOW_TEMPLATES, template("team-a", "new"), namespace="team-a")
@@ -188,17 +188,17 @@ def test_what_is_read_follows_the_labels_of_namespaces_and_the_policies(
 
 
 def test_of_more_templates_than_the_bound_the_oldest_are_stored(cluster: Gated, following: Following) -> None:
-    """Nobody loses one by newer ones; when there is room again, what was left out comes in."""
+    """No user loses one by newer ones; when some are deleted, those left out are read."""
     cluster.create(WORKFLOW_QUOTAS, {**quota("b", 1), "metadata": {"name": "b"}}, namespace="team-b")
     for name in ("c", "b", "a"):
         cluster.create(WORKFLOW_TEMPLATES, template("team-a", name), namespace="team-a")
     assert following.until_left_out("WorkflowTemplate", "team-a", 2)
-    kept = ["team-a/c", "team-a/old", "team-b/old"]
-    assert following.until(lambda documents: templates(documents) == kept)
+    read = ["team-a/c", "team-a/old", "team-b/old"]
+    assert following.until(lambda documents: templates(documents) == read)
     cluster.delete(WORKFLOW_TEMPLATES, "old", namespace="team-a")
     assert following.until_left_out("WorkflowTemplate", "team-a", 1)
-    kept = ["team-a/b", "team-a/c", "team-b/old"]
-    assert following.until(lambda documents: templates(documents) == kept)
+    read = ["team-a/b", "team-a/c", "team-b/old"]
+    assert following.until(lambda documents: templates(documents) == read)
     cluster.delete(WORKFLOW_TEMPLATES, "c", namespace="team-a")
     assert following.until(lambda documents: templates(documents) == ["team-a/a", "team-a/b", "team-b/old"])
     assert following.until_left_out("WorkflowTemplate", "team-a", 0)
@@ -258,7 +258,7 @@ def test_a_watch_that_is_too_old_reads_the_namespaces_again(cluster: Gated, foll
 
 
 def test_a_cluster_without_argos_templates_has_its_policies_in_force(cluster: Gated) -> None:
-    """They may be installed later; nobody waits for them."""
+    """They may be installed later; nothing waits for them."""
     cluster.has_argo = False
     made = Following(cluster, FEW)
     assert made.until(lambda documents: limits(documents) == [3])

@@ -1,4 +1,4 @@
-"""Who hears of changes of the snapshot in force."""
+"""Which listeners are called when the current snapshot changes."""
 
 from datetime import UTC, datetime
 

@@ -158,7 +158,7 @@ def test_scalars_mean_what_they_mean_to_kubernetes(text: str, value: Json) -> No
     ],
 )
 def test_scalars_without_a_json_value_are_faults_at_their_field(text: str, message: str) -> None:
-    """The field is null then, and the fault says what is wrong with it."""
+    """The field is null then, and the fault has the reason."""
     ((line, path, said),) = faults(f"b: 1\na: {text}")
     assert (line, path) == (2, "a")
     assert message in said

@@ -1,4 +1,4 @@
-"""An API server that dies while somebody connects leaves nothing open on our side.
+"""An API server that ends during a connect leaves nothing open on our side.
 
 What is left open is an error of these tests: warnings are, and the collector gives one.
 """

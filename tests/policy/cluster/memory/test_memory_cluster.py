@@ -132,7 +132,7 @@ def test_a_watch_from_a_version_older_than_the_log_raises_gone() -> None:
         made = cluster.create(CONFIG_MAPS, _config_map(name))
         since.append(text(made, "metadata", "resourceVersion"))
     with pytest.raises(Gone):
-        # It says so before anyone reads from it.
+        # It raises before the first read.
         cluster.watch(CONFIG_MAPS, since=since[0])
     assert [len(_drain(cluster, version)) for version in since[1:]] == [2, 1, 0]
 
@@ -157,7 +157,7 @@ def test_a_reader_that_is_too_slow_for_the_log_gets_an_error() -> None:
 
 
 def test_a_watch_ends_when_its_time_is_up() -> None:
-    """It waits as long as it was told to and not much longer; with no time it yields what there is."""
+    """It waits as long as requested and not much longer; with no time it yields what there is."""
     cluster = _cluster()
     since = cluster.list(CONFIG_MAPS).resource_version
     start = monotonic()
@@ -257,7 +257,7 @@ def test_an_object_with_another_living_owner_only_loses_the_reference() -> None:
 
 
 def test_an_object_that_is_owned_no_more_outlives_its_former_owner() -> None:
-    """A reference counts as the object stands now, also when the object was made anew under its name."""
+    """A reference counts by the present object, also when one was created again under its name."""
     cluster = _cluster()
     owner = cluster.create(CONFIG_MAPS, _config_map("owner"))
     owned: JsonObject = {"ownerReferences": [{"uid": field(owner, "metadata", "uid")}]}

@@ -1,4 +1,4 @@
-"""A watch over a list is the later list: the one contract that every cache of cluster state stands on."""
+"""A watch over a list is the later list: the one contract that every cache of cluster state needs."""
 
 from collections.abc import Callable
 from contextlib import suppress

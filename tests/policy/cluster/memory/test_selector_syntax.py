@@ -41,7 +41,7 @@ def _written(clause: Clause, gap: str) -> str:
 
 
 def _holds(clause: Clause, labels: dict[str, str]) -> bool:
-    """Return what the documentation of Kubernetes says about the clause, word by word."""
+    """Return the meaning of the clause as the documentation of Kubernetes has it, word by word."""
     key, operator, values = clause
     if operator == "exists":
         return key in labels
