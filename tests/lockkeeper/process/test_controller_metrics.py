@@ -29,12 +29,12 @@ class Exposed:
         self.snapshots = SnapshotStore(
             snapshot=snapshot_of(quota("etl", "limits", workflows=4)), clock=self.clock
         )
-        self.shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
+        self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.metrics = ControllerMetrics(leading=lambda: self.leads, clock=self.clock)
         expose_board(
             self.metrics.registry,
             snapshots=self.snapshots,
-            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            verdicts=lambda: tuple(self.objects.verdicts.values()),
             leading=lambda: self.leads,
             argo=DEFAULT_VERSION,
         )
@@ -83,8 +83,8 @@ def test_a_policy_that_is_wrong_is_counted_until_it_is_mended_or_gone() -> None:
         return exposed.value("lockkeeper_policies_invalid", kind="WorkflowQuota")
 
     assert wrong() == 0
-    exposed.shelf.put(stored)
+    exposed.objects.put(stored)
     assert wrong() == 1
-    exposed.shelf.drop(stored)
+    exposed.objects.drop(stored)
     assert wrong() == 0
     cluster.close()

@@ -40,16 +40,16 @@ class Stopwatch:
 
 
 class Term:
-    """A writer over a shelf of quotas that the test fills by hand, as a watch would."""
+    """A writer over a objects of quotas that the test fills by hand, as a watch would."""
 
     def __init__(self, spy: Spy, clock: Clock) -> None:
-        self.shelf = LastGoodObjects(resource=WORKFLOW_QUOTAS)
+        self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.stopwatch = Stopwatch()
         self.troubles: list[str] = []
         self.spy = spy
         self.writer = PolicyStatusWriter(
             cluster=spy,
-            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            verdicts=lambda: tuple(self.objects.verdicts.values()),
             findings=dict,
             clock=clock,
             stopwatch=self.stopwatch,
@@ -58,8 +58,8 @@ class Term:
         )
 
     def see(self) -> None:
-        """Show the shelf how everything stands."""
-        self.shelf.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
+        """Show the objects how everything stands."""
+        self.objects.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
 
     def writes(self) -> list[str]:
         """Return the names of the policies that were written in one more pass."""
