@@ -33,7 +33,7 @@ from policy.sources.governed_namespaces import WantedReads, wanted_by
 from policy.sources.last_good_objects import POLICY_RESOURCES, LastGoodObjects, ObjectsChange, Verdict
 from policy.sources.namespace_bounds import USUAL_BOUNDS, PortionBounds, Scope
 from policy.sources.namespaced_watch import WATCH_SECONDS, ScopedResource
-from policy.sources.related_objects import ConfigMapName, config_map_maker, template_maker
+from policy.sources.related_objects import ConfigMapName, config_map_reducer, template_reducer
 
 _DECIDING: Final = (*POLICY_RESOURCES, NAMESPACES)
 """What decides which of the others are read."""
@@ -95,9 +95,9 @@ class ClusterSource:
         maps = resource == CONFIG_MAPS
         return ScopedResource(
             resource,
-            maker=config_map_maker(self._argo)
+            reducer=config_map_reducer(self._argo)
             if maps
-            else template_maker(resource.api_version, resource.kind),
+            else template_reducer(resource.api_version, resource.kind),
             bound=self._bounds.config_maps if maps else self._bounds.templates,
             again=self._bounds.again,
             optional=not maps,

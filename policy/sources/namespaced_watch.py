@@ -18,7 +18,7 @@ from policy.cluster.protocol import Cluster, EventType, Resource, Selection, Unr
 from policy.core.objects.read_extent import LeftOut
 from policy.sources.documents import Document
 from policy.sources.namespace_bounds import Portion, PortionBound, ReducedObject, Scope
-from policy.sources.related_objects import Maker, ObjectFacts, PartialObject
+from policy.sources.related_objects import ObjectFacts, PartialObject, Reducer
 
 WATCH_SECONDS: Final = 300.0
 _ABSENT_SECONDS: Final = 30.0
@@ -42,7 +42,7 @@ class ScopedResource:
     """Follows one resource until stopped; `watch` and `read` are the work of a thread each.
 
     `lock` guards everything here and whatever its owner guards with it. `changed` is called under it when
-    documents changed, or more is read. `pages` lets one page be in memory at a time. `maker` reduces an
+    documents changed, or more is read. `pages` lets one page be in memory at a time. `reducer` reduces an
     object to what is stored of it, up to `bound`; what is left out is listed `again` after so many seconds at
     the soonest. An `optional` resource may be absent from the cluster; with `last_good`, an object that
     cannot be read any more stays as it was.
@@ -52,7 +52,7 @@ class ScopedResource:
         self,
         resource: Resource,
         *,
-        maker: Maker,
+        reducer: Reducer,
         bound: PortionBound,
         again: float,
         optional: bool,
@@ -65,7 +65,7 @@ class ScopedResource:
         trouble: Trouble,
     ) -> None:
         self.resource = resource
-        self._maker = maker
+        self._reducer = reducer
         self._bound = bound
         self._again = again
         self._optional = optional
@@ -209,7 +209,7 @@ class ScopedResource:
     def _reduced(self, shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:
         """Return what is stored of an object; for one that cannot be read that is nothing."""
         try:
-            return self._maker(shape, facts, scope)
+            return self._reducer(shape, facts, scope)
         except (msgspec.MsgspecError, RecursionError):
             return None
 

@@ -56,11 +56,11 @@ prepare(ObjectFacts, PartialObject)
 ConfigMapName: TypeAlias = tuple[str, str]
 
 
-Maker: TypeAlias = Callable[[PartialObject, ObjectFacts, Scope], ReducedObject | None]
+Reducer: TypeAlias = Callable[[PartialObject, ObjectFacts, Scope], ReducedObject | None]
 """Returns what is stored of an object, or None where that is nothing."""
 
 
-def template_maker(api_version: str, kind: str) -> Maker:
+def template_reducer(api_version: str, kind: str) -> Reducer:
     """Return how templates are stored: as they decode, or not at all."""
 
     def reduce(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:  # noqa: ARG001 - the same in every scope
@@ -81,7 +81,7 @@ def template_maker(api_version: str, kind: str) -> Maker:
     return reduce
 
 
-def config_map_maker(argo: frozenset[ConfigMapName]) -> Maker:
+def config_map_reducer(argo: frozenset[ConfigMapName]) -> Reducer:
     """Return how ConfigMaps are stored; `argo` are those of Argo's controllers, which have its settings."""
 
     def reduce(shape: PartialObject, facts: ObjectFacts, scope: Scope) -> ReducedObject | None:

@@ -27,7 +27,7 @@ from policy.service.locks.config_map_writer import TERMINATING
 from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
 from policy.sources.last_good_objects import LastGoodObjects
 from policy.sources.namespace_bounds import Scope
-from policy.sources.related_objects import PartialObject, template_maker
+from policy.sources.related_objects import PartialObject, template_reducer
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import at, cluster_lock_policy, lock_policy, namespace_object, rule, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -381,7 +381,7 @@ def test_of_the_metadata_of_a_template_its_identity_is_stored() -> None:
     labels: JsonValue = {well_known.SIBLING: "lk0123456789", "other": "x"}
     obj = template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000})
     read = msgspec.json.decode(msgspec.json.encode(obj), type=PartialObject)
-    reduce = template_maker(WORKFLOW_TEMPLATES.api_version, WORKFLOW_TEMPLATES.kind)
+    reduce = template_reducer(WORKFLOW_TEMPLATES.api_version, WORKFLOW_TEMPLATES.kind)
     reduced = reduce(read, read.facts(), Scope("etl"))
     assert reduced is not None
     assert isinstance(reduced.document, TemplateObject)
