@@ -23,7 +23,7 @@ from policy.core.decision.decision import Side
 from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.memo import MOST_KEPT, Memo
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook import wire
 from webhook.encode import encode
 from webhook.logs import Log
@@ -66,8 +66,8 @@ def measure(snapshot: Snapshot, log: Path, *, loops: int, seconds: float) -> lis
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         log_lines = Log(write=write_to(descriptor), clock=utc_now)
-        board = SnapshotBoard(snapshot=snapshot, clock=utc_now)
-        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=board.joined)
+        snapshots = SnapshotStore(snapshot=snapshot, clock=utc_now)
+        recorder = ReviewRecorder(metrics=Metrics(), log=log_lines, joined=snapshots.joined)
         return [
             Part(case.name, name, best(part, loops, seconds))
             for case in CASES

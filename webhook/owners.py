@@ -18,7 +18,7 @@ from webhook.failure import LedgerUnavailable
 
 
 class OwnerReader(Protocol):
-    """The cluster as far as owners go; see `policy.cluster.owner_reads.Relatives`."""
+    """The cluster as far as owners go; see `policy.cluster.workflow_reads.Relatives`."""
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
         """Return the Workflow that owns a new one, the root Workflow, and its other descendants."""

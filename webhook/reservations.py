@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from policy.cluster.errors import ClusterError, Crowded
+from policy.cluster.errors import ClusterError, TooManyCreates
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import (
     Code,
@@ -23,7 +23,7 @@ class Reservations(Protocol):
     """The ledger as a review needs it; see `policy.cluster.ledgers.Ledgers`."""
 
     def reserve(self, request: ReservationRequest, *, deadline: datetime | None = None) -> list[Shortfall]:
-        """Reserve, or return what is short. Raises Crowded."""
+        """Reserve, or return what is short. Raises TooManyCreates."""
 
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short, reserving nothing."""
@@ -36,7 +36,7 @@ class Reservations(Protocol):
 
 
 class StoredReservations(Protocol):
-    """What is stored of Workflows; see `policy.cluster.owner_reads.StoredWorkflows`."""
+    """What is stored of Workflows; see `policy.cluster.workflow_reads.StoredWorkflows`."""
 
     def carries(self, namespace: str, name: str, reservation: str) -> bool:
         """Return whether the Workflow of that name is stored with that reservation."""
@@ -85,7 +85,7 @@ def _reserve(
     dry_run = review.dry_run  # A dry run stores nothing, so it may not take a slot.
     try:
         short = reservations.probe(request) if dry_run else reservations.reserve(request, deadline=deadline)
-    except Crowded as crowded:
+    except TooManyCreates as crowded:
         return denied(decision, (Reason(Code.TOO_MANY_CREATES, "", crowded.message),))
     if not short:
         return decision

@@ -1,6 +1,6 @@
-"""Puts together the policies of a cluster, for `serve --cluster` and `controller`: in force on a board.
+"""Puts together the policies of a cluster in a snapshot store, for `serve --cluster` and `controller`.
 
-The watches and the version of Argo feed the board; the parts of a leader's term that write about policies,
+The watches and the version of Argo feed the snapshot store; the parts of a leader's term that write about policies,
 which are their status, semaphores and siblings of templates, are built here because they feed it back.
 """
 
@@ -41,9 +41,9 @@ from policy.service.release.release_pass import unknown_capacity
 from policy.service.status.conditions import ready
 from policy.service.status.metrics import ControllerRecorder
 from policy.service.status.policy_status import PolicyStatusWriter
-from policy.sources.cluster_objects import ClusterSource, Gathered
+from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
-from policy.sources.snapshot_store import Listener, Listeners, SnapshotBoard, Unsubscribe
+from policy.sources.snapshot_store import Listener, Listeners, SnapshotStore, Unsubscribe
 from webhook.failure import NotSynced
 from webhook.logs import Log
 
@@ -59,7 +59,7 @@ _QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
-    """The cluster's policies on a board, updated by watches; nothing is decided before all were read."""
+    """The cluster's policies in a snapshot store, updated by watches; nothing is decided before all were read."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class ClusterPolicies:
             else None
         )
         self._compiling = Lock()
-        self._gathered = Gathered((), WHOLE)
+        self._gathered = GatheredDocuments((), WHOLE)
         self._identities = identities
         self._log = log
         self._versions = count(1)
@@ -95,16 +95,16 @@ class ClusterPolicies:
         self.capacity: Callable[[str], Limits | None] = unknown_capacity
         self._reported: dict[str, Mapping[PolicyName, tuple[Finding, ...]] | None] = {}
         self._compiled: Snapshot | None = None
-        self.board = SnapshotBoard(snapshot=self._compile(self._gathered), clock=utc_now)
+        self.snapshots = SnapshotStore(snapshot=self._compile(self._gathered), clock=utc_now)
         self._stopped = Event()
         self._figures_moved = Event()
         self._longer_since: dict[str, float] = {}
         self._source = ClusterSource(
             cluster=cluster,
             changed=self._changed,
-            judged=self._log_problems,
+            on_verdict=self._log_problems,
             trouble=trouble,
-            moved=self._moved,
+            verdicts_changed=self._moved,
             argo=config_maps_of(identities.argo_controllers),
         )
 
@@ -149,7 +149,7 @@ class ClusterPolicies:
         """
         if not self._source.synced.is_set():
             raise NotSynced(_NOT_READ)
-        return self.board.current()
+        return self.snapshots.current()
 
     def wait(self, seconds: float) -> bool:
         """Wait until all policies were read."""
@@ -165,7 +165,7 @@ class ClusterPolicies:
 
     def findings(self) -> Mapping[PolicyName, tuple[Finding, ...]]:
         """Return the findings about the policies in force; worked out once for each set, for one thread."""
-        snapshot = self.board.current()
+        snapshot = self.snapshots.current()
         if self._found[0] != snapshot.version:
             self._found = (snapshot.version, all_findings(snapshot))
         merged = dict(self._found[1])
@@ -176,7 +176,7 @@ class ClusterPolicies:
 
     def figures(self) -> Mapping[PolicyName, JsonObject]:
         """Return the figures of quotas by the latest view of usage, as their status is to have them."""
-        snapshot = self.board.current()
+        snapshot = self.snapshots.current()
         found = figures(snapshot.usage, snapshot, utc_now(), self.capacity)
         return {name: msgspec.to_builtins(each) for name, each in found.items()}
 
@@ -185,7 +185,7 @@ class ClusterPolicies:
         while not self._stopped.wait(_FIGURES_SECONDS):
             self._figures_moved.wait(_FIGURES_SECONDS if self._longer_since else _FIGURES_AGE)
             self._figures_moved.clear()
-            self.board.put_usage(self._with_recent_waits(view_of(_figures_in(self.verdicts()))))
+            self.snapshots.put_usage(self._with_recent_waits(view_of(_figures_in(self.verdicts()))))
 
     def _with_recent_waits(self, shown: UsageView) -> UsageView:
         """Return the view with the Workflows that joined a queue here and cannot be in the figures yet.
@@ -194,7 +194,7 @@ class ClusterPolicies:
         have had the time to include every Workflow.
         """
         now = time.monotonic()
-        before = self.board.current().usage
+        before = self.snapshots.current().usage
         queues = dict(shown.queues)
         for namespace, queue in before.queues.items():
             queue_shown = shown.queues.get(namespace, EMPTY_QUEUE)
@@ -224,7 +224,7 @@ class ClusterPolicies:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
         return Projector(
             cluster=cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             in_use=in_use,
             clock=utc_now,
             stopwatch=time.monotonic,
@@ -236,7 +236,7 @@ class ClusterPolicies:
         """Return the part of a leader's term that writes siblings of templates."""
         return Siblings(
             cluster=self._cluster,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             stopwatch=time.monotonic,
             trouble=trouble,
             found=self._listen_to("siblings"),
@@ -268,7 +268,7 @@ class ClusterPolicies:
         """Call `listener` when verdicts, findings or the status of a policy may be others than before."""
         return self._of_verdicts.add(listener)
 
-    def _compile(self, gathered: Gathered) -> Snapshot:
+    def _compile(self, gathered: GatheredDocuments) -> Snapshot:
         version = str(next(self._versions))
         snapshot = take_snapshot(
             gathered.documents,
@@ -281,10 +281,10 @@ class ClusterPolicies:
         self._compiled = snapshot.prepare()
         return snapshot.with_usage(UNKNOWN_USAGE)
 
-    def _changed(self, gathered: Gathered) -> None:
+    def _changed(self, gathered: GatheredDocuments) -> None:
         with self._compiling:
             self._gathered = gathered
-            self.board.put_policies(self._compile(gathered))
+            self.snapshots.put_policies(self._compile(gathered))
         self._moved()
 
     def _moved(self) -> None:

@@ -31,7 +31,7 @@ from policy.service.release.position_messages import TELL_EVERY
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
 from policy.service.release.release_sender import Together
 from policy.service.status.events import Announcer
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
 """Releases that are sent at once, in threads: each waits for its answer most of the time."""
@@ -40,7 +40,7 @@ _SENDERS: Final = 4
 def build_controller(
     *,
     cluster: Cluster,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     ledgers: Ledgers,
     reporter: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
@@ -55,9 +55,9 @@ def build_controller(
     releaser = ReleasePass(
         cluster=cluster,
         ledgers=ledgers,
-        snapshot=board.current,
+        snapshot=snapshots.current,
         clock=utc_now,
-        publish=board.put_usage,
+        publish=snapshots.put_usage,
         reporter=reporter,
         capacity=capacity,
         together=together,
@@ -80,12 +80,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def begin(self, upkeep: Mapping[str, Work]) -> Work:
         """Return what is to do in one term; `upkeep` is done beside it."""
         self.reporter.led()
-        policies, board, trouble = self.policies, self.policies.board, self.reporter.trouble
+        policies, snapshots, trouble = self.policies, self.policies.snapshots, self.reporter.trouble
         announcer = Announcer(cluster=self.cluster, clock=utc_now, me=self.me)
         locks, nodes = self._locks(), self._nodes()
         queues = build_controller(
             cluster=self.cluster,
-            board=board,
+            snapshots=snapshots,
             ledgers=self.ledgers,
             reporter=self.reporter,
             capacity=nodes.capacity,
@@ -97,12 +97,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         ending = ExitStack()
         for subscribe, wake in (
             (nodes.on_change, queues.wake),
-            (board.on_policies, queues.wake),
-            (board.on_policies, nodes.wake),
-            (board.on_policies, locks.wake),
-            (board.on_policies, semaphores.wake),
-            (board.on_policies, siblings.wake),
-            (board.on_usage, status.wake),
+            (snapshots.on_policies, queues.wake),
+            (snapshots.on_policies, nodes.wake),
+            (snapshots.on_policies, locks.wake),
+            (snapshots.on_policies, semaphores.wake),
+            (snapshots.on_policies, siblings.wake),
+            (snapshots.on_usage, status.wake),
             (policies.on_verdicts, status.wake),
         ):
             ending.callback(subscribe(wake))
@@ -124,7 +124,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def _locks(self) -> LockWatch:
         return LockWatch(
             cluster=self.cluster,
-            snapshot=self.policies.board.current,
+            snapshot=self.policies.snapshots.current,
             clock=utc_now,
             stopwatch=time.monotonic,
             recorder=self.lock_metrics,
@@ -135,7 +135,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def _nodes(self) -> NodeFollower:
         return NodeFollower(
             cluster=self.cluster,
-            snapshot=self.policies.board.current,
+            snapshot=self.policies.snapshots.current,
             before=lambda pool: self.ledgers.read(Root.of_pool(pool)).capacity,
             clock=utc_now,
             trouble=self.reporter.trouble,

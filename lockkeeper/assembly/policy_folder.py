@@ -1,4 +1,4 @@
-"""Puts together the policies of a folder: read once, or in force on a board that follows the files.
+"""Puts together the policies of a folder: read once, or in a snapshot store that follows the files.
 
 For `review`, `serve --policies` and `run`; those of a cluster are put together in `cluster_policies`.
 """
@@ -14,7 +14,7 @@ from policy.core.objects.identities import UPSTREAM, Identities
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.sources.directory import Loaded, PolicyErrors
 from policy.sources.directory_reload import DirectorySource
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
 
 RELOAD_SECONDS: Final = 1.0
@@ -66,7 +66,7 @@ def load_once(policies: Path, argo: ArgoVersion) -> Snapshot:
 
 
 class FolderPolicies:
-    """A folder of policies in force: the board that reviews read, updated by reloads.
+    """A folder of policies in force: the snapshot store that reviews read, updated by reloads.
 
     Every later change is logged, and printed by `report`.
     """
@@ -91,22 +91,22 @@ class FolderPolicies:
             on_change=self._changed,
             on_error=self._refused,
         )
-        self.board: SnapshotBoard | None = None
+        self.snapshots: SnapshotStore | None = None
 
-    def load(self) -> SnapshotBoard:
+    def load(self) -> SnapshotStore:
         """Load for the first time. Raises PolicyErrors."""
-        self.board = SnapshotBoard(snapshot=self.source.load(), clock=utc_now)
-        return self.board
+        self.snapshots = SnapshotStore(snapshot=self.source.load(), clock=utc_now)
+        return self.snapshots
 
     def _changed(self, snapshot: Snapshot) -> None:
         self._metrics.loaded(good=True)
-        if self.board is not None:
-            self.board.put_policies(snapshot)
+        if self.snapshots is not None:
+            self.snapshots.put_policies(snapshot)
             self._log_change(f"changed policies are in force, version {snapshot.version[:12]}", "info")
 
     def _refused(self, errors: PolicyErrors) -> None:
         self._metrics.loaded(good=False)
-        if self.board is not None:
+        if self.snapshots is not None:
             self._log_change(
                 f"changed policies are refused, the last good ones stay in force: {errors}", "warning"
             )

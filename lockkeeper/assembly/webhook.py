@@ -12,7 +12,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.core.decision.decision import Decision, Outcome, Side
 from policy.core.objects.workflow import EMPTY_SPEC
 from policy.core.policies.snapshot import Snapshot
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.admission import Admission, nothing_here
 from webhook.callers import Callers, UnknownCallers
 from webhook.logs import Log
@@ -44,7 +44,7 @@ class ReviewRecorder:
 
 def build_admission(
     *,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     ledgers: Ledgers,
     log: Log,
     metrics: Metrics,
@@ -58,18 +58,18 @@ def build_admission(
 ) -> WSGIApplication:
     """Return the webhook's WSGI application.
 
-    `current` gives reviews their snapshot where that is not simply the board's; `missing` returns what is
+    `current` gives reviews their snapshot where that is not simply the store's; `missing` returns what is
     not ready yet for reviews. `callers` knows who may call. `probed` is given the probes and metrics, which
     are then served elsewhere and not here.
     """
-    state = SnapshotState(snapshot=board.current, loaded_at=board.loaded_at, clock=utc_now)
+    state = SnapshotState(snapshot=snapshots.current, loaded_at=snapshots.loaded_at, clock=utc_now)
     metrics.registry.register(state)
     parts = Reviewing(
-        snapshot=current or board.current,
+        snapshot=current or snapshots.current,
         reservations=ledgers,
         clock=utc_now,
         stopwatch=time.perf_counter,
-        recorder=ReviewRecorder(metrics=metrics, log=log, joined=board.joined),
+        recorder=ReviewRecorder(metrics=metrics, log=log, joined=snapshots.joined),
         relatives=relatives or NoOwners(),
         stored=stored or NothingStored(),
     )

@@ -12,8 +12,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from certs.bundle import facts_of, signers_of, split
-from certs.rotation_steps import CertificateChange, Deed
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
+from certs.rotation_steps import Action, CertificateChange
 from webhook.logs import Log
 
 REPEAT_AFTER: Final = 60.0
@@ -76,12 +76,12 @@ class CertificateLog:
         )
         # All series are there from the start, or a first failure would not show as an increase.
         self._errors = {doing: errors.labels(doing.value) for doing in CertificateTask}
-        self._changes = {deed: changes.labels(deed.name.lower()) for deed in Deed}
+        self._changes = {deed: changes.labels(deed.name.lower()) for deed in Action}
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
         """Certificates were created or changed."""
         for change in changes:
-            self._changes[change.deed].inc()
+            self._changes[change.action].inc()
             self._log.event("certificates", str(change))
 
     def put(self, where: str) -> None:
@@ -128,7 +128,7 @@ class CertificateExpiry(Collector):
         yield gauge
 
 
-def expiries_of(kept: Kept) -> dict[CertificatePart, datetime]:
+def expiries_of(kept: CertificateFiles) -> dict[CertificatePart, datetime]:
     """Return when the serving certificate expires, and when its CA does."""
     ends: dict[CertificatePart, datetime] = {}
     leaf = facts_of(kept.cert)

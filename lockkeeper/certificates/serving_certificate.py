@@ -17,10 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from certs.authority import ServingPair, describe
 from certs.bundle import facts_of, is_servable
-from certs.files import Paths, read_files, write_pair
+from certs.files import FILE_NAMES, NOTHING, CertificateFiles, Paths, from_files, read_files, write_pair
 from certs.life_cycle import CertificateStep, advance
 from certs.reload import NoCertificateError, ReloadingContext
-from certs.stored_files import FILE_NAMES, NOTHING, Kept, from_files
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.metrics import (
     CertificateExpiry,
@@ -52,7 +51,7 @@ class _ReloadedFiles:
         self._folder = folder
         self._clock = clock
         self._reporter = reporter
-        self._served: Kept = NOTHING
+        self._served: CertificateFiles = NOTHING
         self.paths = Paths.within(folder)
         self._reloading = ReloadingContext(
             cert_path=self.paths.cert,
@@ -120,7 +119,7 @@ class ServingCertificate(_ReloadedFiles):
     def _look(self, store: Store) -> bool:
         """Read the Secret and serve what it holds, if that is good; return whether one is served."""
         try:
-            self._take(store.read().kept)
+            self._take(store.read().files)
             if self.missing():
                 self._make(store)
         except StoreError as error:
@@ -135,16 +134,16 @@ class ServingCertificate(_ReloadedFiles):
     def _make(self, store: Store) -> None:
         """Create what is needed to serve, unless another replica is doing so."""
 
-        def decide(kept: Kept) -> CertificateStep:
+        def decide(kept: CertificateFiles) -> CertificateStep:
             if is_servable(kept.cert, kept.key, now=self._clock()):
                 return CertificateStep(kept)
             return advance(kept, now=self._clock(), names=self._names, in_place_since=None)
 
         settled = settle(store, decide)
         self._reporter.changed(settled.changes)
-        self._take(settled.kept)
+        self._take(settled.files)
 
-    def _take(self, kept: Kept) -> None:
+    def _take(self, kept: CertificateFiles) -> None:
         """Serve what was read if it is good; otherwise the one that is served stays."""
         if not is_servable(kept.cert, kept.key, now=self._clock()):
             if self._served != NOTHING:
@@ -193,7 +192,7 @@ class MountedCertificate(_ReloadedFiles):
             return False
         return True
 
-    def _read(self) -> Kept:
+    def _read(self) -> CertificateFiles:
         """Return what the files hold if it can be served, else what they held when it last could."""
         try:
             kept = from_files(read_files(self._folder, FILE_NAMES.values()))
@@ -216,7 +215,7 @@ def _until(attempt: Callable[[], bool], stopped: Event) -> bool:
     return False
 
 
-def _unservable(kept: Kept, now: datetime) -> list[str]:
+def _unservable(kept: CertificateFiles, now: datetime) -> list[str]:
     """Return why a certificate cannot be served now, or nothing."""
     facts = facts_of(kept.cert)
     if facts is None:

@@ -16,9 +16,9 @@ from typing import Final, TypeAlias
 from prometheus_client import CollectorRegistry
 
 from certs.bundle import joined, split
+from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import CertificateStep, advance
 from certs.rotation_steps import USUAL, Timing
-from certs.stored_files import NOTHING, Kept
 from certs.stores import Store, StoreError, settle
 from lockkeeper.certificates.ca_bundle import BundlePlacement, Configurations
 from lockkeeper.certificates.metrics import (
@@ -51,7 +51,7 @@ class Certificates(ABC):
     def __init__(self, store: Store, reporter: CertificateReporter) -> None:
         self._store = store
         self._reporter = reporter
-        self._seen: Kept = NOTHING
+        self._seen: CertificateFiles = NOTHING
 
     @abstractmethod
     def bundle(self) -> bytes:
@@ -91,7 +91,7 @@ class OwnCertificates(Certificates):
     def bundle(self) -> bytes:
         """Return the bundle as it is stored; b"" where it was lost, which `renew` repairs."""
         try:
-            kept = self._store.read().kept
+            kept = self._store.read().files
         except StoreError as error:
             self._reporter.failed(CertificateTask.READ, str(error))
             return self._former
@@ -103,7 +103,7 @@ class OwnCertificates(Certificates):
     def renew(self, in_place: Since) -> bool:
         """Take the step that is due. Raises StoreError, ValueError."""
 
-        def decide(kept: Kept) -> CertificateStep:
+        def decide(kept: CertificateFiles) -> CertificateStep:
             return advance(
                 kept,
                 now=self._clock(),
@@ -114,7 +114,7 @@ class OwnCertificates(Certificates):
             )
 
         settled = settle(self._store, decide)
-        self._seen = settled.kept
+        self._seen = settled.files
         self._reporter.changed(settled.changes)
         return bool(settled.changes)
 
@@ -129,7 +129,7 @@ class GivenCertificates(Certificates):
     def bundle(self) -> bytes:
         """Return the certificates that are given; never a key beside them."""
         try:
-            kept = self._store.read().kept
+            kept = self._store.read().files
         except StoreError as error:
             self._reporter.failed(CertificateTask.READ, str(error))
             return self._last

@@ -8,8 +8,8 @@ from typing import Final
 
 from certs.authority import UnusableCertificateError
 from certs.bundle import facts_of
+from certs.files import CertificateFiles
 from certs.life_cycle import CertificateStep, advance, begin_change, change_at_once, renew_leaf
-from certs.stored_files import Kept
 from certs.stores import FolderStore, Store, StoreError, settle
 from certs.subject_names import UnusableNameError, normalised_names
 from lockkeeper.certificates.ca_bundle import Configurations
@@ -85,11 +85,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 def _status(arguments: argparse.Namespace) -> int:
     names = _given_names(arguments)
     if arguments.dir is not None:
-        kept = FolderStore(arguments.dir).read().kept
+        kept = FolderStore(arguments.dir).read().files
         report = report_on(kept, now=utc_now(), names=names)
     else:
         with closing(reach(arguments.kubeconfig)) as cluster:
-            kept = _secret(cluster, arguments).read().kept
+            kept = _secret(cluster, arguments).read().files
             configurations = Configurations(cluster=cluster, name=arguments.webhook_configurations)
             placed = configurations.bundles()
         report = report_on(kept, now=utc_now(), names=names, placed=placed)
@@ -115,10 +115,10 @@ def _rotate(arguments: argparse.Namespace) -> int:
         if not arguments.ca:
             return _settle(store, lambda kept: _new_leaf(kept, _names(kept, arguments)))
 
-        def begin(kept: Kept) -> CertificateStep:
+        def begin(kept: CertificateFiles) -> CertificateStep:
             whole = _repaired(kept, _names(kept, arguments))
-            begun = begin_change(whole.kept, now=utc_now())
-            return CertificateStep(begun.kept, (*whole.changes, *begun.changes))
+            begun = begin_change(whole.files, now=utc_now())
+            return CertificateStep(begun.files, (*whole.changes, *begun.changes))
 
         return _settle(store, begin, otherwise="a change of CA is under way already")
 
@@ -126,7 +126,7 @@ def _rotate(arguments: argparse.Namespace) -> int:
 def _rotate_folder(arguments: argparse.Namespace) -> int:
     """Change at once: clients that trust a folder read it."""
 
-    def change(kept: Kept) -> CertificateStep:
+    def change(kept: CertificateFiles) -> CertificateStep:
         names = _names(kept, arguments)
         if arguments.ca:
             return change_at_once(kept, now=utc_now(), names=names)
@@ -135,7 +135,7 @@ def _rotate_folder(arguments: argparse.Namespace) -> int:
     return _settle(FolderStore(arguments.dir), change)
 
 
-def _repaired(kept: Kept, names: Sequence[str]) -> CertificateStep:
+def _repaired(kept: CertificateFiles, names: Sequence[str]) -> CertificateStep:
     """Return the step that is due without waiting for anything.
 
     Raises:
@@ -146,22 +146,24 @@ def _repaired(kept: Kept, names: Sequence[str]) -> CertificateStep:
     return advance(kept, now=utc_now(), names=names, in_place_since=None)
 
 
-def _new_leaf(kept: Kept, names: Sequence[str]) -> CertificateStep:
+def _new_leaf(kept: CertificateFiles, names: Sequence[str]) -> CertificateStep:
     """Return the step to a new serving certificate, after the repairs that it needs.
 
     Raises:
         UsageError: no CA can sign one now.
     """
     whole = _repaired(kept, names)
-    if whole.kept.cert != kept.cert:
+    if whole.files.cert != kept.cert:
         return whole
-    renewed = renew_leaf(whole.kept, now=utc_now(), names=names)
+    renewed = renew_leaf(whole.files, now=utc_now(), names=names)
     if not renewed.changes:
         raise UsageError("the CA's key is spoilt: the controller waits until the next CA is trusted")
-    return CertificateStep(renewed.kept, (*whole.changes, *renewed.changes))
+    return CertificateStep(renewed.files, (*whole.changes, *renewed.changes))
 
 
-def _settle(store: Store, decide: Callable[[Kept], CertificateStep], *, otherwise: str = _ALL_IS_WELL) -> int:
+def _settle(
+    store: Store, decide: Callable[[CertificateFiles], CertificateStep], *, otherwise: str = _ALL_IS_WELL
+) -> int:
     settled = settle(store, decide)
     return _print_changes((str(change) for change in settled.changes), otherwise=otherwise)
 
@@ -192,7 +194,7 @@ def _given_names(arguments: argparse.Namespace) -> tuple[str, ...]:
     return names
 
 
-def _names(kept: Kept, arguments: argparse.Namespace) -> tuple[str, ...]:
+def _names(kept: CertificateFiles, arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the names for a certificate: those that were given, those it has, or the usual ones."""
     given = _given_names(arguments)
     facts = facts_of(kept.cert)

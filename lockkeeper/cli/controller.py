@@ -161,7 +161,7 @@ class _ControllerProcess:
         )
         expose_board(
             self._metrics.registry,
-            board=self._policies.board,
+            snapshots=self._policies.snapshots,
             verdicts=self._policies.verdicts,
             leading=self._leading,
             argo=arguments.argo_version,

@@ -48,8 +48,8 @@ from lockkeeper.process.liveness import ending_at_sigterm
 from lockkeeper.secret_paths.known_callers import KnownCallers
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives, StoredWorkflows
 from policy.cluster.protocol import Cluster
+from policy.cluster.workflow_reads import ClusterRelatives, StoredWorkflows
 from webhook.logs import LineWriter, Log
 from webhook.metrics import Metrics
 from webhook.serving.server import Server, ServerSettings
@@ -178,13 +178,13 @@ class _WebhookProcess:
             metrics=metrics,
             identities=identities_of(arguments),
         )
-        board = policies.load()
+        snapshots = policies.load()
         memory = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         Thread(
             target=lambda: policies.source.watch(Event(), RELOAD_SECONDS), name="policies", daemon=True
         ).start()
         return build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=Ledgers(cluster=memory, clock=utc_now, led=False, bounded=False),
             log=log,
             metrics=metrics,
@@ -212,7 +212,7 @@ class _WebhookProcess:
         if callers is not None:
             callers.wait(_SYNC_SECONDS)
         return build_admission(
-            board=policies.board,
+            snapshots=policies.snapshots,
             ledgers=Ledgers(cluster=cluster, clock=utc_now),
             log=log,
             metrics=metrics,

@@ -32,8 +32,8 @@ from lockkeeper.process.console import print_message, url_of, utc_now, write_err
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.lock_model.lock_names import CONFIG_MAP, LockName, read_limit
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.semaphore_config_maps import project
@@ -123,16 +123,16 @@ class Embedded:
             report=print_message,
             alone=True,
         )
-        board = policies.load()
+        snapshots = policies.load()
         cluster = MemoryCluster(clock=utc_now, rng=random.SystemRandom())
         # Namespaces are not listed here, so a leader could not count those without objects.
         ledgers = Ledgers(cluster=cluster, clock=utc_now, led=False)
         printer = EventPrinter(cluster=cluster, stopwatch=time.monotonic, on_closed=self._output_closed)
         reporter = ControllerLog(log=log, on_wait=printer.waits)
         controller = build_controller(
-            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_EVERY_CHANGE
+            cluster=cluster, snapshots=snapshots, ledgers=ledgers, reporter=reporter, tell_every=_EVERY_CHANGE
         )
-        board.on_policies(controller.wake)
+        snapshots.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))
         api_server, api_server_of_argo = (
             ApiServer(
@@ -148,14 +148,14 @@ class Embedded:
             cluster=cluster,
             clock=utc_now,
             stopwatch=time.monotonic,
-            limit_of=lambda name: limit_of(name, board.current(), utc_now()),
+            limit_of=lambda name: limit_of(name, snapshots.current(), utc_now()),
             task_time=settings.task_time,
             create=lambda obj, namespace, user: create_child(
                 obj, namespace, user, api_server_of_argo, printer
             ),
         )
         application = build_admission(
-            board=board,
+            snapshots=snapshots,
             ledgers=ledgers,
             log=log,
             metrics=metrics,
@@ -168,7 +168,7 @@ class Embedded:
             ("argo", argo.run),
             ("controller", controller.run),
             ("policies", lambda: policies.source.watch(self._stop, RELOAD_SECONDS)),
-            ("play", lambda: self._play(api_server, printer, argo, board.current)),
+            ("play", lambda: self._play(api_server, printer, argo, snapshots.current)),
         ):
             Thread(target=body, name=name, daemon=True).start()
         return application

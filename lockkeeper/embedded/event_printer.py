@@ -151,7 +151,7 @@ class EventPrinter:
         with self._changed:
             return [progress for progress in self._workflows.values() if not progress.begun]
 
-    def _see(self, event: WatchEvent) -> None:
+    def _see(self, event: WatchEvent[JsonObject]) -> None:
         metadata = event.object.get("metadata")
         uid = str(metadata.get("uid")) if isinstance(metadata, dict) else ""
         with self._changed:

@@ -11,7 +11,7 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.objects.workflow import CronWorkflow, Metadata, TemplateObject, Workflow, WorkflowSpec
 from policy.core.values.problems import Problem
-from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError
+from policy.sources.directory import DocumentOrigin, PolicyErrors, SourceError, fault_error
 from policy.sources.documents import ARGO_API_VERSION, Document, read
 from policy.sources.manifests import STANDARD_INPUT, files_of
 from policy.sources.schema_check import decode, walk
@@ -98,9 +98,7 @@ class _LintReader:
             faults += [fault for fault in source.faults if not fault.repeated]
             for value, path in _objects(source.value, ""):
                 self._add_object(value, DocumentOrigin(file, path, source))
-        for fault in faults:
-            place = SourceError(file, fault.mark.line, fault.mark.column, fault.path, fault.message)
-            self.errors.append(place)
+        self.errors += [fault_error(file, fault) for fault in faults]
 
     def _add_object(self, value: Json, origin: DocumentOrigin) -> None:
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from lockkeeper.locks.live_locks import SemaphoreLimits
 from lockkeeper.process.console import aligned
-from policy.cluster.protocol import WORKFLOWS, ReadingAs
+from policy.cluster.protocol import WORKFLOWS, ReadingAs, Selection
 from policy.core.lock_queues.live_workflow import LiveWorkflow
 from policy.core.lock_queues.past_uses import LockUses, Use, lock_uses
 from policy.core.lock_queues.replay import Range, Record, Replay, ReplayedLimit, replay
@@ -21,7 +21,7 @@ _NOTE = (
 
 def used(cluster: ReadingAs, namespace: str) -> LockUses:
     """Return the uses of locks by all Workflows of a namespace, or of all with "", that are still there."""
-    listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace)
+    listing = cluster.list_as(Selection(WORKFLOWS, namespace), LiveWorkflow)
     return lock_uses(item for item in listing.items if isinstance(item, LiveWorkflow))
 
 

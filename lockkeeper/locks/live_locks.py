@@ -8,7 +8,7 @@ import msgspec
 
 from lockkeeper.process.console import aligned
 from policy.cluster.errors import Forbidden, NotFound
-from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs
+from policy.cluster.protocol import CONFIG_MAPS, WORKFLOWS, Cluster, ReadingAs, Selection
 from policy.core.lock_model.semaphore_definitions import limit_named
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
 from policy.core.lock_queues.lock_queues import LiveDeadlock, LockQueue
@@ -52,7 +52,7 @@ class SemaphoreLimits:
 
 def live_traces(cluster: ReadingAs, namespace: str, clock: Callable[[], datetime]) -> list[Traced]:
     """Return the active Workflows of a namespace, or of all with ""; those that do not decode are skipped."""
-    listing = cluster.list_as(WORKFLOWS, LiveWorkflow, namespace=namespace, labels=LIVE)
+    listing = cluster.list_as(Selection(WORKFLOWS, namespace, LIVE), LiveWorkflow)
     now = clock()
     return [trace(item, unborn=now) for item in listing.items if isinstance(item, LiveWorkflow)]
 

@@ -13,7 +13,7 @@ from policy.service.status.events import Announcer, EventSeverity
 from policy.service.status.metrics import ControllerRecorder, PolicyCounts
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from webhook.logs import Log
 from webhook.metrics import SnapshotState
 
@@ -93,7 +93,7 @@ class ControllerLog:
 def expose_board(
     registry: CollectorRegistry,
     *,
-    board: SnapshotBoard,
+    snapshots: SnapshotStore,
     verdicts: Callable[[], Iterable[Verdict]],
     leading: Callable[[], bool],
     argo: ArgoVersion,
@@ -106,10 +106,10 @@ def expose_board(
     nothing = take_snapshot((), version="", argo=argo)
 
     def shown() -> Snapshot:
-        return board.current() if leading() else nothing
+        return snapshots.current() if leading() else nothing
 
     def wrong() -> list[str]:
         return [verdict.resource.kind for verdict in verdicts() if verdict.problems]
 
-    registry.register(SnapshotState(snapshot=shown, loaded_at=board.loaded_at, clock=utc_now))
-    registry.register(PolicyCounts(snapshot=board.current, wrong=wrong))
+    registry.register(SnapshotState(snapshot=shown, loaded_at=snapshots.loaded_at, clock=utc_now))
+    registry.register(PolicyCounts(snapshot=snapshots.current, wrong=wrong))

@@ -202,7 +202,7 @@ def kill(installed: Installed, *deployments: str) -> None:
 
 def bundle_in_place(installed: Installed) -> bool:
     """Tell whether API servers trust what the Secret says, and that says something."""
-    bundle = SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=CERTS).read().kept.bundle
+    bundle = SecretStore(cluster=installed.cluster, namespace=NAMESPACE, name=CERTS).read().files.bundle
     return bool(bundle) and not Configurations(cluster=installed.cluster, name=RELEASE).behind(bundle)
 
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from policy.cluster.errors import NotFound
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, MergePatch
 from policy.core.decision.decision import Code
 from policy.core.objects import well_known

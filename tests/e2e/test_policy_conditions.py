@@ -50,7 +50,7 @@ class Leader:
         self.policies = ClusterPolicies(cluster=self._cluster, argo=DEFAULT_VERSION, log=log)
         self._writer = self.policies.status_writer(self._note)
         self.policies.on_verdicts(self._writer.wake)
-        self.policies.board.on_usage(self._writer.wake)
+        self.policies.snapshots.on_usage(self._writer.wake)
         self._thread = Thread(target=self._writer.run, name="policy-status", daemon=True)
 
     def start(self) -> None:

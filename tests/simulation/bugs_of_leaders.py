@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from policy.cluster.list_and_watch import WatchInbox, _Arrival
-from policy.cluster.protocol import WORKFLOWS, EventOf, ListingOf
+from policy.cluster.errors import ClusterError
+from policy.cluster.list_and_watch import WatchInbox
+from policy.cluster.protocol import WORKFLOWS, Unread, WatchEvent
 from policy.core.objects import well_known
 from policy.core.quota.accounts import Root
 from policy.core.quota.ledger import Ledger, Purpose, cancel, expire
@@ -165,11 +166,13 @@ class NeverExpire(Faithful):
         return make(_NeverExpires)
 
 
-class _KeepsOld(WatchInbox[ListingOf[LiveMetadata], EventOf[LiveMetadata]]):
+class _KeepsOld(WatchInbox[LiveMetadata | Unread]):
     """Delivers events of an older watch after a newer listing."""
 
-    def _is_current(self, arrival: _Arrival[EventOf[LiveMetadata]]) -> bool:
-        return isinstance(arrival.what, EventOf) or super()._is_current(arrival)
+    def _hand_over(
+        self, generation: int, what: WatchEvent[LiveMetadata | Unread] | ClusterError | None
+    ) -> None:
+        super()._hand_over(self._generation if isinstance(what, WatchEvent) else generation, what)
 
 
 class OldEvents(Faithful):

@@ -8,8 +8,8 @@ import pytest
 
 from policy.cluster.errors import ClusterError, Conflict, Forbidden, TooManyRequests, Unavailable
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import StoredWorkflows
 from policy.cluster.protocol import WORKFLOWS
+from policy.cluster.workflow_reads import StoredWorkflows
 from policy.core.objects.well_known import RESERVATION
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.ledger import MOST_CREATES, MOST_OF_NAME, Purpose, Reservation, with_reservations

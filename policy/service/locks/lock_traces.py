@@ -18,11 +18,12 @@ from policy.cluster.protocol import (
     WORKFLOWS,
     Applying,
     Cluster,
-    EventOf,
     EventType,
-    ListingOf,
+    Listing,
     ReadingAs,
+    Selection,
     Unread,
+    WatchEvent,
 )
 from policy.core.lock_model.lock_names import LockName
 from policy.core.lock_queues.live_workflow import LiveWorkflow, Traced
@@ -91,11 +92,9 @@ class Traces:
                 self._put(scope, each)
         self._changed()
 
-    def apply(self, scope: str, event: EventOf[LiveWorkflow]) -> None:
+    def apply(self, scope: str, event: WatchEvent[LiveWorkflow | Unread]) -> None:
         """Fold one event in."""
         found = event.object
-        if found is None:
-            return
         if isinstance(found, Unread) or event.type is EventType.DELETED:
             named = found if isinstance(found, Unread) else found.metadata
             moved = self._drop(scope, (named.namespace or "", named.name or ""))
@@ -158,9 +157,8 @@ class Follower:
     """Follows one scope in a thread of its own until stopped: a Consumer of whole Workflows."""
 
     def __init__(self, *, cluster: WatchedCluster, scope: str, traces: Traces, trouble: Trouble) -> None:
-        self._source = shaped_objects(
-            cluster, WORKFLOWS, LiveWorkflow, namespace=scope, labels=LIVE, timeout=_WATCH_SECONDS
-        )
+        selection = Selection(WORKFLOWS, namespace=scope, labels=LIVE)
+        self._source = shaped_objects(cluster, selection, LiveWorkflow, timeout=_WATCH_SECONDS)
         self._scope = scope
         self._traces = traces
         self._trouble = trouble
@@ -175,11 +173,11 @@ class Follower:
         """End with the next event or time-out of the watch; nothing is folded in after that."""
         self._stopped.set()
 
-    def listed(self, listing: ListingOf[LiveWorkflow]) -> None:
+    def listed(self, listing: Listing[LiveWorkflow | Unread]) -> None:
         """Start the scope anew."""
         self._traces.reset(self._scope, listing.items)
 
-    def changed(self, event: EventOf[LiveWorkflow]) -> None:
+    def changed(self, event: WatchEvent[LiveWorkflow | Unread]) -> None:
         """Fold one event in, unless it came after the stop: the scope may be forgotten by then."""
         if not self._stopped.is_set():
             self._traces.apply(self._scope, event)

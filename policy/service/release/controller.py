@@ -11,7 +11,7 @@ from typing import Final
 
 from policy.cluster.errors import ClusterError, Trouble
 from policy.cluster.list_and_watch import WatchInbox, shaped_objects
-from policy.cluster.protocol import WORKFLOWS, Cluster, EventOf, ListingOf
+from policy.cluster.protocol import WORKFLOWS, Cluster, Listing, Selection, Unread, WatchEvent
 from policy.core.quota.ledger import RESERVATION_TTL
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import LiveMetadata
@@ -51,12 +51,12 @@ class Controller:
         self._stopped.set()
         self._inbox.wake()
 
-    def listed(self, listing: ListingOf[LiveMetadata]) -> None:
+    def listed(self, listing: Listing[LiveMetadata | Unread]) -> None:
         """Start anew from a listing."""
         self._tracker.reset(listing)
         self._listed = True
 
-    def changed(self, event: EventOf[LiveMetadata]) -> None:
+    def changed(self, event: WatchEvent[LiveMetadata | Unread]) -> None:
         """Fold one event in."""
         self._tracker.apply(event)
 
@@ -114,13 +114,6 @@ class Controller:
 
     def _list(self) -> None:
         """List all live Workflows and watch from there."""
-        self._inbox.list(
-            shaped_objects(
-                self._cluster,
-                WORKFLOWS,
-                self._tracker.shape,
-                labels=LIVE,
-                metadata_only=True,
-                timeout=_WATCH_SECONDS,
-            )
-        )
+        selection = Selection(WORKFLOWS, labels=LIVE, metadata_only=True)
+        shape = self._tracker.shape
+        self._inbox.list(shaped_objects(self._cluster, selection, shape, timeout=_WATCH_SECONDS))

@@ -82,13 +82,13 @@ class NodeFollower:
         self._stopped.set()
         self._inbox.wake()
 
-    def listed(self, listing: Listing) -> None:
+    def listed(self, listing: Listing[JsonObject]) -> None:
         """Start anew from a listing."""
         nodes = [_node(item) for item in listing.items]
         self._nodes = {node.metadata.name: node for node in nodes}
         self._listed = True
 
-    def changed(self, event: WatchEvent) -> None:
+    def changed(self, event: WatchEvent[JsonObject]) -> None:
         """Take in a node that came, changed or went."""
         node = _node(event.object)
         if event.type is EventType.DELETED:

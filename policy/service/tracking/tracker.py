@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.cluster.protocol import EventOf, EventType, Listing, ListingOf, Unread, WatchEvent
+from policy.cluster.protocol import EventType, Listing, Unread, WatchEvent
 from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
@@ -135,7 +135,7 @@ class Tracker:
         """Tell whether these labels are known of every Workflow."""
         return not self.outdated and self._keys.issuperset(keys)
 
-    def reset(self, listing: Listing | ListingOf[LiveMetadata]) -> None:
+    def reset(self, listing: Listing[JsonObject | LiveMetadata | Unread]) -> None:
         """Start anew from a listing; what is not in it is gone."""
         found = (self._track(each) for each in listing.items)
         now = {each.uid: each for each in found if each is not None}
@@ -149,7 +149,7 @@ class Tracker:
         self._settle(self._families.members())
         self._live = {uid: self._live[uid] for uid in now}  # In the order of the listing.
 
-    def apply(self, event: WatchEvent | EventOf[LiveMetadata]) -> None:
+    def apply(self, event: WatchEvent[JsonObject | LiveMetadata | Unread]) -> None:
         """Fold one event in."""
         tracked = None if event.type is EventType.BOOKMARK else self._track(event.object)
         if tracked is None:

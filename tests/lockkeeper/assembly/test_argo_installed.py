@@ -106,8 +106,8 @@ def test_another_version_compiles_the_policies_again() -> None:
     cluster = MemoryCluster(clock=utc_now, rng=Random(1))
     log = Log(write=written.append, clock=utc_now)
     policies = ClusterPolicies(cluster=cluster, argo=SETTING, log=log, deployment=NAME)
-    before = policies.board.current()
+    before = policies.snapshots.current()
     policies.check_argo(SETTING)
-    assert policies.board.current() is before
+    assert policies.snapshots.current() is before
     policies.check_argo(ArgoVersion(3, 6))
-    assert policies.board.current().argo == ArgoVersion(3, 6)
+    assert policies.snapshots.current().argo == ArgoVersion(3, 6)

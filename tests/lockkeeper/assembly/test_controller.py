@@ -70,7 +70,7 @@ class Process:
         self.policies = ClusterPolicies(cluster=self.cluster, argo=DEFAULT_VERSION, log=log)
         self._subscribed = [
             each
-            for owner in (self.policies, self.policies.board)
+            for owner in (self.policies, self.policies.snapshots)
             for each in vars(owner).values()
             if isinstance(each, Listeners)
         ]
@@ -92,7 +92,7 @@ class Process:
         """Lead until the queues were gone through once; returns how many listened meanwhile."""
         term = self.terms.begin({})
         counted = Event()
-        unsubscribe = self.policies.board.on_usage(counted.set)
+        unsubscribe = self.policies.snapshots.on_usage(counted.set)
         thread = Thread(target=term.run, daemon=True)
         thread.start()
         assert counted.wait(PATIENCE)

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from certs.rotation_steps import CertificateChange, Deed
-from certs.stored_files import Kept
+from certs.files import CertificateFiles
+from certs.rotation_steps import Action, CertificateChange
 from lockkeeper.certificates.ca_bundle import Configurations
 from lockkeeper.certificates.metrics import CertificateTask
 from lockkeeper.certificates.secret_store import SECRETS, SecretStore
@@ -54,9 +54,9 @@ class Noted:
         self.failures: list[tuple[CertificateTask, str]] = []
 
     @property
-    def deeds(self) -> list[Deed]:
+    def deeds(self) -> list[Action]:
         """What was done to the certificates."""
-        return [change.deed for change in self.changes]
+        return [change.action for change in self.changes]
 
     def changed(self, changes: Iterable[CertificateChange]) -> None:
         with self._heard:
@@ -201,7 +201,7 @@ def put_secret(cluster: Cluster, **content: bytes) -> None:
     )
 
 
-def overwrite(cluster: Cluster, kept: Kept) -> None:
+def overwrite(cluster: Cluster, kept: CertificateFiles) -> None:
     """Write the Secret as somebody with kubectl does, whatever it held."""
     store = store_on(cluster)
     store.write(kept, version=store.read().version)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from certs.files import NOTHING, CertificateFiles
 from certs.life_cycle import advance
-from certs.stored_files import NOTHING, Kept
 from lockkeeper.certificates.metrics import (
     REPEAT_AFTER,
     CertificateExpiry,
@@ -53,9 +53,9 @@ def ears() -> Ears:
 
 
 @pytest.fixture(scope="module")
-def kept() -> Kept:
+def kept() -> CertificateFiles:
     """Return what is kept after the first start."""
-    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).kept
+    return advance(NOTHING, now=NOW, names=NAMES, in_place_since=None).files
 
 
 def test_every_series_is_there_from_the_start(ears: Ears) -> None:
@@ -92,7 +92,7 @@ def test_a_failure_that_continues_is_counted_each_time_and_logged_once_a_minute(
     assert ears.count("lockkeeper_certificate_errors_total", operation="inject") == 1
 
 
-def test_the_gauge_shows_both_ends(ears: Ears, kept: Kept) -> None:
+def test_the_gauge_shows_both_ends(ears: Ears, kept: CertificateFiles) -> None:
     """As Prometheus wants times: seconds since 1970."""
     ears.registry.register(CertificateExpiry(lambda: expiries_of(kept)))
     name = "lockkeeper_certificate_expiry_timestamp_seconds"
@@ -101,7 +101,7 @@ def test_the_gauge_shows_both_ends(ears: Ears, kept: Kept) -> None:
     assert b"# TYPE lockkeeper_certificate_expiry_timestamp_seconds gauge" in generate_latest(ears.registry)
 
 
-def test_what_is_not_there_has_no_series(kept: Kept) -> None:
+def test_what_is_not_there_has_no_series(kept: CertificateFiles) -> None:
     """Zero would read as expired in 1970."""
     assert expiries_of(NOTHING) == {}
     assert expiries_of(replace(kept, cert=b"nonsense")) == {CertificatePart.CA: NOW + timedelta(days=365)}

@@ -275,7 +275,7 @@ def test_queues_keep_every_limit_at_every_event_and_run_everybody_once(seed: int
     stage = Stage(base, policies(OnExceed.QUEUE), clock)
 
     def create(row: Row, _: Referee) -> None:
-        submit(base, stage.board.current(), manifest(row), namespace=row.namespace, user=row.user)
+        submit(base, stage.snapshots.current(), manifest(row), namespace=row.namespace, user=row.user)
 
     with stage.running(base.close):
         outcome = soak(base, rows, create, lambda _: True)
@@ -313,7 +313,7 @@ def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
     stage = Stage(spy, policies(OnExceed.QUEUE), clock)
 
     def create(row: Row, _: Referee) -> None:
-        submit(base, stage.board.current(), manifest(row), namespace=row.namespace, user=row.user)
+        submit(base, stage.snapshots.current(), manifest(row), namespace=row.namespace, user=row.user)
 
     with stage.running(base.close):
         nudges = Event()
@@ -344,7 +344,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
 
     def attempt(row: Row, number: int) -> bool:
         """Return whether the Workflow was admitted and stored."""
-        obj, snapshot = manifest(row), stage.board.current()
+        obj, snapshot = manifest(row), stage.snapshots.current()
         asked = review_of(
             obj, namespace=row.namespace, user=row.user, uid=f"{row.name}-{number}", side=Side.MUTATE
         )
@@ -391,7 +391,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
         check(outcome, rows)
         lost = review_of(manifest(rows[0]), namespace="etl", user="ann", uid="lost")
         assert apply_ledger(
-            apply_policies(lost, stage.board.current(), NOON), lost, stage.ledgers, FAR_AWAY
+            apply_policies(lost, stage.snapshots.current(), NOON), lost, stage.ledgers, FAR_AWAY
         ).allowed
         clock.advance(RESERVATION_TTL)
         stage.controller.wake()

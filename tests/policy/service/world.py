@@ -15,7 +15,6 @@ from typing import Final
 import jsonpatch
 import msgspec
 
-from policy.cluster.decoding import Shaping
 from policy.cluster.errors import ClusterError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.memory.memory_cluster import MemoryCluster
@@ -30,6 +29,7 @@ from policy.cluster.protocol import (
     Resource,
     WatchEvent,
 )
+from policy.cluster.shaped_reads import Shaping
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known
@@ -54,7 +54,7 @@ from policy.service.release.controller import IDLE_PASS, Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked
 from policy.service.tracking.tracker import LIVE, Tracker
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 
 PATIENCE: Final = IDLE_PASS.total_seconds() * 0.8
 """Seconds until something that never comes fails a test; no passing test waits for it.
@@ -137,7 +137,7 @@ class Spy(Shaping):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         """Pass on."""
         call = self._note(Call("list", resource.plural, labels=labels))
         found = self.inner.list(
@@ -156,7 +156,7 @@ class Spy(Shaping):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Pass on."""
         self._note(Call("watch", resource.plural, labels=labels))
         return self.inner.watch(
@@ -456,25 +456,25 @@ class Leader:
 
 
 class Stage:
-    """A controller over a board of policies, ready to run in a thread."""
+    """A controller over a snapshot store, ready to run in a thread."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
         self.told = Told()
-        self.board = SnapshotBoard(snapshot=snapshot, clock=clock)
+        self.snapshots = SnapshotStore(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.releaser = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
-            snapshot=self.board.current,
+            snapshot=self.snapshots.current,
             clock=clock,
-            publish=self.board.put_usage,
+            publish=self.snapshots.put_usage,
             reporter=self.told,
         )
         self.controller = Controller(
             cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
         )
-        self.board.on_policies(self.controller.wake)
+        self.snapshots.on_policies(self.controller.wake)
 
     @contextmanager
     def running(self, close: Callable[[], None]) -> Iterator[Future[None]]:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Operation, Review, Side
 from policy.core.objects import hold, well_known

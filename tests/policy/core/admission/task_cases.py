@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Side
 from policy.core.objects import well_known

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.decision import quota_messages
 from policy.core.decision.decision import Code, Decision, Operation, Review, Side

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from policy.core.admission.quota import MAX_PREFIX_LENGTH, SUFFIX_LENGTH, by_effect, generated_name
+from policy.core.admission.quota import (
+    MAX_PREFIX_LENGTH,
+    SUFFIX_LENGTH,
+    by_effect,
+    generated_name,
+)
 from policy.core.admission.tasks_and_priority import Priority, priority_of
 from policy.core.decision.decision import Code, Decision, Outcome, ReservationRequest
 from policy.core.objects import well_known
@@ -16,7 +21,7 @@ from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.quota.accounts import Account
 from policy.core.quota.usage_view import UNKNOWN_USAGE, NamespaceQueue, UsageView
 from policy.core.values.amounts import Usage
-from policy.sources.snapshot_store import SnapshotBoard
+from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.core.builders import (
     NAMESPACE,
     NOW,
@@ -268,12 +273,12 @@ def test_by_the_figures_of_a_status_a_workflow_that_fits_beside_those_ahead_is_n
 
 def test_workflows_that_joined_since_the_status_count_as_ahead() -> None:
     """The webhook takes note of them by itself, and the second behind a limit of one does wait."""
-    board = SnapshotBoard(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
-    board.put_usage(view_of_status(0, 0))
+    snapshots = SnapshotStore(snapshot=snapshot(quota(limits={"workflows": 1})), clock=lambda: NOW)
+    snapshots.put_usage(view_of_status(0, 0))
     warned = []
     for _ in range(3):
-        warned.append(mutate(workflow(), board.current()).warnings)
-        board.joined(NAMESPACE, 0)
+        warned.append(mutate(workflow(), snapshots.current()).warnings)
+        snapshots.joined(NAMESPACE, 0)
     assert warned == [
         (),
         ("lockkeeper: queued, about position 2 of 2 in team-a",),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.admission.decide import apply_policies
 from policy.core.admission.tasks_and_priority import Tasks, tasks_of
 from policy.core.decision.decision import Code, Side

@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.core.decision.decision import Side
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue

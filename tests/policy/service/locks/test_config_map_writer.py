@@ -43,7 +43,7 @@ class RefusingCluster(MemoryCluster):
         name: str = "",
         labels: str = "",
         metadata_only: bool = False,
-    ) -> Listing:
+    ) -> Listing[JsonObject]:
         self.looks += bool(name)
         return super().list(
             resource, namespace=namespace, name=name, labels=labels, metadata_only=metadata_only

@@ -25,7 +25,9 @@ from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.service.locks.config_map_writer import TERMINATING
 from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
-from policy.sources.last_good_objects import Shelf
+from policy.sources.last_good_objects import LastGoodObjects
+from policy.sources.namespace_bounds import Scope
+from policy.sources.related_objects import PartialObject, template_reducer
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import at, cluster_lock_policy, lock_policy, namespace_object, rule, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -81,9 +83,9 @@ class Term:
         """Let the watch show what stands in the cluster, as the sources keep it."""
         found: list[TemplateObject] = []
         for resource in WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES:
-            shelf = Shelf(resource=resource)
-            shelf.reset(self.cluster.list(resource).items)
-            found += [each for each in shelf.documents.values() if isinstance(each, TemplateObject)]
+            objects = LastGoodObjects(resource=resource)
+            objects.reset(self.cluster.list(resource).items)
+            found += [each for each in objects.documents.values() if isinstance(each, TemplateObject)]
         self.shown = tuple(found)
 
     def snapshot(self) -> Snapshot:
@@ -374,12 +376,15 @@ def test_it_works_until_it_is_stopped_and_wakes_at_a_change(term: Term) -> None:
     assert len(term.names()) == 1
 
 
-def test_what_the_watch_shows_keeps_who_a_template_is() -> None:
+def test_of_the_metadata_of_a_template_its_identity_is_stored() -> None:
     """Its uid and the marks of siblings; other metadata would make every edit of a label a change."""
-    shelf = Shelf(resource=WORKFLOW_TEMPLATES)
     labels: JsonValue = {well_known.SIBLING: "lk0123456789", "other": "x"}
-    shelf.put(template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000}))
-    (found,) = shelf.documents.values()
-    assert isinstance(found, TemplateObject)
-    assert msgspec.to_builtins(found.metadata)["labels"] == {well_known.SIBLING: "lk0123456789"}
-    assert (found.metadata.uid, found.metadata.annotations) == ("u1", None)
+    obj = template("base", uid="u1", labels=labels, annotations={"big": "x" * 1000})
+    read = msgspec.json.decode(msgspec.json.encode(obj), type=PartialObject)
+    reduce = template_reducer(WORKFLOW_TEMPLATES.api_version, WORKFLOW_TEMPLATES.kind)
+    reduced = reduce(read, read.facts(), Scope("etl"))
+    assert reduced is not None
+    assert isinstance(reduced.document, TemplateObject)
+    metadata = reduced.document.metadata
+    assert msgspec.to_builtins(metadata)["labels"] == {well_known.SIBLING: "lk0123456789"}
+    assert (metadata.uid, metadata.annotations) == ("u1", None)

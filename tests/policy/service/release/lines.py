@@ -4,10 +4,10 @@ from typing import Final
 
 import msgspec
 
-from policy.cluster.jsonpatch_apply import merge
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
+from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import WORKFLOWS, MergePatch
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Decision, Operation, Outcome, Review, Side
 from policy.core.objects import well_known

@@ -54,7 +54,7 @@ def stage(spy: Spy, clock: Clock) -> Stage:
 
 def create(stage: Stage, name: str) -> JsonObject:
     """Create a held Workflow."""
-    return submit(stage.cluster, stage.board.current(), draft(name), namespace="etl")
+    return submit(stage.cluster, stage.snapshots.current(), draft(name), namespace="etl")
 
 
 def runs(cluster: MemoryCluster, name: str) -> Callable[[], bool]:
@@ -149,7 +149,7 @@ def test_a_raised_limit_releases_at_once(stage: Stage, cluster: MemoryCluster) -
         assert eventually(cluster, runs(cluster, "a"))
         assert stage.told.until(lambda: bool(stage.told.messages))
         assert not runs(cluster, "b")()
-        stage.board.put_policies(snapshot_of(quota("etl", "q", workflows=2)))
+        stage.snapshots.put_policies(snapshot_of(quota("etl", "q", workflows=2)))
         assert eventually(cluster, runs(cluster, "b"))
 
 
@@ -160,7 +160,7 @@ def test_a_quota_for_a_namespace_that_had_none_counts_what_runs_there(
     with stage.running(cluster.close):
         cluster.create(WORKFLOWS, draft("stranger"), namespace="ml")
         policies = snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1))
-        stage.board.put_policies(policies)
+        stage.snapshots.put_policies(policies)
         submit(cluster, policies, draft("waits"), namespace="ml")
         assert stage.told.until(lambda: bool(stage.told.messages))
         assert is_held(cluster.get(WORKFLOWS, "waits", namespace="ml"))
@@ -174,7 +174,7 @@ def test_the_view_of_usage_is_published(stage: Stage, cluster: MemoryCluster) ->
         create(stage, "a")
         create(stage, "b")
         assert stage.told.until(lambda: bool(stage.told.messages))
-        usage = stage.board.current().usage
+        usage = stage.snapshots.current().usage
     assert usage.taken == {Account("etl", "q"): Usage(1, 1)}
     assert usage.queues["etl"].depth == 1
 
@@ -206,7 +206,7 @@ class Breaking(Spy):
         labels: str = "",
         metadata_only: bool = False,
         timeout: float = 60.0,
-    ) -> Iterator[WatchEvent]:
+    ) -> Iterator[WatchEvent[JsonObject]]:
         """Break after an event, as long as there are breaks left."""
         events = super().watch(
             resource,
@@ -351,13 +351,13 @@ def test_a_fence_that_fails_half_way_is_followed_by_a_list_all_the_same(
     """Protocol rule 1, where the root that could not be fenced is gone at the second attempt."""
     create(stage, "a")
     steps: list[str] = []
-    stage.board.put_policies(snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1)))
+    stage.snapshots.put_policies(snapshot_of(quota("etl", "q", workflows=1), quota("ml", "q", workflows=1)))
 
     def note(call: Call) -> None:
         if lists_workflows(call):
             steps.append("list")
         elif call.writes_ledger and call.name == "namespace.ml":
-            stage.board.put_policies(ONE_AT_A_TIME)
+            stage.snapshots.put_policies(ONE_AT_A_TIME)
             raise Unavailable("restarting")
         elif call.writes_ledger and call.name != str(TERM):
             steps.append("ledger")

@@ -23,7 +23,7 @@ from policy.core.objects.argo_version import DEFAULT_VERSION
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.service.status.conditions import WrittenCondition
 from policy.service.status.policy_status import FIRST_DELAY, LAST_DELAY, PolicyStatusWriter
-from policy.sources.last_good_objects import Shelf, Verdict
+from policy.sources.last_good_objects import LastGoodObjects, Verdict
 from tests.policy.cluster.conftest import field, text
 from tests.policy.service.world import PATIENCE, Call, Clock, Spy
 from webhook.logs import Log
@@ -40,16 +40,16 @@ class Stopwatch:
 
 
 class Term:
-    """A writer over a shelf of quotas that the test fills by hand, as a watch would."""
+    """A writer over a objects of quotas that the test fills by hand, as a watch would."""
 
     def __init__(self, spy: Spy, clock: Clock) -> None:
-        self.shelf = Shelf(resource=WORKFLOW_QUOTAS)
+        self.objects = LastGoodObjects(resource=WORKFLOW_QUOTAS)
         self.stopwatch = Stopwatch()
         self.troubles: list[str] = []
         self.spy = spy
         self.writer = PolicyStatusWriter(
             cluster=spy,
-            verdicts=lambda: tuple(self.shelf.verdicts.values()),
+            verdicts=lambda: tuple(self.objects.verdicts.values()),
             findings=dict,
             clock=clock,
             stopwatch=self.stopwatch,
@@ -58,8 +58,8 @@ class Term:
         )
 
     def see(self) -> None:
-        """Show the shelf how everything stands."""
-        self.shelf.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
+        """Show the objects how everything stands."""
+        self.objects.reset(self.spy.inner.list(WORKFLOW_QUOTAS).items)
 
     def writes(self) -> list[str]:
         """Return the names of the policies that were written in one more pass."""
@@ -351,7 +351,7 @@ def test_the_writer_ends_in_peace_and_its_own_writes_wake_it_for_nothing(
 ) -> None:
     """From edit to condition and then silence: one write for each generation, and nothing compiled for it."""
     compiled: SimpleQueue[None] = SimpleQueue()
-    running.policies.board.on_policies(lambda: compiled.put(None))
+    running.policies.snapshots.on_policies(lambda: compiled.put(None))
     with running.leading():
         add(cluster, "a")
         until(cluster, WORKFLOW_QUOTAS, lambda: "Ready" in stands(cluster, "a"))

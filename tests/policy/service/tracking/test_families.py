@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.cluster.jsonpatch_apply import merge
+from policy.cluster.memory.patching import merge
 from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known

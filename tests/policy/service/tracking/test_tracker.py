@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from policy.cluster.errors import ClusterError
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
+from policy.cluster.protocol import WORKFLOWS, EventType, Listing, MergePatch, WatchEvent
 from policy.core.objects import well_known
 from policy.core.objects.hold import Weighed
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -38,12 +38,12 @@ def label(cluster: MemoryCluster, name: str, **labels: JsonValue) -> None:
     cluster.patch(WORKFLOWS, name, MergePatch({"metadata": {"labels": labels}}), namespace="here")
 
 
-def listed(cluster: MemoryCluster) -> Listing:
+def listed(cluster: MemoryCluster) -> Listing[JsonObject]:
     """Return the live Workflows as the controller lists them."""
     return cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
 
 
-def events(cluster: MemoryCluster, since: str) -> list[WatchEvent]:
+def events(cluster: MemoryCluster, since: str) -> list[WatchEvent[JsonObject]]:
     """Return what the controller's watch shows up to now."""
     return list(cluster.watch(WORKFLOWS, since=since, labels=LIVE, metadata_only=True, timeout=0))
 
@@ -415,7 +415,7 @@ def test_a_live_workflow_takes_little_memory() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        tracker.reset(ListingOf(tuple([copied(each) for each in found]), "1"))
+        tracker.reset(Listing(tuple([copied(each) for each in found]), "1"))
         tracker.take_changes()
         gc.collect()
         used, _ = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-"""Reads what a review needs to know of other Workflows: the owner of a new one, and who has a reservation."""
+"""Reads what a review needs of other Workflows: the owners of a new one, and which has a reservation."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from policy.core.objects.workflow import CronWorkflow, Metadata, OwnerReference,
 from policy.core.values.prepared import prepare
 
 _DEFAULT_CONCURRENCY: Final = "Allow"
-_LIVE: Final = f"{well_known.COMPLETED}!=true"
+_NOT_COMPLETED: Final = f"{well_known.COMPLETED}!=true"
 _PARENT: Final = msgspec.json.Decoder(Workflow)
 
 
@@ -34,7 +34,7 @@ class ClusterRelatives:
         self._cluster = cluster
 
     def of_child(self, namespace: str, owner: OwnerReference) -> Related:
-        """Return the Workflow that owns a new one, the root Workflow, and all that run under its slot."""
+        """Return the Workflow that owns a new one, the root Workflow, and all that run in its slot."""
         try:
             parent = _parent(self._cluster.get(WORKFLOWS, owner.name, namespace=namespace))
         except (NotFound, msgspec.ValidationError):
@@ -45,25 +45,25 @@ class ClusterRelatives:
         root = self._root(namespace, above)
         if root is None:
             return Related(parent=parent)
-        selector = f"{_LIVE},{well_known.CHILD_OF}={root.uid}"
+        selector = f"{_NOT_COMPLETED},{well_known.CHILD_OF}={root.uid}"
         return Related(parent=parent, root=root, line=self._metadata(namespace, labels=selector))
 
     def of_run(self, namespace: str, owner: OwnerReference) -> Related:
-        """Return the policy of the CronWorkflow that owns a run, and its other runs that are not over."""
+        """Return the policy of the CronWorkflow that owns a run, and its other runs not completed."""
         try:
             obj = self._cluster.get(CRON_WORKFLOWS, owner.name, namespace=namespace)
             cron = msgspec.convert(obj, CronWorkflow)
         except (NotFound, msgspec.ValidationError):
             return Related()
         policy = (cron.spec.concurrency_policy if cron.spec else None) or _DEFAULT_CONCURRENCY
-        found = self._metadata(namespace, labels=f"{_LIVE},{well_known.CRON_WORKFLOW}={owner.name}")
+        found = self._metadata(namespace, labels=f"{_NOT_COMPLETED},{well_known.CRON_WORKFLOW}={owner.name}")
         runs = [run for run in found if any(each.uid == owner.uid for each in run.owner_references or ())]
         return Related(policy=policy, runs=tuple(runs))
 
     def _root(self, namespace: str, parent: Metadata) -> Metadata | None:
-        """Return under whose slot a parent runs: its own where its root has none; None if that is unknown.
+        """Return in whose slot a parent runs: its own where its root has none; None if that is unknown.
 
-        A root may have become a child itself: it lost its own root, had children, and that was retried.
+        A root may be a child itself: it lost its own root, had children, and its own owner was retried.
         """
         at = parent
         for _ in range(MAX_DEPTH):
@@ -83,11 +83,11 @@ class ClusterRelatives:
         listing = self._cluster.list(
             WORKFLOWS, namespace=namespace, name=name, labels=labels, metadata_only=True
         )
-        return tuple([msgspec.convert(_alone(each), _MetadataAlone).metadata for each in listing.items])
+        return tuple([msgspec.convert(each, _MetadataAlone).metadata for each in listing.items])
 
 
 class StoredWorkflows:
-    """Reads whether a reservation is that of a stored Workflow: then the leader alone gives it back.
+    """Reads whether a reservation is that of a stored Workflow: then only the leader cancels it.
 
     May raise the errors of `policy.cluster.errors`.
     """
@@ -99,18 +99,18 @@ class StoredWorkflows:
         """Return whether the Workflow of that name is stored with that reservation."""
         try:
             obj = self._cluster.get(WORKFLOWS, name, namespace=namespace)
-            labels = msgspec.convert(_alone(obj), _MetadataAlone).metadata.labels or {}
+            labels = msgspec.convert(obj, _MetadataAlone).metadata.labels or {}
         except NotFound:
             return False
         except msgspec.ValidationError:
-            return True  # It is there, and nothing is known of it: what it may have stays reserved.
+            return True  # It exists, and its labels are unknown: what it may have stays reserved.
         return labels.get(well_known.RESERVATION) == reservation
 
 
 def _parent(obj: JsonObject) -> Workflow:
-    """Return a Workflow with what its status stores of templates, and nothing else of that: it may be large.
+    """Return a Workflow of whose status only the stored templates are read: a status may be large.
 
-    The status is kept as bytes, so the object has to become bytes again: `msgspec.convert` finds none in it.
+    It holds the status as bytes, so the object has to become bytes again: `msgspec.convert` has none.
 
     Raises:
         msgspec.ValidationError: it is no Workflow that Argo could run.
@@ -118,9 +118,4 @@ def _parent(obj: JsonObject) -> Workflow:
     status = obj.get("status")
     given = status if isinstance(status, dict) else {}
     stored: JsonObject = {key: given[key] for key in (STORED_SPEC, STORED_TEMPLATES) if key in given}
-    kept: JsonObject = {**obj, "status": stored}
-    return _PARENT.decode(msgspec.json.encode(kept))
-
-
-def _alone(obj: JsonObject) -> JsonObject:
-    return {"metadata": obj.get("metadata")}
+    return _PARENT.decode(msgspec.json.encode({**obj, "status": stored}))

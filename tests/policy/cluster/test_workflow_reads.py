@@ -3,8 +3,8 @@
 import pytest
 
 from policy.cluster.memory.memory_cluster import MemoryCluster
-from policy.cluster.owner_reads import ClusterRelatives
 from policy.cluster.protocol import CRON_WORKFLOWS, WORKFLOWS, MergePatch
+from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.admission.child_exemption import MAX_DEPTH
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
@@ -98,7 +98,7 @@ def test_a_child_is_shown_with_its_parent_and_its_siblings() -> None:
 
 @pytest.mark.parametrize("status", [{}, STATUS, COMPRESSED, OFFLOADED, {"nodes": None}])
 def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> None:
-    """Of a status only what is stored of templates is kept, which says as whom the Pods run."""
+    """Of a status only the stored templates are read: they have the service account of the Pods."""
     cluster = memory()
     _add(cluster, "parent")
     obj = cluster.patch(WORKFLOWS, "parent", MergePatch({"status": status}), namespace=NAMESPACE)
@@ -110,12 +110,12 @@ def test_whatever_argo_wrote_of_a_parent_it_can_be_read(status: JsonObject) -> N
 
 
 def test_the_accounts_of_what_is_stored_are_those_of_the_parent() -> None:
-    """A Workflow that names a template alone says nothing of them itself."""
+    """A Workflow that only names a template has no templates itself."""
     cluster = memory()
     _add(cluster, "parent")
     stored: JsonObject = {"serviceAccountName": "runner", "templates": [{"serviceAccountName": "other"}]}
-    shelf: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
-    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: shelf}})
+    templates: JsonObject = {"namespaced/library/a": {"executor": {"serviceAccountName": "agent"}}}
+    patch = MergePatch({"status": {**STATUS, STORED_SPEC: stored, STORED_TEMPLATES: templates}})
     obj = cluster.patch(WORKFLOWS, "parent", patch, namespace=NAMESPACE)
     found = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, _owner(obj))
     assert found.parent is not None
@@ -143,7 +143,7 @@ def test_the_root_is_found_from_any_level() -> None:
         assert [each.name for each in found.line] == ["first", "second", "third"]
 
 
-def test_a_line_from_before_roots_were_marked_is_gone_up_level_by_level() -> None:
+def test_unmarked_ancestors_are_read_level_by_level() -> None:
     """Each of them is charged to its owner."""
     cluster = memory()
     root = _add(cluster, "root")
@@ -167,8 +167,8 @@ def test_a_root_that_is_over_or_waits_leaves_the_parent_its_own_root() -> None:
         assert found.root.name == "parent"
 
 
-def test_nobody_is_root_where_marks_go_in_a_circle_or_nowhere() -> None:
-    """Somebody wrote them past the webhook."""
+def test_there_is_no_root_where_marks_form_a_circle_or_end_nowhere() -> None:
+    """They were written by a bypass of the webhook."""
     cluster = memory()
     first = _add(cluster, "first")
     second = _below(cluster, "second", first, root=first)
@@ -196,8 +196,8 @@ def test_no_more_is_read_than_a_line_may_be_deep() -> None:
 def test_a_run_is_shown_with_the_policy_of_its_schedule_and_the_other_runs() -> None:
     """One of the same name that was deleted and made again has runs of its own."""
     cluster = memory()
-    gone = _schedule(cluster, "nightly")
-    _add(cluster, "of-the-one-before", owner=gone)
+    deleted = _schedule(cluster, "nightly")
+    _add(cluster, "of-the-one-before", owner=deleted)
     cluster.delete(CRON_WORKFLOWS, "nightly", namespace=NAMESPACE)
     schedule = _schedule(cluster, "nightly", concurrencyPolicy="Forbid")
     _add(cluster, "earlier", owner=schedule)
@@ -215,7 +215,7 @@ def test_a_schedule_without_a_word_allows_overlaps() -> None:
     assert ClusterRelatives(cluster=cluster).of_run(NAMESPACE, owner) == Related(policy="Allow")
 
 
-def test_an_owner_that_is_not_there_tells_nothing() -> None:
+def test_of_an_owner_that_does_not_exist_nothing_is_known() -> None:
     """The garbage collector will see to the object."""
     relatives = ClusterRelatives(cluster=memory())
     owner = OwnerReference(API, "Workflow", "nobody", "uid-9", controller=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policy.cluster.selector_syntax import parse_requirements, parse_selector
+from policy.cluster.memory.selector_syntax import parse_requirements, parse_selector
 from policy.core.objects.label_selectors import Operator, Requirement
 
 KEYS = ("a", "b", "in", "notin", "lockkeeper.dev/team", "A_b-c.d")
@@ -41,7 +41,7 @@ def _written(clause: Clause, gap: str) -> str:
 
 
 def _holds(clause: Clause, labels: dict[str, str]) -> bool:
-    """Return what the documentation of Kubernetes says about the clause, word by word."""
+    """Return the meaning of the clause as the documentation of Kubernetes has it, word by word."""
     key, operator, values = clause
     if operator == "exists":
         return key in labels
@@ -57,7 +57,7 @@ def _holds(clause: Clause, labels: dict[str, str]) -> bool:
     gap=st.sampled_from(GAPS),
     labels=st.dictionaries(keys, st.sampled_from(VALUES)),
 )
-def test_a_selector_string_selects_what_each_clause_says(
+def test_a_selector_string_means_all_of_its_clauses(
     wanted: list[Clause], gap: str, labels: dict[str, str]
 ) -> None:
     """All clauses must hold, whatever the white space between them."""
@@ -141,7 +141,7 @@ def test_a_malformed_selector_is_a_value_error_that_quotes_it(text: str) -> None
     assert repr(text) in str(caught.value)
 
 
-def test_the_message_says_where_reading_stopped() -> None:
+def test_the_message_has_the_place_where_reading_stopped() -> None:
     """The position counts characters from 0."""
     with pytest.raises(ValueError, match=r"at position 4, found 'b c'"):
         parse_selector("a=1,b c")

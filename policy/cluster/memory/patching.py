@@ -1,7 +1,7 @@
-"""Patches applied to JSON objects: JSON patch (RFC 6902) and JSON merge patch (RFC 7396).
+"""Patches applied to JSON objects as an API server does: JSON patch (RFC 6902), JSON merge patch (RFC 7396).
 
-The in-memory cluster patches with it, and so does all that has to show what a patch would make of an object.
-Every failure of a patch is `Invalid`, as the API server answers 422 for all of them.
+Reviews use `policy.core.objects.json_patch.patched`, which is much faster and trusts the patch. Every failure
+of a patch is `Invalid` here, as the API server answers 422 for all of them.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _REFUSALS: Final = (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException
 
 
 def apply_patch(obj: JsonObject, patch: Patch) -> JsonObject:
-    """Return what the patch makes of the object, leaving the object and the patch as they are.
+    """Return the patched object; the object and the patch that were given stay as they are.
 
     Raises Invalid when an operation cannot be applied, a `test` fails, or the result is not an object.
     """
