@@ -1,7 +1,7 @@
 """Puts together the policies of a cluster in a snapshot store, for `serve --cluster` and `controller`.
 
-The watches and the version of Argo feed the snapshot store; the parts of a leader's term that write about policies,
-which are their status, semaphores and siblings of templates, are built here because they feed it back.
+The watches and the version of Argo feed the snapshot store; the parts of a leader's term that write about
+policies, which are their status, semaphores and siblings of templates, are built here because they feed it back.
 """
 
 import time
@@ -59,7 +59,7 @@ _QUOTAS: Final = (WORKFLOW_QUOTAS, CLUSTER_WORKFLOW_QUOTAS)
 
 
 class ClusterPolicies:
-    """The cluster's policies in a snapshot store, updated by watches; nothing is decided before all were read."""
+    """The cluster's policies in a snapshot store, updated by watches; all are read before any decision."""
 
     def __init__(
         self,
