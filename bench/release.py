@@ -93,16 +93,16 @@ class Released:
 def leading(on: KubeCluster, board: SnapshotBoard, told: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
     ledgers = Ledgers(cluster=on, clock=utc_now)
-    releaser = ReleasePass(
+    release_pass = ReleasePass(
         cluster=on,
         ledgers=ledgers,
         snapshot=board.current,
         clock=utc_now,
         publish=board.put_usage,
         reporter=told,
-        together=several_at_once(),
+        send_all=several_at_once(),
     )
-    controller = Controller(cluster=on, releaser=releaser, clock=utc_now, trouble=told.trouble)
+    controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=told.trouble)
     ready = Event()
     board.on_policies(controller.wake)
     board.on_usage(ready.set)

@@ -14,13 +14,13 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.controller_log import ControllerLog
 from policy.cluster.ledgers import Ledgers
 from policy.core.quota.accounts import Root
-from policy.service.leading.leader_election import Duties, Work
+from policy.service.leading.term_works import Duties, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import WatchedCluster
 from policy.service.locks.lock_watch import NOTHING_SEEN, LocksView, LockWatch
-from policy.service.release.node_watch import NodeFollower
+from policy.service.release.node_watch import NodeWatch
 from policy.service.release.release_pass import unknown_capacity
-from policy.service.status.events import Announcer
+from policy.service.status.events import EventWriter
 
 
 class Terms:
@@ -49,7 +49,7 @@ class Terms:
         """Return what is to do in one term; `upkeep` is done beside it."""
         self._reporter.led()
         policies, board, trouble = self._policies, self._policies.board, self._reporter.trouble
-        announcer = Announcer(cluster=self._cluster, clock=utc_now, me=self._me)
+        event_writer = EventWriter(cluster=self._cluster, clock=utc_now, me=self._me)
         locks, nodes = self._locks(), self._nodes()
         queues = build_controller(
             cluster=self._cluster,
@@ -57,10 +57,10 @@ class Terms:
             ledgers=self._ledgers,
             reporter=self._reporter,
             capacity=nodes.capacity,
-            together=several_at_once(),
+            send_all=several_at_once(),
         )
         status = policies.status_writer(trouble)
-        semaphores = policies.projector(trouble, cluster=self._cluster, in_use=locks.uses)
+        semaphores = policies.config_map_writer(trouble, cluster=self._cluster, in_use=locks.uses)
         siblings = policies.siblings(trouble)
         ending = ExitStack()
         for subscribe, wake in (
@@ -77,10 +77,10 @@ class Terms:
         ending.callback(self._forget)
         self._lock_metrics.show(lambda: locks.view if self._leading() else NOTHING_SEEN)
         policies.capacity = nodes.capacity
-        self._reporter.announcer = announcer
+        self._reporter.event_writer = event_writer
         works: dict[str, Work] = {
             "queues": queues,
-            "events": announcer,
+            "events": event_writer,
             "nodes": nodes,
             "policy-status": status,
             "semaphores": semaphores,
@@ -100,8 +100,8 @@ class Terms:
             me=self._me,
         )
 
-    def _nodes(self) -> NodeFollower:
-        return NodeFollower(
+    def _nodes(self) -> NodeWatch:
+        return NodeWatch(
             cluster=self._cluster,
             snapshot=self._policies.board.current,
             before=lambda pool: self._ledgers.read(Root.of_pool(pool)).capacity,
@@ -113,7 +113,7 @@ class Terms:
         """Let nothing that outlives the term lead back to it."""
         self._lock_metrics.show(_nothing)
         self._policies.capacity = unknown_capacity
-        self._reporter.announcer = None
+        self._reporter.event_writer = None
 
 
 def _nothing() -> LocksView:

@@ -29,7 +29,8 @@ from lockkeeper.process.liveness import Liveness, ending_at_sigterm
 from lockkeeper.process.output import UsageError
 from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
-from policy.service.leading.leader_election import Elector, Work
+from policy.service.leading.leader_election import Elector
+from policy.service.leading.term_works import Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.status.metrics import ControllerMetrics
 from webhook.app import create_app

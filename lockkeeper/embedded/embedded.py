@@ -132,7 +132,7 @@ class Embedded:
         narrator = Narrator(cluster=cluster, stopwatch=time.monotonic, unread=self._unread)
         reporter = ControllerLog(log=log, on_wait=narrator.waits)
         controller = build_controller(
-            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, tell_every=_AT_ONCE
+            cluster=cluster, board=board, ledgers=ledgers, reporter=reporter, write_every=_AT_ONCE
         )
         board.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))

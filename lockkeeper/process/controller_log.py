@@ -9,8 +9,8 @@ from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.quota.queue_rules import WaitReason
-from policy.service.status.events import Announcer, EventSeverity
-from policy.service.status.metrics import ControllerRecorder, PolicyCounts
+from policy.service.status.events import EventSeverity, EventWriter
+from policy.service.status.metrics import ControllerMetrics, PolicyCounts
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import SnapshotBoard
@@ -21,17 +21,17 @@ from webhook.metrics import SnapshotState
 class ControllerLog:
     """What the controller tells, as log lines; `recorder` counts it, and `on_wait` hears of waits as well.
 
-    What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
+    What concerns one Workflow is an event in the cluster too, while there is an `event_writer`.
     """
 
     def __init__(
         self,
         *,
         log: Log,
-        recorder: ControllerRecorder | None = None,
+        recorder: ControllerMetrics | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
-        self.announcer: Announcer | None = None
+        self.event_writer: EventWriter | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
@@ -45,8 +45,8 @@ class ControllerLog:
         *,
         once: bool = False,
     ) -> None:
-        if self.announcer is not None:
-            self.announcer.report(workflow, reason, note, type_, once=once)
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, reason, note, type_, once=once)
 
     def led(self) -> None:
         """A term as the leader began."""

@@ -1,4 +1,4 @@
-"""Bugs planted in a controller: its releaser, or its loop, forgets one rule."""
+"""Bugs planted in a controller: its release pass, or its loop, forgets one rule."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -33,10 +33,10 @@ class _Unfenced(Fences):
 class NoEpoch(Faithful):
     """Rule 2 broken: a deposed leader goes on."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        releaser = make(ReleasePass)
-        releaser._fences = releaser._movers._fences = _Unfenced(ledgers=releaser._ledgers)
-        return releaser
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        release_pass = make(ReleasePass)
+        release_pass._fences = release_pass._moves._fences = _Unfenced(ledgers=release_pass._ledgers)
+        return release_pass
 
 
 class _ListsFirst(Controller):
@@ -45,8 +45,8 @@ class _ListsFirst(Controller):
     def _pass(self) -> None:
         if not self._listed:
             self._list()
-        self._releaser.fence_new(self._releaser.roots(self._tracker))
-        self._releaser.run_pass(self._tracker)
+        self._release_pass.fence_new(self._tracker)
+        self._release_pass.run_pass(self._tracker)
 
 
 class ListBeforeFence(Faithful):
@@ -79,7 +79,7 @@ class _PatchesFirst(ReleasePass):
 class PatchBeforeReserve(Faithful):
     """Rule 3 broken: a Workflow may run before its slot is taken."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_PatchesFirst)
 
 
@@ -109,7 +109,7 @@ class _Cancels(ReleasePass):
 class CancelRelease(Faithful):
     """Rule 5 broken: the patch may still be on its way."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_Cancels)
 
 
@@ -123,7 +123,7 @@ class _ExpiresBlindly(ReleasePass):
 class ExpireWithoutList(Faithful):
     """Rule 4c broken: the watch may not have shown the object yet."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresBlindly)
 
 
@@ -146,7 +146,7 @@ class _ExpiresSoon(ReleasePass):
 class ExpireTooSoon(Faithful):
     """Rule 4c broken: the API server's longest request has not passed."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_ExpiresSoon)
 
 
@@ -161,7 +161,7 @@ class _NeverExpires(ReleasePass):
 class NeverExpire(Faithful):
     """A create that was lost keeps its slot for ever."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         return make(_NeverExpires)
 
 
@@ -192,8 +192,8 @@ class _Patient(ReleaseSender):
 class ReleaseOnce(Faithful):
     """Rule 5 broken the other way: a release that failed is never completed."""
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        releaser = make(ReleasePass)
-        told = releaser._sender
-        releaser._sender = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
-        return releaser
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        release_pass = make(ReleasePass)
+        told = release_pass._sender
+        release_pass._sender = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
+        return release_pass

@@ -1,7 +1,7 @@
-"""Metrics of the queues of locks, named in docs/metrics.md; shown by the leader, from what it saw last.
+"""Which metrics the queues of locks have, by docs/metrics.md: shown by the leader, from its last pass.
 
 Names of locks are the users' own, so only so many are shown: those with the longest queues first. They are
-read when somebody scrapes, and a lock that nobody uses any more is gone: no series pile up.
+read at each scrape, and a lock that no Workflow uses any more has no series: none pile up.
 """
 
 from collections import Counter as Counts
@@ -51,7 +51,7 @@ class LockMetrics(Collector):
         self._deadlocks.inc()
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not ask for a view."""
+        """Return nothing: registering must not read a view."""
         return ()
 
     def collect(self) -> Iterable[Metric]:

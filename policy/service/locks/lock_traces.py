@@ -1,7 +1,7 @@
-"""The live Workflows of the namespaces whose locks are watched, each as a small record.
+"""Which locks each live Workflow holds or waits for, in the namespaces whose locks are watched.
 
-One thread a scope lists and watches whole Workflows, decoded straight into narrow structs; what comes out
-replaces the record before. A scope is a namespace, or all of them where many are watched.
+One thread a scope lists and watches whole Workflows, decoded straight into narrow structs; each makes one
+small record. A scope is a namespace, or all of them where many are watched.
 """
 
 from collections import Counter
@@ -47,7 +47,7 @@ def scopes(namespaces: Iterable[str]) -> frozenset[str]:
 
 
 class Traces:
-    """The records; safe for any number of threads. `changed` hears when one of them may be another."""
+    """The records; safe for any number of threads. `changed` is called when one of them may have changed."""
 
     def __init__(self, *, changed: Callable[[], None], clock: Callable[[], datetime]) -> None:
         self._changed = changed
@@ -66,7 +66,7 @@ class Traces:
             ]
 
     def uses(self, lock: str) -> bool:
-        """Tell whether any Workflow holds, wants, or may come to a lock; in doubt it says yes."""
+        """Return whether any Workflow holds, wants, or may want a lock; True where that is unknown."""
         namespace = LockName.parse(lock).namespace
         with self._lock:
             watched = namespace in self._traced or EVERYWHERE in self._traced
@@ -82,7 +82,7 @@ class Traces:
             return sum(map(len, self._traced.values()))
 
     def reset(self, scope: str, items: Iterable[LiveWorkflow | Unread]) -> None:
-        """Start a scope anew from a listing; one that does not fit is as if it used no lock."""
+        """Start a scope again from a listing; a Workflow that cannot be decoded counts as using no lock."""
         traced = [trace(item, unborn=self._clock()) for item in items if isinstance(item, LiveWorkflow)]
         with self._lock:
             self._forget(scope)
@@ -110,7 +110,7 @@ class Traces:
             self._changed()
 
     def forget(self, scope: str) -> None:
-        """Let go of a scope that is not watched any more."""
+        """Forget a scope that is not watched any more."""
         with self._lock:
             self._forget(scope)
 
@@ -167,7 +167,7 @@ class Follower:
         self._stopped = Event()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         name = f"locks-{self._scope or 'everywhere'}"
         Thread(target=self._follow, name=name, daemon=True).start()
 
@@ -176,11 +176,11 @@ class Follower:
         self._stopped.set()
 
     def listed(self, listing: ListingOf[LiveWorkflow]) -> None:
-        """Start the scope anew."""
+        """Start the scope again."""
         self._traces.reset(self._scope, listing.items)
 
     def changed(self, event: EventOf[LiveWorkflow]) -> None:
-        """Fold one event in, unless it came after the stop: the scope may be forgotten by then."""
+        """Fold one event in, unless it arrives after the stop: the scope may be forgotten by then."""
         if not self._stopped.is_set():
             self._traces.apply(self._scope, event)
 

@@ -411,7 +411,7 @@ def eventually(cluster: Cluster, condition: Callable[[], bool], resource: Resour
 
 
 class Leader:
-    """A leader driven by hand: a releaser over a cluster, with a tracker that is listed when asked to."""
+    """A leader driven by hand: a release pass over a cluster, with a tracker that is listed when asked to."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
@@ -421,7 +421,7 @@ class Leader:
         self.view: UsageView = NO_USAGE
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.tracker = Tracker()
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=lambda: self.snapshot,
@@ -440,14 +440,14 @@ class Leader:
     def lead(self) -> None:
         """Fence every root, and list after it."""
         self.see()
-        while self.releaser.fence_new(self.releaser.roots(self.tracker)):
+        while self.release_pass.fence_new(self.tracker):
             self.see()
 
     def work(self) -> int:
         """Make a pass on what is there now."""
         self.lead()
         self.see()
-        return self.releaser.run_pass(self.tracker)
+        return self.release_pass.run_pass(self.tracker)
 
     def held(self, namespace: str) -> dict[str, bool]:
         """Tell of every Workflow of a namespace whether it waits."""
@@ -463,7 +463,7 @@ class Stage:
         self.told = Told()
         self.board = SnapshotBoard(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=self.board.current,
@@ -472,7 +472,7 @@ class Stage:
             reporter=self.told,
         )
         self.controller = Controller(
-            cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
+            cluster=cluster, release_pass=self.release_pass, clock=clock, trouble=self.told.trouble
         )
         self.board.on_policies(self.controller.wake)
 

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from policy.service.leading.leader_election import Duties
+from policy.service.leading.term_works import Duties
 from tests.patience import PATIENCE
 
 

@@ -63,7 +63,7 @@ def test_a_ledger_that_only_the_old_policies_speak_of_is_fenced_as_well(old: Lea
     assert heir.work() == 1
     old.see()
     with pytest.raises(Deposed, match="is at epoch 2, ours is 1"):
-        old.releaser.run_pass(old.tracker)
+        old.release_pass.run_pass(old.tracker)
     assert sorted(old.held("etl").values()) == [False, True]
 
 
@@ -86,7 +86,7 @@ def test_a_leader_closes_no_ledger_of_the_next_one(old: Leader, heir: Leader) ->
     old.snapshot = snapshot_of(quota("etl", "q", workflows=2))
     old.see()
     with pytest.raises(Deposed):
-        old.releaser.run_pass(old.tracker)
+        old.release_pass.run_pass(old.tracker)
     assert heir.ledgers.read(Root.of_pool("data")) == before
     assert heir.work() == 0  # It leads on.
 

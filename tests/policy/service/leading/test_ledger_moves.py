@@ -290,6 +290,6 @@ def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
     clock.advance(LOOK_EVERY)
     leader.work()
     assert taken(leader.ledgers, "old") == ZERO
-    assert leader.releaser.next_event() == clock()  # What belongs nowhere needs another pass.
+    assert leader.release_pass.next_event() == clock()  # What belongs nowhere needs another pass.
     leader.work()
     assert leader.ledgers.read(Root.of_pool("gone")).taken() == {}

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from policy.service.leading.leader_election import Passes
+from policy.service.leading.term_works import Passes
 from tests.policy.service.world import PATIENCE
 
 

@@ -16,7 +16,7 @@ from policy.core.policies.config_map_plan import LABEL
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import ConfigMap
-from policy.service.locks.config_map_writer import FIRST_DELAY, KEPT_WAIT, LONGEST_WAIT, Projector
+from policy.service.locks.config_map_writer import FIRST_DELAY, KEPT_WAIT, LONGEST_WAIT, ConfigMapWriter
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import cluster_lock_policy, lock_policy, namespace_object, snapshot
 from tests.policy.service.world import PATIENCE, Clock
@@ -58,7 +58,7 @@ class RefusingCluster(MemoryCluster):
 
 
 class Term:
-    """One leader's projector, over policies that the test sets and a watch that it plays."""
+    """One leader's config_map_writer, over policies that the test sets and a watch that it plays."""
 
     def __init__(self, cluster: RefusingCluster, clock: Clock) -> None:
         self.cluster = cluster
@@ -69,7 +69,7 @@ class Term:
         self.troubles: list[str] = []
         self.findings: Mapping[PolicyName, tuple[Finding, ...]] = {}
         self.passed = Event()
-        self.projector = Projector(
+        self.config_map_writer = ConfigMapWriter(
             cluster=cluster,
             snapshot=self.snapshot,
             in_use=lambda lock: lock in self.used,
@@ -89,7 +89,7 @@ class Term:
         """Put policies in force, let time pass, and make a pass."""
         self.documents = documents or self.documents
         self.seconds += seconds
-        return self.projector.run_pass()
+        return self.config_map_writer.run_pass()
 
     def said(self) -> dict[str, list[tuple[str, str]]]:
         """Return the findings: kind and message."""
@@ -107,7 +107,7 @@ class Term:
 
 @pytest.fixture
 def term(clock: Clock) -> Term:
-    """Return a projector that has done nothing yet."""
+    """Return a config_map_writer that has done nothing yet."""
     return Term(RefusingCluster(clock=clock, rng=Random(3)), clock)
 
 
@@ -330,15 +330,15 @@ def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_is_g
 def test_it_runs_until_it_is_stopped_and_is_woken_by_changes(term: Term) -> None:
     """As a duty of the leader."""
     term.documents = (lock_policy(semaphores=[defined("db", 2)]),)
-    thread = Thread(target=term.projector.run, daemon=True)
+    thread = Thread(target=term.config_map_writer.run, daemon=True)
     thread.start()
     assert term.passed.wait(PATIENCE)
     assert data(term) == {"db": "2"}
     term.documents = (lock_policy(semaphores=[defined("db", 3)]),)
     term.passed.clear()
-    term.projector.wake()
+    term.config_map_writer.wake()
     assert term.passed.wait(PATIENCE)
     assert data(term) == {"db": "3"}
-    term.projector.stop()
+    term.config_map_writer.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()

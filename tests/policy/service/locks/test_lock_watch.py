@@ -17,7 +17,7 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import EVERYWHERE, MOST_SCOPES, scopes
-from policy.service.locks.lock_watch import STANDS_AFTER, LockWatch, limit_of
+from policy.service.locks.lock_watch import REPORTED_AFTER, LockWatch, limit_of
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import (
     cluster_lock_policy,
@@ -84,7 +84,7 @@ class Term:
         """Look until something is so; every change of a Workflow is an event to wait for."""
         waited = Event()
         for _ in range(int(PATIENCE * 100)):
-            self.watch.look()
+            self.watch.run_pass()
             if until():
                 return
             waited.wait(0.01)
@@ -185,15 +185,15 @@ def test_a_workflow_that_waits_for_itself_is_told_once_it_has_stood_for_a_moment
     add(term, knot())
     term.look(lambda: bool(term.watch.view.queues))
     assert (term.watch.view.deadlocks, events(term)) == ((), [])
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     (event,) = events(term)
     assert (event["reason"], event["type"]) == ("LockDeadlock", "Warning")
     assert text(event, "note").startswith(f"waits for ever for {DB}, which only itself holds.")
     assert field(event, "regarding", "name") == "knot"
     assert field(event, "metadata", "namespace") == NAMESPACE
     term.seconds += 60
-    term.watch.look()
+    term.watch.run_pass()
     assert len(events(term)) == 1
     assert term.notes.deadlocks == 1
     assert [each.workflow.name for each in term.watch.view.deadlocks] == ["knot"]
@@ -206,15 +206,15 @@ def test_the_next_leader_does_not_tell_it_again(term: Term, clock: Clock) -> Non
     add(term, knot())
     term.cluster.refuses = True
     term.look(lambda: bool(term.watch.view.queues))
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     assert term.troubles == ["telling that team-a/knot is in a deadlock: no events"]
     term.cluster.refuses = False
-    term.watch.look()
+    term.watch.run_pass()
     following = Term(term.cluster, clock)
     following.look(lambda: bool(following.watch.view.queues))
-    following.seconds += STANDS_AFTER
-    following.watch.look()
+    following.seconds += REPORTED_AFTER
+    following.watch.run_pass()
     assert len(events(term)) == 1
     assert (following.notes.deadlocks, following.troubles) == (0, [])
     following.end()
@@ -226,13 +226,13 @@ def test_a_head_that_argo_overlooks_is_touched_after_a_raise(term: Term) -> None
     add(term, holder, waits("overlooked", created=1))
     term.look(lambda: term.waiters() == {DB: ["overlooked"]})
     term.clock.advance(timedelta(minutes=5))
-    term.watch.look()
+    term.watch.run_pass()
     assert term.notes.touches == []
     term.documents = (lock_policy(), config_map(db="2"))
-    term.watch.look()
+    term.watch.run_pass()
     term.clock.advance(OVERLOOKED_AFTER)
-    term.watch.look()
-    term.watch.look()
+    term.watch.run_pass()
+    term.watch.run_pass()
     assert term.notes.touches == [Why.FREE]
     touched = term.cluster.get(WORKFLOWS, "overlooked", namespace=NAMESPACE)
     assert field(touched, "metadata", "annotations", well_known.TOUCHED) == "2026-11-23T12:05:03Z"
@@ -296,8 +296,8 @@ def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
     term.look(
         lambda: term.waiters() == {DB: ["knot", "behind"]} or term.waiters() == {DB: ["behind", "knot"]}
     )
-    term.seconds += STANDS_AFTER
-    term.watch.look()
+    term.seconds += REPORTED_AFTER
+    term.watch.run_pass()
     shown = generate_latest(registry).decode().splitlines()
     labels = '{lock="ConfigMap/limits/db",namespace="team-a"}'
     for line in (

@@ -24,7 +24,7 @@ from policy.core.objects.workflow import TemplateObject
 from policy.core.policies.conflicts import Finding, FindingKind, PolicyName
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.service.locks.config_map_writer import TERMINATING
-from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, Siblings
+from policy.service.locks.sibling_writer import FIRST_DELAY, KEPT, LONGEST_WAIT, SEEN_WITHIN, SiblingWriter
 from policy.sources.last_good_objects import Shelf
 from tests.policy.cluster.conftest import field, text
 from tests.policy.core.builders import at, cluster_lock_policy, lock_policy, namespace_object, rule, snapshot
@@ -68,7 +68,7 @@ class Term:
         self.findings: Mapping[PolicyName, tuple[Finding, ...]] = {}
         self.passed = Event()
         self.shown: tuple[TemplateObject, ...] = ()
-        self.siblings = Siblings(
+        self.siblings = SiblingWriter(
             cluster=cluster,
             snapshot=self.snapshot,
             stopwatch=lambda: self.seconds,

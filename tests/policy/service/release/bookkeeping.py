@@ -19,8 +19,8 @@ from policy.core.quota.demands import NodeBound
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, reserve, under_nodes
 from policy.core.quota.pools import share_demand
 from policy.core.values.amounts import Limits, Usage, withheld
-from policy.service.release.root_state import AT_ONCE, RootState
-from policy.service.tracking.tracked import Tracked, moment, track
+from policy.service.release.root_state import MOST_RELEASES, RootState
+from policy.service.tracking.tracked import Tracked, order_of, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
 
@@ -65,7 +65,7 @@ def live(
         "creationTimestamp": "2026-11-23T12:00:00Z",
     }
     tracked = track({"metadata": metadata})
-    return msgspec.structs.replace(tracked, came=moment(tracked.created, arrival))
+    return msgspec.structs.replace(tracked, order=order_of(tracked.created, arrival))
 
 
 def reserved(
@@ -140,8 +140,8 @@ class Desk:
 
     def edit(self, policies: Snapshot) -> "Desk":
         """Go on by policies in which limits are others only, with the state as it is."""
-        assert self.state.fits(policies, self._namespaces)
-        self.state.at(self.now, self.capacity)
+        assert self.state.take_over(policies, self._namespaces)
+        self.state.put_limits(self.now, self.capacity)
         self.policies = policies
         return self
 
@@ -161,7 +161,7 @@ class Desk:
         """Show that Workflows were let go."""
         self.see(*(free(self.live[uid]) for uid in uids))
 
-    def settled(self, *, most: int = AT_ONCE) -> Ledger:
+    def settled(self, *, most: int = MOST_RELEASES) -> Ledger:
         """Return what a pass would write."""
         return self.state.settle(self.ledger, self.now, most=most)
 
@@ -184,7 +184,7 @@ class Desk:
         """Let time pass and nodes come or go."""
         self.now += by
         self.capacity = capacity
-        self.state.at(self.now, capacity)
+        self.state.put_limits(self.now, capacity)
 
     def waiting(self) -> dict[str, Waiter]:
         """Return who waits."""
@@ -200,7 +200,7 @@ def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
     """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
     quotas = [one for one in desk.state.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
     caps = [one.max_priority for one in quotas if one.max_priority is not None]
-    priority, user = min([each.weighed.priority, *caps]), each.weighed.user
+    priority, user = min([each.usage_marks.priority, *caps]), each.user
     wanted = demands(quotas, user, now=desk.now, priority=priority)
     pool_there = borrowed_from(quotas, each.namespace, desk.policies)
     share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, desk.now)

@@ -12,7 +12,7 @@ from policy.core.objects.json_patch import JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ManagedFieldsEntry, WorkflowQuota
 from policy.core.quota.accounts import Account, Root
-from policy.service.release.bypass_reports import MOST_UNREPORTED, REPORT_EVERY, REPORTED_AT_ONCE
+from policy.service.release.bypass_reports import MOST_REPORTED, MOST_UNREPORTED, REPORT_EVERY
 from tests.policy.core.builders import namespace_object, pool, quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -180,12 +180,12 @@ def test_many_are_told_of_a_few_each_second_and_all_are_counted(spy: Spy, clock:
     slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNREPORTED + 20)))
     slip_in(spy, "other", namespace="ml")
     found = told(leader)
-    assert len(found) == REPORTED_AT_ONCE
+    assert len(found) == MOST_REPORTED
     assert "other" in found
     assert leader.view.not_admitted == {"etl": MOST_UNREPORTED + 20, "ml": 1}
-    assert len(told(leader)) == REPORTED_AT_ONCE
-    assert leader.releaser.next_event() == clock() + REPORT_EVERY
-    for _ in range(MOST_UNREPORTED // REPORTED_AT_ONCE + 3):
+    assert len(told(leader)) == MOST_REPORTED
+    assert leader.release_pass.next_event() == clock() + REPORT_EVERY
+    for _ in range(MOST_UNREPORTED // MOST_REPORTED + 3):
         clock.advance(REPORT_EVERY)
         told(leader)
     names = [name for name, _ in leader.told.passed]
@@ -195,14 +195,14 @@ def test_many_are_told_of_a_few_each_second_and_all_are_counted(spy: Spy, clock:
 def test_one_that_is_over_is_neither_counted_nor_told_of_any_more(spy: Spy, clock: Clock) -> None:
     """It may end while it waits to be told of."""
     leader = Leader(spy, snapshot(standing()), clock)
-    names = [f"w{number}" for number in range(REPORTED_AT_ONCE + 2)]
+    names = [f"w{number}" for number in range(MOST_REPORTED + 2)]
     slip_in(spy, *names)
     first = set(told(leader))
     for name in set(names) - first:
         complete(spy, name, namespace="etl")
     clock.advance(REPORT_EVERY)
     assert set(told(leader)) == first
-    assert leader.view.not_admitted == {"etl": REPORTED_AT_ONCE}
+    assert leader.view.not_admitted == {"etl": MOST_REPORTED}
     for name in first:
         complete(spy, name, namespace="etl")
     leader.work()

@@ -93,4 +93,4 @@ def test_it_does_not_matter_in_which_order_they_are_seen() -> None:
     listing = cluster.list(WORKFLOWS, labels=LIVE, metadata_only=True)
     for items in (listing.items, tuple(reversed(listing.items))):
         tracker.reset(msgspec.structs.replace(listing, items=items))
-        assert [each.under is not None for each in tracker if each.name == "a-child"] == [True]
+        assert [each.root_labels is not None for each in tracker if each.name == "a-child"] == [True]

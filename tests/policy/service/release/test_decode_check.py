@@ -109,7 +109,7 @@ def test_many_are_read_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     leader = Leader(spy, policies(MOST_AT_ONCE + 5), clock)
     slip_in(spy, *(f"w{number:02}" for number in range(MOST_AT_ONCE + 5)), duration="5")
     assert leader.work() == MOST_AT_ONCE
-    assert leader.releaser.next_event() == clock()
+    assert leader.release_pass.next_event() == clock()
     assert leader.work() == 5
 
 
@@ -125,7 +125,7 @@ def test_one_that_cannot_be_read_waits_and_is_read_later(spy: Spy, clock: Clock)
     spy.before = away
     assert leader.work() == 0
     assert [name for name, _ in leader.told.failures] == ["good"]
-    assert leader.releaser.next_event() == clock() + RETRY_AFTER
+    assert leader.release_pass.next_event() == clock() + RETRY_AFTER
     spy.before = lambda _: None
     assert leader.work() == 0
     clock.advance(RETRY_AFTER)
@@ -139,7 +139,7 @@ def test_one_that_is_deleted_is_forgotten(spy: Spy, clock: Clock) -> None:
     leader.work()
     spy.delete(WORKFLOWS, "bad", namespace="etl")
     leader.work()
-    assert leader.releaser._inspector._looked == {}
+    assert leader.release_pass._decode_check._checked == {}
     assert leader.view.queues == {}
 
 
@@ -162,7 +162,7 @@ def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_me
     submit(spy, leader.snapshot, draft("a"), namespace="etl")
     leader.lead()
     spy.inner.patch(WORKFLOWS, "a", BROKEN, namespace="etl")
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert [error.message for _, error in leader.told.failures] == [WHY]
     spy.inner.patch(WORKFLOWS, "a", MergePatch({"metadata": {"labels": {"x": "y"}}}), namespace="etl")
     clock.advance(FIRST_DELAY)

@@ -6,7 +6,7 @@ from policy.cluster.errors import Unavailable
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.queue_rules import WaitReason
-from policy.service.release.position_messages import REFRESHED_POSITIONS, TELL_EVERY
+from policy.service.release.position_messages import REFRESHED_POSITIONS, WRITE_EVERY
 from tests.policy.core.builders import quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -22,7 +22,7 @@ from tests.policy.service.world import (
     submit,
 )
 
-HALF: timedelta = TELL_EVERY / 2
+HALF: timedelta = WRITE_EVERY / 2
 
 
 def policies(workflows: int, **spec: str) -> Snapshot:
@@ -56,7 +56,7 @@ def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, cloc
     clock.advance(HALF)
     leader.work()
     assert [name for name, _ in told(leader)] == ["y"]
-    assert leader.releaser.next_event() == NOON + TELL_EVERY
+    assert leader.release_pass.next_event() == NOON + WRITE_EVERY
     clock.advance(HALF)
     leader.work()
     assert told(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
@@ -73,7 +73,7 @@ def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, cloc
         complete(spy, name, namespace="etl")
         leader.work()
     assert told(leader) == []
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert told(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
 
@@ -93,7 +93,7 @@ def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Cl
     assert set(found) == {*names[1 : 1 + REFRESHED_POSITIONS], "wide"}
     assert "it can never start: it needs tasks=4" in found["wide"]
     complete(spy, "w00", namespace="etl")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert "wide" not in dict(told(leader))
 
@@ -123,7 +123,7 @@ def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clo
     leader.work()
     assert told(leader) == []
     spy.before = lambda _: None
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     queue_up(leader, "c")
     leader.work()
     assert [name for name, _ in told(leader)] == ["b", "c"]
@@ -134,9 +134,9 @@ def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
     leader = Leader(spy, policies(0), clock)
     queue_up(leader, "a")
     leader.lead()
-    leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
+    leader.release_pass.run_pass(leader.tracker, stopping=lambda: True)
     assert told(leader) == []
-    assert not leader.releaser.untold
+    assert not leader.release_pass.unwritten
 
 
 def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
@@ -157,7 +157,7 @@ def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: C
     leader.work()
     leader.snapshot = snapshot_of(pool("data", workflows=2, borrows=10), *members)
     queue_up(leader, "late", namespace="ml")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     ((name, why, text),) = leader.told.reasons
     assert (name, why) == ("late", WaitReason.WAITING_FOR_QUOTA)

@@ -30,7 +30,7 @@ from policy.core.quota.ledger import with_reservations as with_added
 from policy.core.quota.usage_view import NamespaceQueue
 from policy.core.values.amounts import ZERO, Amount, Limits, Usage
 from policy.service.leading.fences import TERM, Deposed
-from policy.service.release.position_messages import REFRESHED_POSITIONS, TELL_EVERY, TOLD_AT_ONCE
+from policy.service.release.position_messages import MOST_WRITES, REFRESHED_POSITIONS, WRITE_EVERY
 from policy.service.release.release_pass import LOOK_EVERY
 from policy.service.release.release_sender import FIRST_DELAY
 from policy.service.tracking.tracked import track
@@ -274,7 +274,7 @@ def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(
     before = leader.ledgers.read(ROOT)
     assert len(before.reservations) == 1
     assert leader.work() == 0  # It is tried again after a while, not at once.
-    assert leader.releaser.next_event() == NOON + FIRST_DELAY
+    assert leader.release_pass.next_event() == NOON + FIRST_DELAY
     clock.advance(FIRST_DELAY)
     assert leader.work() == 1
     assert leader.ledgers.read(ROOT) == before
@@ -292,9 +292,9 @@ def test_a_release_whose_answer_was_lost_is_not_sent_to_a_workflow_that_runs(
         raise Unavailable("the connection broke after the write")
 
     spy.after = once(is_release, lose)
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     version = part(leader.cluster.get(WORKFLOWS, "a", namespace="etl"), "metadata", "resourceVersion")
-    assert leader.releaser.run_pass(leader.tracker) == 0  # On the old view: it still looks held.
+    assert leader.release_pass.run_pass(leader.tracker) == 0  # On the old view: it still looks held.
     assert part(leader.cluster.get(WORKFLOWS, "a", namespace="etl"), "metadata", "resourceVersion") == version
     assert leader.held("etl") == {"a": False}
 
@@ -325,7 +325,7 @@ def test_a_conflict_on_the_ledger_is_decided_anew_on_what_is_there(
     leader.ledgers.update(ROOT, lambda ledger: msgspec.structs.replace(ledger, used={ACCOUNT: ZERO}))
     rival = Leader(cluster, leader.snapshot, clock)
     spy.before = once(lambda call: call.writes_ledger, lambda: reservation(rival, "create-1"))
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert leader.held("etl") == {"a": True}
     assert set(leader.ledgers.read(ROOT).reservations) == {"create-1"}
 
@@ -339,7 +339,7 @@ def test_a_deposed_leader_stops_before_it_writes_anything(
     Leader(cluster, ONE_AT_A_TIME, clock).lead()
     spy.calls.clear()
     with pytest.raises(Deposed, match=f"ledger {ROOT} is at epoch 2, ours is 1"):
-        leader.releaser.run_pass(leader.tracker)
+        leader.release_pass.run_pass(leader.tracker)
     assert {call.verb for call in spy.calls} <= {"get", "list"}
     assert leader.held("etl") == {"a": True}
 
@@ -353,7 +353,7 @@ def test_a_leader_deposed_between_read_and_write_stops_as_well(
     rival = Leader(cluster, ONE_AT_A_TIME, clock)
     spy.before = once(lambda call: call.writes_ledger, rival.lead)
     with pytest.raises(Deposed):
-        leader.releaser.run_pass(leader.tracker)
+        leader.release_pass.run_pass(leader.tracker)
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 2)
 
 
@@ -403,7 +403,7 @@ def test_an_overdue_create_reservation_whose_object_the_watch_has_not_shown_stay
     leader.lead()
     store(leader, "w", "slow")
     clock.advance(RESERVATION_TTL)
-    leader.releaser.run_pass(leader.tracker)  # Its view is from before the create.
+    leader.release_pass.run_pass(leader.tracker)  # Its view is from before the create.
     assert set(leader.ledgers.read(ROOT).reservations) == {"slow"}
     leader.work()
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 1, {ACCOUNT: Usage(1, 0, 1)})
@@ -451,7 +451,7 @@ def test_a_workflow_that_comes_and_finishes_between_two_passes_frees_its_slot(le
     leader.tracker.apply(WatchEvent(EventType.ADDED, made, "8"))
     leader.tracker.apply(WatchEvent(EventType.DELETED, made, "9"))
     complete(leader.cluster, "w", namespace="etl")
-    leader.releaser.run_pass(leader.tracker)
+    leader.release_pass.run_pass(leader.tracker)
     assert leader.ledgers.read(ROOT).reservations == {}
 
 
@@ -485,7 +485,7 @@ def test_policies_that_change_between_the_fence_and_the_pass_are_no_error(leader
     queue_up(leader, "a")
     leader.lead()
     leader.snapshot = snapshot_of(pool("data", workflows=1), member("etl", "data"))
-    assert leader.releaser.run_pass(leader.tracker) == 0
+    assert leader.release_pass.run_pass(leader.tracker) == 0
     assert leader.work() == 1
 
 
@@ -558,24 +558,24 @@ def test_only_those_in_front_are_told_where_they_stand(leader: Leader, clock: Cl
     assert [name for name, _ in leader.told.messages] == names[1 : 1 + REFRESHED_POSITIONS]
     leader.told.messages.clear()
     complete(leader.cluster, "w00", namespace="etl")
-    clock.advance(TELL_EVERY)
+    clock.advance(WRITE_EVERY)
     leader.work()
     assert [name for name, _ in leader.told.messages] == names[2 : 2 + REFRESHED_POSITIONS]
 
 
 def test_many_queues_are_told_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     """A new leader has told nobody anything yet; the next release comes before all of that."""
-    namespaces = [f"n{number}" for number in range(TOLD_AT_ONCE // REFRESHED_POSITIONS + 2)]
+    namespaces = [f"n{number}" for number in range(MOST_WRITES // REFRESHED_POSITIONS + 2)]
     leader = Leader(spy, snapshot_of(*(quota(each, "q", workflows=1) for each in namespaces)), clock)
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 1)]
     for each in namespaces:
         for name in names:
             submit(spy, leader.snapshot, draft(f"{each}-{name}"), namespace=each)
     leader.work()
-    assert (len(leader.told.messages), leader.releaser.untold) == (TOLD_AT_ONCE, True)
+    assert (len(leader.told.messages), leader.release_pass.unwritten) == (MOST_WRITES, True)
     complete(spy, "n0-w00", namespace="n0")
     assert leader.work() == 1
-    while leader.releaser.untold:
+    while leader.release_pass.unwritten:
         leader.work()
     told = {name for name, _ in leader.told.messages}
     assert told == {f"{each}-{name}" for each in namespaces for name in names[1:]}
@@ -678,10 +678,10 @@ def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_r
     queue_up(first, "a", "b", "c")
     first.lead()
     sent = iter((False, True))
-    assert first.releaser.run_pass(first.tracker, stopping=lambda: next(sent, True)) == 1
+    assert first.release_pass.run_pass(first.tracker, stopping=lambda: next(sent, True)) == 1
     second = Leader(spy, first.snapshot, clock)
     second.lead()
-    assert second.releaser.run_pass(second.tracker) == 2
+    assert second.release_pass.run_pass(second.tracker) == 2
     assert not any(is_held(each) for each in spy.list(WORKFLOWS).items)
 
 
@@ -694,10 +694,10 @@ def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryC
         submit(cluster, leader.snapshot, draft(name), namespace="etl")
     assert leader.work() == 0
     clock.advance(timedelta(minutes=29, seconds=50))
-    assert leader.releaser.run_pass(leader.tracker) == 0
-    assert leader.releaser.next_event() == NOON + timedelta(minutes=30)
+    assert leader.release_pass.run_pass(leader.tracker) == 0
+    assert leader.release_pass.next_event() == NOON + timedelta(minutes=30)
     clock.advance(timedelta(seconds=10))
-    assert leader.releaser.run_pass(leader.tracker) == 2
+    assert leader.release_pass.run_pass(leader.tracker) == 2
 
 
 def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
@@ -707,12 +707,12 @@ def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock:
     policies = snapshot_of(ClusterWorkflowQuota(PolicyMetadata("data"), spec), member("etl", "data"))
     leader = Leader(cluster, policies, clock)
     allowed = [Limits(Amount(0))]
-    leader.releaser._capacity = lambda _: allowed[-1]
+    leader.release_pass._capacity = lambda _: allowed[-1]
     for name in ("a", "b", "c"):
         submit(cluster, policies, draft(name), namespace="etl")
     assert leader.work() == 0
     allowed.append(Limits(Amount(2)))
-    assert leader.releaser.run_pass(leader.tracker) == 2
+    assert leader.release_pass.run_pass(leader.tracker) == 2
     assert leader.ledgers.read(Root.of_pool("data")).capacity == Limits(Amount(2))
 
 
@@ -723,14 +723,14 @@ def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: 
     assert leader.work() == 0
     leader.ledgers.cancel(taken)
     clock.advance(LOOK_EVERY)
-    assert leader.releaser.run_pass(leader.tracker) == 1
+    assert leader.release_pass.run_pass(leader.tracker) == 1
 
 
 def test_an_edited_limit_is_put_in_force_with_the_queue_as_it_is(leader: Leader) -> None:
     """The state goes on, so that the edit of a number costs the same before a queue of any length."""
     queue_up(leader, "a", "b", "c")
     assert leader.work() == 1
-    state = leader.releaser._states[ROOT]
+    state = leader.release_pass._states[ROOT]
     leader.snapshot = snapshot_of(quota("etl", "q", workflows=2))
-    assert leader.releaser.run_pass(leader.tracker) == 1
-    assert leader.releaser._states[ROOT] is state
+    assert leader.release_pass.run_pass(leader.tracker) == 1
+    assert leader.release_pass._states[ROOT] is state

@@ -11,7 +11,7 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.accounts import Account, Root
-from policy.service.release.release_sender import FIRST_DELAY, GIVEN_UP_AT_ONCE, LAST_DELAY
+from policy.service.release.release_sender import FIRST_DELAY, LAST_DELAY, MOST_GIVEN_UP
 from tests.policy.core.builders import quota, snapshot
 from tests.policy.service.world import (
     NOON,
@@ -58,7 +58,7 @@ def test_a_workflow_that_cannot_be_released_holds_nobody_else_up(spy: Spy, clock
     refuse(spy, "b")
     assert leader.work() == 2
     assert leader.held("etl") == {"a": False, "b": True, "c": False}
-    assert leader.releaser.unsent == 1
+    assert leader.release_pass.unsent == 1
     assert leader.work() == 0
     assert [name for name, _ in leader.told.failures] == ["b"]
 
@@ -70,7 +70,7 @@ def test_it_is_tried_again_after_a_while_that_grows(spy: Spy, clock: Clock) -> N
     leader.work()
     waits = []
     for _ in range(8):
-        due = leader.releaser._sender.next_try()
+        due = leader.release_pass._sender.next_try()
         assert due is not None
         waits.append(due - clock())
         clock.advance(waits[-1] - timedelta(milliseconds=1))
@@ -89,8 +89,8 @@ def test_once_it_is_answered_nothing_is_owed(spy: Spy, clock: Clock) -> None:
     refuse(spy)
     clock.advance(FIRST_DELAY)
     assert leader.work() == 1
-    assert leader.releaser.unsent == 0
-    assert leader.releaser._sender.next_try() is None
+    assert leader.release_pass.unsent == 0
+    assert leader.release_pass._sender.next_try() is None
 
 
 def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:
@@ -100,7 +100,7 @@ def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:
     leader.work()
     spy.delete(WORKFLOWS, "a", namespace="etl")
     assert leader.work() == 1
-    assert leader.releaser.unsent == 0
+    assert leader.release_pass.unsent == 0
     assert leader.held("etl") == {"b": False}
 
 
@@ -135,7 +135,7 @@ def test_the_next_pass_is_due_when_a_wait_is_over(spy: Spy, clock: Clock) -> Non
     """Nothing else has to happen in a quiet namespace."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10s")
     leader.work()
-    assert leader.releaser.next_event() == NOON + timedelta(seconds=10)
+    assert leader.release_pass.next_event() == NOON + timedelta(seconds=10)
 
 
 def test_one_that_fits_at_the_last_moment_runs(spy: Spy, clock: Clock) -> None:
@@ -167,12 +167,12 @@ def test_giving_up_that_fails_is_told_and_tried_again(spy: Spy, clock: Clock) ->
 
 def test_many_are_given_up_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     """The next release must not wait for a whole queue to be failed."""
-    names = [f"w{number:02}" for number in range(GIVEN_UP_AT_ONCE + 5)]
+    names = [f"w{number:02}" for number in range(MOST_GIVEN_UP + 5)]
     leader = leader_of(spy, clock, 0, *names, maxWait="10m")
     leader.work()
     clock.advance(WAIT)
     leader.work()
-    assert len(leader.told.given_up) == GIVEN_UP_AT_ONCE
+    assert len(leader.told.given_up) == MOST_GIVEN_UP
     leader.work()
     assert sorted(name for name, _ in leader.told.given_up) == names
 
@@ -201,7 +201,7 @@ def test_a_leader_that_is_stopped_gives_nobody_up(spy: Spy, clock: Clock, workfl
     leader = leader_of(spy, clock, workflows, "a", maxWait="10m")
     leader.lead()
     clock.advance(WAIT)
-    leader.releaser.run_pass(leader.tracker, stopping=lambda: True)
+    leader.release_pass.run_pass(leader.tracker, stopping=lambda: True)
     assert leader.told.given_up == []
     assert leader.held("etl") == {"a": True}
 

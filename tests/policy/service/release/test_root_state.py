@@ -19,7 +19,7 @@ from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, with_reservations
 from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import ZERO, Amount, Usage
-from policy.service.release.root_state import AT_ONCE, RootState
+from policy.service.release.root_state import MOST_RELEASES, RootState
 from policy.service.tracking.tracked import Tracked
 from tests.policy.core.builders import limits, quota, snapshot
 from tests.policy.service.release.bookkeeping import (
@@ -123,8 +123,8 @@ def test_used_is_the_number_of_live_ones_that_count(desk: Desk) -> None:
 def _sum(counted: list[Tracked]) -> Usage:
     return Usage(
         len(counted),
-        sum(each.weighed.tasks.value or 0 for each in counted),
-        sum(each.weighed.tasks.value is None for each in counted),
+        sum(each.usage_marks.tasks.value or 0 for each in counted),
+        sum(each.usage_marks.tasks.value is None for each in counted),
     )
 
 
@@ -252,7 +252,7 @@ def test_changes_folded_one_by_one_come_to_the_same_as_opening_the_books_anew(
     assert folded.reservations == anew.reservations
     assert old.running == desk.state.running
     assert waiting == desk.waiting()
-    assert sorted(map(repr, old.going())) == sorted(map(repr, desk.state.going()))
+    assert old.view() == desk.state.view()
     assert old.planner.headroom.taken == desk.state.planner.headroom.taken
     known = set(old.planner.headroom.limits) & set(desk.state.planner.headroom.limits)
     quotas = [quota for name in "ab" for quota in drawn.policies(name).quotas]
@@ -556,10 +556,10 @@ def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> N
 
 def test_one_pass_releases_so_many_and_the_next_the_others() -> None:
     """The ledger has to stay small; `written` says that more may go."""
-    desk = Desk(one_pool(None), *(live(f"u{number}", arrival=number) for number in range(AT_ONCE + 3)))
+    desk = Desk(one_pool(None), *(live(f"u{number}", arrival=number) for number in range(MOST_RELEASES + 3)))
     desk.ledger = desk.settled()
     assert desk.state.written(desk.ledger)
-    assert len(desk.ledger.reservations) == AT_ONCE
+    assert len(desk.ledger.reservations) == MOST_RELEASES
     assert len(desk.work()) == 3
 
 
@@ -637,7 +637,7 @@ def test_an_edit_of_the_shares_that_a_pool_says_reads_no_queue_anew() -> None:
 
     desk = Desk(sharing(1), *(live(f"a{number}", arrival=number) for number in range(4)))
     assert desk.work() == ["a0"]
-    assert desk.state.fits(sharing(3), "ab")
+    assert desk.state.take_over(sharing(3), "ab")
     desk.policies = sharing(3)
     desk.later(timedelta(0), None)
     assert desk.work() == ["a1", "a2"]
@@ -657,15 +657,15 @@ def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
 def test_books_stay_right_where_policies_of_others_or_limits_change_only() -> None:
     """They are opened anew where what those who wait need, or who belongs to them, has changed."""
     desk = Desk(one_pool(1))
-    assert desk.state.fits(one_pool(1), "ab")
-    assert desk.state.fits(one_pool(2), "ab")
-    assert not desk.state.fits(one_pool(1), "abc")
-    assert not desk.state.fits(one_pool(1, quota("q", namespace="a")), "ab")
-    assert not desk.state.fits(one_pool(1, perUser={"workflows": 1}), "ab")
-    assert not desk.state.fits(one_pool(1, reserve=[{"abovePriority": 0, "workflows": 1}]), "ab")
-    assert not desk.state.fits(one_pool(1, fairShare={"weights": {"a": 2}}), "ab")
-    assert not desk.state.fits(one_pool(1, borrowing={}), "ab")
-    assert not desk.state.fits(snapshot(), "ab")
+    assert desk.state.take_over(one_pool(1), "ab")
+    assert desk.state.take_over(one_pool(2), "ab")
+    assert not desk.state.take_over(one_pool(1), "abc")
+    assert not desk.state.take_over(one_pool(1, quota("q", namespace="a")), "ab")
+    assert not desk.state.take_over(one_pool(1, perUser={"workflows": 1}), "ab")
+    assert not desk.state.take_over(one_pool(1, reserve=[{"abovePriority": 0, "workflows": 1}]), "ab")
+    assert not desk.state.take_over(one_pool(1, fairShare={"weights": {"a": 2}}), "ab")
+    assert not desk.state.take_over(one_pool(1, borrowing={}), "ab")
+    assert not desk.state.take_over(snapshot(), "ab")
 
 
 def test_a_limit_that_is_edited_acts_with_the_next_pass_and_reads_no_queue_anew() -> None:
@@ -692,7 +692,7 @@ def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
 ) -> None:
     """The same counts, the same releases in the same order, and the same reasons for those who wait."""
     for after in (data.draw(edited(desk.policies)), data.draw(edited(desk.policies))):
-        if not desk.state.fits(after, "ab"):
+        if not desk.state.take_over(after, "ab"):
             assert any(quota.rises for each in "ab" for quota in after.policies(each).quotas)
             return
         desk.edit(after)

@@ -38,9 +38,9 @@ def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: 
     """They are told in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: False) == len(NAMES)
-    assert letting_go.send(found, tracker, lambda: False) == 0
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: False) == len(NAMES)
+    assert sender.send(found, tracker, lambda: False) == 0
     assert told.released_names == NAMES
     assert sorted(call.name for call in spy.calls if call.releases) == NAMES
     assert not any(is_held(item) for item in cluster.list(WORKFLOWS, labels=LIVE).items)
@@ -58,10 +58,10 @@ def test_one_that_fails_holds_nobody_up(
             raise Unavailable("no answer")
 
     spy.before = fail
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: False) == len(NAMES) - 1
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: False) == len(NAMES) - 1
     assert [name for name, _ in told.failures] == [NAMES[3]]
-    assert letting_go.unsent == 1
+    assert sender.unsent == 1
 
 
 def test_nothing_is_sent_once_the_leader_stops(
@@ -70,6 +70,6 @@ def test_nothing_is_sent_once_the_leader_stops(
     """Whoever leads next completes what is reserved."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
-    letting_go = ReleaseSender(cluster=spy, clock=clock, reporter=told, together=hands.map)
-    assert letting_go.send(found, tracker, lambda: True) == 0
+    sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
+    assert sender.send(found, tracker, lambda: True) == 0
     assert not spy.calls

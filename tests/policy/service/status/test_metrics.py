@@ -26,7 +26,6 @@ from policy.service.status.metrics import (
     REQUEST_BUCKETS,
     WAIT_BUCKETS,
     ControllerMetrics,
-    ControllerRecorder,
     PolicyCounts,
 )
 from policy.service.tracking.tracked import Tracked, track
@@ -181,12 +180,11 @@ def test_the_buckets_grow(buckets: tuple[float, ...]) -> None:
     assert all(low < high for low, high in pairwise(buckets))
 
 
-def test_the_metrics_are_a_recorder_and_start_without_series(clock: Clock) -> None:
-    """Nothing is told before it has happened; and no counter has a second series for its birth."""
+def test_the_metrics_start_without_series(clock: Clock) -> None:
+    """Nothing is shown before it has happened; and no counter has a second series for its birth."""
     metrics = metrics_of(clock)
-    recorder: ControllerRecorder = metrics
     text = metrics.render()
     assert b"_created" not in text
     assert b"namespace=" not in text
-    recorder.failed(NotFound("gone"))
+    metrics.failed(NotFound("gone"))
     assert b'reason="NotFound"' in metrics.render()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.service.tracking.tracker import Families, Tracker
+from policy.service.tracking.tracker import ChildTree, Tracker
 
 NAMES: Final = "abcdef"
 HELD: Final[JsonObject] = {well_known.INSTANCE_ID: well_known.HOLD_VALUE}
@@ -41,14 +41,14 @@ def metadata(name: str, above: str, how: str, tasks: str, namespace: str) -> Jso
 def tracker() -> Tracker:
     """Return one that keeps the label by which roots are told apart."""
     made = Tracker()
-    made.keep({"team"})
+    made.keep_labels({"team"})
     made.reset(Listing((), "0"))
     return made
 
 
 def under(tracker: Tracker) -> dict[str, str]:
     """Return under whom everybody runs."""
-    return {each.uid: (each.under or {}).get("team", "") for each in tracker}
+    return {each.uid: (each.root_labels or {}).get("team", "") for each in tracker}
 
 
 @given(st.lists(changes, max_size=25))
@@ -67,9 +67,9 @@ def test_who_runs_under_whom_follows_from_what_is_live(
             live[name] = obj
         for change in followed.take_changes():
             if change.before is not None:
-                assert told.pop(change.before.uid) == ((change.before.under or {}).get("team", ""))
+                assert told.pop(change.before.uid) == ((change.before.root_labels or {}).get("team", ""))
             if change.after is not None:
-                told[change.after.uid] = (change.after.under or {}).get("team", "")
+                told[change.after.uid] = (change.after.root_labels or {}).get("team", "")
         assert told == under(followed)
     listed = tracker()
     listed.reset(Listing(tuple(live.values()), "1"))
@@ -91,16 +91,16 @@ def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str
         below = [each for each in followed if found[each.uid] == root]
         assert {each.namespace for each in below} == {top.namespace}
         assert all(each.admitted for each in below)
-        bound = top.mark.tasks
-        assert bound.unlimited or not any(each.mark.tasks.unlimited for each in below)
-        assert bound.covers(sum(each.mark.tasks.value or 0 for each in below))
+        bound = top.usage_marks.tasks
+        assert bound.unlimited or not any(each.usage_marks.tasks.unlimited for each in below)
+        assert bound.covers(sum(each.usage_marks.tasks.value or 0 for each in below))
 
 
 def test_nobody_is_the_root_of_a_circle() -> None:
     """Only who bypasses admission could write such marks, and everybody in it counts."""
-    families = Families()
+    tree = ChildTree()
     for uid, above in (("a", "b"), ("b", "c"), ("c", "b"), ("d", "e")):
-        families.put(uid, above)
+        tree.put(uid, above)
     runs = frozenset("abcde").__contains__
-    assert [families.root(uid, runs) for uid in "abcde"] == [None, None, None, "e", "e"]
-    assert sorted(families.line("b", runs)) == ["a", "c"]
+    assert [tree.root(uid, runs) for uid in "abcde"] == [None, None, None, "e", "e"]
+    assert sorted(tree.descendants("b", runs)) == ["a", "c"]

@@ -17,6 +17,6 @@ def test_a_quota_that_asks_for_another_label_counts_those_that_run_already(
     leader.snapshot = snapshot_of(quota("etl", "all", workflows=5), red)
     submit(cluster, leader.snapshot, draft("waits", labels={"team": "red"}), namespace="etl")
     leader.see()
-    assert leader.releaser.run_pass(leader.tracker) == 0  # It does not know the label yet.
+    assert leader.release_pass.run_pass(leader.tracker) == 0  # It does not know the label yet.
     assert leader.work() == 0
     assert leader.held("etl") == {"runs": False, "waits": True}

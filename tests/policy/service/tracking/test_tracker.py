@@ -14,10 +14,9 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import WORKFLOWS, EventType, Listing, ListingOf, MergePatch, WatchEvent
 from policy.core.objects import well_known
-from policy.core.objects.hold import Weighed
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.values.amounts import UNLIMITED, Amount, Usage
-from policy.service.tracking.tracked import LiveMetadata, Reader, Tracked, track
+from policy.service.tracking.tracked import LiveMetadata, MarkedUsage, Reader, Tracked, track
 from policy.service.tracking.tracker import LIVE, Tracker
 from tests.policy.service.world import draft, memory, name_of
 
@@ -129,7 +128,7 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
     for number, (what, name) in enumerate(before):
         change(cluster, what, name, number)
     tracker = Tracker()
-    tracker.keep({"note"})
+    tracker.keep_labels({"note"})
     catch_up = follow(tracker, cluster)
     for number, (what, name) in enumerate(after):
         change(cluster, what, name, number)
@@ -137,11 +136,11 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
             catch_up()
     catch_up()
     wanted = [track(item) for item in listed(cluster).items]
-    assert len(tracker) == len(wanted)
+    assert len(list(tracker)) == len(wanted)
     for each in wanted:
         found = tracker.get(each.uid)
         assert found is not None
-        assert (found.name, found.hold, found.weighed) == (each.name, each.hold, each.weighed)
+        assert (found.name, found.hold, found.usage_marks) == (each.name, each.hold, each.usage_marks)
         assert found.labels == {key: value for key, value in each.labels.items() if key == "note"}
 
 
@@ -174,7 +173,7 @@ def test_a_workflow_that_completes_arrives_as_deleted() -> None:
     catch_up = follow(tracker, cluster)
     label(cluster, "a", **{well_known.COMPLETED: "true"})
     assert catch_up() == [EventType.DELETED]
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
 
 
 def test_a_workflow_that_is_retried_arrives_as_added() -> None:
@@ -182,7 +181,7 @@ def test_a_workflow_that_is_retried_arrives_as_added() -> None:
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", **{well_known.COMPLETED: "true"})
     catch_up = follow(tracker, cluster)
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
     label(cluster, "a", **{well_known.COMPLETED: None})
     assert catch_up() == [EventType.ADDED]
     assert order(tracker) == ["a"]
@@ -248,7 +247,7 @@ def test_the_deletion_of_a_stranger_is_no_trouble() -> None:
     """An event for a Workflow that was never listed is folded into nothing."""
     cluster, tracker = memory(), Tracker()
     tracker.apply(WatchEvent(EventType.DELETED, add(cluster, "a"), "9"))
-    assert len(tracker) == 0
+    assert len(list(tracker)) == 0
 
 
 def test_workflows_are_given_by_namespace() -> None:
@@ -257,7 +256,7 @@ def test_workflows_are_given_by_namespace() -> None:
     for namespace, name in (("x", "a"), ("y", "a"), ("x", "b")):
         cluster.create(WORKFLOWS, draft(name), namespace=namespace)
     follow(tracker, cluster)
-    names = {place: [each.name for each in tracker.of((place,))] for place in tracker.namespaces()}
+    names = {place: [each.name for each in tracker.in_namespaces((place,))] for place in tracker.namespaces()}
     assert names == {"x": ["a", "b"], "y": ["a"]}
 
 
@@ -273,7 +272,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
         {well_known.TASKS: "7", well_known.PRIORITY: "-3", well_known.USER: "ann"},
         {well_known.INSTANCE_ID: well_known.HOLD_VALUE, well_known.RESERVATION: "r"},
     )
-    assert tracked.weighed == Weighed(Amount(7), -3, "ann")
+    assert (tracked.usage_marks, tracked.user) == (MarkedUsage(Amount(7), -3, admitted=True), "ann")
     assert tracked.weight == Usage(1, 7)
     assert (tracked.held, tracked.reservation) == (True, "r")
 
@@ -292,7 +291,8 @@ def test_the_marks_of_admission_are_read_back() -> None:
 def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
     """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
-    assert tracked.weighed == Weighed(UNLIMITED, 0, "")
+    marks = tracked.usage_marks
+    assert (marks.tasks, marks.priority, tracked.user) == (UNLIMITED, 0, "")
     assert tracked.weight == Usage(1, 0, 1)
 
 
@@ -330,26 +330,26 @@ def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
     """A hundred thousand Workflows have many labels, and quotas ask for few."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     follow(tracker, cluster)
     assert [each.labels for each in tracker] == [{"team": "red"}]
-    assert tracker.keeps({"team"})
-    assert not tracker.keeps({"team", "build"})
+    assert tracker.has_labels({"team"})
+    assert not tracker.has_labels({"team", "build"})
 
 
 def test_a_label_that_was_not_asked_for_before_needs_a_new_listing() -> None:
     """What was not kept cannot be judged; less than was kept can."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     follow(tracker, cluster)
-    tracker.keep(())
+    tracker.keep_labels(())
     assert not tracker.outdated
-    tracker.keep({"build"})
+    tracker.keep_labels({"build"})
     assert tracker.outdated
-    assert not tracker.keeps({"build"})
+    assert not tracker.has_labels({"build"})
     tracker.reset(listed(cluster))
-    assert tracker.keeps({"build"})
+    assert tracker.has_labels({"build"})
     assert [each.labels for each in tracker] == [{"build": "4711"}]
 
 
@@ -411,7 +411,7 @@ def test_a_live_workflow_takes_little_memory() -> None:
         msgspec.convert({"metadata": metadata_of(number)}, LiveMetadata) for number in range(WORKFLOWS_KNOWN)
     ]
     tracker = Tracker()
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     gc.collect()
     tracemalloc.start()
     try:
@@ -421,5 +421,5 @@ def test_a_live_workflow_takes_little_memory() -> None:
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(tracker) == WORKFLOWS_KNOWN
+    assert len(list(tracker)) == WORKFLOWS_KNOWN
     assert used / WORKFLOWS_KNOWN <= MEMORY
