@@ -11,7 +11,7 @@ from policy.core.quota.ledger import Ledger, Purpose, cancel, expire
 from policy.service.leading.fences import Fences
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
-from policy.service.release.release_sender import ReleaseSender
+from policy.service.release.release_sender import ReleaseSender, SendResult
 from policy.service.tracking.tracked import LiveMetadata
 from policy.service.tracking.tracker import Tracker
 from tests.policy.service.world import part
@@ -181,12 +181,14 @@ class OldEvents(Faithful):
         return controller
 
 
-class _Patient(ReleaseSender):
-    """Sends a release once only: what got no answer is left to nobody."""
+class _SendsOnce(ReleaseSender):
+    """Sends a release once only: what got no answer is not sent again."""
 
-    def _put_off(self, key: str) -> None:
-        super()._put_off(key)
-        self._sent.add(key)
+    def _record(self, result: SendResult) -> bool:
+        answered = super()._record(result)
+        if result.error is not None:
+            self._sent.add(result.due.release)
+        return answered
 
 
 class ReleaseOnce(Faithful):
@@ -194,6 +196,8 @@ class ReleaseOnce(Faithful):
 
     def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
         release_pass = make(ReleasePass)
-        told = release_pass._sender
-        release_pass._sender = _Patient(cluster=told._cluster, clock=told._clock, reporter=told._reporter)
+        right = release_pass._sender
+        release_pass._sender = _SendsOnce(
+            cluster=right._cluster, clock=right._clock, reporter=right._reporter
+        )
         return release_pass

@@ -193,7 +193,8 @@ class Elector:
             holding = self._campaign()
         except ClusterError as error:
             self._trouble("leader election", error)
-            holding = self.leading and not self._overdue()
+            since = self._stopwatch() - self._renewed_at
+            holding = self.leading and since < RENEW_WITHIN.total_seconds()
         if holding and not self.leading:
             self._begin()
         elif not holding and self.leading:
@@ -210,17 +211,13 @@ class Elector:
         match next_step(self._seen, self._me, now):
             case LeaseStep.TAKE:
                 return self._write(taken(lease, self._me, self._clock()))
-            case LeaseStep.RENEW if self._work_has_died():
-                self._resign()
+            case LeaseStep.RENEW if self._working is not None and not self.leading:
+                self._resign()  # The work ended by itself: another leader fenced it off, or it has a bug.
                 return False
             case LeaseStep.RENEW:
                 return self._write(renewed(lease, self._clock()))
             case LeaseStep.WAIT:
                 return False
-
-    def _work_has_died(self) -> bool:
-        """Return whether the work ended by itself: another leader fenced it off, or it has a bug."""
-        return self._working is not None and not self._working.is_alive()
 
     def _read(self) -> Lease:
         return msgspec.convert(self._cluster.get(LEASES, self._name, namespace=self._namespace), Lease)
@@ -237,9 +234,6 @@ class Elector:
             return False
         self._renewed_at = started
         return True
-
-    def _overdue(self) -> bool:
-        return self._stopwatch() - self._renewed_at >= RENEW_WITHIN.total_seconds()
 
     def _begin(self) -> None:
         self._work = self._start()

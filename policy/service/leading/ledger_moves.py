@@ -52,7 +52,11 @@ class LedgerMoves:
                 if own_root != root and own_root in roots:
                     self._arriving.setdefault(own_root, []).append(each)
                     self._left.setdefault(own_root, {}).setdefault(root, []).append(each.id)
-        return {root: _beginning(ledger, self._arriving.get(root, ())) for root, ledger in found.items()}
+        for root, arriving in self._arriving.items():
+            if root in found:
+                added = {**found[root].reservations, **{each.id: each for each in arriving}}
+                found[root] = msgspec.structs.replace(found[root], reservations=added)
+        return found
 
     def destinations(self) -> list[Root]:
         """Return the roots whose ledgers reservations move to."""
@@ -104,11 +108,6 @@ def is_misplaced(ledger: Ledger, snapshot: Snapshot, roots: Collection[Root]) ->
     places = {each.namespace for each in ledger.reservations.values()}
     places |= {account.namespace for account in ledger.used if account.namespace}
     return any(snapshot.policies(each).root != ledger.root for each in places)
-
-
-def _beginning(ledger: Ledger, arriving: Iterable[Reservation]) -> Ledger:
-    reservations = {**ledger.reservations, **{each.id: each for each in arriving}}
-    return msgspec.structs.replace(ledger, reservations=reservations)
 
 
 def _without(ids: Iterable[str], ledger: Ledger) -> Ledger:

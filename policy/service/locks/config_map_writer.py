@@ -139,8 +139,7 @@ class ConfigMapWriter(Passes):
             return
         settled = self._settled.get(address)
         if settled is not None and settled.wanted == wanted and settled.shown == shown:
-            due = settled.again is not None and self._stopwatch() >= settled.again
-            if not due:
+            if settled.again is None or self._stopwatch() < settled.again:
                 return
         try:
             written = self._write(address, {key: each.value for key, each in wanted.items()})

@@ -65,7 +65,7 @@ class LockMetrics(Collector):
             (
                 "lockkeeper_lock_oldest_wait_seconds",
                 "How long the one who waits longest has waited.",
-                lambda each: _waited(each, now),
+                lambda each: 0.0 if each.oldest is None else max(0.0, (now - each.oldest).total_seconds()),
             ),
         ):
             yield _family(name, text, shown[:_MOST_LOCKS], value)
@@ -92,7 +92,3 @@ def _family(
         if found is not None:
             family.add_metric([namespace, lock], found)
     return family
-
-
-def _waited(queue: LockQueue, now: datetime) -> float:
-    return max(0.0, (now - queue.oldest).total_seconds()) if queue.oldest is not None else 0.0

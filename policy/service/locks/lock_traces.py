@@ -77,10 +77,6 @@ class Traces:
         with self._lock:
             return frozenset(self._traced)
 
-    def __len__(self) -> int:
-        with self._lock:
-            return sum(map(len, self._traced.values()))
-
     def reset(self, scope: str, items: Iterable[LiveWorkflow | Unread]) -> None:
         """Start a scope again from a listing; a Workflow that cannot be decoded counts as using no lock."""
         traced = [trace(item, unborn=self._clock()) for item in items if isinstance(item, LiveWorkflow)]
@@ -98,7 +94,11 @@ class Traces:
             return
         if isinstance(found, Unread) or event.type is EventType.DELETED:
             named = found if isinstance(found, Unread) else found.metadata
-            moved = self._drop(scope, (named.namespace or "", named.name or ""))
+            with self._lock:
+                before = self._traced.get(scope, {}).pop((named.namespace or "", named.name or ""), None)
+                moved = before is not None
+                if before is not None:
+                    self._count(before, -1)
         else:
             traced = trace(found, unborn=self._clock())
             with self._lock:
@@ -117,13 +117,6 @@ class Traces:
     def _forget(self, scope: str) -> None:
         for each in self._traced.pop(scope, {}).values():
             self._count(each, -1)
-
-    def _drop(self, scope: str, key: tuple[str, str]) -> bool:
-        with self._lock:
-            before = self._traced.get(scope, {}).pop(key, None)
-            if before is not None:
-                self._count(before, -1)
-            return before is not None
 
     def _shared(self, traced: Traced) -> Traced:
         """Return a record that shares its sets with others: runs of one template name the same locks."""

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-import msgspec
-
 from policy.core.admission import bypass
 from policy.core.policies.snapshot import Snapshot
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -24,13 +22,6 @@ MOST_UNREPORTED: Final = 100
 """Of one namespace that wait to be reported. More are only counted: thousands of one event are of no use."""
 
 
-class _Unreported(msgspec.Struct, frozen=True):
-    """A Workflow that is to be reported, and with which message."""
-
-    workflow: Tracked
-    message: str
-
-
 class BypassReports:
     """What one leader knows of such Workflows. `counts` is how many of them are live, by namespace."""
 
@@ -40,7 +31,7 @@ class BypassReports:
         self._quotas: dict[str, tuple[CompiledQuota, ...]] | None = None
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._found: dict[str, str] = {}
-        self._unreported: dict[str, deque[_Unreported]] = {}
+        self._unreported: dict[str, deque[tuple[Tracked, str]]] = {}  # By namespace, with the message.
         self._reported_at = now - REPORT_EVERY
         self.counts: Counter[str] = Counter()
 
@@ -66,12 +57,12 @@ class BypassReports:
         while self._unreported and reported < MOST_REPORTED:
             namespace = next(iter(self._unreported))
             waiting = self._unreported.pop(namespace)
-            each = waiting.popleft()
+            workflow, message = waiting.popleft()
             if waiting:
                 self._unreported[namespace] = waiting  # At the end: the others come first.
-            if each.workflow.uid in self._found and tracker.get(each.workflow.uid) is not None:
+            if workflow.uid in self._found and tracker.get(workflow.uid) is not None:
                 reported += 1
-                self._reporter.bypassed_admission(each.workflow, each.message)
+                self._reporter.bypassed_admission(workflow, message)
 
     def next_round(self) -> datetime | None:
         """Return when more are to be reported."""
@@ -109,7 +100,7 @@ class BypassReports:
         self.counts[namespace] += 1
         waiting = self._unreported.setdefault(namespace, deque())
         if len(waiting) < MOST_UNREPORTED:
-            waiting.append(_Unreported(workflow, bypass.message(quota)))
+            waiting.append((workflow, bypass.message(quota)))
 
     def _forget(self, uid: str) -> None:
         namespace = self._found.pop(uid)

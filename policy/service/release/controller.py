@@ -98,12 +98,10 @@ class Controller:
         while self._release_pass.fence_new(self._tracker) or self._tracker.outdated:
             self._list()
         self._listed = True
-        self._release_pass.run_pass(self._tracker, stopping=self._stopped.is_set, pressed=self._pressed)
+        self._release_pass.run_pass(
+            self._tracker, stopping=self._stopped.is_set, pressed=lambda: not self._inbox.empty
+        )
         self._wait = self._until_due()
-
-    def _pressed(self) -> bool:
-        """Return whether something has changed since this pass began."""
-        return not self._inbox.empty
 
     def _until_due(self) -> timedelta:
         """Return the time until the next pass, if nothing changes."""

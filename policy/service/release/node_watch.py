@@ -139,9 +139,7 @@ class NodeWatch:
             rule = pool.capacity
             if rule is None:
                 continue
-            state = self._states.get(name)
-            if state is None:
-                state = self._resumed(name)
+            state = self._states.get(name) or self._resumed(name)
             states[name] = follow(state, measure(rule, self._nodes.values()), rule, now)
             moved = moved or limits_of(states[name]) != self.capacity(name)
             fall = next_fall(states[name], rule)

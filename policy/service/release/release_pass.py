@@ -92,11 +92,6 @@ class ReleasePass:
         self._more = False
 
     @property
-    def unsent(self) -> int:
-        """How many releases are in a ledger and could not be sent."""
-        return self._sender.unsent
-
-    @property
     def unwritten(self) -> bool:
         """Whether some Workflows do not show their position yet."""
         return self._messages.unwritten
@@ -204,10 +199,9 @@ class ReleasePass:
             self._policies = snapshot.compiled
         else:
             self._take(changes, snapshot, now)
-        departed = tracker.departed
-        for state in self._states.values() if departed else ():
-            state.departed(departed)
-        self._dirty.update(snapshot.policies(each).root for each in tracker.departures())
+        for state in self._states.values() if tracker.departed else ():
+            state.departed(tracker.departed)
+        self._dirty.update(snapshot.policies(each).root for each in {*tracker.departed.values()})
 
     def _checked(
         self, changes: list[WorkflowChange], tracker: Tracker, now: datetime
@@ -290,7 +284,10 @@ class ReleasePass:
                 state = self._states.get(root)
                 if state is None and is_misplaced(ledger, snapshot, self._states):
                     self._policies = None  # It belongs elsewhere, or nowhere.
-                elif state is not None and (_creates(ledger) or not state.matches(ledger)):
+                elif state is not None and (
+                    any(each.purpose is Purpose.CREATE for each in ledger.reservations.values())
+                    or not state.matches(ledger)
+                ):
                     self._dirty.add(root)  # A create may be lost, or another process has written.
         for root, state in self._states.items():
             due = state.releases and self._sender.has_due(state.releases.values(), now)
@@ -302,7 +299,7 @@ class ReleasePass:
 
     # What is written.
 
-    def _write(self, root: Root, now: datetime) -> Ledger:
+    def _write(self, root: Root, now: datetime) -> None:
         """Write the ledger of a root by compare-and-swap, and record what was written."""
         state = self._states[root]
         moved = self._moves.arriving(root)
@@ -314,7 +311,6 @@ class ReleasePass:
         written = self._ledgers.update(root, change)
         self._more = state.written(written) or self._more
         self._moves.arrived(root)
-        return written
 
     def _expired(self, ledger: Ledger, now: datetime) -> Ledger:
         """Drop create reservations for which a consistent list has no live object (protocol rule 4c)."""
@@ -325,8 +321,3 @@ class ReleasePass:
         selector = f"{LIVE},{well_known.RESERVATION} in ({wanted})"
         listing = self._cluster.list(WORKFLOWS, labels=selector, metadata_only=True)
         return expire(ledger, now, [track(item).reservation for item in listing.items])
-
-
-def _creates(ledger: Ledger) -> bool:
-    """Return whether anything is reserved for creates that were not seen yet."""
-    return any(each.purpose is Purpose.CREATE for each in ledger.reservations.values())

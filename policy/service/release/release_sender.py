@@ -6,7 +6,7 @@ does not delay another.
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -58,16 +58,6 @@ class Reporter(Protocol):
         ...
 
 
-class SendAll(Protocol):
-    """Calls a function for each of some releases and returns the results in their order, as `map` does."""
-
-    def __call__(
-        self, do: Callable[["Due"], "SendResult"], due: Iterable["Due"], /
-    ) -> Iterator["SendResult"]:
-        """Call it for each, one after the other or several at once."""
-        ...
-
-
 class Due(msgspec.Struct, frozen=True):
     """A release that is to be sent; where it is `unsure` whether Argo can decode it, it is read first.
 
@@ -92,6 +82,10 @@ class SendResult(msgspec.Struct, frozen=True):
     unsafe: bool = False
 
 
+SendAll: TypeAlias = Callable[[Callable[[Due], SendResult], Iterable[Due]], Iterator[SendResult]]
+"""Sends some releases, one by one or several at once; returns the results in their order, as `map` does."""
+
+
 class ReleaseSender:
     """Sends releases, each until it is answered."""
 
@@ -113,18 +107,13 @@ class ReleaseSender:
             first=FIRST_DELAY.total_seconds(), last=LAST_DELAY.total_seconds()
         )
 
-    @property
-    def unsent(self) -> int:
-        """How many failed and are to be tried again."""
-        return len(self._delays)
-
     def next_try(self) -> datetime | None:
         """Return when one that failed is to be tried again."""
         return self._delays.next_due()
 
     def has_due(self, releases: Iterable[Reservation], now: datetime) -> bool:
         """Return whether one of these releases is due and not answered."""
-        return any(each.id not in self._sent and self._due(each.id, now) for each in releases)
+        return any(not (each.id in self._sent or self._delays.is_early(each.id, now)) for each in releases)
 
     def send(
         self, reservations: Iterable[Reservation], tracker: Tracker, stopping: Callable[[], bool]
@@ -138,10 +127,11 @@ class ReleaseSender:
             tracked = tracker.get(workflow_of(each.id))
             if tracked is None or not tracked.held or tracked.release != each.id:
                 continue
-            if each.id not in self._sent and self._due(each.id, now):
-                unsure = not tracked.admitted or each.id in self._unsure
-                tasks = each.weight.task_amount if tracked.weighed_by else None
-                due.append(Due(tracked, each.id, unsure, tasks))
+            if each.id in self._sent or self._delays.is_early(each.id, now):
+                continue
+            unsure = not tracked.admitted or each.id in self._unsure
+            tasks = each.weight.task_amount if tracked.weighed_by else None
+            due.append(Due(tracked, each.id, unsure, tasks))
 
         def attempt(one: Due) -> SendResult:
             return SendResult(one) if stopping() else self._release(one)
@@ -154,7 +144,7 @@ class ReleaseSender:
         for waiter in planner.pending.overdue(now)[:MOST_GIVEN_UP]:
             tracked = tracker.get(waiter.uid)
             longest = planner.pending.rules(waiter.namespace).max_wait
-            if tracked is None or longest is None or stopping() or not self._due(waiter.uid, now):
+            if tracked is None or longest is None or stopping() or self._delays.is_early(waiter.uid, now):
                 continue
             if waiter.fault:
                 continue  # Argo would read it, though as a completed one.
@@ -165,7 +155,7 @@ class ReleaseSender:
             except (Conflict, Invalid, NotFound):
                 continue  # It has changed; the watch shows how.
             except ClusterError as error:
-                self._put_off(waiter.uid)
+                self._delays.failed(waiter.uid, self._clock(), None)
                 self._reporter.failed(tracked, error)
             else:
                 self._delays.forget(waiter.uid)
@@ -181,12 +171,6 @@ class ReleaseSender:
             self._delays.forget(key)
             self._sent.discard(key)
             self._unsure.discard(key)
-
-    def _due(self, key: str, now: datetime) -> bool:
-        return not self._delays.is_early(key, now)
-
-    def _put_off(self, key: str) -> None:
-        self._delays.failed(key, self._clock(), None)
 
     def _release(self, due: Due) -> SendResult:
         """Release a Workflow; one that changed meanwhile is read again once, one that was deleted is left.
@@ -224,7 +208,7 @@ class ReleaseSender:
         if result.unsafe:
             self._unsure.add(due.release)
         if result.error is not None:
-            self._put_off(due.release)
+            self._delays.failed(due.release, self._clock(), None)
             self._reporter.failed(due.workflow, result.error)
         elif result.released:
             self._sent.add(due.release)

@@ -16,7 +16,7 @@ from policy.cluster.protocol import STATUS, Cluster, MergePatch
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.workflow import Metadata
 from policy.core.policies.conflicts import Finding, PolicyName
-from policy.core.values.backoff import Failure, RetryTimes
+from policy.core.values.backoff import RetryTimes
 from policy.service.leading.term_works import Passes
 from policy.service.status.conditions import status_to_write
 from policy.sources.last_good_objects import Verdict
@@ -99,8 +99,12 @@ class PolicyStatusWriter(Passes):
             return
         self._resting.pop(verdict.uid, None)
         delay = self._delayed.get(verdict.uid)
-        if delay is not None and self._is_early(delay, verdict):
-            return
+        if (
+            delay is not None
+            and delay.about in ("", verdict.resource_version)
+            and self._stopwatch() < delay.due
+        ):
+            return  # It failed, and is not to be tried again yet.
         try:
             self._write(verdict, wanted.status)
         except ClusterError as error:
@@ -109,10 +113,6 @@ class PolicyStatusWriter(Passes):
             self._delayed.forget(verdict.uid)
             self._written_at[verdict.uid] = self._stopwatch()
         self._stopped.wait(self._pause)
-
-    def _is_early(self, delay: Failure[float, str], verdict: Verdict) -> bool:
-        """Return whether a write that failed is not to be tried again yet."""
-        return delay.about in ("", verdict.resource_version) and self._stopwatch() < delay.due
 
     def _write(self, verdict: Verdict, status: JsonObject) -> None:
         patch = MergePatch({"metadata": {"resourceVersion": verdict.resource_version}, "status": status})

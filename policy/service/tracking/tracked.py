@@ -81,12 +81,6 @@ class LiveMetadata(Read, frozen=True):
 class _Labels(Read, frozen=True):
     """Base of the labels of a Workflow that are read: a field for each."""
 
-    def given(self) -> dict[str, str]:
-        """Return the labels that are present, by their keys."""
-        keys = self.__struct_encode_fields__
-        values = msgspec.structs.astuple(self)
-        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
-
 
 prepare(LiveMetadata)
 _OWN: Final = frozenset({well_known.RESERVATION, well_known.CHILD_OF, well_known.INSTANCE_ID})
@@ -116,6 +110,10 @@ def _derived(
 
 
 _NO_MARKS: Final = Annotations()
+_ALWAYS_REMEMBERED: Final = frozenset(
+    {well_known.TASKS, well_known.PRIORITY, well_known.USER, well_known.HOLDS}
+)
+"""The annotations that are remembered of a Workflow that is not held, too."""
 
 
 class Hold(Read, frozen=True):
@@ -127,15 +125,8 @@ class Hold(Read, frozen=True):
 
     def annotations(self) -> dict[str, str]:
         """Return its marks that matter while it is held, as annotations."""
-        marks = {
-            well_known.ORIGINAL_INSTANCE_ID: self.marks.original,
-            well_known.RETRIED: self.marks.retried,
-            well_known.CRON: self.marks.cron,
-            well_known.INHERITS: self.marks.inherits,
-            well_known.SCHEDULED_TIME: self.marks.scheduled,
-            well_known.WEIGHED_BY: self.marks.weighed_by,
-        }
-        return {key: value for key, value in marks.items() if value is not None}
+        present = _present(self.marks)
+        return {key: value for key, value in present.items() if key not in _ALWAYS_REMEMBERED}
 
 
 class MarkedUsage(msgspec.Struct, frozen=True):
@@ -271,7 +262,9 @@ class Reader:
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
         """Return a Workflow; `arrival` is its place in the order of arrival, `before` what it was."""
         metadata = found.metadata
-        labels, marks = _given(metadata.labels), metadata.annotations or _NO_MARKS
+        labels, marks = metadata.labels or {}, metadata.annotations or _NO_MARKS
+        if isinstance(labels, _Labels):
+            labels = _present(labels)
         reservation, parent = labels.get(well_known.RESERVATION, ""), labels.get(well_known.CHILD_OF, "")
         created = metadata.creation_timestamp
         hold = None
@@ -296,11 +289,8 @@ class Reader:
         )
 
     def _stored_labels(self, labels: dict[str, str]) -> Pairs:
-        pairs = (
-            labels.items()
-            if self._keys is None
-            else [each for each in labels.items() if each[0] in self._keys]
-        )
+        keys = self._keys
+        pairs = [each for each in labels.items() if keys is None or each[0] in keys]
         return _once(self._label_pairs, tuple(sorted(pairs))) if pairs else ()
 
     def _marked_usage(self, marks: Annotations) -> MarkedUsage:
@@ -314,8 +304,10 @@ class Reader:
         return known
 
 
-def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:
-    return labels.given() if isinstance(labels, _Labels) else labels or {}
+def _present(fields: _Labels | Annotations) -> dict[str, str]:
+    """Return the labels or annotations that are present, by their keys."""
+    pairs = zip(fields.__struct_encode_fields__, msgspec.structs.astuple(fields), strict=True)
+    return {key: value for key, value in pairs if value is not None}
 
 
 def order_of(created: datetime | None, arrival: int) -> int:

@@ -4,7 +4,7 @@ A Workflow is live until it has the label `completed=true` (argo-workflows B); t
 one that completes arrives as deleted.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Final, TypeAlias
 
@@ -232,7 +232,8 @@ class Tracker:
         self._before.setdefault(tracked.uid, before)
         if before is not None:
             self._count_by_namespace(before, -1)
-        self._departed[tracked.reservation] = tracked.namespace
+        if tracked.reservation:
+            self._departed[tracked.reservation] = tracked.namespace
         above, below = self._tree.parent(tracked.uid), self._tree.children(tracked.uid)
         if above or below:
             self._tree.remove(tracked.uid)
@@ -244,13 +245,12 @@ class Tracker:
             _add(self._held, tracked.namespace, sign)
 
     @property
-    def departed(self) -> frozenset[str]:
-        """The reservations of Workflows that are completed or deleted, until `forget_departed`."""
-        return frozenset(self._departed)
+    def departed(self) -> Mapping[str, str]:
+        """The reservations of Workflows that are completed or deleted, with their namespaces.
 
-    def departures(self) -> frozenset[str]:
-        """Return their namespaces; no change shows one that came and went between two passes."""
-        return frozenset(namespace for each, namespace in self._departed.items() if each)
+        They stay until `forget_departed`; no change shows one that came and went between two passes.
+        """
+        return self._departed
 
     def forget_departed(self) -> None:
         """Forget them: the ledgers are written."""

@@ -197,9 +197,10 @@ def free(held: Tracked) -> Tracked:
 
 
 def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
-    """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny."""
-    quotas = [one for one in desk.state.quotas_of(each) if one.on_exceed is not OnExceed.WARN]
-    caps = [one.max_priority for one in quotas if one.max_priority is not None]
+    """Return whether a held Workflow has capacity, computed as admission does it where quotas deny."""
+    governing = desk.state.quotas_of(each)
+    quotas = [one for one in governing if one.on_exceed is not OnExceed.WARN]
+    caps = [one.max_priority for one in governing if one.max_priority is not None]  # A warning one caps, too.
     priority, user = min([each.usage_marks.priority, *caps]), each.user
     wanted = demands(quotas, user, now=desk.now, priority=priority)
     pool_there = borrowed_from(quotas, each.namespace, desk.policies)
