@@ -69,11 +69,11 @@ class _PatchesFirst(ReleasePass):
         self.__dict__["tracker"] = tracker
         return super().run_pass(tracker, stopping=stopping, pressed=pressed)
 
-    def _write(self, root: Root, now: datetime) -> Ledger:
+    def _write(self, root: Root, now: datetime) -> None:
         planned = self._states[root].settle(self._ledgers.read(root), now)
         releases = [each for each in planned.reservations.values() if each.purpose is Purpose.RELEASE]
         self._sender.send(releases, self.__dict__["tracker"], lambda: False)
-        return super()._write(root, now)
+        super()._write(root, now)
 
 
 class PatchBeforeReserve(Faithful):

@@ -138,9 +138,9 @@ class ConfigMapWriter(Passes):
         if failed is not None and failed.about.wanted == wanted and self._stopwatch() < failed.due:
             return
         settled = self._settled.get(address)
-        if settled is not None and settled.wanted == wanted and settled.shown == shown:
-            if settled.again is None or self._stopwatch() < settled.again:
-                return
+        unchanged = settled is not None and settled.wanted == wanted and settled.shown == shown
+        if settled is not None and unchanged and not (settled.again and self._stopwatch() >= settled.again):
+            return
         try:
             written = self._write(address, {key: each.value for key, each in wanted.items()})
         except ClusterError as error:
