@@ -169,7 +169,7 @@ def test_the_term_counts_nothing(old: Leader) -> None:
     assert old.ledgers.read(TERM) == Ledger(TERM, 1)
 
 
-def test_what_is_fenced_is_asked_by_name(old: Leader) -> None:
+def test_a_root_is_fenced_by_its_name(old: Leader) -> None:
     """A root that nobody fenced is not ours."""
     fences = Fences(ledgers=old.ledgers)
     assert fences.raise_new([Root.of_namespace("etl")])

@@ -175,7 +175,7 @@ def test_a_leader_that_cannot_renew_stops_before_another_may_take_over(cluster: 
     assert RENEW_WITHIN < DURATION
 
 
-def test_work_that_ends_by_itself_gives_the_lease_up_and_is_begun_anew(cluster: Cut) -> None:
+def test_work_that_ends_by_itself_gives_the_lease_up_and_is_started_again(cluster: Cut) -> None:
     """A leader that was fenced off becomes a candidate again."""
     first = Candidate(cluster, "a", work=Broken)
     first.elector.step()

@@ -147,7 +147,7 @@ def test_a_create_that_was_lost_gives_its_slot_back_in_the_new_ledger_too(
     assert taken(leader.ledgers, "new") == ZERO
 
 
-def test_who_still_goes_by_the_old_policies_can_reserve_no_more_in_a_root_that_is_no_more(
+def test_a_replica_with_the_old_policies_can_reserve_no_more_in_a_root_that_was_deleted(
     spy: Spy, clock: Clock
 ) -> None:
     """The account is closed before anything is carried over, and what was reserved before that is."""
@@ -205,7 +205,7 @@ def test_a_leader_that_dies_between_two_writes_leaves_nothing_behind(
     assert died == (number <= 5)
 
 
-def test_a_namespace_that_goes_there_and_back_has_what_it_had(leader: Leader) -> None:
+def test_a_namespace_that_leaves_and_returns_has_what_it_had(leader: Leader) -> None:
     """Nothing is counted twice, and nothing is lost on the way."""
     for name in ("a", "b"):
         submit(leader.cluster, leader.snapshot, draft(name), namespace="etl")
@@ -277,7 +277,7 @@ def test_a_ledger_that_could_not_be_closed_is_closed_by_the_next_pass(leader: Le
     assert leader.ledgers.read(Root.of_pool("new")).epoch == 4
 
 
-def test_what_a_ledger_says_of_nobody_is_put_right_within_the_time_of_a_look(
+def test_a_misplaced_entry_of_a_ledger_is_corrected_at_the_next_reading_of_all_ledgers(
     leader: Leader, clock: Clock
 ) -> None:
     """A write of ours may arrive when all is over: no event tells of it, and the slot would stay taken."""

@@ -178,7 +178,7 @@ def test_a_policy_of_the_cluster_is_written_into_every_namespace_that_it_selects
     assert data(term, namespace="team-c") == {"db": "2"}
 
 
-def test_a_pass_over_what_stands_reads_and_writes_nothing(term: Term) -> None:
+def test_a_pass_over_what_is_right_reads_and_writes_nothing(term: Term) -> None:
     """Policies and ConfigMaps change all the time somewhere."""
     term.passes(lock_policy(semaphores=[defined("db", 2)]))
     term.passes()
@@ -249,7 +249,7 @@ def test_the_key_of_another_owner_is_a_finding_and_is_not_forced(term: Term) -> 
         (cluster_lock_policy(semaphores=[defined("db", 2)]), "another value"),
     ],
 )
-def test_the_value_of_another_owner_is_told_only_where_it_is_a_number_of_the_own_namespace(
+def test_the_value_of_another_owner_is_shown_only_where_it_is_a_number_of_the_own_namespace(
     policy: Document, told: str, term: Term
 ) -> None:
     """A policy may define any key, and its status is there to read for people who may read no ConfigMap."""
@@ -308,7 +308,7 @@ def test_a_namespace_that_is_being_deleted_is_no_fault_of_the_policy(term: Term)
     assert term.passes(namespace_object("team-b")) == LONGEST_WAIT
 
 
-def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_is_gone(term: Term) -> None:
+def test_a_key_keeps_its_last_value_while_its_lock_is_used_after_the_policy_was_deleted(term: Term) -> None:
     """Also where the next leader never knew the policy."""
     term.passes(lock_policy(semaphores=[defined("db", 2), defined("gpu", 1)]))
     term.used = {"team-a/ConfigMap/limits/db"}

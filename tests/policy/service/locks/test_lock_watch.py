@@ -184,7 +184,7 @@ def test_only_namespaces_with_policies_of_locks_are_read(term: Term) -> None:
     assert scopes(["a", "b"]) == {"a", "b"}
 
 
-def test_a_workflow_that_waits_for_itself_is_told_once_it_has_stood_for_a_moment(term: Term) -> None:
+def test_a_workflow_that_waits_for_itself_is_reported_once_that_has_lasted(term: Term) -> None:
     """As an event on it, which `kubectl describe` shows; a metric, and the view."""
     add(term, knot())
     term.look(lambda: bool(term.watch.view.queues))
@@ -243,7 +243,7 @@ def test_a_head_that_argo_overlooks_is_touched_after_a_raise(term: Term) -> None
     assert term.troubles == []
 
 
-def test_a_lock_is_in_use_while_anybody_holds_wants_or_may_come_to_it(term: Term) -> None:
+def test_a_lock_is_in_use_while_a_workflow_holds_wants_or_may_want_it(term: Term) -> None:
     """In doubt it is: where nothing was read yet, or where a template elsewhere may ask for it."""
     assert term.watch.uses(DB)
     add(term, waits("a"))
@@ -259,7 +259,7 @@ def test_a_lock_is_in_use_while_anybody_holds_wants_or_may_come_to_it(term: Term
     assert not term.watch.uses(DB)
 
 
-def test_a_namespace_that_is_asked_about_is_watched(term: Term) -> None:
+def test_a_namespace_whose_locks_are_requested_is_watched(term: Term) -> None:
     """Its policy is gone, and its keys are there until nobody uses them."""
     term.look(lambda: term.watch.traces.watched() == {NAMESPACE})
     assert term.watch.uses(OTHER)

@@ -156,7 +156,7 @@ def uses(term: Term, sibling: str, **labels: JsonValue) -> None:
     term.cluster.create(WORKFLOWS, obj)
 
 
-def test_a_sibling_is_made_with_the_locks_and_goes_with_its_origin(term: Term) -> None:
+def test_a_sibling_is_created_with_the_locks_and_deleted_with_its_origin(term: Term) -> None:
     """Kubernetes removes what belongs to something that is gone."""
     term.passes()
     (name,) = term.names()
@@ -167,7 +167,7 @@ def test_a_sibling_is_made_with_the_locks_and_goes_with_its_origin(term: Term) -
     assert term.names() == []
 
 
-def test_a_pass_over_what_stands_writes_nothing(term: Term) -> None:
+def test_a_pass_over_what_is_right_writes_nothing(term: Term) -> None:
     """Neither before the watch has shown what was made nor afterwards: its output is none of its input."""
     term.passes()
     writes = term.cluster.writes
@@ -177,7 +177,7 @@ def test_a_pass_over_what_stands_writes_nothing(term: Term) -> None:
     assert term.cluster.writes == writes
 
 
-def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_goes_when_nobody_uses_it(
+def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_is_deleted_when_unused(
     term: Term,
 ) -> None:
     """Not at once: a webhook may not have heard of the edit. A Workflow that is over does not count."""
@@ -200,7 +200,7 @@ def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_goes_when_n
     assert term.passes() == LONGEST_WAIT
 
 
-def test_a_policy_that_is_taken_back_for_a_while_makes_nothing_anew(term: Term) -> None:
+def test_a_policy_that_is_deleted_for_a_while_creates_nothing_again(term: Term) -> None:
     """What is wanted again before its time stays, and then has its whole time again."""
     term.passes()
     names = term.names()
@@ -237,7 +237,7 @@ def test_a_new_leader_finds_siblings_where_no_policy_speaks_any_more(term: Term)
     assert after.names() == []
 
 
-def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) -> None:
+def test_what_cannot_be_created_is_reported_with_the_right_that_is_missing(term: Term) -> None:
     """It is tried again, later each time; the others are made meanwhile."""
     term.cluster.create(WORKFLOW_TEMPLATES, template("good"))
     term.cluster.refused = "base"
@@ -259,7 +259,7 @@ def test_what_cannot_be_made_is_told_with_the_right_that_is_missing(term: Term) 
     assert term.said() == []
 
 
-def test_a_namespace_that_is_being_deleted_is_nobodys_fault(term: Term) -> None:
+def test_a_namespace_that_is_being_deleted_is_no_fault(term: Term) -> None:
     """It is tried again, in silence."""
     term.cluster.refused, term.cluster.reason = "base", f"forbidden {TERMINATING}"
     assert term.passes() == FIRST_DELAY
@@ -281,7 +281,7 @@ def test_what_the_watch_has_not_shown_yet_is_no_trouble(term: Term) -> None:
     assert (term.troubles, other.troubles) == ([], [])
 
 
-def test_a_sibling_that_somebody_changed_is_made_anew_and_told_of(term: Term) -> None:
+def test_a_sibling_that_was_edited_is_replaced_and_reported(term: Term) -> None:
     """It is never edited: who would run by it meanwhile?"""
     term.passes()
     (name,) = term.names()
@@ -298,7 +298,7 @@ def test_a_sibling_that_somebody_changed_is_made_anew_and_told_of(term: Term) ->
     assert term.said() == []
 
 
-def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_mended(term: Term) -> None:
+def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_fixed(term: Term) -> None:
     """Or it would be made and deleted once a second."""
     term.cluster.changed = {"spec": {"entrypoint": "other"}}
     term.passes()
@@ -308,7 +308,7 @@ def test_a_webhook_that_changes_every_sibling_gets_ever_longer_to_be_mended(term
     assert len(term.said()) == 1
 
 
-def test_what_somebody_else_wrote_under_the_name_is_left_alone_and_told_of(term: Term) -> None:
+def test_a_template_of_another_writer_under_the_name_is_left_alone_and_reported(term: Term) -> None:
     """It has no label of ours, so it is not ours to delete."""
     term.passes()
     (name,) = term.names()
@@ -347,7 +347,7 @@ def test_a_template_of_the_cluster_gets_one_in_each_governed_namespace(term: Ter
     assert len(term.names("team-c")) == 1
 
 
-def test_a_next_leader_takes_over_what_stands(term: Term) -> None:
+def test_a_next_leader_takes_over_what_is_there(term: Term) -> None:
     """It makes nothing anew, and gives what is unwanted its whole time."""
     term.passes()
     term.passes(WARNING, seconds=KEPT)
@@ -374,7 +374,7 @@ def test_it_works_until_it_is_stopped_and_wakes_at_a_change(term: Term) -> None:
     assert len(term.names()) == 1
 
 
-def test_what_the_watch_shows_keeps_who_a_template_is() -> None:
+def test_what_the_watch_shows_keeps_the_identity_of_a_template() -> None:
     """Its uid and the marks of siblings; other metadata would make every edit of a label a change."""
     shelf = Shelf(resource=WORKFLOW_TEMPLATES)
     labels: JsonValue = {well_known.SIBLING: "lk0123456789", "other": "x"}

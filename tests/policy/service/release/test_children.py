@@ -10,7 +10,7 @@ from policy.core.decision.decision import Outcome
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.service.tracking.tracker import LIVE, Tracker
-from tests.policy.service.release.lines import (
+from tests.policy.service.release.descendants import (
     COMPRESSED,
     OFFLOADED,
     STATUS,
@@ -66,7 +66,7 @@ def test_a_child_counts_when_its_parent_has_ended() -> None:
     assert leader.work() == 1
 
 
-def test_whoever_else_says_that_he_is_a_child_waits() -> None:
+def test_one_that_claims_to_be_a_child_waits() -> None:
     """By hand, or from the Pods of another Workflow."""
     cluster = memory()
     leader = Leader(cluster, POLICIES, Clock())

@@ -237,7 +237,7 @@ def test_a_watch_that_breaks_in_the_middle_loses_nothing(cluster: MemoryCluster,
     assert stage.told.released_names == names
 
 
-def test_an_error_of_the_cluster_is_told_and_the_pass_made_again(
+def test_an_error_of_the_cluster_is_reported_and_the_pass_made_again(
     stage: Stage, cluster: MemoryCluster, spy: Spy
 ) -> None:
     """An API server that restarts costs a second, not the controller."""

@@ -64,7 +64,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
     assert {(name, WaitReason.MISCONFIGURED) for name in ("bad1", "bad2", "bad3")} <= told
 
 
-def test_one_that_is_right_goes_though_it_came_past_the_webhook(spy: Spy, clock: Clock) -> None:
+def test_one_that_is_right_is_released_though_it_bypassed_admission(spy: Spy, clock: Clock) -> None:
     """It is read, and goes in its turn."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "good", duration="5")
@@ -80,7 +80,7 @@ def test_what_admission_held_is_not_read_again(spy: Spy, clock: Clock) -> None:
     assert reads(spy) == []
 
 
-def test_one_that_is_mended_goes(spy: Spy, clock: Clock) -> None:
+def test_one_that_is_fixed_is_released(spy: Spy, clock: Clock) -> None:
     """Nothing else has to happen: the edit is seen."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "bad")
@@ -154,7 +154,7 @@ def test_one_that_argo_cannot_decode_is_not_given_up_either(spy: Spy, clock: Clo
     assert leader.held("etl") == {"bad": True}
 
 
-def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_mended(
+def test_one_that_is_broken_while_its_release_is_on_its_way_stays_until_it_is_fixed(
     spy: Spy, clock: Clock
 ) -> None:
     """It was admitted and edited past the webhook; its slot was taken already, and is kept for it."""

@@ -12,7 +12,7 @@ from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
 from policy.core.values.amounts import Amount
 from policy.service.release.node_watch import NodeWatch
-from tests.policy.service.release.bookkeeping import ELASTIC, one_pool
+from tests.policy.service.release.driven_state import ELASTIC, one_pool
 from tests.policy.service.world import PATIENCE, Call, Clock, Spy
 
 

@@ -45,7 +45,9 @@ def told(leader: Leader) -> list[tuple[str, str]]:
     return found
 
 
-def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, clock: Clock) -> None:
+def test_messages_of_a_namespace_are_written_again_after_a_second_at_the_earliest(
+    spy: Spy, clock: Clock
+) -> None:
     """A queue that moves fast costs one round a second; another namespace does not wait for it."""
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b", "c")
@@ -62,7 +64,7 @@ def test_a_namespace_is_told_again_after_a_second_at_the_earliest(spy: Spy, cloc
     assert told(leader) == [("c", "position 1 of 1 in etl (1/1 running)")]
 
 
-def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
+def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
     """Nobody is told where it stood in between."""
     leader = Leader(spy, policies(1), clock)
     names = [f"w{number}" for number in range(5)]
@@ -78,7 +80,7 @@ def test_what_is_told_is_the_latest_where_much_happened_meanwhile(spy: Spy, cloc
     assert told(leader) == [("w4", "position 1 of 1 in etl (1/1 running)")]
 
 
-def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Clock) -> None:
+def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock: Clock) -> None:
     """Its author would wait for ever; it is told once, beyond those in front."""
     bounds = (
         quota("q", namespace="etl", limits={"tasks": 3}),
@@ -98,7 +100,7 @@ def test_one_that_can_never_start_is_told_wherever_it_stands(spy: Spy, clock: Cl
     assert "wide" not in dict(told(leader))
 
 
-def test_a_queue_on_hold_says_so(spy: Spy, clock: Clock) -> None:
+def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
     """And what ends it."""
     leader = Leader(spy, policies(1, stopPolicy="Hold"), clock)
     queue_up(leader, "a")
@@ -110,7 +112,7 @@ def test_a_queue_on_hold_says_so(spy: Spy, clock: Clock) -> None:
     )
 
 
-def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clock: Clock) -> None:
+def test_a_message_that_could_not_be_written_is_not_taken_for_written(spy: Spy, clock: Clock) -> None:
     """The next change tells it."""
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b")
@@ -129,7 +131,7 @@ def test_a_message_that_could_not_be_written_is_not_taken_for_told(spy: Spy, clo
     assert [name for name, _ in told(leader)] == ["b", "c"]
 
 
-def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
+def test_a_leader_that_is_stopped_writes_no_message(spy: Spy, clock: Clock) -> None:
     """It has to be gone soon."""
     leader = Leader(spy, policies(0), clock)
     queue_up(leader, "a")
@@ -139,7 +141,7 @@ def test_a_leader_that_is_stopped_tells_nobody(spy: Spy, clock: Clock) -> None:
     assert not leader.release_pass.unwritten
 
 
-def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
+def test_one_that_waits_for_a_window_shows_it(spy: Spy, clock: Clock) -> None:
     """Nobody runs, so its position says nothing of when it starts."""
     window: JsonObject = {"name": "w", "schedule": "0 3 1 1 *", "duration": "1h", "limits": {"tasks": 9}}
     leader = Leader(spy, snapshot(quota("q", namespace="etl", limits={"tasks": 2}, windows=[window])), clock)
@@ -149,7 +151,7 @@ def test_one_that_waits_for_a_window_is_told_so(spy: Spy, clock: Clock) -> None:
     assert told(leader) == [("wide", f"position 1 of 1 in etl; {why} it (up to tasks=9)")]
 
 
-def test_a_reason_after_a_pool_fell_says_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
+def test_the_reason_after_the_limit_of_a_pool_fell_is_that_nothing_is_left(spy: Spy, clock: Clock) -> None:
     """Never that 0 of less than nothing are used: this is what an Event says."""
     members = [member(name, of="data") for name in ("etl", "ml")]
     leader = Leader(spy, snapshot_of(pool("data", workflows=10, borrows=10), *members), clock)

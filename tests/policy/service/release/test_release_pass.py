@@ -208,7 +208,7 @@ def test_a_workflow_that_lost_its_status_meanwhile_is_released(leader: Leader, s
     assert leader.held("etl") == {"a": False}
 
 
-def test_a_workflow_that_is_gone_is_left_and_frees_its_slot(leader: Leader, spy: Spy) -> None:
+def test_a_workflow_that_was_deleted_is_left_and_frees_its_slot(leader: Leader, spy: Spy) -> None:
     """A deletion between plan and patch is nobody's error, and costs no slot for longer than a pass."""
     queue_up(leader, "a", "b")
 
@@ -238,7 +238,7 @@ def test_another_workflow_of_the_same_name_is_not_released_in_its_stead(leader: 
     assert leader.work() == 1
 
 
-def test_a_workflow_that_somebody_else_let_go_is_left_alone(leader: Leader, spy: Spy) -> None:
+def test_a_workflow_that_another_client_released_is_left_alone(leader: Leader, spy: Spy) -> None:
     """A release whose answer was lost is not told twice."""
     queue_up(leader, "a")
     value: JsonObject = {"metadata": {"labels": {well_known.INSTANCE_ID: None}}}
@@ -251,7 +251,7 @@ def test_a_workflow_that_somebody_else_let_go_is_left_alone(leader: Leader, spy:
     assert (leader.told.released_names, leader.told.failures) == ([], [])
 
 
-def test_a_workflow_that_was_held_again_meanwhile_waits_its_turn_anew(leader: Leader, spy: Spy) -> None:
+def test_a_workflow_that_was_held_again_meanwhile_waits_in_the_queue_again(leader: Leader, spy: Spy) -> None:
     """Protocol rules 6 and 8: the reservation is of one hold, not of every later one."""
     queue_up(leader, "a")
     spy.before = once(is_release, lambda: annotate(leader, "a", **{well_known.HOLDS: "2"}))
@@ -259,7 +259,7 @@ def test_a_workflow_that_was_held_again_meanwhile_waits_its_turn_anew(leader: Le
     assert leader.held("etl") == {"a": True}
 
 
-def test_a_release_that_fails_is_told_and_completed_by_a_later_pass(
+def test_a_release_that_fails_is_reported_and_completed_by_a_later_pass(
     leader: Leader, spy: Spy, clock: Clock
 ) -> None:
     """Protocol rule 5: it stays reserved, is planned no second time, and nobody takes its slot."""
@@ -299,7 +299,7 @@ def test_a_release_whose_answer_was_lost_is_not_sent_to_a_workflow_that_runs(
     assert leader.held("etl") == {"a": False}
 
 
-def test_a_workflow_that_changes_at_every_attempt_is_told_and_left_for_the_next_pass(
+def test_a_workflow_that_changes_at_every_attempt_is_reported_and_left_for_the_next_pass(
     leader: Leader, spy: Spy
 ) -> None:
     """One busy object must not hold up the pass."""
@@ -315,7 +315,7 @@ def test_a_workflow_that_changes_at_every_attempt_is_told_and_left_for_the_next_
     assert len([call for call in spy.calls if call.releases]) == 2
 
 
-def test_a_conflict_on_the_ledger_is_decided_anew_on_what_is_there(
+def test_after_a_conflict_on_the_ledger_the_pass_decides_again(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
     """A create that took the slot between read and write keeps the queue waiting."""
@@ -375,7 +375,7 @@ def test_the_next_leader_completes_what_the_last_one_reserved(
     assert heir.ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
 
 
-def test_a_create_reservation_is_kept_until_its_time_has_passed(leader: Leader, clock: Clock) -> None:
+def test_a_create_reservation_stays_until_its_time_has_passed(leader: Leader, clock: Clock) -> None:
     """The API server may still be about to store the object."""
     leader.snapshot = DENIES
     reservation(leader, "lost")
@@ -384,7 +384,7 @@ def test_a_create_reservation_is_kept_until_its_time_has_passed(leader: Leader, 
     assert set(leader.ledgers.read(ROOT).reservations) == {"lost"}
 
 
-def test_an_overdue_create_reservation_without_an_object_goes(leader: Leader, clock: Clock) -> None:
+def test_an_overdue_create_reservation_without_an_object_is_dropped(leader: Leader, clock: Clock) -> None:
     """Protocol rule 4c: a create that came to nothing costs its slot for a bounded time."""
     leader.snapshot = DENIES
     reservation(leader, "lost")
@@ -409,7 +409,7 @@ def test_an_overdue_create_reservation_whose_object_the_watch_has_not_shown_stay
     assert leader.ledgers.read(ROOT) == Ledger(ROOT, 1, {ACCOUNT: Usage(1, 0, 1)})
 
 
-def test_the_list_for_overdue_reservations_asks_for_their_labels(
+def test_the_list_for_overdue_reservations_selects_their_labels(
     leader: Leader, clock: Clock, spy: Spy
 ) -> None:
     """One list for all of them, and none while nothing is overdue."""
@@ -432,7 +432,7 @@ def reservation_of_many(leader: Leader, name: str) -> None:
     assert leader.ledgers.reserve(request) == []
 
 
-def test_the_reservation_of_a_workflow_that_ran_unseen_goes(leader: Leader, clock: Clock) -> None:
+def test_the_reservation_of_a_workflow_that_ran_unseen_is_dropped(leader: Leader, clock: Clock) -> None:
     """Protocol rule 4b: one that was created and finished while nobody led holds no slot."""
     leader.snapshot = DENIES
     reservation(leader, "short")
@@ -442,7 +442,7 @@ def test_the_reservation_of_a_workflow_that_ran_unseen_goes(leader: Leader, cloc
     assert leader.ledgers.read(ROOT).reservations == {}
 
 
-def test_a_workflow_that_comes_and_finishes_between_two_passes_frees_its_slot(leader: Leader) -> None:
+def test_a_workflow_that_is_created_and_completes_between_two_passes_frees_its_slot(leader: Leader) -> None:
     """Protocol rule 4b: its end was seen in the watch, so its slot is free at the next pass."""
     leader.snapshot = DENIES
     leader.lead()
@@ -489,7 +489,7 @@ def test_policies_that_change_between_the_fence_and_the_pass_are_no_error(leader
     assert leader.work() == 1
 
 
-def test_a_root_whose_policies_are_gone_is_emptied(leader: Leader) -> None:
+def test_a_root_whose_policies_were_deleted_is_emptied(leader: Leader) -> None:
     """What an account held does not stay in a ledger that nobody limits any more."""
     queue_up(leader, "a", "b")
     leader.work()
@@ -550,7 +550,7 @@ def test_those_in_front_show_their_position_and_only_changes_are_written(leader:
     assert {call.verb for call in spy.calls} == {"get", "list"}
 
 
-def test_only_those_in_front_are_told_where_they_stand(leader: Leader, clock: Clock) -> None:
+def test_only_the_first_of_a_queue_show_their_position(leader: Leader, clock: Clock) -> None:
     """Whoever is further back was told at the create; a long queue is not rewritten whenever it moves."""
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 4)]
     queue_up(leader, *names)
@@ -563,7 +563,7 @@ def test_only_those_in_front_are_told_where_they_stand(leader: Leader, clock: Cl
     assert [name for name, _ in leader.told.messages] == names[2 : 2 + REFRESHED_POSITIONS]
 
 
-def test_many_queues_are_told_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
+def test_messages_of_many_queues_are_written_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     """A new leader has told nobody anything yet; the next release comes before all of that."""
     namespaces = [f"n{number}" for number in range(MOST_WRITES // REFRESHED_POSITIONS + 2)]
     leader = Leader(spy, snapshot_of(*(quota(each, "q", workflows=1) for each in namespaces)), clock)
@@ -581,7 +581,7 @@ def test_many_queues_are_told_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
     assert told == {f"{each}-{name}" for each in namespaces for name in names[1:]}
 
 
-def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
+def test_one_that_can_never_run_shows_it(leader: Leader) -> None:
     """Its message names the limit and what to do."""
     leader.snapshot = snapshot_of(quota("etl", "q", tasks=3))
     submit(leader.cluster, leader.snapshot, draft("wide", tasks=4), namespace="etl")
@@ -593,7 +593,7 @@ def test_one_that_can_never_run_is_told_so(leader: Leader) -> None:
     )
 
 
-def test_a_message_is_not_written_on_a_workflow_that_was_let_go_meanwhile(leader: Leader, spy: Spy) -> None:
+def test_a_message_is_not_written_on_a_workflow_that_was_released_meanwhile(leader: Leader, spy: Spy) -> None:
     """The message tests the hold: a running Workflow's status is Argo's."""
     queue_up(leader, "a", "b")
     status: JsonObject = {"phase": "Running", "message": None}
@@ -622,7 +622,7 @@ def test_a_pass_over_one_root_writes_no_other(leader: Leader, spy: Spy) -> None:
     assert set(leader.ledgers.read(Root.of_namespace("ml")).reservations) == {"x"}
 
 
-def test_what_is_reserved_where_nobody_governs_any_more_goes_when_it_cannot_be_used(
+def test_a_reservation_that_no_quota_governs_any_more_is_dropped_when_it_cannot_be_used(
     leader: Leader, clock: Clock
 ) -> None:
     """The ledger is closed at once, for whoever goes by old policies; a create may still be under way."""
@@ -685,7 +685,9 @@ def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_r
     assert not any(is_held(each) for each in spy.list(WORKFLOWS).items)
 
 
-def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryCluster, clock: Clock) -> None:
+def test_time_alone_opens_a_window_and_releases_those_that_fit_it(
+    cluster: MemoryCluster, clock: Clock
+) -> None:
     """Nothing else happens at that moment: no event comes, and nobody makes a pass but for the time."""
     night = WindowSpec("night", "30 12 * * *", "1h", QuotaLimits(2))
     spec = WorkflowQuotaSpec(limits=QuotaLimits(0), windows=(night,))
@@ -700,7 +702,7 @@ def test_time_alone_opens_a_window_and_lets_those_go_who_fit_it(cluster: MemoryC
     assert leader.release_pass.run_pass(leader.tracker) == 2
 
 
-def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
+def test_nodes_alone_release_those_that_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
     """Whoever follows the nodes wakes the leader, and nothing else has changed."""
     elastic = ElasticSpec(workflows_per_node=1, min=QuotaLimits(0), max=QuotaLimits(9))
     spec = ClusterWorkflowQuotaSpec(namespace_selector=LabelSelector({"pool": "data"}), elastic=elastic)
@@ -716,7 +718,9 @@ def test_nodes_alone_let_those_go_who_fit_on_them(cluster: MemoryCluster, clock:
     assert leader.ledgers.read(Root.of_pool("data")).capacity == Limits(Amount(2))
 
 
-def test_the_slot_of_a_create_that_was_refused_goes_to_who_waits_for_it(leader: Leader, clock: Clock) -> None:
+def test_the_slot_of_a_create_that_was_refused_is_given_to_one_that_waits(
+    leader: Leader, clock: Clock
+) -> None:
     """The webhook gives the reservation back in the ledger alone, of which no event tells."""
     taken = reservation(leader, "c1")
     queue_up(leader, "a")

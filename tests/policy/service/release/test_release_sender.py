@@ -52,7 +52,7 @@ def refuse(spy: Spy, *names: str) -> None:
     spy.before = hook
 
 
-def test_a_workflow_that_cannot_be_released_holds_nobody_else_up(spy: Spy, clock: Clock) -> None:
+def test_a_workflow_that_cannot_be_released_delays_no_other(spy: Spy, clock: Clock) -> None:
     """The others are let go in the same pass, and it is not tried again at once."""
     leader = leader_of(spy, clock, 3, "a", "b", "c")
     refuse(spy, "b")
@@ -104,7 +104,7 @@ def test_one_that_is_deleted_is_owed_no_more(spy: Spy, clock: Clock) -> None:
     assert leader.held("etl") == {"b": False}
 
 
-def test_whoever_waited_for_as_long_as_it_may_fails_for_good(spy: Spy, clock: Clock) -> None:
+def test_a_workflow_that_has_waited_for_too_long_fails_for_good(spy: Spy, clock: Clock) -> None:
     """It says why and what to do, is complete, and belongs to Argo's clean-up again."""
     leader = leader_of(spy, clock, 1, "a", "b", maxWait="10m")
     leader.work()
@@ -138,7 +138,7 @@ def test_the_next_pass_is_due_when_a_wait_is_over(spy: Spy, clock: Clock) -> Non
     assert leader.release_pass.next_event() == NOON + timedelta(seconds=10)
 
 
-def test_one_that_fits_at_the_last_moment_runs(spy: Spy, clock: Clock) -> None:
+def test_one_that_fits_in_the_last_pass_runs(spy: Spy, clock: Clock) -> None:
     """A pass releases before it gives up."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10m")
     leader.work()
@@ -149,7 +149,7 @@ def test_one_that_fits_at_the_last_moment_runs(spy: Spy, clock: Clock) -> None:
     assert leader.held("etl") == {"a": False}
 
 
-def test_giving_up_that_fails_is_told_and_tried_again(spy: Spy, clock: Clock) -> None:
+def test_giving_up_that_fails_is_reported_and_tried_again(spy: Spy, clock: Clock) -> None:
     """Like a release: after a while."""
     leader = leader_of(spy, clock, 0, "a", maxWait="10m")
     leader.work()
@@ -196,7 +196,7 @@ def test_one_that_ran_before_keeps_the_record_of_what_it_did(spy: Spy, clock: Cl
 
 
 @pytest.mark.parametrize("workflows", [0, 1])
-def test_a_leader_that_is_stopped_gives_nobody_up(spy: Spy, clock: Clock, workflows: int) -> None:
+def test_a_leader_that_is_stopped_fails_no_workflow(spy: Spy, clock: Clock, workflows: int) -> None:
     """Whoever leads next does."""
     leader = leader_of(spy, clock, workflows, "a", maxWait="10m")
     leader.lead()

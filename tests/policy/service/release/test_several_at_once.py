@@ -46,7 +46,7 @@ def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: 
     assert not any(is_held(item) for item in cluster.list(WORKFLOWS, labels=LIVE).items)
 
 
-def test_one_that_fails_holds_nobody_up(
+def test_one_that_fails_delays_no_other(
     cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
 ) -> None:
     """It is tried again after a while, by itself."""

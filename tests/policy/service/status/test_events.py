@@ -33,7 +33,7 @@ def told(spy: Spy, event_writer: EventWriter, count: int) -> list[tuple[str, str
     return [(str(part(each, "reason")), str(part(each, "type"))) for each in spy.list(EVENTS).items]
 
 
-def test_an_event_names_its_workflow_the_reason_and_who_says_so() -> None:
+def test_an_event_names_its_workflow_the_reason_and_its_reporter() -> None:
     """`kubectl describe workflow` finds it by what it regards."""
     clock = Clock()
     spy = Spy(memory(clock))
@@ -49,7 +49,7 @@ def test_an_event_names_its_workflow_the_reason_and_who_says_so() -> None:
     assert len(str(part(other, "note"))) == MOST_NOTE
 
 
-def test_the_same_told_later_is_another_event() -> None:
+def test_the_same_reported_later_is_another_event() -> None:
     """A reason that comes again is news."""
     clock = Clock()
     spy = Spy(memory(clock))
@@ -62,7 +62,7 @@ def test_the_same_told_later_is_another_event() -> None:
     assert told(spy, event_writer, 2) == [("OnHold", "Normal")] * 2
 
 
-def test_what_is_told_once_is_not_told_again_by_the_next_leader() -> None:
+def test_what_is_reported_once_is_not_reported_again_by_the_next_leader() -> None:
     """Its event has a name of its own, so the cluster refuses the second one."""
     clock = Clock()
     spy = Spy(memory(clock))

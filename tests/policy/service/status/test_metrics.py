@@ -73,7 +73,7 @@ def test_a_workflow_from_the_future_has_waited_no_time(clock: Clock, workflow: T
     assert value(metrics, "lockkeeper_releases_total", namespace="etl") == 1
 
 
-def test_only_so_many_namespaces_are_told_apart(clock: Clock, workflow: Tracked) -> None:
+def test_only_so_many_namespaces_are_distinguished(clock: Clock, workflow: Tracked) -> None:
     """Namespaces that come and go must not fill the memory of ours and of Prometheus."""
     metrics = metrics_of(clock)
     for index in range(MOST_NAMESPACES + 3):
@@ -97,7 +97,7 @@ def test_failures_are_counted_by_the_error(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("leading", [True, False])
-def test_the_leader_is_the_one_that_says_one(clock: Clock, *, leading: bool) -> None:
+def test_the_leader_is_the_one_that_shows_one(clock: Clock, *, leading: bool) -> None:
     """The sum over all controllers is 1 where all is well."""
     metrics = metrics_of(clock, leading=leading)
     metrics.led()
@@ -153,7 +153,7 @@ def test_what_is_left_out_of_a_namespace_is_counted(clock: Clock) -> None:
     assert metrics.render().count(b"lockkeeper_objects_left_out{") == 1
 
 
-def test_registering_the_counts_asks_for_no_snapshot(clock: Clock) -> None:
+def test_registering_the_counts_reads_no_snapshot(clock: Clock) -> None:
     """Metrics can be set up before policies are read."""
 
     def none_yet() -> None:

@@ -125,7 +125,7 @@ def test_every_policy_gets_its_conditions_and_then_nothing_is_written(
     assert term.troubles == []
 
 
-def test_a_mended_policy_is_ready_as_of_its_new_generation(cluster: MemoryCluster, term: Term) -> None:
+def test_a_fixed_policy_is_ready_as_of_its_new_generation(cluster: MemoryCluster, term: Term) -> None:
     """And the verdict of the one before is gone."""
     add(cluster, "a", -1)
     term.see()
@@ -153,7 +153,7 @@ def test_a_new_leader_writes_only_what_differs(cluster: MemoryCluster, spy: Spy,
     assert stands(cluster, "b")["Ready"].reason == "NotInForce"
 
 
-def test_what_somebody_wrote_into_the_status_is_put_right(cluster: MemoryCluster, term: Term) -> None:
+def test_what_another_client_wrote_into_the_status_is_corrected(cluster: MemoryCluster, term: Term) -> None:
     """Also a condition that was taken away."""
     add(cluster, "a")
     term.see()
@@ -179,7 +179,7 @@ def test_nothing_is_written_over_what_was_not_seen(cluster: MemoryCluster, term:
     assert term.troubles == []
 
 
-def test_a_policy_that_was_made_anew_under_its_name_is_not_taken_for_the_old_one(
+def test_a_policy_that_was_created_again_by_its_name_is_not_taken_for_the_old_one(
     cluster: MemoryCluster, term: Term
 ) -> None:
     """The verdict on the one that went is not written on the one that came."""
@@ -333,7 +333,7 @@ def until(cluster: MemoryCluster, resource: Resource, holds: Callable[[], bool])
     pytest.fail("it never held")
 
 
-def test_policies_judged_before_a_term_are_written_in_it(cluster: MemoryCluster, running: Running) -> None:
+def test_policies_checked_before_a_term_are_written_in_it(cluster: MemoryCluster, running: Running) -> None:
     """The verdicts wait in the policies for whoever comes to lead; nobody else writes."""
     add(cluster, "a")
     add(cluster, "bad", -1)

@@ -52,7 +52,7 @@ def under(tracker: Tracker) -> dict[str, str]:
 
 
 @given(st.lists(changes, max_size=25))
-def test_who_runs_under_whom_follows_from_what_is_live(
+def test_what_runs_under_which_root_follows_from_what_is_live(
     sequence: list[tuple[str, str, str, str, str]],
 ) -> None:
     """Event by event it is what a listing of the end gives, and every change of it is told of."""
@@ -77,7 +77,9 @@ def test_who_runs_under_whom_follows_from_what_is_live(
 
 
 @given(st.lists(changes, max_size=25))
-def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str, str, str]]) -> None:
+def test_no_root_has_more_under_it_than_it_was_admitted_with(
+    sequence: list[tuple[str, str, str, str, str]],
+) -> None:
     """The root counts itself, runs, is of the same namespace, and was admitted with all these tasks."""
     followed = tracker()
     for name, *rest in sequence:
@@ -96,7 +98,7 @@ def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str
         assert bound.covers(sum(each.usage_marks.tasks.value or 0 for each in below))
 
 
-def test_nobody_is_the_root_of_a_circle() -> None:
+def test_a_circle_has_no_root() -> None:
     """Only who bypasses admission could write such marks, and everybody in it counts."""
     tree = ChildTree()
     for uid, above in (("a", "b"), ("b", "c"), ("c", "b"), ("d", "e")):

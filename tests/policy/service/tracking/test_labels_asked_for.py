@@ -5,7 +5,7 @@ from policy.core.objects.label_selectors import LabelSelector
 from tests.policy.service.world import Clock, Leader, draft, quota, snapshot_of, submit
 
 
-def test_a_quota_that_asks_for_another_label_counts_those_that_run_already(
+def test_a_quota_that_selects_by_another_label_counts_those_that_run_already(
     cluster: MemoryCluster, clock: Clock
 ) -> None:
     """Their labels were not kept, so the leader lists again before it lets anybody go."""

@@ -145,7 +145,7 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
 
 
 @given(steps=st.lists(changes, max_size=30), relist_at=st.sets(st.integers(0, 30)))
-def test_a_workflow_keeps_its_place_in_the_order_while_it_lives(
+def test_a_workflow_keeps_its_place_in_the_order_while_it_is_live(
     steps: list[tuple[str, str]], relist_at: set[int]
 ) -> None:
     """Neither a change nor a new listing sends anybody to the end of the queue."""
@@ -208,7 +208,7 @@ def test_arrival_follows_the_order_of_creation_not_of_names() -> None:
     assert order(tracker) == ["c", "a", "b"]
 
 
-def test_one_deleted_and_created_anew_by_its_name_is_another_and_arrives_last() -> None:
+def test_one_deleted_and_created_again_by_its_name_is_another_and_arrives_last() -> None:
     """Identity is the uid, not the name."""
     cluster, tracker = memory(), Tracker()
     first = track(add(cluster, "a"))
@@ -222,7 +222,7 @@ def test_one_deleted_and_created_anew_by_its_name_is_another_and_arrives_last() 
     assert tracker.get(second.uid) is not None
 
 
-def test_a_new_listing_forgets_what_is_gone() -> None:
+def test_a_new_listing_forgets_what_was_deleted() -> None:
     """What was deleted while the watch was broken counts no longer."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a")
@@ -243,7 +243,7 @@ def test_a_bookmark_changes_nothing() -> None:
     assert order(tracker) == ["a"]
 
 
-def test_the_deletion_of_a_stranger_is_no_trouble() -> None:
+def test_the_deletion_of_an_unknown_workflow_is_no_trouble() -> None:
     """An event for a Workflow that was never listed is folded into nothing."""
     cluster, tracker = memory(), Tracker()
     tracker.apply(WatchEvent(EventType.DELETED, add(cluster, "a"), "9"))
@@ -288,7 +288,7 @@ def test_the_marks_of_admission_are_read_back() -> None:
         {well_known.TASKS: "1_0", well_known.PRIORITY: "--1"},
     ],
 )
-def test_a_workflow_without_readable_marks_weighs_an_unbounded_one(annotations: dict[str, str]) -> None:
+def test_a_workflow_without_readable_marks_counts_as_unbounded(annotations: dict[str, str]) -> None:
     """What bypassed us, or was scribbled on, counts for too much rather than too little."""
     tracked = marked(annotations)
     marks = tracked.usage_marks
@@ -326,7 +326,7 @@ def test_an_object_without_metadata_of_its_own_is_tracked_by_its_uid() -> None:
     assert name_of(draft("a")) == tracked.name
 
 
-def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
+def test_only_the_labels_that_quotas_select_by_are_stored() -> None:
     """A hundred thousand Workflows have many labels, and quotas ask for few."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
@@ -337,7 +337,7 @@ def test_labels_are_kept_as_far_as_somebody_asks_for_them() -> None:
     assert not tracker.has_labels({"team", "build"})
 
 
-def test_a_label_that_was_not_asked_for_before_needs_a_new_listing() -> None:
+def test_a_label_that_was_not_stored_before_needs_a_new_listing() -> None:
     """What was not kept cannot be judged; less than was kept can."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")

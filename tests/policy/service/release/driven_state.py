@@ -93,7 +93,7 @@ def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
     return snapshot(made, namespace_object("a"), namespace_object("b"), *more)
 
 
-class Desk:
+class DrivenState:
     """RootState and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
 
     def __init__(
@@ -138,7 +138,7 @@ class Desk:
         self.policies = policies
         self.state = self.opened()
 
-    def edit(self, policies: Snapshot) -> "Desk":
+    def edit(self, policies: Snapshot) -> "DrivenState":
         """Go on by policies in which limits are others only, with the state as it is."""
         assert self.state.take_over(policies, self._namespaces)
         self.state.put_limits(self.now, self.capacity)
@@ -196,16 +196,16 @@ def free(held: Tracked) -> Tracked:
     return msgspec.structs.replace(held, hold=None)
 
 
-def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
+def fits(ledger: Ledger, each: Tracked, driven: DrivenState) -> bool:
     """Return whether a held Workflow has capacity, computed as admission does it where quotas deny."""
-    governing = desk.state.quotas_of(each)
+    governing = driven.state.quotas_of(each)
     quotas = [one for one in governing if one.on_exceed is not OnExceed.WARN]
     caps = [one.max_priority for one in governing if one.max_priority is not None]  # A warning one caps, too.
     priority, user = min([each.usage_marks.priority, *caps]), each.user
-    wanted = demands(quotas, user, now=desk.now, priority=priority)
-    pool_there = borrowed_from(quotas, each.namespace, desk.policies)
-    share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, desk.now)
-    found = desk.policies.pool(each.namespace)
+    wanted = demands(quotas, user, now=driven.now, priority=priority)
+    pool_there = borrowed_from(quotas, each.namespace, driven.policies)
+    share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, driven.now)
+    found = driven.policies.pool(each.namespace)
     bound = None
     if found is not None and found.capacity is not None:
         kept = withheld(found.quota.reserves, priority)
@@ -306,11 +306,11 @@ def workflows(draw: st.DrawFn, number: int) -> Tracked:
 
 
 @st.composite
-def desks(draw: st.DrawFn) -> Desk:
+def driven_states(draw: st.DrawFn) -> DrivenState:
     """Return policies, live Workflows, and a ledger with reservations of some of them and of strangers."""
     snapshot_drawn = draw(policies())
     present = [draw(workflows(number)) for number in range(draw(st.integers(0, 8)))]
-    reader = Desk(snapshot_drawn, *present)
+    reader = DrivenState(snapshot_drawn, *present)
     reservations = []
     for each in present:
         if draw(st.booleans()):
@@ -321,4 +321,4 @@ def desks(draw: st.DrawFn) -> Desk:
     reservations += [reserved(identity, POOL, purpose=Purpose.CREATE) for identity in sorted(creates)]
     if draw(st.booleans()):
         reservations.append(reserved("gone.1", POOL))
-    return Desk(snapshot_drawn, *present, ledger=ledger_of(*reservations))
+    return DrivenState(snapshot_drawn, *present, ledger=ledger_of(*reservations))
