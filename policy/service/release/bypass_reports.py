@@ -59,7 +59,7 @@ class BypassReports:
             waiting = self._unreported.pop(namespace)
             workflow, message = waiting.popleft()
             if waiting:
-                self._unreported[namespace] = waiting  # At the end: the others come first.
+                self._unreported[namespace] = waiting  # At the end: the others are first.
             if workflow.uid in self._found and tracker.get(workflow.uid) is not None:
                 reported += 1
                 self._reporter.bypassed_admission(workflow, message)

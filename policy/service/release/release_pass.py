@@ -13,7 +13,8 @@ The steps of `ReleasePass.run_pass`, in their order, and what can stop a release
 5. Send what is reserved (`ReleaseSender.send`), not before (rule 3), and only to a Workflow that is held and
    waits for this very release. After an error it waits for its next try; one that Argo cannot decode is not
    sent.
-6. Fail those that have waited for too long, publish the usage, and write positions into those that wait.
+6. Fail those that have waited for too long, publish the usage, report what bypassed admission, and write
+   positions into those that wait.
 """
 
 import re
