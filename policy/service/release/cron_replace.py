@@ -38,7 +38,7 @@ class CronReplace:
             tracked = change.after or change.before
             if tracked is not None:
                 self._forget(tracked.uid)
-            if change.after is not None and is_replaceable(change.after.metadata):
+            if change.after is not None and change.after.held and is_replaceable(change.after.metadata):
                 self._remember(change.after)
 
     def delete_replaced(self, stopping: Callable[[], bool]) -> None:

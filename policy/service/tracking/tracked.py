@@ -110,10 +110,8 @@ def _derived(
 
 
 _NO_MARKS: Final = Annotations()
-_ALWAYS_REMEMBERED: Final = frozenset(
-    {well_known.TASKS, well_known.PRIORITY, well_known.USER, well_known.HOLDS}
-)
-"""The annotations that are remembered of a Workflow that is not held, too."""
+_WHILE_HELD: Final = Annotations.__struct_encode_fields__[4:]
+"""The annotations that matter while a Workflow is held: those after `holds`."""
 
 
 class Hold(Read, frozen=True):
@@ -125,8 +123,8 @@ class Hold(Read, frozen=True):
 
     def annotations(self) -> dict[str, str]:
         """Return its marks that matter while it is held, as annotations."""
-        present = _present(self.marks)
-        return {key: value for key, value in present.items() if key not in _ALWAYS_REMEMBERED}
+        values = msgspec.structs.astuple(self.marks)[-len(_WHILE_HELD) :]
+        return {key: value for key, value in zip(_WHILE_HELD, values, strict=True) if value is not None}
 
 
 class MarkedUsage(msgspec.Struct, frozen=True):
@@ -262,9 +260,7 @@ class Reader:
     def read(self, found: LiveMetadata, arrival: int, before: Tracked | None = None) -> Tracked:
         """Return a Workflow; `arrival` is its place in the order of arrival, `before` what it was."""
         metadata = found.metadata
-        labels, marks = metadata.labels or {}, metadata.annotations or _NO_MARKS
-        if isinstance(labels, _Labels):
-            labels = _present(labels)
+        labels, marks = _given(metadata.labels), metadata.annotations or _NO_MARKS
         reservation, parent = labels.get(well_known.RESERVATION, ""), labels.get(well_known.CHILD_OF, "")
         created = metadata.creation_timestamp
         hold = None
@@ -290,7 +286,7 @@ class Reader:
 
     def _stored_labels(self, labels: dict[str, str]) -> Pairs:
         keys = self._keys
-        pairs = [each for each in labels.items() if keys is None or each[0] in keys]
+        pairs = labels.items() if keys is None else [each for each in labels.items() if each[0] in keys]
         return _once(self._label_pairs, tuple(sorted(pairs))) if pairs else ()
 
     def _marked_usage(self, marks: Annotations) -> MarkedUsage:
@@ -304,9 +300,11 @@ class Reader:
         return known
 
 
-def _present(fields: _Labels | Annotations) -> dict[str, str]:
-    """Return the labels or annotations that are present, by their keys."""
-    pairs = zip(fields.__struct_encode_fields__, msgspec.structs.astuple(fields), strict=True)
+def _given(labels: dict[str, str] | _Labels | None) -> dict[str, str]:
+    """Return the labels that are present, by their keys."""
+    if not isinstance(labels, _Labels):
+        return labels or {}
+    pairs = zip(labels.__struct_encode_fields__, msgspec.structs.astuple(labels), strict=True)
     return {key: value for key, value in pairs if value is not None}
 
 
