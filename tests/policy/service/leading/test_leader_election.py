@@ -96,7 +96,7 @@ def cluster() -> Cut:
 
 
 def holder(cluster: Cluster) -> str:
-    """Return who holds the lease."""
+    """Return the holder of the lease."""
     return msgspec.convert(
         cluster.get(LEASES, "controller", namespace="lockkeeper"), Lease
     ).spec.holder_identity
@@ -132,7 +132,7 @@ def test_a_killed_leader_is_replaced_after_the_duration_and_not_before(cluster: 
 
 
 def test_a_leader_that_renews_is_never_replaced(cluster: Cut) -> None:
-    """Every renewal starts the wait of the others anew, however long it goes on."""
+    """Every renewal starts the wait of the others again, however long it lasts."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
     for _ in range(20):
         first.stopwatch.seconds += DURATION.total_seconds() * 0.7
@@ -148,7 +148,7 @@ def test_a_leader_that_renews_is_never_replaced(cluster: Cut) -> None:
 
 
 def test_a_leader_that_stops_gives_the_lease_up_at_once(cluster: Cut) -> None:
-    """After an orderly end nobody has to wait, and the work has ended before."""
+    """After an orderly end no candidate has to wait, and the work has ended before."""
     first, second = Candidate(cluster, "a"), Candidate(cluster, "b")
     first.elector.step()
     first.elector.stop()

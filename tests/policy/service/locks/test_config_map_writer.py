@@ -127,7 +127,7 @@ def edit(term: Term, **values: JsonValue) -> None:
 
 
 def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
-    """Conditions are for everybody who reads policies; what stands in a ConfigMap may not be."""
+    """Conditions are for all readers of policies; the data of a ConfigMap may not be."""
     foreign: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -142,7 +142,7 @@ def test_a_foreign_value_that_is_no_number_is_not_shown(term: Term) -> None:
 
 
 def test_definitions_are_written_and_edits_follow(term: Term) -> None:
-    """An edit of a policy is an edit of the key; what else stands in the ConfigMap stays."""
+    """An edit of a policy is an edit of the key; what else is in the ConfigMap stays."""
     limits: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -252,7 +252,7 @@ def test_the_key_of_another_owner_is_a_finding_and_is_not_forced(term: Term) -> 
 def test_the_value_of_another_owner_is_shown_only_where_it_is_a_number_of_the_own_namespace(
     policy: Document, told: str, term: Term
 ) -> None:
-    """A policy may define any key, and its status is there to read for people who may read no ConfigMap."""
+    """A policy may define any key, and its status is there to read for users that may read no ConfigMap."""
     owned: JsonObject = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -267,7 +267,7 @@ def test_the_value_of_another_owner_is_shown_only_where_it_is_a_number_of_the_ow
 
 
 def test_an_edit_by_hand_counts_until_it_is_taken_back(term: Term) -> None:
-    """Whoever edits in an emergency is not fought; the policy says that it does not count."""
+    """An edit in an emergency stays; the policy shows that its own value does not count."""
     term.passes(lock_policy(semaphores=[defined("db", 2)]))
     edit(term, db="50")
     term.passes()
@@ -279,7 +279,7 @@ def test_an_edit_by_hand_counts_until_it_is_taken_back(term: Term) -> None:
 
 
 def test_a_config_map_that_may_not_be_written_is_a_finding_and_tried_again(term: Term) -> None:
-    """It holds nobody else up, and what to set is said."""
+    """It delays no other, and the message gives what to set."""
     term.cluster.refused = "secret"
     wait = term.passes(lock_policy(semaphores=[defined("db", 2, "secret"), defined("gpu", 1, "zz")]))
     assert wait == FIRST_DELAY
@@ -300,7 +300,7 @@ def test_a_config_map_that_may_not_be_written_is_a_finding_and_tried_again(term:
 
 
 def test_a_namespace_that_is_being_deleted_is_no_fault_of_the_policy(term: Term) -> None:
-    """Nothing is told, and nothing is left to do when it is gone."""
+    """Nothing is reported, and nothing is left to do when it is deleted."""
     term.cluster.refused = "limits"
     term.cluster.reason = "unable to create new content in namespace team-a because it is being terminated"
     term.passes(lock_policy(semaphores=[defined("db", 2)]))

@@ -1,4 +1,4 @@
-"""The leader sees the queues of locks, tells of deadlocks, and touches whom Argo overlooks."""
+"""The leader reads the queues of locks, reports deadlocks, and touches waiters that Argo overlooks."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -61,7 +61,7 @@ class DenyingCluster(MemoryCluster):
 
 
 class Term:
-    """A leader's watch over policies that the test sets; the test calls its looks."""
+    """A leader's watch over policies that the test sets; the test calls its passes."""
 
     def __init__(self, cluster: DenyingCluster, clock: Clock) -> None:
         self.cluster = cluster
@@ -85,7 +85,7 @@ class Term:
         return sum(map(len, self.watch.traces._traced.values()))
 
     def look(self, until: Callable[[], bool]) -> None:
-        """Look until something is so; every change of a Workflow is an event to wait for."""
+        """Make passes until a condition is met; every change of a Workflow is an event to wait for."""
         waited = Event()
         for _ in range(int(PATIENCE * 100)):
             self.watch.run_pass()
@@ -100,7 +100,7 @@ class Term:
         self.watch.run()
 
     def waiters(self) -> dict[str, list[str]]:
-        """Return who waits for each lock."""
+        """Return the waiters of each lock."""
         return {each.lock: [one.workflow.name for one in each.waiters] for each in self.watch.view.queues}
 
     def _note(self, doing: str, error: ClusterError) -> None:
@@ -160,7 +160,7 @@ def test_queues_follow_what_workflows_say(term: Term) -> None:
 
 
 def test_what_does_not_fit_is_as_if_it_used_no_lock(term: Term) -> None:
-    """Whatever stands in a status that Argo did not write, the watch goes on."""
+    """Whatever is in a status that Argo did not write, the watch continues."""
     add(term, waits("odd"), waits("even"))
     term.look(lambda: term.waiters() == {DB: ["even", "odd"]})
     patch(term, "odd", status={"nodes": {"n": {"startedAt": "2026-03-01T12:00:00"}}})
@@ -225,7 +225,7 @@ def test_the_next_leader_does_not_tell_it_again(term: Term, clock: Clock) -> Non
 
 
 def test_a_head_that_argo_overlooks_is_touched_after_a_raise(term: Term) -> None:
-    """By one annotation of ours, once; that changes the object, so Argo looks at it."""
+    """By one annotation of ours, once; that changes the object, so Argo processes it."""
     holder = running("holder", holds={DB: ["n"]}, nodes={"n": node()})
     add(term, holder, waits("overlooked", created=1))
     term.look(lambda: term.waiters() == {DB: ["overlooked"]})
@@ -260,7 +260,7 @@ def test_a_lock_is_in_use_while_a_workflow_holds_wants_or_may_want_it(term: Term
 
 
 def test_a_namespace_whose_locks_are_requested_is_watched(term: Term) -> None:
-    """Its policy is gone, and its keys are there until nobody uses them."""
+    """Its policy was deleted, and its keys stay until no Workflow uses them."""
     term.look(lambda: term.watch.traces.watched() == {NAMESPACE})
     assert term.watch.uses(OTHER)
     term.look(lambda: "team-b" in term.watch.traces.watched())
@@ -268,7 +268,7 @@ def test_a_namespace_whose_locks_are_requested_is_watched(term: Term) -> None:
 
 
 def test_limits_are_those_that_argo_reads() -> None:
-    """From the ConfigMap as it stands, not from the policy; of a database lock none is known."""
+    """From the ConfigMap as it is, not from the policy; of a database lock none is known."""
     view = snapshot(config_map(db="3", bad="x"))
     found = [limit_of(lock, view) for lock in (DB, semaphore("bad"), semaphore("no"), mutex("m"))]
     assert found == [3, None, None, 1]
@@ -276,7 +276,7 @@ def test_limits_are_those_that_argo_reads() -> None:
 
 
 def test_it_runs_until_it_is_stopped(term: Term) -> None:
-    """As a duty of the leader; a wake is a look."""
+    """As a work of the leader's term; a wake causes a pass."""
     add(term, waits("a"))
     thread = Thread(target=term.watch.run, daemon=True)
     thread.start()
@@ -292,7 +292,7 @@ def test_it_runs_until_it_is_stopped(term: Term) -> None:
 
 
 def test_metrics_show_what_was_seen_last_and_no_more(term: Term) -> None:
-    """A lock that nobody uses has no series."""
+    """A lock that no Workflow uses has no series."""
     registry = CollectorRegistry()
     metrics = LockMetrics(registry=registry, clock=term.clock)
     metrics.show(lambda: term.watch.view)

@@ -1,4 +1,4 @@
-"""The leader makes the siblings of templates that policies want, and removes those that nobody uses."""
+"""The leader creates the siblings of templates that policies need, and deletes unused ones."""
 
 from collections.abc import Mapping
 from random import Random
@@ -78,7 +78,7 @@ class Term:
         )
 
     def show(self) -> None:
-        """Let the watch show what stands in the cluster, as the sources keep it."""
+        """Let the watch show what is in the cluster, as the sources store it."""
         found: list[TemplateObject] = []
         for resource in WORKFLOW_TEMPLATES, CLUSTER_WORKFLOW_TEMPLATES:
             shelf = Shelf(resource=resource)
@@ -100,7 +100,7 @@ class Term:
         return self.siblings.run_pass()
 
     def names(self, namespace: str = "team-a") -> list[str]:
-        """Return the siblings that stand in a namespace."""
+        """Return the siblings in a namespace."""
         found = self.cluster.list(WORKFLOW_TEMPLATES, namespace=namespace, labels=well_known.SIBLING).items
         return [text(each, "metadata", "name") for each in found]
 
@@ -118,7 +118,7 @@ class Term:
 
 @pytest.fixture
 def term(clock: Clock) -> Term:
-    """Return the work of a term in which a template stands that lacks a lock."""
+    """Return the work of a term with a template that lacks a lock."""
     made = Term(RefusingCluster(clock=clock, rng=Random(3)))
     made.cluster.create(WORKFLOW_TEMPLATES, template("base"))
     return made
@@ -180,7 +180,7 @@ def test_a_pass_over_what_is_right_writes_nothing(term: Term) -> None:
 def test_an_edit_of_a_template_makes_another_sibling_and_the_old_one_is_deleted_when_unused(
     term: Term,
 ) -> None:
-    """Not at once: a webhook may not have heard of the edit. A Workflow that is over does not count."""
+    """Not at once: a webhook may not have seen the edit. A completed Workflow does not count."""
     term.passes()
     (old,) = term.names()
     uses(term, old)
@@ -282,7 +282,7 @@ def test_what_the_watch_has_not_shown_yet_is_no_trouble(term: Term) -> None:
 
 
 def test_a_sibling_that_was_edited_is_replaced_and_reported(term: Term) -> None:
-    """It is never edited: who would run by it meanwhile?"""
+    """It is never edited: a Workflow may use it meanwhile."""
     term.passes()
     (name,) = term.names()
     term.passes()
@@ -321,7 +321,7 @@ def test_a_template_of_another_writer_under_the_name_is_left_alone_and_reported(
 
 
 def test_one_that_is_lost_is_made_again(term: Term) -> None:
-    """Who deletes it by hand stops Workflows for a moment."""
+    """A user that deletes it by hand stops Workflows for a short time."""
     term.passes()
     (name,) = term.names()
     term.cluster.delete(WORKFLOW_TEMPLATES, name, namespace="team-a")
@@ -348,7 +348,7 @@ def test_a_template_of_the_cluster_gets_one_in_each_governed_namespace(term: Ter
 
 
 def test_a_next_leader_takes_over_what_is_there(term: Term) -> None:
-    """It makes nothing anew, and gives what is unwanted its whole time."""
+    """It creates nothing again, and gives what is unwanted its whole time."""
     term.passes()
     term.passes(WARNING, seconds=KEPT)
     names = term.names()

@@ -110,7 +110,7 @@ def admit(cluster: MemoryCluster, policies: Snapshot, obj: JsonObject, user: str
 def run(
     cluster: MemoryCluster, leader: Leader, name: str, *, tasks: int | None = 2, status: JsonObject = STATUS
 ) -> JsonObject:
-    """Return a Workflow that was let go, if it was held, and that Argo has taken up."""
+    """Return a Workflow that was released, if it was held, and that Argo has taken up."""
     submit(cluster, leader.snapshot, draft(name, tasks=tasks), namespace=NAMESPACE)
     leader.work()
     obj = taken_up(cluster, name, status)

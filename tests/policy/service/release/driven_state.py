@@ -94,7 +94,7 @@ def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
 
 
 class DrivenState:
-    """RootState and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
+    """A RootState and what it is made from: the live Workflows by uid, and the ledger as it is."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class DrivenState:
                 self.state.change(each, self.live.get(uid), self.now)
 
     def runs(self, *uids: str) -> None:
-        """Show that Workflows were let go."""
+        """Show that Workflows were released."""
         self.see(*(free(self.live[uid]) for uid in uids))
 
     def settled(self, *, most: int = MOST_RELEASES) -> Ledger:
@@ -166,7 +166,7 @@ class DrivenState:
         return self.state.settle(self.ledger, self.now, most=most)
 
     def work(self) -> list[str]:
-        """Make a pass whose write succeeds; returns whom it releases, in order."""
+        """Make a pass whose write succeeds; return what it releases, in order."""
         before = self.ledger.reservations
         self.ledger = self.settled()
         self.state.written(self.ledger)
@@ -187,7 +187,7 @@ class DrivenState:
         self.state.put_limits(self.now, capacity)
 
     def waiting(self) -> dict[str, Waiter]:
-        """Return who waits."""
+        """Return what waits."""
         return {each.uid: each for each in self.state.planner.pending.waiters()}
 
 

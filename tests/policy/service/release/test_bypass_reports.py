@@ -48,7 +48,7 @@ def slip_in(spy: Spy, *names: str, namespace: str = "etl", labels: dict[str, str
 
 
 def told(leader: Leader) -> list[str]:
-    """Return who was told of in one more pass."""
+    """Return which were reported in one more pass."""
     leader.work()
     return [name for name, _ in leader.told.passed]
 
@@ -74,7 +74,7 @@ def test_one_that_bypassed_admission_is_reported_once_and_left_alone(spy: Spy, c
 
 
 def test_the_report_names_tasks_that_count_without_bound(spy: Spy, clock: Clock) -> None:
-    """Nobody weighed it, so nobody else whose tasks are limited starts beside it."""
+    """Its tasks are unknown, so no other whose tasks are limited starts beside it."""
     leader = Leader(spy, snapshot(standing(limits={"tasks": 9})), clock)
     slip_in(spy, "sly")
     leader.work()
@@ -85,7 +85,7 @@ def test_the_report_names_tasks_that_count_without_bound(spy: Spy, clock: Clock)
 def test_what_was_admitted_is_not_reported_whatever_happens_to_it(
     spy: Spy, clock: Clock, on_exceed: str
 ) -> None:
-    """Held, let go, and finished: it keeps its mark."""
+    """Held, released, and completed: it keeps its mark."""
     leader = Leader(spy, snapshot(standing(onExceed=on_exceed)), clock)
     for name in ("a", "b"):
         submit(spy, leader.snapshot, draft(name), namespace="etl")
@@ -116,7 +116,7 @@ def before_the_quota() -> Snapshot:
     ids=["younger", "edited", "warns", "others", "no time", "no such time", "elsewhere"],
 )
 def test_one_that_no_quota_governed_is_not_reported(spy: Spy, clock: Clock, policies: Snapshot) -> None:
-    """It stood before the quota was as it is, or no quota bounds it, or nobody knows."""
+    """It is older than the quota as it is, or no quota bounds it, or that is unknown."""
     leader = Leader(spy, policies, clock)
     slip_in(spy, "free")
     assert told(leader) == []
@@ -169,7 +169,7 @@ def test_members_of_a_pool_are_reported_by_its_default_quota(spy: Spy, clock: Cl
 
 
 def test_one_that_is_held_without_marks_waits_its_turn_and_is_no_news(spy: Spy, clock: Clock) -> None:
-    """Somebody put the hold there by hand; it did not start."""
+    """A user put the hold there by hand; it did not start."""
     leader = Leader(spy, snapshot(standing(limits={"workflows": 0})), clock)
     slip_in(spy, "waits", labels={well_known.INSTANCE_ID: well_known.HOLD_VALUE})
     assert told(leader) == []
@@ -177,7 +177,7 @@ def test_one_that_is_held_without_marks_waits_its_turn_and_is_no_news(spy: Spy, 
 
 
 def test_many_are_reported_a_few_each_second_and_all_are_counted(spy: Spy, clock: Clock) -> None:
-    """One namespace does not keep another's from being told of, and of thousands only some are told of."""
+    """One namespace does not delay another's reports, and of thousands only some are reported."""
     leader = Leader(spy, snapshot(standing(), standing("ml")), clock)
     slip_in(spy, *(f"w{number:03}" for number in range(MOST_UNREPORTED + 20)))
     slip_in(spy, "other", namespace="ml")
@@ -195,7 +195,7 @@ def test_many_are_reported_a_few_each_second_and_all_are_counted(spy: Spy, clock
 
 
 def test_one_that_is_completed_is_neither_counted_nor_reported_any_more(spy: Spy, clock: Clock) -> None:
-    """It may end while it waits to be told of."""
+    """It may end while it waits to be reported."""
     leader = Leader(spy, snapshot(standing()), clock)
     names = [f"w{number}" for number in range(MOST_REPORTED + 2)]
     slip_in(spy, *names)

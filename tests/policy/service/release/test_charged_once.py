@@ -6,7 +6,7 @@ from tests.policy.service.release.driven_state import DrivenState, live, one_poo
 
 
 def test_a_release_that_is_seen_to_run_is_no_second_start() -> None:
-    """Or whoever is released by the queue would fall behind those who started otherwise."""
+    """Or tenants whose Workflows were queued would fall behind those whose Workflows started at once."""
     policies = one_pool(
         5,
         quota("a", limits={"workflows": 2}),

@@ -52,7 +52,7 @@ def run(
 
 
 def names(cluster: MemoryCluster) -> list[str]:
-    """Return who is there."""
+    """Return what is there."""
     return sorted(name_of(each) for each in cluster.list(WORKFLOWS, namespace="etl").items)
 
 
@@ -99,7 +99,7 @@ def test_a_run_that_takes_over_a_slot_is_released_before_all_others(clock: Clock
 
 
 def test_a_run_that_cannot_be_dropped_is_dropped_later(clock: Clock) -> None:
-    """And holds up nobody meanwhile."""
+    """And delays no other meanwhile."""
     cluster = memory(clock)
     spy = Spy(cluster)
     leader = Leader(spy, POLICIES, clock)

@@ -1,4 +1,4 @@
-"""A Workflow that Argo cannot decode is never let go: it would stop Argo's controller for everybody."""
+"""A Workflow that Argo cannot decode is never released: it would stop Argo's controller for all others."""
 
 from datetime import timedelta
 
@@ -114,7 +114,7 @@ def test_many_are_read_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
 
 
 def test_one_that_cannot_be_read_waits_and_is_read_later(spy: Spy, clock: Clock) -> None:
-    """An API server that is away lets nobody through unseen."""
+    """While the API server is away, no Workflow is released unchecked."""
     leader = Leader(spy, policies(1), clock)
     slip_in(spy, "good", duration="5")
 

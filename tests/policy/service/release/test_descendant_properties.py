@@ -1,4 +1,4 @@
-"""Workflows of Workflows come to an end in whatever room there is, and take no more than their roots' slots.
+"""Workflows of Workflows complete with whatever capacity there is, and take no more than their roots' slots.
 
 A parent ends after all that it created; nothing else is assumed of the order in which things happen.
 """
@@ -83,13 +83,13 @@ class Play:
                 self.over.add(name)
 
     def _count(self) -> None:
-        """Let who may go, and compare what is counted with the limit."""
+        """Release what may be released, and compare what is counted with the limit."""
         while self.leader.work():
             continue
         assert used(self.leader) <= self.limit
 
     def _create(self) -> None:
-        """Create what can be created; who is denied comes again, as an executor does."""
+        """Create what can be created; what is denied is tried again, as an executor does."""
         for plan, above in list(self.wanted):
             self._count()
             if not above:
@@ -107,7 +107,7 @@ class Play:
             self.plans[plan.name] = plan
 
     def _running(self) -> list[str]:
-        """Return who runs; Argo takes it up, and it comes to create what it plans."""
+        """Return what runs; Argo takes it up, and it is to create what it plans."""
         found = []
         for item in self.cluster.list(WORKFLOWS, namespace=NAMESPACE, labels=LIVE).items:
             name = name_of(item)
@@ -130,7 +130,7 @@ class Play:
 def test_all_complete_within_the_limit_whatever_waits_for_what(
     drawn: list[tuple[str, int, object]], limit: int, on_exceed: OnExceed, rng: Random
 ) -> None:
-    """Parents keep their slots while they wait, so nobody may wait for a slot of theirs."""
+    """Parents keep their slots while they wait, so no child may wait for a slot of theirs."""
     roots = [plan(f"w{number}", *each) for number, each in enumerate(drawn)]
     play = Play(limit, on_exceed)
     play.play(roots, rng)

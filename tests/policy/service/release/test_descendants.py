@@ -1,4 +1,4 @@
-"""A line of Workflows runs under the slot of its root, on all levels, and nobody makes more of that slot."""
+"""Descendants run under the slot of their root, on all levels, and no user makes more of that slot."""
 
 from typing import Final
 
@@ -79,7 +79,7 @@ class Family:
         return admit(self.cluster, self.policies, child_of(parent, name, tasks=tasks), user)
 
     def used(self) -> tuple[int, int]:
-        """Return how many Workflows and tasks are counted when all who may go have gone."""
+        """Return how many Workflows and tasks are counted when all that may be released are released."""
         while self.leader.work():
             continue
         return used(self.leader), tasks_used(self.leader)
@@ -93,7 +93,7 @@ class Family:
         return self.cluster.get(WORKFLOWS, name, namespace=NAMESPACE)
 
     def mark(self, name: str, **metadata: JsonObject) -> JsonObject:
-        """Write labels or annotations past the webhook, as nobody may."""
+        """Write labels or annotations without admission, as no user may."""
         return self.cluster.patch(
             WORKFLOWS, name, MergePatch({"metadata": {**metadata}}), namespace=NAMESPACE
         )
@@ -116,7 +116,7 @@ def test_the_message_of_a_refused_child_gives_why_it_needs_a_slot_of_its_own() -
 
 
 def test_the_fifty_first_child_counts_whatever_the_parallelism() -> None:
-    """A number that nobody bounds is no bound."""
+    """A number without a bound is no bound."""
     family = Family(tasks=PARALLEL)
     outcomes = [family.admit(family.root, f"child-{number}").outcome for number in range(MANY)]
     assert outcomes == [Outcome.ALLOWED] * MAX_CHILDREN + [Outcome.QUEUED] * (MANY - MAX_CHILDREN)
@@ -124,7 +124,7 @@ def test_the_fifty_first_child_counts_whatever_the_parallelism() -> None:
 
 
 def test_fifty_times_fifty_are_fifty() -> None:
-    """A child does not bring room for children of its own."""
+    """A child does not bring capacity for children of its own."""
     family = Family(tasks=None)
     outcomes = []
     for number in range(10):
@@ -171,7 +171,7 @@ def test_a_child_without_capacity_waits_for_it_though_no_slot_becomes_free(polic
 
 
 def test_a_child_that_waits_for_capacity_takes_a_slot_that_is_free_first() -> None:
-    """It counts then, and is charged to the root again when there is room."""
+    """It counts then, and is charged to the root again when there is capacity."""
     policies = snapshot_of(quota(NAMESPACE, "q", workflows=2))
     family = Family(policies)
     run(family.cluster, family.leader, "other", tasks=1)
@@ -186,7 +186,7 @@ def test_a_child_that_waits_for_capacity_takes_a_slot_that_is_free_first() -> No
 
 
 def test_a_child_that_runs_keeps_its_place_before_an_older_one_that_waits() -> None:
-    """Or a slot would have to be found for somebody who was let in without one."""
+    """Or a slot would have to be found for a child that was admitted without one."""
     family = Family()
     family.adopt(family.root, "first", 8)
     assert family.admit(family.root, "large", 9).outcome is Outcome.QUEUED
@@ -214,7 +214,7 @@ def test_descendants_run_in_one_slot_as_deep_as_they_may_be() -> None:
 
 
 def test_no_child_reserves_where_quotas_deny() -> None:
-    """It has no slot of its own; who does not fit is reviewed as anybody else."""
+    """It has no slot of its own; one that does not fit is reviewed like any other."""
     family = Family(DENYING, tasks=2)
     first = family.admit(family.root, "child", 2)
     assert (first.outcome, first.reservation) == (Outcome.ALLOWED, None)
@@ -242,7 +242,7 @@ def test_two_of_one_instant_are_both_let_in_and_one_counts() -> None:
 
 
 def test_a_child_whose_parent_is_completed_is_still_under_the_root() -> None:
-    """The slot is that of the root, who runs."""
+    """The slot is that of the root, which runs."""
     family = Family()
     middle = family.adopt(family.root, "middle", 4)
     last = family.adopt(middle, "last", 4)
@@ -254,7 +254,7 @@ def test_a_child_whose_parent_is_completed_is_still_under_the_root() -> None:
 
 
 def test_when_the_root_is_completed_its_descendants_count_and_are_roots() -> None:
-    """Who counts for itself has a slot; it would wait for its child for ever otherwise."""
+    """One that counts for itself has a slot; otherwise it would wait for its child for ever."""
     family = Family()
     middle = family.adopt(family.root, "middle", 4)
     last = family.adopt(middle, "last", 4)
@@ -283,7 +283,7 @@ def test_a_root_that_is_retried_with_less_has_capacity_for_less() -> None:
 
 
 def test_descendants_of_a_descendant_are_charged_to_the_root_that_is_retried() -> None:
-    """Who had a line of its own while the root was over does not keep it beside the root's."""
+    """One that was a root while its own root was completed does not stay one beside it."""
     family = Family(snapshot_of(quota(NAMESPACE, "q", tasks=20)))
     middle = family.adopt(family.root, "middle", 10)
     family.complete("root")
@@ -309,7 +309,7 @@ def test_while_a_root_waits_again_its_descendants_count() -> None:
 
 
 def test_a_child_that_is_run_again_is_a_child_again() -> None:
-    """If a Pod of the parent does it, which may wait for it; whoever else retries it has it count."""
+    """If a Pod of the parent does it, which may wait for it; retried by another user it counts."""
     family = Family()
     family.adopt(family.root, "child")
     family.complete("child")
@@ -335,7 +335,7 @@ def test_a_root_that_is_being_deleted_takes_no_children() -> None:
 
 
 def test_a_parent_with_copied_marks_has_no_place_under_the_root_of_another() -> None:
-    """`argo resubmit` copies labels: they are written anew, and so its children are charged to itself."""
+    """`argo resubmit` copies labels: they are written again, and so its children are charged to itself."""
     family = Family(snapshot_of(quota(NAMESPACE, "q", workflows=2)))
     child = family.adopt(family.root, "child")
     copied = draft("copy", tasks=3, labels=labels_of(child))
@@ -349,7 +349,7 @@ def test_a_parent_with_copied_marks_has_no_place_under_the_root_of_another() -> 
 
 
 def test_marks_on_a_workflow_that_no_quota_governs_make_no_root() -> None:
-    """They go at the create, though no quota asks: its children would be charged to somebody else's root."""
+    """They are removed at the create, or its children would be charged to another root."""
     selector = LabelSelector({"team": "etl"})
     policies = snapshot_of(quota(NAMESPACE, "q", workflows=1, selector=selector))
     cluster = memory()
@@ -368,7 +368,7 @@ def test_marks_on_a_workflow_that_no_quota_governs_make_no_root() -> None:
 
 
 def test_the_root_of_others_is_not_the_parent() -> None:
-    """Who runs under one root and calls another his owner has to be created by that one's Pods."""
+    """One that runs under one root and names another as its owner has to be created by that one's Pods."""
     family = Family(snapshot_of(quota(NAMESPACE, "q", workflows=2)))
     run(family.cluster, family.leader, "other", tasks=3)
     mine = family.adopt(family.root, "mine")
@@ -382,7 +382,7 @@ def test_the_root_of_others_is_not_the_parent() -> None:
 
 
 def test_a_workflow_that_is_its_own_root_runs_under_no_slot() -> None:
-    """Owners and marks in a circle, which only somebody writes who bypasses the webhook."""
+    """Owners and marks in a circle, which only a user can write that bypasses admission."""
     family = Family(snapshot_of(quota(NAMESPACE, "q", workflows=3)))
     run(family.cluster, family.leader, "a", tasks=3)
     run(family.cluster, family.leader, "b", tasks=3)
@@ -425,7 +425,7 @@ def test_children_from_before_the_root_was_marked_are_under_it() -> None:
 
 
 def test_a_child_in_another_namespace_has_no_slot_there() -> None:
-    """The uid of a Workflow elsewhere is as good as none, whoever wrote it."""
+    """The uid of a Workflow elsewhere is as good as none, whichever user wrote it."""
     cluster: MemoryCluster = memory()
     policies = snapshot_of(quota(NAMESPACE, "q", workflows=1), quota("ml", "q", workflows=1))
     leader = Leader(cluster, policies, Clock())

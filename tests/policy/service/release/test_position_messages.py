@@ -39,7 +39,7 @@ def queue_up(leader: Leader, *names: str, namespace: str = "etl", tasks: int | N
 
 
 def told(leader: Leader) -> list[tuple[str, str]]:
-    """Return what was told since this was asked last, without what all have in front."""
+    """Return what was written since the last call, without the common prefix."""
     found = [(name, text.removeprefix("queued by lockkeeper: ")) for name, text in leader.told.messages]
     leader.told.messages.clear()
     return found
@@ -65,7 +65,7 @@ def test_messages_of_a_namespace_are_written_again_after_a_second_at_the_earlies
 
 
 def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock: Clock) -> None:
-    """Nobody is told where it stood in between."""
+    """No message shows a position in between."""
     leader = Leader(spy, policies(1), clock)
     names = [f"w{number}" for number in range(5)]
     queue_up(leader, *names)
@@ -81,7 +81,7 @@ def test_the_message_is_the_latest_where_much_happened_meanwhile(spy: Spy, clock
 
 
 def test_one_that_can_never_start_shows_it_whatever_its_position(spy: Spy, clock: Clock) -> None:
-    """Its author would wait for ever; it is told once, beyond those in front."""
+    """Its author would wait for ever; its message is written once, beyond the first of the queue."""
     bounds = (
         quota("q", namespace="etl", limits={"tasks": 3}),
         quota("one", namespace="etl", limits={"workflows": 1}),
@@ -113,7 +113,7 @@ def test_a_queue_on_hold_shows_it(spy: Spy, clock: Clock) -> None:
 
 
 def test_a_message_that_could_not_be_written_is_not_taken_for_written(spy: Spy, clock: Clock) -> None:
-    """The next change tells it."""
+    """The next change writes it."""
     leader = Leader(spy, policies(1), clock)
     queue_up(leader, "a", "b")
 
@@ -142,7 +142,7 @@ def test_a_leader_that_is_stopped_writes_no_message(spy: Spy, clock: Clock) -> N
 
 
 def test_one_that_waits_for_a_window_shows_it(spy: Spy, clock: Clock) -> None:
-    """Nobody runs, so its position says nothing of when it starts."""
+    """None is released, so its position does not show when it starts."""
     window: JsonObject = {"name": "w", "schedule": "0 3 1 1 *", "duration": "1h", "limits": {"tasks": 9}}
     leader = Leader(spy, snapshot(quota("q", namespace="etl", limits={"tasks": 2}, windows=[window])), clock)
     queue_up(leader, "wide", tasks=5)

@@ -107,7 +107,7 @@ def once(condition: Callable[[Call], bool], effect: Callable[[], object]) -> Cal
 
 
 def is_release(call: Call) -> bool:
-    """Tell whether a call lets a Workflow go."""
+    """Return whether a call releases a Workflow."""
     return call.releases
 
 
@@ -188,7 +188,7 @@ def test_a_released_workflow_is_as_its_author_wrote_it(leader: Leader, original:
 
 
 def test_a_workflow_that_changed_meanwhile_is_read_again_and_released(leader: Leader, spy: Spy) -> None:
-    """Somebody's annotation may not cost a Workflow its turn."""
+    """An annotation of a user may not cost a Workflow its release."""
     queue_up(leader, "a")
     spy.before = once(is_release, lambda: annotate(leader, "a", note="hello"))
     assert leader.work() == 1
@@ -197,7 +197,7 @@ def test_a_workflow_that_changed_meanwhile_is_read_again_and_released(leader: Le
 
 
 def test_a_workflow_that_lost_its_status_meanwhile_is_released(leader: Leader, spy: Spy) -> None:
-    """Nobody else writes it, yet a hand may; the patch of the second attempt fits what is there."""
+    """No other client writes it, yet a user may; the patch of the second attempt fits what is there."""
     queue_up(leader, "a")
 
     def strip() -> None:
@@ -209,7 +209,7 @@ def test_a_workflow_that_lost_its_status_meanwhile_is_released(leader: Leader, s
 
 
 def test_a_workflow_that_was_deleted_is_left_and_frees_its_slot(leader: Leader, spy: Spy) -> None:
-    """A deletion between plan and patch is nobody's error, and costs no slot for longer than a pass."""
+    """A deletion between plan and patch is no error, and costs no slot for longer than a pass."""
     queue_up(leader, "a", "b")
 
     def delete() -> None:
@@ -239,7 +239,7 @@ def test_another_workflow_of_the_same_name_is_not_released_in_its_stead(leader: 
 
 
 def test_a_workflow_that_another_client_released_is_left_alone(leader: Leader, spy: Spy) -> None:
-    """A release whose answer was lost is not told twice."""
+    """A release whose answer was lost is not reported twice."""
     queue_up(leader, "a")
     value: JsonObject = {"metadata": {"labels": {well_known.INSTANCE_ID: None}}}
 
@@ -262,7 +262,7 @@ def test_a_workflow_that_was_held_again_meanwhile_waits_in_the_queue_again(leade
 def test_a_release_that_fails_is_reported_and_completed_by_a_later_pass(
     leader: Leader, spy: Spy, clock: Clock
 ) -> None:
-    """Protocol rule 5: it stays reserved, is planned no second time, and nobody takes its slot."""
+    """Protocol rule 5: it stays reserved, is planned no second time, and no other takes its slot."""
     queue_up(leader, "a", "b")
 
     def fail() -> None:
@@ -347,7 +347,7 @@ def test_a_deposed_leader_stops_before_it_writes_anything(
 def test_a_leader_deposed_between_read_and_write_stops_as_well(
     leader: Leader, spy: Spy, cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """The compare-and-swap fails, and the second look shows the epoch."""
+    """The compare-and-swap fails, and the second read shows the epoch."""
     queue_up(leader, "a")
     leader.lead()
     rival = Leader(cluster, ONE_AT_A_TIME, clock)
@@ -426,14 +426,14 @@ def test_the_list_for_overdue_reservations_selects_their_labels(
 
 
 def reservation_of_many(leader: Leader, name: str) -> None:
-    """Reserve where there is room for several."""
+    """Reserve where there is capacity for several."""
     account = Demand(ACCOUNT, Limits(Amount(9)), "WorkflowQuota etl/q")
     request = ReservationRequest(ROOT, name, "etl", name, Usage(1, 1), (account,))
     assert leader.ledgers.reserve(request) == []
 
 
 def test_the_reservation_of_a_workflow_that_ran_unseen_is_dropped(leader: Leader, clock: Clock) -> None:
-    """Protocol rule 4b: one that was created and finished while nobody led holds no slot."""
+    """Protocol rule 4b: one that was created and completed while no replica led holds no slot."""
     leader.snapshot = DENIES
     reservation(leader, "short")
     store(leader, "w", "short", **{well_known.COMPLETED: "true"})
@@ -456,7 +456,7 @@ def test_a_workflow_that_is_created_and_completes_between_two_passes_frees_its_s
 
 
 def test_an_overdue_reservation_of_an_odd_id_does_not_stop_the_passes(leader: Leader, clock: Clock) -> None:
-    """Whoever can post a review chooses its uid; one of them must not stop the queue of everybody."""
+    """Any client that can post a review chooses its uid; one must not stop the queue of all others."""
     leader.snapshot = DENIES
     reservation(leader, "no label value!")
     clock.advance(RESERVATION_TTL)
@@ -490,7 +490,7 @@ def test_policies_that_change_between_the_fence_and_the_pass_are_no_error(leader
 
 
 def test_a_root_whose_policies_were_deleted_is_emptied(leader: Leader) -> None:
-    """What an account held does not stay in a ledger that nobody limits any more."""
+    """What an account held does not stay in a ledger without limits."""
     queue_up(leader, "a", "b")
     leader.work()
     leader.snapshot = snapshot_of()
@@ -534,7 +534,7 @@ def test_the_view_tells_what_is_taken_what_waits_and_what_runs(leader: Leader) -
 
 
 def test_those_in_front_show_their_position_and_only_changes_are_written(leader: Leader, spy: Spy) -> None:
-    """`kubectl get wf` tells the place in the queue, at no cost while nothing moves."""
+    """`kubectl get wf` shows the position in the queue, at no cost while nothing moves."""
     queue_up(leader, *(f"w{number:02}" for number in range(4)))
     leader.work()
     told = dict(leader.told.messages)
@@ -551,7 +551,7 @@ def test_those_in_front_show_their_position_and_only_changes_are_written(leader:
 
 
 def test_only_the_first_of_a_queue_show_their_position(leader: Leader, clock: Clock) -> None:
-    """Whoever is further back was told at the create; a long queue is not rewritten whenever it moves."""
+    """Those further back got a position at the create; a long queue is not rewritten whenever it moves."""
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 4)]
     queue_up(leader, *names)
     leader.work()
@@ -564,7 +564,7 @@ def test_only_the_first_of_a_queue_show_their_position(leader: Leader, clock: Cl
 
 
 def test_messages_of_many_queues_are_written_a_part_at_a_time(spy: Spy, clock: Clock) -> None:
-    """A new leader has told nobody anything yet; the next release comes before all of that."""
+    """A new leader has written no message yet; the next release is before all of that."""
     namespaces = [f"n{number}" for number in range(MOST_WRITES // REFRESHED_POSITIONS + 2)]
     leader = Leader(spy, snapshot_of(*(quota(each, "q", workflows=1) for each in namespaces)), clock)
     names = [f"w{number:02}" for number in range(REFRESHED_POSITIONS + 1)]
@@ -625,7 +625,7 @@ def test_a_pass_over_one_root_writes_no_other(leader: Leader, spy: Spy) -> None:
 def test_a_reservation_that_no_quota_governs_any_more_is_dropped_when_it_cannot_be_used(
     leader: Leader, clock: Clock
 ) -> None:
-    """The ledger is closed at once, for whoever goes by old policies; a create may still be under way."""
+    """The ledger is closed at once, for replicas with old policies; a create may still be on its way."""
     foreign = Reservation("x", "ml", "w", (), Usage(1, 1), NOON, Purpose.CREATE)
     leader.ledgers.update(Root.of_namespace("ml"), lambda ledger: with_added(fence(ledger), [foreign]))
     leader.work()
@@ -638,7 +638,7 @@ def test_a_reservation_that_no_quota_governs_any_more_is_dropped_when_it_cannot_
 
 
 def test_the_turns_of_a_pool_are_shared_by_its_namespaces(cluster: MemoryCluster, clock: Clock) -> None:
-    """All accounts of a pool stand in one ledger, and its limit holds over all members."""
+    """All accounts of a pool are in one ledger, and its limit holds over all members."""
     policies: Snapshot = snapshot_of(
         pool("data", workflows=2), member("etl", "data"), member("ml", "data"), quota("etl", "q", workflows=1)
     )
@@ -688,7 +688,7 @@ def test_a_leader_that_is_stopped_sends_no_more_and_the_next_completes_what_is_r
 def test_time_alone_opens_a_window_and_releases_those_that_fit_it(
     cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """Nothing else happens at that moment: no event comes, and nobody makes a pass but for the time."""
+    """Nothing else happens at that time: no event arrives, and only the time causes a pass."""
     night = WindowSpec("night", "30 12 * * *", "1h", QuotaLimits(2))
     spec = WorkflowQuotaSpec(limits=QuotaLimits(0), windows=(night,))
     leader = Leader(cluster, snapshot_of(WorkflowQuota(PolicyMetadata("q", "etl"), spec)), clock)
@@ -703,7 +703,7 @@ def test_time_alone_opens_a_window_and_releases_those_that_fit_it(
 
 
 def test_nodes_alone_release_those_that_fit_on_them(cluster: MemoryCluster, clock: Clock) -> None:
-    """Whoever follows the nodes wakes the leader, and nothing else has changed."""
+    """The watch of nodes wakes the leader, and nothing else has changed."""
     elastic = ElasticSpec(workflows_per_node=1, min=QuotaLimits(0), max=QuotaLimits(9))
     spec = ClusterWorkflowQuotaSpec(namespace_selector=LabelSelector({"pool": "data"}), elastic=elastic)
     policies = snapshot_of(ClusterWorkflowQuota(PolicyMetadata("data"), spec), member("etl", "data"))
@@ -721,7 +721,7 @@ def test_nodes_alone_release_those_that_fit_on_them(cluster: MemoryCluster, cloc
 def test_the_slot_of_a_create_that_was_refused_is_given_to_one_that_waits(
     leader: Leader, clock: Clock
 ) -> None:
-    """The webhook gives the reservation back in the ledger alone, of which no event tells."""
+    """The webhook gives the reservation back in the ledger alone, which no event shows."""
     taken = reservation(leader, "c1")
     queue_up(leader, "a")
     assert leader.work() == 0

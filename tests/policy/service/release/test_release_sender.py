@@ -53,7 +53,7 @@ def refuse(spy: Spy, *names: str) -> None:
 
 
 def test_a_workflow_that_cannot_be_released_delays_no_other(spy: Spy, clock: Clock) -> None:
-    """The others are let go in the same pass, and it is not tried again at once."""
+    """The others are released in the same pass, and it is not tried again at once."""
     leader = leader_of(spy, clock, 3, "a", "b", "c")
     refuse(spy, "b")
     assert leader.work() == 2
@@ -197,7 +197,7 @@ def test_one_that_ran_before_keeps_the_record_of_what_it_did(spy: Spy, clock: Cl
 
 @pytest.mark.parametrize("workflows", [0, 1])
 def test_a_leader_that_is_stopped_fails_no_workflow(spy: Spy, clock: Clock, workflows: int) -> None:
-    """Whoever leads next does."""
+    """The next leader does."""
     leader = leader_of(spy, clock, workflows, "a", maxWait="10m")
     leader.lead()
     clock.advance(WAIT)
@@ -209,7 +209,7 @@ def test_a_leader_that_is_stopped_fails_no_workflow(spy: Spy, clock: Clock, work
 def test_a_long_wait_of_one_that_a_new_leader_finds_is_over_too(
     cluster: MemoryCluster, spy: Spy, clock: Clock
 ) -> None:
-    """It counts from the create, whoever led meanwhile."""
+    """It counts from the create, whichever replica led meanwhile."""
     leader_of(spy, clock, 0, "a", maxWait="10m").work()
     clock.advance(WAIT)
     heir = Leader(cluster, policies(0, maxWait="10m"), clock)

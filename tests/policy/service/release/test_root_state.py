@@ -42,7 +42,7 @@ from tests.policy.service.world import NOON
 
 @given(driven=driven_states())
 def test_what_a_pass_releases_fits_every_limit_that_it_touches(driven: DrivenState) -> None:
-    """One after the other, each has room as admission reckons it: tree, reserves and windows included."""
+    """One after the other, each has capacity as admission computes it, with tree, reserves and windows."""
     before = set(driven.ledger.reservations)
     settled = driven.settled()
     old = {key: each for key, each in settled.reservations.items() if key in before}
@@ -58,7 +58,7 @@ def test_what_a_pass_releases_fits_every_limit_that_it_touches(driven: DrivenSta
 
 @given(driven=driven_states())
 def test_one_that_still_waits_would_not_have_fitted(driven: DrivenState) -> None:
-    """A pass leaves no slot idle that somebody could have."""
+    """A pass leaves no slot unused that a Workflow could have."""
     settled = driven.settled()
     for uid in driven.waiting():
         assert not fits(settled, driven.live[uid], driven), uid
@@ -66,7 +66,7 @@ def test_one_that_still_waits_would_not_have_fitted(driven: DrivenState) -> None
 
 @given(driven=driven_states())
 def test_one_that_can_never_run_is_known(driven: DrivenState) -> None:
-    """It would not fit with nobody else there, whatever windows say."""
+    """It would not fit alone, whatever windows allow."""
     driven.settled()
     for group in driven.state.planner.pending.groups():
         reason, short = reason_of(driven.state.planner, group)
@@ -79,7 +79,7 @@ def test_one_that_can_never_run_is_known(driven: DrivenState) -> None:
 
 @given(driven=driven_states())
 def test_every_held_workflow_is_released_or_waits_or_was_reserved_already(driven: DrivenState) -> None:
-    """Nobody is forgotten, and nobody is planned twice."""
+    """None is forgotten, and none is planned twice."""
     before = driven.ledger.reservations
     settled = driven.settled()
     held = {each.uid: each.release for each in driven.live.values() if each.held}
@@ -130,7 +130,7 @@ def _sum(counted: list[Tracked]) -> Usage:
 
 @given(driven=driven_states())
 def test_a_second_pass_on_the_same_view_changes_nothing(driven: DrivenState) -> None:
-    """A leader that sees nothing new writes nothing and releases nobody else."""
+    """A leader that sees nothing new writes nothing and releases no other."""
     driven.work()
     first, waiting = driven.ledger, driven.waiting()
     assert driven.work() == []
@@ -140,7 +140,7 @@ def test_a_second_pass_on_the_same_view_changes_nothing(driven: DrivenState) -> 
 
 @given(driven=driven_states())
 def test_the_next_leader_finds_the_same(driven: DrivenState) -> None:
-    """What was written tells it all: a new state on the same ledger release nobody else and drop nothing."""
+    """What was written is enough: a new state on the same ledger releases no other and drops nothing."""
     driven.work()
     first, waiting = driven.ledger, driven.waiting()
     driven.state = driven.opened()
@@ -151,7 +151,7 @@ def test_the_next_leader_finds_the_same(driven: DrivenState) -> None:
 
 @given(driven=driven_states())
 def test_a_queue_drains_when_what_runs_ends(driven: DrivenState) -> None:
-    """Passes and ends in turn let everybody run, except whom a limit can never admit now."""
+    """Passes and ends in turn let all run, except those that a limit can never admit now."""
     for _ in range(len(driven.live) + 1):
         driven.see(gone=[uid for uid, each in driven.live.items() if not each.held])
         driven.state.departed(("c0", "c1", "c2", "lost"))
@@ -163,7 +163,7 @@ def test_a_queue_drains_when_what_runs_ends(driven: DrivenState) -> None:
 
 
 def test_one_that_waits_in_a_window_is_released_though_all_is_withheld_outside_of_it() -> None:
-    """What is guaranteed to the other member is nothing at noon; nobody is taken for one who never fits."""
+    """What is guaranteed to the other member is nothing at noon; none is taken for one that never fits."""
     noon: JsonObject = {"name": "noon", "schedule": "0 11 * * *", "duration": "2h"}
     noon["limits"] = {"workflows": 0}
     share = quota("share", namespace="a", limits={"workflows": 1}, windows=[noon])
@@ -183,7 +183,7 @@ def _alone(what: str) -> Step:
 
 
 class Steps:
-    """What happens to state between two looks at them."""
+    """What happens to a state between two passes."""
 
     see = st.lists(st.integers(0, 7).flatmap(workflows), min_size=1, max_size=3).map(
         lambda found: ("see", found)
@@ -219,7 +219,7 @@ def take(driven: DrivenState, what: str, found: list[Tracked] | list[str]) -> No
 
 
 def may_become(driven: DrivenState, after: Tracked) -> bool:
-    """Tell whether one may look so now: admission sees to it that a hold has a number of its own.
+    """Return whether one may look so now: admission sees to it that a hold has a number of its own.
 
     Nobody changes what a held Workflow weighs and whom it counts for, and no uid comes twice.
     """
@@ -259,7 +259,7 @@ def test_changes_folded_one_by_one_give_the_same_as_a_new_state(drawn: Snapshot,
 
 
 def _bounds(quota: CompiledQuota) -> bool:
-    """Tell whether a quota that is no part of a tree bounds anybody."""
+    """Return whether a quota that is no part of a tree bounds any Workflow."""
     return bool(quota.account.namespace) and not quota.is_share and quota.on_exceed is not OnExceed.WARN
 
 
@@ -270,7 +270,7 @@ def _in_force(state: RootState, accounts: set[Account]) -> object:
 
 
 def test_held_workflows_count_nowhere() -> None:
-    """Not even on a quota that denies: the release asks it anew."""
+    """Not even on a quota that denies: the release evaluates it again."""
     policies_there = snapshot(
         quota("builds", namespace="a", limits={"workflows": 3}, onExceed="Deny"),
         quota("queue", namespace="a", limits={"workflows": 0}),
@@ -282,7 +282,7 @@ def test_held_workflows_count_nowhere() -> None:
 
 
 def test_every_account_is_in_the_ledger_also_where_nothing_is_used() -> None:
-    """Nobody may reserve on an account that was not counted, so one that is empty has to say so."""
+    """No replica may reserve on an account that was not counted, so one that is empty has to be there."""
     driven = DrivenState(one_pool(1, quota("q", namespace="a", perUser={"workflows": 1}), borrowing={}))
     shares = {Account.share("data", name) for name in "ab"}
     assert driven.settled().used == dict.fromkeys({POOL, Account("a", "q"), *shares}, ZERO)
@@ -354,14 +354,14 @@ def test_a_release_is_dropped_from_the_ledger_when_the_workflow_runs_or_is_delet
 
 
 def test_a_release_of_an_earlier_hold_is_settled() -> None:
-    """Held again after a retry, a Workflow has another identity and waits its turn anew."""
+    """Held again after a retry, a Workflow has another identity and waits in the queue again."""
     driven = DrivenState(one_pool(0), live("u1", holds=2), ledger=ledger_of(reserved("u1.1", POOL)))
     assert driven.settled().reservations == {}
     assert set(driven.waiting()) == {"u1"}
 
 
 def test_one_that_ran_and_is_held_again_gives_its_slot_to_others() -> None:
-    """`argo retry` makes it wait behind whoever waits already, and it counts no more meanwhile."""
+    """`argo retry` makes it wait behind those that wait already, and it counts no more meanwhile."""
     driven = DrivenState(one_pool(1), live("u1", arrival=1), live("u2", arrival=2, priority=1))
     assert driven.work() == ["u2"]
     driven.runs("u2")
@@ -399,7 +399,7 @@ def test_one_that_was_released_ended_and_is_held_again_between_two_passes_waits_
 
 
 def test_a_release_that_is_reserved_is_not_planned_again_and_not_charged_twice() -> None:
-    """Protocol rule 5: it is completed as it stands, even where the limit was lowered meanwhile."""
+    """Protocol rule 5: it is completed as it is, even where the limit was lowered meanwhile."""
     ledger = ledger_of(reserved("u1.1", POOL))
     present = [live("u1", arrival=1), live("u2", arrival=2)]
     driven = DrivenState(one_pool(1), *present, ledger=ledger)
@@ -421,7 +421,7 @@ def test_a_release_that_runs_is_counted_in_the_place_of_its_reservation() -> Non
 
 
 def test_a_write_whose_answer_was_lost_is_adopted() -> None:
-    """The ledger has the reservation already: it is kept, and nobody else is planned in its stead."""
+    """The ledger has the reservation already: it is kept, and no other is planned in its place."""
     driven = DrivenState(one_pool(1), live("u1", arrival=1), live("u2", arrival=2))
     driven.lose_the_answer()
     stands = driven.ledger
@@ -432,7 +432,7 @@ def test_a_write_whose_answer_was_lost_is_adopted() -> None:
 
 
 def test_a_write_that_failed_is_taken_back() -> None:
-    """Nobody was released, so the next pass decides anew by what is there then."""
+    """None was released, so the next pass decides again by what is there then."""
     driven = DrivenState(one_pool(1), live("u1", arrival=1))
     driven.fail()
     driven.see(live("urgent", priority=9, arrival=2))
@@ -457,7 +457,7 @@ def test_a_limit_lowered_below_what_runs_ends_nothing_and_releases_nothing() -> 
 
 
 def test_a_workflow_that_bypassed_admission_counts_and_blocks_a_limit_on_tasks() -> None:
-    """Protocol rule 10: it is counted when seen, and nothing new starts until there is room."""
+    """Protocol rule 10: it is counted when seen, and nothing new starts until there is capacity."""
     driven = DrivenState(
         one_pool(None, limits={"tasks": 10}), live("stranger", held=False, tasks=None), live("w")
     )
@@ -466,7 +466,7 @@ def test_a_workflow_that_bypassed_admission_counts_and_blocks_a_limit_on_tasks()
 
 
 def test_one_whose_tasks_change_while_it_runs_is_counted_by_its_tasks_of_now() -> None:
-    """Nobody should change it, and whoever can shall not make the count drift."""
+    """No user should change it, and one that does must not make the count drift."""
     driven = DrivenState(
         one_pool(None, limits={"tasks": 10}), live("r", held=False, tasks=8), live("w", tasks=3)
     )
@@ -479,7 +479,7 @@ def test_one_whose_tasks_change_while_it_runs_is_counted_by_its_tasks_of_now() -
 
 
 def test_without_any_quota_left_everybody_held_is_released() -> None:
-    """Whoever takes a policy away does not leave its queue behind."""
+    """A policy that is deleted does not leave its queue behind."""
     driven = DrivenState(snapshot(), live("u1"), live("u2"), root=Root.of_namespace("a"), namespaces="a")
     assert len(driven.work()) == 2
     assert driven.ledger.used == {}
@@ -487,7 +487,7 @@ def test_without_any_quota_left_everybody_held_is_released() -> None:
 
 
 def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> None:
-    """All accounts that a Workflow touches stand in one ledger, so one write decides."""
+    """All accounts that a Workflow touches are in one ledger, so one write decides."""
     own = quota("q", namespace="a", limits={"workflows": 1}, perUser={"workflows": 1})
     driven = DrivenState(one_pool(1, own), live("u1", tasks=3))
     assert driven.settled().reservations == {
@@ -505,7 +505,7 @@ def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> N
 
 
 def test_a_waiter_needs_capacity_in_every_quota_that_does_not_only_warn() -> None:
-    """One that denies may have queued when it was held; one that only warns counts, and bounds nobody."""
+    """One that denies may have queued when it was held; one that only warns counts, and bounds nothing."""
     own = [
         quota(effect.value.lower(), namespace="a", limits={"workflows": 0}, onExceed=effect.value)
         for effect in OnExceed
@@ -532,7 +532,7 @@ def test_a_policy_that_changes_makes_a_new_state_and_releases_those_that_fit_now
 
 
 def test_a_new_account_has_the_reservations_of_before() -> None:
-    """Whoever reserved before it was there would be missed on it, for the quota and for the user."""
+    """What was reserved before it was there would be missing on it, for the quota and for the user."""
     create = reserved("c1", POOL, purpose=Purpose.CREATE, user="ann", weight=Usage(1, 2))
     stranger = reserved("c2", POOL, purpose=Purpose.CREATE, namespace="b", user="ann")
     driven = DrivenState(one_pool(9), live("u1", tasks=3), ledger=ledger_of(create, stranger))
@@ -548,7 +548,7 @@ def test_a_new_account_has_the_reservations_of_before() -> None:
 
 
 def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> None:
-    """They were made on accounts that stand in another ledger."""
+    """They were reserved on accounts that are in another ledger."""
     old = reserved("c1", Account("a", "old"), purpose=Purpose.CREATE)
     driven = DrivenState(one_pool(1), live("u1"))
     driven.ledger = driven.state.settle(driven.ledger, NOON, moved=[old])
@@ -590,7 +590,7 @@ def test_a_window_that_opens_releases_those_that_fit_it() -> None:
 
 
 def test_new_nodes_release_more_and_the_ledger_has_what_they_allow() -> None:
-    """Before anybody has measured them they allow the least."""
+    """Before they are measured they allow the least."""
     present = [live(f"u{number}", arrival=number) for number in range(4)]
     driven = DrivenState(one_pool(None, elastic=ELASTIC), *present)
     assert driven.work() == ["u0"]
@@ -661,7 +661,7 @@ def test_the_past_is_noted_for_the_next_leader_once_in_a_while() -> None:
 
 
 def test_a_state_stays_right_where_only_policies_of_others_or_limits_change() -> None:
-    """They are opened anew where what those who wait need, or who belongs to them, has changed."""
+    """A new one is made where what waiting Workflows need, or its namespaces, have changed."""
     driven = DrivenState(one_pool(1))
     assert driven.state.take_over(one_pool(1), "ab")
     assert driven.state.take_over(one_pool(2), "ab")
@@ -696,7 +696,7 @@ def test_a_limit_that_is_edited_acts_with_the_next_pass_and_reads_no_queue_again
 def test_whatever_limits_are_edited_the_result_is_the_same_as_with_a_new_state(
     driven: DrivenState, data: st.DataObject
 ) -> None:
-    """The same counts, the same releases in the same order, and the same reasons for those who wait."""
+    """The same counts, the same releases in the same order, and the same reasons for those that wait."""
     for after in (data.draw(edited(driven.policies)), data.draw(edited(driven.policies))):
         if not driven.state.take_over(after, "ab"):
             assert any(quota.rises for each in "ab" for quota in after.policies(each).quotas)

@@ -35,7 +35,7 @@ def reserved(cluster: MemoryCluster, clock: Clock) -> tuple[Tracker, list[Reserv
 
 
 def test_each_release_is_sent_once(cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor) -> None:
-    """They are told in their order, whichever was answered first."""
+    """They are reported in their order, whichever was answered first."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
     sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)
@@ -67,7 +67,7 @@ def test_one_that_fails_delays_no_other(
 def test_nothing_is_sent_once_the_leader_stops(
     cluster: MemoryCluster, clock: Clock, hands: ThreadPoolExecutor
 ) -> None:
-    """Whoever leads next completes what is reserved."""
+    """The next leader completes what is reserved."""
     tracker, found = reserved(cluster, clock)
     spy, told = Spy(cluster), Leader(cluster, snapshot_of(), clock).told
     sender = ReleaseSender(cluster=spy, clock=clock, reporter=told, send_all=hands.map)

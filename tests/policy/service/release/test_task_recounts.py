@@ -1,4 +1,4 @@
-"""Under Strict and Secure referencing, Workflows that wait weigh what their template says by now."""
+"""Under Strict and Secure referencing, Workflows that wait have the tasks of their template as it is now."""
 
 from typing import Final
 

@@ -62,7 +62,7 @@ def times(status: JsonObject) -> dict[str, str]:
 
 
 def test_a_policy_that_is_right_is_ready() -> None:
-    """All three conditions are there, so that nobody has to guess what an absent one means."""
+    """All three conditions are there, so that no user has to guess what an absent one means."""
     assert said(verdict()) == {
         "Ready": ("True", "InForce", "it is in force"),
         "Invalid": ("False", "NoProblems", "nothing is wrong with it"),
@@ -97,7 +97,7 @@ def test_what_other_policies_do_to_it_is_a_condition_of_its_own() -> None:
 
 
 def test_a_policy_that_selects_nothing_is_ready_and_shows_it() -> None:
-    """Its namespaces may be made after it, and whoever waits for Ready must not wait for them."""
+    """Its namespaces may be made after it, and a client that waits for Ready must not wait for them."""
     found = said(verdict(), IDLE)
     assert found["Ready"] == (
         "True",
@@ -109,7 +109,7 @@ def test_a_policy_that_selects_nothing_is_ready_and_shows_it() -> None:
 
 @pytest.mark.parametrize(("length", "count"), [(3, 5000), (MAX_PART, 100), (100_000, 100)])
 def test_a_message_is_bounded_and_counts_what_it_leaves_out(length: int, count: int) -> None:
-    """A path can be as long as a key that somebody made up."""
+    """A path can be as long as any key of an object."""
     problems = [Problem("spec." + "x" * length, f"unknown field {index}") for index in range(count)]
     message = said(verdict(*problems))["Invalid"][2]
     assert len(message) < MAX_MESSAGE + len("; and 5000 more")
@@ -118,7 +118,7 @@ def test_a_message_is_bounded_and_counts_what_it_leaves_out(length: int, count: 
 
 
 def test_every_condition_names_the_generation_that_was_checked() -> None:
-    """`kubectl wait` and others look at it to tell an old answer from a new one."""
+    """`kubectl wait` and others read it to distinguish an old answer from a new one."""
     status = written(verdict(generation=9))
     assert status["observedGeneration"] == 9
     found = msgspec.convert(status["conditions"], list[WrittenCondition])
@@ -127,7 +127,7 @@ def test_every_condition_names_the_generation_that_was_checked() -> None:
 
 
 def test_what_is_there_already_is_not_written() -> None:
-    """Whoever judged it."""
+    """Whichever replica checked it."""
     judged = verdict(*WRONG)
     status = written(judged)
     assert status_to_write(msgspec.structs.replace(judged, status=status), (), now=LATER) is None

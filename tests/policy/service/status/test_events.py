@@ -1,4 +1,4 @@
-"""Events about Workflows that wait: what they say, and that they never hold anybody up."""
+"""Events about Workflows that wait: what they contain, and that they never delay a release."""
 
 from datetime import timedelta
 from threading import Thread

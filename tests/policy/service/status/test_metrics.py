@@ -53,7 +53,7 @@ def workflow(cluster: MemoryCluster) -> Tracked:
 def test_a_release_is_counted_with_the_time_that_the_workflow_has_waited(
     clock: Clock, workflow: Tracked
 ) -> None:
-    """The histogram tells how long people wait, and the sums tell of whom."""
+    """The histogram shows how long Workflows wait, and the sums in which namespace."""
     metrics = metrics_of(clock)
     for wait in (timedelta(seconds=20), timedelta(minutes=10)):
         clock.advance(wait)
@@ -118,7 +118,7 @@ def test_requests_to_the_api_server_are_counted_and_timed(clock: Clock) -> None:
 
 
 def test_policies_are_counted_by_kind_good_and_wrong(clock: Clock) -> None:
-    """A kind without policies shows 0, so that an alert can tell none from no answer."""
+    """A kind without policies shows 0, so that an alert can distinguish none from no answer."""
     snapshot = snapshot_of(
         quota("etl", "a"),
         quota("etl", "b"),

@@ -1,4 +1,4 @@
-"""Who runs under whose slot: the same whatever happened before, and never more than the root may have."""
+"""Which Workflows run under which slot: whatever happened before, and never more than the root may have."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ changes = st.tuples(
     st.sampled_from(["1", "3", "7", well_known.UNBOUNDED, ""]),
     st.sampled_from(["here", "here", "here", "there"]),
 )
-"""A Workflow, whom it is charged to, what becomes of it, its tasks, and where it is."""
+"""A Workflow, the root it is charged to, its state, its tasks, and its namespace."""
 
 
 def metadata(name: str, above: str, how: str, tasks: str, namespace: str) -> JsonObject:
@@ -39,7 +39,7 @@ def metadata(name: str, above: str, how: str, tasks: str, namespace: str) -> Jso
 
 
 def tracker() -> Tracker:
-    """Return one that keeps the label by which roots are told apart."""
+    """Return one that keeps the label by which roots are distinguished."""
     made = Tracker()
     made.keep_labels({"team"})
     made.reset(Listing((), "0"))
@@ -47,7 +47,7 @@ def tracker() -> Tracker:
 
 
 def under(tracker: Tracker) -> dict[str, str]:
-    """Return under whom everybody runs."""
+    """Return the root that each runs under."""
     return {each.uid: (each.root_labels or {}).get("team", "") for each in tracker}
 
 
@@ -55,7 +55,7 @@ def under(tracker: Tracker) -> dict[str, str]:
 def test_what_runs_under_which_root_follows_from_what_is_live(
     sequence: list[tuple[str, str, str, str, str]],
 ) -> None:
-    """Event by event it is what a listing of the end gives, and every change of it is told of."""
+    """Event by event it is what a listing of the end gives, and every change of it is returned."""
     followed, live = tracker(), dict[str, JsonObject]()
     told: dict[str, str] = {}
     for name, *rest in sequence:
@@ -99,7 +99,7 @@ def test_no_root_has_more_under_it_than_it_was_admitted_with(
 
 
 def test_a_circle_has_no_root() -> None:
-    """Only who bypasses admission could write such marks, and everybody in it counts."""
+    """Only a user that bypasses admission could write such marks, and all in it count."""
     tree = ChildTree()
     for uid, above in (("a", "b"), ("b", "c"), ("c", "b"), ("d", "e")):
         tree.put(uid, above)

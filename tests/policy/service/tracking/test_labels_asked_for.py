@@ -8,7 +8,7 @@ from tests.policy.service.world import Clock, Leader, draft, quota, snapshot_of,
 def test_a_quota_that_selects_by_another_label_counts_those_that_run_already(
     cluster: MemoryCluster, clock: Clock
 ) -> None:
-    """Their labels were not kept, so the leader lists again before it lets anybody go."""
+    """Their labels were not stored, so the leader lists again before it releases anything."""
     first = snapshot_of(quota("etl", "all", workflows=5))
     leader = Leader(cluster, first, clock)
     submit(cluster, first, draft("runs", labels={"team": "red"}), namespace="etl")

@@ -70,7 +70,7 @@ def copied(found: LiveMetadata) -> LiveMetadata:
 
 
 def follow(tracker: Tracker, cluster: MemoryCluster) -> Callable[[], list[EventType]]:
-    """List into a tracker; what is returned folds in everything since and tells the types of the events."""
+    """List into a tracker; what is returned folds in everything since and returns the types of the events."""
     listing = listed(cluster)
     tracker.reset(listing)
     since = listing.resource_version
@@ -148,7 +148,7 @@ def test_a_listing_and_the_events_after_it_are_the_listing_of_later(
 def test_a_workflow_keeps_its_place_in_the_order_while_it_is_live(
     steps: list[tuple[str, str]], relist_at: set[int]
 ) -> None:
-    """Neither a change nor a new listing sends anybody to the end of the queue."""
+    """Neither a change nor a new listing sends a Workflow to the end of the queue."""
     cluster = memory()
     tracker = Tracker()
     catch_up = follow(tracker, cluster)
@@ -298,7 +298,7 @@ def test_a_workflow_without_readable_marks_counts_as_unbounded(annotations: dict
 
 @pytest.mark.parametrize("mark", [well_known.TASKS, well_known.PRIORITY])
 def test_a_mark_of_thousands_of_digits_is_no_trouble(mark: str) -> None:
-    """An annotation that any user can write must not end the controller for everybody."""
+    """An annotation that any user can write must not end the controller for all others."""
     tracked = marked({mark: "9" * 5_000})
     assert tracked.uid == "u"
 
@@ -338,7 +338,7 @@ def test_only_the_labels_that_quotas_select_by_are_stored() -> None:
 
 
 def test_a_label_that_was_not_stored_before_needs_a_new_listing() -> None:
-    """What was not kept cannot be judged; less than was kept can."""
+    """Labels that were not stored are unknown; fewer than were stored are known."""
     cluster, tracker = memory(), Tracker()
     add(cluster, "a", team="red", build="4711")
     tracker.keep_labels({"team"})
@@ -382,7 +382,7 @@ LABELS = (
 def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
     labels: dict[str, str], keys: set[str], original: str | None
 ) -> None:
-    """A list makes nothing of the labels that nobody asks for."""
+    """A list makes nothing of labels that no quota selects by."""
     annotations = {} if original is None else {well_known.ORIGINAL_INSTANCE_ID: original}
     metadata = {**metadata_of(1), "labels": labels, "annotations": annotations}
     body = msgspec.json.encode({"metadata": metadata})
@@ -393,7 +393,7 @@ def test_what_is_read_in_the_shape_for_some_labels_is_what_is_read_of_all(
 
 
 def test_what_has_no_metadata_is_in_no_shape() -> None:
-    """It is told apart from a Workflow whatever labels are asked for."""
+    """It is distinguished from a Workflow whatever labels are stored."""
     for shape in (LiveMetadata, Reader({"team"}).shape):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(b"{}", type=shape)
@@ -401,7 +401,7 @@ def test_what_has_no_metadata_is_in_no_shape() -> None:
 
 @given(st.one_of(st.text(), st.uuids().map(str), st.uuids().map(lambda each: str(each).upper())))
 def test_a_reservation_is_read_back_as_it_was_written(reservation: str) -> None:
-    """Uids are kept as numbers; anybody may write something else."""
+    """Uids are stored as numbers; any user may write something else."""
     assert marked({}, {well_known.RESERVATION: reservation}).reservation == reservation
 
 
