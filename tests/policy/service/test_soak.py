@@ -381,7 +381,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
                     referee.changed.wait(0.02)
 
     def counted(row: Row) -> bool:
-        """Return whether the leader has counted it: one that ends before keeps its slot (test_release_pass)."""
+        """Return whether it is counted: one that ends before keeps its slot (see test_release_pass)."""
         root = Root.of_namespace("web") if row.namespace == "web" else Root.of_pool("data")
         kept = stage.ledgers.read(root).reservations
         return not any(name.startswith(f"{row.name}-") for name in kept)
