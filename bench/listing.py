@@ -199,7 +199,7 @@ def measure(objects: int, rounds: int) -> list[Figures]:
 
         def tracker() -> Tracker:
             made = Tracker()
-            made.keep({"team"})
+            made.keep_labels({"team"})
             return made
 
         shape = tracker().shape

@@ -53,7 +53,7 @@ def bytes_of_each(*, held: bool) -> float:
     gc.collect()
     tracemalloc.start()
     tracker = Tracker()
-    tracker.keep({"team"})
+    tracker.keep_labels({"team"})
     tracker.reset(Listing(tuple([read(number, rng, held=held) for number in range(KNOWN)]), "1"))
     tracker.take_changes()
     states = {}

@@ -92,16 +92,16 @@ class Released:
 def leading(on: KubeCluster, snapshots: SnapshotStore, told: Released) -> Iterator[None]:
     """Let the real leader work in a thread of this process; when the context begins it has seen all."""
     ledgers = Ledgers(cluster=on, clock=utc_now)
-    releaser = ReleasePass(
+    release_pass = ReleasePass(
         cluster=on,
         ledgers=ledgers,
         snapshot=snapshots.current,
         clock=utc_now,
         publish=snapshots.put_usage,
         reporter=told,
-        together=ThreadPoolExecutor(max_workers=4).map,
+        send_all=ThreadPoolExecutor(max_workers=4).map,
     )
-    controller = Controller(cluster=on, releaser=releaser, clock=utc_now, trouble=told.trouble)
+    controller = Controller(cluster=on, release_pass=release_pass, clock=utc_now, trouble=told.trouble)
     ready = Event()
     snapshots.on_policies(controller.wake)
     snapshots.on_usage(ready.set)

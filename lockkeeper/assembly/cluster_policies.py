@@ -1,7 +1,7 @@
 """Puts together the policies of a cluster in a snapshot store, for `serve --cluster` and `controller`.
 
 The watches and the version of Argo feed the snapshot store; the parts of a leader's term that write about
-policies, which are their status, semaphores and siblings of templates, are built here because they feed it back.
+policies (status, semaphores, siblings of templates) are built here because they feed it back.
 """
 
 import time
@@ -35,11 +35,11 @@ from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.policies.status_figures import QuotaFigures, figures, view_of
 from policy.core.quota.usage_view import EMPTY_QUEUE, UNKNOWN_USAGE, UsageView
 from policy.core.values.amounts import Limits
-from policy.service.locks.config_map_writer import ProjectedCluster, Projector
-from policy.service.locks.sibling_writer import Siblings
+from policy.service.locks.config_map_writer import ConfigMapWriter, ProjectedCluster
+from policy.service.locks.sibling_writer import SiblingWriter
 from policy.service.release.release_pass import unknown_capacity
 from policy.service.status.conditions import ready
-from policy.service.status.metrics import ControllerRecorder
+from policy.service.status.metrics import ControllerMetrics
 from policy.service.status.policy_status import PolicyStatusWriter
 from policy.sources.cluster_objects import ClusterSource, GatheredDocuments
 from policy.sources.last_good_objects import Verdict
@@ -67,7 +67,7 @@ class ClusterPolicies:
         cluster: Cluster,
         argo: ArgoVersion,
         log: Log,
-        recorder: ControllerRecorder | None = None,
+        recorder: ControllerMetrics | None = None,
         identities: Identities = UPSTREAM,
         deployment: NamespacedName | None = None,
     ) -> None:
@@ -218,11 +218,11 @@ class ClusterPolicies:
             trouble=trouble,
         )
 
-    def projector(
+    def config_map_writer(
         self, trouble: Trouble, *, cluster: ProjectedCluster, in_use: Callable[[str], bool]
-    ) -> Projector:
+    ) -> ConfigMapWriter:
         """Return the part of a leader's term that writes semaphores into ConfigMaps."""
-        return Projector(
+        return ConfigMapWriter(
             cluster=cluster,
             snapshot=self.snapshots.current,
             in_use=in_use,
@@ -232,9 +232,9 @@ class ClusterPolicies:
             found=self._listen_to("semaphores"),
         )
 
-    def siblings(self, trouble: Trouble) -> Siblings:
+    def siblings(self, trouble: Trouble) -> SiblingWriter:
         """Return the part of a leader's term that writes siblings of templates."""
-        return Siblings(
+        return SiblingWriter(
             cluster=self._cluster,
             snapshot=self.snapshots.current,
             stopwatch=time.monotonic,

@@ -1,4 +1,4 @@
-"""Puts together the controller that releases Workflows, and all that runs during one term as the leader.
+"""Puts send_all the controller that releases Workflows, and all that runs during one term as the leader.
 
 `build_controller` is for the commands `controller` and `run`, `Terms` for `controller` alone. A process may
 lead many times. What it keeps from one term to the next (policies, metrics, the log) refers to a term only
@@ -21,16 +21,16 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import Cluster
 from policy.core.quota.accounts import Root
 from policy.core.values.amounts import Limits
-from policy.service.leading.leader_election import Duties, Work
+from policy.service.leading.term_works import Duties, Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.locks.lock_traces import WatchedCluster
 from policy.service.locks.lock_watch import NOTHING_SEEN, LockWatch
 from policy.service.release.controller import Controller
-from policy.service.release.node_watch import NodeFollower
-from policy.service.release.position_messages import TELL_EVERY
+from policy.service.release.node_watch import NodeWatch
+from policy.service.release.position_messages import WRITE_EVERY
 from policy.service.release.release_pass import ReleasePass, unknown_capacity
-from policy.service.release.release_sender import Together
-from policy.service.status.events import Announcer
+from policy.service.release.release_sender import SendAll
+from policy.service.status.events import EventWriter
 from policy.sources.snapshot_store import SnapshotStore
 
 _SENDERS: Final = 4
@@ -44,15 +44,15 @@ def build_controller(
     ledgers: Ledgers,
     reporter: ControllerLog,
     capacity: Callable[[str], Limits | None] = unknown_capacity,
-    together: Together = map,
-    tell_every: timedelta = TELL_EVERY,
+    send_all: SendAll = map,
+    write_every: timedelta = WRITE_EVERY,
 ) -> Controller:
     """Return the controller; its caller wakes it when policies change.
 
-    `capacity` returns what nodes allow a pool, `together` sends releases, and `tell_every` is how often at
+    `capacity` returns what nodes allow a pool, `send_all` sends releases, and `write_every` is how often at
     most the positions in the queue of a namespace are written.
     """
-    releaser = ReleasePass(
+    release_pass = ReleasePass(
         cluster=cluster,
         ledgers=ledgers,
         snapshot=snapshots.current,
@@ -60,10 +60,10 @@ def build_controller(
         publish=snapshots.put_usage,
         reporter=reporter,
         capacity=capacity,
-        together=together,
-        tell_every=tell_every,
+        send_all=send_all,
+        write_every=write_every,
     )
-    return Controller(cluster=cluster, releaser=releaser, clock=utc_now, trouble=reporter.trouble)
+    return Controller(cluster=cluster, release_pass=release_pass, clock=utc_now, trouble=reporter.trouble)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Return what is to do in one term; `upkeep` is done beside it."""
         self.reporter.led()
         policies, snapshots, trouble = self.policies, self.policies.snapshots, self.reporter.trouble
-        announcer = Announcer(cluster=self.cluster, clock=utc_now, me=self.me)
+        event_writer = EventWriter(cluster=self.cluster, clock=utc_now, me=self.me)
         locks, nodes = self._locks(), self._nodes()
         queues = build_controller(
             cluster=self.cluster,
@@ -89,10 +89,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             ledgers=self.ledgers,
             reporter=self.reporter,
             capacity=nodes.capacity,
-            together=ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map,
+            send_all=ThreadPoolExecutor(max_workers=_SENDERS, thread_name_prefix="release").map,
         )
         status = policies.status_writer(trouble)
-        semaphores = policies.projector(trouble, cluster=self.cluster, in_use=locks.uses)
+        semaphores = policies.config_map_writer(trouble, cluster=self.cluster, in_use=locks.uses)
         siblings = policies.siblings(trouble)
         ending = ExitStack()
         for subscribe, wake in (
@@ -109,10 +109,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         ending.callback(self._forget)
         self.lock_metrics.show(lambda: locks.view if self.leading() else NOTHING_SEEN)
         policies.capacity = nodes.capacity
-        self.reporter.announcer = announcer
+        self.reporter.event_writer = event_writer
         works: dict[str, Work] = {
             "queues": queues,
-            "events": announcer,
+            "events": event_writer,
             "nodes": nodes,
             "policy-status": status,
             "semaphores": semaphores,
@@ -132,8 +132,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             me=self.me,
         )
 
-    def _nodes(self) -> NodeFollower:
-        return NodeFollower(
+    def _nodes(self) -> NodeWatch:
+        return NodeWatch(
             cluster=self.cluster,
             snapshot=self.policies.snapshots.current,
             before=lambda pool: self.ledgers.read(Root.of_pool(pool)).capacity,
@@ -145,4 +145,4 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Remove all references to the term from what outlives it."""
         self.lock_metrics.show(lambda: NOTHING_SEEN)
         self.policies.capacity = unknown_capacity
-        self.reporter.announcer = None
+        self.reporter.event_writer = None

@@ -12,7 +12,7 @@ import msgspec
 from lockkeeper.process.kubernetes_objects import Webhook
 from policy.cluster.protocol import Resource
 from policy.core.values.prepared import prepare
-from policy.service.leading.leases import Lease
+from policy.service.leading.leader_election import Lease
 
 _HEALTH: Final = "health"
 """What the chart calls the port of probes and metrics."""

@@ -39,7 +39,7 @@ from policy.cluster.protocol import (
     Cluster,
     Resource,
 )
-from policy.service.leading.leases import LEASES, Lease
+from policy.service.leading.leader_election import LEASES, Lease
 from webhook.callers import call_of
 
 _POLICIES: Final = (

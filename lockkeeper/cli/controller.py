@@ -39,7 +39,8 @@ from lockkeeper.process.health_port import HealthPort
 from lockkeeper.process.liveness import CachedReadiness, Liveness, ending_at_sigterm
 from lockkeeper.secret_paths.path_upkeep import PathLog, PathUpkeep, missing_paths
 from policy.cluster.ledgers import Ledgers
-from policy.service.leading.leader_election import Elector, Work
+from policy.service.leading.leader_election import Elector
+from policy.service.leading.term_works import Work
 from policy.service.locks.lock_metrics import LockMetrics
 from policy.service.status.metrics import ControllerMetrics
 from webhook.logs import Log

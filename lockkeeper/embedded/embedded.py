@@ -130,7 +130,11 @@ class Embedded:
         printer = EventPrinter(cluster=cluster, stopwatch=time.monotonic, on_closed=self._output_closed)
         reporter = ControllerLog(log=log, on_wait=printer.waits)
         controller = build_controller(
-            cluster=cluster, snapshots=snapshots, ledgers=ledgers, reporter=reporter, tell_every=_EVERY_CHANGE
+            cluster=cluster,
+            snapshots=snapshots,
+            ledgers=ledgers,
+            reporter=reporter,
+            write_every=_EVERY_CHANGE,
         )
         snapshots.on_policies(controller.wake)
         tls = ssl.create_default_context(cafile=str(self._paths.authority_cert))

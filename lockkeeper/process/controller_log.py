@@ -9,8 +9,8 @@ from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
 from policy.core.quota.queue_rules import WaitReason
-from policy.service.status.events import Announcer, EventSeverity
-from policy.service.status.metrics import ControllerRecorder, PolicyCounts
+from policy.service.status.events import EventSeverity, EventWriter
+from policy.service.status.metrics import ControllerMetrics, PolicyCounts
 from policy.service.tracking.tracked import Tracked
 from policy.sources.last_good_objects import Verdict
 from policy.sources.snapshot_store import SnapshotStore
@@ -21,17 +21,17 @@ from webhook.metrics import SnapshotState
 class ControllerLog:
     """What the controller reports, as log lines; `recorder` counts it, and `on_wait` gets waits as well.
 
-    What concerns one Workflow is an event in the cluster too, while there is an `announcer`.
+    What concerns one Workflow is an event in the cluster too, while there is an `event_writer`.
     """
 
     def __init__(
         self,
         *,
         log: Log,
-        recorder: ControllerRecorder | None = None,
+        recorder: ControllerMetrics | None = None,
         on_wait: Callable[[Tracked, str], None] | None = None,
     ) -> None:
-        self.announcer: Announcer | None = None
+        self.event_writer: EventWriter | None = None
         self._log = log
         self._recorder = recorder
         self._on_wait = on_wait
@@ -45,8 +45,8 @@ class ControllerLog:
     def released(self, workflow: Tracked) -> None:
         """A Workflow was released."""
         self._log.event("released", f"{workflow.namespace}/{workflow.name}")
-        if self.announcer is not None:
-            self.announcer.report(workflow, "Released", "it has its slot and starts")
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "Released", "it has its slot and starts")
         if self._recorder is not None:
             self._recorder.released(workflow)
 
@@ -59,15 +59,15 @@ class ControllerLog:
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
         """The reason of a wait has changed."""
         never = reason in (WaitReason.EXCEEDS_MAX_QUOTA, WaitReason.MISCONFIGURED)
-        if self.announcer is not None:
-            self.announcer.report(
+        if self.event_writer is not None:
+            self.event_writer.report(
                 workflow, reason.value, text, EventSeverity.WARNING if never else EventSeverity.NORMAL
             )
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
         """A Workflow waited for too long."""
-        if self.announcer is not None:
-            self.announcer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "WaitedTooLong", message, EventSeverity.WARNING)
         self._log.event("gave-up", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def failed(self, workflow: Tracked, error: ClusterError) -> None:
@@ -79,8 +79,8 @@ class ControllerLog:
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
         """A Workflow was not admitted."""
-        if self.announcer is not None:
-            self.announcer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
+        if self.event_writer is not None:
+            self.event_writer.report(workflow, "NotAdmitted", message, EventSeverity.WARNING, once=True)
         self._log.event("not-admitted", f"{workflow.namespace}/{workflow.name}: {message}", level="warning")
 
     def trouble(self, doing: str, error: ClusterError) -> None:

@@ -11,7 +11,7 @@ from policy.cluster.errors import ClusterError, Conflict, Gone, TooManyRequests,
 from policy.cluster.protocol import JsonPatch, Listing, Patch, Preconditions, Resource, WatchEvent
 from policy.cluster.shaped_reads import Shaping
 from policy.core.objects.json_patch import JsonObject, Op
-from policy.service.leading.leases import LEASES
+from policy.service.leading.leader_election import LEASES
 from tests.simulation.choices import Roll
 from tests.simulation.network import Network, Sender
 from tests.simulation.scheduler import SECOND, Process

@@ -49,8 +49,8 @@ class Parts(Protocol):
         """Return the ledgers of a controller."""
         ...
 
-    def releaser(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
-        """Return the releaser."""
+    def release_pass(self, make: Callable[[type[ReleasePass]], ReleasePass]) -> ReleasePass:
+        """Return the release pass."""
         ...
 
     def controller(self, make: Callable[[type[Controller]], Controller]) -> Controller:
@@ -130,6 +130,7 @@ class Replica(Machine):
             reservations=parts.reservations(ledgers),
             clock=self.clock,
             stopwatch=network.sky.stopwatch,
+            monotonic=network.sky.stopwatch,  # Real time would let a busy machine decide.
             recorder=Silent(),
             relatives=ClusterRelatives(cluster=self.client),
         )
@@ -167,7 +168,7 @@ class Candidate(Machine):
     def _begin(self) -> Controller:
         cluster = self._parts.controller_cluster(self.client)
         ledgers = self._parts.ledgers(lambda kind: kind(cluster=cluster, clock=self.clock))
-        releaser = self._parts.releaser(
+        release_pass = self._parts.release_pass(
             lambda kind: kind(
                 cluster=cluster,
                 ledgers=ledgers,
@@ -179,7 +180,7 @@ class Candidate(Machine):
         )
         self.work = self._parts.controller(
             lambda kind: kind(
-                cluster=cluster, releaser=releaser, clock=self.clock, trouble=self._told.trouble
+                cluster=cluster, release_pass=release_pass, clock=self.clock, trouble=self._told.trouble
             )
         )
         self.snapshots.on_policies(self.work.wake)

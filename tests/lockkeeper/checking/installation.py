@@ -13,7 +13,7 @@ from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.service.leading.leases import LEASES, new_lease
+from policy.service.leading.leader_election import LEASES, new_lease
 from tests.policy.service.world import Clock, Spy, memory
 
 NAMESPACE: Final = "traffic"

@@ -14,7 +14,7 @@ from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
 from policy.cluster.protocol import WORKFLOW_QUOTAS, WORKFLOWS, MergePatch, Resource
 from policy.core.objects.json_patch import JsonObject, JsonValue
-from policy.service.leading.leases import LEASES, Lease, given_up, renewed
+from policy.service.leading.leader_election import LEASES, Lease, given_up, renewed
 from tests.lockkeeper.checking.installation import (
     BUNDLE,
     CLUSTER_IP,

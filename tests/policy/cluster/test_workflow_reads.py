@@ -10,7 +10,7 @@ from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.owners import STORED_SPEC, STORED_TEMPLATES, UNRELATED, Related, accounts_of
 from policy.core.objects.workflow import OwnerReference
-from tests.policy.service.release.lines import COMPRESSED, OFFLOADED, STATUS
+from tests.policy.service.release.descendants import COMPRESSED, OFFLOADED, STATUS
 from tests.policy.service.world import Spy, draft, memory, part
 
 NAMESPACE = "etl"

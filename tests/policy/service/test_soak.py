@@ -1,4 +1,4 @@
-"""Many threads at once over one cluster: no limit is exceeded at any event, and everybody runs in the end.
+"""Many threads at once over one cluster: no limit is exceeded at any event, and all Workflows run in the end.
 
 The referee knows the limits of the scene as plain numbers and reads only what the watch shows; it shares no
 arithmetic with the product.
@@ -168,7 +168,7 @@ def policies(on_exceed: OnExceed) -> Snapshot:
 
 
 def in_pool(row: Row) -> bool:
-    """Tell whether a row falls under the pool."""
+    """Return whether a row falls under the pool."""
     return row.namespace in ("etl", "ml")
 
 
@@ -203,7 +203,7 @@ def spread(rows: list[Row], work: Callable[[Row], None], threads: ThreadPoolExec
 
 
 def finish(referee: Referee, cluster: Cluster, stop: Event, ripe: Callable[[Row], bool]) -> None:
-    """Complete running Workflows in an order of luck, until told to stop."""
+    """Complete running Workflows in random order, until the test stops it."""
     luck = Random(5)
     while not stop.is_set():
         with referee.changed:
@@ -301,7 +301,7 @@ class Unruly:
 
 @pytest.mark.parametrize("lost", ["requests", "answers"])
 def test_queues_keep_every_limit_on_an_unruly_network(lost: str) -> None:
-    """Conflicts on ledgers, and releases that fail or whose answer is lost, break no limit, lose nobody."""
+    """Conflicts on ledgers, failed releases and lost answers break no limit and lose no Workflow."""
     clock, rows = Clock(), scene(3, 100)
     base = memory(clock, seed=3)
     spy = Spy(base)
@@ -336,7 +336,7 @@ def nudge(stage: Stage, clock: Clock, stop: Event) -> None:
 
 
 def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() -> None:
-    """Creates go through both sides of admission and a real ledger; whoever is refused tries again."""
+    """Creates go through both sides of admission and a real ledger; one that is refused is tried again."""
     clock, rows = Clock(), scene(7, 120)
     base = memory(clock, seed=7)
     stage = Stage(base, policies(OnExceed.DENY), clock)
@@ -381,7 +381,7 @@ def test_quotas_that_deny_keep_every_limit_at_every_event_and_refuse_the_rest() 
                     referee.changed.wait(0.02)
 
     def counted(row: Row) -> bool:
-        """Tell whether the leader has counted it: one that ends before keeps its slot (see test_releaser)."""
+        """Return whether it is counted: one that ends before keeps its slot (see test_release_pass)."""
         root = Root.of_namespace("web") if row.namespace == "web" else Root.of_pool("data")
         kept = stage.ledgers.read(root).reservations
         return not any(name.startswith(f"{row.name}-") for name in kept)

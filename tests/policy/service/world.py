@@ -1,4 +1,4 @@
-"""What the controller's tests stand on: policies, Workflows as admission leaves them, a watched cluster.
+"""What the controller's tests need: policies, Workflows as admission leaves them, a watched cluster.
 
 Nothing here sleeps: whoever waits, waits for an event of the watch or for a condition, with a bound.
 """
@@ -65,7 +65,7 @@ NOON: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only when the test advances it."""
 
     def __init__(self) -> None:
         self._now = NOON
@@ -208,7 +208,7 @@ class Spy(Shaping):
 
 
 class Told:
-    """Notes what the leader tells: the Reporter and the Trouble of a test."""
+    """Notes what the leader reports: the Reporter and the Trouble of a test."""
 
     def __init__(self) -> None:
         self.changed = Condition()
@@ -233,13 +233,13 @@ class Told:
             self.changed.notify_all()
 
     def reason(self, workflow: Tracked, reason: WaitReason, text: str) -> None:
-        """Note why somebody waits."""
+        """Note why a Workflow waits."""
         with self.changed:
             self.reasons.append((workflow.name, reason, text))
             self.changed.notify_all()
 
     def gave_up(self, workflow: Tracked, message: str) -> None:
-        """Note that somebody waited for too long."""
+        """Note that a Workflow has waited for too long."""
         with self.changed:
             self.given_up.append((workflow.name, message))
             self.changed.notify_all()
@@ -251,7 +251,7 @@ class Told:
             self.changed.notify_all()
 
     def bypassed_admission(self, workflow: Tracked, message: str) -> None:
-        """Note that somebody bypassed admission."""
+        """Note that a Workflow bypassed admission."""
         with self.changed:
             self.passed.append((workflow.name, message))
             self.changed.notify_all()
@@ -263,7 +263,7 @@ class Told:
             self.changed.notify_all()
 
     def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-        """Wait until what was told meets the condition."""
+        """Wait until what was reported meets the condition."""
         with self.changed:
             return self.changed.wait_for(condition, seconds)
 
@@ -393,7 +393,7 @@ def labels_of(obj: JsonObject) -> dict[str, str]:
 
 
 def is_held(obj: JsonObject) -> bool:
-    """Tell whether an object waits."""
+    """Return whether an object waits."""
     return labels_of(obj).get("workflows.argoproj.io/controller-instanceid") == "lockkeeper-hold"
 
 
@@ -411,7 +411,7 @@ def eventually(cluster: Cluster, condition: Callable[[], bool], resource: Resour
 
 
 class Leader:
-    """A leader driven by hand: a releaser over a cluster, with a tracker that is listed when asked to."""
+    """A leader driven by hand: a release pass over a cluster, with a tracker that is listed when asked to."""
 
     def __init__(self, cluster: Cluster, snapshot: Snapshot, clock: Clock) -> None:
         self.cluster = cluster
@@ -421,7 +421,7 @@ class Leader:
         self.view: UsageView = NO_USAGE
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
         self.tracker = Tracker()
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=lambda: self.snapshot,
@@ -440,17 +440,17 @@ class Leader:
     def lead(self) -> None:
         """Fence every root, and list after it."""
         self.see()
-        while self.releaser.fence_new(self.releaser.roots(self.tracker)):
+        while self.release_pass.fence_new(self.tracker):
             self.see()
 
     def work(self) -> int:
         """Make a pass on what is there now."""
         self.lead()
         self.see()
-        return self.releaser.run_pass(self.tracker)
+        return self.release_pass.run_pass(self.tracker)
 
     def held(self, namespace: str) -> dict[str, bool]:
-        """Tell of every Workflow of a namespace whether it waits."""
+        """Return for every Workflow of a namespace whether it waits."""
         listing = self.cluster.list(WORKFLOWS, namespace=namespace)
         return {name_of(item): is_held(item) for item in listing.items}
 
@@ -463,7 +463,7 @@ class Stage:
         self.told = Told()
         self.snapshots = SnapshotStore(snapshot=snapshot, clock=clock)
         self.ledgers = Ledgers(cluster=cluster, clock=clock)
-        self.releaser = ReleasePass(
+        self.release_pass = ReleasePass(
             cluster=cluster,
             ledgers=self.ledgers,
             snapshot=self.snapshots.current,
@@ -472,7 +472,7 @@ class Stage:
             reporter=self.told,
         )
         self.controller = Controller(
-            cluster=cluster, releaser=self.releaser, clock=clock, trouble=self.told.trouble
+            cluster=cluster, release_pass=self.release_pass, clock=clock, trouble=self.told.trouble
         )
         self.snapshots.on_policies(self.controller.wake)
 

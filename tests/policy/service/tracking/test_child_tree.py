@@ -1,4 +1,4 @@
-"""Who runs under whose slot: whoever was there first, and never more than the root may have."""
+"""Which Workflows run under which slot: those that were first, and never more than the root may have."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from policy.cluster.protocol import EventType, Listing, WatchEvent
 from policy.core.admission.child_exemption import fit_under_root
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.service.tracking.tracker import Families, Tracker
+from policy.service.tracking.tracker import ChildTree, Tracker
 
 NAMES: Final = "abcdef"
 HELD: Final[JsonObject] = {well_known.INSTANCE_ID: well_known.HOLD_VALUE}
@@ -22,7 +22,7 @@ changes = st.tuples(
     st.sampled_from(["1", "3", "7", well_known.UNBOUNDED, ""]),
     st.sampled_from(["here", "here", "here", "there"]),
 )
-"""A Workflow, whom it is charged to, what becomes of it, its tasks, and where it is."""
+"""A Workflow, the root it is charged to, its state, its tasks, and its namespace."""
 
 
 def metadata(name: str, above: str, how: str, tasks: str, namespace: str) -> JsonObject:
@@ -42,16 +42,16 @@ def metadata(name: str, above: str, how: str, tasks: str, namespace: str) -> Jso
 
 
 def tracker() -> Tracker:
-    """Return one that keeps the label by which roots are told apart."""
+    """Return one that keeps the label by which roots are distinguished."""
     made = Tracker()
-    made.keep({"team"})
+    made.keep_labels({"team"})
     made.reset(Listing((), "0"))
     return made
 
 
 def under(tracker: Tracker) -> dict[str, str]:
-    """Return under whom everybody runs."""
-    return {each.uid: (each.under or {}).get("team", "") for each in tracker}
+    """Return the root that each runs under."""
+    return {each.uid: (each.root_labels or {}).get("team", "") for each in tracker}
 
 
 def lines(live: Mapping[str, JsonObject]) -> dict[str, str]:
@@ -66,10 +66,10 @@ def lines(live: Mapping[str, JsonObject]) -> dict[str, str]:
 
 
 @given(st.lists(changes, max_size=25))
-def test_who_runs_under_whom_follows_from_what_is_live(
+def test_what_runs_under_which_root_follows_from_what_is_live(
     sequence: list[tuple[str, str, str, str, str]],
 ) -> None:
-    """Every change of it is told of. Who is left out has no room, be it event by event or by a listing."""
+    """Every change of it is returned. One that is left out has no capacity, by events or by a listing."""
     followed, live = tracker(), dict[str, JsonObject]()
     told: dict[str, str] = {}
     for name, *rest in sequence:
@@ -81,9 +81,9 @@ def test_who_runs_under_whom_follows_from_what_is_live(
             live[name] = obj
         for change in followed.take_changes():
             if change.before is not None:
-                assert told.pop(change.before.uid) == ((change.before.under or {}).get("team", ""))
+                assert told.pop(change.before.uid) == ((change.before.root_labels or {}).get("team", ""))
             if change.after is not None:
-                told[change.after.uid] = (change.after.under or {}).get("team", "")
+                told[change.after.uid] = (change.after.root_labels or {}).get("team", "")
         assert told == under(followed)
     listed, wanted = tracker(), lines(live)
     listed.reset(Listing(tuple(live.values()), "1"))
@@ -95,7 +95,9 @@ def test_who_runs_under_whom_follows_from_what_is_live(
                 below = [one for one in found if under(found)[one.uid] == root]
                 top = found.get(root)
                 assert top is not None
-                assert not all(fit_under_root(top.mark.tasks, (one.mark.tasks for one in (*below, each))))
+                assert not all(
+                    fit_under_root(top.usage_marks.tasks, (one.usage_marks.tasks for one in (*below, each)))
+                )
 
 
 @given(st.lists(changes, max_size=25))
@@ -111,7 +113,7 @@ def test_nobody_loses_his_place_to_another(sequence: list[tuple[str, str, str, s
         if not gone:
             live[name] = above
         after, now = under(followed), followed.get(name)
-        grown = known is not None and now is not None and known.mark.tasks != now.mark.tasks
+        grown = known is not None and now is not None and known.usage_marks.tasks != now.usage_marks.tasks
         if name in live.values() or (grown and before[name]):
             continue
         kept = {uid: root for uid, root in before.items() if root and uid != name}
@@ -134,7 +136,9 @@ def test_who_is_let_go_under_a_slot_keeps_his_place_before_one_with_its_own_that
 
 
 @given(st.lists(changes, max_size=25))
-def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str, str, str]]) -> None:
+def test_no_root_has_more_under_it_than_it_was_admitted_with(
+    sequence: list[tuple[str, str, str, str, str]],
+) -> None:
     """The root counts itself, runs, is of the same namespace, and was admitted with all these tasks."""
     followed = tracker()
     for name, *rest in sequence:
@@ -148,16 +152,16 @@ def test_nobody_runs_under_more_than_there_is(sequence: list[tuple[str, str, str
         below = [each for each in followed if found[each.uid] == root]
         assert {each.namespace for each in below} == {top.namespace}
         assert all(each.admitted for each in below)
-        bound = top.mark.tasks
-        assert bound.unlimited or not any(each.mark.tasks.unlimited for each in below)
-        assert bound.covers(sum(each.mark.tasks.value or 0 for each in below))
+        bound = top.usage_marks.tasks
+        assert bound.unlimited or not any(each.usage_marks.tasks.unlimited for each in below)
+        assert bound.covers(sum(each.usage_marks.tasks.value or 0 for each in below))
 
 
-def test_nobody_is_the_root_of_a_circle() -> None:
-    """Only who bypasses admission could write such marks, and everybody in it counts."""
-    families = Families()
+def test_a_circle_has_no_root() -> None:
+    """Only a user that bypasses admission could write such marks, and all in it count."""
+    tree = ChildTree()
     for uid, above in (("a", "b"), ("b", "c"), ("c", "b"), ("d", "e")):
-        families.put(uid, above)
+        tree.put(uid, above)
     runs = frozenset("abcde").__contains__
-    assert [families.root(uid, runs) for uid in "abcde"] == [None, None, None, "e", "e"]
-    assert sorted(families.line("b", runs)) == ["a", "c"]
+    assert [tree.root(uid, runs) for uid in "abcde"] == [None, None, None, "e", "e"]
+    assert sorted(tree.descendants("b", runs)) == ["a", "c"]

@@ -1,4 +1,4 @@
-"""Under Strict and Secure referencing, Workflows that wait weigh what their template says by now."""
+"""Under Strict and Secure referencing, Workflows that wait have the tasks of their template as it is now."""
 
 from typing import Final
 
@@ -72,14 +72,14 @@ def mark(leader: Leader, name: str) -> object:
     return part(obj, "metadata", "annotations", well_known.TASKS)
 
 
-def test_one_whose_template_stays_goes_with_what_it_was_admitted_with(leader: Leader) -> None:
+def test_one_whose_template_stays_is_released_with_what_it_was_admitted_with(leader: Leader) -> None:
     """Both have five of ten."""
     assert leader.work() == 1
     assert (mark(leader, "second"), leader.ledgers.read(Root.of_namespace("etl")).used) != ("", {})
     assert mark(leader, "second") == "5"
 
 
-def test_one_whose_template_was_raised_waits_until_there_is_room_for_that(leader: Leader) -> None:
+def test_one_whose_template_was_raised_waits_until_there_is_capacity_for_that(leader: Leader) -> None:
     """Six more than five do not fit; alone it goes, and counts what it will run."""
     leader.snapshot = strict(QUOTA, template(6))
     assert leader.work() == 0
@@ -91,7 +91,7 @@ def test_one_whose_template_was_raised_waits_until_there_is_room_for_that(leader
     assert leader.ledgers.read(Root.of_namespace("etl")).used[ACCOUNT].tasks == 6
 
 
-def test_it_is_seen_by_one_who_waits_already(leader: Leader) -> None:
+def test_one_that_waits_already_is_recounted(leader: Leader) -> None:
     """The state stays where only a template was edited."""
     blocked = quota("etl", "q", tasks=5)
     leader.snapshot = strict(blocked, template(5))
@@ -119,7 +119,7 @@ def test_it_is_seen_by_one_whose_release_could_not_be_written(leader: Leader, sp
     assert leader.held("etl") == {"first": False, "second": True}
 
 
-def test_one_above_the_cap_is_not_let_go_and_told_why(leader: Leader) -> None:
+def test_one_above_the_cap_is_not_released_and_shows_why(leader: Leader) -> None:
     """Until the template is lowered again; no other way is left to mend it."""
     leader.snapshot = strict(QUOTA, template(1000))
     complete(leader.cluster, "first", namespace="etl")
@@ -135,7 +135,7 @@ def test_one_above_the_cap_is_not_let_go_and_told_why(leader: Leader) -> None:
     assert leader.work() == 1
 
 
-def test_what_runs_keeps_what_it_was_let_go_with(leader: Leader) -> None:
+def test_what_runs_keeps_what_it_was_released_with(leader: Leader) -> None:
     """Argo has stored its spec."""
     leader.work()
     leader.snapshot = strict(QUOTA, template(6))
@@ -154,7 +154,7 @@ def test_what_runs_keeps_what_it_was_let_go_with(leader: Leader) -> None:
         (0, None, None, 0),
     ],
 )
-def test_it_weighs_what_its_template_says_and_never_less_than_it_was_admitted_with(
+def test_its_tasks_are_those_of_its_template_and_never_less_than_it_was_admitted_with(
     says: int | None, admitted: int | None, default: int | None, weighs: int | None
 ) -> None:
     """Some versions of Argo take a number of its own; where there was none the template decides."""
@@ -165,7 +165,7 @@ def test_it_weighs_what_its_template_says_and_never_less_than_it_was_admitted_wi
 
 
 @pytest.mark.parametrize("by", [BY, "WorkflowTemplate/", "Secret/base", "ClusterWorkflowTemplate/base"])
-def test_one_whose_template_nobody_knows_weighs_what_it_was_admitted_with(by: str) -> None:
+def test_one_whose_template_is_unknown_has_the_tasks_it_was_admitted_with(by: str) -> None:
     """Argo ends it with an error."""
     policies = strict(QUOTA)
     assert recounted(by, Amount(5), "etl", (), policies) == TaskRecount(Amount(5))

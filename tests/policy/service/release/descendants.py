@@ -29,8 +29,8 @@ from tests.policy.service.world import (
 )
 from webhook.owners import with_owner
 
-HOME: Final = "etl"
-POD: Final = f"system:serviceaccount:{HOME}:default"
+NAMESPACE: Final = "etl"
+POD: Final = f"system:serviceaccount:{NAMESPACE}:default"
 STATUS: Final[JsonObject] = {
     "phase": "Running",
     "startedAt": "2026-11-23T12:00:00Z",
@@ -84,34 +84,34 @@ def child_of(
     return obj
 
 
-def judged(
+def reviewed(
     cluster: MemoryCluster, policies: Snapshot, obj: JsonObject, user: str = POD, side: Side = Side.MUTATE
 ) -> Decision:
     """Return what one side decides of a create, with what it reads about the owner."""
-    review = review_of(obj, namespace=HOME, user=user, uid="create-child", side=side)
+    review = review_of(obj, namespace=NAMESPACE, user=user, uid="create-child", side=side)
     assert review.workflow is not None
     assert review.workflow.metadata is not None
     owner = owner_of(review.workflow.metadata, "Workflow")
     assert owner is not None
-    related = ClusterRelatives(cluster=cluster).of_child(HOME, owner)
+    related = ClusterRelatives(cluster=cluster).of_child(NAMESPACE, owner)
     return apply_policies(msgspec.structs.replace(review, related=related), policies, NOON)
 
 
 def admit(cluster: MemoryCluster, policies: Snapshot, obj: JsonObject, user: str = POD) -> Decision:
     """Create a Workflow as both sides of the webhook let it in; returns the decision of the first."""
-    decision = judged(cluster, policies, obj, user)
+    decision = reviewed(cluster, policies, obj, user)
     stored = patched(obj, decision)
-    validated = judged(cluster, policies, stored, user, Side.VALIDATE)
+    validated = reviewed(cluster, policies, stored, user, Side.VALIDATE)
     assert validated.allowed, validated.reasons
-    cluster.create(WORKFLOWS, stored, namespace=HOME)
+    cluster.create(WORKFLOWS, stored, namespace=NAMESPACE)
     return decision
 
 
 def run(
     cluster: MemoryCluster, leader: Leader, name: str, *, tasks: int | None = 2, status: JsonObject = STATUS
 ) -> JsonObject:
-    """Return a Workflow that was let go, if it was held, and that Argo has taken up."""
-    submit(cluster, leader.snapshot, draft(name, tasks=tasks), namespace=HOME)
+    """Return a Workflow that was released, if it was held, and that Argo has taken up."""
+    submit(cluster, leader.snapshot, draft(name, tasks=tasks), namespace=NAMESPACE)
     leader.work()
     obj = taken_up(cluster, name, status)
     assert not is_held(obj)
@@ -122,7 +122,7 @@ def taken_up(cluster: MemoryCluster, name: str, status: JsonObject = STATUS) -> 
     """Return a Workflow with the status and the labels that Argo writes."""
     labels: JsonObject = {well_known.PHASE: "Running", well_known.COMPLETED: "false"}
     patch = MergePatch({"metadata": {"labels": labels}, "status": status})
-    return cluster.patch(WORKFLOWS, name, patch, namespace=HOME)
+    return cluster.patch(WORKFLOWS, name, patch, namespace=NAMESPACE)
 
 
 def adopted(
@@ -144,7 +144,7 @@ def retry(
     cluster: MemoryCluster, policies: Snapshot, name: str, *, tasks: int | None = None, user: str = "ann"
 ) -> Decision:
     """Make a Workflow that is over run again as `argo retry` does; `tasks` is its new parallelism."""
-    before = cluster.get(WORKFLOWS, name, namespace=HOME)
+    before = cluster.get(WORKFLOWS, name, namespace=NAMESPACE)
     labels: JsonObject = {well_known.COMPLETED: None, well_known.PHASE: "Running"}
     patch: JsonObject = {"metadata": {"labels": labels}, "status": {"phase": "Running", "finishedAt": None}}
     if tasks is not None:
@@ -154,7 +154,7 @@ def retry(
         "retry",
         Side.MUTATE,
         Operation.UPDATE,
-        HOME,
+        NAMESPACE,
         user,
         dry_run=False,
         workflow=decoded(after),
@@ -175,9 +175,11 @@ def uid_of(obj: JsonObject) -> str:
 
 def used(leader: Leader) -> int:
     """Return how many Workflows the ledger counts."""
-    return sum(each.workflows for each in leader.ledgers.read(Root.of_namespace(f"{HOME}")).used.values())
+    return sum(
+        each.workflows for each in leader.ledgers.read(Root.of_namespace(f"{NAMESPACE}")).used.values()
+    )
 
 
 def tasks_used(leader: Leader) -> int:
     """Return how many tasks the ledger counts."""
-    return sum(each.tasks for each in leader.ledgers.read(Root.of_namespace(f"{HOME}")).used.values())
+    return sum(each.tasks for each in leader.ledgers.read(Root.of_namespace(f"{NAMESPACE}")).used.values())

@@ -19,8 +19,8 @@ from policy.core.quota.demands import NodeBound
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, reserve, under_nodes
 from policy.core.quota.pools import share_demand
 from policy.core.values.amounts import Limits, Usage, withheld
-from policy.service.release.root_state import AT_ONCE, RootState
-from policy.service.tracking.tracked import Tracked, moment, track
+from policy.service.release.root_state import MOST_RELEASES, RootState
+from policy.service.tracking.tracked import Tracked, order_of, track
 from tests.policy.core.builders import namespace_object, pool, snapshot
 from tests.policy.service.world import NOON
 
@@ -65,7 +65,7 @@ def live(
         "creationTimestamp": "2026-11-23T12:00:00Z",
     }
     tracked = track({"metadata": metadata})
-    return msgspec.structs.replace(tracked, came=moment(tracked.created, arrival))
+    return msgspec.structs.replace(tracked, order=order_of(tracked.created, arrival))
 
 
 def reserved(
@@ -93,8 +93,8 @@ def one_pool(limit: int | None, *more: Document, **spec: JsonValue) -> Snapshot:
     return snapshot(made, namespace_object("a"), namespace_object("b"), *more)
 
 
-class Desk:
-    """RootState and what they are kept of: the live Workflows by uid, and the ledger as it stands."""
+class DrivenState:
+    """A RootState and what it is made from: the live Workflows by uid, and the ledger as it is."""
 
     def __init__(
         self,
@@ -138,10 +138,10 @@ class Desk:
         self.policies = policies
         self.state = self.opened()
 
-    def edit(self, policies: Snapshot) -> "Desk":
+    def edit(self, policies: Snapshot) -> "DrivenState":
         """Go on by policies in which limits are others only, with the state as it is."""
-        assert self.state.fits(policies, self._namespaces)
-        self.state.at(self.now, self.capacity)
+        assert self.state.take_over(policies, self._namespaces)
+        self.state.put_limits(self.now, self.capacity)
         self.policies = policies
         return self
 
@@ -158,15 +158,15 @@ class Desk:
                 self.state.change(each, self.live.get(uid), self.now)
 
     def runs(self, *uids: str) -> None:
-        """Show that Workflows were let go."""
+        """Show that Workflows were released."""
         self.see(*(free(self.live[uid]) for uid in uids))
 
-    def settled(self, *, most: int = AT_ONCE) -> Ledger:
+    def settled(self, *, most: int = MOST_RELEASES) -> Ledger:
         """Return what a pass would write."""
         return self.state.settle(self.ledger, self.now, most=most)
 
     def work(self) -> list[str]:
-        """Make a pass whose write succeeds; returns whom it releases, in order."""
+        """Make a pass whose write succeeds; return what it releases, in order."""
         before = self.ledger.reservations
         self.ledger = self.settled()
         self.state.written(self.ledger)
@@ -184,10 +184,10 @@ class Desk:
         """Let time pass and nodes come or go."""
         self.now += by
         self.capacity = capacity
-        self.state.at(self.now, capacity)
+        self.state.put_limits(self.now, capacity)
 
     def waiting(self) -> dict[str, Waiter]:
-        """Return who waits."""
+        """Return what waits."""
         return {each.uid: each for each in self.state.planner.pending.waiters()}
 
 
@@ -196,19 +196,16 @@ def free(held: Tracked) -> Tracked:
     return msgspec.structs.replace(held, hold=None)
 
 
-def fits(ledger: Ledger, each: Tracked, desk: Desk) -> bool:
-    """Tell whether a held Workflow has room, reckoned as admission does it where quotas deny.
-
-    A quota that only warns bounds nobody, but its cap of priorities holds as that of any other.
-    """
-    governed = desk.state.quotas_of(each)
-    caps = [one.max_priority for one in governed if one.max_priority is not None]
-    quotas = [one for one in governed if one.on_exceed is not OnExceed.WARN]
-    priority, user = min([each.weighed.priority, *caps]), each.weighed.user
-    wanted = demands(quotas, user, now=desk.now, priority=priority)
-    pool_there = borrowed_from(quotas, each.namespace, desk.policies)
-    share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, desk.now)
-    found = desk.policies.pool(each.namespace)
+def fits(ledger: Ledger, each: Tracked, driven: DrivenState) -> bool:
+    """Return whether a held Workflow has capacity, computed as admission does it where quotas deny."""
+    governing = driven.state.quotas_of(each)
+    quotas = [one for one in governing if one.on_exceed is not OnExceed.WARN]
+    caps = [one.max_priority for one in governing if one.max_priority is not None]  # A warning one caps, too.
+    priority, user = min([each.usage_marks.priority, *caps]), each.user
+    wanted = demands(quotas, user, now=driven.now, priority=priority)
+    pool_there = borrowed_from(quotas, each.namespace, driven.policies)
+    share = None if pool_there is None else share_demand(pool_there, each.namespace, priority, driven.now)
+    found = driven.policies.pool(each.namespace)
     bound = None
     if found is not None and found.capacity is not None:
         kept = withheld(found.quota.reserves, priority)
@@ -309,11 +306,11 @@ def workflows(draw: st.DrawFn, number: int) -> Tracked:
 
 
 @st.composite
-def desks(draw: st.DrawFn) -> Desk:
+def driven_states(draw: st.DrawFn) -> DrivenState:
     """Return policies, live Workflows, and a ledger with reservations of some of them and of strangers."""
     snapshot_drawn = draw(policies())
     present = [draw(workflows(number)) for number in range(draw(st.integers(0, 8)))]
-    reader = Desk(snapshot_drawn, *present)
+    reader = DrivenState(snapshot_drawn, *present)
     reservations = []
     for each in present:
         if draw(st.booleans()):
@@ -324,4 +321,4 @@ def desks(draw: st.DrawFn) -> Desk:
     reservations += [reserved(identity, POOL, purpose=Purpose.CREATE) for identity in sorted(creates)]
     if draw(st.booleans()):
         reservations.append(reserved("gone.1", POOL))
-    return Desk(snapshot_drawn, *present, ledger=ledger_of(*reservations))
+    return DrivenState(snapshot_drawn, *present, ledger=ledger_of(*reservations))

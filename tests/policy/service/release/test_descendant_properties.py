@@ -1,4 +1,4 @@
-"""Workflows of Workflows come to an end in whatever room there is, and take no more than their roots' slots.
+"""Workflows of Workflows complete with whatever capacity there is, and take no more than their roots' slots.
 
 A parent ends after all that it created; nothing else is assumed of the order in which things happen.
 """
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from policy.cluster.protocol import WORKFLOWS
 from policy.core.policy_kinds.kinds import OnExceed
 from policy.service.tracking.tracker import LIVE
-from tests.policy.service.release.lines import HOME, admit, child_of, judged, taken_up, used
+from tests.policy.service.release.descendants import NAMESPACE, admit, child_of, reviewed, taken_up, used
 from tests.policy.service.world import (
     Clock,
     Leader,
@@ -61,7 +61,7 @@ class Play:
         self.cluster = memory()
         self.limit = limit
         self.denies = on_exceed is OnExceed.DENY
-        self.policies = snapshot_of(quota(HOME, "q", workflows=limit, on_exceed=on_exceed))
+        self.policies = snapshot_of(quota(NAMESPACE, "q", workflows=limit, on_exceed=on_exceed))
         self.leader = Leader(self.cluster, self.policies, Clock())
         self.wanted: list[tuple[Plan, str]] = []
         self.plans: dict[str, Plan] = {}
@@ -79,27 +79,27 @@ class Play:
             ending = [each for each in running if {one.name for one in self.plans[each].below} <= self.over]
             if ending:
                 name = rng.choice(ending)
-                complete(self.cluster, name, namespace=HOME)
+                complete(self.cluster, name, namespace=NAMESPACE)
                 self.over.add(name)
 
     def _count(self) -> None:
-        """Let who may go, and compare what is counted with the limit."""
+        """Release what may be released, and compare what is counted with the limit."""
         while self.leader.work():
             continue
         assert used(self.leader) <= self.limit
 
     def _create(self) -> None:
-        """Create what can be created; who is denied comes again, as an executor does."""
+        """Create what can be created; what is denied is tried again, as an executor does."""
         for plan, above in list(self.wanted):
             self._count()
             if not above:
                 if self.denies and used(self.leader) >= self.limit:
                     continue
-                submit(self.cluster, self.policies, draft(plan.name, tasks=plan.tasks), namespace=HOME)
+                submit(self.cluster, self.policies, draft(plan.name, tasks=plan.tasks), namespace=NAMESPACE)
             else:
-                parent = self.cluster.get(WORKFLOWS, above, namespace=HOME)
+                parent = self.cluster.get(WORKFLOWS, above, namespace=NAMESPACE)
                 obj = child_of(parent, plan.name, tasks=plan.tasks)
-                reserves = judged(self.cluster, self.policies, obj).reservation is not None
+                reserves = reviewed(self.cluster, self.policies, obj).reservation is not None
                 if reserves and used(self.leader) >= self.limit:
                     continue
                 admit(self.cluster, self.policies, obj)
@@ -107,9 +107,9 @@ class Play:
             self.plans[plan.name] = plan
 
     def _running(self) -> list[str]:
-        """Return who runs; Argo takes it up, and it comes to create what it plans."""
+        """Return what runs; Argo takes it up, and it is to create what it plans."""
         found = []
-        for item in self.cluster.list(WORKFLOWS, namespace=HOME, labels=LIVE).items:
+        for item in self.cluster.list(WORKFLOWS, namespace=NAMESPACE, labels=LIVE).items:
             name = name_of(item)
             if is_held(item):
                 continue
@@ -128,10 +128,10 @@ class Play:
 )
 @example([("fan", 2, [0, 1, 1, 0, 0])], 2, OnExceed.QUEUE, Random(1))
 @settings(max_examples=60)
-def test_whoever_waits_for_whom_all_come_to_an_end_within_the_limit(
+def test_all_complete_within_the_limit_whatever_waits_for_what(
     drawn: list[tuple[str, int, object]], limit: int, on_exceed: OnExceed, rng: Random
 ) -> None:
-    """Parents keep their slots while they wait, so nobody may wait for a slot of theirs."""
+    """Parents keep their slots while they wait, so no child may wait for a slot of theirs."""
     roots = [plan(f"w{number}", *each) for number, each in enumerate(drawn)]
     play = Play(limit, on_exceed)
     play.play(roots, rng)
