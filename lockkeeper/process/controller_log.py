@@ -8,7 +8,7 @@ from lockkeeper.process.clock_and_log import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.service.status.events import Announcer, EventSeverity
 from policy.service.status.metrics import ControllerRecorder, PolicyCounts
 from policy.service.tracking.tracked import Tracked

@@ -23,10 +23,9 @@ from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue import wait_messages
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.compiled_quota import CompiledQuota, QueueRules
 from policy.core.quota.demands import Demand, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
 from policy.core.quota.pools import share_demand
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Amount, Usage, withheld
 
 GENERATED: Final = 12

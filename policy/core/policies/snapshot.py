@@ -29,10 +29,9 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuota,
 )
 from policy.core.quota.accounts import Root
-from policy.core.quota.compiled_quota import CompiledQuota, queue_rules
+from policy.core.quota.compiled_quota import USUAL_RULES, CompiledQuota, QueueRules, queue_rules
 from policy.core.quota.pool_members import borrows, defaults_of, one_answer, quotas_of_member
 from policy.core.quota.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo
 

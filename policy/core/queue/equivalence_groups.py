@@ -8,8 +8,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from policy.core.queue.fair_share import Key, Order
-from policy.core.queue.waiter import Waiter, Want
+from policy.core.queue.ordering import Key, Order, Waiter, Want
 from policy.core.quota.accounts import Account
 from policy.core.values.amounts import Usage
 

@@ -10,20 +10,14 @@
 - Age is the time of creation, then the order in which they were first seen.
 """
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import isqrt
-from typing import Final, TypeAlias
+from typing import Final
 
-from policy.core.objects.workflow import LOWEST_PRIORITY
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Tenant
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage
 
-Key: TypeAlias = tuple[int | datetime | str, ...]
-"""A place in an order; keys that are compared have the same shape."""
 SCALE: Final = 1_000_000
 """What a tenant uses that has all there is; a share is a part of it."""
 UNBOUNDED_SHARE: Final = SCALE // 1000
@@ -149,62 +143,6 @@ class FairShare:
             if limit.value is not None
         ]
         return max(shares) if shares else usage.workflows * UNBOUNDED_SHARE
-
-
-class Order:
-    """The order at one moment: the time, the rules and the past that it depends on.
-
-    `ladder` has the different priorities that are waited with, the lowest first; who stands above all that a
-    Workflow may have (`HIGHEST_PRIORITY`) is no step of it. It is the one of the latest
-    look and no more: were it another after each release, everybody who has aged would have to be put anew.
-    """
-
-    def __init__(self, *, fair: FairShare, now: datetime) -> None:
-        self.fair = fair
-        self.moment = now
-        self.rules: dict[str, QueueRules] = {}
-        self.ladder: Sequence[int] = ()
-
-    @property
-    def top(self) -> int:
-        """The highest priority that anybody waits with."""
-        return self.ladder[-1] if self.ladder else LOWEST_PRIORITY
-
-    def level(self, waiter: Waiter) -> int:
-        """Return the priority that a waiter counts as: its own, or the one that its age has brought it to."""
-        own, ladder = waiter.priority, self.ladder
-        if not ladder or own >= ladder[-1]:
-            return own
-        gained = self._gained(waiter)
-        if not gained:
-            return own
-        if gained >= len(ladder).bit_length():
-            return ladder[-1]
-        passed = (1 << gained) - 1
-        return ladder[min(bisect_right(ladder, own) - 1 + passed, len(ladder) - 1)]
-
-    def rises(self, waiter: Waiter) -> datetime | None:
-        """Return when a waiter may rise next, None where there is nothing above it."""
-        aging = self._aging(waiter)
-        if aging is None or self.level(waiter) >= self.top:
-            return None
-        return waiter.created + aging * (self._gained(waiter) + 1)
-
-    def in_namespace(self, waiter: Waiter) -> Key:
-        """Return the place of a waiter among those of its namespace."""
-        used = self.fair.rank(Tenant(waiter.namespace, waiter.user)) if waiter.user else 0
-        return (-self.level(waiter), used, waiter.created, waiter.arrival, waiter.uid)
-
-    def in_root(self, place: Key, namespace: str, *, borrows: bool) -> Key:
-        """Return the place among all of its root, of who has this `place` in a namespace."""
-        return (int(borrows), place[0], self.fair.rank(Tenant(namespace)), *place[1:])
-
-    def _aging(self, waiter: Waiter) -> timedelta | None:
-        return self.rules.get(waiter.namespace, USUAL_RULES).aging
-
-    def _gained(self, waiter: Waiter) -> int:
-        aging = self._aging(waiter)
-        return 0 if aging is None else max(0, (self.moment - waiter.created) // aging)
 
 
 def _power_of_two(fraction: int) -> int:

@@ -6,7 +6,7 @@ from typing import Final
 from policy.core.queue.equivalence_groups import InadmissibleAt, Shape
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import Demand, Shortfall, share_shortfall, shortfalls
-from policy.core.quota.pool_usage import Pool
+from policy.core.quota.pool_tree import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
 _NO_LIMITS: Final = Limits()

@@ -9,9 +9,8 @@ from itertools import chain, count
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy
 from policy.core.queue.equivalence_groups import Group, Shape, SubgroupKey, shape_of
-from policy.core.queue.fair_share import Order
-from policy.core.queue.waiter import Waiter
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.queue.ordering import Order, Waiter
+from policy.core.quota.compiled_quota import USUAL_RULES, QueueRules
 
 
 class Deadlines:

@@ -16,15 +16,15 @@ from typing import Final
 import msgspec
 
 from policy.core.queue.equivalence_groups import Group, Shape, shape_of
-from policy.core.queue.fair_share import FairShare, Order
+from policy.core.queue.fair_share import FairShare
 from policy.core.queue.headroom import Headroom
+from policy.core.queue.ordering import Order, Waiter
 from policy.core.queue.pending import Pending
 from policy.core.queue.scheduling_queue import SchedulingQueue
 from policy.core.queue.starvation_guard import PASSES, PATIENCE
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Account, Tenant
-from policy.core.quota.pool_usage import ROOT, Pool
-from policy.core.quota.queue_rules import QueueRules
+from policy.core.quota.compiled_quota import QueueRules
+from policy.core.quota.pool_tree import ROOT, Pool
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 _SAMPLE: Final = timedelta(minutes=1)

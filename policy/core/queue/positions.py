@@ -1,17 +1,16 @@
 """The positions of those who wait, in their namespace, with the reason and what is short."""
 
+from enum import StrEnum
 from heapq import nsmallest
 
 import msgspec
 
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.equivalence_groups import Group
-from policy.core.queue.fair_share import Key, Order
+from policy.core.queue.ordering import Key, Order, Waiter
 from policy.core.queue.pending import PendingOfNamespace
 from policy.core.queue.planner import Planner
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.demands import Shortfall
-from policy.core.quota.queue_rules import WaitReason
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -75,3 +74,14 @@ def reason_of(planner: Planner, group: Group) -> tuple[WaitReason, tuple[Shortfa
     if reserved or not planner.queue.is_its_turn(group) or planner.queue.barred(group) is not None:
         return WaitReason.WAITING_FOR_HIGHER_PRIORITY, reserved
     return WaitReason.RELEASING, ()
+
+
+class WaitReason(StrEnum):
+    """Why a Workflow waits, in order of precedence."""
+
+    MISCONFIGURED = "Misconfigured"
+    ON_HOLD = "OnHold"
+    EXCEEDS_MAX_QUOTA = "ExceedsMaxQuota"
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    WAITING_FOR_HIGHER_PRIORITY = "WaitingForHigherPriority"
+    RELEASING = "Releasing"

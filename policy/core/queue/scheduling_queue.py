@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue.equivalence_groups import Group, InadmissibleAt, LazyHeap
-from policy.core.queue.fair_share import Key
 from policy.core.queue.headroom import Headroom
+from policy.core.queue.ordering import Key
 from policy.core.queue.pending import Pending
 from policy.core.queue.starvation_guard import FirstBlocked, StarvationGuard
 from policy.core.quota.accounts import Account

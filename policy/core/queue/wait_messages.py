@@ -7,9 +7,9 @@ from typing import Final
 from policy.core.argo_types.walk import Misfit
 from policy.core.decision import quota_messages
 from policy.core.policy_kinds.quota_parts import StopPolicy
-from policy.core.queue.positions import Position
+from policy.core.queue.positions import Position, WaitReason
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Shortfall
-from policy.core.quota.queue_rules import QueueRules, WaitReason
 from policy.core.values.durations import written
 
 NOT_LOOKED_AT: Final = "it came past the webhook, and was not looked at yet"

@@ -10,7 +10,6 @@ from policy.core.objects.label_selectors import LabelSelector
 from policy.core.policy_kinds.kinds import OnExceed, PriorityAbove, WorkflowQuotaSpec
 from policy.core.policy_kinds.quota_parts import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
 from policy.core.quota.accounts import Account
-from policy.core.quota.queue_rules import DEFAULT_AGING, USUAL_RULES, QueueRules
 from policy.core.quota.windows import ElasticLimits, compile_windows
 from policy.core.values.amounts import UNLIMITED, Amount, Limits, Reserve, Usage
 from policy.core.values.durations import duration
@@ -162,3 +161,19 @@ def tightest(limits: Iterable[Limits]) -> Limits:
 
 def _least(times: Iterable[timedelta | None]) -> timedelta | None:
     return min((each for each in times if each is not None), default=None)
+
+
+DEFAULT_AGING: Final = timedelta(hours=1)
+
+
+class QueueRules(msgspec.Struct, frozen=True):
+    """How the Workflows of one namespace wait. `aging` None: priorities stay as they are."""
+
+    strategy: QueueStrategy = QueueStrategy.BEST_EFFORT_FIFO
+    aging: timedelta | None = DEFAULT_AGING
+    max_length: int | None = None
+    max_wait: timedelta | None = None
+    stop_policy: StopPolicy = StopPolicy.NONE
+
+
+USUAL_RULES: Final = QueueRules()

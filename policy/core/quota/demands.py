@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_tree import Tree
-from policy.core.quota.pool_usage import Pool
+from policy.core.quota.pool_tree import Pool, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 

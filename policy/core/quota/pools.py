@@ -20,8 +20,7 @@ from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_quo
 from policy.core.quota.demands import ShareDemand
 from policy.core.quota.node_capacity import CapacityRule
 from policy.core.quota.pool_members import speaks_for_all
-from policy.core.quota.pool_tree import Member, Tree, compile_tree
-from policy.core.quota.pool_usage import ROOT, Pool
+from policy.core.quota.pool_tree import ROOT, Member, Pool, Tree, compile_tree
 from policy.core.quota.windows import ALWAYS, NEVER
 from policy.core.values.amounts import Amount, Limits, Usage, withheld
 from policy.core.values.durations import duration

@@ -14,9 +14,8 @@ from policy.core.decision import quota_messages
 from policy.core.objects import hold, well_known
 from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.queue import wait_messages
-from policy.core.queue.positions import Position, positions
+from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.quota.accounts import Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.quota.usage_view import UsageView
 from policy.service.release.release_sender import Reporter
 from policy.service.release.root_state import RootState

@@ -17,8 +17,8 @@ from policy.core.objects import hold
 from policy.core.objects.json_patch import JsonObject
 from policy.core.queue import wait_messages
 from policy.core.queue.planner import Planner
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.ledger import Reservation, workflow_of
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import Amount
 from policy.core.values.backoff import RetryTimes
 from policy.service.tracking.tracked import Tracked, track

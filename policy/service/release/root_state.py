@@ -24,8 +24,8 @@ from policy.core.policies.governing import (
 )
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Load, Planner
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, recount, with_reservations, workflow_of

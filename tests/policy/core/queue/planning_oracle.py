@@ -5,10 +5,10 @@ from datetime import datetime
 
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Load
-from policy.core.queue.waiter import Waiter
 from policy.core.quota.accounts import Account, Tenant
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import USUAL_RULES, QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 from tests.policy.core.quota.tree_oracle import Plot, would_exceed
 

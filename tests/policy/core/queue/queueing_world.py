@@ -8,13 +8,12 @@ from typing import Final
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
+from policy.core.queue.ordering import Waiter, Want
 from policy.core.queue.planner import Load, Planner
-from policy.core.queue.waiter import Waiter, Want
 from policy.core.quota.accounts import Account, Tenant
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Demand
-from policy.core.quota.pool_tree import Tree, compile_tree
-from policy.core.quota.pool_usage import Pool
-from policy.core.quota.queue_rules import QueueRules
+from policy.core.quota.pool_tree import Pool, Tree, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.queue.planning_oracle import Oracle

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.core.queue.equivalence_groups import LazyHeap
-from policy.core.queue.fair_share import Key
+from policy.core.queue.ordering import Key
 from policy.core.queue.pending import Deadlines
 from tests.policy.core.builders import NOW
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Load
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Usage
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queueing_world import bound, minutes, planner, pool_of, uids, waiter

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from policy.core.decision.quota_messages import must_rise
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Planner
-from policy.core.queue.positions import Position, positions
+from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.queue.wait_messages import reason, refusal, waited_too_long
+from policy.core.quota.compiled_quota import USUAL_RULES, QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules, WaitReason
 from policy.core.values.amounts import Usage
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queueing_world import World, bound, planner, pool_of, waiter

@@ -8,10 +8,10 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy.core.queue.ordering import Waiter
 from policy.core.queue.planner import Planner
-from policy.core.queue.waiter import Waiter
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queueing_world import bound, planner, pool_of, uids, waiter

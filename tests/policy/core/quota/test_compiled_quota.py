@@ -6,8 +6,15 @@ import pytest
 
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
-from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, queue_rules, tightest
-from policy.core.quota.queue_rules import DEFAULT_AGING, USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import (
+    DEFAULT_AGING,
+    NOTHING,
+    USUAL_RULES,
+    CompiledQuota,
+    QueueRules,
+    queue_rules,
+    tightest,
+)
 from tests.policy.core.builders import NAMESPACE, NOW, limits, quota, snapshot
 
 GOLD: JsonObject = {"matchLabels": {"tier": "gold"}}

@@ -7,8 +7,8 @@ from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.policies.snapshot import Snapshot
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.service.release.decode_check import MOST_AT_ONCE, RETRY_AFTER
 from policy.service.release.release_sender import FIRST_DELAY, LAST_DELAY
 from tests.policy.core.builders import quota, snapshot

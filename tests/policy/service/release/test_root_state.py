@@ -13,11 +13,10 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.queue.equivalence_groups import Shape
-from policy.core.queue.positions import reason_of
+from policy.core.queue.positions import WaitReason, reason_of
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, with_reservations
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import ZERO, Amount, Usage
 from policy.service.release.root_state import AT_ONCE, RootState
 from policy.service.tracking.tracked import Tracked
