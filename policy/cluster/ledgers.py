@@ -23,9 +23,9 @@ from policy.core.quota.ledger import (
     Purpose,
     Reservation,
     cancel,
-    crowd,
     not_counted,
     reserve,
+    too_many_creates,
     under_nodes,
 )
 from policy.core.values.amounts import Amount, Limits, Usage
@@ -184,7 +184,7 @@ class Ledgers:
             namespace=request.namespace,
             workflow=request.workflow,
             accounts=request.accounts,
-            weight=request.weight,
+            requested=request.requested,
             at=self._clock(),
             purpose=Purpose.CREATE,
             user=request.user,
@@ -194,7 +194,7 @@ class Ledgers:
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
             self._check_counted(ledger, request)
-            if self._bounded and (why := crowd(ledger, wanted)):
+            if self._bounded and (why := too_many_creates(ledger, wanted)):
                 raise Crowded(why)
             demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)
             reserved, short = reserve(ledger, wanted, demands, share)
@@ -214,7 +214,7 @@ class Ledgers:
     def probe(self, request: ReservationRequest) -> list[Shortfall]:
         """Return what would be short now, reserving nothing: for dry runs."""
         reservation = Reservation(
-            request.id, request.namespace, request.workflow, (), request.weight, self._clock()
+            request.id, request.namespace, request.workflow, (), request.requested, self._clock()
         )
         ledger = self.read(request.root)
         demands, share = under_nodes(ledger, request.demands, request.share, request.nodes)

@@ -26,7 +26,7 @@ from policy.core.decision.decision import (
     Reason,
     Review,
     denied,
-    settled,
+    for_side,
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.lock_review.left_out import left_out_faults
@@ -108,7 +108,7 @@ def _admit(review: Review, again: Update | None, snapshot: Snapshot, now: dateti
         quotas = msgspec.structs.replace(NO_QUOTAS, patch=tuple(hold.unmark_patch(metadata)))
         if locks is NO_LOCK_PART:
             unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch)
-            return settled(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
+            return for_side(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
     else:
         subject = Subject(
             review=review,
@@ -146,7 +146,7 @@ def _joined(review: Review, quotas: QuotaPart, locks: LockPart, faults: Sequence
         policies=policies,
         reservation=quotas.reservation,
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _whole_patch(review: Review, quotas: QuotaPart, locks: LockPart) -> tuple[PatchOp, ...]:

@@ -105,7 +105,7 @@ class _Asked(msgspec.Struct, frozen=True):
         """
         if not count:
             return []
-        taken, more = self.snapshot.usage.taken, self.weight.times(count)
+        taken, more = self.snapshot.usage.used, self.weight.times(count)
         accounts = accounts_of(quotas, self.namespace, self.weighed.user, self.snapshot)
         ahead = {each: taken.get(each, ZERO) + more for each in accounts if not each.user}
         return self.short({**taken, **ahead}, wanted)
@@ -213,7 +213,7 @@ def _exceeded(asked: _Asked, warning: Sequence[CompiledQuota]) -> list[str]:
         return []
     return [
         f"lockkeeper: {quota_messages.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
-        for short in asked.short(asked.snapshot.usage.taken, asked.wanted(warning))
+        for short in asked.short(asked.snapshot.usage.used, asked.wanted(warning))
     ]
 
 
@@ -244,7 +244,7 @@ def _claim(asked: _Asked, denying: Sequence[CompiledQuota], subject: Subject, ro
         id=carried or review.uid,
         namespace=asked.namespace,
         workflow=f"{name}@{subject.version}" if subject.version else name,
-        weight=asked.weight,
+        requested=asked.weight,
         demands=wanted.demands,
         share=wanted.share,
         nodes=nodes,
@@ -315,10 +315,10 @@ def _wait(
     namespace, view, review = asked.namespace, asked.snapshot.usage, subject.review
     drains = any(quota.rules.stop_policy is StopPolicy.HOLD_AND_DRAIN for quota in queueing)
     wanted = asked.wanted(queueing)
-    short = asked.short(view.taken, wanted)
+    short = asked.short(view.used, wanted)
     # Who fits beside all that run would fit without them.
     alone = asked.short({}, wanted) if short else ()
-    position, depth = view.newcomer_place(namespace, asked.weighed.priority)
+    position, depth = view.position_of_new(namespace, asked.weighed.priority)
     known = view.knows(namespace)
     place = f"waiting for a slot in {namespace}"
     if known:

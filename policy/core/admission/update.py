@@ -30,7 +30,7 @@ from policy.core.decision.decision import (
     Outcome,
     Reason,
     Review,
-    settled,
+    for_side,
 )
 from policy.core.objects import hold, well_known
 from policy.core.objects.hold import ANNOTATIONS, LABELS, is_completed
@@ -131,7 +131,7 @@ def _judge(update: Update, policies: NamespacePolicies, snapshot: Snapshot, now:
         injected=edit.injected,
         policies=selected(policies, hold.original_labels(before)),
     )
-    return settled(decision, update.review.side, reasons)
+    return for_side(decision, update.review.side, reasons)
 
 
 def _restore(update: Update, policies: NamespacePolicies) -> Decision:
@@ -154,7 +154,7 @@ def _restore(update: Update, policies: NamespacePolicies) -> Decision:
         *_put_back(LABELS, before.labels, after.labels, wrong),
         *_put_back(ANNOTATIONS, before.annotations, after.annotations, foreign),
     )
-    return settled(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
+    return for_side(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
 
 
 def _moves(policies: NamespacePolicies, before: Metadata, after: Metadata) -> bool:

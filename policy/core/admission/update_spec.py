@@ -12,7 +12,7 @@ import msgspec
 from policy.core.admission.priorities import Priority, priority_of
 from policy.core.admission.task_bounds import PARALLELISM, REFERENCE, Tasks, is_restricted, tasks_of
 from policy.core.admission.update_metadata import metadata_faults
-from policy.core.decision.decision import Code, Injection, Reason, Review, brought
+from policy.core.decision.decision import Code, Injection, Reason, Review, new_reasons
 from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.redirect import Redirect, kept_redirect, redirect_faults
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
@@ -138,10 +138,10 @@ def judge_edit(
             *_task_faults(was, now_, ground),
             *priority.faults,
             *served.reasons,
-            *brought(had.reasons, has.reasons),
+            *new_reasons(had.reasons, has.reasons),
             *dropped,
-            *brought(ground.hostile(before), ground.hostile(after)),
-            *brought(ground.unknown(before), ground.unknown(after)),
+            *new_reasons(ground.hostile(before), ground.hostile(after)),
+            *new_reasons(ground.unknown(before), ground.unknown(after)),
         ),
         warnings=(*(text for text in has.warnings if text not in had.warnings), *priority.warnings),
         patch=(*patch, *served.patch, *bound, *priority.patch),
@@ -176,7 +176,7 @@ def _task_faults(was: Tasks, now: Tasks, ground: _EditContext) -> tuple[Reason, 
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
     if now.amount == was.amount and now.injected == was.injected:
         return ()
-    faults = brought(was.faults, now.faults)
+    faults = new_reasons(was.faults, now.faults)
     admitted = hold.weighed_of(ground.metadata).tasks
     if faults or now.amount == now.amount.tightest(admitted):
         return faults
@@ -213,7 +213,7 @@ def _priority(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -
     now = ground.priority(after)
     if (before.priority, before.workflow_template_ref) == (after.priority, after.workflow_template_ref):
         return Priority(now.value)
-    return msgspec.structs.replace(now, faults=brought(ground.priority(before).faults, now.faults))
+    return msgspec.structs.replace(now, faults=new_reasons(ground.priority(before).faults, now.faults))
 
 
 def _due_marks(before: WorkflowSpec, after: WorkflowSpec, ground: _EditContext) -> dict[str, str]:

@@ -29,7 +29,7 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_members import is_for_all, left_open
+from policy.core.quota.pool_members import left_open, spec_bounds_all
 from policy.core.quota.pools import CompiledPool
 from policy.core.values.budget import UNBOUNDED, Budget, Part
 
@@ -247,7 +247,7 @@ def _beside_defaults(
     quota: WorkflowQuota, own: Sequence[WorkflowQuota], pool: ClusterWorkflowQuota, winner: str
 ) -> Iterator[Finding]:
     """Yield that the defaults of a pool hold beside a quota that is for every Workflow, as they are."""
-    fields = left_open([each.spec for each in own], pool) if is_for_all(quota.spec) else ()
+    fields = left_open([each.spec for each in own], pool) if spec_bounds_all(quota.spec) else ()
     if fields:
         message = (
             f"namespaceDefaults of {winner} hold beside it, since the quotas of {quota.metadata.namespace} "
@@ -269,7 +269,7 @@ def _reserving_nothing(quota: WorkflowQuota, winner: str) -> Iterator[Finding]:
 def _cut(quota: WorkflowQuota, pool: CompiledPool, winner: str) -> Iterator[Finding]:
     """Yield the limits of a quota that are above what its namespace may have as its share."""
     namespace, spec = quota.metadata.namespace, quota.spec
-    most, said = pool.most_ever(namespace), pool.word_ever(namespace)
+    most, said = pool.share_bound(namespace, None), pool.assigned_to(namespace, None)
     given = [("spec.limits", spec.limits)]
     given += [(f"spec.windows[{index}].limits", each.limits) for index, each in enumerate(spec.windows)]
     for path, limits in given:

@@ -105,13 +105,13 @@ def view_of(statuses: Mapping[PolicyName, QuotaFigures]) -> UsageView:
 def _of_quota(
     quota: CompiledQuota, namespace: str, view: UsageView, snapshot: Snapshot, now: datetime
 ) -> QuotaFigures:
-    used = view.taken.get(quota.account, ZERO)
+    used = view.used.get(quota.account, ZERO)
     borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
-        mine = view.taken.get(Account.share(pool.name, namespace), ZERO)
+        mine = view.used.get(Account.share(pool.name, namespace), ZERO)
         borrowed = _beyond(pool.share_at(namespace, now), mine)
-        limits = limits.tightest(pool.most_at(namespace, now))
+        limits = limits.tightest(pool.share_bound(namespace, now))
     return QuotaFigures(
         running=used.workflows,
         queued=view.queues.get(namespace, EMPTY_QUEUE).depth,
@@ -125,14 +125,14 @@ def _of_quota(
 def _of_pool(
     pool: CompiledPool, names: Iterable[str], view: UsageView, now: datetime, capacity: Limits | None
 ) -> QuotaFigures:
-    used = view.taken.get(pool.quota.account, ZERO)
+    used = view.used.get(pool.quota.account, ZERO)
     members = []
     total = Counted()
     for name in names:
         running, depth = view.running.get(name, ZERO), view.queues.get(name, EMPTY_QUEUE).depth
         borrowed = Counted()
         if pool.borrows:
-            mine = view.taken.get(Account.share(pool.name, name), ZERO)
+            mine = view.used.get(Account.share(pool.name, name), ZERO)
             borrowed = _beyond(pool.share_at(name, now), mine)
         total = Counted(total.workflows + borrowed.workflows, total.tasks + borrowed.tasks)
         members.append(MemberFigures(name, running.workflows, depth, running.tasks, borrowed.workflows))

@@ -152,7 +152,7 @@ def _with_limits_of(old: CompiledPool, new: CompiledPool) -> CompiledPool:
         old,
         quota=new.quota,
         shares=new.shares,
-        said=new.said,
+        assigned=new.assigned,
         defaults=new.defaults,
         borrowing=new.borrowing,
         lending=new.lending,

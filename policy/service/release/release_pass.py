@@ -169,7 +169,7 @@ class ReleasePass:
             released += self._sender.send(state.releases.values(), tracker, stopping)
             self._sender.give_up(state.planner, tracker, stopping)
             self._views.put(root, state)
-            self._messages.changed(root, state.planner.pending.namespaces())
+            self._messages.changed(root, state.planner.pending.priorities())
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_gone(tracker)

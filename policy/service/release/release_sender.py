@@ -140,7 +140,7 @@ class ReleaseSender:
                 continue
             if each.id not in self._sent and self._due(each.id, now):
                 unsure = not tracked.admitted or each.id in self._unsure
-                tasks = each.weight.task_amount if tracked.weighed_by else None
+                tasks = each.requested.task_amount if tracked.weighed_by else None
                 due.append(Due(tracked, each.id, unsure, tasks))
 
         def attempt(one: Due) -> SendResult:

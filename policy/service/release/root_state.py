@@ -25,7 +25,7 @@ from policy.core.policies.governing import (
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.queue.ordering import Waiter
-from policy.core.queue.planner import Load, Planner
+from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, recount, with_reservations, workflow_of
@@ -73,10 +73,10 @@ class RootState:
         self.running: dict[str, Usage] = {}
         self._find = find
         self._fault = fault
-        self._going: dict[str, tuple[str, Load]] = {}
+        self._going: dict[str, tuple[str, Charge]] = {}
         self._carried: set[str] = set()
-        self._released: list[tuple[Waiter, Load]] = []
-        self._loads: dict[Load, Load] = {}
+        self._released: list[tuple[Waiter, Charge]] = []
+        self._loads: dict[Charge, Charge] = {}
         self._noted = ledger.history
         self._noted_at = now
         self._in_force = LimitsInForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
@@ -103,10 +103,10 @@ class RootState:
         if after.held:
             self._waits(after, now)
         elif before is None or before.held or self._load(before) != self._load(after):
-            load = self._load(after)
-            self._count(load, 1)
+            charge = self._load(after)
+            self._count(charge, 1)
             if not arrived:
-                self.planner.started(load, now, entry=before is not None)
+                self.planner.started(charge, now, entry=before is not None)
 
     def departed(self, reservations: Iterable[str]) -> None:
         """Take note of the reservations of Workflows that were seen and are finished or deleted."""
@@ -141,19 +141,19 @@ class RootState:
         counted = msgspec.structs.replace(
             counted, capacity=self._in_force.capacity, history=self._history(now)
         )
-        self.planner.set_taken(counted.taken())
-        self._released = [(each, self.planner.load_of(each)) for each in self.planner.plan(now, most)]
-        added = [self._reservation(waiter, load, now) for waiter, load in self._released]
+        self.planner.set_used(counted.total_usage())
+        self._released = [(each, self.planner.charge_of(each)) for each in self.planner.plan(now, most)]
+        added = [self._reservation(waiter, charge, now) for waiter, charge in self._released]
         return with_reservations(counted, added)
 
     def _take_back(self, now: datetime) -> None:
         """Undo what was planned for a ledger that was not written."""
-        for waiter, load in reversed(self._released):
+        for waiter, charge in reversed(self._released):
             tracked = self._find(waiter.uid)
             if tracked is not None and tracked.held:
-                self.planner.put_back(waiter, load)
+                self.planner.put_back(waiter, charge)
             else:
-                self.planner.ended(load, now)
+                self.planner.ended(charge, now)
         self._released = []
 
     def _adopt(self, ledger: Ledger, now: datetime) -> None:
@@ -173,7 +173,7 @@ class RootState:
             tracked = self._find(waiter.uid)
             if (
                 tracked is not None
-            ):  # Its load as it will be found when it runs: the planner's order is another.
+            ):  # Its charge as it will be found when it runs: the planner's order is another.
                 self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
@@ -182,8 +182,8 @@ class RootState:
 
     def matches(self, ledger: Ledger) -> bool:
         """Tell whether a ledger says what this state does: others write there too, and late."""
-        taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
-        return ledger.used == self.used and taken == self.planner.headroom.taken
+        taken = {account: usage for account, usage in ledger.total_usage().items() if usage != ZERO}
+        return ledger.used == self.used and taken == self.planner.headroom.used
 
     def fits(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
         """Tell whether this state is right under another snapshot, and take it over if they are.
@@ -210,10 +210,10 @@ class RootState:
         Tells whether it is live now by a release that was planned here, and so is counted already.
         """
         if not before.held:
-            load = self._load(before)
-            if after is None or after.held or self._load(after) != load:
-                self._count(load, -1)
-                self.planner.ended(load, now)
+            charge = self._load(before)
+            if after is None or after.held or self._load(after) != charge:
+                self._count(charge, -1)
+                self.planner.ended(charge, now)
             return False
         waits = after is not None and after.held
         going = self._going.get(before.uid)
@@ -235,29 +235,29 @@ class RootState:
             return
         release = tracked.release
         if release in self.releases:
-            load = self._load(tracked)
+            charge = self._load(tracked)
             self.planner.remove(tracked.uid)
-            self._going[tracked.uid] = (release, load)
-            self.planner.started(load, now, entry=False)
+            self._going[tracked.uid] = (release, charge)
+            self.planner.started(charge, now, entry=False)
             return
         waiter = self._waiter(tracked)
         if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
-    def _count(self, load: Load, sign: int) -> None:
-        weight = load.weight if sign > 0 else ZERO - load.weight
-        for account in load.accounts:
+    def _count(self, charge: Charge, sign: int) -> None:
+        weight = charge.usage if sign > 0 else ZERO - charge.usage
+        for account in charge.accounts:
             self.used[account] = self.used.get(account, ZERO) + weight
             if account.user and self.used[account] == ZERO:
                 del self.used[account]
-        left = self.running.get(load.namespace, ZERO) + weight
-        self.running[load.namespace] = left
+        left = self.running.get(charge.namespace, ZERO) + weight
+        self.running[charge.namespace] = left
         if left == ZERO:
-            del self.running[load.namespace]
+            del self.running[charge.namespace]
 
-    def going(self) -> list[Load]:
+    def going(self) -> list[Charge]:
         """Return what counts for releases that are on their way."""
-        return [load for _, load in self._going.values()]
+        return [charge for _, charge in self._going.values()]
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for as policies stand now; a child, those of its own."""
@@ -265,13 +265,13 @@ class RootState:
         own = governing(quotas, tracked.labels)
         return own if tracked.under is None else counted_for(own, governing(quotas, tracked.under))
 
-    def _load(self, tracked: Tracked) -> Load:
+    def _load(self, tracked: Tracked) -> Charge:
         """Return what a Workflow counts for; those that are alike share one."""
         user, quotas = tracked.user, self.quotas_of(tracked)
         accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
         weight = self._weighed(tracked)[0] if tracked.weighed_by else tracked.weight
-        load = Load(tracked.namespace, user, accounts, weight)
-        return self._loads.setdefault(load, load)
+        charge = Charge(tracked.namespace, user, accounts, weight)
+        return self._loads.setdefault(charge, charge)
 
     def _weighed(self, tracked: Tracked) -> tuple[Usage, str]:
         """Return what one that waits weighs as its template is now, and why it may not go, or nothing."""
@@ -306,7 +306,7 @@ class RootState:
             priority=_FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
-            weight=weight,
+            requested=weight,
             wants=tuple(wanted),
             shares=pool is not None,
             withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
@@ -355,7 +355,7 @@ class RootState:
                 settled.add(each.id)
         return settled
 
-    def _reservation(self, waiter: Waiter, load: Load, now: datetime) -> Reservation:
+    def _reservation(self, waiter: Waiter, charge: Charge, now: datetime) -> Reservation:
         tracked = self._find(waiter.uid)
         if tracked is None:
             raise AssertionError("who waits is tracked")
@@ -363,8 +363,8 @@ class RootState:
             id=tracked.release,
             namespace=waiter.namespace,
             workflow=waiter.name,
-            accounts=load.accounts,
-            weight=waiter.weight,
+            accounts=charge.accounts,
+            requested=waiter.requested,
             at=now,
             purpose=Purpose.RELEASE,
             user=waiter.user,

@@ -30,7 +30,7 @@ class UsageViews:
             queues: dict[str, NamespaceQueue] = {}
             running: dict[str, Usage] = {}
             for view in self._roots.values():
-                taken.update(view.taken)
+                taken.update(view.used)
                 queues.update(view.queues)
                 running.update(view.running)
             self._merged = UsageView(taken, queues, running)
@@ -40,7 +40,7 @@ class UsageViews:
 def _view_of(state: RootState) -> UsageView:
     """Return the view of one root; who is on the way counts as running."""
     running = dict(state.running)
-    for load in state.going():
-        running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
+    for charge in state.going():
+        running[charge.namespace] = running.get(charge.namespace, ZERO) + charge.usage
     queues = {name: NamespaceQueue(counts) for name, counts in state.planner.pending.priorities().items()}
-    return UsageView(dict(state.planner.headroom.taken), queues, running)
+    return UsageView(dict(state.planner.headroom.used), queues, running)

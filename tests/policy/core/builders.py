@@ -52,7 +52,7 @@ def counted_live(ledger: Ledger, reservation_id: str) -> Ledger:
         return ledger
     used = dict(ledger.used)
     for account in reservation.accounts:
-        used[account] = used.get(account, Usage()) + reservation.weight
+        used[account] = used.get(account, Usage()) + reservation.requested
     return recount(ledger, used, [reservation_id])
 
 

@@ -233,7 +233,7 @@ def test_a_window_that_is_open_counts_in_what_is_asked_and_told() -> None:
     }
     policies = snapshot(quota(limits={"workflows": 10}, windows=[window]))
     usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
-    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(taken=usage)))
+    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(used=usage)))
     assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
 
 

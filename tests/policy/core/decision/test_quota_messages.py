@@ -150,7 +150,7 @@ def test_at_most_ten_reasons_are_shown_and_the_rest_is_counted(count: int) -> No
 def test_a_held_workflow_shows_its_place_and_how_full_the_tightest_limit_is() -> None:
     """The limit with the least room is the one that people wait for."""
     quotas = _quotas(quota(limits={"workflows": 10}), pool(limits={"workflows": 50}))
-    view = UsageView(taken={MAIN: Usage(7), Account("", "shared"): Usage(49)})
+    view = UsageView(used={MAIN: Usage(7), Account("", "shared"): Usage(49)})
     text = queue_message(NAMESPACE, quotas, view, NOW, position=3, depth=12)
     assert text == "position 3 of 12 in team-a (49/50 running)"
 
@@ -183,5 +183,5 @@ def test_a_share_is_shown_as_no_limit() -> None:
 def test_an_overfull_limit_is_the_tightest() -> None:
     """After an edit more may run than the limit allows."""
     quotas = _quotas(quota("a", limits={"workflows": 1}), quota("b", limits={"workflows": 5}))
-    view = UsageView(taken={Account(NAMESPACE, "b"): Usage(9)})
+    view = UsageView(used={Account(NAMESPACE, "b"): Usage(9)})
     assert fill(quotas, view, NOW) == " (9/5 running)"

@@ -182,7 +182,7 @@ def test_made_up_namespaces_do_not_fill_the_memory() -> None:
 def test_a_new_view_of_usage_keeps_what_was_compiled() -> None:
     """Usage changes all the time, policies do not; the old snapshot keeps its own view."""
     policies = snapshot(quota())
-    view = UsageView(taken={Account(NAMESPACE, "main"): weight()})
+    view = UsageView(used={Account(NAMESPACE, "main"): weight()})
     later = policies.with_usage(view)
     assert later.usage == view
     assert policies.usage == NO_USAGE

@@ -6,9 +6,9 @@ from datetime import datetime
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.ordering import Waiter
-from policy.core.queue.planner import Load
+from policy.core.queue.planner import Charge
 from policy.core.quota.accounts import Account, Tenant
-from policy.core.quota.compiled_quota import USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 from tests.policy.core.quota.tree_oracle import Plot, would_exceed
 
@@ -26,11 +26,11 @@ class Oracle:
         self.plot: Plot | None = None
         self.priorities: set[int] = set()
 
-    def count(self, load: Load, sign: int) -> None:
-        """Count a load, or no longer."""
-        for account in load.accounts:
+    def count(self, charge: Charge, sign: int) -> None:
+        """Count a charge, or no longer."""
+        for account in charge.accounts:
             before = self.taken.get(account, ZERO)
-            self.taken[account] = before + load.weight if sign > 0 else before - load.weight
+            self.taken[account] = before + charge.usage if sign > 0 else before - charge.usage
 
     def plan(self) -> list[str]:
         """Return the uids of who goes, in order; the priorities that count are those at the beginning."""
@@ -38,27 +38,27 @@ class Oracle:
         self.priorities = {each.priority for each in self.waiters.values() if not each.fault}
         while (waiter := self._first()) is not None:
             released.append(waiter.uid)
-            load = self.load_of(waiter)
-            self.count(load, 1)
-            self.fair.started(Tenant(waiter.namespace), waiter.weight, self.now)
+            charge = self.charge_of(waiter)
+            self.count(charge, 1)
+            self.fair.started(Tenant(waiter.namespace), waiter.requested, self.now)
             if waiter.user:
-                self.fair.started(Tenant(waiter.namespace, waiter.user), waiter.weight, self.now)
+                self.fair.started(Tenant(waiter.namespace, waiter.user), waiter.requested, self.now)
             del self.waiters[waiter.uid]
         return released
 
-    def load_of(self, waiter: Waiter) -> Load:
+    def charge_of(self, waiter: Waiter) -> Charge:
         """Return what a waiter counts for."""
         accounts = [want.demand.account for want in waiter.wants]
         if self.plot is not None and waiter.shares:
             accounts += [Account(waiter.namespace, f"{self.plot.name}/share"), Account("", self.plot.name)]
-        return Load(waiter.namespace, waiter.user, tuple(accounts), waiter.weight)
+        return Charge(waiter.namespace, waiter.user, tuple(accounts), waiter.requested)
 
     def _first(self) -> Waiter | None:
-        able = [each for each in self.waiters.values() if self._may_go(each) and self.fits(each)]
+        able = [each for each in self.waiters.values() if self._may_start(each) and self.fits(each)]
         return min(able, key=self._key, default=None)
 
-    def _may_go(self, waiter: Waiter) -> bool:
-        rules = self.rules.get(waiter.namespace, USUAL_RULES)
+    def _may_start(self, waiter: Waiter) -> bool:
+        rules = self.rules.get(waiter.namespace, DEFAULT_RULES)
         if waiter.fault or rules.stop_policy is not StopPolicy.NONE:
             return False
         if rules.strategy is not QueueStrategy.STRICT_FIFO:
@@ -76,7 +76,7 @@ class Oracle:
 
     def level(self, waiter: Waiter) -> int:
         """Return the priority with its age: with each aging it passes twice as many as with the last."""
-        aging = self.rules.get(waiter.namespace, USUAL_RULES).aging
+        aging = self.rules.get(waiter.namespace, DEFAULT_RULES).aging
         level, steps = waiter.priority, 1
         if aging is None:
             return level
@@ -99,14 +99,14 @@ class Oracle:
             return False
         nominal = self.plot.nominal[waiter.namespace]
         used = self.taken.get(Account(waiter.namespace, f"{self.plot.name}/share"), ZERO)
-        return not nominal.admits(used + waiter.weight)
+        return not nominal.admits(used + waiter.requested)
 
     def fits(self, waiter: Waiter) -> bool:
         """Tell whether nothing would be exceeded."""
         for want in waiter.wants:
             account = want.demand.account
             bound = less(self.limits.get(account, want.demand.limits), want.withheld)
-            if not bound.admits(self.taken.get(account, ZERO) + waiter.weight):
+            if not bound.admits(self.taken.get(account, ZERO) + waiter.requested):
                 return False
         return self._pool_admits(waiter, self.taken)
 
@@ -114,7 +114,7 @@ class Oracle:
         """Tell whether a waiter does not fit even when nobody runs."""
         for want in waiter.wants:
             bound = less(self.limits.get(want.demand.account, want.demand.limits), want.withheld)
-            if not bound.admits(waiter.weight):
+            if not bound.admits(waiter.requested):
                 return True
         return not self._pool_admits(waiter, {})
 
@@ -122,4 +122,4 @@ class Oracle:
         if self.plot is None or not waiter.shares:
             return True
         used = {name: taken.get(Account(name, f"{self.plot.name}/share"), ZERO) for name in self.plot.nominal}
-        return not would_exceed(self.plot, used, waiter.namespace, waiter.weight, waiter.withheld)
+        return not would_exceed(self.plot, used, waiter.namespace, waiter.requested, waiter.withheld)

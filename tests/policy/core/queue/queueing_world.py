@@ -9,7 +9,7 @@ from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.ordering import Waiter, Want
-from policy.core.queue.planner import Load, Planner
+from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Demand
@@ -29,9 +29,9 @@ def fair_share(**weights: int) -> FairShare:
     return FairShare(now=NOW, limits=limits(10, 30), half_life=timedelta(hours=1), weights=weights)
 
 
-def planner(*, passes: int = NEVER, patience: timedelta = timedelta(days=9999)) -> Planner:
+def planner(*, passes: int = NEVER, long_wait: timedelta = timedelta(days=9999)) -> Planner:
     """Return a planner with nobody in it."""
-    return Planner(now=NOW, fair=fair_share(), passes=passes, patience=patience)
+    return Planner(now=NOW, fair=fair_share(), max_overtakes=passes, long_wait=long_wait)
 
 
 def bound(name: str, most: Limits, *, namespace: str = "team-a", user: str = "") -> Demand:
@@ -61,7 +61,7 @@ def waiter(
         priority=priority,
         created=NOW - age,
         arrival=arrival,
-        weight=weight(tasks),
+        requested=weight(tasks),
         wants=tuple(Want(each, withheld) for each in demands),
         shares=shares,
         withheld=withheld,
@@ -87,12 +87,12 @@ class World:
         self.rng = Random(seed)
         self.now = NOW
         self.planner = Planner(
-            now=NOW, fair=fair_share(**{NAMES[0]: 2}), passes=NEVER, patience=timedelta(days=9999)
+            now=NOW, fair=fair_share(**{NAMES[0]: 2}), max_overtakes=NEVER, long_wait=timedelta(days=9999)
         )
         self.oracle = Oracle(fair=fair_share(**{NAMES[0]: 2}), now=NOW)
         self.names = NAMES[: self.rng.randint(1, 3)]
         self.users = self.rng.choice((("",), ("ann", "bob")))
-        self.running: dict[str, Load] = {}
+        self.running: dict[str, Charge] = {}
         self.limits: dict[Account, Limits] = {}
         self.count = 0
         self.has_pool = self.rng.random() < 0.6
@@ -114,7 +114,7 @@ class World:
         self._sampled()
         wanted = self.oracle.plan()
         for each in found:
-            self.running[each.uid] = self.planner.load_of(each)
+            self.running[each.uid] = self.planner.charge_of(each)
         return uids(found), wanted
 
     def forget(self, each: Waiter) -> None:
@@ -155,7 +155,7 @@ class World:
             priority=priority,
             created=self.now - timedelta(minutes=self.rng.choice((0, 0, 5, 30))),
             arrival=self.count,
-            weight=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
+            requested=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
             wants=tuple(Want(demand, self.rng.choice((withheld, ZERO))) for demand in demands),
             shares=self.has_pool and self.rng.random() < 0.9,
             withheld=withheld,
@@ -174,13 +174,13 @@ class World:
     def _end(self) -> None:
         if not self.running:
             return
-        load = self.running.pop(self.rng.choice(sorted(self.running)))
-        self.planner.ended(load, self.now)
+        charge = self.running.pop(self.rng.choice(sorted(self.running)))
+        self.planner.ended(charge, self.now)
         self._sampled()
-        self.oracle.count(load, -1)
-        self.oracle.fair.ended(Tenant(load.namespace), load.weight, self.now)
-        if load.user:
-            self.oracle.fair.ended(Tenant(load.namespace, load.user), load.weight, self.now)
+        self.oracle.count(charge, -1)
+        self.oracle.fair.ended(Tenant(charge.namespace), charge.usage, self.now)
+        if charge.user:
+            self.oracle.fair.ended(Tenant(charge.namespace, charge.user), charge.usage, self.now)
 
     def _wait(self) -> None:
         self.now += timedelta(seconds=self.rng.choice((1, 30, 59, 300, 2000)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
-from policy.core.queue.planner import Load
+from policy.core.queue.planner import Charge
 from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
 from policy.core.values.amounts import ZERO, Usage
@@ -47,7 +47,7 @@ def test_as_many_as_fit_go_in_one_pass_and_the_next_when_one_ends() -> None:
     gone = queue.plan(NOW)
     assert uids(gone) == ["u0", "u1", "u2"]
     assert queue.plan(NOW) == []
-    queue.ended(queue.load_of(gone[1]), NOW)
+    queue.ended(queue.charge_of(gone[1]), NOW)
     assert uids(queue.plan(NOW)) == ["u3"]
 
 
@@ -80,7 +80,7 @@ def test_the_highest_number_starves_nobody() -> None:
         born = -timedelta(minutes=minute)
         uid, most = f"greedy{minute}", HIGHEST_PRIORITY
         queue.add(waiter(uid, shared, namespace="greedy", priority=most, age=born, arrival=minute + 1))
-        queue.ended(queue.load_of(running), now)
+        queue.ended(queue.charge_of(running), now)
         (running,) = queue.plan(now)
         if running.uid == "quiet":
             assert minute == 60
@@ -166,7 +166,7 @@ def test_a_long_backlog_does_not_outgrow_fair_share() -> None:
     gone = queue.plan(NOW)
     assert uids(gone) == ["hog0"]
     queue.add(waiter("new", shared, namespace="team-b", arrival=9))
-    queue.ended(queue.load_of(gone[0]), NOW)
+    queue.ended(queue.charge_of(gone[0]), NOW)
     assert uids(queue.plan(NOW)) == ["new"]
 
 
@@ -194,7 +194,7 @@ def test_the_owner_gets_the_next_free_slot_back() -> None:
     queue.add(waiter("b1", namespace="team-b", shares=True, arrival=11))
     queue.add(waiter("b2", namespace="team-b", shares=True, arrival=12))
     for each, following in zip(gone[:3], ("b0", "b1", "a4"), strict=True):
-        queue.ended(queue.load_of(each), NOW)
+        queue.ended(queue.charge_of(each), NOW)
         assert uids(queue.plan(NOW)) == [following]
 
 
@@ -210,7 +210,7 @@ def test_in_a_strict_queue_the_head_blocks_its_namespace_only() -> None:
     queue.add(waiter("other", other, namespace="team-b", tasks=1, arrival=4))
     gone = queue.plan(NOW)
     assert sorted(uids(gone)) == ["other", "running"]
-    queue.ended(next(queue.load_of(each) for each in gone if each.uid == "running"), NOW)
+    queue.ended(next(queue.charge_of(each) for each in gone if each.uid == "running"), NOW)
     assert uids(queue.plan(NOW)) == ["head", "small"]
 
 
@@ -249,7 +249,7 @@ def test_an_edited_limit_acts_at_the_next_plan() -> None:
     assert uids(gone) == ["u0", "u1", "u2"]
     queue.set_limits(most.account, limits(1))
     for each, following in zip(gone, ([], [], ["u3"]), strict=True):
-        queue.ended(queue.load_of(each), NOW)
+        queue.ended(queue.charge_of(each), NOW)
         assert uids(queue.plan(NOW)) == following
 
 
@@ -280,11 +280,11 @@ def test_what_the_ledger_says_is_taken_counts() -> None:
     queue, most = planner(), bound("main", limits(2))
     for number in range(3):
         queue.add(waiter(f"u{number}", most, arrival=number))
-    queue.set_taken({most.account: Usage(2)})
+    queue.set_used({most.account: Usage(2)})
     assert queue.plan(NOW) == []
-    queue.set_taken({most.account: Usage(1)})
+    queue.set_used({most.account: Usage(1)})
     assert uids(queue.plan(NOW)) == ["u0"]
-    queue.set_taken({})
+    queue.set_used({})
     assert uids(queue.plan(NOW)) == ["u1", "u2"]
 
 
@@ -294,19 +294,19 @@ def test_a_release_that_could_not_be_reserved_goes_back_to_its_place() -> None:
     queue.add(waiter("first", most, arrival=0))
     queue.add(waiter("second", most, arrival=1))
     (gone,) = queue.plan(NOW)
-    queue.put_back(gone, queue.load_of(gone))
+    queue.put_back(gone, queue.charge_of(gone))
     assert uids(queue.plan(NOW)) == ["first"]
-    assert queue.headroom.taken == {most.account: Usage(1, 0)}
+    assert queue.headroom.used == {most.account: Usage(1, 0)}
 
 
 def test_what_started_past_the_queue_is_counted() -> None:
     """It takes its slots and counts for fair share, and nothing new goes until there is room."""
     queue, most = planner(), bound("main", limits(1))
-    queue.started(Load("team-a", "ann", (most.account,), Usage(2)), NOW)
+    queue.started(Charge("team-a", "ann", (most.account,), Usage(2)), NOW)
     queue.add(waiter("u0", most))
     assert queue.plan(NOW) == []
-    queue.ended(Load("team-a", "ann", (most.account,), Usage(2)), NOW)
-    assert queue.headroom.taken.get(most.account, ZERO) == ZERO
+    queue.ended(Charge("team-a", "ann", (most.account,), Usage(2)), NOW)
+    assert queue.headroom.used.get(most.account, ZERO) == ZERO
     assert uids(queue.plan(NOW)) == ["u0"]
 
 

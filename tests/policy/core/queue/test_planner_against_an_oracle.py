@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
-from policy.core.queue.planner import Load, Planner
+from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account
 from policy.core.quota.pool_tree import compile_tree
 from policy.core.values.amounts import ZERO, Usage, less
@@ -40,12 +40,12 @@ def test_a_release_exceeds_no_limit_and_leaves_reserves_free(seed: int, length: 
         while gone := world.planner.plan(world.now, most=1):
             for want in gone[0].wants:
                 account = want.demand.account
-                taken = world.planner.headroom.taken[account]
+                taken = world.planner.headroom.used[account]
                 assert less(world.limits[account], want.withheld).admits(taken)
             plot = world.oracle.plot
             if plot is not None and gone[0].shares:
                 assert less(plot.total, gone[0].withheld).admits(_in_the_pool(world))
-            world.running[gone[0].uid] = world.planner.load_of(gone[0])
+            world.running[gone[0].uid] = world.planner.charge_of(gone[0])
             world.forget(gone[0])
 
 
@@ -71,10 +71,10 @@ def test_a_planner_that_starts_anew_decides_the_same(seed: int, length: int, shu
     for _ in range(length):
         world.step()
     old = world.planner
-    old.ended(Load("team-a", "", (), ZERO), world.now)  # Its time is now.
-    new = Planner(now=world.now, fair=deepcopy(old.fair), passes=NEVER, patience=timedelta(days=9999))
+    old.ended(Charge("team-a", "", (), ZERO), world.now)  # Its time is now.
+    new = Planner(now=world.now, fair=deepcopy(old.fair), max_overtakes=NEVER, long_wait=timedelta(days=9999))
     new.sampled_at = old.sampled_at
-    new.set_taken(old.headroom.taken)
+    new.set_used(old.headroom.used)
     if world.oracle.plot is not None:
         new.set_pool(pool_of(compile_tree(world.oracle.plot.members())))
     for name, rules in world.oracle.rules.items():
@@ -90,4 +90,4 @@ def test_a_planner_that_starts_anew_decides_the_same(seed: int, length: int, shu
 
 def _in_the_pool(world: World) -> Usage:
     shares = [Account(name, "pool/share") for name in world.names]
-    return sum((world.planner.headroom.taken.get(account, ZERO) for account in shares), ZERO)
+    return sum((world.planner.headroom.used.get(account, ZERO) for account in shares), ZERO)

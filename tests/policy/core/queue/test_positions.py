@@ -12,7 +12,7 @@ from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.planner import Planner
 from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.queue.wait_messages import reason, refusal, waited_too_long
-from policy.core.quota.compiled_quota import USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
 from policy.core.values.amounts import Usage
 from tests.policy.core.builders import NOW, limits
@@ -59,7 +59,7 @@ def test_one_that_waits_for_room_is_told_how_much_is_missing() -> None:
     queue.plan(NOW)
     found = _only(queue)
     assert found.reason is WaitReason.WAITING_FOR_QUOTA
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in WorkflowQuota team-a/main (tasks: 5 needed, 6 of 10 used); it starts when "
         "enough of what runs has ended"
     )
@@ -71,7 +71,7 @@ def test_one_that_can_never_fit_is_told_at_once() -> None:
     queue.add(waiter("u", MAIN, tasks=11))
     found = _only(queue)
     assert found.reason is WaitReason.EXCEEDS_MAX_QUOTA
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "it can never start: it needs tasks=11 and WorkflowQuota team-a/main allows tasks=10; set "
         "spec.parallelism to 10 or less"
     )
@@ -97,7 +97,9 @@ def test_a_fault_is_told_as_it_is() -> None:
     queue.add(waiter("u", fault="WorkflowQuota team-a/main: spec.limits is no map"))
     found = _only(queue)
     assert found.reason is WaitReason.MISCONFIGURED
-    assert reason(found, USUAL_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
+    assert (
+        reason(found, DEFAULT_RULES) == "it is not let go: WorkflowQuota team-a/main: spec.limits is no map"
+    )
 
 
 def test_one_below_a_reserve_is_told_of_it() -> None:
@@ -107,7 +109,7 @@ def test_one_below_a_reserve_is_told_of_it() -> None:
     queue.plan(NOW)
     found = _only(queue)
     assert found.reason is WaitReason.WAITING_FOR_HIGHER_PRIORITY
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in WorkflowQuota team-a/main (workflows: 1 needed, 1 of 1 used); the rest is "
         "reserved for higher priorities than 0, so raise spec.priority or wait until "
         "more of what runs has ended"
@@ -129,7 +131,7 @@ def test_one_behind_the_head_of_a_strict_queue_is_told_so() -> None:
     assert reason(small, QueueRules(aging=None)) == (
         "there is room, but others that wait go first; a higher spec.priority brings it forward"
     )
-    assert reason(small, USUAL_RULES) == (
+    assert reason(small, DEFAULT_RULES) == (
         "there is room, but others that wait go first; it passes more of the priorities above its own with "
         "every 1h that it waits, and a higher spec.priority brings it forward at once"
     )
@@ -156,7 +158,7 @@ def test_one_that_fits_is_being_released() -> None:
     queue.add(waiter("u"))
     found = _only(queue)
     assert found.reason is WaitReason.RELEASING
-    assert reason(found, USUAL_RULES) == "it is being released"
+    assert reason(found, DEFAULT_RULES) == "it is being released"
 
 
 def test_a_full_pool_is_told_by_what_is_left_to_the_member() -> None:
@@ -167,7 +169,7 @@ def test_a_full_pool_is_told_by_what_is_left_to_the_member() -> None:
     for number in range(4):
         queue.add(waiter(f"u{number}", shares=True, arrival=number))
     assert len(queue.plan(NOW)) == 3
-    assert reason(_only(queue), USUAL_RULES) == (
+    assert reason(_only(queue), DEFAULT_RULES) == (
         "waits for room in ClusterWorkflowQuota pool for team-a (workflows: 1 needed, 3 of 3 used); it "
         "starts when enough of what runs has ended"
     )
@@ -186,7 +188,7 @@ def test_a_pool_whose_limit_fell_below_what_runs_has_nothing_left_and_no_less() 
     queue.add(waiter("late", namespace="team-b", shares=True))
     queue.plan(NOW)
     (found,) = positions(queue, "team-b")
-    assert reason(found, USUAL_RULES) == (
+    assert reason(found, DEFAULT_RULES) == (
         "waits for room in ClusterWorkflowQuota pool for team-b (workflows: 1 needed, 0 of 0 used); it "
         "starts when enough of what runs has ended"
     )
@@ -204,7 +206,7 @@ def test_one_that_is_above_its_share_of_a_pool_until_that_rises_is_told_when_it_
     assert found.reason is WaitReason.WAITING_FOR_QUOTA
     (short,) = found.short
     assert short.must_rise
-    assert reason(found, USUAL_RULES) == must_rise(short)
+    assert reason(found, DEFAULT_RULES) == must_rise(short)
     assert "a window opens" in must_rise(short)
 
 

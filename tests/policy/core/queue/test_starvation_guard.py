@@ -16,7 +16,7 @@ from policy.core.values.amounts import ZERO
 from tests.policy.core.builders import NOW, limits
 from tests.policy.core.queue.queueing_world import bound, planner, pool_of, uids, waiter
 
-PASSES: Final = 4
+MAX_OVERTAKES: Final = 4
 
 
 def _stream(queue: Planner, big: str, rounds: int, *, priority: int = 0) -> int | None:
@@ -30,7 +30,7 @@ def _stream(queue: Planner, big: str, rounds: int, *, priority: int = 0) -> int 
             return number
         running += gone
         if len(running) >= 10:
-            queue.ended(queue.load_of(running.pop(0)), NOW)
+            queue.ended(queue.charge_of(running.pop(0)), NOW)
     return None
 
 
@@ -45,7 +45,7 @@ def test_without_claims_a_big_one_would_wait_for_ever() -> None:
 
 def test_after_some_passes_what_ends_adds_up() -> None:
     """The big one is passed so often, then nobody starts, and it goes as soon as enough have ended."""
-    queue, most = planner(passes=PASSES), bound("main", limits(tasks=10))
+    queue, most = planner(passes=MAX_OVERTAKES), bound("main", limits(tasks=10))
     for number in range(3):
         queue.add(waiter(f"before{number}", most, tasks=1, arrival=number))
     running = queue.plan(NOW)
@@ -53,11 +53,11 @@ def test_after_some_passes_what_ends_adds_up() -> None:
     for number in range(20):
         queue.add(waiter(f"small{number}", most, tasks=1, arrival=100 + number))
     passed = queue.plan(NOW)
-    assert uids(passed) == [f"small{number}" for number in range(PASSES)]
+    assert uids(passed) == [f"small{number}" for number in range(MAX_OVERTAKES)]
     running += passed
     released: list[str] = []
     while not released:
-        queue.ended(queue.load_of(running.pop()), NOW)
+        queue.ended(queue.charge_of(running.pop()), NOW)
         released = uids(queue.plan(NOW))
     assert len(running) == 2
     assert released == ["big"]
@@ -87,7 +87,7 @@ def test_a_claim_binds_only_what_is_short() -> None:
     queue.add(waiter("ann-big", shared, anns, tasks=2, user="ann", arrival=1))
     queue.add(waiter("ann1", shared, anns, tasks=1, user="ann", arrival=2))
     assert uids(queue.plan(NOW)) == ["ann1"]
-    queue.ended(queue.load_of(waiter("ann1", shared, anns, tasks=1, user="ann")), NOW)
+    queue.ended(queue.charge_of(waiter("ann1", shared, anns, tasks=1, user="ann")), NOW)
     queue.add(waiter("ann2", shared, anns, tasks=1, user="ann", arrival=3))
     queue.add(waiter("bob0", shared, bobs, tasks=1, user="bob", arrival=4))
     assert uids(queue.plan(NOW)) == ["bob0"]
@@ -122,7 +122,7 @@ def test_a_claim_ends_when_it_can_never_be_met() -> None:
 
 def test_one_that_has_waited_for_long_is_passed_once() -> None:
     """So a new leader, which counts anew, does not let it starve."""
-    queue = planner(passes=10**9, patience=timedelta(hours=1))
+    queue = planner(passes=10**9, long_wait=timedelta(hours=1))
     most = bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
     queue.plan(NOW)
@@ -135,7 +135,7 @@ def test_one_that_has_waited_for_long_is_passed_once() -> None:
 
 def _load(seed: int, rng: Random) -> tuple[Planner, Sequence[Waiter]]:
     """Return a planner of a pool with three members, and Workflows of many sizes that all can fit."""
-    queue = planner(passes=PASSES)
+    queue = planner(passes=MAX_OVERTAKES)
     names = ("team-a", "team-b", "team-c")
     members = [Member(name, "", limits(4, 12), lending=limits(rng.randint(0, 4), 6)) for name in names]
     queue.set_pool(pool_of(compile_tree([Member("", None, limits(9, 24)), *members])))
@@ -199,7 +199,7 @@ def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -
         if not missing:
             break
         if running:
-            queue.ended(queue.load_of(running.pop(rng.randrange(len(running)))), now)
+            queue.ended(queue.charge_of(running.pop(rng.randrange(len(running)))), now)
     assert not missing
 
 
@@ -218,7 +218,7 @@ def test_a_queue_that_nobody_joins_always_empties(seed: int) -> None:
         running += gone
         left -= len(gone)
         assert running
-        queue.ended(queue.load_of(running.pop(rng.randrange(len(running)))), NOW)
+        queue.ended(queue.charge_of(running.pop(rng.randrange(len(running)))), NOW)
     for each in running:
-        queue.ended(queue.load_of(each), NOW)
-    assert all(usage == ZERO for usage in queue.headroom.taken.values())
+        queue.ended(queue.charge_of(each), NOW)
+    assert all(usage == ZERO for usage in queue.headroom.used.values())

@@ -8,12 +8,11 @@ from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.quota.compiled_quota import (
     DEFAULT_AGING,
+    DEFAULT_RULES,
     NOTHING,
-    USUAL_RULES,
     CompiledQuota,
     QueueRules,
     queue_rules,
-    tightest,
 )
 from tests.policy.core.builders import NAMESPACE, NOW, limits, quota, snapshot
 
@@ -81,7 +80,7 @@ def test_a_stop_is_of_the_queue_or_lets_nothing_run(stop: str, spec: JsonObject,
 
 def test_a_namespace_without_a_queue_has_the_usual_rules() -> None:
     """Nobody waits there, or only by the rules that everybody has."""
-    assert rules() == rules({"onExceed": "Deny"}) == rules({"selector": GOLD}) == USUAL_RULES
+    assert rules() == rules({"onExceed": "Deny"}) == rules({"selector": GOLD}) == DEFAULT_RULES
     assert rules({}).aging == DEFAULT_AGING
 
 
@@ -105,10 +104,4 @@ def test_of_many_quotas_the_stricter_rule_holds() -> None:
 def test_a_quota_that_says_nothing_of_its_queue_leaves_aging_to_others() -> None:
     """Its default is no wish."""
     assert rules({"queue": {"aging": "3h"}}, {}).aging == timedelta(hours=3)
-    assert queue_rules([]) == USUAL_RULES
-
-
-def test_the_tightest_of_no_limits_is_none() -> None:
-    """Each bound by itself."""
-    assert tightest([]) == limits()
-    assert tightest([limits(3), limits(5, 2), limits(None, 9)]) == limits(3, 2)
+    assert queue_rules([]) == DEFAULT_RULES

@@ -62,7 +62,7 @@ def _reservation(
         namespace="team-a",
         workflow=f"wf-{id_}",
         accounts=tuple(accounts),
-        weight=weight() if weighs is None else weighs,
+        requested=weight() if weighs is None else weighs,
         at=at,
         purpose=purpose,
     )
@@ -87,14 +87,14 @@ class LedgerUnderFire(RuleBasedStateMachine):
 
     def _charge(self, reservation: Reservation) -> None:
         for account in reservation.accounts:
-            self.used[account] = self.used.get(account, ZERO) + reservation.weight
+            self.used[account] = self.used.get(account, ZERO) + reservation.requested
 
     def _fits(self, weighs: Usage, accounts: Sequence[Account]) -> bool:
         for account in accounts:
             total = self.used.get(account, ZERO) + weighs
             for reservation in self.pending.values():
                 if account in reservation.accounts:
-                    total += reservation.weight
+                    total += reservation.requested
             if not self.limits[account].admits(total):
                 return False
         return True
@@ -119,12 +119,12 @@ class LedgerUnderFire(RuleBasedStateMachine):
     @rule(id_=ids)
     def see_live(self, id_: str) -> None:
         """Recount: the weight moves from reserved to used on each of its accounts."""
-        before = self.ledger.taken()
+        before = self.ledger.total_usage()
         self._keep(counted_live(self.ledger, id_))
         reservation = self.pending.pop(id_, None)
         if reservation is not None:
             self._charge(reservation)
-        assert self.ledger.taken() == before
+        assert self.ledger.total_usage() == before
 
     @rule(id_=ids)
     def refuse(self, id_: str) -> None:
@@ -168,7 +168,7 @@ class LedgerUnderFire(RuleBasedStateMachine):
     @invariant()
     def no_limit_is_exceeded(self) -> None:
         """Used and reserved together stay within every limit."""
-        taken = self.ledger.taken()
+        taken = self.ledger.total_usage()
         assert all(self.limits[account].admits(taken.get(account, ZERO)) for account in taken)
 
     @invariant()
@@ -293,8 +293,8 @@ def test_a_recount_replaces_what_was_used_and_drops_what_it_counted() -> None:
 def test_what_is_taken_is_a_copy() -> None:
     """Whoever plans on `taken` may charge it without touching the ledger."""
     ledger = Ledger(ROOT, used={ACCOUNTS[0]: weight(1)})
-    ledger.taken()[ACCOUNTS[0]] = Usage(99)
-    assert ledger.taken() == {ACCOUNTS[0]: weight(1)}
+    ledger.total_usage()[ACCOUNTS[0]] = Usage(99)
+    assert ledger.total_usage() == {ACCOUNTS[0]: weight(1)}
 
 
 def test_the_text_of_a_root_is_the_name_of_its_ledger_and_is_read_back() -> None:

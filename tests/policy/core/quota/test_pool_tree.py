@@ -1,4 +1,4 @@
-"""The quota tree, against its rules said plainly and recomputed from all usage each time."""
+"""The quota tree, against plain rules and recomputed from all usage each time."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from policy.core.quota.pool_tree import Member, PoolUsage, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import limits
-from tests.policy.core.quota.tree_oracle import Plot, kept, would_exceed
+from tests.policy.core.quota.tree_oracle import Plot, kept, usage_in, would_exceed
 
 NAMES: Final = ("a", "b", "c")
 bounds = st.one_of(st.just(UNLIMITED), st.integers(0, 9).map(Amount))
@@ -58,13 +58,14 @@ def test_a_tree_admits_what_the_rules_admit(
     plot: Plot, history: list[tuple[str, Usage, bool]], withheld: Usage
 ) -> None:
     """After any charges, those beyond the limits included, every question gets the answer of the oracle."""
-    shares = PoolUsage(compile_tree(plot.members()), {})
+    shares = PoolUsage(compile_tree(plot.members()))
     running: list[tuple[str, Usage]] = []
     for name, weight, ends in history:
         if name not in plot.nominal:
             continue
         if ends and running:
-            shares.release(*running.pop())
+            ended, usage = running.pop()
+            shares.charge(ended, ZERO - usage)
         else:
             shares.charge(name, weight)
             running.append((name, weight))
@@ -78,7 +79,7 @@ def test_a_tree_admits_what_the_rules_admit(
 @given(plots, histories)
 def test_what_is_available_is_what_fits(plot: Plot, history: list[tuple[str, Usage, bool]]) -> None:
     """The figure that people see is the bound of what would be admitted."""
-    shares = PoolUsage(compile_tree(plot.members()), {})
+    shares = PoolUsage(compile_tree(plot.members()))
     for name, weight, _ in history:
         if name in plot.nominal and shares.fits(name, weight):
             shares.charge(name, weight)
@@ -93,11 +94,12 @@ def test_who_asks_first_never_gets_the_pool_or_a_member_over_its_limit(
     plot: Plot, history: list[tuple[str, Usage, bool]]
 ) -> None:
     """Total within the pool's limit, each within its share and what it may borrow."""
-    shares = PoolUsage(compile_tree(plot.members()), {})
+    shares = PoolUsage(compile_tree(plot.members()))
     running: list[tuple[str, Usage]] = []
     for name, weight, ends in history:
         if ends and running:
-            shares.release(*running.pop(0))
+            ended, usage = running.pop(0)
+            shares.charge(ended, ZERO - usage)
         elif name in plot.nominal and shares.fits(name, weight):
             shares.charge(name, weight)
             running.append((name, weight))
@@ -115,7 +117,7 @@ def test_what_is_guaranteed_can_be_had_at_any_time(
 ) -> None:
     """However much others borrow, a member gets its guarantee without waiting for anybody."""
     assume(who in plot.nominal)
-    shares = PoolUsage(compile_tree(plot.members()), {})
+    shares = PoolUsage(compile_tree(plot.members()))
     for name, weight, _ in history:
         if name in plot.nominal and name != who and shares.fits(name, weight):
             shares.charge(name, weight)
@@ -131,14 +133,14 @@ def test_a_lender_has_its_share_once_the_borrowers_are_done(
 ) -> None:
     """Nothing is lost by lending: with others within their shares, the owner has its own."""
     assume(who in plot.nominal)
-    shares = PoolUsage(compile_tree(plot.members()), {})
+    shares = PoolUsage(compile_tree(plot.members()))
     running = []
     for name, weight, _ in history:
         if name in plot.nominal and name != who and shares.fits(name, weight):
             shares.charge(name, weight)
             running.append((name, weight))
     for name, weight in running:
-        shares.release(name, weight)
+        shares.charge(name, ZERO - weight)
     assert shares.available(who) == shares.potential(who)
 
 
@@ -152,8 +154,7 @@ def test_a_member_borrows_what_others_leave_idle() -> None:
                 Member("borrows", "pool", limits(4)),
                 Member("borrows-one", "pool", limits(4), borrowing=limits(1)),
             ]
-        ),
-        {},
+        )
     )
     assert [shares.potential(name).workflows for name in ("lends-one", "borrows", "borrows-one")] == [
         Amount(10),
@@ -176,28 +177,28 @@ def test_what_is_available_may_be_negative_after_an_edit() -> None:
     before = [Member("pool", None, limits(10)), Member("a", "pool", limits(10))]
     after = [Member("pool", None, limits(3)), Member("a", "pool", limits(2))]
     used = {"a": Usage(9)}
-    assert PoolUsage(compile_tree(before), used).available("a").workflows == Amount(1)
-    assert PoolUsage(compile_tree(after), used).available("a").workflows == Amount(-6)
+    assert usage_in(compile_tree(before), used).available("a").workflows == Amount(1)
+    assert usage_in(compile_tree(after), used).available("a").workflows == Amount(-6)
 
 
 def test_guarantees_beyond_the_pool_shrink_in_proportion() -> None:
     """After nodes went away the pool's limit holds, and nobody's guarantee takes all of it."""
     kept_all = limits(0)
     members = [Member(name, "pool", limits(8), lending=kept_all) for name in ("a", "b")]
-    shares = PoolUsage(compile_tree([Member("pool", None, limits(10)), *members]), {"a": Usage(5)})
+    shares = usage_in(compile_tree([Member("pool", None, limits(10)), *members]), {"a": Usage(5)})
     assert shares.available("a").workflows == Amount(0)
     assert shares.available("b").workflows == Amount(5)
 
 
 def test_what_the_pool_says_is_kept_before_what_a_member_says_itself() -> None:
     """However much another asks for by a quota of its own, it only gets what the pool's word leaves."""
-    said = Member("said", "", limits(6), lending=limits(0), said=limits(6))
+    assigned = Member("assigned", "", limits(6), lending=limits(0), assigned=limits(6))
     for much in (4, 10, 10**9):
         own = Member("own", "", limits(much), lending=limits(0))
-        tree = compile_tree([Member("", None, limits(10)), said, own])
+        tree = compile_tree([Member("", None, limits(10)), assigned, own])
         assert {name: bound.guaranteed for name, bound in tree.workflows.items()} == {
             "": 0,
-            "said": 6,
+            "assigned": 6,
             "own": 4,
         }
 
@@ -213,12 +214,12 @@ def test_a_tree_may_be_deeper() -> None:
             Member("sister", "middle", limits(2)),
         ]
     )
-    shares = PoolUsage(tree, {})
+    shares = PoolUsage(tree)
     assert shares.available("other").workflows == Amount(7)
     shares.charge("other", Usage(7))
     assert shares.available("leaf").workflows == Amount(3)
     assert shares.available("sister").workflows == Amount(0)
-    shares.release("other", Usage(7))
+    shares.charge("other", ZERO - Usage(7))
     shares.charge("sister", Usage(3))
     assert shares.available("leaf").workflows == Amount(3)
     assert shares.available("sister").workflows == Amount(0)

@@ -13,6 +13,7 @@ from policy.core.quota.pool_tree import ROOT, PoolUsage
 from policy.core.quota.pools import CompiledPool, share_demand
 from policy.core.values.amounts import Amount, Usage
 from tests.policy.core.builders import NOW, limits, namespace_object, pool, quota, snapshot, weight
+from tests.policy.core.quota.tree_oracle import usage_in
 
 AN_HOUR = timedelta(hours=1)
 WINDOW: JsonObject = {"name": "noon", "schedule": "0 12 * * *", "duration": "1h", "limits": {"workflows": 8}}
@@ -140,14 +141,14 @@ def test_no_quota_of_a_member_shrinks_what_the_pool_keeps_for_its_neighbour(
 ) -> None:
     """Not at noon, when the window is open, either; the greedy one runs nothing and lends 6."""
     spec: JsonObject = {"limits": {"workflows": 64}, **said}
-    fair = PoolUsage(pool_in(members(**spec)).tree_at(NOW, None), {})
+    fair = PoolUsage(pool_in(members(**spec)).tree_at(NOW, None))
     found = pool_in(members(quota("share", namespace="team-a", **greedy), **spec))
     for tree in (found.tree_at(NOW, None), found.written_tree(NOW)):
-        shares = PoolUsage(tree, {})
+        shares = PoolUsage(tree)
         assert tree.workflows["team-b"].guaranteed == 32
         assert tree.workflows["team-a"].guaranteed <= 32
         assert shares.available("team-b").workflows.covers(fair.available("team-a").workflows.value or 0)
-        busy = PoolUsage(tree, {"team-a": Usage(32)})
+        busy = usage_in(tree, {"team-a": Usage(32)})
         assert busy.available("team-b").workflows == Amount(32)
 
 
@@ -176,7 +177,7 @@ def test_a_member_whose_share_is_stopped_has_nothing_and_borrows_nothing(stopped
         spec["namespaceDefaults"] = {"limits": {"workflows": 2}, **stop}
     policies = members(*own, **spec)
     tree = pool_in(policies).tree_at(NOW, None)
-    assert PoolUsage(tree, {}).available("team-a").workflows == Amount(0)
+    assert PoolUsage(tree).available("team-a").workflows == Amount(0)
     demand = share_demand(pool_in(policies), "team-a", 0, NOW)
     (short,) = share_shortfalls({}, weight(), demand)
     assert (short.never_fits, short.must_rise) == (False, True)
@@ -279,7 +280,7 @@ def test_what_others_are_kept_bars_somebody_for_ever_only_where_no_limit_moves(
     """Windows and nodes make what is kept less at another time, and then there is room."""
     spec = {"limits": {"workflows": 8}, "borrowing": {"lendingLimit": {"workflows": 0}}, **spec}
     found = pool_in(members(share("team-a", 8, **moving), **spec))
-    assert PoolUsage(found.tree_ever(), {}).potential("team-b") == limits(most)
+    assert PoolUsage(found.tree_ever()).potential("team-b") == limits(most)
 
 
 def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:
@@ -291,9 +292,9 @@ def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:
             borrowing={"borrowingLimit": {"workflows": 2}, "lendingLimit": {"workflows": 4}},
         )
     )
-    idle = PoolUsage(found.tree_at(NOW, None), {})
+    idle = PoolUsage(found.tree_at(NOW, None))
     assert idle.available("team-a") == limits(6)
-    lent = PoolUsage(found.tree_at(NOW, None), {"team-a": Usage(6)})
+    lent = usage_in(found.tree_at(NOW, None), {"team-a": Usage(6)})
     assert lent.available("team-b") == limits(4)
 
 

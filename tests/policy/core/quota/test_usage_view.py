@@ -15,10 +15,10 @@ def test_a_newcomer_stands_behind_all_of_its_priority_and_above(
 ) -> None:
     """Position and depth count the newcomer itself."""
     view = UsageView(queues={NAMESPACE: NamespaceQueue({2: 2, 0: 4})})
-    assert view.newcomer_place(NAMESPACE, priority) == place
+    assert view.position_of_new(NAMESPACE, priority) == place
 
 
 def test_the_first_of_a_namespace_is_first_of_one() -> None:
     """Queues of other namespaces do not count."""
     view = UsageView(queues={"team-b": NamespaceQueue({0: 9})})
-    assert view.newcomer_place(NAMESPACE, 0) == (1, 1)
+    assert view.position_of_new(NAMESPACE, 0) == (1, 1)

@@ -12,7 +12,6 @@ from policy.core.objects.hold import holds_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.queue.equivalence_groups import Shape
 from policy.core.queue.positions import WaitReason, reason_of
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -70,7 +69,7 @@ def test_who_can_never_run_is_known(desk: Desk) -> None:
     for group in desk.state.planner.pending.groups():
         reason, short = reason_of(desk.state.planner, group)
         never = reason is WaitReason.EXCEEDS_MAX_QUOTA
-        assert never == desk.state.planner.headroom.never(group.shape)
+        assert never == any(desk.state.planner.headroom.never_fitting(group.requirements))
         assert short
         if never:
             assert not any(fits(Ledger(ROOT), desk.live[each.uid], desk) for each in group)
@@ -104,7 +103,7 @@ def test_a_reservation_stays_exactly_while_its_object_is_not_accounted_for(desk:
     for identity in kept:
         old, new = before[identity], settled.reservations[identity]
         assert set(new.accounts) >= set(old.accounts)
-        assert (new.weight, new.at, new.workflow) == (old.weight, old.at, old.workflow)
+        assert (new.requested, new.at, new.workflow) == (old.requested, old.at, old.workflow)
 
 
 @given(desk=desks())
@@ -252,7 +251,7 @@ def test_changes_folded_one_by_one_come_to_the_same_as_opening_the_books_anew(
     assert old.running == desk.state.running
     assert waiting == desk.waiting()
     assert sorted(map(repr, old.going())) == sorted(map(repr, desk.state.going()))
-    assert old.planner.headroom.taken == desk.state.planner.headroom.taken
+    assert old.planner.headroom.used == desk.state.planner.headroom.used
     known = set(old.planner.headroom.limits) & set(desk.state.planner.headroom.limits)
     quotas = [quota for name in "ab" for quota in drawn.policies(name).quotas]
     assert known >= {quota.account for quota in quotas if _bounds(quota)}
@@ -301,7 +300,7 @@ def test_users_are_counted_apart() -> None:
         namespaces="a",
     )
     assert desk.work() == ["u1", "u3"]
-    assert desk.ledger.taken()[Account("a", "q", "ann")] == Usage(1, 1)
+    assert desk.ledger.total_usage()[Account("a", "q", "ann")] == Usage(1, 1)
     desk.runs("u1", "u3")
     desk.see(gone=["u3"])
     assert desk.settled().used == {Account("a", "q"): Usage(1, 1), Account("a", "q", "ann"): Usage(1, 1)}
@@ -316,7 +315,7 @@ def test_the_reservation_of_a_create_goes_when_its_object_is_counted() -> None:
     )
     assert set(held.reservations) == {"u1.1"}
     assert set(running.reservations) == set()
-    assert held.taken() == running.taken() == {POOL: Usage(1, 1)}
+    assert held.total_usage() == running.total_usage() == {POOL: Usage(1, 1)}
 
 
 def test_the_reservation_of_a_create_stays_while_no_object_is_seen() -> None:
@@ -326,7 +325,7 @@ def test_the_reservation_of_a_create_stays_while_no_object_is_seen() -> None:
     desk.later(timedelta(days=1), None)
     settled = desk.settled()
     assert set(settled.reservations) == {"c1"}
-    assert settled.taken()[POOL].workflows == 2
+    assert settled.total_usage()[POOL].workflows == 2
 
 
 def test_the_reservation_of_one_that_came_and_went_goes() -> None:
@@ -343,7 +342,7 @@ def test_a_create_is_remembered_until_its_ledger_was_written() -> None:
     desk.fail()
     desk.see(gone=["u1"])
     desk.work()
-    assert desk.ledger.taken() == {POOL: ZERO}
+    assert desk.ledger.total_usage() == {POOL: ZERO}
 
 
 def test_a_release_goes_from_the_ledger_when_the_workflow_runs_or_is_gone() -> None:
@@ -406,7 +405,7 @@ def test_a_release_that_is_reserved_is_not_planned_again_and_not_charged_twice()
     desk = Desk(one_pool(1), *present, ledger=ledger)
     assert desk.work() == []
     assert set(desk.waiting()) == {"u2"}
-    assert desk.ledger.taken()[POOL] == Usage(1, 1)
+    assert desk.ledger.total_usage()[POOL] == Usage(1, 1)
     lowered = Desk(one_pool(0), *present, ledger=ledger)
     assert set(lowered.settled().reservations) == {"u1.1"}
 
@@ -415,7 +414,7 @@ def test_a_release_that_runs_is_counted_in_the_place_of_its_reservation() -> Non
     """At no moment is it counted twice or not at all."""
     desk = Desk(one_pool(1), live("u1", tasks=3))
     assert desk.work() == ["u1"]
-    assert (desk.ledger.used, desk.ledger.taken()) == ({POOL: ZERO}, {POOL: Usage(1, 3)})
+    assert (desk.ledger.used, desk.ledger.total_usage()) == ({POOL: ZERO}, {POOL: Usage(1, 3)})
     desk.runs("u1")
     desk.work()
     assert (desk.ledger.used, desk.ledger.reservations) == ({POOL: Usage(1, 3)}, {})
@@ -439,7 +438,7 @@ def test_a_write_that_failed_is_taken_back() -> None:
     desk.see(live("urgent", priority=9, arrival=2))
     assert desk.work() == ["urgent"]
     assert set(desk.waiting()) == {"u1"}
-    assert desk.ledger.taken() == {POOL: Usage(1, 1)}
+    assert desk.ledger.total_usage() == {POOL: Usage(1, 1)}
 
 
 def test_one_that_went_while_a_write_failed_is_not_charged() -> None:
@@ -480,7 +479,7 @@ def test_without_any_quota_left_everybody_held_is_released() -> None:
     desk = Desk(snapshot(), live("u1"), live("u2"), root=Root.of_namespace("a"), namespaces="a")
     assert len(desk.work()) == 2
     assert desk.ledger.used == {}
-    assert desk.ledger.taken() == {}
+    assert desk.ledger.total_usage() == {}
 
 
 def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> None:
@@ -493,7 +492,7 @@ def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> N
             namespace="a",
             workflow="u1",
             accounts=(Account("a", "q"), Account("a", "q", "ann"), POOL),
-            weight=Usage(1, 3),
+            requested=Usage(1, 3),
             at=NOON,
             purpose=Purpose.RELEASE,
             user="ann",
@@ -538,7 +537,7 @@ def test_a_new_account_has_the_reservations_that_stand() -> None:
     desk.reopen(one_pool(9, own))
     desk.see(live("u2", arrival=2))
     assert desk.work() == []
-    taken = desk.ledger.taken()
+    taken = desk.ledger.total_usage()
     assert taken[Account("a", "q")] == taken[Account("a", "q", "ann")] == Usage(2, 5)
     assert taken[POOL] == Usage(3, 6)
     assert set(desk.waiting()) == {"u2"}
@@ -549,7 +548,7 @@ def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> N
     old = reserved("c1", Account("a", "old"), purpose=Purpose.CREATE)
     desk = Desk(one_pool(1), live("u1"))
     desk.ledger = desk.state.settle(desk.ledger, NOON, moved=[old])
-    assert desk.ledger.taken()[POOL] == Usage(1, 1)
+    assert desk.ledger.total_usage()[POOL] == Usage(1, 1)
     assert set(desk.ledger.reservations) == {"c1"}
 
 
@@ -701,6 +700,8 @@ def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
     assert reasons(kept) == reasons(desk.state)
 
 
-def reasons(state: RootState) -> Mapping[Shape, object]:
+def reasons(state: RootState) -> Mapping[Requirements, object]:
     """Return why each group waits that does."""
-    return {each.shape: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}
+    return {
+        each.requirements: reason_of(state.planner, each) for each in state.planner.pending.groups() if each
+    }
