@@ -8,9 +8,8 @@ from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from policy.core.queue.ordering import Key, Order, Waiter, Want
+from policy.core.queue.ordering import Key, Order, Requirements, Waiter
 from policy.core.quota.accounts import Account
-from policy.core.values.amounts import Usage
 
 _Item = TypeVar("_Item", bound=Hashable)
 _SPARE: Final = 16
@@ -54,21 +53,6 @@ class LazyHeap(Generic[_Item]):
 
     def __len__(self) -> int:
         return len(self._stamps)
-
-
-class Requirements(msgspec.Struct, frozen=True):
-    """What a waiter needs: on which accounts and in which pool, and how much."""
-
-    namespace: str
-    wants: tuple[Want, ...]
-    shares: bool
-    withheld: Usage
-    requested: Usage
-
-
-def requirements_of(waiter: Waiter) -> Requirements:
-    """Return the requirements of a waiter."""
-    return Requirements(waiter.namespace, waiter.wants, waiter.shares, waiter.withheld, waiter.requested)
 
 
 class InadmissibleAt(msgspec.Struct, frozen=True):
@@ -125,8 +109,8 @@ class EquivalenceGroup:
     limits by which it can, and whether it would borrow at the present usage of its member.
     """
 
-    def __init__(self, requirements: Requirements, order: Order) -> None:
-        self.requirements = requirements
+    def __init__(self, needs: Requirements, order: Order) -> None:
+        self.needs = needs
         self.inadmissible_at: InadmissibleAt | None = None
         self.never_fits = False
         self.fits_version = -1
@@ -167,7 +151,7 @@ class EquivalenceGroup:
         first = self._first()
         if first is None:
             return None
-        return self._order.in_root(first[0], self.requirements.namespace, borrows=self.borrows)
+        return self._order.in_root(first[0], self.needs.namespace, borrows=self.borrows)
 
     def put(self, waiter: Waiter) -> None:
         """Add a waiter."""

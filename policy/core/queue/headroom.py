@@ -1,9 +1,10 @@
 """What fits in one root: the usage of each account and of the pool's tree, and what limits leave of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
-from policy.core.queue.equivalence_groups import InadmissibleAt, Requirements
+from policy.core.queue.equivalence_groups import InadmissibleAt
+from policy.core.queue.ordering import Requirements
 from policy.core.quota.accounts import Account
 from policy.core.quota.demands import Demand, Shortfall, share_shortfall, shortfalls
 from policy.core.quota.pool_tree import Pool
@@ -108,17 +109,17 @@ class Headroom:
             return usage.fits_in_pool(member, needs.requested, needs.withheld)
         return account != self._shares[member] or usage.within_cap(member, needs.requested)
 
-    def never_fitting(self, needs: Requirements) -> Iterator[Shortfall]:
-        """Yield the limits that can never admit it, even without other usage and when they are highest."""
+    def never_fitting(self, needs: Requirements) -> list[Shortfall]:
+        """Return the limits that can never admit it, even without other usage and when they are highest."""
+        demands = []
         for want in needs.wants:
             account = want.demand.account
             most = less(self.ever.get(account, self.limits.get(account, _NO_LIMITS)), want.withheld)
-            if not most.admits(needs.requested):
-                yield Shortfall(Demand(account, most, want.demand.source), ZERO, needs.requested)
+            demands.append(Demand(account, most, want.demand.source))
         if self.pool is not None and self.whole is not None and needs.shares:
             most = self.pool.ever.potential(needs.namespace, needs.withheld)
-            if not most.admits(needs.requested):
-                yield Shortfall(Demand(self.whole, most, self.pool.source), ZERO, needs.requested)
+            demands.append(Demand(self.whole, most, self.pool.source))
+        return shortfalls({}, needs.requested, demands)
 
     def shortfalls(self, needs: Requirements, *, reserves: bool = True) -> list[Shortfall]:
         """Return the limits that do not admit it now; without `reserves`, those that admit no priority."""

@@ -35,11 +35,24 @@ class Want(msgspec.Struct, frozen=True):
     withheld: Usage = ZERO
 
 
+class Requirements(msgspec.Struct, frozen=True):
+    """What a Workflow needs to be released: how much, and on which accounts.
+
+    `shares`: it also needs capacity in the tree of its pool, as the member of its namespace's name, without
+    what the pool has `withheld` for higher priorities.
+    """
+
+    namespace: str
+    requested: Usage
+    wants: tuple[Want, ...]
+    shares: bool = False
+    withheld: Usage = ZERO
+
+
 class Waiter(msgspec.Struct, frozen=True):
     """A held Workflow: which one it is, what its order depends on, and what it needs.
 
-    `shares`: it also needs capacity in the tree of its pool, as the member of its namespace's name, without
-    what the pool has `withheld` for higher priorities. With a `fault` it waits and is not released.
+    With a `fault` it waits and is not released.
     """
 
     uid: str
@@ -49,10 +62,7 @@ class Waiter(msgspec.Struct, frozen=True):
     priority: int
     created: datetime
     arrival: int
-    requested: Usage
-    wants: tuple[Want, ...]
-    shares: bool = False
-    withheld: Usage = ZERO
+    needs: Requirements
     fault: str = ""
 
 

@@ -1,6 +1,6 @@
 """All Workflows that wait in one root, in groups by namespace, and what changes for them as time passes."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from heapq import heappop, heappush
@@ -8,8 +8,8 @@ from itertools import chain, count
 
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy
-from policy.core.queue.equivalence_groups import EquivalenceGroup, Requirements, UserQueueKey, requirements_of
-from policy.core.queue.ordering import Order, Waiter
+from policy.core.queue.equivalence_groups import EquivalenceGroup, LazyHeap, UserQueueKey
+from policy.core.queue.ordering import Order, Requirements, Waiter
 from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 
 
@@ -18,7 +18,7 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._at: dict[str, datetime] = {}
-        self._heap: list[tuple[datetime, str]] = []
+        self._ahead = LazyHeap[str]()
         self._passed: dict[str, None] = {}
 
     def put(self, uid: str, at: datetime) -> None:
@@ -27,23 +27,24 @@ class Deadlines:
             return
         self._passed.pop(uid, None)
         self._at[uid] = at
-        heappush(self._heap, (at, uid))
+        self._ahead.put(uid, (at, uid))
 
     def discard(self, uid: str) -> None:
         """Forget a deadline, if there is one."""
         self._at.pop(uid, None)
+        self._ahead.discard(uid)
         self._passed.pop(uid, None)
 
     def next(self) -> datetime | None:
         """Return the next deadline that `passed` has not returned yet."""
-        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        first = self._ahead.first()
+        return None if first is None else self._at[first[1]]
 
     def passed(self, now: datetime) -> list[str]:
         """Return those whose deadline has passed, in the order of the deadlines, until they are discarded."""
-        while (at := self.next()) is not None and at <= now:
-            self._passed[heappop(self._heap)[1]] = None
+        while (first := self._ahead.first()) is not None and self._at[first[1]] <= now:
+            self._ahead.discard(first[1])
+            self._passed[first[1]] = None
         return list(self._passed)
 
 
@@ -64,7 +65,7 @@ class Pending:
         self.strict: dict[str, None] = {}
         self._deadlines = Deadlines()
         self._waiters: dict[str, Waiter] = {}
-        self._namespaces: dict[str, PendingOfNamespace] = {}
+        self._namespaces: defaultdict[str, PendingOfNamespace] = defaultdict(PendingOfNamespace)
         self._priorities: Counter[int] = Counter()
         self._changed_priorities: set[int] = set()
         self._timers: list[tuple[datetime, int, EquivalenceGroup, UserQueueKey]] = []
@@ -82,10 +83,9 @@ class Pending:
         if waiter.fault:
             here.faulty[waiter.uid] = waiter
             return None
-        requirements = requirements_of(waiter)
-        group = here.groups.get(requirements)
+        group = here.groups.get(waiter.needs)
         if group is None:
-            group = here.groups[requirements] = EquivalenceGroup(requirements, self.order)
+            group = here.groups[waiter.needs] = EquivalenceGroup(waiter.needs, self.order)
         group.put(waiter)
         self._count(waiter.priority, 1)
         self._set_timer(group, (waiter.user, waiter.priority))
@@ -104,20 +104,17 @@ class Pending:
         if here.faulty.pop(uid, None) is not None:
             return None
         self._count(waiter.priority, -1)
-        group = here.groups[requirements_of(waiter)]
+        group = here.groups[waiter.needs]
         group.remove(waiter)
         if group:
             self._set_timer(group, (waiter.user, waiter.priority))
         else:
-            del here.groups[group.requirements]
+            del here.groups[group.needs]
         return group
 
     def of(self, namespace: str) -> PendingOfNamespace:
         """Return the waiters of a namespace."""
-        found = self._namespaces.get(namespace)
-        if found is None:
-            found = self._namespaces[namespace] = PendingOfNamespace()
-        return found
+        return self._namespaces[namespace]
 
     def groups(self, namespace: str | None = None) -> list[EquivalenceGroup]:
         """Return the groups of a namespace, or of all namespaces."""
@@ -134,11 +131,7 @@ class Pending:
 
     def priorities(self) -> dict[str, dict[int, int]]:
         """Return how many wait with each priority, by namespace, where any do."""
-        return {
-            name: dict(here.priorities)
-            for name, here in self._namespaces.items()
-            if here.groups or here.faulty
-        }
+        return {name: dict(here.priorities) for name, here in self._namespaces.items() if here.priorities}
 
     def rules(self, namespace: str) -> QueueRules:
         """Return the rules of a namespace."""

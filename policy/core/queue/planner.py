@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.queue.equivalence_groups import EquivalenceGroup, requirements_of
+from policy.core.queue.equivalence_groups import EquivalenceGroup
 from policy.core.queue.fair_share import FairShare
 from policy.core.queue.headroom import Headroom
 from policy.core.queue.ordering import Order, Waiter
@@ -67,7 +67,7 @@ class Planner:
         The limits of its demands are put in force on accounts that have none yet.
         """
         self.remove(waiter.uid)
-        for want in waiter.wants:
+        for want in waiter.needs.wants:
             if want.demand.account not in self.headroom.limits:  # No group is inadmissible at a new account.
                 self.headroom.limits[want.demand.account] = want.demand.limits
         group = self.pending.add(waiter)
@@ -150,8 +150,8 @@ class Planner:
 
     def charge_of(self, waiter: Waiter) -> Charge:
         """Return what a waiter counts once it is released."""
-        accounts = self.headroom.accounts(requirements_of(waiter))
-        return Charge(waiter.namespace, waiter.user, accounts, waiter.requested)
+        accounts = self.headroom.accounts(waiter.needs)
+        return Charge(waiter.namespace, waiter.user, accounts, waiter.needs.requested)
 
     def _release(self, group: EquivalenceGroup) -> Waiter:
         """Release the head of a dequeued group, and count what it overtakes."""

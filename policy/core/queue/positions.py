@@ -68,16 +68,16 @@ def _in_order(
 
 def reason_of(planner: Planner, group: EquivalenceGroup) -> _Why:
     """Return why a group waits, by the order of precedence, and the limits that are the cause."""
-    headroom, requirements = planner.headroom, group.requirements
-    if planner.pending.rules(requirements.namespace).stop_policy is not StopPolicy.NONE:
+    headroom, needs = planner.headroom, group.needs
+    if planner.pending.rules(needs.namespace).stop_policy is not StopPolicy.NONE:
         return WaitReason.ON_HOLD, ()
-    never = tuple(headroom.never_fitting(requirements))
+    never = tuple(headroom.never_fitting(needs))
     if never:
         return WaitReason.EXCEEDS_MAX_QUOTA, never
-    short = tuple(headroom.shortfalls(requirements, reserves=False))
+    short = tuple(headroom.shortfalls(needs, reserves=False))
     if short:
         return WaitReason.WAITING_FOR_QUOTA, short
-    reserved = tuple(headroom.shortfalls(requirements))
+    reserved = tuple(headroom.shortfalls(needs))
     if reserved or not planner.queue.is_head_of_line(group) or planner.queue.blocked_at(group) is not None:
         return WaitReason.WAITING_FOR_HIGHER_PRIORITY, reserved
     return WaitReason.RELEASING, ()

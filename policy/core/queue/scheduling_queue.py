@@ -68,7 +68,7 @@ class SchedulingQueue:
 
     def _may_start(self, group: EquivalenceGroup) -> bool:
         """Return whether the head of a dequeued group may start; put the group where it waits if not."""
-        namespace = group.requirements.namespace
+        namespace = group.needs.namespace
         if not group or self.pending.rules(namespace).stop_policy is not StopPolicy.NONE:
             self._end_protection(group)
             return False
@@ -84,12 +84,12 @@ class SchedulingQueue:
         if self._set_aside_if_never(group):
             self._try_head_of_line(namespace)
             return False
-        where = self.headroom.inadmissible_at(group.requirements)
+        where = self.headroom.inadmissible_at(group.needs)
         if where is None:
             blocked = self.blocked_at(group)
             if blocked is None:
                 return True
-            where = self.headroom.bucket_at(blocked, group.requirements)
+            where = self.headroom.bucket_at(blocked, group.needs)
         self._set_aside(group, where)
         if self.guard.protects(group):
             self.guard.protect(where.account, group)
@@ -100,11 +100,11 @@ class SchedulingQueue:
     def requeue(self, group: EquivalenceGroup) -> None:
         """Try a group again, whatever its state is; a new group too."""
         self.dequeue(group)
-        group.borrows = self.headroom.borrows(group.requirements)
+        group.borrows = self.headroom.borrows(group.needs)
         place = group.place()
         if place is not None:
             self._active.put(group, place)
-            if group.requirements.namespace in self.pending.strict:
+            if group.needs.namespace in self.pending.strict:
                 self._join_strict(group)
 
     def dequeue(self, group: EquivalenceGroup) -> None:
@@ -146,9 +146,9 @@ class SchedulingQueue:
             return
         borrows: dict[tuple[bool, Usage], bool] = {}  # Many groups of a namespace request the same.
         for group in self.pending.groups(namespace):
-            request = (group.requirements.shares, group.requirements.requested)
+            request = (group.needs.shares, group.needs.requested)
             if request not in borrows:
-                borrows[request] = self.headroom.borrows(group.requirements)
+                borrows[request] = self.headroom.borrows(group.needs)
             borrowed, group.borrows = group.borrows, borrows[request]
             owns = borrowed and not group.borrows
             where, place = group.inadmissible_at, group.place() if owns else None
@@ -165,7 +165,7 @@ class SchedulingQueue:
     def _changed_bucket(self, group: EquivalenceGroup, where: InadmissibleAt) -> bool:
         """Return whether a group that does not fit into the pool needs more or less of it than before."""
         whole = where.account == self.headroom.whole
-        return whole and self.headroom.bucket_at(where.account, group.requirements) != where
+        return whole and self.headroom.bucket_at(where.account, group.needs) != where
 
     def released(self, group: EquivalenceGroup, overtaken: Iterable[tuple[Account, FirstBlocked]]) -> None:
         """Count what the head of a dequeued group has overtaken by its release, and try its next."""
@@ -174,7 +174,7 @@ class SchedulingQueue:
             if not self.guard.count_overtake(first, self.pending.order.now):
                 continue
             if self._set_aside_if_never(first.group):
-                self._try_head_of_line(first.group.requirements.namespace)
+                self._try_head_of_line(first.group.needs.namespace)
             elif self.guard.first_blocked(account) is first:
                 self.guard.protect(account, first.group)
         if group:
@@ -183,7 +183,7 @@ class SchedulingQueue:
     def left(self, group: EquivalenceGroup) -> None:
         """End the protection of a group of which a waiter left, and try the next head of a strict queue."""
         self._end_protection(group)
-        self._try_head_of_line(group.requirements.namespace)
+        self._try_head_of_line(group.needs.namespace)
 
     # Which groups can never start, and which is the head of a strict queue.
 
@@ -191,8 +191,8 @@ class SchedulingQueue:
         """Set a group aside until limits change if it can never fit: it is no head and not protected then."""
         if group.fits_version == self.headroom.version:
             return False
-        where = self.headroom.inadmissible_at(group.requirements)
-        if where is None or next(self.headroom.never_fitting(group.requirements), None) is None:
+        where = self.headroom.inadmissible_at(group.needs)
+        if where is None or not self.headroom.never_fitting(group.needs):
             group.fits_version = self.headroom.version
             return False
         self.dequeue(group)
@@ -213,7 +213,7 @@ class SchedulingQueue:
 
     def is_head_of_line(self, group: EquivalenceGroup) -> bool:
         """Return whether no other group of a strict queue goes before this one."""
-        namespace = group.requirements.namespace
+        namespace = group.needs.namespace
         return namespace not in self.pending.strict or self._head_of_line(namespace) is group
 
     def _head_of_line(self, namespace: str) -> EquivalenceGroup | None:
@@ -233,7 +233,7 @@ class SchedulingQueue:
     def _join_strict(self, group: EquivalenceGroup) -> None:
         place = group.place_in_namespace()
         if place is not None:
-            self._strict.setdefault(group.requirements.namespace, LazyHeap()).put(group, place)
+            self._strict.setdefault(group.needs.namespace, LazyHeap()).put(group, place)
 
     # Which group was overtaken often enough.
 
@@ -245,7 +245,7 @@ class SchedulingQueue:
         """Return an account of a group on which another one is protected, None where none blocks it."""
         if not self.guard.protected:
             return None
-        accounts = self.headroom.accounts(group.requirements)
+        accounts = self.headroom.accounts(group.needs)
         return next((each for each in accounts if self.guard.blocks(each, group)), None)
 
     def overtaken(
@@ -314,4 +314,4 @@ class SchedulingQueue:
     def _fits_at(self, account: Account, group: EquivalenceGroup) -> bool:
         # Another account may still block it; then it becomes inadmissible there, where it will be found.
         blocked = account in self.guard.protected and self.guard.blocks(account, group)
-        return not blocked and self.headroom.fits_at(account, group.requirements)
+        return not blocked and self.headroom.fits_at(account, group.needs)

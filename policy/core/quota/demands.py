@@ -29,14 +29,13 @@ class Demand(msgspec.Struct, frozen=True):
 
 
 class ShareDemand(msgspec.Struct, frozen=True):
-    """What a Workflow demands of a pool that borrows: capacity in the tree of shares, for its `member`.
+    """What a Workflow demands of a pool that borrows: capacity in the tree of shares.
 
-    `account` counts the usage of the member in the pool, and `pool` that of all members. `written` is the
+    `account` counts the usage of its member in the pool, and `pool` that of all members. `written` is the
     limit of all in the policy, and `withheld` what is reserved for higher priorities. `ever` is the tree with
     the highest limits at any time, and `rises` has in words when they apply.
     """
 
-    member: str
     account: Account
     pool: Account
     written: Limits
@@ -82,7 +81,7 @@ def share_shortfall(pool: Pool, account: Account, requested: Usage, withheld: Us
     if usage.fits(member, requested, withheld):
         return None
     own, left = usage.used(member), usage.available(member, withheld)
-    must_rise = pool.rises and not usage.potential(member, withheld).admits(requested)
+    must_rise = pool.rises and not usage.tree.potential(member, withheld).admits(requested)
     demand = Demand(
         account=account,
         limits=Limits(left.workflows.plus(own.workflows), left.tasks.plus(own.tasks)),

@@ -7,7 +7,7 @@ docs/protocol.md. Every function returns a new ledger; the caller writes it by c
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -27,9 +27,6 @@ class Purpose(StrEnum):
     RELEASE = "Release"
 
 
-SlotName: TypeAlias = tuple[str, str]
-
-
 class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """Usage that is reserved before the Workflow can run. `id` follows protocol rule 8; `at` is aware.
 
@@ -46,7 +43,7 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     user: str = ""
 
     @property
-    def slot(self) -> SlotName:
+    def slot(self) -> tuple[str, str]:
         """The slot that creates of one name share, since only one Workflow of a name can exist at a time.
 
         A create without a name has a slot of its own.
@@ -86,7 +83,7 @@ class Ledger(msgspec.Struct, frozen=True):
         Creates of one name share a slot (rule 12): at most one of them can succeed.
         """
         total = dict(self.used)
-        sharing: dict[SlotName, list[Reservation]] = {}
+        sharing: dict[tuple[str, str], list[Reservation]] = {}
         for reservation in self.reservations.values():
             if reservation.purpose is Purpose.CREATE:
                 sharing.setdefault(reservation.slot, []).append(reservation)

@@ -96,23 +96,12 @@ class CapacityRule(msgspec.Struct, frozen=True):
         return self.tasks_per_node is not None or self.tasks_per_cpu is not None
 
 
-class Capacity(msgspec.Struct, frozen=True):
-    """The capacity of the ready nodes; None where the rule does not bound it."""
-
-    workflows: int | None
-    tasks: int | None
-
-
 class FollowingBound(msgspec.Struct, frozen=True):
     """A bound that follows a measure: its value, since when the measure is below, and its highest since."""
 
     value: int
     below_since: datetime | None = None
     most_since: int = 0
-
-    def due(self, stabilization: timedelta) -> datetime | None:
-        """Return when the bound falls if nothing changes until then."""
-        return None if self.below_since is None else self.below_since + stabilization
 
 
 class Following(msgspec.Struct, frozen=True):
@@ -134,8 +123,8 @@ def takes_pods(node: Node) -> bool:
     return any(each.type == _READY and each.status == _TRUE for each in node.status.conditions or ())
 
 
-def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
-    """Return the capacity of the nodes of a rule, within its bounds; a task does not span nodes."""
+def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Limits:
+    """Return the limits by the nodes of a rule, within its bounds; a task does not span nodes."""
     counted = [
         node for node in nodes if takes_pods(node) and rule.selector.matches(node.metadata.labels or {})
     ]
@@ -150,10 +139,10 @@ def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Capacity:
         tasks = sum(_cpu(node) * rule.tasks_per_cpu // _MILLI for node in counted)
     if tasks is not None:
         tasks = _within(tasks, rule.lowest.tasks, rule.highest.tasks)
-    return Capacity(workflows, tasks)
+    return Limits(Amount(workflows), Amount(tasks))
 
 
-def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datetime) -> Following:
+def follow(before: Following, measured: Limits, rule: CapacityRule, now: datetime) -> Following:
     """Return the state after a measurement; called when nodes or the rule change, and at `next_fall`.
 
     An edit of the bounds acts at once, unlike a change of the nodes.
@@ -161,8 +150,8 @@ def follow(before: Following, measured: Capacity, rule: CapacityRule, now: datet
     workflows = _bounded(before.workflows, rule.lowest.workflows, rule.highest.workflows)
     tasks = _bounded(before.tasks, rule.lowest.tasks, rule.highest.tasks)
     return Following(
-        workflows=_settle(workflows, measured.workflows, rule.stabilization, now),
-        tasks=_settle(tasks, measured.tasks, rule.stabilization, now),
+        workflows=_settle(workflows, measured.workflows.value, rule.stabilization, now),
+        tasks=_settle(tasks, measured.tasks.value, rule.stabilization, now),
     )
 
 
@@ -181,8 +170,9 @@ def limits_of(state: Following) -> Limits:
 
 def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
     """Return when a limit falls if nothing changes until then, None if none will."""
-    falls = [each.due(rule.stabilization) for each in (state.workflows, state.tasks) if each is not None]
-    return min((each for each in falls if each is not None), default=None)
+    bounds = [each for each in (state.workflows, state.tasks) if each is not None]
+    since = [each.below_since for each in bounds if each.below_since is not None]
+    return min(since) + rule.stabilization if since else None
 
 
 def _bounded(before: FollowingBound | None, lowest: Amount, highest: Amount) -> FollowingBound | None:

@@ -24,6 +24,9 @@ ROOT: Final = ""
 """Name of a pool in its own tree, where members have the names of their namespaces."""
 _NO_LIMITS: Final = Limits()
 _Pick: TypeAlias = Callable[[Limits], int | None]
+_Path: TypeAlias = tuple[str, ...]
+_Committed: TypeAlias = Mapping[str, int] | None
+"""What is committed of each member; None is as if nothing ran."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -55,9 +58,17 @@ class Tree(msgspec.Struct, frozen=True):
     """A compiled tree. Any change of a limit makes another tree."""
 
     members: Mapping[str, Member]
-    paths: Mapping[str, tuple[str, ...]]
+    paths: Mapping[str, _Path]
     workflows: Mapping[str, Bound]
     tasks: Mapping[str, Bound]
+
+    def potential(self, name: str, withheld: Usage = ZERO) -> Limits:
+        """Return what a member could use if nothing ran: a request for more can never start."""
+        path = self.paths[name]
+        return Limits(
+            Amount(_available(self.workflows, None, path, withheld.workflows)),
+            Amount(_available(self.tasks, None, path, withheld.tasks)),
+        )
 
 
 def compile_tree(members: Iterable[Member]) -> Tree:
@@ -76,7 +87,7 @@ def compile_tree(members: Iterable[Member]) -> Tree:
             raise ValueError(f"{member.parent}, the parent of {member.name}, is not in the tree")
         children.setdefault(member.parent, []).append(member.name)
     downwards = list(children.get(None, ()))
-    paths: dict[str, tuple[str, ...]] = {name: (name,) for name in downwards}
+    paths: dict[str, _Path] = {name: (name,) for name in downwards}
     for name in downwards:  # It grows while it is walked, so that children come after their parents.
         for child in children.get(name, ()):
             downwards.append(child)
@@ -140,7 +151,7 @@ def _guarantee(member: Member, below: int, pick: _Pick) -> int:
 
 
 class Pool:
-    """A pool that borrows: the usage of its members in the tree of now, and in that with the highest limits.
+    """A pool that borrows: the usage of its members in the tree of now, and the tree with the highest limits.
 
     `rises` has in words when the highest limits (`ever`) apply.
     """
@@ -149,7 +160,7 @@ class Pool:
         self.name = name
         self.source = source
         self.usage = PoolUsage(tree)
-        self.ever = PoolUsage(ever)
+        self.ever = ever
         self.rises = rises
 
 
@@ -188,14 +199,6 @@ class PoolUsage:
             tasks = min(tasks, 0)
         return Limits(Amount(workflows), Amount(tasks))
 
-    def potential(self, name: str, withheld: Usage = ZERO) -> Limits:
-        """Return what a member could use if nothing ran: a request for more can never start."""
-        path = self.tree.paths[name]
-        return Limits(
-            Amount(_available(self.tree.workflows, None, path, withheld.workflows)),
-            Amount(_available(self.tree.tasks, None, path, withheld.tasks)),
-        )
-
     def fits(self, name: str, requested: Usage, withheld: Usage = ZERO) -> bool:
         """Return whether a member may use `requested` more now."""
         return self.within_cap(name, requested) and self.fits_in_pool(name, requested, withheld)
@@ -214,10 +217,10 @@ class PoolUsage:
     def fits_in_pool(self, name: str, requested: Usage, withheld: Usage = ZERO) -> bool:
         """Return whether the parents of a member have enough left for `requested`, besides `withheld`."""
         path = self.tree.paths[name]
-        workflows = _from_parents(self.tree.workflows, self._workflows, path, withheld.workflows)
+        workflows = _from_above(self.tree.workflows, self._workflows, path, withheld.workflows)
         if workflows is not None and requested.workflows > workflows:
             return False
-        tasks = _from_parents(self.tree.tasks, self._tasks, path, withheld.tasks)
+        tasks = _from_above(self.tree.tasks, self._tasks, path, withheld.tasks)
         if tasks is None:
             return True
         return requested.tasks <= tasks and not requested.unbounded and not self._has_unbounded(path[1:])
@@ -237,12 +240,12 @@ class PoolUsage:
             return False
         return bool(used.unbounded + requested.unbounded or _beyond(tasks, used.tasks + requested.tasks))
 
-    def _has_unbounded(self, path: tuple[str, ...]) -> bool:
+    def _has_unbounded(self, path: _Path) -> bool:
         """Return whether a Workflow without a bound on its tasks runs where tasks are bounded."""
         return any(self._unbounded[name] for name in path if self.tree.tasks[name].cap is not None)
 
 
-def _add(bounds: Mapping[str, Bound], committed: dict[str, int], path: tuple[str, ...], change: int) -> None:
+def _add(bounds: Mapping[str, Bound], committed: dict[str, int], path: _Path, change: int) -> None:
     """Add to a member, and to its parents what is not covered by guarantees below them."""
     for name in path:
         if not change:
@@ -253,30 +256,20 @@ def _add(bounds: Mapping[str, Bound], committed: dict[str, int], path: tuple[str
         change = max(before + change, guaranteed) - max(before, guaranteed)
 
 
-def _available(
-    bounds: Mapping[str, Bound],
-    committed: Mapping[str, int] | None,
-    path: tuple[str, ...],
-    withheld: int,
-) -> int | None:
-    """Return what the first of the path may still use; without `committed`, as if nothing ran."""
+def _available(bounds: Mapping[str, Bound], committed: _Committed, path: _Path, withheld: int) -> int | None:
+    """Return what the first of the path may still use."""
     bound = bounds[path[0]]
     used = bound.idle if committed is None else committed[path[0]]
     left = None if bound.cap is None else bound.cap - used
     if len(path) == 1:
         return None if left is None else left - withheld
-    above = _from_parents(bounds, committed, path, withheld)
+    above = _from_above(bounds, committed, path, withheld)
     if left is None or above is None:
         return above if left is None else left
     return min(left, above)
 
 
-def _from_parents(
-    bounds: Mapping[str, Bound],
-    committed: Mapping[str, int] | None,
-    path: tuple[str, ...],
-    withheld: int,
-) -> int | None:
+def _from_above(bounds: Mapping[str, Bound], committed: _Committed, path: _Path, withheld: int) -> int | None:
     """Return what its parents and its guarantee leave to the first of the path."""
     if len(path) == 1:
         return None

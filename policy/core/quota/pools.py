@@ -193,7 +193,6 @@ def compile_pool(
 def share_demand(pool: CompiledPool, namespace: str, priority: int, now: datetime) -> ShareDemand:
     """Return the demand of a Workflow of a member on a pool that borrows."""
     return ShareDemand(
-        member=namespace,
         account=Account.share(pool.name, namespace),
         pool=pool.quota.account,
         written=pool.quota.limits_at(now),

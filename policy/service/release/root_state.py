@@ -24,7 +24,7 @@ from policy.core.policies.governing import (
 )
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.queue.ordering import Waiter
+from policy.core.queue.ordering import Requirements, Waiter
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -306,10 +306,13 @@ class RootState:
             priority=_FIRST if is_heir(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
-            requested=weight,
-            wants=tuple(wanted),
-            shares=pool is not None,
-            withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
+            needs=Requirements(
+                namespace=tracked.namespace,
+                requested=weight,
+                wants=tuple(wanted),
+                shares=pool is not None,
+                withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
+            ),
             fault=self._fault(tracked) or fault,
         )
 
@@ -364,7 +367,7 @@ class RootState:
             namespace=waiter.namespace,
             workflow=waiter.name,
             accounts=charge.accounts,
-            requested=waiter.requested,
+            requested=waiter.needs.requested,
             at=now,
             purpose=Purpose.RELEASE,
             user=waiter.user,

@@ -185,7 +185,7 @@ def test_of_a_pool_that_borrows_room_in_the_tree_is_asked() -> None:
     """The share is no limit of its own; what the member uses has an account."""
     found = asked(pool_that(borrowing={}))
     assert found.share is not None
-    assert found.share.member == NAMESPACE
+    assert found.share.account.namespace == NAMESPACE
     bounds = {each.account: each.limits for each in found.demands}
     assert bounds == {Account(NAMESPACE, "share"): limits(), Account("", "shared"): limits(10)}
     assert found.accounts == (*bounds, Account.share("shared", NAMESPACE))

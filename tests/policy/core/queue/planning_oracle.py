@@ -40,18 +40,18 @@ class Oracle:
             released.append(waiter.uid)
             charge = self.charge_of(waiter)
             self.count(charge, 1)
-            self.fair.started(Tenant(waiter.namespace), waiter.requested, self.now)
+            self.fair.started(Tenant(waiter.namespace), waiter.needs.requested, self.now)
             if waiter.user:
-                self.fair.started(Tenant(waiter.namespace, waiter.user), waiter.requested, self.now)
+                self.fair.started(Tenant(waiter.namespace, waiter.user), waiter.needs.requested, self.now)
             del self.waiters[waiter.uid]
         return released
 
     def charge_of(self, waiter: Waiter) -> Charge:
         """Return what a waiter counts for."""
-        accounts = [want.demand.account for want in waiter.wants]
-        if self.plot is not None and waiter.shares:
+        accounts = [want.demand.account for want in waiter.needs.wants]
+        if self.plot is not None and waiter.needs.shares:
             accounts += [Account(waiter.namespace, f"{self.plot.name}/share"), Account("", self.plot.name)]
-        return Charge(waiter.namespace, waiter.user, tuple(accounts), waiter.requested)
+        return Charge(waiter.namespace, waiter.user, tuple(accounts), waiter.needs.requested)
 
     def _first(self) -> Waiter | None:
         able = [each for each in self.waiters.values() if self._may_start(each) and self.fits(each)]
@@ -95,31 +95,33 @@ class Oracle:
 
     def borrows(self, waiter: Waiter) -> bool:
         """Tell whether a waiter would go beyond its namespace's share."""
-        if self.plot is None or not waiter.shares:
+        if self.plot is None or not waiter.needs.shares:
             return False
         nominal = self.plot.nominal[waiter.namespace]
         used = self.taken.get(Account(waiter.namespace, f"{self.plot.name}/share"), ZERO)
-        return not nominal.admits(used + waiter.requested)
+        return not nominal.admits(used + waiter.needs.requested)
 
     def fits(self, waiter: Waiter) -> bool:
         """Tell whether nothing would be exceeded."""
-        for want in waiter.wants:
+        for want in waiter.needs.wants:
             account = want.demand.account
             bound = less(self.limits.get(account, want.demand.limits), want.withheld)
-            if not bound.admits(self.taken.get(account, ZERO) + waiter.requested):
+            if not bound.admits(self.taken.get(account, ZERO) + waiter.needs.requested):
                 return False
         return self._pool_admits(waiter, self.taken)
 
     def never(self, waiter: Waiter) -> bool:
         """Tell whether a waiter does not fit even when nobody runs."""
-        for want in waiter.wants:
+        for want in waiter.needs.wants:
             bound = less(self.limits.get(want.demand.account, want.demand.limits), want.withheld)
-            if not bound.admits(waiter.requested):
+            if not bound.admits(waiter.needs.requested):
                 return True
         return not self._pool_admits(waiter, {})
 
     def _pool_admits(self, waiter: Waiter, taken: Mapping[Account, Usage]) -> bool:
-        if self.plot is None or not waiter.shares:
+        if self.plot is None or not waiter.needs.shares:
             return True
         used = {name: taken.get(Account(name, f"{self.plot.name}/share"), ZERO) for name in self.plot.nominal}
-        return not would_exceed(self.plot, used, waiter.namespace, waiter.requested, waiter.withheld)
+        return not would_exceed(
+            self.plot, used, waiter.namespace, waiter.needs.requested, waiter.needs.withheld
+        )

@@ -8,7 +8,7 @@ from typing import Final
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
-from policy.core.queue.ordering import Waiter, Want
+from policy.core.queue.ordering import Requirements, Waiter, Want
 from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import QueueRules
@@ -61,10 +61,9 @@ def waiter(
         priority=priority,
         created=NOW - age,
         arrival=arrival,
-        requested=weight(tasks),
-        wants=tuple(Want(each, withheld) for each in demands),
-        shares=shares,
-        withheld=withheld,
+        needs=Requirements(
+            namespace, weight(tasks), tuple(Want(each, withheld) for each in demands), shares, withheld
+        ),
         fault=fault,
     )
 
@@ -155,10 +154,13 @@ class World:
             priority=priority,
             created=self.now - timedelta(minutes=self.rng.choice((0, 0, 5, 30))),
             arrival=self.count,
-            requested=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
-            wants=tuple(Want(demand, self.rng.choice((withheld, ZERO))) for demand in demands),
-            shares=self.has_pool and self.rng.random() < 0.9,
-            withheld=withheld,
+            needs=Requirements(
+                namespace=name,
+                requested=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
+                wants=tuple(Want(demand, self.rng.choice((withheld, ZERO))) for demand in demands),
+                shares=self.has_pool and self.rng.random() < 0.9,
+                withheld=withheld,
+            ),
             fault="the policy is broken" if self.rng.random() < 0.05 else "",
         )
         self.count += 1

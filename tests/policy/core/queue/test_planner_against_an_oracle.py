@@ -38,13 +38,13 @@ def test_a_release_exceeds_no_limit_and_leaves_reserves_free(seed: int, length: 
     for _ in range(length):
         world.step()
         while gone := world.planner.plan(world.now, most=1):
-            for want in gone[0].wants:
+            for want in gone[0].needs.wants:
                 account = want.demand.account
                 taken = world.planner.headroom.used[account]
                 assert less(world.limits[account], want.withheld).admits(taken)
             plot = world.oracle.plot
-            if plot is not None and gone[0].shares:
-                assert less(plot.total, gone[0].withheld).admits(_in_the_pool(world))
+            if plot is not None and gone[0].needs.shares:
+                assert less(plot.total, gone[0].needs.withheld).admits(_in_the_pool(world))
             world.running[gone[0].uid] = world.planner.charge_of(gone[0])
             world.forget(gone[0])
 

@@ -73,7 +73,7 @@ def test_a_tree_admits_what_the_rules_admit(
             fits = not would_exceed(plot, _used(shares, plot), each, weight, withheld)
             assert shares.fits(each, weight, withheld) == fits
             potential = not would_exceed(plot, dict.fromkeys(plot.nominal, ZERO), each, weight, withheld)
-            assert shares.potential(each, withheld).admits(weight) == potential
+            assert shares.tree.potential(each, withheld).admits(weight) == potential
 
 
 @given(plots, histories)
@@ -141,7 +141,7 @@ def test_a_lender_has_its_share_once_the_borrowers_are_done(
             running.append((name, weight))
     for name, weight in running:
         shares.charge(name, ZERO - weight)
-    assert shares.available(who) == shares.potential(who)
+    assert shares.available(who) == shares.tree.potential(who)
 
 
 def test_a_member_borrows_what_others_leave_idle() -> None:
@@ -156,7 +156,7 @@ def test_a_member_borrows_what_others_leave_idle() -> None:
             ]
         )
     )
-    assert [shares.potential(name).workflows for name in ("lends-one", "borrows", "borrows-one")] == [
+    assert [shares.tree.potential(name).workflows for name in ("lends-one", "borrows", "borrows-one")] == [
         Amount(10),
         Amount(7),
         Amount(5),

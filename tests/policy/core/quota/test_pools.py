@@ -280,7 +280,7 @@ def test_what_others_are_kept_bars_somebody_for_ever_only_where_no_limit_moves(
     """Windows and nodes make what is kept less at another time, and then there is room."""
     spec = {"limits": {"workflows": 8}, "borrowing": {"lendingLimit": {"workflows": 0}}, **spec}
     found = pool_in(members(share("team-a", 8, **moving), **spec))
-    assert PoolUsage(found.tree_ever()).potential("team-b") == limits(most)
+    assert found.tree_ever().potential("team-b") == limits(most)
 
 
 def test_a_member_may_borrow_and_must_lend_as_far_as_is_written() -> None:

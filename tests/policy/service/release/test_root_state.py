@@ -12,6 +12,7 @@ from policy.core.objects.hold import holds_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
+from policy.core.queue.ordering import Requirements
 from policy.core.queue.positions import WaitReason, reason_of
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota
@@ -69,7 +70,7 @@ def test_who_can_never_run_is_known(desk: Desk) -> None:
     for group in desk.state.planner.pending.groups():
         reason, short = reason_of(desk.state.planner, group)
         never = reason is WaitReason.EXCEEDS_MAX_QUOTA
-        assert never == any(desk.state.planner.headroom.never_fitting(group.requirements))
+        assert never == any(desk.state.planner.headroom.never_fitting(group.needs))
         assert short
         if never:
             assert not any(fits(Ledger(ROOT), desk.live[each.uid], desk) for each in group)
@@ -265,7 +266,7 @@ def _bounds(quota: CompiledQuota) -> bool:
 
 def _in_force(state: RootState, accounts: set[Account]) -> object:
     headroom = state.planner.headroom
-    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever.tree)
+    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever)
     return {each: headroom.limits[each] for each in accounts}, tree
 
 
@@ -508,7 +509,11 @@ def test_a_waiter_asks_every_quota_that_does_not_only_warn() -> None:
     ]
     desk = Desk(snapshot(*own), live("u1"), root=Root.of_namespace("a"), namespaces="a")
     assert desk.work() == []
-    assert [each.demand.account.quota for each in desk.waiting()["u1"].wants] == ["deny", "queue", "warn"]
+    assert [each.demand.account.quota for each in desk.waiting()["u1"].needs.wants] == [
+        "deny",
+        "queue",
+        "warn",
+    ]
     bounds = {account.quota: each for account, each in desk.state.planner.headroom.limits.items()}
     assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
     desk.reopen(snapshot(own[2]))
@@ -702,6 +707,4 @@ def test_whatever_limits_are_edited_it_comes_to_the_same_as_with_new_books(
 
 def reasons(state: RootState) -> Mapping[Requirements, object]:
     """Return why each group waits that does."""
-    return {
-        each.requirements: reason_of(state.planner, each) for each in state.planner.pending.groups() if each
-    }
+    return {each.needs: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}
