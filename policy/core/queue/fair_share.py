@@ -126,14 +126,8 @@ class FairShare:
 
     def _share(self, usage: Usage) -> int:
         """Return which share of the limits a usage is: of Workflows or of tasks, the higher of the two."""
-        shares = [
-            used * SCALE // max(1, limit.value)
-            for used, limit in (
-                (usage.workflows, self.limits.workflows),
-                (usage.tasks, self.limits.tasks),
-            )
-            if limit.value is not None
-        ]
+        bounds = ((usage.workflows, self.limits.workflows), (usage.tasks, self.limits.tasks))
+        shares = [used * SCALE // max(1, limit.value) for used, limit in bounds if limit.value is not None]
         return max(shares) if shares else usage.workflows * UNBOUNDED_SHARE
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from policy.core.queue.equivalence_groups import InadmissibleAt
 from policy.core.queue.ordering import Requirements
 from policy.core.quota.accounts import Account
-from policy.core.quota.demands import Demand, Shortfall, share_shortfall, shortfalls
+from policy.core.quota.demands import Demand, Shortfall, member_shortfalls, shortfalls
 from policy.core.quota.pool_tree import Pool
 from policy.core.values.amounts import ZERO, Limits, Usage, less
 
@@ -132,8 +132,7 @@ class Headroom:
         found = shortfalls(self.used, needs.requested, demands)
         if self.pool is not None and needs.shares:
             withheld = needs.withheld if reserves else ZERO
-            share = share_shortfall(self.pool, self._shares[needs.namespace], needs.requested, withheld)
-            found += [] if share is None else [share]
+            found += member_shortfalls(self.pool, self._shares[needs.namespace], needs.requested, withheld)
         return found
 
     def _admits(self, account: Account, requested: Usage, withheld: Usage) -> bool:

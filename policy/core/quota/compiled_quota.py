@@ -99,11 +99,6 @@ class CompiledQuota(msgspec.Struct, frozen=True):
         """Whether its queue rules hold for every Workflow of the namespace."""
         return self.selects_all and self.on_exceed is OnExceed.QUEUE
 
-    @property
-    def limits(self) -> Limits:
-        """The limits outside of windows."""
-        return self.elastic.base
-
 
 def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> CompiledQuota:
     """Compile a quota that was found valid."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_tree import Pool, Tree
+from policy.core.quota.pool_tree import Pool, PoolUsage, Tree
 from policy.core.values.amounts import ZERO, Limits, Usage
 
 
@@ -75,11 +75,11 @@ def shortfalls(used: Mapping[Account, Usage], requested: Usage, demands: Iterabl
     return found
 
 
-def share_shortfall(pool: Pool, account: Account, requested: Usage, withheld: Usage) -> Shortfall | None:
-    """Return what is short for a Workflow of the member with this share account, None where it fits."""
+def member_shortfalls(pool: Pool, account: Account, requested: Usage, withheld: Usage) -> list[Shortfall]:
+    """Return what is short for a Workflow of the member with this share account; empty where it fits."""
     usage, member = pool.usage, account.namespace
     if usage.fits(member, requested, withheld):
-        return None
+        return []
     own, left = usage.used(member), usage.available(member, withheld)
     must_rise = pool.rises and not usage.tree.potential(member, withheld).admits(requested)
     demand = Demand(
@@ -89,18 +89,17 @@ def share_shortfall(pool: Pool, account: Account, requested: Usage, withheld: Us
         ever=pool.ever.potential(member, withheld),
         rises=pool.rises if must_rise else "",
     )
-    return Shortfall(demand, own, requested)
+    return [Shortfall(demand, own, requested)]
 
 
 def share_shortfalls(used: Mapping[Account, Usage], requested: Usage, share: ShareDemand) -> list[Shortfall]:
     """Return what is short of a pool that borrows, with what all members have `used`; empty where it fits."""
     name, source = share.pool.quota, share.source
-    pool = Pool(name=name, source=source, tree=share.tree, ever=share.ever, rises=share.rises)
+    pool = Pool(name, source, PoolUsage(share.tree), share.ever, share.rises)
     for account, usage in used.items():
         if account.quota == share.account.quota and account.namespace in share.tree.members:
             pool.usage.charge(account.namespace, usage)
-    short = share_shortfall(pool, share.account, requested, share.withheld)
-    return [] if short is None else [short]
+    return member_shortfalls(pool, share.account, requested, share.withheld)
 
 
 class NodeBound(msgspec.Struct, frozen=True):

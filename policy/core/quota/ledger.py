@@ -147,10 +147,7 @@ def not_counted(ledger: Ledger, accounts: Iterable[Account]) -> list[Account]:
 
 
 def reserve(
-    ledger: Ledger,
-    reservation: Reservation,
-    demands: Iterable[Demand],
-    share: ShareDemand | None = None,
+    ledger: Ledger, reservation: Reservation, demands: Iterable[Demand], share: ShareDemand | None = None
 ) -> tuple[Ledger, list[Shortfall]]:
     """Return the ledger with the reservation, or the ledger unchanged and what is short.
 
@@ -186,11 +183,8 @@ def overdue(ledger: Ledger, now: datetime) -> list[Reservation]:
 
     A release reservation never expires: the present leader completes it (rule 5).
     """
-    return [
-        reservation
-        for reservation in ledger.reservations.values()
-        if reservation.purpose is Purpose.CREATE and now - reservation.at >= RESERVATION_TTL
-    ]
+    creates = (each for each in ledger.reservations.values() if each.purpose is Purpose.CREATE)
+    return [each for each in creates if now - each.at >= RESERVATION_TTL]
 
 
 def expire(ledger: Ledger, now: datetime, seen: Iterable[str]) -> Ledger:

@@ -130,9 +130,8 @@ def measure(rule: CapacityRule, nodes: Iterable[Node]) -> Limits:
     ]
     workflows = tasks = None
     if rule.workflows_per_node is not None:
-        workflows = _within(
-            len(counted) * rule.workflows_per_node, rule.lowest.workflows, rule.highest.workflows
-        )
+        workflows = len(counted) * rule.workflows_per_node
+        workflows = _within(workflows, rule.lowest.workflows, rule.highest.workflows)
     if rule.tasks_per_node is not None:
         tasks = len(counted) * rule.tasks_per_node
     elif rule.tasks_per_cpu is not None:

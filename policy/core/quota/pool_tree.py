@@ -150,20 +150,6 @@ def _guarantee(member: Member, below: int, pick: _Pick) -> int:
     return min(max(not_lent, below), nominal)
 
 
-class Pool:
-    """A pool that borrows: the usage of its members in the tree of now, and the tree with the highest limits.
-
-    `rises` has in words when the highest limits (`ever`) apply.
-    """
-
-    def __init__(self, *, name: str, source: str, tree: Tree, ever: Tree, rises: str = "") -> None:
-        self.name = name
-        self.source = source
-        self.usage = PoolUsage(tree)
-        self.ever = ever
-        self.rises = rises
-
-
 class PoolUsage:
     """The usage of one tree, in O(depth). Only members of the tree are charged, and the pool itself.
 
@@ -232,17 +218,24 @@ class PoolUsage:
 
     def would_borrow(self, name: str, requested: Usage) -> bool:
         """Return whether a member would go beyond its share; members within theirs go before it then."""
-        used = self._used[name]
-        workflows, tasks = self.tree.workflows[name], self.tree.tasks[name]
-        if _beyond(workflows, used.workflows + requested.workflows):
-            return True
-        if tasks.nominal is None:
-            return False
-        return bool(used.unbounded + requested.unbounded or _beyond(tasks, used.tasks + requested.tasks))
+        return not self.tree.members[name].nominal.admits(self._used[name] + requested)
 
     def _has_unbounded(self, path: _Path) -> bool:
         """Return whether a Workflow without a bound on its tasks runs where tasks are bounded."""
         return any(self._unbounded[name] for name in path if self.tree.tasks[name].cap is not None)
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """A pool that borrows: the usage of its members in the tree of now, and the tree with the highest limits.
+
+    `rises` has in words when the highest limits (`ever`) apply.
+    """
+
+    name: str
+    source: str
+    usage: PoolUsage
+    ever: Tree
+    rises: str = ""
 
 
 def _add(bounds: Mapping[str, Bound], committed: dict[str, int], path: _Path, change: int) -> None:
@@ -279,7 +272,3 @@ def _from_above(bounds: Mapping[str, Bound], committed: _Committed, path: _Path,
     bound = bounds[path[0]]
     used = bound.idle if committed is None else committed[path[0]]
     return above + max(0, bound.guaranteed - used)
-
-
-def _beyond(bound: Bound, used: int) -> int:
-    return 0 if bound.nominal is None else max(0, used - bound.nominal)

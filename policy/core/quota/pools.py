@@ -21,9 +21,9 @@ from policy.core.quota.compiled_quota import NOTHING, CompiledQuota, compile_quo
 from policy.core.quota.demands import ShareDemand
 from policy.core.quota.node_capacity import CapacityRule
 from policy.core.quota.pool_members import bounds_all
-from policy.core.quota.pool_tree import ROOT, Member, Pool, Tree, compile_tree
+from policy.core.quota.pool_tree import ROOT, Member, Pool, PoolUsage, Tree, compile_tree
 from policy.core.quota.windows import ALWAYS, NEVER, limits_of
-from policy.core.values.amounts import Amount, Limits, Usage, withheld
+from policy.core.values.amounts import UNLIMITED, Amount, Limits, withheld
 from policy.core.values.durations import duration
 from policy.core.values.memo import Memo
 
@@ -93,7 +93,8 @@ class CompiledPool(msgspec.Struct, frozen=True):
         """
         found = self.trees.get("ever")
         if found is None:
-            lending = self.lending if self._is_fixed() else _NO_LIMITS
+            fixed = self.capacity is None and all(quota.elastic.fixed for quota in self._quotas())
+            lending = self.lending if fixed else _NO_LIMITS
             tree = self._tree(self.quota.highest, None, lending)
             found = self.trees.keep("ever", (ALWAYS, NEVER, tree))
         return found[2]
@@ -103,7 +104,7 @@ class CompiledPool(msgspec.Struct, frozen=True):
         return Pool(
             name=self.name,
             source=self.quota.source,
-            tree=self.tree_at(now, capacity),
+            usage=PoolUsage(self.tree_at(now, capacity)),
             ever=self.tree_ever(),
             rises=self.rises,
         )
@@ -112,16 +113,10 @@ class CompiledPool(msgspec.Struct, frozen=True):
         """Return when the written limits of any member may change after `now`."""
         return min(quota.elastic.at(now).until for quota in self._quotas())
 
-    def _is_fixed(self) -> bool:
-        """Return whether neither windows nor nodes ever change the limits of any member."""
-        return self.capacity is None and all(quota.elastic.fixed for quota in self._quotas())
-
     def _quotas(self) -> Iterator[CompiledQuota]:
-        """Yield the pool's quota and those that are shares."""
-        yield self.quota
-        if self.defaults is not None:
-            yield self.defaults
-        yield from chain.from_iterable(self.shares.values())
+        """Return the pool's quota and those that are shares."""
+        defaults = () if self.defaults is None else (self.defaults,)
+        return chain((self.quota,), defaults, *self.shares.values())
 
     def _tree(self, total: Limits, now: datetime | None, lending: Limits) -> Tree:
         members = [self._member(name, total, now, lending) for name in self.shares]
@@ -233,15 +228,17 @@ def _capacity_rule(spec: ClusterWorkflowQuotaSpec) -> CapacityRule | None:
     elastic = spec.elastic
     if elastic is None:
         return None
-    counts_tasks = bool(elastic.rates("tasks"))
-    counted = Usage(int(elastic.workflows_per_node is not None), int(counts_tasks))
+    counted = Limits(
+        UNLIMITED if elastic.workflows_per_node is None else NOTHING.workflows,
+        NOTHING.tasks if elastic.rates("tasks") else UNLIMITED,
+    )
     return CapacityRule(
         selector=elastic.selector,
         workflows_per_node=elastic.workflows_per_node,
         tasks_per_node=elastic.tasks_per_node,
         tasks_per_cpu=elastic.tasks_per_cpu,
-        lowest=_counted(limits_of(elastic.min), counted, 0),
-        highest=_counted(limits_of(elastic.max), counted, None),
+        lowest=_only_where_limited(counted, _or_else(limits_of(elastic.min), NOTHING)),
+        highest=_only_where_limited(counted, limits_of(elastic.max)),
         stabilization=duration(elastic.stabilization),
     )
 
@@ -260,14 +257,3 @@ def _only_where_limited(given: Limits, limits: Limits) -> Limits:
         given.workflows if given.workflows.unlimited else limits.workflows,
         given.tasks if given.tasks.unlimited else limits.tasks,
     )
-
-
-def _counted(limits: Limits, counted: Usage, otherwise: int | None) -> Limits:
-    """Return the limits of the resources that are counted; one that is not written is `otherwise`."""
-    workflows, tasks = limits.workflows, limits.tasks
-    if counted.workflows and workflows.unlimited:
-        workflows = Amount(otherwise)
-    if counted.tasks and tasks.unlimited:
-        tasks = Amount(otherwise)
-    unbounded = Amount(None)
-    return Limits(workflows if counted.workflows else unbounded, tasks if counted.tasks else unbounded)

@@ -39,10 +39,6 @@ class LimitsPeriod(msgspec.Struct, frozen=True):
     until: datetime
     opened: tuple[str, ...] = ()
 
-    def holds(self, now: datetime) -> bool:
-        """Return whether these limits are in force at `now`."""
-        return self.since <= now < self.until
-
 
 class ElasticLimits:
     """The limits of a quota with its windows, prepared once.
@@ -67,7 +63,7 @@ class ElasticLimits:
     def at(self, now: datetime) -> LimitsPeriod:
         """Return the limits in force at `now` (aware)."""
         latest = self._latest  # Read once: another thread may replace it.
-        if latest is None or not latest.holds(now):
+        if latest is None or not latest.since <= now < latest.until:
             latest = self._latest = in_force(self._base, self._windows, now)
         return latest
 

@@ -424,7 +424,7 @@ reservations = st.builds(
     namespace=words,
     workflow=words,
     accounts=st.lists(accounts, max_size=3).map(tuple),
-    weight=usages,
+    requested=usages,
     at=st.datetimes(
         min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy makes them aware
         max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - as above

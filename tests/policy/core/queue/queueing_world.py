@@ -13,7 +13,7 @@ from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Demand
-from policy.core.quota.pool_tree import Pool, Tree, compile_tree
+from policy.core.quota.pool_tree import Pool, PoolUsage, Tree, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.queue.planning_oracle import Oracle
@@ -76,7 +76,9 @@ def uids(waiters: Iterable[Waiter]) -> list[str]:
 def pool_of(tree: Tree, *, name: str = "pool", ever: Tree | None = None, rises: str = "") -> Pool:
     """Return a pool; without `ever`, one whose limits never change."""
     most = tree if ever is None else ever
-    return Pool(name=name, source=f"ClusterWorkflowQuota {name}", tree=tree, ever=most, rises=rises)
+    return Pool(
+        name=name, source=f"ClusterWorkflowQuota {name}", usage=PoolUsage(tree), ever=most, rises=rises
+    )
 
 
 class World:

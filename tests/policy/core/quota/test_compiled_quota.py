@@ -43,7 +43,7 @@ def test_limits_are_those_of_the_hour() -> None:
     assert found.limits_at(NOW - timedelta(seconds=1)) == limits(2, 5)
     assert found.limits_at(NOW) == limits(9, 5)
     assert found.limits_at(NOW + timedelta(hours=2)) == limits(2, 5)
-    assert found.limits == limits(2, 5)
+    assert found.elastic.base == limits(2, 5)
 
 
 @pytest.mark.parametrize(
