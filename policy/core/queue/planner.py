@@ -159,7 +159,7 @@ class Planner:
         if waiter is None:
             raise AssertionError("a group without a head may not start")
         charge = self.charge_of(waiter)
-        overtaken = self.queue.overtaken(group, charge.accounts)  # Its charge moves its namespace back.
+        overtaken = self.queue.overtaken(group, charge.accounts)  # Before the charge.
         self.pending.remove(waiter.uid)
         self._charge(charge, entry=True)
         self.queue.share_changed(charge.namespace)

@@ -40,9 +40,9 @@ class CompiledQuota(msgspec.Struct, frozen=True):
 
     `is_share`: its limits are the share of its namespace in a pool that borrows, and no bound of their own;
     what is above them is borrowed (`policy.core.quota.pools`). `bounds_tasks`: tasks are limited at some
-    time, also by windows or nodes, or for one user. `highest` are the highest limits at any time, and `moves`
-    has in words when they apply; it is empty where limits never change. `constant` are the limits where no
-    window, node or stop ever changes them, so that a review need not compute them for its time.
+    time, also by windows or nodes, or for one user. `highest` are the highest limits at any time, and
+    `highest_when` has in words when they apply, empty where limits never change. `constant` are the limits
+    where no window, node or stop ever changes them, so that a review need not compute them for its time.
     """
 
     source: str
@@ -61,7 +61,7 @@ class CompiledQuota(msgspec.Struct, frozen=True):
     reserves: tuple[Reserve, ...]
     rules: QueueRules
     highest: Limits
-    moves: str
+    highest_when: str
     constant: Limits | None = None
     is_share: bool = False
 
@@ -77,12 +77,12 @@ class CompiledQuota(msgspec.Struct, frozen=True):
             return NOTHING
         limits = self.elastic.at(now).limits
         # Nodes may never allow as much as the policy has.
-        return limits.tightest(self.highest) if self.moves else limits
+        return limits.tightest(self.highest) if self.highest_when else limits
 
     @property
     def rises(self) -> str:
         """When its limits are higher than at other times, in words; empty where they never change."""
-        return _STOP_ENDS if self.stops_its_own else self.moves
+        return _STOP_ENDS if self.stops_its_own else self.highest_when
 
     @property
     def stops_its_own(self) -> bool:
@@ -131,7 +131,7 @@ def compile_quota(spec: WorkflowQuotaSpec, account: Account, source: str) -> Com
             stop_policy=spec.stop_policy,
         ),
         highest=elastic.highest,
-        moves=_WINDOWS_ALLOW if spec.windows else "",
+        highest_when=_WINDOWS_ALLOW if spec.windows else "",
         constant=elastic.base if not spec.windows and spec.stop_policy is StopPolicy.NONE else None,
     )
 

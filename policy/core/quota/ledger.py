@@ -37,7 +37,7 @@ class Reservation(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     namespace: str
     workflow: str
     accounts: tuple[Account, ...]
-    requested: Usage = msgspec.field(name="weight")
+    requested: Usage = msgspec.field(name="weight")  # The name in stored ledgers.
     at: datetime
     purpose: Purpose = Purpose.CREATE
     user: str = ""
@@ -100,9 +100,9 @@ class Ledger(msgspec.Struct, frozen=True):
         return total
 
 
-def _add(total: dict[Account, Usage], accounts: Iterable[Account], weight: Usage) -> None:
+def _add(total: dict[Account, Usage], accounts: Iterable[Account], usage: Usage) -> None:
     for account in accounts:
-        total[account] = total.get(account, ZERO) + weight
+        total[account] = total.get(account, ZERO) + usage
 
 
 def _most(together: Iterable[Reservation]) -> dict[Account, Usage]:

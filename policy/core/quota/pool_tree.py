@@ -48,7 +48,6 @@ class Member(msgspec.Struct, frozen=True):
 class Bound(msgspec.Struct, frozen=True):
     """One resource of one member. `cap` is the most it may use; `idle` is committed while nothing runs."""
 
-    nominal: int | None
     guaranteed: int
     cap: int | None
     idle: int
@@ -127,7 +126,7 @@ def _bounds(
         cap = nominal
         if nominal is not None and not root:
             cap = None if borrowing is None else nominal + borrowing
-        bounds[name] = Bound(nominal, 0 if root else guaranteed[name], cap, idle)
+        bounds[name] = Bound(0 if root else guaranteed[name], cap, idle)
     return bounds
 
 

@@ -218,7 +218,7 @@ def compile_pool_quota(name: str, spec: ClusterWorkflowQuotaSpec) -> CompiledQuo
         quota,
         bounds_tasks=quota.bounds_tasks or rule.counts_tasks,
         highest=quota.highest.tightest(rule.highest),
-        moves=" or ".join(filter(None, (quota.moves, _NODES_COME))),
+        highest_when=" or ".join(filter(None, (quota.highest_when, _NODES_COME))),
         constant=None,
     )
 

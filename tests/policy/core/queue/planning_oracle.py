@@ -10,11 +10,11 @@ from policy.core.queue.planner import Charge
 from policy.core.quota.accounts import Account, Tenant
 from policy.core.quota.compiled_quota import DEFAULT_RULES, QueueRules
 from policy.core.values.amounts import ZERO, Limits, Usage, less
-from tests.policy.core.quota.tree_oracle import Plot, would_exceed
+from tests.policy.core.quota.tree_oracle import PlainPool, would_exceed
 
 
 class Oracle:
-    """Knows the same events as a planner, and no structure at all. There are no claims here."""
+    """Has the same events as a planner, and no structure at all. No group is protected here."""
 
     def __init__(self, *, fair: FairShare, now: datetime) -> None:
         self.fair = fair
@@ -23,7 +23,7 @@ class Oracle:
         self.taken: dict[Account, Usage] = {}
         self.limits: dict[Account, Limits] = {}
         self.rules: dict[str, QueueRules] = {}
-        self.plot: Plot | None = None
+        self.plain: PlainPool | None = None
         self.priorities: set[int] = set()
 
     def count(self, charge: Charge, sign: int) -> None:
@@ -49,8 +49,8 @@ class Oracle:
     def charge_of(self, waiter: Waiter) -> Charge:
         """Return what a waiter counts for."""
         accounts = [want.demand.account for want in waiter.needs.wants]
-        if self.plot is not None and waiter.needs.shares:
-            accounts += [Account(waiter.namespace, f"{self.plot.name}/share"), Account("", self.plot.name)]
+        if self.plain is not None and waiter.needs.shares:
+            accounts += [Account(waiter.namespace, f"{self.plain.name}/share"), Account("", self.plain.name)]
         return Charge(waiter.namespace, waiter.user, tuple(accounts), waiter.needs.requested)
 
     def _first(self) -> Waiter | None:
@@ -94,15 +94,15 @@ class Oracle:
         return (self.borrows(waiter), level, share, used, *rest)  # type: ignore[return-value]  # Tuples grow here.
 
     def borrows(self, waiter: Waiter) -> bool:
-        """Tell whether a waiter would go beyond its namespace's share."""
-        if self.plot is None or not waiter.needs.shares:
+        """Return whether a waiter would go beyond its namespace's share."""
+        if self.plain is None or not waiter.needs.shares:
             return False
-        nominal = self.plot.nominal[waiter.namespace]
-        used = self.taken.get(Account(waiter.namespace, f"{self.plot.name}/share"), ZERO)
+        nominal = self.plain.nominal[waiter.namespace]
+        used = self.taken.get(Account(waiter.namespace, f"{self.plain.name}/share"), ZERO)
         return not nominal.admits(used + waiter.needs.requested)
 
     def fits(self, waiter: Waiter) -> bool:
-        """Tell whether nothing would be exceeded."""
+        """Return whether nothing would be exceeded."""
         for want in waiter.needs.wants:
             account = want.demand.account
             bound = less(self.limits.get(account, want.demand.limits), want.withheld)
@@ -111,7 +111,7 @@ class Oracle:
         return self._pool_admits(waiter, self.taken)
 
     def never(self, waiter: Waiter) -> bool:
-        """Tell whether a waiter does not fit even when nobody runs."""
+        """Return whether a waiter does not fit even when nothing runs."""
         for want in waiter.needs.wants:
             bound = less(self.limits.get(want.demand.account, want.demand.limits), want.withheld)
             if not bound.admits(waiter.needs.requested):
@@ -119,9 +119,11 @@ class Oracle:
         return not self._pool_admits(waiter, {})
 
     def _pool_admits(self, waiter: Waiter, taken: Mapping[Account, Usage]) -> bool:
-        if self.plot is None or not waiter.needs.shares:
+        if self.plain is None or not waiter.needs.shares:
             return True
-        used = {name: taken.get(Account(name, f"{self.plot.name}/share"), ZERO) for name in self.plot.nominal}
+        used = {
+            name: taken.get(Account(name, f"{self.plain.name}/share"), ZERO) for name in self.plain.nominal
+        }
         return not would_exceed(
-            self.plot, used, waiter.namespace, waiter.needs.requested, waiter.needs.withheld
+            self.plain, used, waiter.namespace, waiter.needs.requested, waiter.needs.withheld
         )

@@ -1,4 +1,4 @@
-"""Nobody starves: a big one is passed a bounded number of times, then what ends adds up until it fits."""
+"""No starvation: a big one is overtaken a bounded number of times, then what ends adds up until it fits."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +14,7 @@ from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.pool_tree import Member, compile_tree
 from policy.core.values.amounts import ZERO
 from tests.policy.core.builders import NOW, limits
-from tests.policy.core.queue.queueing_world import bound, planner, pool_of, uids, waiter
+from tests.policy.core.queue.queue_fixtures import bound, planner, pool_of, uids, waiter
 
 MAX_OVERTAKES: Final = 4
 
@@ -34,17 +34,17 @@ def _stream(queue: Planner, big: str, rounds: int, *, priority: int = 0) -> int 
     return None
 
 
-def test_without_claims_a_big_one_would_wait_for_ever() -> None:
-    """The stream of small ones never leaves it room: this is what claims are for."""
+def test_without_protection_a_big_one_would_wait_for_ever() -> None:
+    """The stream of small ones never leaves enough: this is what protection is for."""
     queue = planner()
     queue.add(waiter("big", bound("main", limits(tasks=10)), tasks=8))
-    queue.plan(NOW)  # It goes while there is room...
+    queue.plan(NOW)  # It is released while it fits...
     queue.add(waiter("big2", bound("main", limits(tasks=10)), tasks=8))
     assert _stream(queue, "big2", 500) is None  # ...and with one running, the second never does.
 
 
-def test_after_some_passes_what_ends_adds_up() -> None:
-    """The big one is passed so often, then nobody starts, and it goes as soon as enough have ended."""
+def test_after_some_overtakes_what_ends_adds_up() -> None:
+    """The big one is overtaken so often, then none starts, and it is released once enough have ended."""
     queue, most = planner(passes=MAX_OVERTAKES), bound("main", limits(tasks=10))
     for number in range(3):
         queue.add(waiter(f"before{number}", most, tasks=1, arrival=number))
@@ -63,8 +63,8 @@ def test_after_some_passes_what_ends_adds_up() -> None:
     assert released == ["big"]
 
 
-def test_one_of_a_higher_level_passes_a_claim() -> None:
-    """Priority is kept: the claim binds those of the same or a lower level."""
+def test_one_of_a_higher_level_passes_a_protected_one() -> None:
+    """Priority holds: protection blocks those of the same or a lower level."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.set_rules("team-a", QueueRules(aging=None))
     queue.add(waiter("running", most, tasks=5))
@@ -77,7 +77,7 @@ def test_one_of_a_higher_level_passes_a_claim() -> None:
     assert uids(queue.plan(NOW)) == ["urgent"]
 
 
-def test_a_claim_binds_only_what_is_short() -> None:
+def test_protection_holds_only_on_accounts_that_are_short() -> None:
     """One that waits for its user's limit does not close the namespace to other users."""
     queue = planner(passes=1)
     shared = bound("main", limits(100))
@@ -93,7 +93,7 @@ def test_a_claim_binds_only_what_is_short() -> None:
     assert uids(queue.plan(NOW)) == ["bob0"]
 
 
-def test_a_claim_ends_with_its_workflow() -> None:
+def test_protection_ends_with_its_workflow() -> None:
     """When the big one is deleted, those whom it barred go."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
@@ -107,7 +107,7 @@ def test_a_claim_ends_with_its_workflow() -> None:
     assert uids(queue.plan(NOW)) == ["barred"]
 
 
-def test_a_claim_ends_when_it_can_never_be_met() -> None:
+def test_protection_ends_when_the_group_can_never_fit() -> None:
     """An edit of the limit may leave it hopeless; it does not close the queue then."""
     queue, most = planner(passes=1), bound("main", limits(tasks=10))
     queue.add(waiter("running", most, tasks=5))
@@ -120,7 +120,7 @@ def test_a_claim_ends_when_it_can_never_be_met() -> None:
     assert uids(queue.plan(NOW)) == ["fits"]
 
 
-def test_one_that_has_waited_for_long_is_passed_once() -> None:
+def test_one_that_has_waited_for_long_is_overtaken_once() -> None:
     """So a new leader, which counts anew, does not let it starve."""
     queue = planner(passes=10**9, long_wait=timedelta(hours=1))
     most = bound("main", limits(tasks=10))
@@ -166,7 +166,7 @@ def _load(seed: int, rng: Random) -> tuple[Planner, Sequence[Waiter]]:
 
 @settings(max_examples=150)
 @given(st.integers(0, 2**40))
-def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -> None:
+def test_each_that_can_fit_is_released_within_a_bounded_number_of_ends(seed: int) -> None:
     """Against an endless stream of small and urgent newcomers, with every account in play."""
     rng = Random(seed)
     queue, waiters = _load(seed, rng)
@@ -205,8 +205,8 @@ def test_everybody_who_can_fit_goes_within_a_bounded_number_of_ends(seed: int) -
 
 @settings(max_examples=150)
 @given(st.integers(0, 2**40))
-def test_a_queue_that_nobody_joins_always_empties(seed: int) -> None:
-    """Claims never wait for each other: when all that runs has ended, somebody goes."""
+def test_a_queue_that_none_joins_always_empties(seed: int) -> None:
+    """Protected ones never wait for each other: when all that runs has ended, one is released."""
     rng = Random(seed)
     queue, waiters = _load(seed, rng)
     for each in waiters:

@@ -49,8 +49,8 @@ def filled(*creates: Reservation, limit: int = 10, tasks: int | None = None) -> 
     return ledger, refused
 
 
-def test_creates_of_a_taken_name_share_one_slot() -> None:
-    """Whoever repeats a create of a name that is taken cannot use up the slots of others."""
+def test_creates_of_one_name_share_one_slot() -> None:
+    """Repeated creates of one name cannot use up the slots of others."""
     ledger, refused = filled(*(create(number) for number in range(9)), create(10, "other"), limit=2)
     assert refused == []
     assert ledger.total_usage() == {QUOTA: Usage(2, 2), POOL: Usage(2, 2)}
@@ -67,7 +67,7 @@ def test_one_that_is_refused_gives_back_its_own_part_alone() -> None:
     assert cancel(left, "id-1").total_usage() == {QUOTA: Usage()}
 
 
-def test_one_that_is_counted_leaves_the_slot_to_those_that_may_still_come() -> None:
+def test_one_that_is_counted_leaves_the_slot_to_later_creates() -> None:
     """It may be deleted at once, and then the other one lands."""
     ledger, _ = filled(create(1), create(2), limit=2)
     counted = counted_live(ledger, "id-1")
@@ -85,7 +85,7 @@ def test_each_has_a_time_of_its_own() -> None:
     assert not expire(ledger, late + RESERVATION_TTL, ()).reservations
 
 
-def test_a_shared_slot_is_as_large_as_the_largest_that_may_come() -> None:
+def test_a_shared_slot_is_as_large_as_the_largest_of_its_creates() -> None:
     """Another weight under the same name is no way to get in unweighed."""
     ledger, refused = filled(create(1, tasks=2), create(2, tasks=4), create(3, tasks=6), limit=9, tasks=5)
     assert refused == ["id-3"]
@@ -144,7 +144,7 @@ def test_releases_take_no_place_from_creates() -> None:
 
 
 def test_many_quotas_make_no_ledger_large() -> None:
-    """Whoever writes quotas decides on how many accounts one create counts."""
+    """The author of quotas decides on how many accounts one create counts."""
     many = tuple(Account("etl", f"q{number}") for number in range(500))
     wide = [Reservation(f"i{n}", "etl", f"w{n}", many, Usage(1), NOW, user="ann") for n in range(4)]
     wanted = Reservation("new", "etl", "x", many, Usage(1), NOW, user="ann")
@@ -152,8 +152,8 @@ def test_many_quotas_make_no_ledger_large() -> None:
     assert crowded(wide[:2], wanted) == ""
 
 
-def test_a_user_with_an_endless_name_is_written_down_short_and_is_nobody_else() -> None:
-    """The name stands in the ledger for each create, and on each Workflow."""
+def test_a_user_with_an_endless_name_is_stored_short_and_is_no_other_user() -> None:
+    """The name is in the ledger for each create, and on each Workflow."""
     first, second = (requester("x" * 100_000 + end, {}, UPSTREAM) for end in "ab")
     assert len(first) == len(second) == LONGEST_USER
     assert first != second

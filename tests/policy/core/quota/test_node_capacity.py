@@ -129,7 +129,7 @@ def test_a_limit_rises_at_once_and_falls_when_it_was_low_long_enough() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 299), st.booleans()), min_size=1, max_size=60))
-def test_a_node_that_comes_back_in_time_moves_nothing(flaps: list[tuple[int, bool]]) -> None:
+def test_a_node_that_returns_in_time_changes_no_limit(flaps: list[tuple[int, bool]]) -> None:
     """However often it goes away, if never for five minutes, the limit stays."""
     steps = [(0, 40)]
     away = 0
@@ -144,7 +144,7 @@ measures = st.lists(st.tuples(st.integers(0, 400), st.integers(2, 100)), min_siz
 
 
 @given(measures)
-def test_a_limit_is_never_below_what_is_there_and_never_above_what_was_there_lately(
+def test_a_limit_is_never_below_the_capacity_and_never_above_the_recent_capacity(
     steps: list[tuple[int, int]],
 ) -> None:
     """Capacity is used at once, and lost capacity is noticed within twice the stabilization time."""
@@ -187,7 +187,7 @@ def test_an_edit_of_the_bounds_acts_at_once() -> None:
     assert limits_of(follow(state, limits(None, 20), lowered, NOW)).tasks == Amount(20)
 
 
-def test_a_new_leader_goes_on_from_what_the_status_shows() -> None:
+def test_a_new_leader_continues_from_the_limits_in_the_status() -> None:
     """A change of leader while nodes are away lowers nothing at once."""
     rule = _rule(tasks_per_node=10)
     state = follow(resumed(limits(None, 70)), limits(None, 30), rule, NOW)
@@ -237,6 +237,6 @@ def test_the_number_is_exact_and_rounded_down(whole: int, fraction: int, suffix:
     "text", ["", ".", "m", "-1", "1 m", "1x", "1e", "1mm", "\uff11", "1e999", "0x10", "NaN"]
 )
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    """A node that says such a thing carries nothing; nobody guesses."""
+    """A node with such text has no capacity; nothing is guessed."""
     with pytest.raises(ValueError, match="is no quantity of CPU"):
         millicores(text)

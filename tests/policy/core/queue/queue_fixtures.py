@@ -17,10 +17,10 @@ from policy.core.quota.pool_tree import Pool, PoolUsage, Tree, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.queue.planning_oracle import Oracle
-from tests.policy.core.quota.tree_oracle import Plot
+from tests.policy.core.quota.tree_oracle import PlainPool
 
 NEVER: Final = 10**9
-"""So many passes that nobody ever makes a claim."""
+"""So many overtakes that no group is ever protected."""
 NAMES: Final = ("team-a", "team-b", "team-c")
 
 
@@ -30,7 +30,7 @@ def fair_share(**weights: int) -> FairShare:
 
 
 def planner(*, passes: int = NEVER, long_wait: timedelta = timedelta(days=9999)) -> Planner:
-    """Return a planner with nobody in it."""
+    """Return a planner with an empty queue."""
     return Planner(now=NOW, fair=fair_share(), max_overtakes=passes, long_wait=long_wait)
 
 
@@ -81,7 +81,7 @@ def pool_of(tree: Tree, *, name: str = "pool", ever: Tree | None = None, rises: 
     )
 
 
-class World:
+class RandomQueue:
     """A planner and an oracle, and events drawn from one seed; `step` makes one event for both."""
 
     def __init__(self, seed: int) -> None:
@@ -119,7 +119,7 @@ class World:
         return uids(found), wanted
 
     def forget(self, each: Waiter) -> None:
-        """Tell the oracle that one was released."""
+        """Inform the oracle that one was released."""
         self.oracle.count(self.running[each.uid], 1)
         del self.oracle.waiters[each.uid]
 
@@ -204,15 +204,15 @@ class World:
         def draw() -> dict[str, Limits]:
             return {name: self._limits() for name in self.names}
 
-        plot = Plot("pool", self._limits(8, 20), draw(), draw(), draw(), draw())
-        self.oracle.plot, self.oracle.fair.limits = plot, plot.total
-        self.planner.set_pool(pool_of(compile_tree(plot.members())))
+        plain = PlainPool("pool", self._limits(8, 20), draw(), draw(), draw(), draw())
+        self.oracle.plain, self.oracle.fair.limits = plain, plain.total
+        self.planner.set_pool(pool_of(compile_tree(plain.members())))
 
     def _edit_rule(self) -> None:
         self._edit_rules(self.rng.choice(self.names))
 
     def _edit_rules(self, name: str) -> None:
-        # With several users the head of a strict queue keeps its turn while their shares move.
+        # With several users the head of a strict queue stays the head while their shares change.
         strategies: Sequence[QueueStrategy] = (
             (QueueStrategy.BEST_EFFORT_FIFO,) if len(self.users) > 1 else tuple(QueueStrategy)
         )
