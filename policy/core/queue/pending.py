@@ -118,7 +118,7 @@ class Pending:
 
     def groups(self, namespace: str | None = None) -> list[EquivalenceGroup]:
         """Return the groups of a namespace, or of all namespaces."""
-        where = self._namespaces.values() if namespace is None else (self.of(namespace),)
+        where = self._namespaces.values() if namespace is None else [self.of(namespace)]
         return list(chain.from_iterable(each.groups.values() for each in where))
 
     def waiters(self) -> Iterator[Waiter]:

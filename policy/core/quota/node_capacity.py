@@ -14,7 +14,7 @@ import msgspec
 
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.objects.workflow import Read
-from policy.core.values.amounts import UNLIMITED, Amount, Limits
+from policy.core.values.amounts import Amount, Limits
 from policy.core.values.prepared import prepare
 
 _LEAVING: Final = frozenset(
@@ -164,7 +164,8 @@ def resumed(shown: Limits) -> Following:
 
 def limits_of(state: Following) -> Limits:
     """Return the limits of a state; what is not bounded is unlimited."""
-    return Limits(_amount(state.workflows), _amount(state.tasks))
+    workflows, tasks = (None if each is None else each.value for each in (state.workflows, state.tasks))
+    return Limits(Amount(workflows), Amount(tasks))
 
 
 def next_fall(state: Following, rule: CapacityRule) -> datetime | None:
@@ -207,10 +208,6 @@ def _cpu(node: Node) -> int:
 def _within(value: int, lowest: Amount, highest: Amount) -> int:
     floor = lowest.value or 0
     return max(floor, value if highest.value is None else min(value, highest.value))
-
-
-def _amount(settled: FollowingBound | None) -> Amount:
-    return UNLIMITED if settled is None else Amount(settled.value)
 
 
 def millicores(text: str) -> int:

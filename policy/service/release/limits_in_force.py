@@ -138,7 +138,7 @@ def _wants_alike(old: CompiledQuota, new: CompiledQuota) -> bool:
         old,
         elastic=new.elastic,
         highest=new.highest,
-        moves=new.highest_when,
+        highest_when=new.highest_when,
         rules=new.rules,
         bounds_tasks=new.bounds_tasks,
         constant=new.constant,
