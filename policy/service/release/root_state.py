@@ -103,10 +103,10 @@ class RootState:
         if after.held:
             self._waits(after, now)
         elif before is None or before.held or self._load(before) != self._load(after):
-            charge = self._load(after)
-            self._count(charge, 1)
+            load = self._load(after)
+            self._count(load, 1)
             if not arrived:
-                self.planner.started(charge, now, entry=before is not None)
+                self.planner.started(load, now, entry=before is not None)
 
     def departed(self, reservations: Iterable[str]) -> None:
         """Take note of the reservations of Workflows that were seen and are finished or deleted."""
@@ -143,17 +143,17 @@ class RootState:
         )
         self.planner.set_used(counted.total_usage())
         self._released = [(each, self.planner.charge_of(each)) for each in self.planner.plan(now, most)]
-        added = [self._reservation(waiter, charge, now) for waiter, charge in self._released]
+        added = [self._reservation(waiter, load, now) for waiter, load in self._released]
         return with_reservations(counted, added)
 
     def _take_back(self, now: datetime) -> None:
         """Undo what was planned for a ledger that was not written."""
-        for waiter, charge in reversed(self._released):
+        for waiter, load in reversed(self._released):
             tracked = self._find(waiter.uid)
             if tracked is not None and tracked.held:
-                self.planner.put_back(waiter, charge)
+                self.planner.put_back(waiter, load)
             else:
-                self.planner.ended(charge, now)
+                self.planner.ended(load, now)
         self._released = []
 
     def _adopt(self, ledger: Ledger, now: datetime) -> None:
@@ -173,7 +173,7 @@ class RootState:
             tracked = self._find(waiter.uid)
             if (
                 tracked is not None
-            ):  # Its charge as it will be found when it runs: the planner's order is another.
+            ):  # Its load as it will be found when it runs: the planner's order is another.
                 self._going[waiter.uid] = (tracked.release, self._load(tracked))
         self._released = []
         self._carried.clear()
@@ -210,10 +210,10 @@ class RootState:
         Tells whether it is live now by a release that was planned here, and so is counted already.
         """
         if not before.held:
-            charge = self._load(before)
-            if after is None or after.held or self._load(after) != charge:
-                self._count(charge, -1)
-                self.planner.ended(charge, now)
+            load = self._load(before)
+            if after is None or after.held or self._load(after) != load:
+                self._count(load, -1)
+                self.planner.ended(load, now)
             return False
         waits = after is not None and after.held
         going = self._going.get(before.uid)
@@ -235,29 +235,29 @@ class RootState:
             return
         release = tracked.release
         if release in self.releases:
-            charge = self._load(tracked)
+            load = self._load(tracked)
             self.planner.remove(tracked.uid)
-            self._going[tracked.uid] = (release, charge)
-            self.planner.started(charge, now, entry=False)
+            self._going[tracked.uid] = (release, load)
+            self.planner.started(load, now, entry=False)
             return
         waiter = self._waiter(tracked)
         if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
-    def _count(self, charge: Charge, sign: int) -> None:
-        weight = charge.usage if sign > 0 else ZERO - charge.usage
-        for account in charge.accounts:
+    def _count(self, load: Charge, sign: int) -> None:
+        weight = load.usage if sign > 0 else ZERO - load.usage
+        for account in load.accounts:
             self.used[account] = self.used.get(account, ZERO) + weight
             if account.user and self.used[account] == ZERO:
                 del self.used[account]
-        left = self.running.get(charge.namespace, ZERO) + weight
-        self.running[charge.namespace] = left
+        left = self.running.get(load.namespace, ZERO) + weight
+        self.running[load.namespace] = left
         if left == ZERO:
-            del self.running[charge.namespace]
+            del self.running[load.namespace]
 
     def going(self) -> list[Charge]:
         """Return what counts for releases that are on their way."""
-        return [charge for _, charge in self._going.values()]
+        return [load for _, load in self._going.values()]
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for as policies stand now; a child, those of its own."""
@@ -270,8 +270,8 @@ class RootState:
         user, quotas = tracked.user, self.quotas_of(tracked)
         accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
         weight = self._weighed(tracked)[0] if tracked.weighed_by else tracked.weight
-        charge = Charge(tracked.namespace, user, accounts, weight)
-        return self._loads.setdefault(charge, charge)
+        load = Charge(tracked.namespace, user, accounts, weight)
+        return self._loads.setdefault(load, load)
 
     def _weighed(self, tracked: Tracked) -> tuple[Usage, str]:
         """Return what one that waits weighs as its template is now, and why it may not go, or nothing."""
@@ -358,7 +358,7 @@ class RootState:
                 settled.add(each.id)
         return settled
 
-    def _reservation(self, waiter: Waiter, charge: Charge, now: datetime) -> Reservation:
+    def _reservation(self, waiter: Waiter, load: Charge, now: datetime) -> Reservation:
         tracked = self._find(waiter.uid)
         if tracked is None:
             raise AssertionError("who waits is tracked")
@@ -366,7 +366,7 @@ class RootState:
             id=tracked.release,
             namespace=waiter.namespace,
             workflow=waiter.name,
-            accounts=charge.accounts,
+            accounts=load.accounts,
             requested=waiter.needs.requested,
             at=now,
             purpose=Purpose.RELEASE,

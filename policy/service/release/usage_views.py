@@ -40,7 +40,7 @@ class UsageViews:
 def _view_of(state: RootState) -> UsageView:
     """Return the view of one root; who is on the way counts as running."""
     running = dict(state.running)
-    for charge in state.going():
-        running[charge.namespace] = running.get(charge.namespace, ZERO) + charge.usage
+    for load in state.going():
+        running[load.namespace] = running.get(load.namespace, ZERO) + load.usage
     queues = {name: NamespaceQueue(counts) for name, counts in state.planner.pending.priorities().items()}
     return UsageView(dict(state.planner.headroom.used), queues, running)
