@@ -26,7 +26,7 @@ from policy.cluster.ledgers import Ledgers
 from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import hold, well_known
 from policy.core.objects.json_patch import JsonObject
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.service.release.controller import Controller
 from policy.service.release.release_pass import ReleasePass
 from policy.service.tracking.tracked import Tracked, track

@@ -100,7 +100,7 @@ class SnapshotState(Collector):
         limit = GaugeMetricFamily(
             "lockkeeper_quota_limit", "The limit of a quota; +Inf is unlimited.", labels=labels
         )
-        for account, usage in sorted(snapshot.usage.taken.items()):
+        for account, usage in sorted(snapshot.usage.used.items()):
             if account.user:
                 continue
             used.add_metric([account.namespace, account.quota, "workflows"], usage.workflows)

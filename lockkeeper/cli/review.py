@@ -113,7 +113,7 @@ def _review(manifest: Manifest, snapshot: Snapshot, namespace: str, user: str) -
     )
     if decision.allowed and decision.reservation is not None:
         wanted = decision.reservation
-        short = shortfalls({}, wanted.weight, wanted.demands)
+        short = shortfalls({}, wanted.requested, wanted.demands)
         if short:  # Not even an empty ledger would admit it.
             decision = denied(decision, tuple(quota_messages.exceeded_reason(each) for each in short))
     patch: tuple[JsonObject, ...] = tuple(msgspec.to_builtins(decision.patch))

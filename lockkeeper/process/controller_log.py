@@ -8,7 +8,7 @@ from lockkeeper.process.console import utc_now
 from policy.cluster.errors import ClusterError
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.policies.snapshot import Snapshot, take_snapshot
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.service.status.events import EventSeverity, EventWriter
 from policy.service.status.metrics import ControllerMetrics, PolicyCounts
 from policy.service.tracking.tracked import Tracked

@@ -22,9 +22,9 @@ from policy.core.quota.ledger import (
     Purpose,
     Reservation,
     cancel,
-    crowd,
     not_counted,
     reserve,
+    too_many_creates,
     under_nodes,
 )
 from policy.core.values.amounts import Amount, Limits, Usage
@@ -181,7 +181,7 @@ class Ledgers:
         def change(ledger: Ledger) -> Ledger:
             nonlocal short
             self._check_counted(ledger, request)
-            if self._bounded and (why := crowd(ledger, wanted)):
+            if self._bounded and (why := too_many_creates(ledger, wanted)):
                 raise TooManyCreates(why)
             reserved, short = _reserved(ledger, request, wanted)
             return reserved
@@ -207,7 +207,7 @@ class Ledgers:
             namespace=request.namespace,
             workflow=request.workflow,
             accounts=request.accounts,
-            weight=request.weight,
+            requested=request.requested,
             at=self._clock(),
             purpose=Purpose.CREATE,
             user=request.user,

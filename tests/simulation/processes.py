@@ -11,7 +11,7 @@ from policy.cluster.protocol import Cluster
 from policy.cluster.workflow_reads import ClusterRelatives
 from policy.core.decision.decision import Decision, Side
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.usage_view import UsageView
 from policy.service.leading.leader_election import Elector
 from policy.service.release.controller import Controller

@@ -281,7 +281,7 @@ class Referee:
             if owner is None:
                 # Of creates of one name at most one can be there at a time (rule 12).
                 name = "/".join(each.slot).partition("@")[0]
-                members[name] = max(members.get(name, 0), each.weight.tasks)
+                members[name] = max(members.get(name, 0), each.requested.tasks)
             elif owner.live:
                 members[str(owner)] = max(members.get(str(owner), 0), owner.subject.tasks)
         for tracked in seen:

@@ -12,7 +12,7 @@ from policy.cluster.protocol import WORKFLOWS
 from policy.cluster.workflow_reads import StoredWorkflows
 from policy.core.objects.well_known import RESERVATION
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.ledger import MOST_CREATES, MOST_OF_NAME, Purpose, Reservation, with_reservations
+from policy.core.quota.ledger import MAX_CREATES, MAX_CREATES_OF_NAME, Purpose, Reservation, with_reservations
 from policy.core.values.amounts import Usage
 from tests.webhook.calling import START, Webhook
 from tests.webhook.oracle import Json, patch_of
@@ -309,12 +309,12 @@ def test_a_label_that_names_a_release_is_worth_nothing() -> None:
 def test_a_flood_of_creates_of_one_name_gets_a_retry_after() -> None:
     """They share a slot, but each takes a line of the ledger."""
     webhook = Webhook(DENY_TWO)
-    for number in range(MOST_OF_NAME):
+    for number in range(MAX_CREATES_OF_NAME):
         webhook.mutated(workflow(), uid=f"try-{number}")
     response = webhook.mutate(workflow(), uid="one-more")
     assert (response["allowed"], causes(response)) == (False, ["TooManyCreates"])
     assert "try again in a moment" in response["status"]["message"]
-    assert len(webhook.reserved()) == MOST_OF_NAME
+    assert len(webhook.reserved()) == MAX_CREATES_OF_NAME
     assert webhook.mutate(named("other"), uid="other")["allowed"]
 
 
@@ -324,9 +324,9 @@ def test_forged_users_make_no_ledger_large() -> None:
     accounts = tuple(Account("team", "builds", f"u{number}") for number in range(2))
     flood = [
         Reservation(f"i{n}", "team", f"w{n}", accounts, Usage(1), START, user=f"u{n}")
-        for n in range(MOST_CREATES)
+        for n in range(MAX_CREATES)
     ]
     webhook.ledgers.update(Root.of_namespace("team"), lambda ledger: with_reservations(ledger, flood))
     response = webhook.mutate(workflow(), uid="late", userInfo={"username": "ann"})
     assert causes(response) == ["TooManyCreates"]
-    assert len(webhook.reserved()) == MOST_CREATES
+    assert len(webhook.reserved()) == MAX_CREATES

@@ -27,7 +27,7 @@ from policy.core.decision.decision import (
     Reason,
     Review,
     denied,
-    settled,
+    for_side,
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.lock_review.left_out import left_out_faults
@@ -64,7 +64,7 @@ def apply_policies(review: Review, snapshot: Snapshot, now: datetime) -> Decisio
 
     Another update of a Workflow (`guard`): its metadata, status, spec and locks. A template or a CronWorkflow
     (`_decide_template`): its locks, and its number of tasks where it alone decides that. At last, for all of
-    them, `settled`: the validating side finds something that the mutating side would still change.
+    them, `for_side`: the validating side finds something that the mutating side would still change.
 
     A Workflow that a quota with `onExceed: Deny` governs is allowed here with the `reservation` that it
     needs; `webhook.review` asks the ledger for that, and refuses if there is no capacity. `now` is the time
@@ -122,7 +122,7 @@ def _admit(
         quotas = QuotaPart(patch=tuple(hold.unmark_patch(metadata)))
         if locks is NO_LOCK_PART:
             unmarked = Decision(Outcome.UNGOVERNED, patch=quotas.patch)
-            return settled(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
+            return for_side(unmarked, review.side, ()) if quotas.patch else UNGOVERNED
     faults = [
         *_status_faults(workflow, again, snapshot),
         *metadata_faults(spec, metadata, policies, snapshot),
@@ -142,7 +142,7 @@ def _admit(
         policies=sources,
         reservation=quotas.reservation,
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _governed_workflow(

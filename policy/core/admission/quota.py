@@ -22,10 +22,9 @@ from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.policy_kinds.quota_parts import StopPolicy
 from policy.core.queue import wait_messages
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.compiled_quota import CompiledQuota
+from policy.core.quota.compiled_quota import CompiledQuota, QueueRules
 from policy.core.quota.demands import Demand, NodeBound, ShareDemand, Shortfall, share_shortfalls, shortfalls
 from policy.core.quota.pools import share_demand
-from policy.core.quota.queue_rules import QueueRules
 from policy.core.values.amounts import ZERO, Amount, Usage, withheld
 
 SUFFIX_LENGTH: Final = 12
@@ -103,7 +102,7 @@ class _QuotaCheck(msgspec.Struct, frozen=True):
         """
         if not count:
             return []
-        used, more = self.snapshot.usage.taken, self.usage.times(count)
+        used, more = self.snapshot.usage.used, self.usage.times(count)
         accounts = accounts_of(quotas, self.namespace, self.marks.user, self.snapshot)
         ahead = {each: used.get(each, ZERO) + more for each in accounts if not each.user}
         return self.short({**used, **ahead}, demanded)
@@ -197,7 +196,7 @@ def _exceeded(check: _QuotaCheck, warning: Sequence[CompiledQuota]) -> list[str]
         return []
     return [
         f"lockkeeper: {quota_messages.exceeded(short, OnExceed.WARN)}; it runs all the same (onExceed: Warn)"
-        for short in check.short(check.snapshot.usage.taken, check.demanded(warning))
+        for short in check.short(check.snapshot.usage.used, check.demanded(warning))
     ]
 
 
@@ -230,7 +229,7 @@ def _reservation(
         id=carried or review.uid,
         namespace=check.namespace,
         workflow=f"{name}@{subject.version}" if subject.version else name,
-        weight=check.usage,
+        requested=check.usage,
         demands=demanded.demands,
         share=demanded.share,
         nodes=nodes,
@@ -295,7 +294,7 @@ def _queue_part(
     already be counted.
     """
     namespace, view, review = check.namespace, check.snapshot.usage, subject.review
-    position, depth = view.newcomer_place(namespace, check.marks.priority)
+    position, depth = view.position_of_new(namespace, check.marks.priority)
     place = f"waiting for a slot in {namespace}"
     if view.knows(namespace):
         place = quota_messages.queue_message(
@@ -323,7 +322,7 @@ def _wait_warning(
 ) -> str:
     """Return the warning of a wait that the view of usage foresees, or that a Workflow never fits, or ""."""
     view, demanded = check.snapshot.usage, check.demanded(queueing)
-    short = check.short(view.taken, demanded)
+    short = check.short(view.used, demanded)
     # What fits beside all that run would fit without them.
     alone = check.short({}, demanded) if short else ()
     for each in alone:

@@ -23,7 +23,7 @@ from policy.core.admission.update_metadata import (
 )
 from policy.core.admission.update_spec import UNCHANGED, review_edit, spec_changes
 from policy.core.admission.update_status import phase_of, status_faults
-from policy.core.decision.decision import IGNORED, UNGOVERNED, Decision, Outcome, Review, settled
+from policy.core.decision.decision import IGNORED, UNGOVERNED, Decision, Outcome, Review, for_side
 from policy.core.objects import hold, well_known
 from policy.core.objects.hold import ANNOTATIONS, LABELS, is_completed
 from policy.core.objects.json_patch import Op, PatchOp, pointer, set_entries
@@ -110,7 +110,7 @@ def guard(update: Update, snapshot: Snapshot, now: datetime) -> Decision:
         injected=edit.injected,
         policies=governing_names(policies, hold.original_labels(before)),
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _restore(update: Update, policies: NamespacePolicies) -> Decision:
@@ -131,7 +131,7 @@ def _restore(update: Update, policies: NamespacePolicies) -> Decision:
         *_restored(LABELS, before.labels, after.labels, wrong),
         *_restored(ANNOTATIONS, before.annotations, after.annotations, foreign),
     )
-    return settled(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
+    return for_side(Decision(Outcome.ALLOWED, patch=patch), update.review.side, ()) if patch else IGNORED
 
 
 def _restored(

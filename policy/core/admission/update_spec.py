@@ -19,7 +19,7 @@ from policy.core.admission.tasks_and_priority import (
     tasks_of,
 )
 from policy.core.admission.update_metadata import metadata_faults
-from policy.core.decision.decision import Code, Injection, Reason, Review, brought
+from policy.core.decision.decision import Code, Injection, Reason, Review, new_reasons
 from policy.core.lock_review.left_out import left_out_faults
 from policy.core.lock_review.redirect import Redirect, redirect_faults, retained_redirect
 from policy.core.lock_review.workflow_locks import NO_LOCK_PART, LockPart, review_workflow_locks
@@ -140,11 +140,11 @@ def review_edit(
     return SpecPart(
         reasons=(
             *_task_faults(had_tasks, has_tasks, context),
-            *brought(had_priority.faults, has_priority.faults),
+            *new_reasons(had_priority.faults, has_priority.faults),
             *redirect.reasons,
-            *brought(had.reasons, has.reasons),
+            *new_reasons(had.reasons, has.reasons),
             *dropped,
-            *brought(context.object_faults(before), context.object_faults(after)),
+            *new_reasons(context.object_faults(before), context.object_faults(after)),
         ),
         warnings=(*(text for text in has.warnings if text not in had.warnings), *has_priority.warnings),
         patch=(*patch, *redirect.patch, *bound, *has_priority.patch),
@@ -179,7 +179,7 @@ def _task_faults(had: Tasks, has: Tasks, context: _EditContext) -> tuple[Reason,
     """Return what is wrong with an edited number of tasks: above the cap, or above what was admitted."""
     if has.amount == had.amount and has.injected == had.injected:
         return ()
-    faults = brought(had.faults, has.faults)
+    faults = new_reasons(had.faults, has.faults)
     admitted = hold.weighed_of(context.metadata).tasks
     if faults or has.amount == has.amount.tightest(admitted):
         return faults

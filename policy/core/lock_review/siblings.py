@@ -14,7 +14,16 @@ from typing import Any, Final
 
 import msgspec
 
-from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, settled
+from policy.core.decision.decision import (
+    IGNORED,
+    Code,
+    Decision,
+    Operation,
+    Outcome,
+    Reason,
+    Review,
+    for_side,
+)
 from policy.core.injection.inject import InjectedSpec, convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
@@ -183,7 +192,7 @@ def review_sibling(review: Review, snapshot: Snapshot) -> Decision | None:
     if not is_sibling(old.metadata):
         return None
     reasons = tuple(_edits(old, new))
-    return settled(Decision(Outcome.ALLOWED), review.side, reasons) if reasons else None
+    return for_side(Decision(Outcome.ALLOWED), review.side, reasons) if reasons else None
 
 
 def _is_ours(new: _Written, namespace: str, snapshot: Snapshot) -> bool:

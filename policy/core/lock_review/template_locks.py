@@ -17,8 +17,8 @@ from policy.core.decision.decision import (
     Outcome,
     Reason,
     Review,
-    brought,
-    settled,
+    for_side,
+    new_reasons,
 )
 from policy.core.injection.injection_result import with_note
 from policy.core.injection.reviewed_object import ReviewedObject
@@ -89,7 +89,7 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
     part = _review_part(subject, review.raw, locks, snapshot, hints, budget=review.budget)
     reasons = (*part.reasons, *_unknown(subject, review, snapshot))
     if reasons and review.operation is Operation.UPDATE:
-        reasons = brought(_before(review, locks, snapshot, hints), reasons)
+        reasons = new_reasons(_before(review, locks, snapshot, hints), reasons)
     decision = Decision(
         outcome=Outcome.ALLOWED,
         warnings=part.warnings,
@@ -97,7 +97,7 @@ def review_template(review: Review, snapshot: Snapshot) -> Decision:
         injected=part.injected,
         policies=part.policies,
     )
-    return settled(decision, review.side, reasons)
+    return for_side(decision, review.side, reasons)
 
 
 def _subject(

@@ -28,7 +28,7 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuota,
 )
 from policy.core.quota.accounts import Account
-from policy.core.quota.pool_members import is_for_all, left_open
+from policy.core.quota.pool_members import left_open, spec_bounds_all
 from policy.core.quota.pools import CompiledPool
 from policy.core.values.budget import UNBOUNDED, Budget, Part
 
@@ -238,7 +238,7 @@ def _beside_defaults(
     quota: WorkflowQuota, own: Sequence[WorkflowQuota], pool: ClusterWorkflowQuota, winner: str
 ) -> Iterator[Finding]:
     """Yield that the defaults of a pool count beside a quota that governs every Workflow, as they do."""
-    fields = left_open([each.spec for each in own], pool) if is_for_all(quota.spec) else ()
+    fields = left_open([each.spec for each in own], pool) if spec_bounds_all(quota.spec) else ()
     if fields:
         message = (
             f"namespaceDefaults of {winner} hold beside it, since the quotas of {quota.metadata.namespace} "
@@ -260,7 +260,7 @@ def _reserving_nothing(quota: WorkflowQuota, winner: str) -> Iterator[Finding]:
 def _cut(quota: WorkflowQuota, pool: CompiledPool, winner: str) -> Iterator[Finding]:
     """Yield the limits of a quota that are above what its namespace may have as its share."""
     namespace, spec = quota.metadata.namespace, quota.spec
-    most, written = pool.most_ever(namespace), pool.word_ever(namespace)
+    most, written = pool.share_bound(namespace, None), pool.assigned_to(namespace, None)
     given = [("spec.limits", spec.limits)]
     given += [(f"spec.windows[{index}].limits", each.limits) for index, each in enumerate(spec.windows)]
     for path, limits in given:

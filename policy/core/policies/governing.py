@@ -16,7 +16,7 @@ import msgspec
 from policy.core.objects.label_selectors import Labels
 from policy.core.policies.snapshot import Snapshot, pool_of
 from policy.core.policy_kinds.kinds import OnExceed, Policy, WorkflowQuotaSpec
-from policy.core.queue.waiter import Want
+from policy.core.queue.ordering import Want
 from policy.core.quota.accounts import Account
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.demands import Demand

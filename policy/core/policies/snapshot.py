@@ -29,10 +29,9 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuota,
 )
 from policy.core.quota.accounts import Root
-from policy.core.quota.compiled_quota import CompiledQuota, queue_rules
-from policy.core.quota.pool_members import borrows, defaults_of, one_answer, quotas_of_member
-from policy.core.quota.pools import CompiledPool, compile_pool, compile_whole, whole_of_member
-from policy.core.quota.queue_rules import USUAL_RULES, QueueRules
+from policy.core.quota.compiled_quota import DEFAULT_RULES, CompiledQuota, QueueRules, queue_rules
+from policy.core.quota.pool_members import borrows, defaults_of, quotas_of_member, same_on_exceed
+from policy.core.quota.pools import CompiledPool, compile_pool, compile_pool_quota, pool_quota_of_member
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.core.values.memo import MOST_KEPT, Memo
 
@@ -52,7 +51,7 @@ class NamespacePolicies(msgspec.Struct, frozen=True):
     quotas: tuple[CompiledQuota, ...]
     locks: LockPolicies | None
     pool: str = ""
-    rules: QueueRules = USUAL_RULES
+    rules: QueueRules = DEFAULT_RULES
 
     @property
     def governed(self) -> bool:
@@ -242,8 +241,8 @@ def _compile_namespace(snapshot: Snapshot, namespace: str) -> NamespacePolicies:
     pool = pool_of(snapshot, namespace)
     quotas = quotas_of_member(snapshot.quotas.get(namespace, ()), namespace, pool)
     if pool is not None:
-        whole = whole_of_member(pool.metadata.name, pool.spec, namespace)
-        quotas = one_answer((*quotas, whole)) if borrows(pool) else (*quotas, whole)
+        whole = pool_quota_of_member(pool.metadata.name, pool.spec, namespace)
+        quotas = same_on_exceed((*quotas, whole)) if borrows(pool) else (*quotas, whole)
     locks = compile_lock_policies(
         snapshot.lock_policies,
         namespace=namespace,
@@ -270,10 +269,10 @@ def pool_of(snapshot: Snapshot, namespace: str) -> ClusterWorkflowQuota | None:
 
 def _compile_pool(snapshot: Snapshot, pool: ClusterWorkflowQuota) -> CompiledPool:
     name = pool.metadata.name
-    quota = compile_whole(name, pool.spec)
+    quota = compile_pool_quota(name, pool.spec)
     members = [each for each in sorted(snapshot.namespace_labels) if pool_of(snapshot, each) is pool]
     shares = {
-        each: _shares(one_answer((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
+        each: _shares(same_on_exceed((*quotas_of_member(snapshot.quotas.get(each, ()), each, pool), quota)))
         for each in members
     }
     return compile_pool(name, pool.spec, quota, shares, defaults_of(pool, ""))

@@ -105,12 +105,12 @@ def view_of(statuses: Mapping[PolicyName, QuotaFigures]) -> UsageView:
 def _of_quota(
     quota: CompiledQuota, namespace: str, view: UsageView, snapshot: Snapshot, now: datetime
 ) -> QuotaFigures:
-    used = view.taken.get(quota.account, ZERO)
+    used = view.used.get(quota.account, ZERO)
     borrowed, limits = Counted(), quota.limits_at(now)
     pool = snapshot.pool(namespace) if quota.is_share else None
     if pool is not None:
         borrowed = _borrowed(pool, namespace, view, now)
-        limits = limits.tightest(pool.most_at(namespace, now))
+        limits = limits.tightest(pool.share_bound(namespace, now))
     return QuotaFigures(
         running=used.workflows,
         queued=view.queues.get(namespace, EMPTY_QUEUE).depth,
@@ -124,7 +124,7 @@ def _of_quota(
 def _of_pool(
     pool: CompiledPool, names: Iterable[str], view: UsageView, now: datetime, capacity: Limits | None
 ) -> QuotaFigures:
-    used = view.taken.get(pool.quota.account, ZERO)
+    used = view.used.get(pool.quota.account, ZERO)
     members = []
     total = Counted()
     for name in names:
@@ -146,7 +146,7 @@ def _of_pool(
 
 def _borrowed(pool: CompiledPool, namespace: str, view: UsageView, now: datetime) -> Counted:
     """Return what a member uses beyond its share."""
-    used, share = view.taken.get(Account.share(pool.name, namespace), ZERO), pool.share_at(namespace, now)
+    used, share = view.used.get(Account.share(pool.name, namespace), ZERO), pool.share_at(namespace, now)
     workflows, tasks = share.workflows.value, share.tasks.value
     return Counted(
         0 if workflows is None else max(0, used.workflows - workflows),

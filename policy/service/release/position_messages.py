@@ -14,9 +14,8 @@ from policy.core.decision import quota_messages
 from policy.core.objects import hold, well_known
 from policy.core.policy_kinds.kinds import OnExceed
 from policy.core.queue import wait_messages
-from policy.core.queue.positions import Position, positions
+from policy.core.queue.positions import Position, WaitReason, positions
 from policy.core.quota.accounts import Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.quota.usage_view import UsageView
 from policy.service.release.release_sender import Reporter
 from policy.service.release.root_state import RootState
@@ -124,7 +123,7 @@ class PositionMessages:
     def _worth_writing(self, state: RootState, namespace: str) -> Iterator[Position]:
         yield from positions(state.planner, namespace, REFRESHED_POSITIONS)
         pending = state.planner.pending
-        never = [waiter for group in pending.groups(namespace) if group.never for waiter in group]
+        never = [waiter for group in pending.groups(namespace) if group.never_fits for waiter in group]
         if any(each.uid not in self._shown for each in (*never, *pending.of(namespace).faulty.values())):
             for found in positions(state.planner, namespace)[REFRESHED_POSITIONS:]:
                 if found.reason in _FOR_EVER and found.waiter.uid not in self._shown:

@@ -157,7 +157,7 @@ class ReleasePass:
             released += self._sender.send(state.releases.values(), tracker, stopping)
             self._sender.give_up(state.planner, tracker, stopping)
             self._views[root] = state.view()
-            self._messages.changed(root, state.planner.pending.namespaces())
+            self._messages.changed(root, state.planner.pending.priorities())
         self._dirty.clear()
         tracker.forget_departed()
         self._sender.forget_released(tracker)
@@ -173,7 +173,7 @@ class ReleasePass:
         queues: dict[str, NamespaceQueue] = {}
         running: dict[str, Usage] = {}
         for view in self._views.values():
-            taken.update(view.taken)
+            taken.update(view.used)
             queues.update(view.queues)
             running.update(view.running)
         return UsageView(taken, queues, running, not_admitted=dict(self._bypasses.counts))

@@ -17,8 +17,8 @@ from policy.core.objects import hold
 from policy.core.objects.json_patch import JsonObject
 from policy.core.queue import wait_messages
 from policy.core.queue.planner import Planner
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.ledger import Reservation, workflow_of
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import Amount
 from policy.core.values.backoff import RetryTimes
 from policy.service.tracking.tracked import Tracked, track
@@ -130,7 +130,7 @@ class ReleaseSender:
             if each.id in self._sent or self._delays.is_early(each.id, now):
                 continue
             unsure = not tracked.admitted or each.id in self._unsure
-            tasks = each.weight.task_amount if tracked.weighed_by else None
+            tasks = each.requested.task_amount if tracked.weighed_by else None
             due.append(Due(tracked, each.id, unsure, tasks))
 
         def attempt(one: Due) -> SendResult:

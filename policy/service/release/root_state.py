@@ -24,8 +24,8 @@ from policy.core.policies.governing import (
 )
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.queue.planner import Load, Planner
-from policy.core.queue.waiter import Waiter
+from policy.core.queue.ordering import Requirements, Waiter
+from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Root, Tenant
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, recount, with_reservations, workflow_of
@@ -72,10 +72,10 @@ class RootState:
         self.running: dict[str, Usage] = {}
         self._find = find
         self._fault = fault
-        self._releasing: dict[str, tuple[str, Load]] = {}
+        self._releasing: dict[str, tuple[str, Charge]] = {}
         self._seen_reservations: set[str] = set()
-        self._planned: list[tuple[Waiter, Load]] = []
-        self._loads: dict[Load, Load] = {}
+        self._planned: list[tuple[Waiter, Charge]] = []
+        self._loads: dict[Charge, Charge] = {}
         self._history = ledger.history
         self._history_at = now
         self._in_force = LimitsInForce(snapshot=snapshot, namespaces=self.namespaces, capacity=capacity)
@@ -140,8 +140,8 @@ class RootState:
         counted = msgspec.structs.replace(
             counted, capacity=self._in_force.capacity, history=self._noted_history(now)
         )
-        self.planner.set_taken(counted.taken())
-        self._planned = [(each, self.planner.load_of(each)) for each in self.planner.plan(now, most)]
+        self.planner.set_used(counted.total_usage())
+        self._planned = [(each, self.planner.charge_of(each)) for each in self.planner.plan(now, most)]
         added = [self._reservation(waiter, load, now) for waiter, load in self._planned]
         return with_reservations(counted, added)
 
@@ -180,8 +180,8 @@ class RootState:
 
     def matches(self, ledger: Ledger) -> bool:
         """Return whether a ledger has what this state counts: others write there too, and late."""
-        taken = {account: usage for account, usage in ledger.taken().items() if usage != ZERO}
-        return ledger.used == self.used and taken == self.planner.headroom.taken
+        taken = {account: usage for account, usage in ledger.total_usage().items() if usage != ZERO}
+        return ledger.used == self.used and taken == self.planner.headroom.used
 
     def take_over(self, snapshot: Snapshot, namespaces: Collection[str]) -> bool:
         """Take over another snapshot, if this state is right under it; return whether it is.
@@ -243,8 +243,8 @@ class RootState:
         if self.planner.pending.get(tracked.uid) != waiter:
             self.planner.add(waiter)
 
-    def _count(self, load: Load, sign: int) -> None:
-        weight = load.weight if sign > 0 else ZERO - load.weight
+    def _count(self, load: Charge, sign: int) -> None:
+        weight = load.usage if sign > 0 else ZERO - load.usage
         for account in load.accounts:
             self.used[account] = self.used.get(account, ZERO) + weight
             if account.user and self.used[account] == ZERO:
@@ -258,9 +258,9 @@ class RootState:
         """Return the usage to publish; a Workflow that is being released counts as running."""
         running = dict(self.running)
         for _, load in self._releasing.values():
-            running[load.namespace] = running.get(load.namespace, ZERO) + load.weight
+            running[load.namespace] = running.get(load.namespace, ZERO) + load.usage
         queues = {name: NamespaceQueue(counts) for name, counts in self.planner.pending.priorities().items()}
-        return UsageView(dict(self.planner.headroom.taken), queues, running)
+        return UsageView(dict(self.planner.headroom.used), queues, running)
 
     def quotas_of(self, tracked: Tracked) -> tuple[CompiledQuota, ...]:
         """Return the quotas that a Workflow counts for under the policies of now; a child, its own alone."""
@@ -270,12 +270,12 @@ class RootState:
             own if tracked.root_labels is None else counted_for(own, governing(quotas, tracked.root_labels))
         )
 
-    def _load(self, tracked: Tracked) -> Load:
+    def _load(self, tracked: Tracked) -> Charge:
         """Return what a Workflow counts for; equal loads are shared."""
         user, quotas = tracked.user, self.quotas_of(tracked)
         accounts = accounts_of(quotas, tracked.namespace, user, self._in_force.snapshot)
         weight = self._recounted(tracked)[0] if tracked.weighed_by else tracked.weight
-        load = Load(tracked.namespace, user, accounts, weight)
+        load = Charge(tracked.namespace, user, accounts, weight)
         return self._loads.setdefault(load, load)
 
     def _recounted(self, tracked: Tracked) -> tuple[Usage, str]:
@@ -311,10 +311,13 @@ class RootState:
             priority=_FIRST if takes_over_slot(tracked.metadata) or not quotas else priority,
             created=tracked.created,
             arrival=tracked.arrival,
-            weight=weight,
-            wants=tuple(wanted),
-            shares=pool is not None,
-            withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
+            needs=Requirements(
+                namespace=tracked.namespace,
+                requested=weight,
+                wants=tuple(wanted),
+                shares=pool is not None,
+                withheld=ZERO if pool is None else withheld(pool.quota.reserves, priority),
+            ),
             fault=self._fault(tracked) or fault,
         )
 
@@ -360,7 +363,7 @@ class RootState:
                 settled.add(each.id)
         return settled
 
-    def _reservation(self, waiter: Waiter, load: Load, now: datetime) -> Reservation:
+    def _reservation(self, waiter: Waiter, load: Charge, now: datetime) -> Reservation:
         tracked = self._find(waiter.uid)
         if tracked is None:
             raise AssertionError("a Workflow that waits is tracked")
@@ -369,7 +372,7 @@ class RootState:
             namespace=waiter.namespace,
             workflow=waiter.name,
             accounts=load.accounts,
-            weight=waiter.weight,
+            requested=waiter.needs.requested,
             at=now,
             purpose=Purpose.RELEASE,
             user=waiter.user,

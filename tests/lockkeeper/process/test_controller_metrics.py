@@ -14,7 +14,7 @@ from policy.sources.snapshot_store import SnapshotStore
 from tests.policy.service.world import Clock, memory, quota, snapshot_of
 
 BUSY = UsageView(
-    taken={Account("etl", "limits"): Usage(3, 12, 0)},
+    used={Account("etl", "limits"): Usage(3, 12, 0)},
     queues={"etl": NamespaceQueue({0: 5})},
     running={"etl": Usage(3, 12, 0)},
 )

@@ -53,7 +53,7 @@ def ask(name: str, *, limit: int = 2, root: Root = ROOT, tasks: int = 1) -> Rese
         id=name,
         namespace="ci",
         workflow=name,
-        weight=Usage(1, tasks),
+        requested=Usage(1, tasks),
         demands=(Demand(ACCOUNT, Limits(Amount(limit)), "WorkflowQuota ci/builds"),),
     )
 
@@ -95,7 +95,7 @@ def test_threads_of_two_processes_reserve_exactly_the_limit(store: MemoryCluster
     states = [_decode(each.object)[0] for each in store.watch(QUOTA_LEDGERS, since=begin, timeout=0)]
     assert len(admitted) == limit
     assert set(processes[0].read(ROOT).reservations) == {f"w{number}" for number in admitted}
-    assert [state.taken()[ACCOUNT].workflows for state in states] == list(range(1, limit + 1))
+    assert [state.total_usage()[ACCOUNT].workflows for state in states] == list(range(1, limit + 1))
 
 
 def test_a_ledger_that_was_never_written_reads_as_empty(ledgers: Ledgers, store: MemoryCluster) -> None:
@@ -349,7 +349,7 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_repeated_request(
     with pytest.raises(Unavailable):
         other.reserve(ask("one", limit=1))
     assert other.reserve(ask("one", limit=1)) == []
-    assert ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
 def test_a_probe_returns_what_is_short_and_writes_nothing(ledgers: Ledgers, store: MemoryCluster) -> None:
@@ -384,7 +384,7 @@ def test_a_reservation_has_its_time_its_user_and_its_purpose(ledgers: Ledgers) -
         namespace="ci",
         workflow="one",
         accounts=(ACCOUNT,),
-        weight=Usage(1, 3),
+        requested=Usage(1, 3),
         at=NOON,
         purpose=Purpose.CREATE,
     )
@@ -426,7 +426,7 @@ reservations = st.builds(
     namespace=words,
     workflow=words,
     accounts=st.lists(accounts, max_size=3).map(tuple),
-    weight=usages,
+    requested=usages,
     at=st.datetimes(
         min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy makes them aware
         max_value=datetime(2100, 1, 1),  # noqa: DTZ001 - as above
@@ -472,7 +472,7 @@ def test_any_sequence_of_writes_stays_within_the_limit_and_is_what_is_read(
             reserved.add(name)
         stored = ledgers.read(ROOT)
         assert set(stored.reservations) == reserved
-        assert stored.taken().get(ACCOUNT, ZERO).workflows == len(reserved) <= limit
+        assert stored.total_usage().get(ACCOUNT, ZERO).workflows == len(reserved) <= limit
     assert ledgers.read(ROOT).epoch == sum(step == "fence" for step, _ in steps)
 
 

@@ -251,7 +251,7 @@ def emptied(stage: Stage, base: MemoryCluster) -> bool:
 
     def empty() -> bool:
         ledgers = [stage.ledgers.read(Root.parse(name_of(item))) for item in base.list(QUOTA_LEDGERS).items]
-        free = all(usage == ZERO for ledger in ledgers for usage in ledger.taken().values())
+        free = all(usage == ZERO for ledger in ledgers for usage in ledger.total_usage().values())
         return len(ledgers) == 3 and free and not any(ledger.reservations for ledger in ledgers)
 
     return eventually(base, empty, QUOTA_LEDGERS)

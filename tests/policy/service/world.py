@@ -48,7 +48,7 @@ from policy.core.policy_kinds.kinds import (
     WorkflowQuotaSpec,
 )
 from policy.core.policy_kinds.quota_parts import BorrowingSpec, QuotaLimits
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.usage_view import NO_USAGE, UsageView
 from policy.service.release.controller import IDLE_PASS, Controller
 from policy.service.release.release_pass import ReleasePass

@@ -149,7 +149,7 @@ def test_a_quota_that_denies_reserves_before_it_answers() -> None:
         id=UID,
         namespace=NAMESPACE,
         workflow="build",
-        weight=weight(4),
+        requested=weight(4),
         demands=demands(policies.policies(NAMESPACE).quotas, "ann", now=NOW),
         user="ann",
     )
@@ -178,7 +178,7 @@ def test_a_generated_name_is_cut_as_kubernetes_cuts_it() -> None:
 def test_a_quota_that_warns_lets_everything_run_and_warns_of_what_is_exceeded() -> None:
     """The text has the figures of the latest view."""
     policies = snapshot(quota(limits={"workflows": 10}, onExceed="Warn"))
-    full = policies.with_usage(UsageView(taken={MAIN: Usage(10)}))
+    full = policies.with_usage(UsageView(used={MAIN: Usage(10)}))
     decision = mutate(workflow(), full)
     assert decision.outcome is Outcome.ALLOWED
     assert decision.warnings == (
@@ -225,7 +225,7 @@ def test_the_default_of_tasks_is_written_into_the_spec() -> None:
 
 def test_a_workflow_behind_others_in_the_queue_is_warned_of_its_position() -> None:
     """The whole warning."""
-    view = UsageView(taken={MAIN: Usage(10)}, queues={NAMESPACE: NamespaceQueue({0: 11, 5: 2})})
+    view = UsageView(used={MAIN: Usage(10)}, queues={NAMESPACE: NamespaceQueue({0: 11, 5: 2})})
     decision = mutate(workflow({"priority": 1}), snapshot(quota(limits={"workflows": 10})).with_usage(view))
     assert decision.warnings == ("lockkeeper: queued, position 3 of 14 in team-a (10/10 running)",)
 
@@ -234,8 +234,8 @@ def test_a_workflow_behind_others_in_the_queue_is_warned_of_its_position() -> No
     ("view", "warned"),
     [
         (UsageView(), False),
-        (UsageView(taken={MAIN: Usage(9)}), False),
-        (UsageView(taken={MAIN: Usage(10)}), True),
+        (UsageView(used={MAIN: Usage(9)}), False),
+        (UsageView(used={MAIN: Usage(10)}), True),
         (UsageView(queues={NAMESPACE: NamespaceQueue({0: 1})}), True),
         (UsageView(queues={"team-b": NamespaceQueue({0: 1})}), False),
     ],
@@ -258,7 +258,7 @@ def test_where_usage_is_unknown_no_figures_are_invented() -> None:
 def test_a_user_whose_own_limit_is_full_is_warned_of_the_wait() -> None:
     """The view has the user's account, so this wait is foreseen."""
     policies = snapshot(quota(limits={"workflows": 10}, perUser={"workflows": 1}))
-    view = UsageView(taken={MAIN: Usage(1), Account(NAMESPACE, "main", "ann"): Usage(1)})
+    view = UsageView(used={MAIN: Usage(1), Account(NAMESPACE, "main", "ann"): Usage(1)})
     assert mutate(workflow(), policies.with_usage(view)).warnings != ()
 
 

@@ -53,7 +53,9 @@ def denied(tasks: int, *documents: Document, beside: int = 0) -> str:
         used[Account.share("shared", "team-b")] = weight(beside)
     ledger = Ledger(request.root, 1, used)
     asked, share = under_nodes(ledger, request.demands, request.share, request.nodes)
-    made = Reservation(request.id, request.namespace, request.workflow, tuple(accounts), request.weight, NOW)
+    made = Reservation(
+        request.id, request.namespace, request.workflow, tuple(accounts), request.requested, NOW
+    )
     _, short = reserve(ledger, made, asked, share)
     assert short
     return exceeded_reason(short[0]).message.partition(". ")[2]

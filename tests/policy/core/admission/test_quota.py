@@ -190,7 +190,7 @@ def test_of_a_pool_that_borrows_capacity_in_the_tree_is_requested() -> None:
     """The share is no limit of its own; what the member uses has an account."""
     found = requested(pool_that(borrowing={}))
     assert found.share is not None
-    assert found.share.member == NAMESPACE
+    assert found.share.account.namespace == NAMESPACE
     bounds = {each.account: each.limits for each in found.demands}
     assert bounds == {Account(NAMESPACE, "share"): limits(), Account("", "shared"): limits(10)}
     assert found.accounts == (*bounds, Account.share("shared", NAMESPACE))
@@ -238,7 +238,7 @@ def test_an_open_window_counts_in_the_request_and_the_message() -> None:
     }
     policies = snapshot(quota(limits={"workflows": 10}, windows=[window]))
     usage: Mapping[Account, Usage] = {Account(NAMESPACE, "main"): weight(1)}
-    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(taken=usage)))
+    decision = mutate(workflow({"parallelism": 1}), policies.with_usage(UsageView(used=usage)))
     assert decision.warnings == ("lockkeeper: queued, position 1 of 1 in team-a (1/1 running)",)
 
 

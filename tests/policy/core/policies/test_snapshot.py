@@ -58,10 +58,10 @@ def test_a_quota_is_compiled_as_it_is_written() -> None:
     (full, plain) = snapshot(written, quota("plain")).policies(NAMESPACE).quotas
     assert full.source == "WorkflowQuota team-a/main"
     assert full.account == Account(NAMESPACE, "main")
-    assert (full.limits, full.per_user, full.bounds_users) == (limits(10, 200), limits(3), True)
+    assert (full.elastic.base, full.per_user, full.bounds_users) == (limits(10, 200), limits(3), True)
     assert (full.default_tasks, full.max_tasks, full.on_exceed) == (20, 50, OnExceed.DENY)
     assert not full.selects_all
-    assert (plain.limits, plain.per_user, plain.bounds_users) == (limits(), limits(), False)
+    assert (plain.elastic.base, plain.per_user, plain.bounds_users) == (limits(), limits(), False)
     assert (plain.default_tasks, plain.max_tasks, plain.on_exceed) == (None, None, OnExceed.QUEUE)
     assert plain.selects_all
 
@@ -114,7 +114,7 @@ def test_namespace_defaults_hold_for_members_without_a_quota_of_their_own() -> N
     (defaults, total) = policies.policies(NAMESPACE).quotas
     assert defaults.source == "ClusterWorkflowQuota shared (namespaceDefaults)"
     assert defaults.account == Account(NAMESPACE, "shared.defaults")
-    assert (defaults.limits, defaults.on_exceed) == (limits(2), OnExceed.DENY)
+    assert (defaults.elastic.base, defaults.on_exceed) == (limits(2), OnExceed.DENY)
     assert total.account == Account("", "shared")
     assert _sources(policies, "team-b") == ["WorkflowQuota team-b/main", "ClusterWorkflowQuota shared"]
 
@@ -182,7 +182,7 @@ def test_invented_namespaces_do_not_fill_the_memory() -> None:
 def test_a_new_view_of_usage_shares_what_was_compiled() -> None:
     """Usage changes all the time, policies do not; the old snapshot keeps its own view."""
     policies = snapshot(quota())
-    view = UsageView(taken={Account(NAMESPACE, "main"): weight()})
+    view = UsageView(used={Account(NAMESPACE, "main"): weight()})
     later = policies.with_usage(view)
     assert later.usage == view
     assert policies.usage == NO_USAGE

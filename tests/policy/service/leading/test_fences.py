@@ -196,7 +196,7 @@ def test_a_ledger_that_no_quota_needs_any_more_is_closed_and_costs_the_next_lead
     leader.snapshot = snapshot_of()
     leader.work()
     closed = leader.ledgers.read(Root.of_namespace("etl"))
-    assert (closed.closed, closed.epoch, closed.taken()) == (True, 2, {})
+    assert (closed.closed, closed.epoch, closed.total_usage()) == (True, 2, {})
     spy.calls.clear()
     heir = Leader(spy, snapshot_of(), clock)
     heir.work()

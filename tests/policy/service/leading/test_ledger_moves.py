@@ -61,7 +61,7 @@ def leader(spy: Spy, clock: Clock) -> Leader:
 
 def taken(ledgers: Ledgers, pool_name: str) -> Usage:
     """Return what is taken of a pool."""
-    return ledgers.read(Root.of_pool(f"{pool_name}")).taken().get(Account("", pool_name), ZERO)
+    return ledgers.read(Root.of_pool(f"{pool_name}")).total_usage().get(Account("", pool_name), ZERO)
 
 
 def writes(number: int, effect: Callable[[], None]) -> Callable[[Call], None]:
@@ -165,7 +165,7 @@ def test_a_replica_with_the_old_policies_can_reserve_no_more_in_a_root_that_was_
     assert found == [True]
     assert refused(leader, late)
     assert taken(leader.ledgers, "new") == Usage(1, 1)
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage() == {}
 
 
 def refused(leader: Leader, late: ReservationRequest) -> bool:
@@ -260,7 +260,7 @@ def test_a_write_that_is_still_on_its_way_does_not_arrive_once_the_namespace_is_
     leader.work()
     with pytest.raises(Conflict):
         cluster.replace(QUOTA_LEDGERS, late)
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken() == {}
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage() == {}
     assert taken(leader.ledgers, "new") == Usage(1, 1)
 
 
@@ -292,4 +292,4 @@ def test_a_misplaced_entry_of_a_ledger_is_corrected_at_the_next_reading_of_all_l
     assert taken(leader.ledgers, "old") == ZERO
     assert leader.release_pass.next_event() == clock()  # What belongs nowhere needs another pass.
     leader.work()
-    assert leader.ledgers.read(Root.of_pool("gone")).taken() == {}
+    assert leader.ledgers.read(Root.of_pool("gone")).total_usage() == {}

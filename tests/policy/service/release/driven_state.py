@@ -13,7 +13,7 @@ from policy.core.policies.governing import borrowed_from, demands
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import ClusterWorkflowQuota, OnExceed, WorkflowQuota
 from policy.core.policy_kinds.quota_parts import QueueSpec, QueueStrategy, QuotaLimits, StopPolicy
-from policy.core.queue.waiter import Waiter
+from policy.core.queue.ordering import Waiter
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.demands import NodeBound
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, reserve, under_nodes

@@ -175,7 +175,7 @@ def test_the_view_of_usage_is_published(stage: Stage, cluster: MemoryCluster) ->
         create(stage, "b")
         assert stage.told.until(lambda: bool(stage.told.messages))
         usage = stage.snapshots.current().usage
-    assert usage.taken == {Account("etl", "q"): Usage(1, 1)}
+    assert usage.used == {Account("etl", "q"): Usage(1, 1)}
     assert usage.queues["etl"].depth == 1
 
 

@@ -7,8 +7,8 @@ from policy.cluster.protocol import WORKFLOWS, JsonPatch, MergePatch
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp
 from policy.core.policies.snapshot import Snapshot
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.service.release.decode_check import MOST_AT_ONCE, RETRY_AFTER
 from policy.service.release.release_sender import FIRST_DELAY, LAST_DELAY
 from tests.policy.core.builders import quota, snapshot
@@ -56,7 +56,7 @@ def test_one_that_argo_cannot_decode_stays_and_takes_no_slot(spy: Spy, clock: Cl
         leader.work()
         clock.advance(timedelta(seconds=1))
     assert leader.held("etl") == {"bad1": True, "bad2": True, "bad3": True, "a": False, "b": False, "c": True}
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 2
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage()[Account("etl", "q")].workflows == 2
     message = str(part(spy.get(WORKFLOWS, "bad1", namespace="etl"), "status", "message"))
     place = "queued by lockkeeper: position 2 of 4 in etl (2/2 running)"
     assert message == f"{place}; it is not let go: {WHY}"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from policy.cluster.errors import Unavailable
 from policy.core.objects.json_patch import JsonObject
 from policy.core.policies.snapshot import Snapshot
-from policy.core.quota.queue_rules import WaitReason
+from policy.core.queue.positions import WaitReason
 from policy.service.release.position_messages import REFRESHED_POSITIONS, WRITE_EVERY
 from tests.policy.core.builders import quota, snapshot
 from tests.policy.service.world import (

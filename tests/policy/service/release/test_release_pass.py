@@ -82,7 +82,7 @@ def reservation(leader: Leader, name: str) -> ReservationRequest:
         id=name,
         namespace="etl",
         workflow=name,
-        weight=Usage(1, 1),
+        requested=Usage(1, 1),
         demands=(Demand(ACCOUNT, Limits(Amount(1)), "WorkflowQuota etl/q"),),
     )
     assert leader.ledgers.reserve(request) == []
@@ -221,7 +221,7 @@ def test_a_workflow_that_was_deleted_is_left_and_frees_its_slot(leader: Leader, 
     assert len(leader.ledgers.read(ROOT).reservations) == 1
     assert leader.work() == 1
     assert leader.held("etl") == {"b": False}
-    assert leader.ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert leader.ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
 def test_another_workflow_of_the_same_name_is_not_released_in_its_stead(leader: Leader, spy: Spy) -> None:
@@ -372,7 +372,7 @@ def test_the_next_leader_completes_what_the_last_one_reserved(
     heir = Leader(cluster, ONE_AT_A_TIME, clock)
     assert heir.work() == 1
     assert heir.held("etl") == {"a": False, "b": True}
-    assert heir.ledgers.read(ROOT).taken() == {ACCOUNT: Usage(1, 1)}
+    assert heir.ledgers.read(ROOT).total_usage() == {ACCOUNT: Usage(1, 1)}
 
 
 def test_a_create_reservation_stays_until_its_time_has_passed(leader: Leader, clock: Clock) -> None:
@@ -507,7 +507,7 @@ def test_a_namespace_that_joins_a_pool_moves_to_the_ledger_of_the_pool(leader: L
     assert leader.work() == 1
     leader.work()
     assert leader.ledgers.read(Root.of_pool("data")).used == {Account("", "data"): Usage(2, 2)}
-    assert leader.ledgers.read(ROOT).taken() == {}
+    assert leader.ledgers.read(ROOT).total_usage() == {}
 
 
 def test_higher_priorities_go_first_then_older_ones(leader: Leader) -> None:
@@ -528,7 +528,7 @@ def test_the_view_tells_what_is_taken_what_waits_and_what_runs(leader: Leader) -
     queue_up(leader, "a", "b")
     queue_up(leader, "c", priority=7)
     leader.work()
-    assert leader.view.taken == {ACCOUNT: Usage(1, 1)}
+    assert leader.view.used == {ACCOUNT: Usage(1, 1)}
     assert leader.view.queues == {"etl": NamespaceQueue({0: 2})}
     assert leader.view.running == {"etl": Usage(1, 1)}
 

@@ -128,7 +128,7 @@ def test_a_workflow_that_has_waited_for_too_long_fails_for_good(spy: Spy, clock:
     assert part(ended, "status", "finishedAt") == "2026-11-23T12:10:00Z"
     leader.work()
     assert leader.view.queues == {}
-    assert leader.ledgers.read(Root.of_namespace("etl")).taken()[Account("etl", "q")].workflows == 1
+    assert leader.ledgers.read(Root.of_namespace("etl")).total_usage()[Account("etl", "q")].workflows == 1
 
 
 def test_the_next_pass_is_due_when_a_wait_is_over(spy: Spy, clock: Clock) -> None:

@@ -12,12 +12,11 @@ from policy.core.objects.hold import holds_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import OnExceed
-from policy.core.queue.equivalence_groups import Shape
-from policy.core.queue.positions import reason_of
+from policy.core.queue.ordering import Requirements
+from policy.core.queue.positions import WaitReason, reason_of
 from policy.core.quota.accounts import Account, Root
 from policy.core.quota.compiled_quota import CompiledQuota
 from policy.core.quota.ledger import Ledger, Purpose, Reservation, with_reservations
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import ZERO, Amount, Usage
 from policy.service.release.root_state import MOST_RELEASES, RootState
 from policy.service.tracking.tracked import Tracked
@@ -71,7 +70,7 @@ def test_one_that_can_never_run_is_known(driven: DrivenState) -> None:
     for group in driven.state.planner.pending.groups():
         reason, short = reason_of(driven.state.planner, group)
         never = reason is WaitReason.EXCEEDS_MAX_QUOTA
-        assert never == driven.state.planner.headroom.never(group.shape)
+        assert never == any(driven.state.planner.headroom.never_fitting(group.needs))
         assert short
         if never:
             assert not any(fits(Ledger(ROOT), driven.live[each.uid], driven) for each in group)
@@ -105,7 +104,7 @@ def test_a_reservation_stays_exactly_while_its_object_is_not_accounted_for(drive
     for identity in kept:
         old, new = before[identity], settled.reservations[identity]
         assert set(new.accounts) >= set(old.accounts)
-        assert (new.weight, new.at, new.workflow) == (old.weight, old.at, old.workflow)
+        assert (new.requested, new.at, new.workflow) == (old.requested, old.at, old.workflow)
 
 
 @given(driven=driven_states())
@@ -272,7 +271,7 @@ def test_changes_folded_one_by_one_give_the_same_as_a_new_state(drawn: Snapshot,
     assert old.running == driven.state.running
     assert waiting == driven.waiting()
     assert old.view() == driven.state.view()
-    assert old.planner.headroom.taken == driven.state.planner.headroom.taken
+    assert old.planner.headroom.used == driven.state.planner.headroom.used
     known = set(old.planner.headroom.limits) & set(driven.state.planner.headroom.limits)
     quotas = [quota for name in "ab" for quota in drawn.policies(name).quotas]
     assert known >= {quota.account for quota in quotas if _bounds(quota)}
@@ -286,7 +285,7 @@ def _bounds(quota: CompiledQuota) -> bool:
 
 def _in_force(state: RootState, accounts: set[Account]) -> object:
     headroom = state.planner.headroom
-    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever.tree)
+    tree = None if headroom.pool is None else (headroom.pool.usage.tree, headroom.pool.ever)
     return {each: headroom.limits[each] for each in accounts}, tree
 
 
@@ -321,7 +320,7 @@ def test_users_are_counted_apart() -> None:
         namespaces="a",
     )
     assert driven.work() == ["u1", "u3"]
-    assert driven.ledger.taken()[Account("a", "q", "ann")] == Usage(1, 1)
+    assert driven.ledger.total_usage()[Account("a", "q", "ann")] == Usage(1, 1)
     driven.runs("u1", "u3")
     driven.see(gone=["u3"])
     assert driven.settled().used == {Account("a", "q"): Usage(1, 1), Account("a", "q", "ann"): Usage(1, 1)}
@@ -336,7 +335,7 @@ def test_the_reservation_of_a_create_is_dropped_when_its_object_is_counted() -> 
     )
     assert set(held.reservations) == {"u1.1"}
     assert set(running.reservations) == set()
-    assert held.taken() == running.taken() == {POOL: Usage(1, 1)}
+    assert held.total_usage() == running.total_usage() == {POOL: Usage(1, 1)}
 
 
 def test_the_reservation_of_a_create_stays_while_no_object_is_seen() -> None:
@@ -346,7 +345,7 @@ def test_the_reservation_of_a_create_stays_while_no_object_is_seen() -> None:
     driven.later(timedelta(days=1), None)
     settled = driven.settled()
     assert set(settled.reservations) == {"c1"}
-    assert settled.taken()[POOL].workflows == 2
+    assert settled.total_usage()[POOL].workflows == 2
 
 
 def test_the_reservation_of_one_that_was_created_and_deleted_is_dropped() -> None:
@@ -363,7 +362,7 @@ def test_a_create_is_remembered_until_its_ledger_was_written() -> None:
     driven.fail()
     driven.see(gone=["u1"])
     driven.work()
-    assert driven.ledger.taken() == {POOL: ZERO}
+    assert driven.ledger.total_usage() == {POOL: ZERO}
 
 
 def test_a_release_is_dropped_from_the_ledger_when_the_workflow_runs_or_is_deleted() -> None:
@@ -426,7 +425,7 @@ def test_a_release_that_is_reserved_is_not_planned_again_and_not_charged_twice()
     driven = DrivenState(one_pool(1), *present, ledger=ledger)
     assert driven.work() == []
     assert set(driven.waiting()) == {"u2"}
-    assert driven.ledger.taken()[POOL] == Usage(1, 1)
+    assert driven.ledger.total_usage()[POOL] == Usage(1, 1)
     lowered = DrivenState(one_pool(0), *present, ledger=ledger)
     assert set(lowered.settled().reservations) == {"u1.1"}
 
@@ -435,7 +434,7 @@ def test_a_release_that_runs_is_counted_in_the_place_of_its_reservation() -> Non
     """At no moment is it counted twice or not at all."""
     driven = DrivenState(one_pool(1), live("u1", tasks=3))
     assert driven.work() == ["u1"]
-    assert (driven.ledger.used, driven.ledger.taken()) == ({POOL: ZERO}, {POOL: Usage(1, 3)})
+    assert (driven.ledger.used, driven.ledger.total_usage()) == ({POOL: ZERO}, {POOL: Usage(1, 3)})
     driven.runs("u1")
     driven.work()
     assert (driven.ledger.used, driven.ledger.reservations) == ({POOL: Usage(1, 3)}, {})
@@ -459,7 +458,7 @@ def test_a_write_that_failed_is_taken_back() -> None:
     driven.see(live("urgent", priority=9, arrival=2))
     assert driven.work() == ["urgent"]
     assert set(driven.waiting()) == {"u1"}
-    assert driven.ledger.taken() == {POOL: Usage(1, 1)}
+    assert driven.ledger.total_usage() == {POOL: Usage(1, 1)}
 
 
 def test_one_that_went_while_a_write_failed_is_not_charged() -> None:
@@ -504,7 +503,7 @@ def test_without_any_quota_left_everybody_held_is_released() -> None:
     driven = DrivenState(snapshot(), live("u1"), live("u2"), root=Root.of_namespace("a"), namespaces="a")
     assert len(driven.work()) == 2
     assert driven.ledger.used == {}
-    assert driven.ledger.taken() == {}
+    assert driven.ledger.total_usage() == {}
 
 
 def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> None:
@@ -517,7 +516,7 @@ def test_the_reservation_of_a_release_names_its_workflow_and_all_accounts() -> N
             namespace="a",
             workflow="u1",
             accounts=(Account("a", "q"), Account("a", "q", "ann"), POOL),
-            weight=Usage(1, 3),
+            requested=Usage(1, 3),
             at=NOON,
             purpose=Purpose.RELEASE,
             user="ann",
@@ -533,7 +532,11 @@ def test_a_waiter_needs_capacity_in_every_quota_that_does_not_only_warn() -> Non
     ]
     driven = DrivenState(snapshot(*own), live("u1"), root=Root.of_namespace("a"), namespaces="a")
     assert driven.work() == []
-    assert [each.demand.account.quota for each in driven.waiting()["u1"].wants] == ["deny", "queue", "warn"]
+    assert [each.demand.account.quota for each in driven.waiting()["u1"].needs.wants] == [
+        "deny",
+        "queue",
+        "warn",
+    ]
     bounds = {account.quota: each for account, each in driven.state.planner.headroom.limits.items()}
     assert bounds == {"deny": limits(0), "queue": limits(0), "warn": limits()}
     driven.reopen(snapshot(own[2]))
@@ -562,7 +565,7 @@ def test_a_new_account_has_the_reservations_of_before() -> None:
     driven.reopen(one_pool(9, own))
     driven.see(live("u2", arrival=2))
     assert driven.work() == []
-    taken = driven.ledger.taken()
+    taken = driven.ledger.total_usage()
     assert taken[Account("a", "q")] == taken[Account("a", "q", "ann")] == Usage(2, 5)
     assert taken[POOL] == Usage(3, 6)
     assert set(driven.waiting()) == {"u2"}
@@ -573,7 +576,7 @@ def test_reservations_that_arrive_count_on_the_accounts_of_their_new_root() -> N
     old = reserved("c1", Account("a", "old"), purpose=Purpose.CREATE)
     driven = DrivenState(one_pool(1), live("u1"))
     driven.ledger = driven.state.settle(driven.ledger, NOON, moved=[old])
-    assert driven.ledger.taken()[POOL] == Usage(1, 1)
+    assert driven.ledger.total_usage()[POOL] == Usage(1, 1)
     assert set(driven.ledger.reservations) == {"c1"}
 
 
@@ -729,6 +732,6 @@ def test_whatever_limits_are_edited_the_result_is_the_same_as_with_a_new_state(
     assert reasons(kept) == reasons(driven.state)
 
 
-def reasons(state: RootState) -> Mapping[Shape, object]:
+def reasons(state: RootState) -> Mapping[Requirements, object]:
     """Return why each group waits that does."""
-    return {each.shape: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}
+    return {each.needs: reason_of(state.planner, each) for each in state.planner.pending.groups() if each}

@@ -15,8 +15,8 @@ from policy.core.objects.workflow_defaults import WorkflowDefaults
 from policy.core.policies.snapshot import Document, Snapshot
 from policy.core.policy_kinds.kinds import PerWorkflow, PolicyMetadata, WorkflowQuota, WorkflowQuotaSpec
 from policy.core.policy_kinds.quota_parts import QuotaLimits
+from policy.core.queue.positions import WaitReason
 from policy.core.quota.accounts import Account, Root
-from policy.core.quota.queue_rules import WaitReason
 from policy.core.values.amounts import Amount
 from tests.policy.service.world import (
     Call,

@@ -8,20 +8,19 @@ from typing import Final
 from policy.core.objects.workflow import HIGHEST_PRIORITY
 from policy.core.policy_kinds.quota_parts import QueueStrategy, StopPolicy
 from policy.core.queue.fair_share import FairShare
-from policy.core.queue.planner import Load, Planner
-from policy.core.queue.waiter import Waiter, Want
+from policy.core.queue.ordering import Requirements, Waiter, Want
+from policy.core.queue.planner import Charge, Planner
 from policy.core.quota.accounts import Account, Tenant
+from policy.core.quota.compiled_quota import QueueRules
 from policy.core.quota.demands import Demand
-from policy.core.quota.pool_tree import Tree, compile_tree
-from policy.core.quota.pool_usage import Pool
-from policy.core.quota.queue_rules import QueueRules
+from policy.core.quota.pool_tree import Pool, PoolUsage, Tree, compile_tree
 from policy.core.values.amounts import UNLIMITED, ZERO, Amount, Limits, Usage
 from tests.policy.core.builders import NOW, limits, weight
 from tests.policy.core.queue.planning_oracle import Oracle
-from tests.policy.core.quota.tree_oracle import Plot
+from tests.policy.core.quota.tree_oracle import PlainPool
 
 NEVER: Final = 10**9
-"""So many passes that nobody ever makes a claim."""
+"""So many overtakes that no group is ever protected."""
 NAMES: Final = ("team-a", "team-b", "team-c")
 
 
@@ -30,9 +29,9 @@ def fair_share(**weights: int) -> FairShare:
     return FairShare(now=NOW, limits=limits(10, 30), half_life=timedelta(hours=1), weights=weights)
 
 
-def planner(*, passes: int = NEVER, patience: timedelta = timedelta(days=9999)) -> Planner:
-    """Return a planner with nobody in it."""
-    return Planner(now=NOW, fair=fair_share(), passes=passes, patience=patience)
+def planner(*, passes: int = NEVER, long_wait: timedelta = timedelta(days=9999)) -> Planner:
+    """Return a planner with an empty queue."""
+    return Planner(now=NOW, fair=fair_share(), max_overtakes=passes, long_wait=long_wait)
 
 
 def bound(name: str, most: Limits, *, namespace: str = "team-a", user: str = "") -> Demand:
@@ -62,10 +61,9 @@ def waiter(
         priority=priority,
         created=NOW - age,
         arrival=arrival,
-        weight=weight(tasks),
-        wants=tuple(Want(each, withheld) for each in demands),
-        shares=shares,
-        withheld=withheld,
+        needs=Requirements(
+            namespace, weight(tasks), tuple(Want(each, withheld) for each in demands), shares, withheld
+        ),
         fault=fault,
     )
 
@@ -78,22 +76,24 @@ def uids(waiters: Iterable[Waiter]) -> list[str]:
 def pool_of(tree: Tree, *, name: str = "pool", ever: Tree | None = None, rises: str = "") -> Pool:
     """Return a pool; without `ever`, one whose limits never change."""
     most = tree if ever is None else ever
-    return Pool(name=name, source=f"ClusterWorkflowQuota {name}", tree=tree, ever=most, rises=rises)
+    return Pool(
+        name=name, source=f"ClusterWorkflowQuota {name}", usage=PoolUsage(tree), ever=most, rises=rises
+    )
 
 
-class World:
+class RandomQueue:
     """A planner and an oracle, and events drawn from one seed; `step` makes one event for both."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.now = NOW
         self.planner = Planner(
-            now=NOW, fair=fair_share(**{NAMES[0]: 2}), passes=NEVER, patience=timedelta(days=9999)
+            now=NOW, fair=fair_share(**{NAMES[0]: 2}), max_overtakes=NEVER, long_wait=timedelta(days=9999)
         )
         self.oracle = Oracle(fair=fair_share(**{NAMES[0]: 2}), now=NOW)
         self.names = NAMES[: self.rng.randint(1, 3)]
         self.users = self.rng.choice((("",), ("ann", "bob")))
-        self.running: dict[str, Load] = {}
+        self.running: dict[str, Charge] = {}
         self.limits: dict[Account, Limits] = {}
         self.count = 0
         self.has_pool = self.rng.random() < 0.6
@@ -115,11 +115,11 @@ class World:
         self._sampled()
         wanted = self.oracle.plan()
         for each in found:
-            self.running[each.uid] = self.planner.load_of(each)
+            self.running[each.uid] = self.planner.charge_of(each)
         return uids(found), wanted
 
     def forget(self, each: Waiter) -> None:
-        """Tell the oracle that one was released."""
+        """Inform the oracle that one was released."""
         self.oracle.count(self.running[each.uid], 1)
         del self.oracle.waiters[each.uid]
 
@@ -156,10 +156,13 @@ class World:
             priority=priority,
             created=self.now - timedelta(minutes=self.rng.choice((0, 0, 5, 30))),
             arrival=self.count,
-            weight=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
-            wants=tuple(Want(demand, self.rng.choice((withheld, ZERO))) for demand in demands),
-            shares=self.has_pool and self.rng.random() < 0.9,
-            withheld=withheld,
+            needs=Requirements(
+                namespace=name,
+                requested=weight(self.rng.choice((0, 1, 1, 2, 5, None))),
+                wants=tuple(Want(demand, self.rng.choice((withheld, ZERO))) for demand in demands),
+                shares=self.has_pool and self.rng.random() < 0.9,
+                withheld=withheld,
+            ),
             fault="the policy is broken" if self.rng.random() < 0.05 else "",
         )
         self.count += 1
@@ -175,13 +178,13 @@ class World:
     def _end(self) -> None:
         if not self.running:
             return
-        load = self.running.pop(self.rng.choice(sorted(self.running)))
-        self.planner.ended(load, self.now)
+        charge = self.running.pop(self.rng.choice(sorted(self.running)))
+        self.planner.ended(charge, self.now)
         self._sampled()
-        self.oracle.count(load, -1)
-        self.oracle.fair.ended(Tenant(load.namespace), load.weight, self.now)
-        if load.user:
-            self.oracle.fair.ended(Tenant(load.namespace, load.user), load.weight, self.now)
+        self.oracle.count(charge, -1)
+        self.oracle.fair.ended(Tenant(charge.namespace), charge.usage, self.now)
+        if charge.user:
+            self.oracle.fair.ended(Tenant(charge.namespace, charge.user), charge.usage, self.now)
 
     def _wait(self) -> None:
         self.now += timedelta(seconds=self.rng.choice((1, 30, 59, 300, 2000)))
@@ -201,15 +204,15 @@ class World:
         def draw() -> dict[str, Limits]:
             return {name: self._limits() for name in self.names}
 
-        plot = Plot("pool", self._limits(8, 20), draw(), draw(), draw(), draw())
-        self.oracle.plot, self.oracle.fair.limits = plot, plot.total
-        self.planner.set_pool(pool_of(compile_tree(plot.members())))
+        plain = PlainPool("pool", self._limits(8, 20), draw(), draw(), draw(), draw())
+        self.oracle.plain, self.oracle.fair.limits = plain, plain.total
+        self.planner.set_pool(pool_of(compile_tree(plain.members())))
 
     def _edit_rule(self) -> None:
         self._edit_rules(self.rng.choice(self.names))
 
     def _edit_rules(self, name: str) -> None:
-        # With several users the head of a strict queue keeps its turn while their shares move.
+        # With several users the head of a strict queue stays the head while their shares change.
         strategies: Sequence[QueueStrategy] = (
             (QueueStrategy.BEST_EFFORT_FIFO,) if len(self.users) > 1 else tuple(QueueStrategy)
         )
