@@ -16,7 +16,7 @@ from policy.cluster.protocol import (
     WORKFLOW_QUOTAS,
     Resource,
 )
-from policy.core.lock_model.sibling_names import header_of
+from policy.core.lock_model.generated_names import header_of
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policy_kinds.kinds import (
     ConfigMap,

@@ -27,9 +27,9 @@ from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.generated_names import can_name, generated_name, is_layer
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import NO_LOCKS, held_locks
-from policy.core.lock_model.pod_view import PodView
 from policy.core.lock_model.rules import CompiledRule, item_of, list_of
 from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody
+from policy.core.lock_model.template_pods import PodView
 from policy.core.objects.json_patch import JsonObject, field_path
 from policy.core.objects.template_keys import described
 from policy.core.objects.workflow import RawTemplate, TemplateRef, WorkflowSpec
@@ -74,7 +74,7 @@ class ForeignCalls:
         needed = self._needed(site, found, caller, outcome)
         if not needed:
             return outcome
-        place = TemplateBody(found.template, site.pointer, remarkable=False)
+        place = TemplateBody(found.template, site.pointer, has_complex_calls=False)
         wrong = faults_of(place, needed, self._book)
         outcome.faults.extend(wrong)
         if any(fault.code is Code.LOCK_FORM for fault in wrong):

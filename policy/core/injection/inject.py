@@ -54,11 +54,11 @@ def put_locks(
     spec: WorkflowSpec, locks: LockPolicies, active: Sequence[CompiledLockPolicy], reviewed: ReviewedObject
 ) -> Put:
     """Return what policies put into a spec."""
-    found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
+    found = locks.relevant_bodies(spec, reviewed.at, reviewed.view, reviewed.budget)
     conversion: tuple[PatchOp, ...] = ()
     if converts(locks, active) and any_single(spec, found):
         spec, conversion = convert(spec, reviewed.at)
-        found = locks.concerned(spec, reviewed.at, reviewed.view, reviewed.budget)
+        found = locks.relevant_bodies(spec, reviewed.at, reviewed.view, reviewed.budget)
         if locks.structural:  # Copies of templates are made from the text.
             reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
     return Put(spec, found, conversion, inject(spec, found, locks, active, reviewed))
@@ -96,7 +96,7 @@ def _callers_matter(found: Sequence[TemplateBody], locks: LockPolicies, reviewed
             template.synchronization, locks.namespace
         ):
             return True
-        if place.remarkable and any(
+        if place.has_complex_calls and any(
             call.template_ref is not None and reviewed.find(call.template_ref) is not None
             for call, _ in calls(template, place.pointer)
         ):

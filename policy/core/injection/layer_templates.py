@@ -7,8 +7,8 @@ long story about it (argo-workflows F). What goes in is passed on, and what come
 from collections.abc import Mapping
 from typing import Any, Final
 
-from policy.core.lock_model.conditions import WhenCondition
 from policy.core.lock_model.generated_names import BASE_TASK, FREE_TASK, LOCKED_TASK
+from policy.core.lock_model.when_conditions import WhenCondition
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import RawTemplate, TemplateRef
 

@@ -7,11 +7,11 @@ import msgspec
 
 from policy.core.injection.call_sites import SPEC_ITSELF, CallSite, sites_of
 from policy.core.injection.effective_rules import conditions_clash, one_rule_each
-from policy.core.lock_model.conditions import depends_on_inputs, negated, without_condition
 from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_layer
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.lock_model.rules import CompiledRule, chosen_name
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
+from policy.core.lock_model.when_conditions import depends_on_inputs, negated, without_condition
 from policy.core.objects.workflow import Template, WorkflowSpec
 from policy.core.policy_kinds.kinds import Strategy
 from policy.core.values.budget import STEPS, Budget, Part, paced
@@ -91,7 +91,7 @@ def _collect(
     site: CallSite | None,
 ) -> None:
     number = len(bodies)
-    bodies.append(TemplateBody(template, pointer, remarkable=True))
+    bodies.append(TemplateBody(template, pointer, has_complex_calls=True))
     inbound.append([] if site is None else [site])
     if calls_none(template):
         return

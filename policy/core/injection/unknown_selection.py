@@ -13,9 +13,9 @@ from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.pod_view import PodView, is_veiled
 from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody, calls
+from policy.core.lock_model.template_pods import PodView, pod_differs
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.workflow import Template, WorkflowSpec
 
@@ -34,8 +34,12 @@ def hidden_from_rules(
     if not locks.by_pod:
         return ()
     view = locks.view(spec, open_ended=reviewed.is_template) if reviewed.view is None else reviewed.view
-    hides, closely = view.hides, locks.looks_closer
-    looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
+    sets_pods, all_fields = view.sets_pods, locks.selects_pod_fields
+    looked = [
+        each
+        for each in found
+        if each.has_complex_calls or sets_pods or pod_differs(each.template, all_fields=all_fields)
+    ]
     if not looked:
         return ()  # So it nearly always is.
     return tuple(dict.fromkeys(islice(_hidden(looked, locks, active, reviewed, view), MOST_WARNINGS)))
@@ -49,7 +53,7 @@ def _hidden(
     view: PodView,
 ) -> Iterator[str]:
     def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
-        if not locks.may_come_to_select(template, hides=view.hides):
+        if not locks.may_select_when_called(template, sets_pods=view.sets_pods):
             return
         held = held_locks(template.synchronization, locks.namespace)
         for rule, match in locks.matches(template, view, caller):
@@ -58,7 +62,7 @@ def _hidden(
 
     for place in found:
         yield from (unseen(template_name(place), rule) for rule in unknown(place.template))
-        if not place.remarkable:
+        if not place.has_complex_calls:
             continue
         for call, _ in calls(place.template, place.pointer):
             foreign = reviewed.find(call.template_ref) if call.template_ref is not None else None
@@ -70,7 +74,7 @@ def _hidden(
 
 def unseen(name: str, rule: CompiledRule) -> str:
     """Return the warning that it is not known whether a rule selects a template."""
-    parts = rule.selector.asked_of_pods
+    parts = rule.selector.pod_fields_in_words
     why = (
         f'because its {parts} is not known before it runs, so rule "{rule.name}" of {rule.policy.source} '
         "could not be applied; write it out, or take the lock in the template"

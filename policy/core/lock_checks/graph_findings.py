@@ -14,11 +14,11 @@ import msgspec
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.parameterised_names import filled_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_graph.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
-from policy.core.lock_graph.fast_path import is_plain
+from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
+from policy.core.lock_graph.fast_path import needs_no_graph
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
-from policy.core.lock_graph.template_graph import Added, Graph, Unknown, resolve
+from policy.core.lock_graph.template_graph import AddedLocks, Graph, UnknownReference, build_graph
 from policy.core.lock_graph.template_library import Library
 from policy.core.lock_model.block_locks import locks_in
 from policy.core.lock_model.rules import CompiledLockPolicy
@@ -76,7 +76,7 @@ def review_graph(
     """Return what the graph of an object shows after a patch of its locks, as reasons and warnings."""
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
-    if is_plain(owner, found, index, changed, rulebook.budget):
+    if needs_no_graph(owner, found, index, changed, rulebook.budget):
         return NOTHING
     shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
@@ -99,9 +99,9 @@ def graph_findings(
     added = added_by(patch, namespace)
     if added is None:
         return [], []
-    graphs = [resolve(owner, library.find(namespace), namespace, added=added, budget=budget)]
+    graphs = [build_graph(owner, library.find(namespace), namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
-        whole = resolve(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+        whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
     shown: list[GraphFinding] = []
     severity, policy = _strictest(rulebook, "unknown_references")
@@ -118,7 +118,7 @@ def graph_findings(
     return shown, filled_faults(graphs, owner, found, rulebook)
 
 
-def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
+def added_by(patch: Sequence[PatchOp], namespace: str) -> AddedLocks | None:
     """Return the names of the locks that a patch adds, by the body; None where it changes more than locks."""
     added: dict[str, tuple[str, ...]] = {}
     for operation in patch:
@@ -148,7 +148,7 @@ _Found = tuple[str, str, bool]
 
 def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
     """Yield what an object itself refers to that does not exist; of others their own reviews tell."""
-    seen: set[Unknown] = set()
+    seen: set[UnknownReference] = set()
     for graph in graphs:
         for each in graph.unknown:
             if each.owner is not owner or each in seen or not (each.local or library.templates):
@@ -171,7 +171,7 @@ def _deadlocks(
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, owner, seen)
-        if not analysis.whole:
+        if not analysis.complete:
             yield field_path(owner.at), "has too many templates or locks to look for all deadlocks", False
     for deadlock in _circles(nested, owner, limit_of, rulebook, library):
         yield from _once(deadlock, owner, seen)
@@ -184,8 +184,8 @@ def _circles(
     if nested:
         own = owner.key(namespace) if owner.is_template else None
         index = library.index(namespace, budget)
-        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
-            yield of_circle(circle)
+        for circle in index.cycles(nested, limit_of, without=own, budget=budget):
+            yield deadlock_of_cycle(circle)
 
 
 def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str, str]]) -> Iterator[_Found]:

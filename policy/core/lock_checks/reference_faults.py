@@ -45,7 +45,7 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
     """Return what is wrong with the lock that a rule injects; remembered while all policies speak."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
-    known = locks.found_out.faults if whole else rulebook.faults
+    known = locks.caches.faults if whole else rulebook.faults
     return known.get_or(rule.lock_name, lambda: tuple(ref_faults(rule.lock, "", rulebook)))
 
 
@@ -61,7 +61,7 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rul
         if template.synchronization is not None:
             where = f"{field_path(place.pointer)}.synchronization"
             yield from _block(template.synchronization, where, rulebook)
-        if place.remarkable:
+        if place.has_complex_calls:
             yield from _misplaced(place, rulebook)
 
 
@@ -236,7 +236,7 @@ def _limit_faults(
     namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
     """Yield that a semaphore is undefined, or has no limit that Argo can use."""
-    demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
+    demanding = next((policy for policy in rulebook.policies if policy.validation.require_defined), None)
     if demanding is None or not namespace:  # A template of the cluster is used in many namespaces.
         return
     own = namespace == rulebook.locks.namespace

@@ -57,5 +57,5 @@ class Rulebook(msgspec.Struct, frozen=True):
     @property
     def closed_by(self) -> CompiledLockPolicy | None:
         """The policy that keeps locks of other namespaces out, if one does."""
-        denying = (each for each in self.policies if each.cross_namespace is CrossNamespace.DENY)
+        denying = (each for each in self.policies if each.validation.cross_namespace is CrossNamespace.DENY)
         return next(denying, None)

@@ -1,4 +1,4 @@
-"""What an admission starts: the object, the one that its templates come from, and what runs first.
+"""What a run of an object starts: the object, the one that its templates come from, and what runs first.
 
 A Workflow with a workflowTemplateRef runs the spec that Argo merges from both (argo-workflows G): each field
 is the Workflow's own where it has one, else the template's.
@@ -33,7 +33,7 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def locks_runs(self) -> bool:
-        """Whether it says of whole runs that they, or all of their templates, take locks."""
+        """Whether its whole runs, or all of their templates, take locks."""
         defaults = self.spec.template_defaults
         return self.spec.synchronization is not None or (
             defaults is not None and defaults.synchronization is not None
@@ -41,11 +41,11 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def is_template(self) -> bool:
-        """Whether it is a template object, which others may enter anywhere."""
+        """Whether it is a template object, of which others may call any template."""
         return self.kind in TEMPLATE_KINDS
 
     def key(self, namespace: str) -> TemplateKey:
-        """Return where a template object of a namespace, or of the cluster, is found."""
+        """Return the key of a template object of a namespace, or of the cluster."""
         return TemplateKey("" if self.kind is ObjectKind.CLUSTER_WORKFLOW_TEMPLATE else namespace, self.name)
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
 
 
 FindOwner: TypeAlias = Callable[[TemplateRef], TemplateOwner | None]
-"""Looks an object up that is referred to; None where there is none."""
+"""Returns the object that a reference names; None where there is none."""
 
 
 def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/spec") -> TemplateOwner:
@@ -67,8 +67,8 @@ def template_owner(kind: ObjectKind, name: str, spec: WorkflowSpec, at: str = "/
 class RunSources(msgspec.Struct, frozen=True):
     """What is started: the object under review, then the one that its templates come from, if another.
 
-    With `every`, each template of the object by itself, as a templateRef enters it: without what the object
-    says of whole runs.
+    With `every`, each template of the object by itself, as a templateRef calls it: without what the object
+    has for whole runs.
     """
 
     sources: tuple[TemplateOwner, ...]
@@ -111,7 +111,7 @@ class RunSources(msgspec.Struct, frozen=True):
         return Parameters(tuple(found.values()))
 
     def entries(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        """Yield what is started first, at the end, and by hooks, with the object that says so."""
+        """Yield what is started first, at the end, and by hooks, with the object where that is written."""
         if self.every:
             yield from self._every_template()
             return
@@ -144,7 +144,7 @@ class RunSources(msgspec.Struct, frozen=True):
 def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:
     """Return what an object runs; a workflowTemplateRef to what does not exist adds nothing.
 
-    Of a template object each template, or with `whole` what a workflowTemplateRef runs.
+    Of a template object that is each template, or with `whole` what a workflowTemplateRef runs.
     """
     if owner.is_template:
         return RunSources((owner,), every=not whole)

@@ -18,9 +18,9 @@ from policy.core.injection.unknown_selection import MOST_WARNINGS, unseen
 from policy.core.lock_checks.graph_findings import NOTHING, Inspection
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.pod_view import NOTHING_SAID, PodView
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
-from policy.core.lock_model.template_bodies import ForeignTemplate, MissingLock, TemplateBody, calls
+from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, MissingLock
+from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody, calls
+from policy.core.lock_model.template_pods import PLAIN_PODS, PodView
 from policy.core.lock_review.workflow_overlay import overlaid
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, known_key
@@ -59,7 +59,7 @@ def missing_lock_findings(
         unknown = [(each.name or "", rule) for each, rule in added.unknown if rule.policy in active]
         said += [unseen(name, rule) for name, rule in unknown[:MOST_WARNINGS]]
     for place in paced(found, reviewed.budget, Part.LOCKS):
-        if place.remarkable:
+        if place.has_complex_calls:
             every = list(calls(place.template, place.pointer))
             for call, pointer in paced(every, reviewed.budget, Part.LOCKS):
                 if call.template_ref is not None and call.template_ref.template:
@@ -99,7 +99,7 @@ def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> 
     key = known_key(ref, locks.namespace)
     if key is None:
         return ()
-    return locks.found_out.lacking.get_or(
+    return locks.caches.missing.get_or(
         (*key, ref.template or ""), lambda: _look_up_missing(ref, key, locks, snapshot)
     )
 
@@ -121,7 +121,7 @@ def _in_whole(
 ) -> Iterator[tuple[str, str, CompiledRule]]:
     """Yield the names of templates of another object, its name, and the rules they lack."""
     rules = {(rule.name, rule.policy.source): rule for rule in locks.rules}
-    for each in inject(spec, locks.concerned(spec), locks, locks.policies).locks:
+    for each in inject(spec, locks.relevant_bodies(spec), locks, locks.policies).locks:
         yield each.template, key.name, rules[each.rule, each.policy]
 
 
@@ -157,7 +157,7 @@ def _below(
             waiting.append((its_home, its_of, body, own))
 
 
-def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOTHING_SAID) -> FindTemplate:
+def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = PLAIN_PODS) -> FindTemplate:
     """Return how templates of other objects are looked up that rules may select; they are remembered.
 
     `view` is that of the object under review, which may say what all that it runs has in its Pods.
@@ -167,20 +167,22 @@ def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOT
         key = known_key(ref, locks.namespace)
         if key is None:
             return None
-        return locks.found_out.foreign.get_or(
-            (*key, ref.template or "", view.hides),
-            lambda: _selectable(ref, key, locks, snapshot, hides=view.hides),
+        return locks.caches.foreign.get_or(
+            (*key, ref.template or "", view.sets_pods),
+            lambda: _selectable(ref, key, locks, snapshot, sets_pods=view.sets_pods),
         )
 
     return find
 
 
 def _selectable(
-    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, hides: bool
+    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, sets_pods: bool
 ) -> ForeignTemplate | None:
     """Return a template of another object, None where no rule may select it."""
     spec = snapshot.templates.get(key)
     template = spec.template(ref.template or "") if spec is not None else None
-    if template is None or not (locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)):
+    if template is None or not (
+        locks.rules_for(template) or locks.may_select_when_called(template, sets_pods=sets_pods)
+    ):
         return None
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))

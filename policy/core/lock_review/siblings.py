@@ -17,9 +17,9 @@ import msgspec
 from policy.core.decision.decision import IGNORED, Code, Decision, Operation, Outcome, Reason, Review, settled
 from policy.core.injection.inject import Put, put_locks
 from policy.core.injection.reviewed_object import ReviewedObject
+from policy.core.lock_model.generated_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy
-from policy.core.lock_model.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.json_patch import patched
 from policy.core.objects.label_selectors import EVERYTHING, LabelSelector
@@ -47,7 +47,7 @@ def sibling_for(
     It is worked out once for the same template and policies.
     """
     key = (*origin, _sources(active))
-    return locks.found_out.siblings.get_or(
+    return locks.caches.siblings.get_or(
         key, lambda: _work_out(origin, active, locks, snapshot) if active else None
     )
 
@@ -130,7 +130,7 @@ def _work_out(
         name=key.name,
         mark=mark,
         text=made_of,
-        made=is_sibling(snapshot.header(key)) and _same(snapshot.texts.get(key, "")) == made_of,
+        exists=is_sibling(snapshot.header(key)) and _same(snapshot.texts.get(key, "")) == made_of,
         injected=put.injected.locks,
         note=put.injected.note,
     )

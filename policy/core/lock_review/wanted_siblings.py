@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from policy.core.lock_graph.template_library import library_of
+from policy.core.lock_model.generated_names import Sibling, is_sibling
 from policy.core.lock_model.semaphore_definitions import LockPolicy
-from policy.core.lock_model.sibling_names import Sibling, is_sibling
 from policy.core.lock_review.siblings import policy_sets, possible_sibling
 from policy.core.objects import well_known
 from policy.core.objects.argo_version import ArgoVersion

@@ -13,8 +13,7 @@ import msgspec
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.rules import CompiledRule
-from policy.core.lock_model.template_bodies import MissingLock
+from policy.core.lock_model.rules import CompiledRule, MissingLock
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.template_keys import ObjectKind, key_of
 from policy.core.objects.workflow import Parameter, Parameters, Template, WorkflowSpec
@@ -63,7 +62,7 @@ def _selected(
     """Yield the rules that select a template with the Workflow over it, and not by itself."""
     alone, merged = locks.view(below), locks.view(_merged(spec, below))
     for template in below.templates or ():
-        if not locks.may_come_to_select(template, hides=merged.hides):
+        if not locks.may_select_when_called(template, sets_pods=merged.sets_pods):
             continue
         known = {rule.name for rule in locks.rules_for(template, alone)}
         held = held_locks(template.synchronization, locks.namespace)

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from policy.core.lock_model.semaphore_definitions import ConfigMapAddress, LockPolicy, projected
+from policy.core.lock_model.semaphore_definitions import ConfigMapAddress, LockPolicy, projected_definitions
 from policy.core.policies.conflicts import PolicyName, name_of
 from policy.core.policies.snapshot import Snapshot
 from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy, SemaphoreDefinition
@@ -72,7 +72,7 @@ def limit_at(definition: SemaphoreDefinition, now: datetime) -> tuple[int, datet
 def _defined(policy: LockPolicy, now: datetime) -> tuple[_PolicyKeys, datetime]:
     name, until = name_of(policy), NEVER
     keys: dict[str, dict[str, ProjectedKey]] = {}
-    for index, definition in enumerate(projected(policy.spec, name.namespace or None)):
+    for index, definition in enumerate(projected_definitions(policy.spec, name.namespace or None)):
         limit, change = limit_at(definition, now)
         until = min(until, change)
         own = index < len(policy.spec.semaphores)  # After its own come those that its rules need.

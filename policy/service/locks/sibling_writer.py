@@ -12,7 +12,7 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
-from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
+from policy.core.lock_model.generated_names import Sibling, header_of, is_sibling
 from policy.core.lock_review.wanted_siblings import (
     SiblingInputs,
     manifest,
@@ -90,7 +90,7 @@ class Siblings(Passes):
             self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
             self._ground = ground
         for address, sibling in self._wanted.items():
-            if not self._stopped.is_set() and not sibling.made and not self._waits(address):
+            if not self._stopped.is_set() and not sibling.exists and not self._waits(address):
                 self._try(address, partial(self._make, sibling, snapshot))
         self._look(snapshot)
         for address in self._to_remove():
@@ -208,7 +208,7 @@ class Siblings(Passes):
 
     def _forget(self) -> None:
         present = self._wanted.keys() | self._unwanted.keys()
-        made = {key for key, each in self._wanted.items() if each.made}
+        made = {key for key, each in self._wanted.items() if each.exists}
         self._written = {at: each for at, each in self._written.items() if at in present - made}
         self._failed.keep(present - made)
 

@@ -11,7 +11,7 @@ from policy.core.decision.decision import UNGOVERNED, Code, Decision, Outcome, S
 from policy.core.injection.inject import inject
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects import well_known
 from policy.core.objects.hold import INSTANCE_LABEL
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
@@ -291,7 +291,7 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
         assert decision.injected == ()
         return
     spec = spec_of(texts(obj, "spec"))
-    everywhere = places(spec)
+    everywhere = all_bodies(spec)
     wanted = inject(spec, everywhere, locks, active)
     faults = (*lock_faults(spec, everywhere, Rulebook(locks, active)), *wanted.faults)
     tasks = (Code.UNBOUNDED_TASKS, Code.TASKS_ABOVE_CAP, Code.PRIORITY_ABOVE_CAP)

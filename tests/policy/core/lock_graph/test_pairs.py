@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policy.core.lock_graph.deadlocks import ENDLESS, analyse
+from policy.core.lock_graph.deadlocks import analyse
 from policy.core.lock_graph.template_library import library_of
 from policy.core.objects.template_keys import TemplateKey
 from tests.policy.core.builders import NAMESPACE, spec_of
@@ -67,7 +67,7 @@ def test_whatever_hangs_two_runs_together_is_warned_of(first: int) -> None:
         if any(each.deadlocks for each in alone):
             continue
         index = library_of({TemplateKey(NAMESPACE, "other"): spec_of(runs[1])}).index(NAMESPACE)
-        if any(index.circles(alone[0].nested, LIMITS.get, endless=ENDLESS)):
+        if any(index.cycles(alone[0].nested, LIMITS.get)):
             continue
         try:
             outcome = Run(_together(runs), LIMITS, NAMESPACE, MOST_STATES).outcome()

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from policy.core.lock_graph.template_graph import MAX_FORMS, MAX_MORE
+from policy.core.lock_graph.template_graph import MAX_EXTRA_NODES, MAX_VARIANTS
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.template_keys import ObjectKind
 from tests.policy.core.builders import NAMESPACE, template_object
@@ -278,8 +278,8 @@ def test_recursion_that_counts_has_an_end() -> None:
         )
     ]
     graph = graph_of({"entrypoint": "m", "arguments": arguments(db="a"), "templates": templates})
-    assert graph.whole
-    assert MAX_FORMS <= len(graph.nodes) <= MAX_FORMS + 2
+    assert graph.complete
+    assert MAX_VARIANTS <= len(graph.nodes) <= MAX_VARIANTS + 2
 
 
 def _calls_made(count: int) -> int:
@@ -341,4 +341,4 @@ def test_a_small_object_has_no_large_graph() -> None:
     graph = graph_of({"entrypoint": "t0", "templates": made, "arguments": arguments(x="v")})
     bodies, nodes = len({node.pointer for node in graph.nodes}), len(graph.nodes)
     assert bodies == count
-    assert nodes <= count + MAX_MORE + 3 * count  # Beyond the bound each call has one node.
+    assert nodes <= count + MAX_EXTRA_NODES + 3 * count  # Beyond the bound each call has one node.

@@ -9,7 +9,7 @@ import pytest
 from policy.core.lock_model.key_rules import (
     LONGEST_KEY,
     LONGEST_PATTERN,
-    MOST_REMEMBERED,
+    MAX_REMEMBERED,
     checked_key_rule,
     key_rule,
 )
@@ -143,9 +143,9 @@ def test_a_key_that_is_longer_than_keys_may_be_follows_no_rule() -> None:
 def test_what_is_remembered_of_keys_is_bounded() -> None:
     """Keys are somebody's choice; ever new ones do not fill the memory."""
     rule = key_rule("^k[0-9]+$")
-    for number in range(MOST_REMEMBERED * 2 + 10):
+    for number in range(MAX_REMEMBERED * 2 + 10):
         assert rule.allows(f"k{number}")
-    assert len(rule._remembered) <= MOST_REMEMBERED
+    assert len(rule._remembered) <= MAX_REMEMBERED
 
 
 def test_rules_of_one_text_are_equal() -> None:

@@ -277,7 +277,7 @@ def test_made_up_template_names_do_not_fill_the_memory() -> None:
     locks = locks_of(lock_policy(inject=[rule("r", MUTEX)]))
     for number in range(MOST_KEPT + 5):
         locks.rules_for(Template(name=f"t{number}", container=Container("a")))
-    assert 0 < len(locks.found_out.rules) <= MOST_KEPT
+    assert 0 < len(locks.caches.rules) <= MOST_KEPT
     assert [each.name for each in locks.rules_for(Template(name="t1", container=Container("a")))] == ["r"]
 
 
@@ -291,5 +291,5 @@ def test_made_up_references_do_not_fill_the_memory() -> None:
         ref = TemplateRef(name=f"t{number}", template="t")
         assert find(ref) is None
         assert missing_locks(ref, locks, policies) == ()
-    assert 0 < len(locks.found_out.foreign) <= MOST_KEPT
-    assert 0 < len(locks.found_out.lacking) <= MOST_KEPT
+    assert 0 < len(locks.caches.foreign) <= MOST_KEPT
+    assert 0 < len(locks.caches.missing) <= MOST_KEPT

@@ -1,8 +1,8 @@
-"""The conditions of rules (`when`): read once, checked, and written as Argo's expressions.
+"""How the condition of a rule (`when`) is read, checked, and written as Argo's expression.
 
 An author writes either Argo's expr language (`workflow.parameters.env == 'prod'`) or the simple form of a
-task's `when` (`{{workflow.parameters.env}} == prod`). Only what is known in every place that a lock can stand
-in is allowed, for Argo ends a Workflow whose lock has an expression that it cannot evaluate.
+task's `when` (`{{workflow.parameters.env}} == prod`). Only what is known in every place where a lock can be
+written is allowed, for Argo ends a Workflow whose lock has an expression that it cannot evaluate.
 """
 
 import re
@@ -20,7 +20,7 @@ _FUNCTIONS: Final = {
     "upper": ("text", "text"),
     "trim": ("text", "text"),
 }
-"""What each function takes and gives."""
+"""The type that each function takes, and the one that it returns."""
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _TEXT_TESTS: Final = frozenset({"matches", "contains", "startsWith", "endsWith"})
 _TOKEN: Final = re.compile(
@@ -48,11 +48,11 @@ class WhenCondition(msgspec.Struct, frozen=True):
     inputs: frozenset[str] = frozenset()
 
     def key(self, key: str) -> str:
-        """Return the key of a semaphore: `key` where the condition holds, else the one without limit."""
+        """Return the key of a semaphore: `key` where the condition is true, else the one without limit."""
         return f"{{{{= {self.expression} ? '{key}' : '{unlimited_key(key)}'}}}}"
 
     def or_else(self, other: "WhenCondition") -> "WhenCondition":
-        """Return the condition that holds where one of the two does."""
+        """Return the condition that is true where one of the two is."""
         return WhenCondition(
             f"({self.expression}) || ({other.expression})",
             self.workflow_parameters | other.workflow_parameters,
@@ -61,12 +61,12 @@ class WhenCondition(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> str:
-        """The `when` of a task that runs where the condition holds."""
+        """The `when` of a task that runs where the condition is true."""
         return f"{{{{= {self.expression} }}}}"
 
     @property
     def fails(self) -> str:
-        """The `when` of a task that runs where it does not."""
+        """The `when` of a task that runs where it is false."""
         return negated(self.holds)
 
 
@@ -76,9 +76,9 @@ def negated(holds: str) -> str:
 
 
 def without_condition(name: str) -> str:
-    """Return the name of a lock whose key may depend on a condition, as it is where that holds.
+    """Return the name of a lock whose key may depend on a condition, as it is where that is true.
 
-    It is read from its end, for the rest may be megabytes of somebody's choice.
+    It is read from its end, for a user may make the rest megabytes long.
     """
     if "{{=" not in name:
         return name
@@ -91,21 +91,21 @@ def without_condition(name: str) -> str:
 
 
 def depends_on_inputs(name: str) -> bool:
-    """Tell whether a name means something else in another template."""
+    """Return whether a name means something else in another template."""
     return "inputs.parameters" in name
 
 
 def unlimited_key(key: str) -> str:
-    """Return the key of the semaphore that is taken where a condition does not hold (argo-verified V.8a).
+    """Return the key of the semaphore that is taken where a condition is false (argo-verified V.8a).
 
-    Each key has its own: of two conditions on a template both may fail, and Argo refuses a lock that stands
+    Each key has its own: of two conditions on a template both may be false, and Argo refuses a lock that is
     twice in a block.
     """
     return f"{key}-unlimited"
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """A part of an expression: as Argo reads it, and what it gives."""
+    """A part of an expression: as Argo reads it, and its type."""
 
     written: str
     gives: str
@@ -115,15 +115,14 @@ def parse_condition(text: str) -> WhenCondition:
     """Return the condition in the text of a rule's `when`.
 
     Raises:
-        ValueError: it is none; the text says why.
+        ValueError: it is none; the text has the reason.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     plain = text.strip()
     if plain.startswith("{{=") and plain.endswith("}}") and plain.count("{{") == 1:
         plain = plain[3:-2]
-    reader = _Reader(plain)
-    return reader.condition()
+    return _Reader(plain).condition()
 
 
 class _Reader:
@@ -249,7 +248,7 @@ class _Reader:
         return self._reference(word)
 
     def _reference(self, path: str) -> _Part:
-        """Return a variable of Argo's that is known wherever a lock stands."""
+        """Return a variable of Argo's that is known wherever a lock is taken."""
         match path.split(".", 2):
             case ["workflow", scalar] if scalar in _SCALARS:
                 return _Part(path, "text")

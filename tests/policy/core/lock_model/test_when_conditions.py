@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.lock_model.conditions import MAX_LENGTH, WhenCondition, parse_condition
+from policy.core.lock_model.when_conditions import MAX_LENGTH, WhenCondition, parse_condition
 
 
 @pytest.mark.parametrize(

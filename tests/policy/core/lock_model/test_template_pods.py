@@ -392,7 +392,7 @@ def test_a_text_that_is_longer_than_any_image_fits_every_glob() -> None:
     assert [each.lock for each in mutate(obj, policies).injected] == [LOCK]
     locks = policies.policies("team-a").locks
     assert locks is not None
-    assert all(len(image or "") < 1000 for (_, image), _ in locks.found_out.rules.items())
+    assert all(len(image or "") < 1000 for (_, image), _ in locks.caches.rules.items())
 
 
 def test_what_one_object_was_found_to_run_is_not_taken_for_another() -> None:
