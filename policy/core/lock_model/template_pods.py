@@ -96,10 +96,6 @@ class PodView:
         )
 
 
-PLAIN_PODS: Final = PodView(EMPTY_SPEC, "")
-"""Of a spec that sets nothing in its templates' Pods."""
-
-
 def pod_differs(template: Template, *, all_fields: bool) -> bool:
     """Return whether a template's Pod may run something else than its containers as they are written.
 
@@ -252,3 +248,7 @@ def _gathered(fields: Iterator[tuple[str, str]]) -> PodPatch:
         elif key == _CLAIM:
             claims.append(text)
     return PodPatch(tuple(images), tuple(accounts), tuple(claims))
+
+
+PLAIN_PODS: Final = PodView(EMPTY_SPEC, "")
+"""Of a spec that sets nothing in its templates' Pods."""

@@ -1,4 +1,4 @@
-"""Short ways to write objects with templates and to build their graphs, and an outline of a graph to compare."""
+"""Short ways to write objects with templates and to build their graphs, and an outline of a graph."""
 
 from typing import Final
 

@@ -133,7 +133,7 @@ def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
         assert index.entries.keys() == anew.entries.keys()
         for each in index.entries:
             assert index.entries[each].taking == anew.entries[each].taking
-            assert index.entries[each].looked_up == anew.entries[each].touches
+            assert index.entries[each].looked_up == anew.entries[each].looked_up
         assert _orders(index) == _orders(anew)
         assert {each: set(found) for each, found in index.users.items() if found} == {
             each: set(found) for each, found in anew.users.items() if found

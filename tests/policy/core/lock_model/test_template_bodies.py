@@ -138,7 +138,7 @@ def _bodies(value: JsonValue) -> int:
 
 @given(st.lists(_templates, max_size=4))
 def test_each_pointer_leads_to_its_template_and_none_is_left_out(templates: list[JsonObject]) -> None:
-    """Resolved by the jsonpointer library, each place is the very body, and all bodies are all_bodies."""
+    """Resolved by the jsonpointer library, each place is the very body, and all bodies are found."""
     whole: JsonObject = {"spec": {"templates": list(templates)}}
     found = all_bodies(spec_of({"templates": list(templates)}))
     assert [template_of(JsonPointer(each.pointer).resolve(whole)) for each in found] == [
