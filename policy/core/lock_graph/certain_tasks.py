@@ -75,8 +75,7 @@ def always_one_of(dag: Dag, chosen: Collection[int], budget: Budget = UNBOUNDED)
     wanted = _wanted(dag, budget)
     names = {tasks[index].name or "" for index in chosen}
     names = names if wanted is None else names & wanted
-    concerned = _with_dependencies(names, tasks, budget)
-    ordered = [task for task in _in_order(tasks, budget) if task.name in concerned]
+    ordered = list(_in_order(tasks, budget, names))
     free = [task.name or "" for task in ordered if maybe_skipped(task)]
     if not names or len(free) > _MAX_UNCERTAIN:
         return False
@@ -104,11 +103,14 @@ def dependencies_of(task: Call) -> list[str]:
     return [word.partition(".")[0] for word in words if word[0] not in "&|!()"]
 
 
-def _in_order(tasks: Sequence[Call], budget: Budget) -> Iterator[Call]:
-    """Yield the tasks, each after those that it waits for; a cycle, which Argo refuses, in any order."""
+def _in_order(tasks: Sequence[Call], budget: Budget, names: Iterable[str] | None = None) -> Iterator[Call]:
+    """Yield tasks, each after those that it waits for; a cycle, which Argo refuses, in any order.
+
+    These are all tasks, or those of the given names and what they wait for.
+    """
     by_name = {task.name or "": task for task in tasks}
     done: set[str] = set()
-    for first in by_name:
+    for first in by_name if names is None else names:
         waiting = [(first, False)]
         while waiting:
             name, ready = waiting.pop()
@@ -123,20 +125,9 @@ def _in_order(tasks: Sequence[Call], budget: Budget) -> Iterator[Call]:
 
 def _wanted(dag: Dag, budget: Budget) -> set[str] | None:
     """Return the tasks of `target` with those that they wait for; None where all tasks run."""
-    return _with_dependencies(dag.target.split(), dag.tasks or (), budget) if dag.target else None
-
-
-def _with_dependencies(names: Iterable[str], tasks: Sequence[Call], budget: Budget) -> set[str]:
-    by_name = {task.name or "": task for task in tasks}
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in by_name:
-            budget.check(Part.GRAPH)
-            found.add(name)
-            waiting.extend(dependencies_of(by_name[name]))
-    return found
+    if not dag.target:
+        return None
+    return {task.name or "" for task in _in_order(dag.tasks or (), budget, dag.target.split())}
 
 
 def _outcomes(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> _Outcomes:
@@ -173,12 +164,9 @@ def _answers(task: Call, known: Mapping[str, _Outcomes], budget: Budget) -> set[
 
 def _test(task: Call, budget: Budget) -> _Test:
     """Return what a task waits for, as a test of the outcomes of others. Raises _DependsError."""
-    if task.dependencies:
-        return _all_of(task.dependencies)
-    return _Expression(task.depends, budget).parse() if task.depends else _all_of(())
-
-
-def _all_of(names: Sequence[str]) -> _Test:
+    if task.depends and not task.dependencies:
+        return _Expression(task.depends, budget).parse()
+    names = task.dependencies or ()
     return lambda case: all(case[name] in _SATISFIES[""] for name in names)
 
 

@@ -197,7 +197,7 @@ class _DeadlockSearch:
         for edge in node.calls:
             if edge.target is None or not self.hangs(edge.target, held):
                 continue
-            if edge.certain:
+            if edge.reference.certain:
                 return True
             if edge.reference.task is not None and edge.reference.follows:
                 branches.add(edge.reference.task)

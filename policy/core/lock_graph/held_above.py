@@ -66,7 +66,11 @@ def held_in(graph: Graph, budget: Budget = UNBOUNDED) -> HeldAbove:
 
 def callees_of(node: TemplateNode, *, certain: bool) -> list[TemplateNode]:
     """Return the nodes that a node may call, or with `certain` calls whenever it runs."""
-    return [edge.target for edge in node.calls if edge.target is not None and (edge.certain or not certain)]
+    return [
+        edge.target
+        for edge in node.calls
+        if edge.target is not None and (edge.reference.certain or not certain)
+    ]
 
 
 def _callees(own: Mapping[TemplateNode, int], budget: Budget, *, certain: bool) -> _Callees:

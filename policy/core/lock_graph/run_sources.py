@@ -13,7 +13,6 @@ from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks
 from policy.core.lock_model.block_locks import merged
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
 from policy.core.objects.workflow import (
-    Hook,
     Parameter,
     Parameters,
     Synchronization,
@@ -34,10 +33,7 @@ class TemplateOwner(msgspec.Struct, frozen=True, eq=False):
     @property
     def locks_runs(self) -> bool:
         """Whether its whole runs, or all of their templates, take locks."""
-        defaults = self.spec.template_defaults
-        return self.spec.synchronization is not None or (
-            defaults is not None and defaults.synchronization is not None
-        )
+        return self.spec.synchronization is not None or self.spec.default_locks is not None
 
     @property
     def is_template(self) -> bool:
@@ -113,32 +109,25 @@ class RunSources(msgspec.Struct, frozen=True):
     def entries(self) -> Iterator[tuple[TemplateOwner, Reference]]:
         """Yield what is started first, at the end, and by hooks, with the object where that is written."""
         if self.every:
-            yield from self._every_template()
+            for number, template in enumerate(self.owner.spec.templates or ()):
+                where, name = f"{self.owner.at}/templates/{number}", template.name or ""
+                yield self.owner, Reference(Via.ROOT, name, where, name)
             return
         arguments = self.arguments()
         first = next((owner for owner in self.sources if owner.spec.entrypoint), None)
         if first is not None:
-            where, name = f"{first.at}/entrypoint", first.spec.entrypoint
-            yield first, Reference(Via.ENTRYPOINT, "entrypoint", where, name, arguments=arguments)
+            at, entrypoint = f"{first.at}/entrypoint", first.spec.entrypoint
+            yield first, Reference(Via.ENTRYPOINT, "entrypoint", at, entrypoint, arguments=arguments)
         last = next((owner for owner in self.sources if owner.spec.on_exit), None)
         if last is not None:
             for each in of_exit(last.spec.on_exit, f"{last.at}/onExit", arguments):
                 yield last, each
-        yield from self._hooks()
-
-    def _hooks(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        hooks: dict[str, tuple[TemplateOwner, Hook]] = {}
+        seen: set[str] = set()
         for owner in self.sources:
-            for event, hook in (owner.spec.hooks or {}).items():
-                hooks.setdefault(event, (owner, hook))
-        for event, (owner, hook) in hooks.items():
-            for each in of_hooks({event: hook}, owner.at):
+            hooks = {event: hook for event, hook in (owner.spec.hooks or {}).items() if event not in seen}
+            seen.update(hooks)
+            for each in of_hooks(hooks, owner.at):
                 yield owner, each
-
-    def _every_template(self) -> Iterator[tuple[TemplateOwner, Reference]]:
-        for number, template in enumerate(self.owner.spec.templates or ()):
-            where, name = f"{self.owner.at}/templates/{number}", template.name or ""
-            yield self.owner, Reference(Via.ROOT, name, where, name)
 
 
 def run_sources(owner: TemplateOwner, find: FindOwner, *, whole: bool = False) -> RunSources:

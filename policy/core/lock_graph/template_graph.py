@@ -37,16 +37,10 @@ _NO_TEMPLATE: Final = Template()
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """A call: the object where it is written, and the node that it runs, None where that is unknown."""
+    """A call as it is written, and the node that it runs, None where that is unknown."""
 
-    owner: TemplateOwner
     reference: Reference
     target: "TemplateNode | None"
-
-    @property
-    def certain(self) -> bool:
-        """Whether the call is made whenever its caller runs and all work succeeds."""
-        return self.reference.certain
 
 
 class TemplateNode(msgspec.Struct, frozen=True, eq=False):
@@ -149,7 +143,7 @@ class _GraphBuilder:
         for number, (source, reference) in enumerate(self._run.entries(), 1):
             if not number % STEPS:
                 self._budget.check(Part.GRAPH)
-            root.calls.append(Edge(source, reference, self._target(root, within, source, reference)))
+            root.calls.append(Edge(reference, self._target(root, within, source, reference)))
         while self._todo:
             node = self._todo.pop()
             self._budget.check(Part.GRAPH)
@@ -157,7 +151,7 @@ class _GraphBuilder:
                 if not number % STEPS:
                     self._budget.check(Part.GRAPH)
                 target = self._target(node, node.owner, node.owner, reference)
-                node.calls.append(Edge(node.owner, reference, target))
+                node.calls.append(Edge(reference, target))
         return Graph(root, tuple(self._nodes.values()), tuple(self._unknown), self._complete)
 
     def _target(

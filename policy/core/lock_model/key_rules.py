@@ -6,7 +6,8 @@ each character once, whatever the pattern is; it supports neither look-around no
 """
 
 import re
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 LONGEST_PATTERN: Final = 200
 """Characters of a pattern, as the CRDs say."""
@@ -15,6 +16,8 @@ LONGEST_KEY: Final = 253
 _MOST_MEMORY: Final = 1 << 18
 """Bytes that a pattern may take while it is compiled and matched; RE2's own bound is 8 MiB."""
 MAX_REMEMBERED: Final = 1000
+_Search: TypeAlias = Callable[[str], object]
+"""Returns something where a pattern is found in a text, else None."""
 _PLACEHOLDER: Final = re.compile(r"<[^<>]+>")
 _WORD: Final = "[a-z0-9]+"
 _WORDS: Final = "[a-z0-9]+(?:-[a-z0-9]+)*"
@@ -26,14 +29,6 @@ _UNKNOWN_TO_RE2: Final = (
 _INSTEAD: Final = "write out the names that are right, as in ^(db|gpu)-[a-z]+$"
 
 
-class _Matcher(Protocol):
-    """What is used of a compiled pattern."""
-
-    def search(self, text: str, /) -> Any:
-        """Return something where the pattern is found, else None."""
-        ...
-
-
 class KeyRule:
     """A naming rule: `text` is as its author wrote it. Answers about keys are remembered.
 
@@ -43,7 +38,7 @@ class KeyRule:
     def __init__(self, text: str, expression: str) -> None:
         self.text = text
         self._expression = expression
-        self._matcher: _Matcher | None = None
+        self._search: _Search | None = None
         self._remembered: dict[str, bool] = {}
 
     def allows(self, key: str) -> bool:
@@ -52,9 +47,9 @@ class KeyRule:
         if found is None:
             if len(key) > LONGEST_KEY:
                 return False
-            if self._matcher is None:
-                self._matcher = _engine(self._expression)
-            found = self._matcher.search(key) is not None
+            if self._search is None:
+                self._search = _engine(self._expression)
+            found = self._search(key) is not None
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
@@ -99,8 +94,8 @@ def checked_key_rule(text: str) -> KeyRule:
     return rule
 
 
-def _engine(expression: str) -> _Matcher:
-    """Return an expression compiled by RE2.
+def _engine(expression: str) -> _Search:
+    """Return the search of an expression compiled by RE2.
 
     Raises:
         ValueError: RE2 cannot read it.
@@ -112,10 +107,10 @@ def _engine(expression: str) -> _Matcher:
     options.log_errors = False
     options.never_capture = True
     try:
-        matcher: _Matcher = re2.compile(expression, options)
+        search: _Search = re2.compile(expression, options).search
     except re2.error as error:
         raise ValueError(_reason(error.args[0] if error.args else "")) from error
-    return matcher
+    return search
 
 
 def _reason(fault: bytes | str) -> str:

@@ -34,7 +34,6 @@ from policy.core.policy_kinds.kinds import (
     ClusterSynchronizationPolicy,
     MatchedKind,
     Strategy,
-    SynchronizationPolicy,
     TemplateType,
 )
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
@@ -174,17 +173,12 @@ class LockPolicies(msgspec.Struct, frozen=True):
         else:
             key = (template.name, container.image)  # Containers are nearly all of what is reviewed.
             known = self.caches.rules.get(key)
-            rules = self._remember(key, self._match(template)) if known is None else known
+            rules = self._match(template) if known is None else known
+            if known is None and len(template.name or "") + len(container.image or "") <= LONGEST_TEXT:
+                self.caches.rules.keep(key, rules)
         if not rules or not self.selects_pod_fields:
             return rules
         return tuple(rule for rule in rules if rule.selector.matches_pod_fields(template, view.spec))
-
-    def _remember(self, key: _RuleKey, rules: tuple[CompiledRule, ...]) -> tuple[CompiledRule, ...]:
-        """Store what was found out, but not for long texts that a user made up; return it."""
-        name, image = key
-        if len(name or "") + len(image or "") <= LONGEST_TEXT:
-            self.caches.rules.keep(key, rules)
-        return rules
 
     def matches(
         self, template: Template, view: PodView, caller: Caller | None = None
@@ -231,7 +225,8 @@ class LockPolicies(msgspec.Struct, frozen=True):
             return ()
         name, images = base_name(template.name or ""), images_of(template)
         if len(name) > LONGEST_TEXT or (images and max(map(len, images)) > LONGEST_TEXT):
-            return tuple(rule for rule in self.rules if rule.selector.may_select(name, images, type_))
+            named = (rule for rule in self.rules if rule.selector.matches_name_and_type(name, type_))
+            return tuple(rule for rule in named if rule.selector.matches_image(images))
         return tuple(
             [
                 rule
@@ -259,7 +254,9 @@ def compile_lock_policies(
         return None
     compiled = [(_compile_policy(policy), policy) for policy in governing]
     rules = tuple(
-        compile_rule(rule, own, namespace, _own_namespace(policy))
+        compile_rule(
+            rule, own, namespace, None if isinstance(policy, ClusterSynchronizationPolicy) else namespace
+        )
         for own, policy in compiled
         for rule in policy.spec.inject
     )
@@ -297,11 +294,6 @@ def _kinds_of_all(policies: list[CompiledLockPolicy]) -> frozenset[MatchedKind]:
     if any(policy.workflows != EVERYTHING for policy in policies):
         return frozenset()
     return frozenset(MatchedKind).intersection(*(policy.kinds for policy in policies))
-
-
-def _own_namespace(policy: LockPolicy) -> str | None:
-    """Return the namespace of a policy, None for one of the cluster."""
-    return policy.metadata.namespace if isinstance(policy, SynchronizationPolicy) else None
 
 
 def _is_structural(rule: CompiledRule) -> bool:

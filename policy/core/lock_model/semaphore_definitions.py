@@ -1,6 +1,7 @@
 """Which semaphores are defined, by policies and in known ConfigMaps, and the limits that they give."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -150,14 +151,8 @@ def limit_lookup(definitions: Definitions, *, only: str | None = None) -> LimitO
 
     With `only`, the limits of other namespaces' ConfigMaps are not looked up, and so not known.
     """
-    known: dict[str, int | None] = {}
 
     def value_of(namespace: str, config_map: str, key: str) -> str | None:
         return definitions.limit(namespace, config_map, key) if only in (None, namespace) else None
 
-    def limit_of(name: str) -> int | None:
-        if name not in known:
-            known[name] = limit_named(name, value_of)
-        return known[name]
-
-    return limit_of
+    return cache(lambda name: limit_named(name, value_of))

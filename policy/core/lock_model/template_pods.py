@@ -33,9 +33,13 @@ _LONGEST_PATCH: Final = 10_000
 _UNKNOWN: Final = "{{unknown}}"
 """Stands for a value that is known only at run time."""
 _MARK: Final = "\x00"
-_IMAGE: Final = "image"
-_ACCOUNTS: Final = frozenset({"serviceaccountname", "serviceaccount"})
-_CLAIM: Final = "claimname"
+_PARTS: Final = {
+    "image": "images",
+    "serviceaccountname": "service_accounts",
+    "serviceaccount": "service_accounts",
+    "claimname": "claims",
+}
+"""Where a field of a patch is stored in a PodPatch; Go reads the names of fields whatever their case."""
 _FIELD: Final = re.compile(
     r"""(?:^|[\s,{])["']?(image|serviceAccountName|serviceAccount|claimName)["']?[ \t]*:\s*"""
     r"""("[^"\n]*"|'[^'\n]*'|[^\s,\]}"']*)""",
@@ -208,7 +212,7 @@ def read_patch(text: str) -> PodPatch:
             return _UNREAD  # The tag may become anything.
     if text.lstrip().startswith("{") and _MARK not in text:
         return _of_json(text)
-    found = _gathered((each[1].casefold(), each[2].strip("\"'")) for each in _FIELD.finditer(text))
+    found = _gathered((each[1], each[2].strip("\"'")) for each in _FIELD.finditer(text))
     values = (*found.images, *found.service_accounts, *found.claims)
     odd = _OTHER_WAYS.search(text) or any(each[:1] in _ELSEWHERE for each in values)
     return msgspec.structs.replace(found, unread=True) if odd else found
@@ -224,7 +228,7 @@ def _of_json(text: str) -> PodPatch:
 
 
 def _fields(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a JSON value by name; Go reads them whatever their case."""
+    """Yield the fields of a JSON value, at any depth, that are texts."""
     left = [value]
     while left:
         each = left.pop()
@@ -232,22 +236,16 @@ def _fields(value: Any) -> Iterator[tuple[str, str]]:
             left += each
         elif isinstance(each, dict):
             left += each.values()
-            yield from ((key.casefold(), text) for key, text in each.items() if isinstance(text, str))
+            yield from ((key, text) for key, text in each.items() if isinstance(text, str))
 
 
 def _gathered(fields: Iterator[tuple[str, str]]) -> PodPatch:
-    images: list[str] = []
-    accounts: list[str] = []
-    claims: list[str] = []
+    parts: dict[str, list[str]] = {part: [] for part in _PARTS.values()}
     for key, value in fields:
-        text = value.replace(_MARK, _UNKNOWN)
-        if key == _IMAGE:
-            images.append(text)
-        elif key in _ACCOUNTS:
-            accounts.append(text)
-        elif key == _CLAIM:
-            claims.append(text)
-    return PodPatch(tuple(images), tuple(accounts), tuple(claims))
+        part = _PARTS.get(key.casefold())
+        if part is not None:
+            parts[part].append(value.replace(_MARK, _UNKNOWN))
+    return PodPatch(tuple(parts["images"]), tuple(parts["service_accounts"]), tuple(parts["claims"]))
 
 
 PLAIN_PODS: Final = PodView(EMPTY_SPEC, "")

@@ -123,11 +123,9 @@ class CompiledSelector(msgspec.Struct, frozen=True):
         """Return whether name and type match."""
         return type_ in self.types and (self.names is None or self.names.fits(name))
 
-    def may_select(self, name: str, images: tuple[str, ...], type_: TemplateType) -> bool:
-        """Return whether name, images and type match."""
-        return self.matches_name_and_type(name, type_) and (
-            self.images is None or any(map(self.images.fits, images))
-        )
+    def matches_image(self, images: tuple[str, ...]) -> bool:
+        """Return whether one of the images matches."""
+        return self.images is None or any(map(self.images.fits, images))
 
     def matches_pod_fields(self, template: Template, spec: WorkflowSpec) -> bool:
         """Return whether all fields beside name, images and type match."""

@@ -73,7 +73,7 @@ def outline(graph: Graph) -> list[str]:
     for node in (graph.root, *graph.nodes):
         for edge in node.calls:
             target = _label(edge.target) if edge.target is not None else "nothing"
-            unsure = "" if edge.certain else "?"
+            unsure = "" if edge.reference.certain else "?"
             found.append(
                 f"{_label(node)} -{edge.reference.via.value} {edge.reference.name}{unsure}-> {target}"
             )
