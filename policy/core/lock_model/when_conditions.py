@@ -37,7 +37,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PARAMETER: Final = re.compile(r"[-A-Za-z0-9_]+", re.ASCII)
 _BRACKETS: Final = re.compile(r"\.parameters\[\s*(?:'([-\w]*)'|\"([-\w]*)\")\s*\]", re.ASCII)
 _UNSAFE: Final = re.compile(r"['\"\\{}\x00-\x1f\x7f-\uffff]|[^\x00-\uffff]")
-_DEEPEST: Final = 20
+_MAX_DEPTH: Final = 20
 
 
 class WhenCondition(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ class _Part(msgspec.Struct, frozen=True):
     """A part of an expression: as Argo reads it, and its type."""
 
     written: str
-    gives: str
+    type_: str
 
 
 def parse_condition(text: str) -> WhenCondition:
@@ -183,12 +183,12 @@ class _Reader:
                 left, right = (_as_number(each) for each in (left, right))
             else:
                 left, right = (_as_text(each) for each in (left, right))
-        if left.gives != right.gives:
+        if left.type_ != right.type_:
             raise ValueError(
-                f"{left.written} is a {left.gives} and {right.written} a {right.gives}: parameters are "
+                f"{left.written} is a {left.type_} and {right.written} a {right.type_}: parameters are "
                 "texts, so put the other in quotes, or compare asInt(...) with a number"
             )
-        if ordered and left.gives != "number":
+        if ordered and left.type_ != "number":
             raise ValueError(f"{sign} compares numbers: write asInt({left.written})")
         return _Part(f"({left.written} {sign} {right.written})", "truth")
 
@@ -199,13 +199,13 @@ class _Reader:
             members.append(self._one())
         self._demand_sign("]")
         for each in members:
-            _demand(each, left.gives)
+            _demand(each, left.type_)
         return _Part(f"({left.written} in [{', '.join(each.written for each in members)}])", "truth")
 
     def _one(self) -> _Part:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ValueError(f"is nested more than {_DEEPEST} deep")
+        if self._depth > _MAX_DEPTH:
+            raise ValueError(f"is nested more than {_MAX_DEPTH} deep")
         part = self._simplest()
         self._depth -= 1
         return part
@@ -213,9 +213,9 @@ class _Reader:
     def _simplest(self) -> _Part:
         if self._at >= len(self._tokens):
             raise ValueError("ends too early" if self._tokens else "is empty: give a condition")
-        sort, lexeme = self._tokens[self._at]
+        kind, lexeme = self._tokens[self._at]
         self._at += 1
-        match sort:
+        match kind:
             case "tag":
                 return self._reference(lexeme.strip("'\"{} "))
             case "text":
@@ -238,11 +238,11 @@ class _Reader:
         if word in {"true", "false"} and not self._simple:
             return _Part(word, "truth")
         if word in _FUNCTIONS and self._take("("):
-            takes, gives = _FUNCTIONS[word]
+            takes, returned = _FUNCTIONS[word]
             part = self._one()
             self._demand_sign(")")
             _demand(part, takes)
-            return _Part(f"{word}({part.written})", gives)
+            return _Part(f"{word}({part.written})", returned)
         if self._simple:
             return _Part(_quoted(word), "text")
         return self._reference(word)
@@ -285,8 +285,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             hint = ": compare with ==" if rest.startswith("=") else ""
             raise ValueError(f"cannot be read from {rest[:20]!r} on{hint}")
         at = found.end()
-        sort = found.lastgroup or ""
-        yield sort, found[sort]
+        kind = found.lastgroup or ""
+        yield kind, found[kind]
 
 
 def _dotted(found: re.Match[str]) -> str:
@@ -299,14 +299,14 @@ def _quoted(text: str) -> str:
     return f"'{text}'"
 
 
-def _demand(part: _Part, gives: str) -> None:
-    if part.gives != gives:
-        raise ValueError(f"{part.written} is a {part.gives} where a {gives} is expected")
+def _demand(part: _Part, type_: str) -> None:
+    if part.type_ != type_:
+        raise ValueError(f"{part.written} is a {part.type_} where a {type_} is expected")
 
 
 def _as_number(part: _Part) -> _Part:
     """Return what is compared by size in the simple form as a number."""
-    if part.gives != "text":
+    if part.type_ != "text":
         return part
     if part.written.startswith("'"):
         raise ValueError(f"{part.written} is no number, and < and > compare numbers")
@@ -314,4 +314,4 @@ def _as_number(part: _Part) -> _Part:
 
 
 def _as_text(part: _Part) -> _Part:
-    return _Part(_quoted(part.written), "text") if part.gives == "number" else part
+    return _Part(_quoted(part.written), "text") if part.type_ == "number" else part

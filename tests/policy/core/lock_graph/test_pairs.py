@@ -15,11 +15,11 @@ from tests.policy.core.lock_graph.random_graphs import LIMITS, random_workflow
 
 MOST_STATES = 1_500
 BETWEEN_RUNS = ("onExit", "hooks", "templateDefaults")
-"""Fields that two runs which are made one would no longer have for themselves."""
+"""Fields that two runs no longer have for themselves when they are joined into one."""
 
 
 def _renamed(value: Any, prefix: str) -> Any:
-    """Return a spec whose templates have other names, so that two can stand in one."""
+    """Return a spec whose templates have other names, so that one spec can have both."""
     if isinstance(value, list):
         return [_renamed(each, prefix) for each in value]
     if not isinstance(value, dict):
@@ -56,7 +56,7 @@ def _together(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("first", range(0, 600, 50))
 def test_whatever_hangs_two_runs_together_is_warned_of(first: int) -> None:
-    """Random pairs against every interleaving of both; pairs of which one hangs alone are told of anyway.
+    """Random pairs against every interleaving of both; pairs of which one hangs alone are reported anyway.
 
     Seeds 2 and 516 hang together only.
     """

@@ -1,4 +1,4 @@
-"""Every template body is found where it stands, however deep, and is known by its type."""
+"""Every template body is found where it is written, however deep, and has a type."""
 
 from typing import Final
 
@@ -55,7 +55,7 @@ def test_the_images_are_those_of_a_templates_own_containers(
     assert images_of(template_of({"name": "t", type_.value: BODIES[type_]})) == images
 
 
-def test_inline_templates_are_found_where_they_stand() -> None:
+def test_inline_templates_are_found_where_they_are_written() -> None:
     """In a DAG, in steps, and inside each other."""
     leaf: JsonObject = {"container": {"image": "a"}}
     spec: JsonObject = {
@@ -138,7 +138,7 @@ def _bodies(value: JsonValue) -> int:
 
 @given(st.lists(_templates, max_size=4))
 def test_each_pointer_leads_to_its_template_and_none_is_left_out(templates: list[JsonObject]) -> None:
-    """Resolved by the jsonpointer library, each place is the very body, and all bodies are found."""
+    """Resolved by the jsonpointer library, each pointer leads to its body, and all bodies are found."""
     whole: JsonObject = {"spec": {"templates": list(templates)}}
     found = all_bodies(spec_of({"templates": list(templates)}))
     assert [template_of(JsonPointer(each.pointer).resolve(whole)) for each in found] == [
