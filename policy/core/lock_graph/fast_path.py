@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from policy.core.lock_graph.run_sources import TemplateOwner
 from policy.core.lock_graph.template_library import NamespaceIndex
 from policy.core.lock_model.lock_names import held_locks, parameterised
-from policy.core.lock_model.template_bodies import TemplateBody, calls_none
+from policy.core.lock_model.template_bodies import TemplateBody
 from policy.core.objects.template_keys import key_of, known_key
 from policy.core.objects.workflow import Call, Hook, Template, TemplateRef
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
@@ -41,7 +41,7 @@ def _body_needs_none(
     body: TemplateBody, names: Mapping[str, int], index: NamespaceIndex, changed: Collection[str]
 ) -> bool:
     template, block = body.template, body.template.synchronization
-    if calls_none(template):
+    if template.dag is None and template.steps is None:
         return block is None or not any(map(parameterised, held_locks(block, "")))
     if block is not None or body.pointer in changed:
         return False

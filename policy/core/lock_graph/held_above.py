@@ -69,7 +69,7 @@ def callees_of(node: TemplateNode, *, certain: bool) -> list[TemplateNode]:
     return [
         edge.target
         for edge in node.calls
-        if edge.target is not None and (edge.reference.certain or not certain)
+        if edge.target is not None and (not certain or edge.reference.certain)
     ]
 
 

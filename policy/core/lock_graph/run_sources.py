@@ -12,13 +12,7 @@ import msgspec
 from policy.core.lock_graph.references import Reference, Via, of_exit, of_hooks
 from policy.core.lock_model.block_locks import merged
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind, TemplateKey
-from policy.core.objects.workflow import (
-    Parameter,
-    Parameters,
-    Synchronization,
-    TemplateRef,
-    WorkflowSpec,
-)
+from policy.core.objects.workflow import Parameter, Parameters, Synchronization, TemplateRef, WorkflowSpec
 
 
 class TemplateOwner(msgspec.Struct, frozen=True, eq=False):

@@ -15,14 +15,7 @@ from policy.core.lock_graph.references import Reference, Via, references
 from policy.core.lock_graph.run_sources import FindOwner, RunSources, TemplateOwner, run_sources
 from policy.core.lock_model.block_locks import Lock, locks_in, merged
 from policy.core.lock_model.lock_names import held_locks, parameterised
-from policy.core.lock_model.parameters import (
-    NO_VALUES,
-    TagValues,
-    bind_inputs,
-    inputs_in,
-    open_inputs,
-    workflow_values,
-)
+from policy.core.lock_model.parameters import TagValues, bind_inputs, inputs_in, open_inputs, workflow_values
 from policy.core.objects.template_keys import described, known_key
 from policy.core.objects.workflow import Synchronization, Template
 from policy.core.values.budget import STEPS, UNBOUNDED, Budget, Part, paced
@@ -190,7 +183,7 @@ class _GraphBuilder:
     ) -> TemplateNode | None:
         body = (id(owner), pointer)
         wanted = self._relevant.get(body)
-        values = self._bound(template, body, sorted(wanted), caller, reference) if wanted else NO_VALUES
+        values = self._bound(template, body, sorted(wanted), caller, reference) if wanted else {}
         key = (body, tuple(values.values()))
         node = self._nodes.get(key)
         if node is None:
@@ -244,7 +237,10 @@ class _GraphBuilder:
 
 def _lock_inputs(node: TemplateNode) -> set[str]:
     """Return the inputs that the names of a body's own locks depend on."""
-    return {name for lock in held_locks(node.template.synchronization, "") for name in inputs_in(lock)}
+    block = node.template.synchronization
+    if block is None:
+        return set()
+    return {name for lock in held_locks(block, "") for name in inputs_in(lock)}
 
 
 def _relevant_inputs(graph: Graph, budget: Budget) -> Mapping[_BodyKey, frozenset[str]]:

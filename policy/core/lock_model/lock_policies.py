@@ -30,12 +30,7 @@ from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING, Labels
 from policy.core.objects.read_extent import WHOLE, Extent
 from policy.core.objects.workflow import EMPTY_SPEC, Template, WorkflowSpec
-from policy.core.policy_kinds.kinds import (
-    ClusterSynchronizationPolicy,
-    MatchedKind,
-    Strategy,
-    TemplateType,
-)
+from policy.core.policy_kinds.kinds import ClusterSynchronizationPolicy, MatchedKind, Strategy, TemplateType
 from policy.core.values.budget import UNBOUNDED, Budget, Part, paced
 from policy.core.values.memo import MOST_KEPT, Memo
 
@@ -112,9 +107,9 @@ class LockPolicies(msgspec.Struct, frozen=True):
         a review should not pay for them.
         """
         found: list[TemplateBody] = []
-        recall = self.caches.rules.get
+        recall, by_pod, all_fields = self.caches.rules.get, self.by_pod, self.selects_pod_fields
         view = self.view(spec) if view is None else view
-        plain = not view.sets_pods and not self.selects_pod_fields
+        plain = not view.sets_pods and not all_fields
         for index, template in enumerate(paced(spec.templates or (), budget, Part.LOCKS)):
             if template.dag is None and template.steps is None and template.synchronization is None:
                 container = template.container
@@ -126,10 +121,8 @@ class LockPolicies(msgspec.Struct, frozen=True):
                     or template.init_containers is not None
                     or template.pod_spec_patch is not None
                 ):
-                    if not (
-                        self._needs_pod(template, sets_pods=view.sets_pods)
-                        or self._as_written(template, view)
-                    ):
+                    differs = by_pod and (view.sets_pods or pod_differs(template, all_fields=all_fields))
+                    if not (differs or self._as_written(template, view)):
                         continue
                 elif not rules:
                     continue  # Nearly all templates are of this kind.

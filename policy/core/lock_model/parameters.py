@@ -23,7 +23,6 @@ TagValues: TypeAlias = Mapping[str, str]
 _INPUTS: Final = "inputs.parameters."
 _WORKFLOW: Final = "workflow.parameters."
 NAMESPACE_TAG: Final = "workflow.namespace"
-NO_VALUES: Final[TagValues] = {}
 _LONGEST_VALUE: Final = 253
 """Characters of a value that may become a part of a name; a longer one is left unknown."""
 

@@ -117,16 +117,17 @@ def main_containers(
         yield from ((each, None) for each in template.container_set.containers or ())
 
 
-def side_containers(template: Template, defaults: Template | None) -> Iterator[Container]:
-    """Yield the init containers and sidecars; those of the defaults are merged in by name."""
-    for own, below in (
-        (template.init_containers, defaults.init_containers if defaults is not None else None),
-        (template.sidecars, defaults.sidecars if defaults is not None else None),
-    ):
-        yield from own or ()
-        if below:
-            complete = {each.name for each in own or () if each.image}
-            yield from (each for each in below if each.name not in complete)
+def side_containers(template: Template, defaults: Template | None) -> tuple[Container, ...]:
+    """Return the init containers and sidecars; those of the defaults are merged in by name."""
+    if defaults is None:
+        return (template.init_containers or ()) + (template.sidecars or ())
+    inits = _merged_by_name(template.init_containers or (), defaults.init_containers or ())
+    return inits + _merged_by_name(template.sidecars or (), defaults.sidecars or ())
+
+
+def _merged_by_name(own: tuple[Container, ...], below: tuple[Container, ...]) -> tuple[Container, ...]:
+    complete = {each.name for each in own if each.image}
+    return (*own, *(each for each in below if each.name not in complete))
 
 
 def service_account_of(template: Template, spec: WorkflowSpec) -> str:
@@ -147,9 +148,10 @@ def claims_of(template: Template, spec: WorkflowSpec) -> Iterator[str]:
     volumes = (*(template.volumes or ()), *below, *(spec.volumes or ()))
     if not volumes:
         return
-    containers = [each for pair in main_containers(template, defaults) for each in pair if each is not None]
-    containers += side_containers(template, defaults)
-    mounted = {mount.name for container in containers for mount in container.volume_mounts or ()}
+    containers: list[Container | None] = [*side_containers(template, defaults)]
+    for pair in main_containers(template, defaults):
+        containers += pair
+    mounted = {mount.name for each in containers if each is not None for mount in each.volume_mounts or ()}
     if template.container_set is not None:
         mounted.update(mount.name for mount in template.container_set.volume_mounts or ())
     for volume in volumes:

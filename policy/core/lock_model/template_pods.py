@@ -25,7 +25,7 @@ from policy.core.lock_model.template_bodies import (
     side_containers,
 )
 from policy.core.lock_model.template_selectors import Match, Pod, manifest_kind
-from policy.core.objects.workflow import EMPTY_SPEC, ResourceTemplate, Template, WorkflowSpec
+from policy.core.objects.workflow import EMPTY_SPEC, ResourceTemplate, Template, Volume, WorkflowSpec
 
 _NO_RESOURCE: Final = ResourceTemplate()
 _LONGEST_PATCH: Final = 10_000
@@ -124,22 +124,25 @@ def pod_differs(template: Template, *, all_fields: bool) -> bool:
 def _has_tags(template: Template) -> bool:
     """Return whether a field beside the images that rules select by has parameters in it."""
     labels = (template.metadata.labels if template.metadata is not None else None) or {}
-    claims = (each.persistent_volume_claim for each in template.volumes or ())
     texts = (
         template.service_account_name,
         *labels.values(),
-        *(claim.claim_name for claim in claims if claim is not None),
         template.resource.manifest if template.resource is not None else None,
     )
-    return any(text is not None and BEGIN in text for text in texts)
+    return any(text is not None and BEGIN in text for text in texts) or any(
+        map(_has_tagged_claim, template.volumes or ())
+    )
+
+
+def _has_tagged_claim(volume: Volume) -> bool:
+    claim = volume.persistent_volume_claim
+    return claim is not None and BEGIN in (claim.claim_name or "")
 
 
 def _sets_pods(spec: WorkflowSpec) -> bool:
     if spec.template_defaults is None and spec.pod_spec_patch is None and spec.pod_metadata is None:
-        claims = (each.persistent_volume_claim for each in spec.volumes or ())
-        return (spec.service_account_name is not None and BEGIN in spec.service_account_name) or any(
-            claim is not None and BEGIN in (claim.claim_name or "") for claim in claims
-        )
+        tagged = spec.service_account_name is not None and BEGIN in spec.service_account_name
+        return tagged or (spec.volumes is not None and any(map(_has_tagged_claim, spec.volumes)))
     if spec.pod_spec_patch or spec.pod_metadata is not None:
         return True
     defaults = spec.template_defaults

@@ -130,7 +130,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._simple = "{{" in text
-        self._tokens = list(_tokens(_BRACKETS.sub(_dotted, text)))
+        self._tokens = list(_tokens(_BRACKETS.sub(r".parameters.\1\2", text)))
         self._at = 0
         self._depth = 0
         self._workflow: set[str] = set()
@@ -287,10 +287,6 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         at = found.end()
         kind = found.lastgroup or ""
         yield kind, found[kind]
-
-
-def _dotted(found: re.Match[str]) -> str:
-    return f".parameters.{found[1] if found[1] is not None else found[2]}"
 
 
 def _quoted(text: str) -> str:
