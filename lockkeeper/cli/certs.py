@@ -23,7 +23,7 @@ from lockkeeper.process.output import UsageError, aligned, as_json
 from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import Cluster
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper certs status --kubeconfig ~/.kube/config
   lockkeeper certs status -o json --dir DIR            a folder that `serve --certs DIR` uses
   lockkeeper certs init --namespace lockkeeper
@@ -37,7 +37,7 @@ _RELEASE: Final = "lockkeeper"
 _ALL_IS_WELL: Final = "nothing to do: all is well"
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions, and the options of each."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     for name, summary, act in (
@@ -61,7 +61,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--ca", action="store_true", help="change the CA, not only what it signed")
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
     with _errors_in_one_line():
         code: int = arguments.act(arguments)

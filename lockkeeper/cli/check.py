@@ -6,7 +6,8 @@ from threading import Event
 from typing import Final
 
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judgement import State, judge_installation, nothing_seen, table
+from lockkeeper.checking.installation import judge_installation, nothing_seen, table
+from lockkeeper.checking.judgement import State
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.cli.cluster_options import add_kubeconfig, reach
 from lockkeeper.cli.options import add_output
@@ -14,7 +15,7 @@ from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.output import UsageError, as_json
 from policy.cluster.errors import TooManyRequests, Unavailable
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper check --kubeconfig ~/.kube/config
   lockkeeper check --kubeconfig ~/.kube/config --namespace traffic --name lockkeeper-blue -o json
   lockkeeper check                                         inside a cluster, as helm test does
@@ -25,7 +26,7 @@ Exit codes: 0 fine, 1 a check failed or warns, 2 the cluster does not answer or 
 _FINDINGS: Final = (State.FAILED, State.WARNING)
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     parser.add_argument(
@@ -35,7 +36,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "json")
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Gather, judge and print."""
     with closing(reach(arguments.kubeconfig)) as cluster:
         gatherer = Gatherer(

@@ -35,7 +35,7 @@ from policy.service.status.metrics import ControllerMetrics
 from webhook.app import create_app
 from webhook.logs import Log
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper controller --kubeconfig ~/.kube/config --lease-namespace lockkeeper
   lockkeeper controller                                    inside a cluster
 
@@ -49,7 +49,7 @@ _SYNC_SECONDS = 0.5
 """How often, until all policies were read, the end is looked for."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_kubeconfig(parser)
     add_argo_version(parser)
@@ -91,7 +91,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Check everything that can be wrong before anything starts, then work until a signal ends it."""
     check_certificate_secret(arguments)
     if arguments.certs_secret is not None and arguments.ca_secret is not None:

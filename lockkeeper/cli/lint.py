@@ -14,7 +14,7 @@ from lockkeeper.lint.sarif import sarif
 from lockkeeper.process.output import as_json
 from policy.core.policy_kinds.kinds import DEFAULT_NAMESPACE
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper lint workflows/
   lockkeeper lint workflows/ --policies policies/ -o github
   kustomize build . | lockkeeper lint - -o json
@@ -27,7 +27,7 @@ _GITHUB: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _GITHUB_FIELD: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "paths",

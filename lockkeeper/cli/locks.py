@@ -17,7 +17,7 @@ from policy.core.lock_queues.lock_queues import live_deadlocks, lock_queues
 from policy.core.values.durations import duration
 from policy.service.locks.lock_traces import WatchedCluster
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper locks --kubeconfig ~/.kube/config
   lockkeeper locks --kubeconfig ~/.kube/config -n team-etl -o json
   lockkeeper locks suggest --kubeconfig ~/.kube/config -n team-etl --max-wait 5m
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Read, and print."""
     with closing(reach(arguments.kubeconfig)) as cluster, _errors_in_one_line():
         return act(cluster, arguments)

@@ -26,7 +26,7 @@ from policy.sources.manifests import STANDARD_INPUT, Manifest, read_manifests, r
 from webhook import wire
 from webhook.review import decide_without_ledger
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper review my-workflow.yaml --policies examples/policies
   lockkeeper review workflows/ --policies policies/ --namespace team-etl --show none
   kustomize build . | lockkeeper review - --policies policies/ -o json
@@ -52,7 +52,7 @@ class _Reviewed(msgspec.Struct, frozen=True, rename="camel"):
     changed: JsonObject | None
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "files",

@@ -15,7 +15,7 @@ from lockkeeper.process.output import UsageError
 from policy.sources.manifests import read_manifests
 
 _MAX_TASK_SECONDS = 3600
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper run --policies examples/policies --workflows examples/workflows --once
   lockkeeper run --policies my-policies --port 0          only serve, on a free port
 
@@ -24,7 +24,7 @@ Workflows of --workflows are created one after another through the HTTPS webhook
 Exit codes: 0 fine, 1 a webhook call of the play failed, 2 something to mend before it can run."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser)
     add_address(parser)

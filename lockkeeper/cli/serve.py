@@ -46,7 +46,7 @@ from webhook.metrics import Metrics
 from webhook.serving.server import Server
 from webhook.settings import ServerSettings
 
-_EXAMPLES = """examples:
+EXAMPLES = """examples:
   lockkeeper serve --policies examples/policies
   lockkeeper serve --cluster --kubeconfig ~/.kube/config
   curl --cacert DIR/ca.crt -H 'Content-Type: application/json' -d @review.json https://127.0.0.1:9443/mutate
@@ -60,7 +60,7 @@ _SYNC_SECONDS: Final = 1.5
 """How long a worker that begins lets connections wait for the policies: less than the API server does."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_policies(parser, required=False)
     parser.add_argument(

@@ -5,15 +5,15 @@ import platform
 
 from lockkeeper import __version__
 
-_EXAMPLES = "example:\n  lockkeeper version"
+EXAMPLES = "example:\n  lockkeeper version"
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
     """Add nothing: the command has no options."""
     del parser
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the version."""
     del arguments
     print(f"lockkeeper {__version__} (Python {platform.python_version()})")

@@ -15,7 +15,8 @@ import pytest
 
 from certs.authority import create_authority
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judgement import Check, Judgement, State, judge_installation
+from lockkeeper.checking.installation import judge_installation
+from lockkeeper.checking.judgement import Check, Judgement, State
 from lockkeeper.checking.tls_probe import ask
 from lockkeeper.process.clock_and_log import utc_now
 from lockkeeper.process.kubernetes_objects import MUTATING

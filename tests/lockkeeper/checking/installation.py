@@ -8,7 +8,8 @@ import msgspec
 
 from lockkeeper.checking.facts import SERVICES, InstallationFacts, ProbeResult, Target
 from lockkeeper.checking.gatherer import Gatherer
-from lockkeeper.checking.judgement import Check, Judgement, State, judge_installation
+from lockkeeper.checking.installation import judge_installation
+from lockkeeper.checking.judgement import Check, Judgement, State
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING, Webhook
 from policy.cluster.memory.memory_cluster import MemoryCluster
 from policy.cluster.protocol import STATUS, WORKFLOW_QUOTAS, Cluster, MergePatch, Resource

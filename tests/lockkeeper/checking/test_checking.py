@@ -9,7 +9,8 @@ import pytest
 
 from lockkeeper.checking.facts import SERVICES, Gap, ProbeTrouble, Target, UnreadObject
 from lockkeeper.checking.gatherer import ready_path, right, url_target
-from lockkeeper.checking.judgement import Check, State, nothing_seen, table
+from lockkeeper.checking.installation import nothing_seen, table
+from lockkeeper.checking.judgement import Check, State
 from lockkeeper.checking.registration import excludes
 from lockkeeper.process.kubernetes_objects import MUTATING, VALIDATING
 from policy.cluster.errors import ClusterError, Forbidden, Invalid, NotFound, TooManyRequests, Unavailable
