@@ -95,7 +95,7 @@ def parts_of(content: bytes, snapshot: Snapshot, recorder: ReviewRecorder) -> di
     def decide_new() -> object:
         """Decide as if no template of the Workflow had been seen before."""
         if locks is not None:
-            locks.found_out.rules = Memo(most=MOST_KEPT)
+            locks.caches.rules = Memo(most=MOST_KEPT)
         return apply_policies(received.review, snapshot, now)
 
     def examine_new() -> object:

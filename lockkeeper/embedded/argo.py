@@ -25,7 +25,7 @@ from policy.cluster.errors import ClusterError
 from policy.cluster.protocol import WORKFLOWS, Cluster, EventType, MergePatch
 from policy.core.lock_model.block_locks import locks_in
 from policy.core.lock_model.parameters import TagValues, workflow_values
-from policy.core.lock_model.template_bodies import places, type_of
+from policy.core.lock_model.template_bodies import all_bodies, type_of
 from policy.core.objects import well_known
 from policy.core.objects.identities import SERVICE_ACCOUNT
 from policy.core.objects.json_patch import JsonObject
@@ -252,7 +252,7 @@ def plan_run(obj: JsonObject) -> SimulatedRun:
     values = workflow_values([spec.arguments], namespace)
     tasks = tuple(
         _task(place.template, _acquired(place.template.synchronization, namespace, values), metadata)
-        for place in places(spec)
+        for place in all_bodies(spec)
         if type_of(place.template) in LEAF_TYPES
     )
     whole = _acquired(spec.synchronization, namespace, values)

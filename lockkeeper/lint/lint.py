@@ -20,9 +20,8 @@ from policy.core.injection.unknown_selection import hidden_from_rules
 from policy.core.lock_checks.graph_findings import graph_findings
 from policy.core.lock_checks.reference_faults import lock_faults, lock_warnings
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_graph.namespace_index import Look, following
 from policy.core.lock_graph.run_sources import TemplateOwner, template_owner
-from policy.core.lock_graph.template_library import Library
+from policy.core.lock_graph.template_library import FindByKey, Library, updated_index
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.label_selectors import EVERYTHING
@@ -123,11 +122,11 @@ def _compare_with_each_other(owners: Mapping[LintSubject, TemplateOwner], snapsh
                 owner
             )
     for namespace, extra in runs.items():
-        index = following(library.index(namespace), frozenset(extra), _looker(extra, library))
+        index = updated_index(library.index(namespace), frozenset(extra), _looker(extra, library))
         library.indexes.keep(namespace, index)
 
 
-def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> Look:
+def _looker(extra: Mapping[TemplateKey, TemplateOwner], library: Library) -> FindByKey:
     return lambda key: extra.get(key) or library.owner(key)
 
 
@@ -150,7 +149,7 @@ def _of_owner(
         return
     rulebook = _rulebook(subject, governed, ungoverned)
     spec, locks = owner.spec, rulebook.locks
-    found = locks.concerned(spec, owner.at)
+    found = locks.relevant_bodies(spec, owner.at)
     view = locks.view(spec, open_ended=owner.is_template)
     reviewed = ReviewedObject(
         view=view,

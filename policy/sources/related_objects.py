@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from policy.core.lock_model.generated_names import header_of
 from policy.core.lock_model.lock_names import read_limit
-from policy.core.lock_model.sibling_names import header_of
 from policy.core.objects.json_patch import JsonValue
 from policy.core.objects.workflow import TemplateObject
 from policy.core.policy_kinds.kinds import ConfigMap, PolicyMetadata

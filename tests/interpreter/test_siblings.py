@@ -86,7 +86,7 @@ def test_siblings_lack_nothing_and_want_no_siblings(case: Case) -> None:
     """What is made is the same, whether it was made before or not."""
     policies = policies_of(case)
     found = list(wanted_siblings(policies))
-    assert all(each.made for each in found)
+    assert all(each.exists for each in found)
     assert with_siblings(policies) == policies
 
 

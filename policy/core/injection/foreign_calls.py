@@ -63,7 +63,7 @@ class ForeignCalls:
         needed = self._needed(site, found, caller)
         if not needed:
             return
-        place = TemplateBody(found.template, site.pointer, remarkable=False)
+        place = TemplateBody(found.template, site.pointer, has_complex_calls=False)
         faults = injected_faults(place, needed, self._rulebook)
         outcome.faults.extend(faults)
         if any(fault.code is Code.LOCK_FORM for fault in faults):

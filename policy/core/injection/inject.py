@@ -11,7 +11,10 @@ import msgspec
 
 from policy.core.decision.decision import Code
 from policy.core.injection.in_place import inject_in_place
-from policy.core.injection.injection_result import NOTHING, Injected
+from policy.core.injection.injection_result import (
+    NOTHING,
+    Injected,
+)
 from policy.core.injection.per_call import inject_per_call
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.injection.singular_to_lists import any_single, convert, converted_text
@@ -38,11 +41,11 @@ class InjectedSpec(msgspec.Struct, frozen=True):
 def convert_and_inject(spec: WorkflowSpec, rulebook: Rulebook, reviewed: ReviewedObject) -> InjectedSpec:
     """Return what policies put into a spec."""
     locks = rulebook.locks
-    found = locks.concerned(spec, reviewed.at, reviewed.view, rulebook.budget)
+    found = locks.relevant_bodies(spec, reviewed.at, reviewed.view, rulebook.budget)
     conversion: tuple[PatchOp, ...] = ()
     if any_single(spec, found) and rulebook.converts_singular:
         spec, conversion = convert(spec, reviewed.at)
-        found = locks.concerned(spec, reviewed.at, reviewed.view, rulebook.budget)
+        found = locks.relevant_bodies(spec, reviewed.at, reviewed.view, rulebook.budget)
         if locks.structural:  # Copies of templates are made from the text.
             reviewed = msgspec.structs.replace(reviewed, raw=converted_text(reviewed.raw, conversion))
     injected = inject(spec, found, rulebook, reviewed)
@@ -72,7 +75,7 @@ def _callers_matter(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed:
         place
         for place in found
         if (place.template.dag is not None or place.template.steps is not None)
-        and (locks.on_callers or place.remarkable or place.template.synchronization is not None)
+        and (locks.on_callers or place.has_complex_calls or place.template.synchronization is not None)
     ]
     for place in paced(callers, rulebook.budget, Part.INJECTION) if callers else ():
         template = place.template
@@ -82,7 +85,7 @@ def _callers_matter(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed:
             template.synchronization, locks.namespace
         ):
             return True
-        if place.remarkable and any(
+        if place.has_complex_calls and any(
             call.template_ref is not None and reviewed.find(call.template_ref) is not None
             for call, _ in calls(template, place.pointer)
         ):

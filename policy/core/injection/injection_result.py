@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Injection, Reason
-from policy.core.lock_model.conditions import without_condition
 from policy.core.lock_model.generated_names import base_name
 from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody
+from policy.core.lock_model.when_conditions import without_condition
 from policy.core.objects.json_patch import Op, PatchOp, field_path, pointer, with_entries
 from policy.core.objects.well_known import INJECTED
 from policy.core.objects.workflow import Metadata

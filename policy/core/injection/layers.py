@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from policy.core.injection.needs_per_call import CallSite
-from policy.core.lock_model.conditions import WhenCondition
 from policy.core.lock_model.generated_names import BASE_TASK, FREE_TASK, LOCKED_TASK
+from policy.core.lock_model.when_conditions import WhenCondition
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.workflow import RawTemplate, TemplateRef
 

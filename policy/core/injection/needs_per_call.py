@@ -6,11 +6,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from policy.core.injection.effective_rules import conditions_clash, one_rule_each
-from policy.core.lock_model.conditions import depends_on_inputs, negated, without_condition
 from policy.core.lock_model.generated_names import FREE_TASK, LOCKED_TASK, base_name, is_layer
 from policy.core.lock_model.lock_names import NO_LOCKS
 from policy.core.lock_model.rules import CompiledRule, chosen_name
 from policy.core.lock_model.template_bodies import TemplateBody, calls, calls_none
+from policy.core.lock_model.when_conditions import depends_on_inputs, negated, without_condition
 from policy.core.objects.json_patch import Op, PatchOp
 from policy.core.objects.json_patch import pointer as escaped
 from policy.core.objects.workflow import Call, Hook, Template, TemplateRef, WorkflowSpec
@@ -153,7 +153,7 @@ def _collect(
     site: CallSite | None,
 ) -> None:
     number = len(bodies)
-    bodies.append(TemplateBody(template, pointer, remarkable=True))
+    bodies.append(TemplateBody(template, pointer, has_complex_calls=True))
     inbound.append([] if site is None else [site])
     if calls_none(template):
         return

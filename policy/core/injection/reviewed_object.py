@@ -7,8 +7,8 @@ import msgspec
 
 from policy.core.decision.decision import NO_OBJECT
 from policy.core.lock_graph.template_library import NO_LIBRARY, Library
-from policy.core.lock_model.pod_view import PodView
 from policy.core.lock_model.template_bodies import ForeignTemplate
+from policy.core.lock_model.template_pods import PodView
 from policy.core.objects.template_keys import TEMPLATE_KINDS, ObjectKind
 from policy.core.objects.workflow import TemplateRef
 

@@ -13,9 +13,9 @@ from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.input_values import Caller
 from policy.core.lock_model.lock_names import held_locks
-from policy.core.lock_model.pod_view import is_veiled
 from policy.core.lock_model.rules import CompiledRule
 from policy.core.lock_model.template_bodies import TemplateBody, calls
+from policy.core.lock_model.template_pods import pod_differs
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.workflow import Template
 
@@ -32,8 +32,12 @@ def hidden_from_rules(
     locks = rulebook.locks
     if not locks.by_pod:
         return ()
-    hides, closely = reviewed.view.hides, locks.looks_closer
-    looked = [each for each in found if each.remarkable or hides or is_veiled(each.template, closely=closely)]
+    hides, closely = reviewed.view.sets_pods, locks.selects_pod_fields
+    looked = [
+        each
+        for each in found
+        if each.has_complex_calls or hides or pod_differs(each.template, all_fields=closely)
+    ]
     if not looked:
         return ()  # Nearly always.
     return tuple(dict.fromkeys(islice(_hidden(looked, rulebook, reviewed), MOST_WARNINGS)))
@@ -43,7 +47,7 @@ def _hidden(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: Reviewe
     locks, active, view = rulebook.locks, rulebook.policies, reviewed.view
 
     def unknown(template: Template, caller: Caller | None = None) -> Iterator[CompiledRule]:
-        if not locks.may_come_to_select(template, hides=view.hides):
+        if not locks.may_select_when_called(template, sets_pods=view.sets_pods):
             return
         held = held_locks(template.synchronization, locks.namespace)
         for rule, match in locks.matches(template, view, caller):
@@ -52,7 +56,7 @@ def _hidden(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: Reviewe
 
     for place in found:
         yield from (unseen(template_name(place), rule) for rule in unknown(place.template))
-        if not place.remarkable:
+        if not place.has_complex_calls:
             continue
         for call, _ in calls(place.template, place.pointer):
             foreign = reviewed.find(call.template_ref) if call.template_ref is not None else None
@@ -64,7 +68,7 @@ def _hidden(found: Sequence[TemplateBody], rulebook: Rulebook, reviewed: Reviewe
 
 def unseen(name: str, rule: CompiledRule) -> str:
     """Return the warning that it is unknown whether a rule selects a template."""
-    parts = rule.selector.asked_of_pods
+    parts = rule.selector.pod_fields_in_words
     why = (
         f'because its {parts} is not known before it runs, so rule "{rule.name}" of {rule.policy.source} '
         "could not be applied; write it out, or take the lock in the template"

@@ -15,11 +15,11 @@ import msgspec
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import ref_faults
 from policy.core.lock_checks.rulebook import MAX_FAULTS, NO_FINDINGS, LockFindings, Rulebook
-from policy.core.lock_graph.deadlocks import ENDLESS, TemplateDeadlock, analyse, of_circle
-from policy.core.lock_graph.fast_path import is_plain
+from policy.core.lock_graph.deadlocks import TemplateDeadlock, analyse, deadlock_of_cycle
+from policy.core.lock_graph.fast_path import needs_no_graph
 from policy.core.lock_graph.lock_order import Nested
 from policy.core.lock_graph.run_sources import TemplateOwner
-from policy.core.lock_graph.template_graph import Added, Graph, Unknown, resolve
+from policy.core.lock_graph.template_graph import AddedLocks, Graph, UnknownReference, build_graph
 from policy.core.lock_graph.template_library import Library
 from policy.core.lock_model.block_locks import Lock, locks_in
 from policy.core.lock_model.lock_names import parameterised
@@ -72,7 +72,7 @@ def review_graph(
     """Return the reasons and warnings that the graph of an object gives after a patch of its locks."""
     changed = [operation.path.partition(_BLOCK)[0] for operation in patch]
     index = library.index(rulebook.locks.namespace, rulebook.budget)
-    if is_plain(owner, found, index, changed, rulebook.budget):
+    if needs_no_graph(owner, found, index, changed, rulebook.budget):
         return NO_FINDINGS
     shown, reasons = graph_findings(owner, found, rulebook, library, patch)
     refused = [Reason(each.code, each.field, each.message, each.policy) for each in shown if each.refused]
@@ -95,9 +95,9 @@ def graph_findings(
     added = added_by(patch, namespace)
     if added is None:
         return [], []
-    graphs = [resolve(owner, library.find(namespace), namespace, added=added, budget=budget)]
+    graphs = [build_graph(owner, library.find(namespace), namespace, added=added, budget=budget)]
     if owner.is_template and owner.locks_runs:
-        whole = resolve(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
+        whole = build_graph(owner, library.find(namespace), namespace, added=added, whole=True, budget=budget)
         graphs.append(whole)
     shown: list[GraphFinding] = []
     severity, policy = _strictest(rulebook, "unknown_references")
@@ -112,7 +112,7 @@ def graph_findings(
     return shown, _filled_faults(graphs, owner, found, rulebook)
 
 
-def added_by(patch: Sequence[PatchOp], namespace: str) -> Added | None:
+def added_by(patch: Sequence[PatchOp], namespace: str) -> AddedLocks | None:
     """Return the names of the locks that a patch adds, by the body; None where it changes more than locks."""
     added: dict[str, tuple[str, ...]] = {}
     for operation in patch:
@@ -142,7 +142,7 @@ _Found = tuple[str, str, bool]
 
 def _unknown(graphs: Sequence[Graph], owner: TemplateOwner, library: Library) -> Iterator[_Found]:
     """Yield what an object itself refers to that does not exist; other objects have their own reviews."""
-    seen: set[Unknown] = set()
+    seen: set[UnknownReference] = set()
     for graph in graphs:
         for each in graph.unknown:
             if each.owner is not owner or each in seen or not (each.local or library.templates):
@@ -165,13 +165,13 @@ def _deadlocks(
         nested += analysis.nested
         for each in analysis.deadlocks:
             yield from _once(each, owner, seen)
-        if not analysis.whole:
+        if not analysis.complete:
             yield field_path(owner.at), "has too many templates or locks to look for all deadlocks", False
     if nested:
         index, budget = library.index(namespace, rulebook.budget), rulebook.budget
         own = owner.key(namespace) if owner.is_template else None
-        for circle in index.circles(nested, limit_of, endless=ENDLESS, without=own, budget=budget):
-            yield from _once(of_circle(circle), owner, seen)
+        for circle in index.cycles(nested, limit_of, without=own, budget=budget):
+            yield from _once(deadlock_of_cycle(circle), owner, seen)
 
 
 def _once(deadlock: TemplateDeadlock, owner: TemplateOwner, seen: set[tuple[str, str]]) -> Iterator[_Found]:

@@ -46,7 +46,9 @@ _SHOWN_KEYS: Final = 10
 
 def written_locks(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rulebook) -> LockFindings:
     """Return what is wrong with the locks that an object has, with its faults up to MAX_FAULTS."""
-    looked = [place for place in found if place.remarkable or place.template.synchronization is not None]
+    looked = [
+        place for place in found if place.has_complex_calls or place.template.synchronization is not None
+    ]
     if not looked and spec.synchronization is None and spec.template_defaults is None:
         return NO_FINDINGS  # Most objects have only the locks that rules put in.
     faults = tuple(islice(lock_faults(spec, looked, rulebook), MAX_FAULTS))
@@ -68,7 +70,7 @@ def faults_of_rule(rule: CompiledRule, rulebook: Rulebook) -> tuple[Reason, ...]
     """Return what is wrong with the lock that a rule injects; remembered while all policies apply."""
     locks = rulebook.locks
     whole = len(rulebook.policies) == len(locks.policies) and not rulebook.discreet
-    known = locks.found_out.faults if whole else rulebook.faults
+    known = locks.caches.faults if whole else rulebook.faults
     faults = known.get(rule.lock_name)
     if faults is None:
         faults = known.keep(rule.lock_name, tuple(ref_faults(rule.lock, "", rulebook)))
@@ -85,7 +87,7 @@ def lock_faults(spec: WorkflowSpec, found: Sequence[TemplateBody], rulebook: Rul
         if template.synchronization is not None:
             where = f"{field_path(place.pointer)}.synchronization"
             yield from _block(template.synchronization, where, rulebook)
-        if place.remarkable:
+        if place.has_complex_calls:
             yield from _misplaced(place, rulebook)
 
 
@@ -266,7 +268,7 @@ def _limit_faults(
     namespace: str, config_map: str, key: str, where: str, rulebook: Rulebook
 ) -> Iterator[Reason]:
     """Yield that a semaphore is undefined, or has no limit that Argo can use."""
-    demanding = next((policy for policy in rulebook.policies if policy.require_defined), None)
+    demanding = next((policy for policy in rulebook.policies if policy.validation.require_defined), None)
     if demanding is None or not namespace:  # A template of the cluster is used in many namespaces.
         return
     own = namespace == rulebook.locks.namespace

@@ -61,5 +61,5 @@ class Rulebook(msgspec.Struct, frozen=True):
     @property
     def closed_by(self) -> CompiledLockPolicy | None:
         """The policy that denies locks of other namespaces, if one does."""
-        denying = (each for each in self.policies if each.cross_namespace is CrossNamespace.DENY)
+        denying = (each for each in self.policies if each.validation.cross_namespace is CrossNamespace.DENY)
         return next(denying, None)

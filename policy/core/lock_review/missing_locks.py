@@ -20,9 +20,9 @@ from policy.core.injection.unknown_selection import MOST_WARNINGS, unseen
 from policy.core.lock_checks.rulebook import NO_FINDINGS, LockFindings, Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.pod_view import NOTHING_SAID, PodView
-from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule
-from policy.core.lock_model.template_bodies import ForeignTemplate, MissingLock, TemplateBody, calls
+from policy.core.lock_model.rules import CompiledLockPolicy, CompiledRule, MissingLock
+from policy.core.lock_model.template_bodies import ForeignTemplate, TemplateBody, calls
+from policy.core.lock_model.template_pods import PLAIN_PODS, PodView
 from policy.core.lock_model.template_selectors import Match
 from policy.core.objects.json_patch import field_path
 from policy.core.objects.template_keys import ObjectKind, TemplateKey, key_of, known_key
@@ -46,7 +46,7 @@ def missing_lock_findings(
     """Return the findings about locks that are missing in templates of other objects."""
     locks, active, budget = rulebook.locks, rulebook.policies, rulebook.budget
     ref = spec.workflow_template_ref
-    callers = [place for place in found if place.remarkable]
+    callers = [place for place in found if place.has_complex_calls]
     if not locks.rules or (ref is None and not callers):
         return NO_FINDINGS
     findings: list[Reason | str] = []
@@ -103,7 +103,7 @@ def missing_locks(ref: TemplateRef, locks: LockPolicies, snapshot: Snapshot) -> 
     key = known_key(ref, locks.namespace)
     if key is None:
         return ()
-    return locks.found_out.lacking.get_or(
+    return locks.caches.missing.get_or(
         (*key, ref.template or ""), lambda: _look_up_missing(ref, key, locks, snapshot)
     )
 
@@ -125,7 +125,7 @@ def _in_whole(
     """Yield the templates of another object that lack a lock, by name, its name, and the rules."""
     rules = {(rule.name, rule.policy.source): rule for rule in locks.rules}
     reviewed = ReviewedObject(view=locks.view(spec))
-    for each in inject(spec, locks.concerned(spec), Rulebook(locks, locks.policies), reviewed).locks:
+    for each in inject(spec, locks.relevant_bodies(spec), Rulebook(locks, locks.policies), reviewed).locks:
         yield each.template, key.name, rules[each.rule, each.policy]
 
 
@@ -161,7 +161,7 @@ def _below(
             stack.append((its_owner, its_name, body, own))
 
 
-def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOTHING_SAID) -> FindTemplate:
+def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = PLAIN_PODS) -> FindTemplate:
     """Return the look-up of templates of other objects that rules may select; its results are stored.
 
     `view` is that of the object under review, which may set fields of all Pods that it runs.
@@ -171,21 +171,23 @@ def template_finder(locks: LockPolicies, snapshot: Snapshot, view: PodView = NOT
         key = known_key(ref, locks.namespace)
         if key is None:
             return None
-        return locks.found_out.foreign.get_or(
-            (*key, ref.template or "", view.hides),
-            lambda: _selectable(ref, key, locks, snapshot, hides=view.hides),
+        return locks.caches.foreign.get_or(
+            (*key, ref.template or "", view.sets_pods),
+            lambda: _selectable(ref, key, locks, snapshot, sets_pods=view.sets_pods),
         )
 
     return find
 
 
 def _selectable(
-    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, hides: bool
+    ref: TemplateRef, key: TemplateKey, locks: LockPolicies, snapshot: Snapshot, *, sets_pods: bool
 ) -> ForeignTemplate | None:
     """Return a template of another object, None where no rule may select it."""
     spec = snapshot.templates.get(key)
     template = spec.template(ref.template or "") if spec is not None else None
-    if template is None or not (locks.rules_for(template) or locks.may_come_to_select(template, hides=hides)):
+    if template is None or not (
+        locks.rules_for(template) or locks.may_select_when_called(template, sets_pods=sets_pods)
+    ):
         return None
     return ForeignTemplate(MatchedKind(key.kind), template, snapshot.texts.get(key, ""))
 
@@ -204,7 +206,7 @@ def _overlaid(
         return
     alone, merged = locks.view(owner.spec), locks.view(_merged(spec, owner.spec))
     for template in owner.spec.templates or ():
-        if not locks.may_come_to_select(template, hides=merged.hides):
+        if not locks.may_select_when_called(template, sets_pods=merged.sets_pods):
             continue
         known = {rule.name for rule in locks.rules_for(template, alone)}
         held = held_locks(template.synchronization, locks.namespace)

@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from policy.core.decision.decision import Code, Injection, Reason
+from policy.core.lock_model.generated_names import Sibling, is_sibling, is_sibling_name
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy
-from policy.core.lock_model.sibling_names import Sibling, has_form, is_sibling
 from policy.core.lock_review.siblings import FIELD, sibling_for, sibling_policies
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, Op, PatchOp, pointer, with_entries
@@ -127,7 +127,7 @@ def _behind(named: TemplateKey, metadata: Metadata, snapshot: Snapshot) -> Templ
     header = snapshot.header(named)
     if is_sibling(header):
         text = (header.annotations or {}).get(well_known.SIBLING_OF, "")
-    elif named.namespace and named not in snapshot.templates and has_form(named.name):
+    elif named.namespace and named not in snapshot.templates and is_sibling_name(named.name):
         text = (metadata.annotations or {}).get(well_known.SIBLING_OF, "")
     else:
         return None
@@ -155,7 +155,7 @@ def _of_origin(
             "refer to another template"
         )
         return Redirect(spec, reasons=(Reason(Code.LOCK_CONFLICT, FIELD, message, sibling.policies[0]),))
-    if not sibling.made:
+    if not sibling.exists:
         message = (
             f"{origin} lacks locks that policies want; its sibling {sibling.name}, which "
             "has them, is being made: try again"

@@ -28,10 +28,10 @@ from policy.core.injection.inject import InjectedSpec, convert_and_inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.template_library import library_of
+from policy.core.lock_model.generated_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.lock_model.lock_policies import LockPolicies
 from policy.core.lock_model.rules import CompiledLockPolicy
 from policy.core.lock_model.semaphore_definitions import LockPolicy
-from policy.core.lock_model.sibling_names import Sibling, is_sibling, sibling_mark, sibling_name
 from policy.core.lock_review.missing_locks import template_finder
 from policy.core.objects.argo_version import ArgoVersion
 from policy.core.objects.json_patch import JsonObject, patched
@@ -60,7 +60,7 @@ def sibling_for(
     It is worked out once for the same template and policies.
     """
     key = (*origin, _sources(active))
-    return locks.found_out.siblings.get_or(
+    return locks.caches.siblings.get_or(
         key, lambda: _work_out(origin, active, locks, snapshot) if active else None
     )
 
@@ -134,7 +134,7 @@ def _work_out(
         name=key.name,
         mark=mark,
         text=content,
-        made=is_sibling(snapshot.header(key)) and _canonical(snapshot.texts.get(key, "")) == content,
+        exists=is_sibling(snapshot.header(key)) and _canonical(snapshot.texts.get(key, "")) == content,
         injected=result.injected.locks,
         note=result.injected.note,
     )

@@ -6,11 +6,11 @@ The entry for policies of all kinds, and all checks of lock policies.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from policy.core.lock_model.conditions import parse_condition, unlimited_key
 from policy.core.lock_model.key_rules import checked_key_rule
 from policy.core.lock_model.lock_names import empty_problems, name_problems
-from policy.core.lock_model.semaphore_definitions import says_by_key
+from policy.core.lock_model.semaphore_definitions import key_can_hold_condition
 from policy.core.lock_model.template_selectors import LONGEST_GLOB
+from policy.core.lock_model.when_conditions import parse_condition, unlimited_key
 from policy.core.objects.label_selectors import EVERYTHING, changing_problems
 from policy.core.policies.quota_checks import quota_problems
 from policy.core.policies.quota_part_checks import MAX_WINDOWS, window_problems
@@ -206,7 +206,7 @@ def _condition(rule: InjectRule, own: str | None, path: str) -> Iterator[Problem
         parse_condition(rule.when)
     except ValueError as error:
         yield Problem(f"{path}.when", str(error))
-    if rule.strategy is Strategy.DIRECT and not says_by_key(rule.lock, own):
+    if rule.strategy is Strategy.DIRECT and not key_can_hold_condition(rule.lock, own):
         message = (
             "cannot be said in place: only the key of a ConfigMap of the own namespace can depend on a "
             "condition. Use strategy Auto, which puts a choice in front"

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from policy.core.lock_model.semaphore_definitions import ConfigMapAddress, LockPolicy, projected
+from policy.core.lock_model.semaphore_definitions import ConfigMapAddress, LockPolicy, projected_definitions
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.objects.label_selectors import LabelSelector
 from policy.core.objects.workflow import Read
@@ -134,7 +134,7 @@ def _defined(policy: LockPolicy, now: datetime) -> tuple[_Keys, datetime]:
     """Return the keys of one policy at a time, and until when they are valid."""
     name, until = name_of(policy), NEVER
     keys: dict[str, dict[str, ProjectedKey]] = {}
-    for index, definition in enumerate(projected(policy.spec, name.namespace or None)):
+    for index, definition in enumerate(projected_definitions(policy.spec, name.namespace or None)):
         limit, change = limit_at(definition, now)
         until = min(until, change)
         own = index < len(policy.spec.semaphores)  # After its own come those that its rules need.

@@ -13,7 +13,7 @@ import msgspec
 
 from policy.cluster.errors import AlreadyExists, ClusterError, Conflict, Forbidden, NotFound, Trouble
 from policy.cluster.protocol import WORKFLOW_TEMPLATES, WORKFLOWS, Cluster, Preconditions
-from policy.core.lock_model.sibling_names import Sibling, header_of, is_sibling
+from policy.core.lock_model.generated_names import Sibling, header_of, is_sibling
 from policy.core.lock_review.siblings import SiblingInputs, manifest, sibling_inputs, wanted_siblings
 from policy.core.objects import well_known
 from policy.core.objects.workflow import Metadata
@@ -91,7 +91,7 @@ class SiblingWriter(Passes):
             self._wanted = {each.key: each for each in wanted_siblings(snapshot)}
             self._inputs = inputs
         for address, sibling in self._wanted.items():
-            if not self._stopped.is_set() and not sibling.made and not self._is_early(address):
+            if not self._stopped.is_set() and not sibling.exists and not self._is_early(address):
                 self._try(address, partial(self._create, sibling, snapshot))
         self._observe(snapshot)
         for address in self._to_remove():
@@ -209,7 +209,7 @@ class SiblingWriter(Passes):
 
     def _forget(self) -> None:
         present = self._wanted.keys() | self._unwanted.keys()
-        made = {key for key, each in self._wanted.items() if each.made}
+        made = {key for key, each in self._wanted.items() if each.exists}
         self._written = {at: each for at, each in self._written.items() if at in present - made}
         self._failed.keep(present - made)
 

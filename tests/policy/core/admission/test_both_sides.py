@@ -12,7 +12,7 @@ from policy.core.injection.inject import inject
 from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects import well_known
 from policy.core.objects.hold import INSTANCE_LABEL
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op
@@ -292,7 +292,7 @@ def test_what_is_skipped_for_speed_changes_no_decision(case: tuple[JsonObject, S
         assert decision.injected == ()
         return
     spec = spec_of(texts(obj, "spec"))
-    everywhere = places(spec)
+    everywhere = all_bodies(spec)
     rulebook = Rulebook(locks, active)
     whole = ReviewedObject(view=locks.view(spec), raw=msgspec.Raw(msgspec.json.encode(obj)))
     wanted = inject(spec, everywhere, rulebook, whole)

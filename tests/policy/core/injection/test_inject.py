@@ -17,7 +17,7 @@ from policy.core.injection.reviewed_object import ReviewedObject
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_model.lock_names import held_locks
 from policy.core.lock_model.lock_policies import LockPolicies
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import (
@@ -57,7 +57,7 @@ def _policy(*rules: JsonObject) -> Document:
 def _inject(obj: JsonObject, locks: LockPolicies, labels: dict[str, str] | None = None) -> Injected:
     spec = spec_of(_dict(obj, "spec"))
     reviewed = ReviewedObject(view=locks.view(spec), raw=msgspec.Raw(msgspec.json.encode(obj)))
-    return inject(spec, places(spec), Rulebook(locks, locks.active(labels or {})), reviewed)
+    return inject(spec, all_bodies(spec), Rulebook(locks, locks.active(labels or {})), reviewed)
 
 
 def _templates(obj: JsonObject) -> list[JsonObject]:
@@ -420,7 +420,7 @@ def _cases(draw: st.DrawFn) -> tuple[JsonObject, LockPolicies]:
 
 def _bodies(obj: JsonObject) -> Iterator[tuple[str, JsonObject]]:
     """Yield each template body as JSON with its pointer."""
-    for place in places(spec_of(_dict(obj, "spec"))):
+    for place in all_bodies(spec_of(_dict(obj, "spec"))):
         body = JsonPointer(place.pointer).resolve(obj)
         assert isinstance(body, dict)
         yield place.pointer, body

@@ -9,7 +9,7 @@ from policy.core.decision.decision import Code, Decision, Operation, Outcome, Re
 from policy.core.lock_checks.graph_findings import added_by, review_graph
 from policy.core.lock_checks.rulebook import Rulebook
 from policy.core.lock_graph.run_sources import template_owner
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue, Op, PatchOp
 from policy.core.objects.template_keys import ObjectKind
 from policy.core.policies.snapshot import Document, Snapshot
@@ -129,11 +129,11 @@ def test_an_injected_lock_counts_as_if_it_were_there() -> None:
     rulebook = Rulebook(locks, locks.active({}))
     owner = template_owner(ObjectKind.WORKFLOW, "it", spec)
     put = PatchOp(Op.ADD, "/spec/templates/1/synchronization", mutexes("db"))
-    assert review_graph(owner, places(spec), rulebook, policies.library).reasons == ()
-    (reason,) = review_graph(owner, places(spec), rulebook, policies.library, [put]).reasons
+    assert review_graph(owner, all_bodies(spec), rulebook, policies.library).reasons == ()
+    (reason,) = review_graph(owner, all_bodies(spec), rulebook, policies.library, [put]).reasons
     assert reason.code is Code.DEADLOCK
     layer = PatchOp(Op.ADD, "/spec/templates/-", leaf("more"))
-    assert review_graph(owner, places(spec), rulebook, policies.library, [put, layer]).reasons == ()
+    assert review_graph(owner, all_bodies(spec), rulebook, policies.library, [put, layer]).reasons == ()
 
 
 def test_a_deadlock_inside_a_referenced_template_is_reported_with_its_object() -> None:

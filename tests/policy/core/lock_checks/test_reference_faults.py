@@ -7,7 +7,7 @@ import pytest
 from policy.core.decision.decision import Code, Reason
 from policy.core.lock_checks.reference_faults import lock_faults
 from policy.core.lock_checks.rulebook import Rulebook
-from policy.core.lock_model.template_bodies import places
+from policy.core.lock_model.template_bodies import all_bodies
 from policy.core.objects.json_patch import JsonObject, JsonValue
 from policy.core.policies.snapshot import Document
 from tests.policy.core.builders import (
@@ -32,7 +32,7 @@ EMPTY_NAME: Final = "is empty; Argo ends such a Workflow with an error: give a n
 def _faults(spec: JsonObject, *documents: Document, argo: str = "4.1") -> list[Reason]:
     locks = locks_of(*documents, argo=argo)
     decoded = spec_of(spec)
-    return list(lock_faults(decoded, places(decoded), Rulebook(locks, locks.active({}))))
+    return list(lock_faults(decoded, all_bodies(decoded), Rulebook(locks, locks.active({}))))
 
 
 def _leaf(block: JsonValue) -> JsonObject:

@@ -24,7 +24,7 @@ MAYBE = _task("maybe", when="{{inputs.parameters.x}} == 1")
 
 
 def test_tasks_without_conditions_are_certain() -> None:
-    """Chained ones too: all work is taken to succeed."""
+    """Chained ones too: all work is assumed to succeed."""
     assert _certain(_task("a"), _task("b", dependencies=["a"]), _task("c", depends="a && b")) == [True] * 3
 
 
@@ -98,7 +98,7 @@ def test_many_uncertain_tasks_are_not_tried_in_every_combination() -> None:
 
 @pytest.mark.parametrize("depth", [1, DEEPEST - 1, DEEPEST, 5_000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("(", ")"), ("!!", ""), ("!(", ")")])
-def test_an_expression_as_deep_as_anybody_likes_is_read_or_left_alone(
+def test_an_expression_of_any_depth_is_read_or_counts_as_unreadable(
     opening: str, closing: str, depth: int
 ) -> None:
     """It is in a field of the user's, so it may not overflow the stack; what is not read may run or not."""

@@ -14,8 +14,8 @@ from policy.core.decision.decision import Code
 from policy.core.injection import layers
 from policy.core.lock_checks.rulebook import MAX_FAULTS
 from policy.core.lock_graph import certain_tasks
-from policy.core.lock_model import conditions, parameters
-from policy.core.lock_model.pod_spec_patches import read_patch
+from policy.core.lock_model import parameters, when_conditions
+from policy.core.lock_model.template_pods import read_patch
 from policy.core.lock_model.template_selectors import LONGEST_TEXT, globs, manifest_kind
 from policy.core.objects.json_patch import JsonObject, JsonValue, field_path
 from policy.core.objects.workflow import Call, Dag
@@ -46,7 +46,7 @@ NOISE: Final = 0.02
 
 
 def _needed(text: str) -> object:
-    return certain_tasks.needed(Call(name="x", depends=f"{text}$"))
+    return certain_tasks.dependencies_of(Call(name="x", depends=f"{text}$"))
 
 
 def _certain(text: str) -> object:
@@ -67,7 +67,7 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "choices": parameters.choices,
     "inputs": parameters.inputs_in,
     "what is shown of a name": parameters.as_written,
-    "a name without its condition": conditions.without_condition,
+    "a name without its condition": when_conditions.without_condition,
     "tasks that one waits for": _needed,
     "certain tasks": _certain,
     "outputs that a caller uses": _uses,

@@ -8,7 +8,7 @@ import pytest
 
 from policy.core.admission.decide import apply_policies
 from policy.core.decision.decision import Code, Decision, Operation, Outcome, Side
-from policy.core.lock_model.sibling_names import Sibling, has_form, is_sibling
+from policy.core.lock_model.generated_names import Sibling, is_sibling, is_sibling_name
 from policy.core.lock_review.siblings import manifest, wanted_siblings, with_siblings
 from policy.core.objects import well_known
 from policy.core.objects.json_patch import JsonObject, JsonValue
@@ -143,7 +143,7 @@ def test_a_sibling_is_the_template_with_the_locks() -> None:
         ],
     }
     assert len(sibling.mark) == 12
-    assert has_form(sibling.name)
+    assert is_sibling_name(sibling.name)
 
 
 def test_while_the_sibling_is_not_there_the_workflow_is_to_be_tried_again() -> None:
@@ -535,7 +535,7 @@ def test_where_templates_are_files_siblings_count_as_made() -> None:
     """No controller creates them there."""
     policies = with_siblings(snapshot(policy(), base()))
     changed = admitted(ref(), policies)
-    assert has_form(str(at(changed, "spec", "workflowTemplateRef", "name")))
+    assert is_sibling_name(str(at(changed, "spec", "workflowTemplateRef", "name")))
     plain = snapshot(policy())
     assert with_siblings(plain) is plain
 

@@ -35,7 +35,7 @@ def test_a_service_account_is_that_which_argo_uses(
     assert _selected(body, spec, serviceAccounts=["etl-*"]) is selected
 
 
-def test_who_names_no_service_account_runs_as_the_default_one() -> None:
+def test_a_template_without_a_service_account_runs_as_the_default_one() -> None:
     """As Argo has it."""
     assert _selected({"name": "a", "container": {"image": "a"}}, {}, serviceAccounts=["default"])
 
@@ -59,7 +59,7 @@ def test_a_claim_counts_where_a_container_mounts_it(
     spec: JsonObject,
     selected: bool,  # noqa: FBT001
 ) -> None:
-    """Wherever the volume is declared; a volume that nobody mounts does not count."""
+    """Wherever the volume is declared; a volume that no container mounts does not count."""
     assert _selected({"name": "a", **template}, spec, volumes=["data*"]) is selected
 
 

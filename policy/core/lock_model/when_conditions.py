@@ -1,8 +1,8 @@
-"""The conditions of rules (`when`): read once, checked, and written as Argo's expressions.
+"""How the condition of a rule (`when`) is read, checked, and written as Argo's expression.
 
 An author writes either Argo's expr language (`workflow.parameters.env == 'prod'`) or the simple form of a
-task's `when` (`{{workflow.parameters.env}} == prod`). Only what is known in every place that a lock can stand
-in is allowed, for Argo ends a Workflow whose lock has an expression that it cannot evaluate.
+task's `when` (`{{workflow.parameters.env}} == prod`). Only what is known in every place where a lock can be
+written is allowed, for Argo ends a Workflow whose lock has an expression that it cannot evaluate.
 """
 
 import re
@@ -20,7 +20,7 @@ _FUNCTIONS: Final = {
     "upper": ("text", "text"),
     "trim": ("text", "text"),
 }
-"""What each function takes and gives."""
+"""The type that each function takes, and the one that it returns."""
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _TEXT_TESTS: Final = frozenset({"matches", "contains", "startsWith", "endsWith"})
 _TOKEN: Final = re.compile(
@@ -37,7 +37,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PARAMETER: Final = re.compile(r"[-A-Za-z0-9_]+", re.ASCII)
 _BRACKETS: Final = re.compile(r"\.parameters\[\s*(?:'([-\w]*)'|\"([-\w]*)\")\s*\]", re.ASCII)
 _UNSAFE: Final = re.compile(r"['\"\\{}\x00-\x1f\x7f-\uffff]|[^\x00-\uffff]")
-_DEEPEST: Final = 20
+_MAX_DEPTH: Final = 20
 
 
 class WhenCondition(msgspec.Struct, frozen=True):
@@ -48,11 +48,11 @@ class WhenCondition(msgspec.Struct, frozen=True):
     inputs: frozenset[str] = frozenset()
 
     def key(self, key: str) -> str:
-        """Return the key of a semaphore: `key` where the condition holds, else the one without limit."""
+        """Return the key of a semaphore: `key` where the condition is true, else the one without limit."""
         return f"{{{{= {self.expression} ? '{key}' : '{unlimited_key(key)}'}}}}"
 
     def or_else(self, other: "WhenCondition") -> "WhenCondition":
-        """Return the condition that holds where one of the two does."""
+        """Return the condition that is true where one of the two is."""
         return WhenCondition(
             f"({self.expression}) || ({other.expression})",
             self.workflow_parameters | other.workflow_parameters,
@@ -61,12 +61,12 @@ class WhenCondition(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> str:
-        """The `when` of a task that runs where the condition holds."""
+        """The `when` of a task that runs where the condition is true."""
         return f"{{{{= {self.expression} }}}}"
 
     @property
     def fails(self) -> str:
-        """The `when` of a task that runs where it does not."""
+        """The `when` of a task that runs where it is false."""
         return negated(self.holds)
 
 
@@ -76,9 +76,9 @@ def negated(holds: str) -> str:
 
 
 def without_condition(name: str) -> str:
-    """Return the name of a lock whose key may depend on a condition, as it is where that holds.
+    """Return the name of a lock whose key may depend on a condition, as it is where that is true.
 
-    It is read from its end, for the rest may be megabytes of somebody's choice.
+    It is read from its end, for a user may make the rest megabytes long.
     """
     if "{{=" not in name:
         return name
@@ -91,39 +91,38 @@ def without_condition(name: str) -> str:
 
 
 def depends_on_inputs(name: str) -> bool:
-    """Tell whether a name means something else in another template."""
+    """Return whether a name means something else in another template."""
     return "inputs.parameters" in name
 
 
 def unlimited_key(key: str) -> str:
-    """Return the key of the semaphore that is taken where a condition does not hold (argo-verified V.8a).
+    """Return the key of the semaphore that is taken where a condition is false (argo-verified V.8a).
 
-    Each key has its own: of two conditions on a template both may fail, and Argo refuses a lock that stands
+    Each key has its own: of two conditions on a template both may be false, and Argo refuses a lock that is
     twice in a block.
     """
     return f"{key}-unlimited"
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """A part of an expression: as Argo reads it, and what it gives."""
+    """A part of an expression: as Argo reads it, and its type."""
 
     written: str
-    gives: str
+    type_: str
 
 
 def parse_condition(text: str) -> WhenCondition:
     """Return the condition in the text of a rule's `when`.
 
     Raises:
-        ValueError: it is none; the text says why.
+        ValueError: it is none; the text has the reason.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     plain = text.strip()
     if plain.startswith("{{=") and plain.endswith("}}") and plain.count("{{") == 1:
         plain = plain[3:-2]
-    reader = _Reader(plain)
-    return reader.condition()
+    return _Reader(plain).condition()
 
 
 class _Reader:
@@ -131,7 +130,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._simple = "{{" in text
-        self._tokens = list(_tokens(_BRACKETS.sub(_dotted, text)))
+        self._tokens = list(_tokens(_BRACKETS.sub(r".parameters.\1\2", text)))
         self._at = 0
         self._depth = 0
         self._workflow: set[str] = set()
@@ -184,12 +183,12 @@ class _Reader:
                 left, right = (_as_number(each) for each in (left, right))
             else:
                 left, right = (_as_text(each) for each in (left, right))
-        if left.gives != right.gives:
+        if left.type_ != right.type_:
             raise ValueError(
-                f"{left.written} is a {left.gives} and {right.written} a {right.gives}: parameters are "
+                f"{left.written} is a {left.type_} and {right.written} a {right.type_}: parameters are "
                 "texts, so put the other in quotes, or compare asInt(...) with a number"
             )
-        if ordered and left.gives != "number":
+        if ordered and left.type_ != "number":
             raise ValueError(f"{sign} compares numbers: write asInt({left.written})")
         return _Part(f"({left.written} {sign} {right.written})", "truth")
 
@@ -200,13 +199,13 @@ class _Reader:
             members.append(self._one())
         self._demand_sign("]")
         for each in members:
-            _demand(each, left.gives)
+            _demand(each, left.type_)
         return _Part(f"({left.written} in [{', '.join(each.written for each in members)}])", "truth")
 
     def _one(self) -> _Part:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ValueError(f"is nested more than {_DEEPEST} deep")
+        if self._depth > _MAX_DEPTH:
+            raise ValueError(f"is nested more than {_MAX_DEPTH} deep")
         part = self._simplest()
         self._depth -= 1
         return part
@@ -214,9 +213,9 @@ class _Reader:
     def _simplest(self) -> _Part:
         if self._at >= len(self._tokens):
             raise ValueError("ends too early" if self._tokens else "is empty: give a condition")
-        sort, lexeme = self._tokens[self._at]
+        kind, lexeme = self._tokens[self._at]
         self._at += 1
-        match sort:
+        match kind:
             case "tag":
                 return self._reference(lexeme.strip("'\"{} "))
             case "text":
@@ -239,17 +238,17 @@ class _Reader:
         if word in {"true", "false"} and not self._simple:
             return _Part(word, "truth")
         if word in _FUNCTIONS and self._take("("):
-            takes, gives = _FUNCTIONS[word]
+            takes, returned = _FUNCTIONS[word]
             part = self._one()
             self._demand_sign(")")
             _demand(part, takes)
-            return _Part(f"{word}({part.written})", gives)
+            return _Part(f"{word}({part.written})", returned)
         if self._simple:
             return _Part(_quoted(word), "text")
         return self._reference(word)
 
     def _reference(self, path: str) -> _Part:
-        """Return a variable of Argo's that is known wherever a lock stands."""
+        """Return a variable of Argo's that is known wherever a lock is taken."""
         match path.split(".", 2):
             case ["workflow", scalar] if scalar in _SCALARS:
                 return _Part(path, "text")
@@ -286,12 +285,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             hint = ": compare with ==" if rest.startswith("=") else ""
             raise ValueError(f"cannot be read from {rest[:20]!r} on{hint}")
         at = found.end()
-        sort = found.lastgroup or ""
-        yield sort, found[sort]
-
-
-def _dotted(found: re.Match[str]) -> str:
-    return f".parameters.{found[1] if found[1] is not None else found[2]}"
+        kind = found.lastgroup or ""
+        yield kind, found[kind]
 
 
 def _quoted(text: str) -> str:
@@ -300,14 +295,14 @@ def _quoted(text: str) -> str:
     return f"'{text}'"
 
 
-def _demand(part: _Part, gives: str) -> None:
-    if part.gives != gives:
-        raise ValueError(f"{part.written} is a {part.gives} where a {gives} is expected")
+def _demand(part: _Part, type_: str) -> None:
+    if part.type_ != type_:
+        raise ValueError(f"{part.written} is a {part.type_} where a {type_} is expected")
 
 
 def _as_number(part: _Part) -> _Part:
     """Return what is compared by size in the simple form as a number."""
-    if part.gives != "text":
+    if part.type_ != "text":
         return part
     if part.written.startswith("'"):
         raise ValueError(f"{part.written} is no number, and < and > compare numbers")
@@ -315,4 +310,4 @@ def _as_number(part: _Part) -> _Part:
 
 
 def _as_text(part: _Part) -> _Part:
-    return _Part(_quoted(part.written), "text") if part.gives == "number" else part
+    return _Part(_quoted(part.written), "text") if part.type_ == "number" else part

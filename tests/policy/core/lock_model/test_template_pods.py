@@ -1,7 +1,7 @@
-"""A rule that asks for images looks at what a template's Pod runs, wherever that is said.
+"""A rule that selects by image looks at what a template's Pod runs, wherever that is set.
 
-Each way round a rule of an image is tried with every strategy, on both sides: the lock is there afterwards,
-and the validating side, which looks at the result, asks for nothing more.
+Each way around a rule of an image is tried with every strategy, on both sides: the lock is there afterwards,
+and the validating side, which looks at the result, finds nothing missing.
 """
 
 from typing import Final
@@ -123,8 +123,8 @@ HIDDEN: Final[dict[str, JsonObject]] = {
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("where", HIDDEN)
-def test_an_image_is_found_wherever_it_is_said(where: str, strategy: str) -> None:
-    """The lock is put on, and the other side wants nothing more of the result."""
+def test_an_image_is_found_wherever_it_is_set(where: str, strategy: str) -> None:
+    """The lock is added, and the check of the result finds nothing missing."""
     policies = _policies(strategy)
     found = mutate(HIDDEN[where], policies)
     assert found.outcome is Outcome.ALLOWED
@@ -140,7 +140,7 @@ UNKNOWN: Final[dict[str, JsonObject]] = {
     "an output": _run(_image(BY_INPUT, inputs=_inputs(image=None)), {"image": "{{tasks.a.outputs.result}}"}),
     "an item": _run(_image(BY_INPUT, inputs=_inputs(image=None)), {"image": "{{item}}"}),
     "an expression": _run(_image("{{=sprig.lower(workflow.name)}}")),
-    "a parameter that nobody gives": _run(_image("{{workflow.parameters.image}}")),
+    "a parameter without a value": _run(_image("{{workflow.parameters.image}}")),
     "a label": _run(_image("registry/{{workflow.labels.image}}")),
     "a patch with an alias": _run(_leaf(podSpecPatch="a: &x registry/gpu:1\ncontainers:\n- {image: *x}\n")),
     "a patch with escapes": _run(_leaf(podSpecPatch='containers:\n- "im\\x61ge": registry/gpu:1\n')),
@@ -163,8 +163,8 @@ UNKNOWN: Final[dict[str, JsonObject]] = {
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_an_image_that_only_the_run_knows_is_warned_of(what: str, strategy: str) -> None:
-    """Nobody evades a rule in silence; the rule that could not be applied is named."""
+def test_an_image_that_is_known_only_at_run_time_causes_a_warning(what: str, strategy: str) -> None:
+    """No rule is evaded in silence; the rule that could not be applied is named."""
     policies = _policies(strategy)
     found = mutate(UNKNOWN[what], policies)
     assert (found.outcome, found.injected) == (Outcome.ALLOWED, ())
@@ -188,7 +188,7 @@ def test_an_image_that_only_the_run_knows_is_warned_of(what: str, strategy: str)
         ),
     ],
 )
-def test_an_account_or_a_claim_that_a_patch_says_in_another_way_is_warned_of(
+def test_an_account_or_a_claim_that_a_patch_sets_in_another_way_causes_a_warning(
     selected: dict[str, JsonValue], patch: str
 ) -> None:
     """As an image is."""
@@ -216,14 +216,14 @@ QUIET: Final[dict[str, JsonObject]] = {
 
 
 @pytest.mark.parametrize("what", QUIET)
-def test_what_cannot_come_to_run_the_image_is_left_alone(what: str) -> None:
-    """Neither lock nor warning: a warning about every parameter would be read by nobody."""
+def test_what_can_never_run_the_image_gets_neither_lock_nor_warning(what: str) -> None:
+    """Neither lock nor warning: no user would read a warning about every parameter."""
     found = mutate(QUIET[what], _policies())
     assert (found.outcome, found.injected, found.warnings) == (Outcome.ALLOWED, (), ())
 
 
-def test_a_rule_that_asks_for_names_too_warns_only_of_those() -> None:
-    """Other templates cannot be meant, whatever they run."""
+def test_a_rule_that_selects_by_name_too_warns_only_of_such_templates() -> None:
+    """Other templates cannot be selected, whatever they run."""
     policies = _policies("Auto", images=["registry/gpu*"], names=["train-*"])
     assert mutate(UNKNOWN["an output"], policies).warnings == ()
 
@@ -301,7 +301,7 @@ def test_a_rule_that_asks_for_names_too_warns_only_of_those() -> None:
     ],
 )
 def test_the_other_parts_of_a_selector_see_what_runs_too(templates: JsonObject, run: JsonObject) -> None:
-    """A ServiceAccount, a label, a claim, a manifest: each could be said elsewhere, as an image can."""
+    """A ServiceAccount, a label, a claim, a manifest: each can be set elsewhere, as an image can."""
     policies = _policies("Auto", **templates)
     found = mutate(run, policies)
     assert [each.lock for each in found.injected] == [LOCK]
@@ -319,8 +319,8 @@ def test_a_template_that_is_called_with_several_images_is_locked_for_one_of_them
     assert [each.lock for each in mutate(obj, _policies()).injected] == [LOCK]
 
 
-def test_a_value_that_goes_round_in_a_circle_is_known_to_nobody() -> None:
-    """Recursion ends, and it is told."""
+def test_a_value_that_is_passed_in_a_cycle_is_unknown() -> None:
+    """The recursion ends, and a warning reports it."""
     again: JsonObject = {
         "name": "load",
         "inputs": _inputs(image=None),
@@ -338,7 +338,7 @@ def test_a_value_that_goes_round_in_a_circle_is_known_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["Clone", "Wrapper"])
-def test_a_template_of_another_object_is_judged_by_what_the_call_passes(strategy: str) -> None:
+def test_a_template_of_another_object_is_selected_by_what_the_call_passes(strategy: str) -> None:
     """The image of a WorkflowTemplate that takes it as an input is known where it is called."""
     there = template_object(
         "shared", {"templates": [{**_image(BY_INPUT, inputs=_inputs(image="busybox")), "name": "load"}]}
@@ -368,8 +368,8 @@ def test_a_template_of_another_object_is_judged_by_what_the_call_passes(strategy
         {"arguments": _workflow_arguments(image=GPU)},
     ],
 )
-def test_a_workflow_of_a_template_is_judged_with_what_it_adds(spec: JsonObject) -> None:
-    """Its own patch, defaults and arguments count over those of the template, which is not ours to edit."""
+def test_a_workflow_of_a_template_is_checked_with_what_it_adds(spec: JsonObject) -> None:
+    """Its own patch, defaults and arguments count over those of the template, which we must not edit."""
     there = template_object(
         "shared",
         {
@@ -386,17 +386,17 @@ def test_a_workflow_of_a_template_is_judged_with_what_it_adds(spec: JsonObject) 
 
 
 def test_a_text_that_is_longer_than_any_image_fits_every_glob() -> None:
-    """Nobody gets round a rule by a text that would take long to look at, and nothing of it is kept."""
+    """A text that would take long to look at is no way around a rule, and is not stored."""
     policies = _policies()
     obj = _run(_image("x" * 100_000))
     assert [each.lock for each in mutate(obj, policies).injected] == [LOCK]
     locks = policies.policies("team-a").locks
     assert locks is not None
-    assert all(len(image or "") < 1000 for (_, image), _ in locks.found_out.rules.items())
+    assert all(len(image or "") < 1000 for (_, image), _ in locks.caches.rules.items())
 
 
 def test_what_one_object_was_found_to_run_is_not_taken_for_another() -> None:
-    """Templates come and go, and the next may stand where the last stood."""
+    """Templates are freed, and the next may get the id of the last."""
     there = template_object("shared", {"templates": [_image(BY_INPUT, inputs=_inputs(image=GPU))]})
     policies = _policies("Auto", there)
     for _ in range(50):
@@ -422,7 +422,7 @@ def test_a_template_of_the_cluster_runs_in_many_namespaces() -> None:
 
 
 def test_a_template_object_may_be_called_with_other_values_than_its_own() -> None:
-    """Its default is not all that it runs, and whoever stores it is told so."""
+    """Its default is not all that it runs, and the user who stores it is warned."""
     policy = lock_policy(
         match={"kinds": ["WorkflowTemplate"]},
         inject=[rule("gpu", {"mutex": "gpu"}, images=["registry/gpu*"])],
@@ -438,8 +438,8 @@ def test_a_template_object_may_be_called_with_other_values_than_its_own() -> Non
     assert "its image is not known before it runs" in found.warnings[0]
 
 
-def test_policies_that_ask_for_names_alone_do_not_look_at_pods() -> None:
-    """Who has no rule of images does not pay for them."""
+def test_policies_that_select_by_name_alone_do_not_look_at_pods() -> None:
+    """Without a rule of images there is no cost for them."""
     policies = _policies("Auto", names=["load"])
     locks = policies.policies("team-a").locks
     assert locks is not None

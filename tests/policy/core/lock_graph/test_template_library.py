@@ -5,8 +5,7 @@ from typing import Final
 
 import pytest
 
-from policy.core.lock_graph.namespace_index import NamespaceIndex
-from policy.core.lock_graph.template_library import Library, library_of
+from policy.core.lock_graph.template_library import Library, NamespaceIndex, library_of
 from policy.core.objects.json_patch import JsonObject
 from policy.core.objects.template_keys import TemplateKey
 from policy.core.objects.workflow import WorkflowSpec
@@ -36,8 +35,8 @@ def _orders(index: NamespaceIndex) -> dict[tuple[str, str], set[TemplateKey]]:
     }
 
 
-def test_a_template_is_quiet_if_it_and_all_that_it_calls_take_no_lock() -> None:
-    """Through other objects too; what leads nowhere may take one when it comes."""
+def test_a_template_takes_no_lock_if_it_and_all_that_it_calls_take_none() -> None:
+    """Through other objects too; what does not exist yet may take one once it is created."""
     library = _library(
         calm=_spec(leaf("a"), dag("calls", calling("a"))),
         locked=_spec(leaf("a", "m"), leaf("free")),
@@ -49,12 +48,12 @@ def test_a_template_is_quiet_if_it_and_all_that_it_calls_take_no_lock() -> None:
         run=_spec(leaf("a"), synchronization=mutexes("m")),
     )
     index = library.index(NAMESPACE)
-    assert index.is_all_quiet(TemplateKey(NAMESPACE, "calm"))
+    assert index.object_takes_no_lock(TemplateKey(NAMESPACE, "calm"))
     assert [
-        name for name in ("loud", "calm", "lost") if index.is_quiet(TemplateKey(NAMESPACE, "user"), name)
+        name for name in ("loud", "calm", "lost") if index.takes_no_lock(TemplateKey(NAMESPACE, "user"), name)
     ] == ["calm"]
-    assert not index.is_all_quiet(TemplateKey(NAMESPACE, "run"))
-    assert not index.is_quiet(TemplateKey(NAMESPACE, "gone"), "x")
+    assert not index.object_takes_no_lock(TemplateKey(NAMESPACE, "run"))
+    assert not index.takes_no_lock(TemplateKey(NAMESPACE, "gone"), "x")
 
 
 def test_only_what_refers_to_a_changed_template_is_looked_at_again() -> None:
@@ -76,8 +75,8 @@ def test_only_what_refers_to_a_changed_template_is_looked_at_again() -> None:
         if index.entries[TemplateKey(NAMESPACE, name)] is not first.entries[TemplateKey(NAMESPACE, name)]
     }
     assert redone == {"far", "near", "base"}
-    assert not index.is_quiet(TemplateKey(NAMESPACE, "far"), "main")
-    assert first.is_quiet(TemplateKey(NAMESPACE, "far"), "main")
+    assert not index.takes_no_lock(TemplateKey(NAMESPACE, "far"), "main")
+    assert first.takes_no_lock(TemplateKey(NAMESPACE, "far"), "main")
 
 
 def test_nothing_is_redone_where_nothing_changed() -> None:
@@ -113,8 +112,8 @@ def _random_spec(random: Random) -> WorkflowSpec:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
-    """Templates come, change and go; the older index stays what it was."""
+def test_an_updated_index_equals_a_new_one(seed: int) -> None:
+    """Templates are created, changed and deleted; the older index does not change."""
     random = Random(seed)
     specs: dict[TemplateKey, WorkflowSpec] = {}
     library = library_of(specs)
@@ -126,30 +125,30 @@ def test_an_index_that_followed_is_the_one_made_anew(seed: int) -> None:
             specs = {each: spec for each, spec in specs.items() if each != key}
         else:
             specs = {**specs, key: _random_spec(random)}
-        told = _orders(library.index(NAMESPACE))
+        before = _orders(library.index(NAMESPACE))
         followed = library_of(specs, library)
-        assert _orders(library.index(NAMESPACE)) == told
+        assert _orders(library.index(NAMESPACE)) == before
         library = followed
-        index, anew = library.index(NAMESPACE), library_of(specs).index(NAMESPACE)
-        assert index.entries.keys() == anew.entries.keys()
+        index, new = library.index(NAMESPACE), library_of(specs).index(NAMESPACE)
+        assert index.entries.keys() == new.entries.keys()
         for each in index.entries:
-            assert index.entries[each].restless == anew.entries[each].restless
-            assert index.entries[each].touches == anew.entries[each].touches
-        assert _orders(index) == _orders(anew)
+            assert index.entries[each].taking == new.entries[each].taking
+            assert index.entries[each].looked_up == new.entries[each].looked_up
+        assert _orders(index) == _orders(new)
         assert {each: set(found) for each, found in index.users.items() if found} == {
-            each: set(found) for each, found in anew.users.items() if found
+            each: set(found) for each, found in new.users.items() if found
         }
 
 
 def test_what_was_found_out_is_kept_when_a_review_runs_out_of_time() -> None:
-    """Each review that asks goes on from where the last one was stopped, so in the end one is answered."""
+    """Each review continues where the last one was stopped, so in the end one gets an answer."""
     specs = {f"t{number}": _spec(dag("d", calling("a")), leaf("a", "m")) for number in range(10)}
     library = library_of({TemplateKey(NAMESPACE, name): spec for name, spec in specs.items()})
     for known in (3, 6, 9):
         with pytest.raises(TimeSpentError, match="templates"):
             library.index(NAMESPACE, CountingBudget(3))
-        assert [(name, len(begun)) for name, begun in library.begun.items()] == [(NAMESPACE, known)]
+        assert [(name, len(begun)) for name, begun in library.unfinished.items()] == [(NAMESPACE, known)]
     found = library.index(NAMESPACE, CountingBudget(3))
     assert found == library.index(NAMESPACE)
-    assert library.begun.items() == []
+    assert library.unfinished.items() == []
     assert found.entries.keys() == library.templates.keys()

@@ -1,10 +1,10 @@
-"""Conditions are read once, checked, and written so that Argo can evaluate them wherever a lock stands."""
+"""Conditions are read once, checked, and written so that Argo can evaluate them wherever a lock is taken."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy.core.lock_model.conditions import MAX_LENGTH, WhenCondition, parse_condition
+from policy.core.lock_model.when_conditions import MAX_LENGTH, WhenCondition, parse_condition
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_argo_could_not_evaluate_is_refused_with_the_reason(text: str, why:
 
 
 @pytest.mark.parametrize("path", ["env", "tasks.a.status", "workflow.labels.a", "inputs.parameters", "item"])
-def test_a_variable_that_is_not_known_wherever_a_lock_stands_is_refused(path: str) -> None:
+def test_a_variable_that_is_not_known_wherever_a_lock_is_taken_is_refused(path: str) -> None:
     """The message names those that are."""
     with pytest.raises(
         ValueError, match=r"is not known where locks are taken: use workflow\.parameters\.NAME"
